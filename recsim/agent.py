@@ -1,0 +1,273 @@
+"""The abstract classes of agents: what a recommender is asked, and what it is told.
+
+An agent gets an observation and the reward of its last slate, and returns a slate: a sequence of
+indices into ``observation['doc']``. Layers (:class:`AbstractHierarchicalAgentLayer`) wrap base
+agents, changing what these see and what they play.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recsim import seeding
+
+__all__ = [
+    "AbstractEpisodicRecommenderAgent",
+    "AbstractHierarchicalAgentLayer",
+    "AbstractMultiUserEpisodicRecommenderAgent",
+    "AbstractRecommenderAgent",
+    "end_episode",
+]
+
+Observation = dict[str, Any]
+Slate = Sequence[int]
+
+_logger = logging.getLogger(__name__)
+
+
+class AbstractRecommenderAgent(abc.ABC):
+    """A recommender: maps rewards and observations to slates.
+
+    Args:
+        action_space: the ``MultiDiscrete`` space of slates, with one entry a position and the
+            number of candidates as each entry's ``nvec``.
+
+    Raises:
+        TypeError: if ``action_space`` is no ``MultiDiscrete`` space.
+    """
+
+    _multi_user = False
+
+    def __init__(self, action_space: Any) -> None:
+        nvec = getattr(action_space, "nvec", None)
+        if nvec is None:
+            raise TypeError(
+                "action_space must be a MultiDiscrete space (environment.action_space), got "
+                f"{action_space!r}; an agent for several users subclasses "
+                "AbstractMultiUserEpisodicRecommenderAgent."
+            )
+        self._slate_size: int = nvec.shape[0]
+
+    @property
+    def multi_user(self) -> bool:
+        """Whether one step of the agent serves several users."""
+        return self._multi_user
+
+    @abc.abstractmethod
+    def step(self, reward: float, observation: Observation) -> Slate:
+        """Takes in the last transition and returns the next slate.
+
+        Args:
+            reward: the reward of the slate played last.
+            observation: the environment's newest observation, with the keys ``user``, ``doc``
+                and ``response``.
+
+        Returns:
+            Up to ``slate_size`` integer indices into ``observation['doc']``.
+        """
+
+    @abc.abstractmethod
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the agent's state as a dictionary for the checkpoint.
+
+        Args:
+            checkpoint_dir: folder of the checkpoints, for files of the agent's own.
+            iteration_number: the iteration that the checkpoint is of, for naming such files.
+
+        Returns:
+            A dictionary of numbers, strings, containers, arrays and generator states from which
+            :meth:`unbundle` restores the agent exactly.
+        """
+
+    @abc.abstractmethod
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the state that :meth:`bundle_and_checkpoint` returned.
+
+        Returns:
+            True if the bundle was restored, False if it does not fit this agent.
+        """
+
+
+class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
+    """An agent for tasks that come in episodes (sessions of one user).
+
+    A generator kept in ``self._rng`` is part of the bundle: an agent restored from a checkpoint
+    goes on drawing where it stopped.
+
+    Args:
+        action_space: the ``MultiDiscrete`` space of slates.
+        summary_writer: where the agent may write statistics for TensorBoard, or None.
+    """
+
+    def __init__(self, action_space: Any, summary_writer: Any = None) -> None:
+        super().__init__(action_space)
+        self._episode_num = 0
+        self._summary_writer = summary_writer
+
+    def begin_episode(self, observation: Observation | None = None) -> Slate:
+        """Starts an episode and returns its first slate.
+
+        Args:
+            observation: the observation of the environment's ``reset``; its ``response`` is None.
+        """
+        self._episode_num += 1
+        return self.step(0, observation)  # type: ignore[arg-type]
+
+    def end_episode(
+        self, reward: float, observation: Observation | None = None, *, truncated: bool = False
+    ) -> None:
+        """Tells the agent that the episode is over.
+
+        Args:
+            reward: the reward of the last slate.
+            observation: the episode's last observation.
+            truncated: True if the episode was only cut off at a length limit, so that the last
+                observation is no terminal state and still has a value. An override that does
+                not take this argument is called without it.
+        """
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns ``{'episode_num': …}``, with ``'rng_state'`` where the agent has a generator."""
+        del checkpoint_dir, iteration_number  # All state is in the bundle.
+        bundle: dict[str, Any] = {"episode_num": self._episode_num}
+        rng = getattr(self, "_rng", None)
+        if seeding.is_generator(rng):
+            bundle["rng_state"] = seeding.generator_state(rng)
+        return bundle
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the episode count and the generator; False if the bundle has no count."""
+        del checkpoint_dir, iteration_number
+        if "episode_num" not in bundle_dict:
+            _logger.warning("The bundle has no 'episode_num': it is not of %s.", type(self).__name__)
+            return False
+        self._episode_num = bundle_dict["episode_num"]
+        rng = getattr(self, "_rng", None)
+        if seeding.is_generator(rng) and "rng_state" in bundle_dict:
+            seeding.restore_generator(rng, bundle_dict["rng_state"])
+        return True
+
+
+class AbstractMultiUserEpisodicRecommenderAgent(AbstractEpisodicRecommenderAgent):
+    """An agent that recommends to several users at each step.
+
+    Its ``step`` gets tuples or lists with one entry a user for ``user`` and ``response``, and
+    returns a list of slates.
+
+    Args:
+        action_space: the ``Tuple`` of the users' ``MultiDiscrete`` spaces.
+
+    Raises:
+        ValueError: if there is no user.
+    """
+
+    _multi_user = True
+
+    def __init__(self, action_space: Any) -> None:
+        self._num_users = len(action_space)
+        if self._num_users < 1:
+            raise ValueError(
+                "action_space must be a Tuple space with at least 1 user, got an empty one."
+            )
+        super().__init__(action_space[0])
+
+
+class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
+    """A layer: an agent that leaves the choice of documents to base agents.
+
+    A subclass builds its base agents into ``self._base_agents`` and says how observations and
+    rewards reach them (:meth:`_preprocess_reward_observation`) and how their actions become a
+    slate (:meth:`_postprocess_actions`).
+
+    Args:
+        action_space: the ``MultiDiscrete`` space of slates.
+        *base_agent_ctors: callables that build the base agents.
+    """
+
+    def __init__(self, action_space: Any, *base_agent_ctors: Callable[..., Any]) -> None:
+        super().__init__(action_space)
+        self._base_agent_ctors = base_agent_ctors
+        self._base_agents: list[Any] = []
+
+    def _preprocess_reward_observation(
+        self, reward: float, observation: Observation
+    ) -> tuple[float, Observation]:
+        """Returns the reward and the observation that the base agents get.
+
+        The observation is the environment's own: return a changed copy, never change it.
+        """
+        return reward, observation
+
+    @abc.abstractmethod
+    def _postprocess_actions(self, action_list: list[Any]) -> Slate:
+        """Makes a slate of the actions of the base agents."""
+
+    def begin_episode(self, observation: Observation | None = None) -> Slate:
+        """Starts an episode in every base agent and returns the first slate."""
+        if observation is not None:
+            _, observation = self._preprocess_reward_observation(0, observation)
+        return self._postprocess_actions(
+            [agent.begin_episode(observation=observation) for agent in self._base_agents]
+        )
+
+    def end_episode(
+        self, reward: float, observation: Observation, *, truncated: bool = False
+    ) -> None:
+        """Ends the episode in every base agent, each of which sees its own view of it."""
+        reward, observation = self._preprocess_reward_observation(reward, observation)
+        for agent in self._base_agents:
+            end_episode(agent, reward, observation, truncated=truncated)
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns ``{'base_agent_bundle_0': …, …}``, a bundle for each base agent."""
+        return {
+            f"base_agent_bundle_{i}": agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
+            for i, agent in enumerate(self._base_agents)
+        }
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores every base agent; False if a bundle is missing or one of them refuses it."""
+        success = True
+        for i, agent in enumerate(self._base_agents):
+            key = f"base_agent_bundle_{i}"
+            if key not in bundle_dict:
+                _logger.warning("The bundle has no %r: it is not of %s.", key, type(self).__name__)
+                return False
+            success &= agent.unbundle(checkpoint_dir, iteration_number, bundle_dict[key])
+        return success
+
+
+@functools.lru_cache(maxsize=None)
+def _knows_truncation(agent_class: type) -> bool:
+    parameters = inspect.signature(agent_class.end_episode).parameters  # type: ignore[attr-defined]
+    return "truncated" in parameters or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def end_episode(
+    agent: Any, reward: float, observation: Observation, *, truncated: bool = False
+) -> None:
+    """Ends an agent's episode, telling it of a cut-off if its ``end_episode`` takes ``truncated``.
+
+    Args:
+        agent: any object with ``end_episode(reward, observation)``.
+        reward: the reward of the last slate.
+        observation: the last observation.
+        truncated: whether the episode was only cut off at a length limit.
+    """
+    if _knows_truncation(type(agent)):
+        agent.end_episode(reward, observation, truncated=truncated)
+    else:
+        agent.end_episode(reward, observation)

@@ -1,0 +1,57 @@
+"""From one seed to independent, named random streams, and the state of a generator as data.
+
+The single-user engine draws from :class:`numpy.random.RandomState`, whose streams NumPy has
+frozen: a recorded trajectory stays reproducible in every later NumPy.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+__all__ = ["generator_state", "is_generator", "named_random_state", "restore_generator"]
+
+AnyGenerator = np.random.RandomState | np.random.Generator
+
+
+def named_random_state(seed: int | None, name: str) -> np.random.RandomState:
+    """Returns a generator whose stream is independent of those of other names and seeds.
+
+    Args:
+        seed: an integer >= 0, or None for a stream from the operating system's entropy.
+        name: what the stream is for. The same seed and name always give the same stream, which
+            is also independent of ``RandomState(seed)``.
+    """
+    if seed is None:
+        return np.random.RandomState()
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
+    return np.random.RandomState(np.random.MT19937(sequence))
+
+
+def is_generator(value: Any) -> bool:
+    """Says whether a value is one of NumPy's random generators."""
+    return isinstance(value, (np.random.RandomState, np.random.Generator))
+
+
+def generator_state(rng: AnyGenerator) -> dict[str, Any]:
+    """Returns the state of a generator as a dictionary of numbers, strings and arrays.
+
+    The state goes into checkpoints: :func:`restore_generator` continues the stream from it.
+    """
+    if isinstance(rng, np.random.RandomState):
+        return dict(rng.get_state(legacy=False))
+    return dict(rng.bit_generator.state)
+
+
+def restore_generator(rng: AnyGenerator, state: dict[str, Any]) -> None:
+    """Sets a generator, in place, to a state from :func:`generator_state`.
+
+    Raises:
+        ValueError: if the state belongs to another kind of bit generator.
+    """
+    if isinstance(rng, np.random.RandomState):
+        rng.set_state(state)
+    else:
+        rng.bit_generator.state = state
