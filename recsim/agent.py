@@ -148,7 +148,9 @@ class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
         """Restores the episode count and the generator; False if the bundle has no count."""
         del checkpoint_dir, iteration_number
         if "episode_num" not in bundle_dict:
-            _logger.warning("The bundle has no 'episode_num': it is not of %s.", type(self).__name__)
+            _logger.warning(
+                "The bundle has no 'episode_num': it is not of %s.", type(self).__name__
+            )
             return False
         self._episode_num = bundle_dict["episode_num"]
         rng = getattr(self, "_rng", None)
@@ -248,7 +250,7 @@ class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
         return success
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _knows_truncation(agent_class: type) -> bool:
     parameters = inspect.signature(agent_class.end_episode).parameters  # type: ignore[attr-defined]
     return "truncated" in parameters or any(
@@ -267,7 +269,7 @@ def end_episode(
         observation: the last observation.
         truncated: whether the episode was only cut off at a length limit.
     """
-    if _knows_truncation(type(agent)):
+    if _knows_truncation(type(agent)):  # type: ignore[arg-type]
         agent.end_episode(reward, observation, truncated=truncated)
     else:
         agent.end_episode(reward, observation)

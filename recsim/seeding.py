@@ -7,7 +7,7 @@ frozen: a recorded trajectory stays reproducible in every later NumPy.
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def named_random_state(seed: int | None, name: str) -> np.random.RandomState:
     return np.random.RandomState(np.random.MT19937(sequence))
 
 
-def is_generator(value: Any) -> bool:
+def is_generator(value: Any) -> TypeGuard[AnyGenerator]:
     """Says whether a value is one of NumPy's random generators."""
     return isinstance(value, (np.random.RandomState, np.random.Generator))
 

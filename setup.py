@@ -1,0 +1,63 @@
+"""The package's metadata. Settings of the build system and of the tools are in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION_FILE = ROOT / "recsim" / "_version.py"
+VERSION = re.search(r'__version__ = "(.+)"', VERSION_FILE.read_text(encoding="utf-8"))[1]
+
+setup(
+    name="recsim",
+    version=VERSION,
+    description="Simulation of recommender systems that interact with users over time",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["recsim", "recsim.*"]),
+    package_data={"recsim": ["py.typed"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "gin-config>=0.5.0",
+        "gym==0.26.2",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "tensorflow>=2.16",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis>=6.90",
+            "matplotlib>=3.8",
+            "mypy>=1.8",
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+        ],
+        "docs": [
+            "furo>=2024.1",
+            "matplotlib>=3.8",
+            "myst-nb>=1.1",
+            "sphinx>=7.3",
+        ],
+    },
+    entry_points={"console_scripts": ["recsim = recsim.cli:main"]},
+    keywords=["recommender systems", "reinforcement learning", "simulation", "bandits"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
