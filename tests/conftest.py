@@ -1,0 +1,34 @@
+"""What every test gets: repeatable Hypothesis examples and a guard on NumPy's global generator."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+
+import recsim
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_report_header() -> str:
+    return f"recsim {recsim.__version__} from {os.path.dirname(recsim.__file__)}"
+
+
+@pytest.fixture(autouse=True)
+def global_generator_stays_untouched():
+    """Fails a test during which anything drew from NumPy's global generator or seeded it."""
+
+    def state() -> tuple[bytes, int]:
+        words = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+        return words["key"].tobytes(), words["pos"]
+
+    before = state()
+    yield
+    assert state() == before, "NumPy's global generator was drawn from or seeded"

@@ -1,0 +1,137 @@
+"""The installed package is complete, light to import, quiet, and works without TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import recsim
+
+CHECKOUT = pathlib.Path(__file__).parents[1]
+HEAVY = {"IPython", "absl", "gymnasium", "keras", "matplotlib", "pandas", "tensorflow"}
+
+
+def run_python(code: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
+    )
+
+
+def test_version_is_the_installed_one():
+    assert importlib.metadata.version("recsim") == recsim.__version__
+
+
+def test_tests_import_the_package_that_a_fresh_process_imports(tmp_path):
+    # The checkout, the folder that the tests run in, must not stand before what is installed.
+    fresh = run_python("import recsim; print(recsim.__file__)", tmp_path).stdout.strip()
+    assert pathlib.Path(recsim.__file__).samefile(fresh)
+
+
+def test_installed_package_is_complete():
+    source = CHECKOUT / "recsim"
+    installed = pathlib.Path(recsim.__file__).parent
+    wanted = [path.relative_to(source) for path in source.rglob("*.py")]
+    missing = [str(path) for path in [*wanted, "py.typed"] if not (installed / path).is_file()]
+    assert len(wanted) > 10
+    assert missing == []
+
+
+def test_submodules_load_at_first_use(tmp_path):
+    code = (
+        "import sys, recsim\n"
+        "assert 'recsim.environments' not in sys.modules\n"
+        "assert 'environments' in dir(recsim)\n"
+        "recsim.environments.interest_exploration.create_environment\n"
+        "recsim.choice_model.softmax\n"
+    )
+    run_python(code, tmp_path)
+
+
+def test_unknown_attribute():
+    with pytest.raises(AttributeError, match="module 'recsim' has no attribute 'environment'"):
+        recsim.environment  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("modules", "banned"),
+    [
+        ("recsim", HEAVY | {"gym", "numpy", "scipy"}),
+        ("recsim.agents, recsim.environments", HEAVY),
+        ("recsim.agents.layers, recsim.agents.bandits.algorithms, recsim.choice_model", HEAVY),
+        ("recsim.simulator.runner_lib, recsim.simulator.recsim_gym, recsim.main", HEAVY),
+    ],
+)
+def test_import_is_light_and_quiet(modules, banned, tmp_path):
+    code = f"import {modules}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    result = run_python(code, tmp_path)
+    assert result.stderr == ""
+    (names,) = result.stdout.splitlines()  # Nothing but the line that the code prints.
+    assert {name.partition(".")[0] for name in json.loads(names)} & banned == set()
+
+
+WITHOUT_TENSORFLOW = """
+import importlib, importlib.abc, pkgutil, sys
+
+class NoTensorFlow(importlib.abc.MetaPathFinder):
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.partition(".")[0] in ("tensorflow", "keras"):
+            raise ImportError(f"{fullname} is not here")
+
+sys.meta_path.insert(0, NoTensorFlow())
+
+import recsim
+for module in pkgutil.walk_packages(recsim.__path__, "recsim."):
+    importlib.import_module(module.name)
+
+from recsim.agents.cluster_bandit_agent import ClusterBanditAgent
+from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
+from recsim.agents.random_agent import RandomAgent
+from recsim.agents.tabular_q_agent import TabularQAgent
+from recsim.environments import (
+    interest_evolution, interest_exploration, long_term_satisfaction,
+)
+from recsim.simulator import runner_lib
+
+def cluster_bandit(env, eval_mode):
+    return ClusterClickStatsLayer(ClusterBanditAgent, env.observation_space, env.action_space)
+
+def tabular_q(env, eval_mode):
+    return TabularQAgent(env.observation_space, env.action_space, eval_mode=eval_mode)
+
+def random(env, eval_mode):
+    return RandomAgent(env.action_space)
+
+for world, agent in [
+    (interest_exploration, cluster_bandit),
+    (interest_evolution, random),
+    (long_term_satisfaction, tabular_q),
+]:
+    env = world.create_environment(
+        dict(seed=0, slate_size=1, num_candidates=3, resample_documents=True)
+    )
+    def create_agent(sess, environment, eval_mode, summary_writer=None):
+        return agent(environment, eval_mode)
+    settings = dict(
+        base_dir=f"runs/{world.__name__}",
+        create_agent_fn=create_agent,
+        env=env,
+        max_steps_per_episode=20,
+    )
+    runner_lib.TrainRunner(max_training_steps=40, num_iterations=2, **settings).run_experiment()
+    runner_lib.EvalRunner(max_eval_episodes=2, test_mode=True, **settings).run_experiment()
+
+assert "tensorflow" not in sys.modules
+"""
+
+
+def test_all_but_the_deep_agents_works_without_tensorflow(tmp_path):
+    run_python(WITHOUT_TENSORFLOW, tmp_path)
+    for world in ("interest_exploration", "interest_evolution", "long_term_satisfaction"):
+        folder = tmp_path / "runs" / f"recsim.environments.{world}"
+        assert list((folder / "train" / "checkpoints").iterdir())
+        assert list((folder / "eval_2").glob("returns_*"))
