@@ -17,9 +17,11 @@ HEAVY = {"IPython", "absl", "gymnasium", "keras", "matplotlib", "pandas", "tenso
 
 
 def run_python(code: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
     )
+    assert result.returncode == 0, result.stderr
+    return result
 
 
 def test_version_is_the_installed_one():
