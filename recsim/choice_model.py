@@ -1,0 +1,389 @@
+"""How a user chooses from a slate: choice probabilities on arrays, and RecSim's choice models.
+
+The functions map scores of shape (..., slate_size) to probabilities of shape
+(..., slate_size + 1), whose last entry is the probability of no click. They broadcast over all
+leading axes; the classes call them for the slate of one user.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsim import _validation
+
+__all__ = [
+    "AbstractChoiceModel",
+    "CascadeChoiceModel",
+    "ExponentialCascadeChoiceModel",
+    "MultinomialLogitChoiceModel",
+    "MultinomialProportionalChoiceModel",
+    "NormalizableChoiceModel",
+    "ProportionalCascadeChoiceModel",
+    "cascade_probabilities",
+    "exponential_cascade_probabilities",
+    "multinomial_logit_probabilities",
+    "multinomial_proportional_probabilities",
+    "proportional_cascade_probabilities",
+    "sample_choice",
+    "softmax",
+]
+
+
+def softmax(vector: ArrayLike) -> np.ndarray:
+    """Returns ``exp(x) / sum(exp(x))`` over the last axis, without overflow.
+
+    Args:
+        vector: array of shape (..., n).
+
+    Returns:
+        Array of shape (..., n) whose last axis sums to one.
+    """
+    vector = np.asarray(vector)
+    exponentials = np.exp(vector - vector.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def _append_no_click(scores: ArrayLike, no_click: ArrayLike) -> np.ndarray:
+    scores = np.asarray(scores)
+    result = np.empty((*scores.shape[:-1], scores.shape[-1] + 1), np.result_type(scores, 0.0))
+    result[..., :-1] = scores
+    result[..., -1] = no_click
+    return result
+
+
+def multinomial_logit_probabilities(
+    scores: ArrayLike, no_click_mass: ArrayLike = -np.inf
+) -> np.ndarray:
+    """Multinomial logit (conditional logit) choice: P(i) proportional to ``exp(score_i)``.
+
+    Args:
+        scores: array of shape (..., slate_size).
+        no_click_mass: the logit of no click, of shape (...); minus infinity for a user who always
+            clicks.
+
+    Returns:
+        Array of shape (..., slate_size + 1), the last entry being the probability of no click.
+    """
+    return softmax(_append_no_click(scores, no_click_mass))
+
+
+def multinomial_proportional_probabilities(
+    scores: ArrayLike, no_click_mass: ArrayLike = 0.0, min_normalizer: float = 0.0
+) -> np.ndarray:
+    """Multinomial proportional choice: P(i) proportional to ``score_i - min_normalizer``.
+
+    Args:
+        scores: array of shape (..., slate_size).
+        no_click_mass: the score of no click, of shape (...).
+        min_normalizer: what is subtracted from every score, that of no click included; the least
+            score or less.
+
+    Returns:
+        Array of shape (..., slate_size + 1), the last entry being the probability of no click.
+
+    Raises:
+        ValueError: if a score is below ``min_normalizer``, or all are equal to it.
+    """
+    weights = _proportional_weights(_append_no_click(scores, no_click_mass), min_normalizer)
+    return _normalized(weights)
+
+
+def exponential_cascade_probabilities(
+    scores: ArrayLike, attention_prob: ArrayLike = 1.0, score_scaling: float = 1.0
+) -> np.ndarray:
+    """Cascade choice, where a document seen is clicked with ``score_scaling * exp(score)``.
+
+    Takes and returns arrays as :func:`cascade_probabilities`.
+    """
+    return cascade_probabilities(np.exp(scores), attention_prob, score_scaling)
+
+
+def proportional_cascade_probabilities(
+    scores: ArrayLike,
+    attention_prob: ArrayLike = 1.0,
+    score_scaling: float = 1.0,
+    min_normalizer: float = 0.0,
+) -> np.ndarray:
+    """Cascade choice, where a document seen is clicked with ``scaling * (score - normalizer)``.
+
+    Takes and returns arrays as :func:`cascade_probabilities`.
+
+    Raises:
+        ValueError: if a score is below ``min_normalizer``.
+    """
+    weights = _proportional_weights(scores, min_normalizer)
+    return cascade_probabilities(weights, attention_prob, score_scaling)
+
+
+def cascade_probabilities(
+    weights: ArrayLike, attention_prob: ArrayLike = 1.0, score_scaling: float = 1.0
+) -> np.ndarray:
+    """Cascade choice: the user goes down the slate and stops at the first click.
+
+    A document at position i is looked at with probability ``attention_prob`` (if nothing above
+    was clicked) and then clicked with probability ``score_scaling * weight_i``.
+
+    Args:
+        weights: array of shape (..., slate_size), at least 0.
+        attention_prob: probability in [0, 1], of shape (..., 1) or a number.
+        score_scaling: factor that turns weights into probabilities.
+
+    Returns:
+        Array of shape (..., slate_size + 1), the last entry being the probability of no click.
+
+    Raises:
+        ValueError: if a scaled weight is not in [0, 1].
+    """
+    click_if_seen = score_scaling * np.asarray(weights)
+    if not np.all((click_if_seen >= 0.0) & (click_if_seen <= 1.0)):
+        raise ValueError(
+            f"score_scaling={score_scaling!r} must turn every score into a probability in [0, 1], "
+            f"got {click_if_seen.tolist()}; choose a smaller score_scaling."
+        )
+    click_if_reached = attention_prob * click_if_seen
+    probabilities = _append_no_click(click_if_reached, 1.0)
+    # Position i is reached if none above it was clicked; "no click" is reached past the last.
+    probabilities[..., 1:] *= np.cumprod(1.0 - click_if_reached, axis=-1)
+    return probabilities
+
+
+def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarray:
+    weights = np.asarray(scores) - min_normalizer
+    if (weights < 0.0).any():
+        raise ValueError(
+            "scores must be at least min_normalizer, for the differences are the choice weights: "
+            f"got min_normalizer={min_normalizer!r} and the least score {np.min(scores)!r}; "
+            "choose a min_normalizer that no score goes below."
+        )
+    return weights
+
+
+def _normalized(weights: np.ndarray) -> np.ndarray:
+    total = weights.sum(axis=-1, keepdims=True)
+    if not ((total > 0.0) & (total < np.inf)).all() or (weights < 0.0).any():
+        raise ValueError(
+            "scores must give a distribution: finite weights >= 0 with a positive sum, got "
+            f"{weights.tolist()} for the documents and no click."
+        )
+    return weights / total
+
+
+def sample_choice(probabilities: ArrayLike, uniform: ArrayLike) -> np.ndarray:
+    """Samples a position from choice probabilities by inversion, one uniform number each.
+
+    The same number gives the same choice as ``RandomState.choice(n, p=probabilities)``.
+
+    Args:
+        probabilities: array of shape (..., n) whose last axis sums to one.
+        uniform: numbers in [0, 1), of shape (...).
+
+    Returns:
+        Integers in [0, n - 1], of shape (...): n - 1 is no click, for the functions above.
+    """
+    cumulative = np.cumsum(probabilities, axis=-1)
+    cumulative /= cumulative[..., -1:]
+    return np.asarray((cumulative <= np.asarray(uniform)[..., None]).sum(axis=-1))
+
+
+class AbstractChoiceModel(abc.ABC):
+    """A user's choice model: scores the documents of a slate, then chooses one or none.
+
+    The model draws from a generator in ``self._rng``. An environment puts its own there; a model
+    used alone makes one with seed 0 at its first draw.
+    """
+
+    _scores: np.ndarray | None = None
+    _score_no_click: float | None = None
+    _rng: np.random.RandomState | None = None
+
+    @abc.abstractmethod
+    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+        """Computes the scores of documents for a user, into ``scores`` and ``score_no_click``.
+
+        Args:
+            user_state: an instance of AbstractUserState.
+            doc_obs: the observations of the documents, in the slate's order.
+        """
+
+    @property
+    def scores(self) -> np.ndarray | None:
+        """Unnormalised choice weights of the documents scored last, shape (slate_size,)."""
+        return self._scores
+
+    @property
+    def score_no_click(self) -> float | None:
+        """Unnormalised choice weight of choosing no document."""
+        return self._score_no_click
+
+    @abc.abstractmethod
+    def choose_item(self) -> int | None:
+        """Returns the position of the chosen document in the slate, or None for no click."""
+
+    def use_generator(self, rng: np.random.RandomState) -> None:
+        """Makes the model draw from ``rng`` from now on."""
+        self._rng = rng
+
+    def _random_sample(self) -> float:
+        if self._rng is None:
+            self._rng = np.random.RandomState(0)
+        return self._rng.random_sample()
+
+
+class NormalizableChoiceModel(AbstractChoiceModel):
+    """A choice model whose scores, divided by their sum, are choice probabilities."""
+
+    @staticmethod
+    def _score_documents_helper(user_state: Any, doc_obs: Iterable[Any]) -> np.ndarray:
+        """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
+        documents = list(doc_obs)
+        if _scores_documents_at_once(type(user_state)):
+            return np.asarray(user_state.score_documents(documents), dtype=np.float64)
+        return np.array([user_state.score_document(doc) for doc in documents], dtype=np.float64)
+
+    def choose_item(self) -> int | None:
+        """Returns the position of the chosen document in the slate, or None for no click.
+
+        Raises:
+            RuntimeError: if no documents were scored before.
+            ValueError: if the scores give no distribution.
+        """
+        if self._scores is None:
+            raise RuntimeError("choose_item needs scores: call score_documents(…) before it.")
+        weights = _append_no_click(self._scores, self._score_no_click)
+        choice = int(sample_choice(_normalized(weights), self._random_sample()))
+        return None if choice == len(self._scores) else choice
+
+    def _set_probabilities(self, probabilities: np.ndarray) -> None:
+        self._scores = probabilities[:-1]
+        self._score_no_click = probabilities[-1]
+
+
+@functools.lru_cache(maxsize=None)
+def _scores_documents_at_once(user_state_class: type) -> bool:
+    # Of the two scoring methods the one defined nearest to the class counts, so that a subclass
+    # which overrides score_document alone is heeded.
+    for cls in user_state_class.__mro__:
+        if "score_documents" in vars(cls):
+            return True
+        if "score_document" in vars(cls):
+            return False
+    return False
+
+
+class MultinomialLogitChoiceModel(NormalizableChoiceModel):
+    """Multinomial logit choice, see :func:`multinomial_logit_probabilities`.
+
+    ``scores`` are the probabilities of the documents.
+
+    Args:
+        choice_features: a dictionary with ``no_click_mass``, the logit of no click (minus
+            infinity where it is missing).
+    """
+
+    def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._no_click_mass = choice_features.get("no_click_mass", -np.inf)
+
+    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+        """See :meth:`AbstractChoiceModel.score_documents`."""
+        scores = self._score_documents_helper(user_state, doc_obs)
+        self._set_probabilities(multinomial_logit_probabilities(scores, self._no_click_mass))
+
+
+class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
+    """Multinomial proportional choice, see :func:`multinomial_proportional_probabilities`.
+
+    ``scores`` are the choice weights ``score - min_normalizer``.
+
+    Args:
+        choice_features: a dictionary with ``min_normalizer``, and ``no_click_mass``, the score of
+            no click (0 where it is missing).
+
+    Raises:
+        ValueError: if ``min_normalizer`` is missing.
+    """
+
+    def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._min_normalizer = _required(choice_features, "min_normalizer")
+        self._no_click_mass = choice_features.get("no_click_mass", 0)
+
+    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+        """See :meth:`AbstractChoiceModel.score_documents`."""
+        scores = self._score_documents_helper(user_state, doc_obs)
+        self._set_probabilities(
+            _proportional_weights(
+                _append_no_click(scores, self._no_click_mass), self._min_normalizer
+            )
+        )
+
+
+class CascadeChoiceModel(NormalizableChoiceModel):
+    """The base class of the cascade models, see :func:`cascade_probabilities`.
+
+    ``scores`` are the probabilities of the documents. Scoring raises ValueError where
+    ``score_scaling`` does not turn the scores into probabilities.
+
+    Args:
+        choice_features: a dictionary with ``score_scaling`` and ``attention_prob``, in [0, 1]
+            (1 where it is missing).
+
+    Raises:
+        ValueError: if ``attention_prob`` is outside [0, 1], or ``score_scaling`` is missing or
+            negative.
+    """
+
+    def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._attention_prob = _validation.probability(
+            "attention_prob", choice_features.get("attention_prob", 1.0)
+        )
+        self._score_scaling = _validation.non_negative_float(
+            "score_scaling", _required(choice_features, "score_scaling")
+        )
+
+    def _positional_normalization(self, scores: ArrayLike) -> None:
+        self._set_probabilities(
+            cascade_probabilities(scores, self._attention_prob, self._score_scaling)
+        )
+
+
+class ExponentialCascadeChoiceModel(CascadeChoiceModel):
+    """Exponential cascade choice, see :func:`exponential_cascade_probabilities`."""
+
+    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+        """See :meth:`AbstractChoiceModel.score_documents`."""
+        scores = self._score_documents_helper(user_state, doc_obs)
+        self._positional_normalization(np.exp(scores))
+
+
+class ProportionalCascadeChoiceModel(CascadeChoiceModel):
+    """Proportional cascade choice, see :func:`proportional_cascade_probabilities`.
+
+    Args:
+        choice_features: as :class:`CascadeChoiceModel`, and ``min_normalizer``.
+
+    Raises:
+        ValueError: as :class:`CascadeChoiceModel`, or if ``min_normalizer`` is missing.
+    """
+
+    def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._min_normalizer = _required(choice_features, "min_normalizer")
+        super().__init__(choice_features)
+
+    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+        """See :meth:`AbstractChoiceModel.score_documents`."""
+        scores = self._score_documents_helper(user_state, doc_obs)
+        self._positional_normalization(_proportional_weights(scores, self._min_normalizer))
+
+
+def _required(choice_features: Mapping[str, Any], key: str) -> Any:
+    value = choice_features.get(key)
+    if value is None:
+        raise ValueError(
+            f"choice_features must have a number for {key!r}, got {dict(choice_features)!r}."
+        )
+    return value

@@ -1,0 +1,146 @@
+"""Documents, samplers of documents, and the set of candidates that an agent chooses from."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import seeding
+from recsim._gym import spaces
+
+__all__ = ["AbstractDocument", "AbstractDocumentSampler", "CandidateSet"]
+
+
+class CandidateSet:
+    """The documents that can be recommended at one step, in order and by ID."""
+
+    def __init__(self) -> None:
+        self._documents: dict[int, Any] = {}
+
+    def size(self) -> int:
+        """Returns the number of documents."""
+        return len(self._documents)
+
+    def get_all_documents(self) -> list[Any]:
+        """Returns the documents in the order in which they were added."""
+        return list(self._documents.values())
+
+    def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
+        """Returns the documents with the given IDs, in that order.
+
+        Args:
+            document_ids: integers, or strings of integers as in the keys of an observation.
+
+        Raises:
+            KeyError: if the set has no document with an ID.
+        """
+        documents = self._documents
+        return [documents[int(document_id)] for document_id in document_ids]
+
+    def add_document(self, document: Any) -> None:
+        """Adds a document, in place of one with the same ID."""
+        self._documents[document.doc_id()] = document
+
+    def remove_document(self, document: Any) -> None:
+        """Removes a document; KeyError if it is not in the set."""
+        del self._documents[document.doc_id()]
+
+    def create_observation(self) -> dict[str, Any]:
+        """Returns the observations of the documents, keyed by their IDs as strings."""
+        return {str(key): doc.create_observation() for key, doc in self._documents.items()}
+
+    def observation_space(self) -> spaces.Dict:
+        """Returns the space of :meth:`create_observation`, with its keys in the same order."""
+        items = [(str(key), doc.observation_space()) for key, doc in self._documents.items()]
+        return spaces.Dict(items)
+
+
+class AbstractDocumentSampler(abc.ABC):
+    """Samples documents, from a generator of its own in ``self._rng``.
+
+    Args:
+        doc_ctor: the class (or a constructor) of the documents.
+        seed: seed of the generator, an integer in [0, 2**32 - 1], or None for a seed from the
+            operating system.
+    """
+
+    def __init__(self, doc_ctor: Callable[..., Any], seed: int | None = 0) -> None:
+        self._doc_ctor = doc_ctor
+        self._seed = seed
+        self.reset_sampler()
+
+    def reset_sampler(self) -> None:
+        """Sets the generator back to its seed: the same documents follow again."""
+        self._rng = np.random.RandomState(self._seed)
+
+    @abc.abstractmethod
+    def sample_document(self) -> Any:
+        """Returns a new document."""
+
+    def sample_documents(self, num_documents: int) -> list[Any]:
+        """Returns new documents: what as many calls of :meth:`sample_document` return."""
+        return [self.sample_document() for _ in range(num_documents)]
+
+    def get_doc_ctor(self) -> Callable[..., Any]:
+        """Returns the class of the documents."""
+        return self._doc_ctor
+
+    @property
+    def num_clusters(self) -> int:
+        """Number of topics (clusters) of the documents, 0 if they have none."""
+        return 0
+
+    def update_state(self, documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes documents after users' responses to them; does nothing by default.
+
+        Args:
+            documents: the documents shown, of all users one after the other.
+            responses: the responses to them, in the same order.
+        """
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps of the sampler: its generator and document count.
+
+        A sampler with further state that outlives an episode extends this dictionary, and
+        :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        """
+        state: dict[str, Any] = {"rng": seeding.generator_state(self._rng)}
+        if hasattr(self, "_doc_count"):
+            state["doc_count"] = self._doc_count
+        return state
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`checkpoint_state` returned."""
+        seeding.restore_generator(self._rng, state["rng"])
+        if "doc_count" in state:
+            self._doc_count = state["doc_count"]
+
+
+class AbstractDocument(abc.ABC):
+    """A document (an item that can be recommended).
+
+    Args:
+        doc_id: an integer that no other document of the sampler has.
+    """
+
+    #: Number of observable features, where a subclass has a fixed one.
+    NUM_FEATURES: int | None = None
+
+    def __init__(self, doc_id: int) -> None:
+        self._doc_id = doc_id
+
+    def doc_id(self) -> int:
+        """Returns the document's ID."""
+        return self._doc_id
+
+    @abc.abstractmethod
+    def create_observation(self) -> Any:
+        """Returns what an agent sees of the document, an element of the observation space."""
+
+    @classmethod
+    @abc.abstractmethod
+    def observation_space(cls) -> spaces.Space:
+        """Returns the space of the observations of documents of this class."""

@@ -1,0 +1,99 @@
+"""What the scenarios' ``create_environment`` functions share: checking and using a config."""
+
+from __future__ import annotations
+
+import copyreg
+import difflib
+import functools
+import warnings
+from abc import ABCMeta
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from recsim import _validation
+
+__all__ = ["ClassWithConstants", "check_config", "chosen", "with_constants"]
+
+REQUIRED_WITHOUT_SEED = ("num_candidates", "slate_size", "resample_documents")
+REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
+
+T = TypeVar("T")
+
+
+def check_config(
+    env_config: Mapping[str, Any],
+    optional: Collection[str] = (),
+    required: Collection[str] = REQUIRED_KEYS,
+) -> None:
+    """Checks that an environment's config has what it needs.
+
+    Args:
+        env_config: the config of ``create_environment``.
+        optional: keys that the scenario knows and does not need.
+        required: keys that it needs.
+
+    Raises:
+        TypeError: if the config is no mapping, or a size or the seed is no integer.
+        KeyError: if a required key is missing.
+        ValueError: if a size is below 1 or the seed is outside [0, 2**32 - 1].
+
+    Warns:
+        UserWarning: for a key that the scenario does not know, naming the nearest that it does.
+    """
+    if not isinstance(env_config, Mapping):
+        raise TypeError(f"env_config must be a dictionary, got {env_config!r}.")
+    missing = [key for key in required if key not in env_config]
+    if missing:
+        raise KeyError(
+            f"env_config misses {', '.join(map(repr, missing))}; it needs the keys "
+            f"{', '.join(map(repr, required))}."
+        )
+    _validation.positive_int("env_config['num_candidates']", env_config["num_candidates"])
+    _validation.positive_int("env_config['slate_size']", env_config["slate_size"])
+    seed = env_config.get("seed")
+    if seed is not None and _validation.positive_int("env_config['seed']", seed, 0) >= 2**32:
+        raise ValueError(f"env_config['seed'] must be in [0, 2**32 - 1], got {seed}.")
+    known = {*required, *REQUIRED_KEYS, *optional}
+    for key in env_config:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+            warnings.warn(
+                f"env_config has the key {key!r}, which this environment does not use; the "
+                f"nearest key that it knows is {close[0]!r}.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def chosen(env_config: Mapping[str, T], keys: Collection[str]) -> dict[str, T]:
+    """Returns the part of a config with the given keys, where they are present."""
+    return {key: env_config[key] for key in keys if key in env_config}
+
+
+class ClassWithConstants(ABCMeta):
+    """The metaclass of documents and responses whose space depends on a number of topics.
+
+    Each environment uses a subclass of its own number (see :func:`with_constants`), so that
+    environments of different sizes live side by side; pickle rebuilds such a class by its base.
+    """
+
+
+@functools.lru_cache(maxsize=None)
+def _subclass(base: type, constants: tuple[tuple[str, Any], ...]) -> type:
+    attributes = {"__module__": base.__module__, "__doc__": base.__doc__, **dict(constants)}
+    subclass = type(base)(base.__name__, (base,), attributes)
+    subclass._made_from = (base, constants)  # type: ignore[attr-defined]
+    return subclass
+
+
+def with_constants(base: type[T], **constants: Any) -> type[T]:
+    """Returns a subclass of ``base`` (the same one each time) with these class constants."""
+    return _subclass(base, tuple(sorted(constants.items())))
+
+
+def _reduce_class(cls: type) -> str | tuple[Any, ...]:
+    made_from = vars(cls).get("_made_from")
+    return cls.__qualname__ if made_from is None else (_subclass, made_from)
+
+
+copyreg.pickle(ClassWithConstants, _reduce_class)  # type: ignore[arg-type]

@@ -1,0 +1,594 @@
+"""Interest evolution: users whose interests drift towards, or away from, what they watch.
+
+A user has interests in topics and a time budget. The score of a video is the inner product of
+its features and the interests, and the user chooses by a choice model of the scores. Watching
+changes the interests, and gives back some budget where the video's quality is good; a slate
+without a click costs a step penalty. The session ends with the budget (Ie et al., arXiv
+1905.12767, section 7).
+
+The functions are the scenario's mathematics on arrays with any leading axes; the classes call
+them for one user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsim import choice_model, document, seeding, user, utils
+from recsim._gym import spaces
+from recsim.environments import _config
+from recsim.simulator import environment, recsim_gym
+
+__all__ = [
+    "IEvResponse",
+    "IEvUserDistributionSampler",
+    "IEvUserModel",
+    "IEvUserState",
+    "IEvVideo",
+    "IEvVideoSampler",
+    "UtilityModelUserSampler",
+    "UtilityModelVideoSampler",
+    "clicked_watchtime_reward",
+    "create_environment",
+    "total_clicks_reward",
+    "updated_budget",
+    "updated_interests",
+]
+
+
+def updated_interests(
+    interests: np.ndarray,
+    features: np.ndarray,
+    uniform: ArrayLike,
+    x_intercept: float = 1.0,
+    y_intercept: float = 0.3,
+) -> np.ndarray:
+    """Returns users' interests after they watched a video.
+
+    Interests move towards the video's features with probability ((interests + 1) / 2) . features,
+    and away from them otherwise, by a step that is the smaller the stronger the interest:
+    y_intercept (1 - abs(interest) / x_intercept).
+
+    Args:
+        interests: array of shape (..., n_topics), in [-1, 1].
+        features: array of shape (..., n_topics).
+        uniform: numbers in [0, 1) that decide the direction, of shape (...).
+        x_intercept: interest at which the step is zero.
+        y_intercept: step of an interest of zero.
+
+    Returns:
+        New array of shape (..., n_topics), in [-1, 1].
+    """
+    step = (y_intercept - (y_intercept / x_intercept) * np.abs(interests)) * features
+    towards = np.asarray(((interests + 1.0) * 0.5 * features).sum(axis=-1) > uniform)
+    sign = np.where(towards, 1.0, -1.0)[..., None]
+    moved = interests + sign * step * (features - interests)
+    return np.minimum(np.maximum(moved, -1.0), 1.0)
+
+
+def updated_budget(budget: Any, watch_time: Any, utility: Any, alpha: Any) -> Any:
+    """Returns users' time budgets after they watched a video.
+
+    Args:
+        budget: time left, numbers or arrays of shape (...), as the other arguments.
+        watch_time: time watched, in the unit of the budget.
+        utility: received utility (the video's quality, in the default world).
+        alpha: share of the watch time that a unit of utility gives back.
+    """
+    return budget - watch_time + alpha * watch_time * utility
+
+
+class IEvResponse(user.AbstractResponse):
+    """A user's response to a video.
+
+    Args:
+        clicked: whether the video was clicked.
+        watch_time: time watched, in [0, IEvVideo.MAX_VIDEO_LENGTH].
+        liked: whether the video was liked.
+        quality: the video's quality, in [MIN_QUALITY_SCORE, MAX_QUALITY_SCORE].
+        cluster_id: the video's topic, in [0, IEvVideo.NUM_FEATURES).
+    """
+
+    MIN_QUALITY_SCORE = -100
+    MAX_QUALITY_SCORE = 100
+
+    def __init__(
+        self,
+        clicked: bool = False,
+        watch_time: float = 0.0,
+        liked: bool = False,
+        quality: float = 0.0,
+        cluster_id: float = 0.0,
+    ) -> None:
+        self.clicked = clicked
+        self.watch_time = watch_time
+        self.liked = liked
+        self.quality = quality
+        self.cluster_id = cluster_id
+
+    def create_observation(self) -> dict[str, Any]:
+        """Returns ``click``, ``watch_time``, ``liked``, ``quality`` and ``cluster_id``."""
+        return {
+            "click": int(self.clicked),
+            "watch_time": np.array(self.watch_time),
+            "liked": int(self.liked),
+            "quality": np.array(self.quality),
+            "cluster_id": int(self.cluster_id),
+        }
+
+    @classmethod
+    def response_space(cls) -> spaces.Dict:  # type: ignore[override]
+        """Returns the space of a response."""
+        return spaces.Dict(
+            {
+                "click": spaces.Discrete(2),
+                "watch_time": spaces.Box(
+                    low=0.0, high=IEvVideo.MAX_VIDEO_LENGTH, shape=(), dtype=np.float32
+                ),
+                "liked": spaces.Discrete(2),
+                "quality": spaces.Box(
+                    low=cls.MIN_QUALITY_SCORE,
+                    high=cls.MAX_QUALITY_SCORE,
+                    shape=(),
+                    dtype=np.float32,
+                ),
+                "cluster_id": spaces.Discrete(IEvVideo.NUM_FEATURES),
+            }
+        )
+
+
+class IEvVideo(document.AbstractDocument):
+    """A video.
+
+    Args:
+        doc_id: the video's ID.
+        features: its observed features (topics), shape (NUM_FEATURES,), in [-1, 1].
+        cluster_id: its main topic.
+        video_length: its length, in the unit of the users' time budget.
+        quality: its quality, which is not observed.
+    """
+
+    #: Longest video, in the unit of the users' time budget.
+    MAX_VIDEO_LENGTH = 100.0
+
+    #: Number of features (topics).
+    NUM_FEATURES: int = 20
+
+    def __init__(
+        self,
+        doc_id: int,
+        features: np.ndarray,
+        cluster_id: int | None = None,
+        video_length: float | None = None,
+        quality: float | None = None,
+    ) -> None:
+        self._doc_id = doc_id
+        self.features = features
+        self.cluster_id = cluster_id
+        self.video_length = video_length
+        self.quality = quality
+
+    def create_observation(self) -> np.ndarray:
+        """Returns the features, float64 of shape (NUM_FEATURES,)."""
+        return self.features
+
+    @classmethod
+    def observation_space(cls) -> spaces.Box:
+        """Returns the space of the features."""
+        return spaces.Box(shape=(cls.NUM_FEATURES,), dtype=np.float32, low=-1.0, high=1.0)
+
+
+class IEvVideoSampler(document.AbstractDocumentSampler):
+    """Samples videos with uniformly distributed features and a quality of 1.
+
+    Args:
+        doc_ctor: class of the videos.
+        min_feature_value: least feature.
+        max_feature_value: greatest feature.
+        video_length_mean: mean of the normal distribution of the length.
+        video_length_std: its standard deviation.
+        **kwargs: ``seed``, see :class:`recsim.document.AbstractDocumentSampler`.
+    """
+
+    def __init__(
+        self,
+        doc_ctor: Callable[..., Any] = IEvVideo,
+        min_feature_value: float = -1.0,
+        max_feature_value: float = 1.0,
+        video_length_mean: float = 4.3,
+        video_length_std: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(doc_ctor, **kwargs)
+        self._doc_count = 0
+        self._min_feature_value = min_feature_value
+        self._max_feature_value = max_feature_value
+        self._video_length_mean = video_length_mean
+        self._video_length_std = video_length_std
+
+    def sample_document(self) -> Any:
+        """Returns a new video."""
+        doc_ctor: Any = self.get_doc_ctor()
+        features = self._rng.uniform(
+            self._min_feature_value, self._max_feature_value, doc_ctor.NUM_FEATURES
+        )
+        length = self._rng.normal(self._video_length_mean, self._video_length_std)
+        doc_id = self._doc_count
+        self._doc_count += 1
+        return self._doc_ctor(
+            doc_id=doc_id,
+            features=features,
+            video_length=min(length, doc_ctor.MAX_VIDEO_LENGTH),
+            quality=1.0,
+        )
+
+
+class UtilityModelVideoSampler(document.AbstractDocumentSampler):
+    """Samples videos of one topic each, of qualities that grow with the number of the topic.
+
+    Seven tenths of the topics have mean qualities evenly spaced from ``min_utility`` to 0, the
+    others from 0 to ``max_utility``; a video's quality is normal with standard deviation 0.1.
+
+    Args:
+        doc_ctor: class of the videos; its ``NUM_FEATURES`` is the number of topics.
+        min_utility: mean quality of the first topic.
+        max_utility: mean quality of the last topic.
+        video_length: length of every video, in minutes.
+        **kwargs: ``seed``, see :class:`recsim.document.AbstractDocumentSampler`.
+    """
+
+    def __init__(
+        self,
+        doc_ctor: Callable[..., Any] = IEvVideo,
+        min_utility: float = -3.0,
+        max_utility: float = 3.0,
+        video_length: float = 4.0,
+        **kwargs: Any,
+    ) -> None:
+        self._num_clusters: int = doc_ctor.NUM_FEATURES  # type: ignore[attr-defined]
+        super().__init__(doc_ctor, **kwargs)
+        self._doc_count = 0
+        self._min_utility = min_utility
+        self._max_utility = max_utility
+        self._video_length = video_length
+        bad = np.linspace(min_utility, 0, int(self._num_clusters * 0.7))
+        good = np.linspace(0, max_utility, self._num_clusters - len(bad))
+        #: Mean quality by topic, shape (NUM_FEATURES,).
+        self.cluster_means = np.concatenate((bad, good))
+
+    def sample_document(self) -> Any:
+        """Returns a new video."""
+        topic = seeding.random_below(self._rng, self._num_clusters)
+        features = np.zeros(self._num_clusters)
+        features[topic] = 1.0
+        # The same number as normal(mean, 0.1) gives, faster.
+        quality = self.cluster_means.item(topic) + 0.1 * self._rng.standard_normal()
+        doc_id = self._doc_count
+        self._doc_count += 1
+        return self._doc_ctor(
+            doc_id=doc_id,
+            features=features,
+            cluster_id=topic,
+            video_length=self._video_length,
+            quality=quality,
+        )
+
+
+class IEvUserState(user.AbstractUserState):
+    """A user: observed interests, and a time budget and parameters, which are not observed.
+
+    Args:
+        user_interests: interests in [-1, 1], float64 of shape (NUM_FEATURES,).
+        time_budget: time left, in minutes.
+        score_scaling: see :class:`recsim.choice_model.CascadeChoiceModel`.
+        attention_prob: see :class:`recsim.choice_model.CascadeChoiceModel`.
+        no_click_mass: score (or logit) of no click.
+        keep_interact_prob: probability of interacting with another document of the slate.
+        min_doc_utility: least utility of a document to interact with.
+        user_update_alpha: share of the watch time that a unit of utility gives back.
+        watched_videos: IDs of the videos watched.
+        impressed_videos: IDs of the videos shown.
+        liked_videos: IDs of the videos liked.
+        step_penalty: budget that a slate without a click costs.
+        min_normalizer: what a proportional choice model subtracts from scores.
+        user_quality_factor: weight of the user's own score in the received utility.
+        document_quality_factor: weight of the video's quality in the received utility.
+    """
+
+    #: Number of features (topics).
+    NUM_FEATURES: int = 20
+
+    def __init__(
+        self,
+        user_interests: np.ndarray,
+        time_budget: float | None = None,
+        score_scaling: float | None = None,
+        attention_prob: float | None = None,
+        no_click_mass: float | None = None,
+        keep_interact_prob: Any = None,
+        min_doc_utility: float | None = None,
+        user_update_alpha: float | None = None,
+        watched_videos: set[int] | None = None,
+        impressed_videos: set[int] | None = None,
+        liked_videos: set[int] | None = None,
+        step_penalty: float | None = None,
+        min_normalizer: float | None = None,
+        user_quality_factor: float | None = None,
+        document_quality_factor: float | None = None,
+    ) -> None:
+        self.user_interests = user_interests
+        self.time_budget: Any = time_budget
+        self.keep_interact_prob = keep_interact_prob
+        self.min_doc_utility = min_doc_utility
+        #: What the choice model is made of.
+        self.choice_features = {
+            "score_scaling": score_scaling,
+            "attention_prob": attention_prob,
+            "no_click_mass": no_click_mass,
+            "min_normalizer": min_normalizer,
+        }
+        self.user_update_alpha: Any = user_update_alpha
+        self.step_penalty: Any = step_penalty
+        self.user_quality_factor: Any = user_quality_factor
+        self.document_quality_factor: Any = document_quality_factor
+        self.watched_videos = watched_videos
+        self.impressed_videos = impressed_videos
+        self.liked_videos = liked_videos
+
+    def score_document(self, doc_obs: np.ndarray) -> float:
+        """Returns the inner product of the interests and a video's features.
+
+        Raises:
+            ValueError: if their shapes differ.
+        """
+        if self.user_interests.shape != doc_obs.shape:
+            raise ValueError(
+                f"doc_obs must have the shape of the user's interests, {self.user_interests.shape},"
+                f" got {doc_obs.shape}."
+            )
+        return np.dot(self.user_interests, doc_obs)
+
+    def create_observation(self) -> np.ndarray:
+        """Returns the interests, float64 of shape (NUM_FEATURES,)."""
+        return self.user_interests
+
+    @classmethod
+    def observation_space(cls) -> spaces.Box:  # type: ignore[override]
+        """Returns the space of the interests."""
+        return spaces.Box(shape=(cls.NUM_FEATURES,), dtype=np.float32, low=-1.0, high=1.0)
+
+
+class IEvUserDistributionSampler(user.AbstractUserSampler):
+    """Samples users with uniform interests and fixed parameters for a cascade choice model.
+
+    Args:
+        user_ctor: class of the user states.
+        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
+    """
+
+    def __init__(self, user_ctor: Callable[..., Any] = IEvUserState, **kwargs: Any) -> None:
+        super().__init__(user_ctor, **kwargs)
+
+    def sample_user(self) -> Any:
+        """Returns a new user state."""
+        return self._user_ctor(
+            user_interests=self._rng.uniform(
+                -1.0,
+                1.0,
+                self.get_user_ctor().NUM_FEATURES,  # type: ignore[attr-defined]
+            ),
+            time_budget=30,
+            score_scaling=0.05,
+            attention_prob=0.9,
+            no_click_mass=1,
+            keep_interact_prob=self._rng.beta(1, 3, 1),
+            min_doc_utility=0.1,
+            user_update_alpha=0,
+            watched_videos=set(),
+            impressed_videos=set(),
+            liked_videos=set(),
+            step_penalty=1.0,
+            min_normalizer=-1.0,
+            user_quality_factor=1.0,
+            document_quality_factor=1.0,
+        )
+
+
+@gin.configurable
+class UtilityModelUserSampler(user.AbstractUserSampler):
+    """Samples users with uniform interests and 200 minutes, whom only a video's quality rewards.
+
+    Args:
+        user_ctor: class of the user states.
+        document_quality_factor: weight of the video's quality in the received utility.
+        no_click_mass: score of no click.
+        min_normalizer: what the choice model subtracts from scores.
+        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
+    """
+
+    # A unit of quality gives back 0.9 of the watch time, over 3.4: the qualities of the default
+    # videos, in [-3, 3] with a deviation of 0.1, over 3.4 lie within [-1, 1].
+    _USER_UPDATE_ALPHA = 0.9 * (1.0 / 3.4)
+
+    def __init__(
+        self,
+        user_ctor: Callable[..., Any] = IEvUserState,
+        document_quality_factor: float = 1.0,
+        no_click_mass: float = 1.0,
+        min_normalizer: float = -1.0,
+        **kwargs: Any,
+    ) -> None:
+        self._no_click_mass = no_click_mass
+        self._min_normalizer = min_normalizer
+        self._document_quality_factor = document_quality_factor
+        super().__init__(user_ctor, **kwargs)
+
+    def sample_user(self) -> Any:
+        """Returns a new user state."""
+        return self._user_ctor(
+            user_interests=self._rng.uniform(
+                -1.0,
+                1.0,
+                self.get_user_ctor().NUM_FEATURES,  # type: ignore[attr-defined]
+            ),
+            time_budget=200.0,
+            no_click_mass=self._no_click_mass,
+            step_penalty=0.5,
+            score_scaling=0.05,
+            attention_prob=0.65,
+            min_normalizer=self._min_normalizer,
+            user_quality_factor=0.0,
+            document_quality_factor=self._document_quality_factor,
+            user_update_alpha=self._USER_UPDATE_ALPHA,
+        )
+
+
+class IEvUserModel(user.AbstractUserModel):
+    """A user whose interests and time budget change with what is watched.
+
+    Args:
+        slate_size: number of documents in a slate.
+        choice_model_ctor: class of the choice model, called with the user's ``choice_features``.
+        response_model_ctor: class of the responses.
+        user_state_ctor: class of the user states.
+        no_click_mass: score of no click.
+        seed: seed of the sampler of users.
+        alpha_x_intercept: see :func:`updated_interests`.
+        alpha_y_intercept: see :func:`updated_interests`.
+
+    Raises:
+        ValueError: if ``choice_model_ctor`` is None.
+    """
+
+    def __init__(
+        self,
+        slate_size: int,
+        choice_model_ctor: Callable[..., Any] | None = None,
+        response_model_ctor: Callable[..., Any] = IEvResponse,
+        user_state_ctor: Callable[..., Any] = IEvUserState,
+        no_click_mass: float = 1.0,
+        seed: int | None = 0,
+        alpha_x_intercept: float = 1.0,
+        alpha_y_intercept: float = 0.3,
+    ) -> None:
+        if choice_model_ctor is None:
+            raise ValueError(
+                "choice_model_ctor must be a class of choice models, such as "
+                "recsim.choice_model.MultinomialProportionalChoiceModel, got None."
+            )
+        sampler = UtilityModelUserSampler(
+            user_ctor=user_state_ctor, no_click_mass=no_click_mass, seed=seed
+        )
+        super().__init__(response_model_ctor, sampler, slate_size)
+        self.choice_model = choice_model_ctor(self._user_state.choice_features)
+        self.use_generator(self._rng)
+        self._alpha_x_intercept = alpha_x_intercept
+        self._alpha_y_intercept = alpha_y_intercept
+
+    def is_terminal(self) -> bool:
+        """Says whether the time budget is used up."""
+        return bool(self._user_state.time_budget <= 0)
+
+    def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes interests and budget by the (first) video clicked, or takes the step penalty."""
+        state = self._user_state
+        for video, response in zip(slate_documents, responses, strict=True):
+            if response.clicked:
+                utility = self._received_utility(video)
+                state.user_interests = updated_interests(
+                    state.user_interests,
+                    video.features,
+                    self._rng.random_sample(),
+                    self._alpha_x_intercept,
+                    self._alpha_y_intercept,
+                )
+                state.time_budget = updated_budget(
+                    state.time_budget, response.watch_time, utility, state.user_update_alpha
+                )
+                return
+        state.time_budget -= state.step_penalty
+
+    def _received_utility(self, video: Any) -> float:
+        state = self._user_state
+        utility = state.document_quality_factor * video.quality
+        if state.user_quality_factor:
+            self.choice_model.score_documents(state, [video.create_observation()])
+            utility += state.user_quality_factor * self.choice_model.scores[0]
+        return utility
+
+    def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
+        """Returns the responses to a slate of IEvVideo, at most one of which is a click."""
+        responses = [self._response_model_ctor() for _ in documents]
+        observations = [video.create_observation() for video in documents]
+        self.choice_model.score_documents(self._user_state, observations)
+        clicked = self.choice_model.choose_item()
+        for video, response in zip(documents, responses, strict=True):
+            response.quality = video.quality
+            response.cluster_id = video.cluster_id
+        if clicked is not None:
+            self._generate_click_response(documents[clicked], responses[clicked])
+        return responses
+
+    def _generate_click_response(self, doc: Any, response: Any) -> None:
+        """Turns the response to a chosen video into a click: it is watched while time is left."""
+        response.clicked = True
+        response.watch_time = min(self._user_state.time_budget, doc.video_length)
+
+
+def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
+    """Returns the time watched of the videos clicked among the responses."""
+    return float(sum(response.watch_time for response in responses if response.clicked))
+
+
+def total_clicks_reward(responses: Sequence[Any]) -> float:
+    """Returns the number of clicks among the responses."""
+    return float(sum(response.clicked for response in responses))
+
+
+def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:
+    """Creates the interest evolution environment.
+
+    Args:
+        env_config: a dictionary with ``num_candidates``, ``slate_size``, ``resample_documents``
+            (whether each step has new documents) and ``seed``.
+
+    Returns:
+        A Gym environment whose reward is the time watched, in minutes.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config that gives no world.
+
+    Example:
+        >>> env = create_environment(
+        ...     {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0})
+        >>> observation = env.reset()
+        >>> observation["user"].shape
+        (20,)
+    """
+    _config.check_config(env_config)
+    seed = env_config["seed"]
+    user_model = IEvUserModel(
+        env_config["slate_size"],
+        choice_model_ctor=choice_model.MultinomialProportionalChoiceModel,
+        response_model_ctor=IEvResponse,
+        user_state_ctor=IEvUserState,
+        seed=seed,
+    )
+    world = environment.SingleUserEnvironment(
+        user_model,
+        UtilityModelVideoSampler(doc_ctor=IEvVideo, seed=seed),
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(
+        world,
+        clicked_watchtime_reward,
+        utils.aggregate_video_cluster_metrics,
+        utils.write_video_cluster_metrics,
+    )

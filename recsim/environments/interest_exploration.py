@@ -1,0 +1,457 @@
+"""Interest exploration: users of hidden types, whose niche interests must be found by exploring.
+
+Documents belong to topics and have a production quality. Users belong to types, which differ in
+their affinity to topics; neither is observed. A user scores a document by the sum of the affinity
+to its topic and its quality, and chooses by a multinomial logit model. An agent that ranks by the
+click rate of the average user serves the topics of high quality, which most users click, and never
+learns who would rather see something else (Ie et al., arXiv 1909.04847, section 5.1).
+
+The functions are the scenario's mathematics on arrays with any leading axes; the classes call
+them for one user.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsim import _validation, choice_model, document, user, utils
+from recsim._gym import spaces
+from recsim.environments import _config
+from recsim.simulator import environment, recsim_gym
+
+__all__ = [
+    "IEClusterUserSampler",
+    "IEDocument",
+    "IEResponse",
+    "IETopicDocumentSampler",
+    "IEUserModel",
+    "IEUserState",
+    "create_environment",
+    "document_scores",
+    "total_clicks_reward",
+]
+
+_DOCUMENT_KEYS = ("topic_distribution", "topic_quality_mean", "topic_quality_stddev")
+_USER_KEYS = (
+    "user_type_distribution",
+    "user_document_mean_affinity_matrix",
+    "user_document_stddev_affinity_matrix",
+)
+
+
+def document_scores(
+    topic_affinity: np.ndarray, cluster_id: ArrayLike, quality: ArrayLike
+) -> np.ndarray:
+    """Returns the users' scores of documents: affinity to the topic plus quality.
+
+    Args:
+        topic_affinity: affinities of shape (..., n_topics).
+        cluster_id: topics in [0, n_topics), of shape (..., n_docs).
+        quality: qualities of shape (..., n_docs).
+
+    Returns:
+        Scores of shape (..., n_docs).
+    """
+    if topic_affinity.ndim == 1:
+        return topic_affinity[np.asarray(cluster_id)] + quality
+    return np.take_along_axis(topic_affinity, np.asarray(cluster_id), axis=-1) + quality
+
+
+class IEUserModel(user.AbstractUserModel):
+    """A user who does not change, and whose session does not end by itself.
+
+    Args:
+        slate_size: number of documents in a slate.
+        no_click_mass: the logit of no click.
+        choice_model_ctor: class of the choice model, called with ``{'no_click_mass': …}``.
+        user_state_ctor: class of the user states, :class:`IEUserState` by default.
+        response_model_ctor: class of the responses, such as :class:`IEResponse`.
+        seed: seed of the sampler of users.
+        user_sampler: a sampler to use in place of ``IEClusterUserSampler(user_state_ctor, seed)``.
+
+    Raises:
+        ValueError: if ``choice_model_ctor`` is None.
+    """
+
+    def __init__(
+        self,
+        slate_size: int,
+        no_click_mass: float = 5,
+        choice_model_ctor: Callable[..., Any] = choice_model.MultinomialLogitChoiceModel,
+        user_state_ctor: Callable[..., Any] | None = None,
+        response_model_ctor: Callable[..., Any] | None = None,
+        seed: int | None = 0,
+        *,
+        user_sampler: user.AbstractUserSampler | None = None,
+    ) -> None:
+        if choice_model_ctor is None:
+            raise ValueError("choice_model_ctor must be a class of choice models, got None.")
+        self._user_state_ctor = user_state_ctor or IEUserState
+        sampler = user_sampler or IEClusterUserSampler(user_ctor=self._user_state_ctor, seed=seed)
+        super().__init__(response_model_ctor, sampler, slate_size)  # type: ignore[arg-type]
+        self.choice_model = choice_model_ctor({"no_click_mass": no_click_mass})
+        self.use_generator(self._rng)
+
+    @property
+    def avg_user_state(self) -> Any:
+        """The user with the mean affinities of the user types (their logarithms' means)."""
+        return self._user_state_ctor(self._user_sampler.avg_affinity_given_topic())  # type: ignore[attr-defined]
+
+    def is_terminal(self) -> bool:
+        """Returns False: only a runner ends a session."""
+        return False
+
+    def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Does nothing: the user does not change."""
+
+    def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
+        """Returns the responses to a slate of IEDocument, at most one of which is a click."""
+        responses = [self._response_model_ctor() for _ in documents]
+        observations = [doc.create_observation() for doc in documents]
+        self.choice_model.score_documents(self._user_state, observations)
+        clicked = self.choice_model.choose_item()
+        for doc, response in zip(documents, responses, strict=True):
+            response.quality = doc.quality
+            response.cluster_id = doc.cluster_id
+        if clicked is not None:
+            self._generate_response(documents[clicked], responses[clicked])
+        return responses
+
+    def _generate_response(self, doc: Any, response: Any) -> None:
+        """Turns the response to a chosen document into a click."""
+        response.clicked = True
+
+
+class IEUserState(user.AbstractUserState):
+    """A user: affinities to topics, which are not observed.
+
+    Args:
+        topic_affinity: affinities >= 0, array of shape (n_topics,).
+    """
+
+    def __init__(self, topic_affinity: np.ndarray) -> None:
+        self.topic_affinity = topic_affinity
+
+    def score_document(self, doc_obs: Mapping[str, Any]) -> float:
+        """Returns the score of one document's observation."""
+        return self.topic_affinity[doc_obs["cluster_id"]] + doc_obs["quality"]
+
+    def score_documents(self, doc_obs: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Returns the scores of a list of documents' observations, shape (n_docs,)."""
+        cluster_id = np.array([doc["cluster_id"] for doc in doc_obs], dtype=np.intp)
+        quality = np.array([doc["quality"] for doc in doc_obs], dtype=np.float64)
+        return document_scores(np.asarray(self.topic_affinity), cluster_id, quality)
+
+    def create_observation(self) -> np.ndarray:
+        """Returns an empty array: nothing of the user is observed."""
+        return np.array([])
+
+    @staticmethod
+    def observation_space() -> spaces.Box:
+        """Returns the space of empty arrays."""
+        return spaces.Box(shape=(0,), dtype=np.float32, low=0.0, high=np.inf)
+
+
+@gin.configurable
+class IEClusterUserSampler(user.AbstractUserSampler):
+    """Samples a user's type, then log-normal affinities to the topics with the type's parameters.
+
+    Args:
+        user_type_distribution: probabilities of the user types, shape (n_types,).
+        user_document_mean_affinity_matrix: means of the logarithm of the affinity, shape
+            (n_types, n_topics).
+        user_document_stddev_affinity_matrix: its standard deviations, shape (n_types, n_topics).
+        user_ctor: class of the user states.
+        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
+
+    Raises:
+        ValueError: if the distribution does not sum to one, or the shapes do not match.
+    """
+
+    def __init__(
+        self,
+        user_type_distribution: ArrayLike = (0.3, 0.7),
+        user_document_mean_affinity_matrix: ArrayLike = ((0.1, 0.7), (0.7, 0.1)),
+        user_document_stddev_affinity_matrix: ArrayLike = ((0.1, 0.1), (0.1, 0.1)),
+        user_ctor: Callable[..., Any] = IEUserState,
+        **kwargs: Any,
+    ) -> None:
+        distribution = _validation.probability_vector(
+            "user_type_distribution", user_type_distribution
+        )
+        self._number_of_user_types = len(distribution)
+        self._user_type_dist = distribution
+        self._user_doc_means = _topic_matrix(
+            "user_document_mean_affinity_matrix", user_document_mean_affinity_matrix, distribution
+        )
+        self._user_doc_stddev = _topic_matrix(
+            "user_document_stddev_affinity_matrix",
+            user_document_stddev_affinity_matrix,
+            distribution,
+        )
+        if self._user_doc_means.shape != self._user_doc_stddev.shape:
+            raise ValueError(
+                "user_document_mean_affinity_matrix and user_document_stddev_affinity_matrix must "
+                f"have the same shape (n_types, n_topics), got {self._user_doc_means.shape} and "
+                f"{self._user_doc_stddev.shape}."
+            )
+        if (self._user_doc_stddev < 0).any():
+            raise ValueError(
+                "user_document_stddev_affinity_matrix must be >= 0, got "
+                f"{self._user_doc_stddev.tolist()}."
+            )
+        self._cumulative_types = _cumulative(distribution)
+        super().__init__(user_ctor, **kwargs)
+
+    @property
+    def num_topics(self) -> int:
+        """Number of topics that users have affinities to."""
+        return self._user_doc_means.shape[1]
+
+    def sample_user(self) -> Any:
+        """Returns a new user state."""
+        user_type = bisect.bisect_right(self._cumulative_types, self._rng.random_sample())
+        # The same numbers as lognormal(mean, sigma) gives, faster.
+        normal = self._rng.standard_normal(self.num_topics)
+        affinity = np.exp(
+            self._user_doc_means[user_type] + self._user_doc_stddev[user_type] * normal
+        )
+        return self._user_ctor(affinity)
+
+    def avg_affinity_given_topic(self) -> np.ndarray:
+        """Returns the mean over user types of the means, shape (n_topics,)."""
+        return self._user_type_dist @ self._user_doc_means
+
+
+def _topic_matrix(name: str, matrix: ArrayLike, distribution: np.ndarray) -> np.ndarray:
+    array = np.asarray(matrix, dtype=np.float64)
+    if array.ndim != 2 or len(array) != len(distribution):
+        raise ValueError(
+            f"{name} must have a row for each of the {len(distribution)} user types of "
+            f"user_type_distribution, shape ({len(distribution)}, n_topics), got shape "
+            f"{array.shape}."
+        )
+    return array
+
+
+def _cumulative(distribution: np.ndarray) -> list[float]:
+    cumulative = np.cumsum(distribution)
+    return (cumulative / cumulative[-1]).tolist()
+
+
+class IEResponse(user.AbstractResponse, metaclass=_config.ClassWithConstants):
+    """A user's response to a document.
+
+    Args:
+        clicked: whether the document was clicked.
+        quality: the document's quality, at least 0.
+        cluster_id: the document's topic, in [0, NUM_CLUSTERS).
+    """
+
+    #: Number of topics of the response space.
+    NUM_CLUSTERS = 0
+
+    def __init__(self, clicked: bool = False, quality: float = 0.0, cluster_id: int = 0) -> None:
+        self.clicked = clicked
+        self.quality = quality
+        self.cluster_id = cluster_id
+
+    def __repr__(self) -> str:
+        return str(self.clicked)
+
+    def create_observation(self) -> dict[str, Any]:
+        """Returns ``click``, ``quality`` and ``cluster_id``."""
+        return {
+            "click": int(self.clicked),
+            "quality": np.array(self.quality),
+            "cluster_id": self.cluster_id,
+        }
+
+    @classmethod
+    def response_space(cls) -> spaces.Dict:  # type: ignore[override]
+        """Returns the space of a response."""
+        return spaces.Dict(
+            {
+                "click": spaces.Discrete(2),
+                "quality": spaces.Box(low=0.0, high=np.inf, shape=(), dtype=np.float32),
+                "cluster_id": spaces.Discrete(cls.NUM_CLUSTERS),
+            }
+        )
+
+
+class IEDocument(document.AbstractDocument, metaclass=_config.ClassWithConstants):
+    """A document with a topic and a quality, both observed.
+
+    Args:
+        doc_id: the document's ID.
+        cluster_id: its topic, in [0, NUM_CLUSTERS).
+        quality: its production quality, at least 0.
+    """
+
+    #: Number of topics of the observation space.
+    NUM_CLUSTERS = 0
+
+    def __init__(self, doc_id: int, cluster_id: int, quality: float) -> None:
+        self._doc_id = doc_id
+        self.cluster_id = cluster_id
+        self.quality = quality
+
+    def create_observation(self) -> dict[str, Any]:
+        """Returns ``quality`` and ``cluster_id``."""
+        return {"quality": np.array(self.quality), "cluster_id": self.cluster_id}
+
+    @classmethod
+    def observation_space(cls) -> spaces.Dict:
+        """Returns the space of a document."""
+        return spaces.Dict(
+            {
+                "quality": spaces.Box(low=0.0, high=np.inf, shape=(), dtype=np.float32),
+                "cluster_id": spaces.Discrete(cls.NUM_CLUSTERS),
+            }
+        )
+
+
+@gin.configurable
+class IETopicDocumentSampler(document.AbstractDocumentSampler):
+    """Samples a document's topic, then a log-normal quality with the topic's parameters.
+
+    Args:
+        topic_distribution: probabilities of the topics, shape (n_topics,).
+        topic_quality_mean: means of the logarithm of the quality, shape (n_topics,).
+        topic_quality_stddev: its standard deviations >= 0, shape (n_topics,).
+        doc_ctor: class of the documents.
+        **kwargs: ``seed``, see :class:`recsim.document.AbstractDocumentSampler`.
+
+    Raises:
+        ValueError: if the distribution does not sum to one, or the lengths do not match.
+    """
+
+    def __init__(
+        self,
+        topic_distribution: ArrayLike = (0.2, 0.8),
+        topic_quality_mean: ArrayLike = (0.8, 0.2),
+        topic_quality_stddev: ArrayLike = (0.1, 0.1),
+        doc_ctor: Callable[..., Any] = IEDocument,
+        **kwargs: Any,
+    ) -> None:
+        distribution = _validation.probability_vector("topic_distribution", topic_distribution)
+        self._number_of_topics = len(distribution)
+        self._topic_dist = distribution
+        self._topic_quality_mean = _topic_vector(
+            "topic_quality_mean", topic_quality_mean, distribution
+        )
+        self._topic_quality_stddev = _topic_vector(
+            "topic_quality_stddev", topic_quality_stddev, distribution
+        )
+        if min(self._topic_quality_stddev) < 0:
+            raise ValueError(
+                f"topic_quality_stddev must be >= 0, got {self._topic_quality_stddev}."
+            )
+        self._cumulative_topics = _cumulative(distribution)
+        super().__init__(doc_ctor, **kwargs)
+        self._doc_count = 0
+
+    @property
+    def num_clusters(self) -> int:
+        """Number of topics."""
+        return self._number_of_topics
+
+    def sample_document(self) -> Any:
+        """Returns a new document."""
+        topic = bisect.bisect_right(self._cumulative_topics, self._rng.random_sample())
+        # The same number as lognormal(mean, sigma) gives, faster.
+        log_quality = (
+            self._topic_quality_mean[topic]
+            + self._topic_quality_stddev[topic] * self._rng.standard_normal()
+        )
+        doc_id = self._doc_count
+        self._doc_count += 1
+        return self._doc_ctor(doc_id=doc_id, cluster_id=topic, quality=math.exp(log_quality))
+
+
+def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> list[float]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != distribution.shape:
+        raise ValueError(
+            f"{name} must have an entry for each of the {len(distribution)} topics of "
+            f"topic_distribution, got shape {array.shape}."
+        )
+    return array.tolist()
+
+
+def total_clicks_reward(responses: Sequence[Any]) -> float:
+    """Returns the number of clicks among the responses."""
+    return float(sum(response.clicked for response in responses))
+
+
+def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:
+    """Creates the interest exploration environment.
+
+    Args:
+        env_config: a dictionary with ``num_candidates``, ``slate_size``, ``resample_documents``
+            (whether each step has new documents) and ``seed``; and, where the world is not the
+            default one, the parameters of :class:`IETopicDocumentSampler`
+            (``topic_distribution``, ``topic_quality_mean``, ``topic_quality_stddev``), of
+            :class:`IEClusterUserSampler` (``user_type_distribution``,
+            ``user_document_mean_affinity_matrix``, ``user_document_stddev_affinity_matrix``) and
+            ``no_click_mass``.
+
+    Returns:
+        A Gym environment whose reward is the number of clicks.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config that gives no world; ValueError too if
+            documents and users disagree on the number of topics.
+
+    Example:
+        >>> env = create_environment(
+        ...     {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0})
+        >>> observation = env.reset()
+        >>> observation, reward, done, info = env.step([0, 1])
+        >>> len(observation["doc"]), len(observation["response"]), done
+        (5, 2, False)
+    """
+    _config.check_config(env_config, (*_DOCUMENT_KEYS, *_USER_KEYS, "no_click_mass"))
+    seed = env_config["seed"]
+    document_sampler = IETopicDocumentSampler(
+        seed=seed, **_config.chosen(env_config, _DOCUMENT_KEYS)
+    )
+    user_sampler = IEClusterUserSampler(
+        user_ctor=IEUserState, seed=seed, **_config.chosen(env_config, _USER_KEYS)
+    )
+    num_topics = document_sampler.num_clusters
+    if user_sampler.num_topics != num_topics:
+        raise ValueError(
+            "users and documents must have the same topics, got "
+            f"user_document_mean_affinity_matrix with {user_sampler.num_topics} columns and "
+            f"topic_distribution with {num_topics} entries."
+        )
+    document_sampler._doc_ctor = _config.with_constants(IEDocument, NUM_CLUSTERS=num_topics)
+    user_model = IEUserModel(
+        env_config["slate_size"],
+        user_state_ctor=IEUserState,
+        response_model_ctor=_config.with_constants(IEResponse, NUM_CLUSTERS=num_topics),
+        seed=seed,
+        user_sampler=user_sampler,
+        **_config.chosen(env_config, ("no_click_mass",)),
+    )
+    world = environment.SingleUserEnvironment(
+        user_model,
+        document_sampler,
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(
+        world,
+        total_clicks_reward,
+        utils.aggregate_video_cluster_metrics,
+        utils.write_video_cluster_metrics,
+    )

@@ -1,0 +1,375 @@
+"""Long-term satisfaction: clickbait engages at once and, shown again and again, wears users out.
+
+A document has a clickbait score in [0, 1], from kale (nourishing) to choc (tempting). Engagement
+is log-normal, its parameters interpolated between those of kale and choc and its mean scaled by
+the user's satisfaction, a logistic function of the net positive exposure (NPE), which is hidden.
+Each document shown changes it:
+
+    NPE' = memory_discount NPE - 2 (clickbait_score - 1/2) + N(0, innovation_stddev)
+
+so that kale raises it and choc lowers it. The user always takes the first document of a slate
+(Ie et al., arXiv 1909.04847; Mladenov et al., arXiv 1905.13559).
+
+The functions are the scenario's mathematics on numbers or arrays of any shape; the classes call
+them for one user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+
+from recsim import _validation, document, user
+from recsim._gym import spaces
+from recsim.environments import _config
+from recsim.simulator import environment, recsim_gym
+
+__all__ = [
+    "LTSDocument",
+    "LTSDocumentSampler",
+    "LTSResponse",
+    "LTSStaticUserSampler",
+    "LTSUserModel",
+    "LTSUserState",
+    "clicked_engagement_reward",
+    "create_environment",
+    "interpolated",
+    "next_net_positive_exposure",
+    "satisfaction",
+]
+
+_USER_KEYS = (
+    "memory_discount",
+    "sensitivity",
+    "innovation_stddev",
+    "choc_mean",
+    "choc_stddev",
+    "kale_mean",
+    "kale_stddev",
+    "time_budget",
+)
+
+
+def satisfaction(net_positive_exposure: Any, sensitivity: Any) -> Any:
+    """Returns users' satisfaction in (0, 1): the logistic function of sensitivity * exposure."""
+    return 1.0 / (1.0 + np.exp(-sensitivity * net_positive_exposure))
+
+
+def next_net_positive_exposure(
+    net_positive_exposure: Any, clickbait_score: Any, memory_discount: Any, innovation: Any
+) -> Any:
+    """Returns users' net positive exposure after a document was shown to them.
+
+    Args:
+        net_positive_exposure: numbers or arrays of shape (...), as the other arguments.
+        clickbait_score: the document's score in [0, 1].
+        memory_discount: share of the exposure that is remembered, in [0, 1).
+        innovation: noise, normal with standard deviation ``innovation_stddev``.
+    """
+    return memory_discount * net_positive_exposure - 2.0 * (clickbait_score - 0.5) + innovation
+
+
+def interpolated(clickbait_score: Any, choc: Any, kale: Any) -> Any:
+    """Returns a document's parameter of engagement between those of kale (0) and choc (1)."""
+    return clickbait_score * choc + (1 - clickbait_score) * kale
+
+
+class LTSUserModel(user.AbstractUserModel):
+    """A user who takes the first document of each slate and remembers what it was like.
+
+    Args:
+        slate_size: number of documents in a slate.
+        user_state_ctor: class of the user states, :class:`LTSUserState` by default.
+        response_model_ctor: class of the responses, such as :class:`LTSResponse`.
+        seed: seed of the sampler of users.
+        user_sampler: a sampler to use in place of ``LTSStaticUserSampler(user_state_ctor, seed)``.
+
+    Raises:
+        TypeError: if ``response_model_ctor`` is missing.
+    """
+
+    def __init__(
+        self,
+        slate_size: int,
+        user_state_ctor: Callable[..., Any] | None = None,
+        response_model_ctor: Callable[..., Any] | None = None,
+        seed: int | None = 0,
+        *,
+        user_sampler: user.AbstractUserSampler | None = None,
+    ) -> None:
+        sampler = user_sampler or LTSStaticUserSampler(
+            user_ctor=user_state_ctor or LTSUserState, seed=seed
+        )
+        super().__init__(response_model_ctor, sampler, slate_size)  # type: ignore[arg-type]
+
+    def is_terminal(self) -> bool:
+        """Says whether the time budget is used up."""
+        return self._user_state.time_budget <= 0
+
+    def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes the net positive exposure by the (first) document clicked."""
+        state = self._user_state
+        for doc, response in zip(slate_documents, responses, strict=True):
+            if response.clicked:
+                state.net_positive_exposure = next_net_positive_exposure(
+                    state.net_positive_exposure,
+                    doc.clickbait_score,
+                    state.memory_discount,
+                    state.innovation_stddev * self._rng.standard_normal(),
+                )
+                state.satisfaction = satisfaction(state.net_positive_exposure, state.sensitivity)
+                state.time_budget -= 1
+                return
+
+    def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
+        """Returns the responses to a slate of LTSDocument, the first of which is a click."""
+        responses = [self._response_model_ctor() for _ in documents]
+        self.generate_response(documents[0], responses[0])
+        return responses
+
+    def generate_response(self, doc: Any, response: Any) -> None:
+        """Turns the response to a document into a click with an engagement."""
+        state = self._user_state
+        location = interpolated(doc.clickbait_score, state.choc_mean, state.kale_mean)
+        scale = interpolated(doc.clickbait_score, state.choc_stddev, state.kale_stddev)
+        noise = scale * self._rng.standard_normal()
+        response.clicked = True
+        response.engagement = np.exp(location * state.satisfaction + noise)
+
+
+class LTSUserState(user.AbstractUserState):
+    """A user, nothing of whom is observed.
+
+    Args:
+        memory_discount: share of the net positive exposure that is remembered, in [0, 1).
+        sensitivity: how strongly exposure moves satisfaction.
+        innovation_stddev: standard deviation of the noise of the exposure.
+        choc_mean: mean of the logarithm of the engagement with pure clickbait.
+        choc_stddev: its standard deviation.
+        kale_mean: mean of the logarithm of the engagement with no clickbait.
+        kale_stddev: its standard deviation.
+        net_positive_exposure: initial exposure.
+        time_budget: number of steps of the session.
+    """
+
+    def __init__(
+        self,
+        memory_discount: float,
+        sensitivity: float,
+        innovation_stddev: float,
+        choc_mean: float,
+        choc_stddev: float,
+        kale_mean: float,
+        kale_stddev: float,
+        net_positive_exposure: float,
+        time_budget: int,
+    ) -> None:
+        self.memory_discount = memory_discount
+        self.sensitivity = sensitivity
+        self.innovation_stddev = innovation_stddev
+        self.choc_mean = choc_mean
+        self.choc_stddev = choc_stddev
+        self.kale_mean = kale_mean
+        self.kale_stddev = kale_stddev
+        self.net_positive_exposure = net_positive_exposure
+        self.satisfaction = satisfaction(net_positive_exposure, sensitivity)
+        self.time_budget = time_budget
+
+    def create_observation(self) -> np.ndarray:
+        """Returns an empty array: nothing of the user is observed."""
+        return np.array([])
+
+    def score_document(self, doc_obs: Any) -> int:
+        """Returns 1: the user does not choose by scores."""
+        return 1
+
+    @staticmethod
+    def observation_space() -> spaces.Box:
+        """Returns the space of empty arrays."""
+        return spaces.Box(shape=(0,), dtype=np.float32, low=0.0, high=np.inf)
+
+
+@gin.configurable
+class LTSStaticUserSampler(user.AbstractUserSampler):
+    """Samples users with the same parameters and a random initial net positive exposure.
+
+    The exposure is uniform within half of 1 / (1 - memory_discount) around 0.
+
+    Args:
+        user_ctor: class of the user states.
+        memory_discount, sensitivity, innovation_stddev, choc_mean, choc_stddev, kale_mean,
+            kale_stddev, time_budget: see :class:`LTSUserState`.
+        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
+
+    Raises:
+        ValueError: if ``memory_discount`` is not in [0, 1), or a standard deviation is negative.
+    """
+
+    def __init__(
+        self,
+        user_ctor: Callable[..., Any] = LTSUserState,
+        memory_discount: float = 0.7,
+        sensitivity: float = 0.01,
+        innovation_stddev: float = 0.05,
+        choc_mean: float = 5.0,
+        choc_stddev: float = 1.0,
+        kale_mean: float = 4.0,
+        kale_stddev: float = 1.0,
+        time_budget: int = 60,
+        **kwargs: Any,
+    ) -> None:
+        if not 0.0 <= memory_discount < 1.0:
+            raise ValueError(f"memory_discount must be in [0, 1), got {memory_discount!r}.")
+        for name, deviation in (
+            ("innovation_stddev", innovation_stddev),
+            ("choc_stddev", choc_stddev),
+            ("kale_stddev", kale_stddev),
+        ):
+            _validation.non_negative_float(name, deviation)
+        self._state_parameters: dict[str, Any] = {
+            "memory_discount": memory_discount,
+            "sensitivity": sensitivity,
+            "innovation_stddev": innovation_stddev,
+            "choc_mean": choc_mean,
+            "choc_stddev": choc_stddev,
+            "kale_mean": kale_mean,
+            "kale_stddev": kale_stddev,
+            "time_budget": time_budget,
+        }
+        super().__init__(user_ctor, **kwargs)
+
+    def sample_user(self) -> Any:
+        """Returns a new user state."""
+        spread = 1.0 / (1.0 - self._state_parameters["memory_discount"])
+        exposure = (self._rng.random_sample() - 0.5) * spread
+        return self._user_ctor(net_positive_exposure=exposure, **self._state_parameters)
+
+
+class LTSResponse(user.AbstractResponse):
+    """A user's response to a document.
+
+    Args:
+        clicked: whether the document was clicked.
+        engagement: degree of engagement (such as watch time), at least 0.
+    """
+
+    #: Greatest engagement that is observed; a greater one still counts in full in the reward.
+    MAX_ENGAGEMENT_MAGNITUDE = 100.0
+
+    def __init__(self, clicked: bool = False, engagement: float = 0.0) -> None:
+        self.clicked = clicked
+        self.engagement = engagement
+
+    def __repr__(self) -> str:
+        return f"[{self.engagement}]"
+
+    def create_observation(self) -> dict[str, Any]:
+        """Returns ``click`` and ``engagement``."""
+        engagement = min(max(self.engagement, 0.0), self.MAX_ENGAGEMENT_MAGNITUDE)
+        return {"click": int(self.clicked), "engagement": np.float64(engagement)}
+
+    @classmethod
+    def response_space(cls) -> spaces.Dict:  # type: ignore[override]
+        """Returns the space of a response."""
+        return spaces.Dict(
+            {
+                "click": spaces.Discrete(2),
+                "engagement": spaces.Box(
+                    low=0.0, high=cls.MAX_ENGAGEMENT_MAGNITUDE, shape=(), dtype=np.float32
+                ),
+            }
+        )
+
+
+class LTSDocument(document.AbstractDocument):
+    """A document.
+
+    Args:
+        doc_id: the document's ID.
+        clickbait_score: how clickbaity it is, in [0, 1].
+    """
+
+    def __init__(self, doc_id: int, clickbait_score: float) -> None:
+        self._doc_id = doc_id
+        self.clickbait_score = clickbait_score
+
+    def create_observation(self) -> np.ndarray:
+        """Returns the clickbait score, float64 of shape (1,)."""
+        return np.array([self.clickbait_score])
+
+    @staticmethod
+    def observation_space() -> spaces.Box:  # type: ignore[override]
+        """Returns the space of the clickbait score."""
+        return spaces.Box(shape=(1,), dtype=np.float32, low=0.0, high=1.0)
+
+
+class LTSDocumentSampler(document.AbstractDocumentSampler):
+    """Samples documents with uniformly distributed clickbait scores.
+
+    Args:
+        doc_ctor: class of the documents.
+        **kwargs: ``seed``, see :class:`recsim.document.AbstractDocumentSampler`.
+    """
+
+    def __init__(self, doc_ctor: Callable[..., Any] = LTSDocument, **kwargs: Any) -> None:
+        super().__init__(doc_ctor, **kwargs)
+        self._doc_count = 0
+
+    def sample_document(self) -> Any:
+        """Returns a new document."""
+        doc_id = self._doc_count
+        self._doc_count += 1
+        return self._doc_ctor(doc_id=doc_id, clickbait_score=self._rng.random_sample())
+
+
+def clicked_engagement_reward(responses: Sequence[Any]) -> float:
+    """Returns the engagement with the documents clicked among the responses."""
+    return float(sum(response.engagement for response in responses if response.clicked))
+
+
+def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:
+    """Creates the long-term satisfaction environment.
+
+    Args:
+        env_config: a dictionary with ``num_candidates``, ``slate_size`` and
+            ``resample_documents`` (whether each step has new documents); ``seed`` (0 where it is
+            missing); and, where the users are not the default ones, the parameters of
+            :class:`LTSStaticUserSampler`.
+
+    Returns:
+        A Gym environment whose reward is the engagement.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config that gives no world.
+
+    Example:
+        >>> env = create_environment(
+        ...     {"num_candidates": 5, "slate_size": 1, "resample_documents": True, "seed": 0})
+        >>> observation = env.reset()
+        >>> observation, reward, done, info = env.step([4])
+        >>> reward > 0
+        True
+    """
+    _config.check_config(env_config, _USER_KEYS, required=_config.REQUIRED_WITHOUT_SEED)
+    seed = env_config.get("seed", 0)
+    user_sampler = LTSStaticUserSampler(
+        user_ctor=LTSUserState, seed=seed, **_config.chosen(env_config, _USER_KEYS)
+    )
+    user_model = LTSUserModel(
+        env_config["slate_size"],
+        user_state_ctor=LTSUserState,
+        response_model_ctor=LTSResponse,
+        seed=seed,
+        user_sampler=user_sampler,
+    )
+    world = environment.SingleUserEnvironment(
+        user_model,
+        LTSDocumentSampler(seed=seed),
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(world, clicked_engagement_reward)

@@ -1,0 +1,1 @@
+"""The simulator: environments, their Gym face, and runners of experiments."""

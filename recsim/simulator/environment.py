@@ -1,0 +1,291 @@
+"""One step of the world: a slate is shown, users respond, users and documents change."""
+
+from __future__ import annotations
+
+import abc
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation, document, seeding
+
+__all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "SingleUserEnvironment"]
+
+
+class AbstractEnvironment(abc.ABC):
+    """A world of users and documents.
+
+    All choices and transitions of its users draw from one generator of the environment, whose
+    stream is derived from the (first) user sampler's seed, or set by :meth:`seed`.
+
+    Args:
+        user_model: an AbstractUserModel, or a list of them (one a user).
+        document_sampler: an AbstractDocumentSampler.
+        num_candidates: number of documents in the candidate set, at least ``slate_size``.
+        slate_size: number of documents that a slate may hold, at least 1.
+        resample_documents: whether a new candidate set is sampled at every step and reset.
+
+    Raises:
+        TypeError: if a size is no integer.
+        ValueError: if a size is below 1, or the slate is larger than the candidate set.
+    """
+
+    def __init__(
+        self,
+        user_model: Any,
+        document_sampler: Any,
+        num_candidates: int,
+        slate_size: int,
+        resample_documents: bool = True,
+    ) -> None:
+        self._num_candidates = _validation.positive_int("num_candidates", num_candidates)
+        self._slate_size = _validation.positive_int("slate_size", slate_size)
+        if slate_size > num_candidates:
+            raise ValueError(
+                "slate_size must be at most num_candidates, got "
+                f"slate_size={slate_size} and num_candidates={num_candidates}."
+            )
+        self._user_model = user_model
+        self._document_sampler = document_sampler
+        self._resample_documents = resample_documents
+        self._current_documents: dict[str, Any] | None = None
+        self._use_generator(self._user_models[0]._rng)
+        self._do_resample_documents()
+
+    @property
+    def _user_models(self) -> Sequence[Any]:
+        """The users' models as a sequence, for one user as for several."""
+        return [self._user_model]
+
+    def _use_generator(self, rng: np.random.RandomState) -> None:
+        self._rng = rng
+        for user_model in self._user_models:
+            user_model.use_generator(rng)
+
+    def seed(self, seed: int | None = None) -> None:
+        """Gives the users' choices and transitions a ``RandomState(seed)``, shared among them.
+
+        The samplers of documents and users keep their own seeds.
+        """
+        self._use_generator(np.random.RandomState(seed))
+
+    def _do_resample_documents(self) -> None:
+        self._candidate_set = document.CandidateSet()
+        for sampled in self._document_sampler.sample_documents(self._num_candidates):
+            self._candidate_set.add_document(sampled)
+
+    def _observe_documents(self) -> dict[str, Any]:
+        self._current_documents = self._candidate_set.create_observation()
+        return self._current_documents
+
+    def _reset_users_and_documents(self) -> dict[str, Any]:
+        for user_model in self._user_models:
+            user_model.reset()
+        # A user model may have made a new choice model for its new user.
+        self._use_generator(self._rng)
+        if self._resample_documents:
+            self._do_resample_documents()
+        return self._observe_documents()
+
+    def _next_documents(self) -> dict[str, Any]:
+        if self._resample_documents:
+            self._do_resample_documents()
+        return self._observe_documents()
+
+    def _slate_documents(self, slate: Iterable[int]) -> list[Any]:
+        """Returns the candidates that a slate points at.
+
+        Raises:
+            RuntimeError: if there was no reset before.
+            TypeError: if the slate is no sequence of integers.
+            ValueError: if it is empty or longer than ``slate_size``.
+            IndexError: if an index points at no candidate.
+        """
+        if self._current_documents is None:
+            raise RuntimeError("step was called before reset: call reset() to start an episode.")
+        indices = _as_indices(slate)
+        if not 0 < len(indices) <= self._slate_size:
+            raise ValueError(
+                f"slate must hold 1 to {self._slate_size} documents (slate_size), got "
+                f"{len(indices)}: {indices!r}."
+            )
+        document_ids = list(self._current_documents)
+        if min(indices) < 0 or max(indices) >= len(document_ids):
+            raise IndexError(
+                f"slate must hold indices of candidates, 0 to {len(document_ids) - 1}, got "
+                f"{indices!r}."
+            )
+        return self._candidate_set.get_documents([document_ids[index] for index in indices])
+
+    @abc.abstractmethod
+    def reset(self) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode with new users.
+
+        Returns:
+            The observation of the user (or of each), and those of the documents by their IDs.
+        """
+
+    @abc.abstractmethod
+    def reset_sampler(self) -> None:
+        """Sets the samplers of documents and users back to their seeds."""
+
+    @property
+    def num_candidates(self) -> int:
+        """Number of documents in the candidate set."""
+        return self._num_candidates
+
+    @property
+    def slate_size(self) -> int:
+        """Number of documents that a slate may hold."""
+        return self._slate_size
+
+    @property
+    def candidate_set(self) -> document.CandidateSet:
+        """The documents that can be recommended now."""
+        return self._candidate_set
+
+    @property
+    def user_model(self) -> Any:
+        """The user's model, or the list of the users' models."""
+        return self._user_model
+
+    @abc.abstractmethod
+    def step(self, slate: Any) -> tuple[Any, dict[str, Any], Any, bool]:
+        """Shows a slate (or a slate to each user) and moves the world one step on.
+
+        Args:
+            slate: up to ``slate_size`` indices into the current documents; repeated ones are
+                shown repeatedly. With several users, a sequence of such slates.
+
+        Returns:
+            The next observation of the user(s), the observations of the next documents, the
+            responses to the slate(s) and whether the episode is over.
+
+        Raises:
+            RuntimeError, TypeError, ValueError, IndexError: for a slate that cannot be shown.
+        """
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """Returns the generators and counters of the world between two episodes, as data."""
+        return {
+            "rng": seeding.generator_state(self._rng),
+            "document_sampler": self._document_sampler.checkpoint_state(),
+            "user_models": [model.checkpoint_state() for model in self._user_models],
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
+
+        Raises:
+            ValueError: if the state is of a world with another number of users.
+        """
+        if len(state["user_models"]) != len(self._user_models):
+            raise ValueError(
+                f"state must be of a world with {len(self._user_models)} users, got one with "
+                f"{len(state['user_models'])}."
+            )
+        seeding.restore_generator(self._rng, state["rng"])
+        self._document_sampler.restore_state(state["document_sampler"])
+        for model, model_state in zip(self._user_models, state["user_models"], strict=True):
+            model.restore_state(model_state)
+
+
+def _as_indices(slate: Iterable[int]) -> list[int]:
+    try:
+        return [operator.index(index) for index in slate]
+    except TypeError:
+        raise TypeError(
+            f"slate must be a sequence of integers (indices of candidates), got {slate!r}."
+        ) from None
+
+
+class SingleUserEnvironment(AbstractEnvironment):
+    """A world with one user."""
+
+    def reset(self) -> tuple[Any, dict[str, Any]]:
+        """See :meth:`AbstractEnvironment.reset`."""
+        documents = self._reset_users_and_documents()
+        return self._user_model.create_observation(), documents
+
+    def reset_sampler(self) -> None:
+        """See :meth:`AbstractEnvironment.reset_sampler`."""
+        self._document_sampler.reset_sampler()
+        self._user_model.reset_sampler()
+
+    def step(self, slate: Iterable[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
+        """See :meth:`AbstractEnvironment.step`."""
+        documents = self._slate_documents(slate)
+        user_model = self._user_model
+        responses = user_model.simulate_response(documents)
+        user_model.update_state(documents, responses)
+        self._document_sampler.update_state(documents, responses)
+        user_obs = user_model.create_observation()
+        done = user_model.is_terminal()
+        return user_obs, self._next_documents(), responses, done
+
+
+#: RecSim's older name of :class:`SingleUserEnvironment`.
+Environment = SingleUserEnvironment
+
+
+class MultiUserEnvironment(AbstractEnvironment):
+    """A world with several users, who are recommended to from one candidate set.
+
+    A user whose session is over responds no more (an empty list of responses); the episode ends
+    when all sessions are over.
+    """
+
+    @property
+    def _user_models(self) -> Sequence[Any]:
+        return self._user_model
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return len(self.user_model)
+
+    def reset(self) -> tuple[list[Any], dict[str, Any]]:
+        """See :meth:`AbstractEnvironment.reset`."""
+        documents = self._reset_users_and_documents()
+        return [user_model.create_observation() for user_model in self.user_model], documents
+
+    def reset_sampler(self) -> None:
+        """See :meth:`AbstractEnvironment.reset_sampler`."""
+        self._document_sampler.reset_sampler()
+        for user_model in self.user_model:
+            user_model.reset_sampler()
+
+    def step(
+        self, slates: Sequence[Iterable[int]]
+    ) -> tuple[list[Any], dict[str, Any], list[Sequence[Any]], bool]:
+        """See :meth:`AbstractEnvironment.step`."""
+        if len(slates) != self.num_users:
+            raise ValueError(
+                f"slates must hold one slate for each of the {self.num_users} users, got "
+                f"{len(slates)}."
+            )
+        # Every slate is checked before any user responds.
+        all_documents = [self._slate_documents(slate) for slate in slates]
+        all_responses = [
+            self._respond(user_model, documents)
+            for user_model, documents in zip(self.user_model, all_documents, strict=True)
+        ]
+        shown = [
+            pair
+            for documents, responses in zip(all_documents, all_responses, strict=True)
+            for pair in zip(documents, responses, strict=False)
+        ]
+        self._document_sampler.update_state([doc for doc, _ in shown], [resp for _, resp in shown])
+        user_obs = [user_model.create_observation() for user_model in self.user_model]
+        done = all(user_model.is_terminal() for user_model in self.user_model)
+        return user_obs, self._next_documents(), all_responses, done
+
+    @staticmethod
+    def _respond(user_model: Any, documents: list[Any]) -> Sequence[Any]:
+        if user_model.is_terminal():
+            return []
+        responses = user_model.simulate_response(documents)
+        user_model.update_state(documents, responses)
+        return responses

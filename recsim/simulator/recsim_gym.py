@@ -1,0 +1,169 @@
+"""The classic Gym face of a world: ``reset() -> obs``, ``step() -> (obs, reward, done, info)``."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from recsim._gym import gym, spaces
+from recsim.simulator import environment
+
+__all__ = ["RecSimGymEnv"]
+
+Metrics = dict[str, float]
+
+
+def _dummy_metrics_aggregator(responses: Any, metrics: Metrics, info: Any) -> Metrics:
+    del responses, info  # There is nothing to count.
+    return metrics
+
+
+def _dummy_metrics_writer(metrics: Metrics, add_summary_fn: Callable[[str, float], None]) -> None:
+    del metrics, add_summary_fn  # There is nothing to write.
+
+
+class RecSimGymEnv(gym.Env):
+    """A world as a Gym environment of RecSim's kind.
+
+    An observation is a dictionary with the keys ``user``, ``doc`` (a dictionary of documents'
+    observations by their IDs as strings, in the order that slates index) and ``response`` (a tuple
+    with one response a slate position; None after a reset). With several users, ``user`` is a list
+    and ``response`` a tuple with an entry a user.
+
+    Args:
+        raw_environment: a SingleUserEnvironment or MultiUserEnvironment.
+        reward_aggregator: function of the responses of a step (a list of them; with several users
+            a list of lists) that returns the reward.
+        metrics_aggregator: function ``(responses' observations, metrics, info) -> metrics``.
+        metrics_writer: function ``(metrics, add_summary_fn)`` that reports the metrics by
+            calling ``add_summary_fn(tag, value)``.
+    """
+
+    def __init__(
+        self,
+        raw_environment: environment.AbstractEnvironment,
+        reward_aggregator: Callable[[Any], Any],
+        metrics_aggregator: Callable[..., Metrics] = _dummy_metrics_aggregator,
+        metrics_writer: Callable[..., None] = _dummy_metrics_writer,
+    ) -> None:
+        self._environment = raw_environment
+        self._reward_aggregator = reward_aggregator
+        self._metrics_aggregator = metrics_aggregator
+        self._metrics_writer = metrics_writer
+        self._multi_user = isinstance(raw_environment, environment.MultiUserEnvironment)
+        self.reset_metrics()
+
+    @property
+    def environment(self) -> environment.AbstractEnvironment:
+        """The world behind this environment."""
+        return self._environment
+
+    @property
+    def game_over(self) -> bool:
+        """Always False, as in RecSim: ``step`` says when an episode is over."""
+        return False
+
+    @property
+    def action_space(self) -> spaces.Space:  # type: ignore[override]
+        """Slates: one index into ``observation['doc']`` a position; a Tuple for several users."""
+        world = self._environment
+        slates = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
+        return spaces.Tuple((slates,) * len(world._user_models)) if self._multi_user else slates
+
+    @property
+    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
+        """The space of observations with the current documents' IDs as keys of ``doc``."""
+        world = self._environment
+        if self._multi_user:
+            models = world._user_models
+            user = spaces.Tuple([model.observation_space() for model in models])
+            response = spaces.Tuple([model.response_space() for model in models])
+        else:
+            user = world.user_model.observation_space()
+            response = world.user_model.response_space()
+        return spaces.Dict(
+            {"user": user, "doc": world.candidate_set.observation_space(), "response": response}
+        )
+
+    def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, dict[str, Any]]:  # type: ignore[override]
+        """Shows a slate and returns what came of it.
+
+        Args:
+            action: up to ``slate_size`` integer indices into the last ``observation['doc']``;
+                with several users, a sequence of such slates.
+
+        Returns:
+            The next observation, the reward of the slate, whether the episode is over, and a
+            dictionary with the world under ``env``.
+
+        Raises:
+            RuntimeError: if there was no reset before.
+            TypeError, ValueError, IndexError: for a slate that cannot be shown.
+        """
+        user_obs, doc_obs, responses, done = self._environment.step(action)
+        observed: tuple[Any, ...]
+        if self._multi_user:
+            observed = tuple(_observe_responses(of_one_user) for of_one_user in responses)
+        else:
+            observed = _observe_responses(responses)
+        observation = {"user": user_obs, "doc": doc_obs, "response": observed}
+        return observation, self._reward_aggregator(responses), done, self.extract_env_info()
+
+    def reset(self) -> dict[str, Any]:  # type: ignore[override]
+        """Starts an episode with a new user and returns the first observation."""
+        user_obs, doc_obs = self._environment.reset()
+        return {"user": user_obs, "doc": doc_obs, "response": None}
+
+    def reset_sampler(self) -> None:
+        """Sets the samplers of documents and users back to their seeds."""
+        self._environment.reset_sampler()
+
+    def render(self, mode: str = "human") -> None:  # type: ignore[override]
+        """Raises NotImplementedError: a world has no picture."""
+        raise NotImplementedError("a RecSim environment cannot be rendered.")
+
+    def close(self) -> None:
+        """Does nothing: there is nothing to release."""
+
+    def seed(self, seed: int | None = None) -> list[int | None]:
+        """Seeds the users' choices and transitions; samplers keep ``env_config['seed']``.
+
+        Args:
+            seed: an integer in [0, 2**32 - 1], or None for one from the operating system.
+
+        Returns:
+            The list ``[seed]``.
+        """
+        self._environment.seed(seed)
+        return [seed]
+
+    def extract_env_info(self) -> dict[str, Any]:
+        """Returns the info of a step: the world, under ``env``."""
+        return {"env": self._environment}
+
+    def reset_metrics(self) -> None:
+        """Sets every metric to zero; runners do it at each iteration, not at each episode."""
+        self._metrics: Metrics = collections.defaultdict(float)
+
+    def update_metrics(self, responses: Any, info: Any = None) -> None:
+        """Counts one step's observed responses in the metrics."""
+        self._metrics = self._metrics_aggregator(responses, self._metrics, info)
+
+    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
+        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
+        self._metrics_writer(self._metrics, add_summary_fn)
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """Returns the generators and counters of the world between two episodes, as data."""
+        return self._environment.checkpoint_state()
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`checkpoint_state` returned; reset comes next."""
+        self._environment.restore_state(state)
+
+
+def _observe_responses(responses: Any) -> tuple[Any, ...]:
+    return tuple([response.create_observation() for response in responses])

@@ -1,0 +1,188 @@
+"""Users: their state, how it is sampled, what they respond to a slate and how it changes them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation, choice_model, seeding
+from recsim._gym import spaces
+
+__all__ = [
+    "AbstractResponse",
+    "AbstractUserModel",
+    "AbstractUserSampler",
+    "AbstractUserState",
+]
+
+
+class AbstractResponse(abc.ABC):
+    """A user's response to one document of a slate."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def response_space() -> spaces.Space:
+        """Returns the space of :meth:`create_observation`."""
+
+    @abc.abstractmethod
+    def create_observation(self) -> Any:
+        """Returns what an agent sees of the response, an element of the response space."""
+
+
+class AbstractUserState(abc.ABC):
+    """The state of a user: hidden properties and what an agent can see of them.
+
+    A state scores documents for a choice model by ``score_document(doc_obs)``; it may also offer
+    ``score_documents(doc_obs_list)``, which returns the scores of all of them as an array.
+    """
+
+    #: Number of observable features, where a subclass has a fixed one.
+    NUM_FEATURES: int | None = None
+
+    @abc.abstractmethod
+    def create_observation(self) -> Any:
+        """Returns what an agent sees of the user, an element of the observation space."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def observation_space() -> spaces.Space:
+        """Returns the space of the observations."""
+
+
+class AbstractUserSampler(abc.ABC):
+    """Samples users' initial states, from a generator of its own in ``self._rng``.
+
+    Args:
+        user_ctor: the class (or a constructor) of the user states.
+        seed: seed of the generator, an integer in [0, 2**32 - 1], or None for a seed from the
+            operating system.
+    """
+
+    def __init__(self, user_ctor: Callable[..., Any], seed: int | None = 0) -> None:
+        self._user_ctor = user_ctor
+        self._seed = seed
+        self.reset_sampler()
+
+    def reset_sampler(self) -> None:
+        """Sets the generator back to its seed: the same users follow again."""
+        self._rng = np.random.RandomState(self._seed)
+
+    @abc.abstractmethod
+    def sample_user(self) -> Any:
+        """Returns the initial state of a new user."""
+
+    def get_user_ctor(self) -> Callable[..., Any]:
+        """Returns the class of the user states."""
+        return self._user_ctor
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps of the sampler: its generator.
+
+        A sampler with further state that outlives an episode extends this dictionary, and
+        :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        """
+        return {"rng": seeding.generator_state(self._rng)}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`checkpoint_state` returned."""
+        seeding.restore_generator(self._rng, state["rng"])
+
+
+class AbstractUserModel(abc.ABC):
+    """The dynamics of a user: choice, response, change of state and end of the session.
+
+    Choices and transitions draw from the generator in ``self._rng``, whose stream is derived from
+    the sampler's seed and independent of it. An environment shares one such generator among its
+    users and their choice models (:meth:`use_generator`).
+
+    Args:
+        response_model_ctor: the class (or a constructor) of the responses.
+        user_sampler: the sampler of users' initial states.
+        slate_size: number of documents in a slate, at least 1.
+
+    Raises:
+        TypeError: if ``response_model_ctor`` is missing, or ``slate_size`` is no integer.
+        ValueError: if ``slate_size`` is below 1.
+    """
+
+    def __init__(
+        self,
+        response_model_ctor: Callable[..., Any],
+        user_sampler: AbstractUserSampler,
+        slate_size: int,
+    ) -> None:
+        if not response_model_ctor:
+            raise TypeError(
+                "response_model_ctor must be a class of responses, got "
+                f"{response_model_ctor!r}."
+            )
+        self._slate_size = _validation.positive_int("slate_size", slate_size)
+        self._response_model_ctor = response_model_ctor
+        self._user_sampler = user_sampler
+        self._user_state = user_sampler.sample_user()
+        self._rng = seeding.named_random_state(getattr(user_sampler, "_seed", 0), "user model")
+
+    def use_generator(self, rng: np.random.RandomState) -> None:
+        """Makes the user's transitions and its choice models draw from ``rng`` from now on."""
+        self._rng = rng
+        for attribute in vars(self).values():
+            if isinstance(attribute, choice_model.AbstractChoiceModel):
+                attribute.use_generator(rng)
+
+    @abc.abstractmethod
+    def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes the user's state after responses to a slate.
+
+        Args:
+            slate_documents: the documents of the slate.
+            responses: the user's responses to them, in the same order.
+        """
+
+    def reset(self) -> None:
+        """Puts a new user from the sampler in the place of this one."""
+        self._user_state = self._user_sampler.sample_user()
+
+    def reset_sampler(self) -> None:
+        """Sets the sampler of users back to its seed."""
+        self._user_sampler.reset_sampler()
+
+    @abc.abstractmethod
+    def is_terminal(self) -> bool:
+        """Says whether the session of the user is over."""
+
+    @abc.abstractmethod
+    def simulate_response(self, documents: Sequence[Any]) -> Sequence[Any]:
+        """Returns the user's responses to the documents of a slate, in the same order."""
+
+    def response_space(self) -> spaces.Tuple:
+        """Returns the space of the responses to a slate, one response a position."""
+        space = self._response_model_ctor.response_space()  # type: ignore[attr-defined]
+        return spaces.Tuple((space,) * self._slate_size)
+
+    def get_response_model_ctor(self) -> Callable[..., Any]:
+        """Returns the class of the responses."""
+        return self._response_model_ctor
+
+    def observation_space(self) -> spaces.Space:
+        """Returns the space of the observations of the user."""
+        return self._user_state.observation_space()
+
+    def create_observation(self) -> Any:
+        """Returns what an agent sees of the user."""
+        return self._user_state.create_observation()
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps of the user model between two episodes.
+
+        The generator of choices belongs to the environment, and a new user is sampled for each
+        episode; a model with state that outlives an episode extends this dictionary, and
+        :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        """
+        return {"user_sampler": self._user_sampler.checkpoint_state()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`checkpoint_state` returned."""
+        self._user_sampler.restore_state(state["user_sampler"])

@@ -1,0 +1,69 @@
+"""Metrics of video-like environments: clicks, their quality, and shares by topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+__all__ = ["aggregate_video_cluster_metrics", "write_video_cluster_metrics"]
+
+_CLUSTER_PREFIX = "cluster_watch_count_cluster_"
+
+
+def aggregate_video_cluster_metrics(
+    responses: Any, metrics: MutableMapping[str, float], info: Any = None
+) -> MutableMapping[str, float]:
+    """Adds the observed responses to one slate to the metrics.
+
+    Args:
+        responses: tuple of responses' observations with the keys ``click``, ``quality`` and
+            ``cluster_id``; with several users, a tuple of such tuples.
+        metrics: counts so far, a ``defaultdict(float)``: slates shown (``impression``), clicks
+            (``click``), the sum of the clicked documents' quality (``quality``), clicks by topic
+            and slates without a click. Changed in place.
+        info: ignored.
+
+    Returns:
+        ``metrics``.
+    """
+    del info  # Unused.
+    if responses and not isinstance(responses[0], dict):
+        for of_one_user in responses:
+            # A user whose session is over was shown nothing.
+            if of_one_user:
+                aggregate_video_cluster_metrics(of_one_user, metrics)
+        return metrics
+    clicked = [response for response in responses if response["click"]]
+    metrics["impression"] += 1
+    for response in clicked:
+        metrics["click"] += 1
+        metrics["quality"] += float(response["quality"])
+        metrics[f"{_CLUSTER_PREFIX}{response['cluster_id']}"] += 1
+    if not clicked:
+        metrics["cluster_watch_count_no_click"] += 1
+    return metrics
+
+
+def write_video_cluster_metrics(
+    metrics: MutableMapping[str, float], add_summary_fn: Callable[[str, float], None]
+) -> None:
+    """Reports click-through rate, mean quality of clicks and shares of clicks by topic.
+
+    Args:
+        metrics: the counts of :func:`aggregate_video_cluster_metrics`.
+        add_summary_fn: called as ``add_summary_fn(tag, value)`` for each metric. Nothing is
+            reported before the first slate.
+    """
+    impressions = metrics.get("impression", 0)
+    if not impressions:
+        return
+    clicks = metrics.get("click", 0)
+    add_summary_fn("CTR", clicks / impressions)
+    if clicks:
+        add_summary_fn("AverageQuality", metrics["quality"] / clicks)
+    for name in sorted(metrics):
+        if name.startswith(_CLUSTER_PREFIX):
+            cluster = name.removeprefix(_CLUSTER_PREFIX)
+            add_summary_fn(f"cluster_watch_count_frac/cluster_{cluster}", metrics[name] / impressions)
+    no_click = metrics.get("cluster_watch_count_no_click", 0)
+    add_summary_fn("cluster_watch_count_frac/no_click", no_click / impressions)
