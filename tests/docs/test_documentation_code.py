@@ -1,0 +1,79 @@
+"""The code in the tutorials, the README and the docstrings runs and shows what the text says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import pytest
+
+import recsim
+
+CHECKOUT = pathlib.Path(__file__).parents[2]
+TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+MODULES = [module.name for module in pkgutil.walk_packages(recsim.__path__, "recsim.")]
+
+
+def code_blocks(page: pathlib.Path, language: str) -> list[str]:
+    """Returns the page's fenced blocks of a language, each with its line numbers kept."""
+    text = page.read_text(encoding="utf-8")
+    fence = re.compile(rf"^```{re.escape(language)}\n(?::\w+:.*\n)*(.*?)^```$", re.M | re.S)
+    return ["\n" * text.count("\n", 0, m.start(1)) + m.group(1) for m in fence.finditer(text)]
+
+
+def run_blocks(page: pathlib.Path, language: str) -> int:
+    """Runs the page's blocks in one namespace, in order, and returns how many there are."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    blocks = code_blocks(page, language)
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), namespace)
+    return len(blocks)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show() under Agg.
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_tutorial_runs(page):
+    assert run_blocks(page, "{code-cell}") > 5
+
+
+def test_there_are_three_tutorials():
+    assert len(TUTORIALS) == 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page_runs(page):
+    run_blocks(page, "python")
+
+
+def test_readme_example_shows_clicks(capsys):
+    assert run_blocks(CHECKOUT / "README.md", "python") == 1
+    clicks = int(re.fullmatch(r"(\d+) clicks on 1000 slates\n", capsys.readouterr().out)[1])
+    assert 0 < clicks < 1000
+
+
+def test_agent_tutorial_shows_the_published_values(capsys):
+    # The values are those of RecSim's own tutorial on developing an agent.
+    run_blocks(CHECKOUT / "docs" / "tutorials" / "developing_an_agent.md", "{code-cell}")
+    out = capsys.readouterr().out
+    documents = re.findall(r"^document (\d+) \{.*", out, re.M)
+    assert documents == [str(doc_id) for doc_id in range(15, 30)]
+    assert re.search(r"^document 15 .*1\.22720163", out, re.M)
+    assert re.search(r"^document 29 .*2\.05936556", out, re.M)
+    assert len(re.findall(r"^document \d+ Dict\(", out, re.M)) == 15
+    assert "'impression_count': array([0, 2])" in out
+    assert "'click_count': array([0, 0])" in out
+    assert re.search(r"1\.46868751.*\n.*1\.42269182", out)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
