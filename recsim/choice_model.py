@@ -8,7 +8,6 @@ leading axes; the classes call them for the slate of one user.
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import _validation
+from recsim._overrides import defined_nearest
 
 __all__ = [
     "AbstractChoiceModel",
@@ -242,7 +242,7 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     def _score_documents_helper(user_state: Any, doc_obs: Iterable[Any]) -> np.ndarray:
         """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
         documents = list(doc_obs)
-        if _scores_documents_at_once(type(user_state)):
+        if defined_nearest(type(user_state), "score_documents", "score_document"):
             return np.asarray(user_state.score_documents(documents), dtype=np.float64)
         return np.array([user_state.score_document(doc) for doc in documents], dtype=np.float64)
 
@@ -262,18 +262,6 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     def _set_probabilities(self, probabilities: np.ndarray) -> None:
         self._scores = probabilities[:-1]
         self._score_no_click = probabilities[-1]
-
-
-@functools.lru_cache(maxsize=None)
-def _scores_documents_at_once(user_state_class: type) -> bool:
-    # Of the two scoring methods the one defined nearest to the class counts, so that a subclass
-    # which overrides score_document alone is heeded.
-    for cls in user_state_class.__mro__:
-        if "score_documents" in vars(cls):
-            return True
-        if "score_document" in vars(cls):
-            return False
-    return False
 
 
 class MultinomialLogitChoiceModel(NormalizableChoiceModel):

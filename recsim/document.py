@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,8 +11,14 @@ import numpy as np
 
 from recsim import seeding
 from recsim._gym import spaces
+from recsim._overrides import defined_nearest
 
-__all__ = ["AbstractDocument", "AbstractDocumentSampler", "CandidateSet"]
+__all__ = [
+    "AbstractDocument",
+    "AbstractDocumentSampler",
+    "BatchDocumentSampler",
+    "CandidateSet",
+]
 
 
 class CandidateSet:
@@ -58,6 +65,48 @@ class CandidateSet:
         return spaces.Dict(items)
 
 
+class _LazyCandidateSet(CandidateSet):
+    """Documents sampled at once, each made into an object when it is first asked for.
+
+    An agent sees all candidates and a user only those of the slate, so most documents of a step
+    are never needed as objects. Once documents were handed out they may have changed: later
+    observations come from the objects.
+    """
+
+    def __init__(self, doc_ctor: Any, first_id: int, columns: dict[str, Sequence[Any]]) -> None:
+        self._doc_ctor = doc_ctor
+        self._first_id = first_id
+        self._columns = columns
+        self._size = len(next(iter(columns.values())))
+        self._made: dict[int, Any] = {}
+
+    def _make(self, document_id: int) -> Any:
+        document = self._made.get(document_id)
+        if document is None:
+            row = document_id - self._first_id
+            if not 0 <= row < self._size:
+                raise KeyError(document_id)
+            features = {name: column[row] for name, column in self._columns.items()}
+            document = self._made[document_id] = self._doc_ctor(doc_id=document_id, **features)
+        return document
+
+    @functools.cached_property
+    def _documents(self) -> dict[int, Any]:  # type: ignore[override]
+        ids = range(self._first_id, self._first_id + self._size)
+        return {document_id: self._make(document_id) for document_id in ids}
+
+    def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
+        if "_documents" in vars(self):
+            return super().get_documents(document_ids)
+        return [self._make(int(document_id)) for document_id in document_ids]
+
+    def create_observation(self) -> dict[str, Any]:
+        if self._made:
+            return super().create_observation()
+        ids = map(str, range(self._first_id, self._first_id + self._size))
+        return dict(zip(ids, self._doc_ctor.create_observations(**self._columns), strict=True))
+
+
 class AbstractDocumentSampler(abc.ABC):
     """Samples documents, from a generator of its own in ``self._rng``.
 
@@ -80,9 +129,12 @@ class AbstractDocumentSampler(abc.ABC):
     def sample_document(self) -> Any:
         """Returns a new document."""
 
-    def sample_documents(self, num_documents: int) -> list[Any]:
-        """Returns new documents: what as many calls of :meth:`sample_document` return."""
-        return [self.sample_document() for _ in range(num_documents)]
+    def sample_candidates(self, num_documents: int) -> CandidateSet:
+        """Returns a candidate set of new documents, ``num_documents`` times a sampled one."""
+        candidates = CandidateSet()
+        for _ in range(num_documents):
+            candidates.add_document(self.sample_document())
+        return candidates
 
     def get_doc_ctor(self) -> Callable[..., Any]:
         """Returns the class of the documents."""
@@ -117,6 +169,52 @@ class AbstractDocumentSampler(abc.ABC):
         seeding.restore_generator(self._rng, state["rng"])
         if "doc_count" in state:
             self._doc_count = state["doc_count"]
+
+
+class BatchDocumentSampler(AbstractDocumentSampler):
+    """A sampler that draws the features of many documents at once.
+
+    A subclass says how in :meth:`_sample_features`. Where the class of the documents offers
+    ``create_observations(**columns)``, which returns the observations of documents with these
+    features as a list, a candidate set is observed without making an object of each document.
+
+    Args:
+        doc_ctor: the class of the documents, called with ``doc_id`` and the sampled features.
+        seed: see :class:`AbstractDocumentSampler`.
+    """
+
+    def __init__(self, doc_ctor: Callable[..., Any], seed: int | None = 0) -> None:
+        super().__init__(doc_ctor, seed)
+        self._doc_count = 0
+
+    @abc.abstractmethod
+    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+        """Returns the features of new documents: argument names of ``doc_ctor`` to columns."""
+
+    def sample_document(self) -> Any:
+        """Returns a new document."""
+        features = {name: column[0] for name, column in self._sample_features(1).items()}
+        doc_id = self._doc_count
+        self._doc_count += 1
+        return self._doc_ctor(doc_id=doc_id, **features)
+
+    def sample_candidates(self, num_documents: int) -> CandidateSet:
+        """Returns a candidate set of new documents, ``num_documents`` times a sampled one."""
+        if not self._may_batch():
+            return super().sample_candidates(num_documents)
+        first_id = self._doc_count
+        self._doc_count += num_documents
+        return _LazyCandidateSet(self._doc_ctor, first_id, self._sample_features(num_documents))
+
+    def _may_batch(self) -> bool:
+        # A subclass of the sampler or of the documents that overrides what is done for a single
+        # document is heeded.
+        doc_ctor = self._doc_ctor
+        return (
+            isinstance(doc_ctor, type)
+            and defined_nearest(doc_ctor, "create_observations", "create_observation", "__init__")
+            and defined_nearest(type(self), "_sample_features", "sample_document")
+        )
 
 
 class AbstractDocument(abc.ABC):

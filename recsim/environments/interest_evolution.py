@@ -177,6 +177,11 @@ class IEvVideo(document.AbstractDocument):
         """Returns the features, float64 of shape (NUM_FEATURES,)."""
         return self.features
 
+    @staticmethod
+    def create_observations(features: list[np.ndarray], **_: Any) -> list[np.ndarray]:
+        """Returns the observations of videos with these features."""
+        return features
+
     @classmethod
     def observation_space(cls) -> spaces.Box:
         """Returns the space of the features."""
@@ -228,7 +233,7 @@ class IEvVideoSampler(document.AbstractDocumentSampler):
         )
 
 
-class UtilityModelVideoSampler(document.AbstractDocumentSampler):
+class UtilityModelVideoSampler(document.BatchDocumentSampler):
     """Samples videos of one topic each, of qualities that grow with the number of the topic.
 
     Seven tenths of the topics have mean qualities evenly spaced from ``min_utility`` to 0, the
@@ -252,7 +257,6 @@ class UtilityModelVideoSampler(document.AbstractDocumentSampler):
     ) -> None:
         self._num_clusters: int = doc_ctor.NUM_FEATURES  # type: ignore[attr-defined]
         super().__init__(doc_ctor, **kwargs)
-        self._doc_count = 0
         self._min_utility = min_utility
         self._max_utility = max_utility
         self._video_length = video_length
@@ -260,23 +264,23 @@ class UtilityModelVideoSampler(document.AbstractDocumentSampler):
         good = np.linspace(0, max_utility, self._num_clusters - len(bad))
         #: Mean quality by topic, shape (NUM_FEATURES,).
         self.cluster_means = np.concatenate((bad, good))
+        self._mean_list: list[float] = self.cluster_means.tolist()
+        self._one_hot = np.eye(self._num_clusters)
 
-    def sample_document(self) -> Any:
-        """Returns a new video."""
-        topic = seeding.random_below(self._rng, self._num_clusters)
-        features = np.zeros(self._num_clusters)
-        features[topic] = 1.0
-        # The same number as normal(mean, 0.1) gives, faster.
-        quality = self.cluster_means.item(topic) + 0.1 * self._rng.standard_normal()
-        doc_id = self._doc_count
-        self._doc_count += 1
-        return self._doc_ctor(
-            doc_id=doc_id,
-            features=features,
-            cluster_id=topic,
-            video_length=self._video_length,
-            quality=quality,
-        )
+    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+        rng, num_topics, means = self._rng, self._num_clusters, self._mean_list
+        topics, qualities = [], []
+        for _ in range(num_documents):
+            topic = seeding.random_below(rng, num_topics)
+            topics.append(topic)
+            # The number that normal(mean, 0.1) gives, faster.
+            qualities.append(means[topic] + 0.1 * rng.standard_normal())
+        return {
+            "features": list(self._one_hot[topics]),
+            "cluster_id": topics,
+            "video_length": [self._video_length] * num_documents,
+            "quality": qualities,
+        }
 
 
 class IEvUserState(user.AbstractUserState):

@@ -307,6 +307,16 @@ class IEDocument(document.AbstractDocument, metaclass=_config.ClassWithConstants
         """Returns ``quality`` and ``cluster_id``."""
         return {"quality": np.array(self.quality), "cluster_id": self.cluster_id}
 
+    @staticmethod
+    def create_observations(
+        cluster_id: Sequence[int], quality: Sequence[float]
+    ) -> list[dict[str, Any]]:
+        """Returns the observations of documents with these features."""
+        return [
+            {"quality": np.array(document_quality), "cluster_id": topic}
+            for topic, document_quality in zip(cluster_id, quality, strict=True)
+        ]
+
     @classmethod
     def observation_space(cls) -> spaces.Dict:
         """Returns the space of a document."""
@@ -319,7 +329,7 @@ class IEDocument(document.AbstractDocument, metaclass=_config.ClassWithConstants
 
 
 @gin.configurable
-class IETopicDocumentSampler(document.AbstractDocumentSampler):
+class IETopicDocumentSampler(document.BatchDocumentSampler):
     """Samples a document's topic, then a log-normal quality with the topic's parameters.
 
     Args:
@@ -356,24 +366,24 @@ class IETopicDocumentSampler(document.AbstractDocumentSampler):
             )
         self._cumulative_topics = _cumulative(distribution)
         super().__init__(doc_ctor, **kwargs)
-        self._doc_count = 0
 
     @property
     def num_clusters(self) -> int:
         """Number of topics."""
         return self._number_of_topics
 
-    def sample_document(self) -> Any:
-        """Returns a new document."""
-        topic = bisect.bisect_right(self._cumulative_topics, self._rng.random_sample())
-        # The same number as lognormal(mean, sigma) gives, faster.
-        log_quality = (
-            self._topic_quality_mean[topic]
-            + self._topic_quality_stddev[topic] * self._rng.standard_normal()
-        )
-        doc_id = self._doc_count
-        self._doc_count += 1
-        return self._doc_ctor(doc_id=doc_id, cluster_id=topic, quality=math.exp(log_quality))
+    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+        uniform, normal = self._rng.random_sample, self._rng.standard_normal
+        topics, qualities = [], []
+        for _ in range(num_documents):
+            topic = bisect.bisect_right(self._cumulative_topics, uniform())
+            # exp(…) is the number that lognormal(mean, sigma) gives, faster.
+            log_quality = (
+                self._topic_quality_mean[topic] + self._topic_quality_stddev[topic] * normal()
+            )
+            topics.append(topic)
+            qualities.append(math.exp(log_quality))
+        return {"cluster_id": topics, "quality": qualities}
 
 
 def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> list[float]:

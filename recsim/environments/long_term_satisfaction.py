@@ -301,12 +301,17 @@ class LTSDocument(document.AbstractDocument):
         return np.array([self.clickbait_score])
 
     @staticmethod
+    def create_observations(clickbait_score: Sequence[float]) -> list[np.ndarray]:
+        """Returns the observations of documents with these features."""
+        return list(np.array(clickbait_score)[:, np.newaxis])
+
+    @staticmethod
     def observation_space() -> spaces.Box:  # type: ignore[override]
         """Returns the space of the clickbait score."""
         return spaces.Box(shape=(1,), dtype=np.float32, low=0.0, high=1.0)
 
 
-class LTSDocumentSampler(document.AbstractDocumentSampler):
+class LTSDocumentSampler(document.BatchDocumentSampler):
     """Samples documents with uniformly distributed clickbait scores.
 
     Args:
@@ -316,13 +321,9 @@ class LTSDocumentSampler(document.AbstractDocumentSampler):
 
     def __init__(self, doc_ctor: Callable[..., Any] = LTSDocument, **kwargs: Any) -> None:
         super().__init__(doc_ctor, **kwargs)
-        self._doc_count = 0
 
-    def sample_document(self) -> Any:
-        """Returns a new document."""
-        doc_id = self._doc_count
-        self._doc_count += 1
-        return self._doc_ctor(doc_id=doc_id, clickbait_score=self._rng.random_sample())
+    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+        return {"clickbait_score": self._rng.random_sample(num_documents).tolist()}
 
 
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:

@@ -72,9 +72,9 @@ class AbstractEnvironment(abc.ABC):
         self._use_generator(np.random.RandomState(seed))
 
     def _do_resample_documents(self) -> None:
-        self._candidate_set = document.CandidateSet()
-        for sampled in self._document_sampler.sample_documents(self._num_candidates):
-            self._candidate_set.add_document(sampled)
+        self._candidate_set: document.CandidateSet = self._document_sampler.sample_candidates(
+            self._num_candidates
+        )
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = self._candidate_set.create_observation()
