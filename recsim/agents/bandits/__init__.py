@@ -1,0 +1,1 @@
+"""Multi-armed bandit algorithms, and bandits with generalised linear models."""

@@ -1,0 +1,288 @@
+"""Multi-armed bandits: index functions on arrays of bandits, and RecSim's classes for one bandit.
+
+An index function takes the pulls and the summed rewards of the arms of any number of bandits,
+shape (..., num_arms), and returns the indices of their arms, of the same shape; each bandit pulls
+the arm of the highest index next. Rewards are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsim import _validation
+
+__all__ = [
+    "KLUCB",
+    "MABAlgorithm",
+    "ThompsonSampling",
+    "UCB1",
+    "kl_ucb_index",
+    "thompson_index",
+    "ucb1_index",
+]
+
+# Newton's method for KL-UCB: when it stops, and what keeps logarithms and quotients finite.
+_MAX_NEWTON_STEPS = 50
+_TOLERANCE = 1e-9
+_TINY = 1e-300
+_MIN_SLOPE = 1e-100
+
+
+def ucb1_index(
+    pulls: ArrayLike, reward: ArrayLike, t: ArrayLike, optimism_scaling: float = 1.0
+) -> np.ndarray:
+    """UCB1: the mean reward plus ``optimism_scaling * sqrt(2 log(t) / pulls)``.
+
+    See "Finite-time Analysis of the Multiarmed Bandit Problem", Auer, Cesa-Bianchi and Fischer
+    (2002); the scaling is from Hsu et al., https://arxiv.org/abs/1904.02664.
+
+    Args:
+        pulls: how often each arm was pulled, shape (..., num_arms).
+        reward: sum of each arm's rewards, shape (..., num_arms).
+        t: the round, of shape (...); a round below 1 counts as 1.
+        optimism_scaling: width of the confidence bounds, at least 0.
+
+    Returns:
+        float64 array of shape (..., num_arms). In a bandit with arms never pulled these have the
+        index infinity and the others 0.
+    """
+    pulls, mean, log_t = _counts_means_and_log(pulls, reward, t)
+    width = optimism_scaling * np.sqrt(2.0 * log_t)
+    return _never_pulled_first(pulls, mean + width * np.sqrt(1.0 / _at_least_some(pulls)))
+
+
+def kl_ucb_index(
+    pulls: ArrayLike,
+    reward: ArrayLike,
+    t: ArrayLike,
+    optimism_scaling: float = 1.0,
+    c: float = 3.0,
+) -> np.ndarray:
+    """KL-UCB: the largest mean that the rewards do not rule out.
+
+    It is the largest q in [p, 1] with ``pulls * d(p, q) <= log(t) + c log(log(t))``, where p is
+    the mean reward and ``d(p, q) = p log(p / q) + (1 - p) log((1 - p) / (1 - q))`` the
+    Kullback-Leibler divergence of Bernoulli distributions. The right-hand side is multiplied by
+    the square of ``optimism_scaling``, and 0 where it is negative (at the first rounds).
+
+    See "The KL-UCB Algorithm for Bounded Stochastic Bandits and Beyond", Garivier and Cappe
+    (2011).
+
+    Args:
+        pulls: how often each arm was pulled, shape (..., num_arms).
+        reward: sum of each arm's rewards, shape (..., num_arms).
+        t: the round, of shape (...); a round below 1 counts as 1.
+        optimism_scaling: width of the confidence bounds, at least 0.
+        c: weight of the term log(log(t)).
+
+    Returns:
+        float64 array of shape (..., num_arms), within 1e-7 of the exact index. In a bandit with
+        arms never pulled these have the index infinity and the others 0.
+    """
+    pulls, mean, log_t = _counts_means_and_log(pulls, reward, t)
+    # Before round e, where log(log(t)) < 0, the limit at t = 1 is minus infinity.
+    exploration = log_t + c * np.log(np.maximum(log_t, _TINY))
+    divergence = optimism_scaling**2 * np.maximum(exploration, 0.0) / _at_least_some(pulls)
+    return _never_pulled_first(pulls, _kl_upper_bound(mean, divergence))
+
+
+def thompson_index(
+    pulls: ArrayLike,
+    reward: ArrayLike,
+    rng: np.random.RandomState | np.random.Generator,
+    optimism_scaling: float = 1.0,
+) -> np.ndarray:
+    """Thompson sampling: a draw from each arm's Beta posterior, from a uniform prior.
+
+    See "Further Optimal Regret Bounds for Thompson Sampling", Agrawal and Goyal (2013).
+
+    Args:
+        pulls: how often each arm was pulled, shape (..., num_arms).
+        reward: sum of each arm's rewards, shape (..., num_arms).
+        rng: the generator to draw from.
+        optimism_scaling: factor of the posterior's width, above 0; counts are divided by its
+            square.
+
+    Returns:
+        float64 array of shape (..., num_arms), with values in [0, 1].
+
+    Raises:
+        ValueError: if ``optimism_scaling`` is not above 0.
+    """
+    if not optimism_scaling > 0.0:
+        raise ValueError(
+            f"optimism_scaling must be above 0 for Thompson sampling, got {optimism_scaling!r}."
+        )
+    pulls, reward = np.asarray(pulls), np.asarray(reward)
+    weight = 1.0 / optimism_scaling**2
+    return np.asarray(rng.beta(1.0 + weight * reward, 1.0 + weight * (pulls - reward)))
+
+
+def _counts_means_and_log(
+    pulls: ArrayLike, reward: ArrayLike, t: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the pulls, the means (0 if never pulled), and log(t) of shape (..., 1)."""
+    pulls = np.asarray(pulls, dtype=np.float64)
+    log_t = np.log(np.maximum(np.asarray(t, dtype=np.float64), 1.0))
+    return pulls, np.asarray(reward) / _at_least_some(pulls), log_t[..., None]
+
+
+def _at_least_some(pulls: np.ndarray) -> np.ndarray:
+    """Returns the pulls with 1 in the place of 0, to divide by."""
+    return pulls + (pulls == 0.0)
+
+
+def _never_pulled_first(pulls: np.ndarray, index: np.ndarray) -> np.ndarray:
+    never_pulled = pulls == 0.0
+    if not never_pulled.any():
+        return index
+    some_never_pulled = never_pulled.any(axis=-1, keepdims=True)
+    return np.where(never_pulled, np.inf, np.where(some_never_pulled, 0.0, index))
+
+
+def _kl_upper_bound(mean: np.ndarray, divergence: np.ndarray) -> np.ndarray:
+    """Returns the largest q in [mean, 1] with d(mean, q) <= divergence, by Newton's method.
+
+    d is convex in q, so from a start above the root the steps come down to it without passing it.
+    The start is the lower of two bounds: Pinsker's, tight where the divergence is small, and the
+    one that takes log(q) as 0, tight near 1 and exact for a mean of 0.
+    """
+    miss = 1.0 - mean
+    mean_log_mean = mean * np.log(np.maximum(mean, _TINY))
+    # The unknown is the gap 1 - q, which keeps its relative precision where q is close to 1.
+    gap = np.maximum(
+        miss * np.exp((mean_log_mean - divergence) / np.maximum(miss, _TINY)),
+        miss - np.sqrt(0.5 * divergence),
+    )
+    constant = mean_log_mean + miss * np.log(np.maximum(miss, _TINY)) - divergence
+    for _ in range(_MAX_NEWTON_STEPS):
+        gap = np.maximum(gap, _TINY)
+        bound = np.maximum(1.0 - gap, _TINY)
+        excess = np.maximum(constant - mean * np.log(bound) - miss * np.log(gap), 0.0)
+        slope = (bound - mean) / (bound * gap)
+        step = np.minimum(excess / np.maximum(slope, _MIN_SLOPE), miss - gap)
+        gap = gap + step
+        if (step < _TOLERANCE).all():
+            break
+    return 1.0 - gap
+
+
+class MABAlgorithm:
+    """A multi-armed bandit whose arms' rewards are in [0, 1].
+
+    Confidence widths are scaled as in Hsu et al., https://arxiv.org/abs/1904.02664.
+
+    Attributes:
+        pulls: how often each arm was pulled, float64 of shape (num_arms,).
+        reward: sum of each arm's rewards, float64 of shape (num_arms,).
+        optimism_scaling: width of the confidence bounds; 1 is the width of the literature, less
+            explores less.
+
+    Args:
+        num_arms: number of arms, at least 2.
+        params: attributes to set, such as ``{'optimism_scaling': 0.5}``.
+        seed: seed of the bandit's generator.
+
+    Raises:
+        ValueError: if there are fewer than two arms.
+    """
+
+    optimism_scaling: float
+
+    def __init__(self, num_arms: int, params: Mapping[str, Any], seed: int | None = 0) -> None:
+        num_arms = _validation.positive_int("num_arms", num_arms, minimum=2)
+        self.pulls = np.zeros(num_arms)
+        self.reward = np.zeros(num_arms)
+        self._rng = np.random.RandomState(seed)
+        self.optimism_scaling = 1.0
+        for name, value in params.items():
+            setattr(self, name, value)
+
+    def set_state(self, pulls: ArrayLike, reward: ArrayLike) -> None:
+        """Sets the pulls and the summed rewards of the arms, each of shape (num_arms,).
+
+        Raises:
+            ValueError: if there are not as many as the bandit has arms.
+        """
+        if np.shape(pulls) != self.pulls.shape or np.shape(reward) != self.reward.shape:
+            raise ValueError(
+                f"pulls and reward must have an entry for each of the {len(self.pulls)} arms, got "
+                f"shapes {np.shape(pulls)} and {np.shape(reward)}."
+            )
+        self.pulls[:] = pulls
+        self.reward[:] = reward
+
+    def update(self, arm: int, reward: float) -> None:
+        """Counts a pull of an arm and its reward.
+
+        Raises:
+            ValueError: if the reward is not in [0, 1].
+        """
+        if not 0 <= reward <= 1:
+            raise ValueError(f"reward must be in [0, 1], got {reward!r}.")
+        self.pulls[arm] += 1
+        self.reward[arm] += reward
+
+    def get_score(self, t: float) -> np.ndarray:
+        """Returns the indices of the arms at round t, float64 of shape (num_arms,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define get_score(t).")
+
+    def get_arm(self, t: float) -> int:
+        """Returns the arm of the highest index at round t, the first one where several tie."""
+        return int(np.argmax(self.get_score(t)))
+
+
+class UCB1(MABAlgorithm):
+    """UCB1, see :func:`ucb1_index`."""
+
+    def get_score(self, t: float) -> np.ndarray:
+        """Returns upper confidence bounds of the arms' means at round t."""
+        return ucb1_index(self.pulls, self.reward, t, self.optimism_scaling)
+
+    @staticmethod
+    def print() -> str:
+        """Returns the algorithm's name."""
+        return "UCB1"
+
+
+class KLUCB(MABAlgorithm):
+    """KL-UCB, see :func:`kl_ucb_index`.
+
+    Attributes:
+        c: weight of the term log(log(t)), 3 unless ``params`` sets it.
+    """
+
+    c = 3.0
+
+    def get_score(self, t: float) -> np.ndarray:
+        """Returns upper confidence bounds of the arms' means at round t."""
+        return kl_ucb_index(self.pulls, self.reward, t, self.optimism_scaling, self.c)
+
+    @staticmethod
+    def print() -> str:
+        """Returns the algorithm's name."""
+        return "KL-UCB"
+
+
+class ThompsonSampling(MABAlgorithm):
+    """Thompson sampling for Bernoulli rewards, see :func:`thompson_index`."""
+
+    def update(self, arm: int, reward: float) -> None:
+        """Counts a pull; a reward r strictly between 0 and 1 counts as 1 with probability r."""
+        if 0 < reward < 1:
+            reward = float(self._rng.random_sample() < reward)
+        super().update(arm, reward)
+
+    def get_score(self, t: float) -> np.ndarray:
+        """Returns a draw from the posterior of each arm's mean; the round does not matter."""
+        del t
+        return thompson_index(self.pulls, self.reward, self._rng, self.optimism_scaling)
+
+    @staticmethod
+    def print() -> str:
+        """Returns the algorithm's name."""
+        return "ThompsonSampling"

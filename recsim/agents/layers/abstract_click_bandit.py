@@ -1,0 +1,147 @@
+"""A layer that treats base agents as the arms of a bandit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+
+from recsim import _validation, agent, seeding
+from recsim.agents import agent_utils
+from recsim.agents.bandits import algorithms
+
+__all__ = ["AbstractClickBanditLayer"]
+
+
+@gin.configurable
+class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
+    """Fills slates from base agents (arms) in the order of a bandit's index.
+
+    The arms' impressions and clicks come from the observation (see
+    :class:`~recsim.agents.layers.cluster_click_statistics.ClusterClickStatsLayer`). The documents
+    of the arm with the highest index come first, then those of the second, until the slate is
+    full; it stays short if the arms have fewer documents. As long as some arm was never shown,
+    arms go by their impressions, the fewest first. Arms that tie go in the order given at the
+    first slate of an episode, and in the reverse order at the later ones.
+
+    Args:
+        observation_space: space of the observations, with ``impression_count`` and
+            ``click_count`` of shape (num_arms,) in ``['user']['sufficient_statistics']``.
+        action_space: the ``MultiDiscrete`` space of slates.
+        arm_base_agent_ctors: constructors of the base agents, one for each arm, at least two.
+        alg_ctor: class of the bandit algorithm, a subclass of MABAlgorithm.
+        ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
+        random_seed: seed of the bandit, whose generator moves on from step to step.
+        **kwargs: arguments for the base agents, which also get ``observation_space`` (if they
+            take one) and ``action_space``.
+
+    Raises:
+        ValueError: if there are fewer than two arms, or the observations have no counts of that
+            many arms.
+    """
+
+    def __init__(
+        self,
+        observation_space: Any,
+        action_space: Any,
+        arm_base_agent_ctors: Sequence[Callable[..., Any]],
+        alg_ctor: Callable[..., algorithms.MABAlgorithm] = algorithms.UCB1,
+        ci_scaling: float = 1.0,
+        random_seed: int | None = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(action_space, *arm_base_agent_ctors)
+        self._num_arms = _validation.positive_int(
+            "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2
+        )
+        _check_counts(observation_space, self._num_arms)
+        self._bandit = alg_ctor(self._num_arms, {"optimism_scaling": ci_scaling}, random_seed)
+        self._base_agents = [
+            agent_utils.build_base_agent(
+                agent_ctor,
+                {"observation_space": observation_space},
+                action_space=action_space,
+                **kwargs,
+            )
+            for agent_ctor in arm_base_agent_ctors
+        ]
+
+    def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
+        """Starts an episode in every arm and returns the first slate."""
+        actions = [arm.begin_episode(observation=observation) for arm in self._base_agents]
+        assert observation is not None  # The order is of its counts.
+        order = np.argsort(-self._scores(observation), kind="stable")
+        return self._postprocess_actions([actions[arm] for arm in order.tolist()])
+
+    def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
+        """Returns the next slate, asking arms in their order until it is full.
+
+        Args:
+            reward: the reward of the last slate, passed on to the arms.
+            observation: the newest observation, with the arms' counts.
+
+        Returns:
+            Up to ``slate_size`` different indices into ``observation['doc']``.
+        """
+        order = np.argsort(self._scores(observation), kind="stable")[::-1]
+        return self._postprocess_actions(
+            self._base_agents[arm].step(reward, observation) for arm in order.tolist()
+        )
+
+    def _scores(self, observation: agent.Observation) -> np.ndarray:
+        counts = observation["user"]["sufficient_statistics"]
+        pulls = counts["impression_count"]
+        self._bandit.set_state(pulls, counts["click_count"])
+        if np.all(pulls):
+            return self._bandit.get_score(np.sum(pulls))
+        return -np.asarray(pulls)
+
+    def _postprocess_actions(self, action_list: Iterable[Sequence[int]]) -> list[int]:
+        """Joins the arms' documents, each once, and asks for no more than the slate needs."""
+        slate: dict[int, None] = {}
+        for action in action_list:
+            for document in action:
+                slate[int(document)] = None
+                if len(slate) == self._slate_size:
+                    return list(slate)
+        return list(slate)
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the arms' bundles and the state of the bandit's generator."""
+        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        bundle["bandit_rng_state"] = seeding.generator_state(self._bandit._rng)
+        return bundle
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the arms and the bandit's generator; False if an arm refuses."""
+        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
+            return False
+        if "bandit_rng_state" in bundle_dict:
+            seeding.restore_generator(self._bandit._rng, bundle_dict["bandit_rng_state"])
+        return True
+
+
+def _check_counts(observation_space: Any, num_arms: int) -> None:
+    """Raises ValueError if observations do not have the counts of ``num_arms`` arms."""
+    user_space = getattr(observation_space.spaces["user"], "spaces", {})
+    if "sufficient_statistics" not in user_space:
+        raise ValueError(
+            "observation_space['user'] must contain the key 'sufficient_statistics', got "
+            f"{observation_space.spaces['user']}; wrap the agent in ClusterClickStatsLayer."
+        )
+    statistics_space = user_space["sufficient_statistics"].spaces
+    for key in ("impression_count", "click_count"):
+        if key not in statistics_space:
+            raise ValueError(
+                f"observation_space['user']['sufficient_statistics'] must contain the key {key!r},"
+                f" got {user_space['sufficient_statistics']}."
+            )
+        shape = statistics_space[key].shape
+        if shape != (num_arms,):
+            raise ValueError(
+                f"{key} must have an entry for each of the {num_arms} arms, got shape {shape}."
+            )

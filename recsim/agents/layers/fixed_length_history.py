@@ -1,0 +1,70 @@
+"""A layer that shows its base agent the last observations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from recsim import _validation, agent
+from recsim._gym import spaces
+from recsim.agents.layers import sufficient_statistics
+
+__all__ = ["FixedLengthHistoryLayer"]
+
+
+class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
+    """Shows a base agent the last observations of the episode, the newest first.
+
+    The statistics are a tuple of ``history_length`` dictionaries with the remembered parts of the
+    observations. At the first steps of an episode, where there are fewer observations, its last
+    entries are None (which the space does not tell).
+
+    Args:
+        base_agent_ctor: constructor of the base agent.
+        observation_space: space of the observations.
+        action_space: the ``MultiDiscrete`` space of slates.
+        history_length: number of observations to remember, at least 1.
+        remember_user: whether to remember ``observation['user']``.
+        remember_response: whether to remember ``observation['response']``.
+        remember_doc: whether to remember ``observation['doc']``.
+        **kwargs: further arguments for the base agent.
+
+    Raises:
+        TypeError: if ``history_length`` is no integer.
+        ValueError: if ``history_length`` is below 1.
+    """
+
+    def __init__(
+        self,
+        base_agent_ctor: Callable[..., Any],
+        observation_space: Any,
+        action_space: Any,
+        history_length: int,
+        remember_user: bool = True,
+        remember_response: bool = True,
+        remember_doc: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self._history_length = _validation.positive_int("history_length", history_length)
+        remember = {"user": remember_user, "response": remember_response, "doc": remember_doc}
+        self._features = [feature for feature, wanted in remember.items() if wanted]
+        remembered_space = spaces.Dict(
+            {feature: observation_space.spaces[feature] for feature in self._features}
+        )
+        super().__init__(
+            base_agent_ctor,
+            observation_space,
+            action_space,
+            spaces.Tuple((remembered_space,) * self._history_length),
+            **kwargs,
+        )
+
+    def _create_observation(self) -> tuple[dict[str, Any] | None, ...]:
+        return tuple(self._sufficient_statistics)
+
+    def _update(self, observation: agent.Observation) -> None:
+        history = self._sufficient_statistics or [None] * self._history_length
+        # A copy, for it is shown again when the environment may have changed the original.
+        newest = copy.deepcopy({feature: observation[feature] for feature in self._features})
+        self._sufficient_statistics = [newest, *history[:-1]]

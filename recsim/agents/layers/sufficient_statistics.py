@@ -1,0 +1,123 @@
+"""A layer that adds statistics of an episode's observations to what its base agent sees."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from recsim import agent
+from recsim._gym import spaces
+from recsim.agents import agent_utils
+
+__all__ = ["SufficientStatisticsLayer"]
+
+
+class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
+    """Keeps statistics of the observations of an episode and shows them to a base agent.
+
+    The base agent sees ``{'raw_observation': …, 'sufficient_statistics': …}`` in the place of the
+    observation of the user. A subclass says what the statistics are (:meth:`_update`) and how
+    they are shown (:meth:`_create_observation`); they are None before an episode's first
+    observation.
+
+    Args:
+        base_agent_ctor: constructor of the base agent, which gets ``observation_space`` (if it
+            takes one), ``action_space`` and the further arguments.
+        observation_space: space of the observations.
+        action_space: the ``MultiDiscrete`` space of slates.
+        sufficient_statistics_space: space of the statistics as they are shown.
+        **kwargs: further arguments for the base agent.
+    """
+
+    def __init__(
+        self,
+        base_agent_ctor: Callable[..., Any],
+        observation_space: Any,
+        action_space: Any,
+        sufficient_statistics_space: spaces.Space,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(action_space, base_agent_ctor)
+        self._sufficient_statistics_space = sufficient_statistics_space
+        self._sufficient_statistics: Any = None
+        self._observation_space = observation_space
+        user_space = spaces.Dict(
+            {
+                "raw_observation": observation_space.spaces["user"],
+                "sufficient_statistics": sufficient_statistics_space,
+            }
+        )
+        base_observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
+        self._base_agents = [
+            agent_utils.build_base_agent(
+                base_agent_ctor,
+                {"observation_space": base_observation_space},
+                action_space=action_space,
+                **kwargs,
+            )
+        ]
+
+    @property
+    def observation_space(self) -> Any:
+        """The space of the observations that the layer itself gets."""
+        return self._observation_space
+
+    @abc.abstractmethod
+    def _update(self, observation: agent.Observation) -> None:
+        """Updates ``self._sufficient_statistics``, None at an episode's first observation."""
+
+    @abc.abstractmethod
+    def _create_observation(self) -> Any:
+        """Returns the statistics as the base agent sees them, in an object of their own."""
+
+    def _preprocess_reward_observation(
+        self, reward: float, observation: agent.Observation
+    ) -> tuple[float, agent.Observation]:
+        self._update(observation)
+        augmented = dict(observation)
+        augmented["user"] = {
+            "raw_observation": observation.get("user"),
+            "sufficient_statistics": self._create_observation(),
+        }
+        return reward, augmented
+
+    def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
+        return action_list[0]
+
+    def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
+        """Forgets the statistics, also those of an episode that nobody ended, and begins anew."""
+        self._reset()
+        return super().begin_episode(observation)
+
+    def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
+        """Updates the statistics and returns the base agent's slate."""
+        reward, observation = self._preprocess_reward_observation(reward, observation)
+        return self._postprocess_actions([self._base_agents[0].step(reward, observation)])
+
+    def end_episode(
+        self, reward: float, observation: agent.Observation, *, truncated: bool = False
+    ) -> None:
+        """Shows the base agent the last statistics, then forgets them."""
+        super().end_episode(reward, observation, truncated=truncated)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forgets the statistics, for a new user."""
+        self._sufficient_statistics = None
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the base agent's bundle and the statistics of the running episode."""
+        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        bundle["sufficient_statistics"] = copy.deepcopy(self._sufficient_statistics)
+        return bundle
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the base agent and the statistics; False if the base agent refuses."""
+        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
+            return False
+        self._sufficient_statistics = copy.deepcopy(bundle_dict.get("sufficient_statistics"))
+        return True

@@ -1,0 +1,239 @@
+"""A layer that holds a base agent's slate for several steps, or charges it for switching."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation, agent
+from recsim._gym import spaces
+from recsim.agents import agent_utils
+
+__all__ = ["TemporalAggregationLayer"]
+
+_TOLERANCE = 1e-4
+
+
+@dataclasses.dataclass
+class _Episode:
+    """What a layer knows of the running episode.
+
+    Attributes:
+        num_slates: number of slates played so far.
+        reward: discounted reward since the last decision, less what this decision cost.
+        discount: discount of the next reward.
+        slate: indices of the documents of the last slate.
+        documents: their observations, None before the first slate.
+    """
+
+    num_slates: int = 0
+    reward: float = 0.0
+    discount: float = 1.0
+    slate: list[int] = dataclasses.field(default_factory=list)
+    documents: tuple[Any, ...] | None = None
+
+
+class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
+    """Lets a base agent decide for several steps at once, or pay for a change of its slate.
+
+    Both make the advantages of actions larger where users change slowly, see "Advantage
+    Amplification in Slowly Evolving Latent-State Environments", Mladenov et al.,
+    https://arxiv.org/abs/1905.13559. They can be combined.
+
+    The base agent is asked at the first step of an episode and then every ``aggregation_period``
+    steps. In between its slate is held: it is built again from the same or equal documents. At
+    each decision the base agent gets ``sum_i gamma**i * reward_i`` over the rewards since its last
+    decision, less ``switching_cost`` if that decision changed the slate. (The first slate of an
+    episode changes nothing.) At the end of the episode it gets what has come together since.
+
+    With a switching cost the base agent sees ``{'original_observation': …, 'last_slate': …}`` in
+    the place of the observation of the user: without the slate that it would switch from, its
+    task would not be Markovian. ``last_slate`` is a tuple of document observations; at the first
+    step of an episode it is made up of the first candidates.
+
+    Args:
+        base_agent_ctor: constructor of the base agent, which gets ``action_space``, and where it
+            takes them ``observation_space`` and ``gamma``, the discount from decision to
+            decision (``gamma**aggregation_period``).
+        observation_space: space of the observations.
+        action_space: the ``MultiDiscrete`` space of slates.
+        gamma: discount of rewards from step to step, in [0, 1].
+        aggregation_period: number of steps for which a slate is held, at least 1.
+        switching_cost: what a change of the slate costs, at least 0.
+        document_comparison_fcn: function of two document observations that says whether they
+            count as equal; for decisions on topics, say, it compares the topics. By default their
+            ``Discrete`` entries must be equal and the others within 1e-4.
+        **kwargs: further arguments for the base agent.
+
+    Raises:
+        TypeError: if ``aggregation_period`` is no integer.
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        base_agent_ctor: Callable[..., Any],
+        observation_space: Any,
+        action_space: Any,
+        gamma: float = 0.0,
+        aggregation_period: int = 1,
+        switching_cost: float = 1.0,
+        document_comparison_fcn: Callable[[Any, Any], bool] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(action_space, base_agent_ctor)
+        self._gamma = _validation.probability("gamma", gamma)
+        self._aggregation_period = _validation.positive_int(
+            "aggregation_period", aggregation_period
+        )
+        self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
+        document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
+        self._equality_walker = agent_utils.GymSpaceWalker(document_space, _leaves_equal)
+        self._documents_equal = document_comparison_fcn or self._same_features
+        if self._switching_cost > 0:
+            user_space = spaces.Dict(
+                {
+                    "original_observation": observation_space.spaces["user"],
+                    "last_slate": spaces.Tuple((document_space,) * self._slate_size),
+                }
+            )
+            observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
+        self._base_agents = [
+            agent_utils.build_base_agent(
+                base_agent_ctor,
+                {
+                    "observation_space": observation_space,
+                    "gamma": self._gamma**self._aggregation_period,
+                },
+                action_space=action_space,
+                **kwargs,
+            )
+        ]
+        self._episode = _Episode()
+
+    def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
+        """Starts an episode in the base agent and returns its first slate."""
+        assert observation is not None  # The slate is chosen from its documents.
+        self._episode = _Episode()
+        _, augmented = self._preprocess_reward_observation(0.0, observation)
+        slate = self._base_agents[0].begin_episode(observation=augmented)
+        return self._decide(slate, observation)
+
+    def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
+        """Returns the held slate, or a new one if it is time for a decision.
+
+        Args:
+            reward: the reward of the last slate.
+            observation: the newest observation.
+
+        Returns:
+            Integer indices into ``observation['doc']``.
+
+        Raises:
+            RuntimeError: if a slate is held and one of its documents has no equal any more.
+        """
+        reward, augmented = self._preprocess_reward_observation(reward, observation)
+        if self._episode.num_slates % self._aggregation_period == 0:
+            return self._decide(self._base_agents[0].step(reward, augmented), observation)
+        return self._hold(observation)
+
+    def end_episode(
+        self, reward: float, observation: agent.Observation, *, truncated: bool = False
+    ) -> None:
+        """Gives the base agent the reward since its last decision and ends its episode."""
+        super().end_episode(reward, observation, truncated=truncated)
+        self._episode = _Episode()
+
+    def _preprocess_reward_observation(
+        self, reward: float, observation: agent.Observation
+    ) -> tuple[float, agent.Observation]:
+        episode = self._episode
+        episode.reward += episode.discount * reward
+        episode.discount *= self._gamma
+        if self._switching_cost == 0:
+            return episode.reward, observation
+        last_slate = episode.documents
+        if last_slate is None:
+            last_slate = tuple(observation["doc"].values())[: self._slate_size]
+        user = {"original_observation": observation["user"], "last_slate": last_slate}
+        return episode.reward, {**observation, "user": user}
+
+    def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
+        return action_list[0]
+
+    def _decide(self, slate: agent.Slate, observation: agent.Observation) -> agent.Slate:
+        """Takes in a decision of the base agent and returns it."""
+        episode = self._episode
+        all_documents = list(observation["doc"].values())
+        # A copy, for it is shown again when the environment may have changed the original.
+        documents = copy.deepcopy(tuple(all_documents[index] for index in slate))
+        switches = episode.documents is not None and not self._same_slate(
+            documents, episode.documents
+        )
+        episode.reward = -self._switching_cost if switches else 0.0
+        episode.discount = 1.0
+        episode.slate = [int(index) for index in slate]
+        episode.documents = documents
+        episode.num_slates += 1
+        return self._postprocess_actions([slate])
+
+    def _hold(self, observation: agent.Observation) -> list[int]:
+        """Builds the last slate again."""
+        episode = self._episode
+        assert episode.documents is not None  # A decision comes first.
+        all_documents = list(observation["doc"].values())
+        new_index: dict[int, int] = {}
+        for index, wanted in zip(episode.slate, episode.documents, strict=True):
+            if index not in new_index:
+                new_index[index] = self._find(wanted, index, all_documents, new_index.values())
+        episode.slate = [new_index[index] for index in episode.slate]
+        episode.num_slates += 1
+        return list(episode.slate)
+
+    def _find(
+        self, wanted: Any, old_index: int, documents: Sequence[Any], taken: Collection[int]
+    ) -> int:
+        """Returns the index of a document equal to ``wanted``, at its old place if it is there."""
+        for index in (old_index, *range(len(documents))):
+            free = index < len(documents) and index not in taken
+            if free and self._documents_equal(documents[index], wanted):
+                return index
+        raise RuntimeError(
+            f"The slate cannot be held for {self._aggregation_period} steps: no document that "
+            f"equals {wanted!r} is left among the candidates. Pass a document_comparison_fcn under "
+            "which new candidates can equal old ones, or make the environment with "
+            "resample_documents=False."
+        )
+
+    def _same_slate(self, slate1: Sequence[Any], slate2: Sequence[Any]) -> bool:
+        return len(slate1) == len(slate2) and all(map(self._documents_equal, slate1, slate2))
+
+    def _same_features(self, document1: Any, document2: Any) -> bool:
+        return all(self._equality_walker.apply_and_flatten([document1, document2]))
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the base agent's bundle and what the layer knows of the running episode."""
+        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        bundle["episode"] = dataclasses.asdict(self._episode)
+        return bundle
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the base agent and the running episode; False if the base agent refuses."""
+        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
+            return False
+        self._episode = _Episode(**bundle_dict.get("episode", {}))
+        return True
+
+
+def _leaves_equal(space: spaces.Space, observations: list[Any]) -> list[bool]:
+    """Says whether all observations of a leaf of a document space equal the first."""
+    first, *others = observations
+    if isinstance(space, spaces.Discrete):
+        return [all(other == first for other in others)]
+    return [all((np.abs(np.subtract(first, other)) <= _TOLERANCE).all() for other in others)]

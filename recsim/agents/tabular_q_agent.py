@@ -1,0 +1,279 @@
+"""Q-learning with a table over discretised observations and slates."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation, agent
+from recsim._gym import spaces
+from recsim.agents import agent_utils
+
+__all__ = ["TabularQAgent"]
+
+Index = tuple[int, ...]
+ExplorationPolicy = Callable[
+    [Iterable[tuple[Sequence[int], Index]], Mapping[Index, float], float],
+    tuple[Sequence[int], Index],
+]
+
+_logger = logging.getLogger(__name__)
+
+_EXPLORATION_POLICIES = ("epsilon_greedy", "min_count")
+
+
+class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
+    """Tabular Q-learning, for small worlds and for the truth to compare other agents with.
+
+    The state is the observation of the user, with the last responses if ``ignore_response`` is
+    False; an action is a slate, known by the observable features of its documents. Continuous
+    features are put into bins. The update is ``Q(s, a) += learning_rate * (target - Q(s, a))``
+    with the target ``reward + gamma * max_a' Q(s', a')``, which is the reward alone where the
+    episode ends (Watkins and Dayan, "Q-learning", 1992). An episode that is only cut off at a
+    length limit still has the value of its last observation.
+
+    Every slate that can be made of the candidates is looked at in each step, so that the number
+    of candidates and the slate size have to be small.
+
+    Args:
+        observation_space: space of the observations.
+        action_space: the ``MultiDiscrete`` space of slates.
+        eval_mode: whether the agent only plays the slate of the highest value and learns nothing.
+        ignore_response: whether the last responses are left out of the state. They are empty at
+            the first step of an episode.
+        discretization_bounds: the lowest and the highest edge of the bins of continuous features;
+            what is below or above them falls in a bin of its own.
+        number_bins: number of edges, at least 2, evenly spaced between the bounds.
+        exploration_policy: 'epsilon_greedy', 'min_count' (the slate played least often in this
+            state), or a function of the pairs (slate, index) of all slates, the table of Q-values
+            by index, and the exploration temperature, that returns one of the pairs.
+        exploration_temperature: epsilon of the first episode, in [0, 1]; it is multiplied by
+            itself after each episode.
+        learning_rate: step size, in [0, 1].
+        gamma: discount, in [0, 1].
+        ordinal_slates: whether slates of the same documents in another order are other actions.
+        seed: seed of the generator that explores.
+        **kwargs: not used.
+
+    Raises:
+        TypeError: if ``number_bins`` is no integer, or ``exploration_policy`` neither a name nor
+            a function.
+        ValueError: if an argument is out of its range, or the exploration policy unknown.
+    """
+
+    def __init__(
+        self,
+        observation_space: Any,
+        action_space: Any,
+        eval_mode: bool = False,
+        ignore_response: bool = True,
+        discretization_bounds: tuple[float, float] = (0.0, 10.0),
+        number_bins: int = 100,
+        exploration_policy: str | ExplorationPolicy = "epsilon_greedy",
+        exploration_temperature: float = 0.99,
+        learning_rate: float = 0.1,
+        gamma: float = 0.99,
+        ordinal_slates: bool = False,
+        *,
+        seed: int | None = 0,
+        **kwargs: Any,
+    ) -> None:
+        del kwargs
+        super().__init__(action_space)
+        low, high = discretization_bounds
+        if not low < high:
+            raise ValueError(
+                "discretization_bounds must be a pair (low, high) with low < high, got "
+                f"{discretization_bounds!r}."
+            )
+        number_bins = _validation.positive_int("number_bins", number_bins, minimum=2)
+        self._discretization_bins = np.linspace(low, high, num=number_bins)
+        self._gamma = _validation.probability("gamma", gamma)
+        self._learning_rate = _validation.probability("learning_rate", learning_rate)
+        self._base_exploration_temperature = _validation.probability(
+            "exploration_temperature", exploration_temperature
+        )
+        self._exploration_temperature = self._base_exploration_temperature
+        self._eval_mode = eval_mode
+        self._ignore_response = ignore_response
+        self._ordinal_slates = ordinal_slates
+        self._rng = np.random.RandomState(seed)
+        self._exploration_policy = _known_policy(exploration_policy)
+        self._q_value_table: dict[Index, float] = {}
+        self._state_action_counts: dict[Index, int] = {}
+        self._previous_state_action_index: Index | None = None
+        parts = observation_space.spaces
+        document_space = next(iter(parts["doc"].spaces.values()))
+        self._document_walker, self._user_walker, self._response_walker = (
+            agent_utils.GymSpaceWalker(space, self._discretize_gym_leaf)
+            for space in (document_space, parts["user"], parts["response"])
+        )
+
+    def _explore(
+        self, state_actions: Iterable[tuple[Sequence[int], Index]]
+    ) -> tuple[Sequence[int], Index]:
+        if self._exploration_policy == "min_count":
+            return agent_utils.min_count_exploration(state_actions, self._state_action_counts)
+        policy = self._exploration_policy
+        if policy == "epsilon_greedy":
+            policy = functools.partial(agent_utils.epsilon_greedy_exploration, rng=self._rng)
+        return policy(state_actions, self._q_value_table, self._exploration_temperature)
+
+    def _discretize_gym_leaf(
+        self, gym_space: spaces.Space, gym_observations: list[Any]
+    ) -> list[int]:
+        """Returns the values of a ``Discrete`` space, and the bins of those of a ``Box``."""
+        if isinstance(gym_space, spaces.Discrete):
+            return [int(value) for value in gym_observations]
+        values = np.concatenate([np.ravel(value) for value in gym_observations])
+        return np.digitize(values, self._discretization_bins).tolist()
+
+    def _enumerate_slates(
+        self, doc_dict: Mapping[str, Any]
+    ) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+        """Yields every slate, as indices and as the values of ``doc_dict`` at these."""
+        documents = list(doc_dict.values())
+        if len(documents) < self._slate_size:
+            raise ValueError(
+                f"slate_size must be at most the number of documents, got a slate of "
+                f"{self._slate_size} and {len(documents)} documents."
+            )
+        choose = itertools.permutations if self._ordinal_slates else itertools.combinations
+        for slate in choose(range(len(documents)), self._slate_size):
+            yield slate, tuple(documents[index] for index in slate)
+
+    def _enumerate_state_action_indices(
+        self, observation: agent.Observation
+    ) -> Iterator[tuple[tuple[int, ...], Index]]:
+        """Yields every slate with its index in the table.
+
+        An index holds the features of the slate's documents, of the responses and of the user.
+        """
+        state: list[int] = []
+        if not self._ignore_response and observation["response"] is not None:
+            state += self._response_walker.apply_and_flatten([observation["response"]])
+        state += self._user_walker.apply_and_flatten([observation["user"]])
+        features = {
+            doc_id: self._document_walker.apply_and_flatten([document])
+            for doc_id, document in observation["doc"].items()
+        }
+        for slate, slate_features in self._enumerate_slates(features):
+            yield slate, tuple(itertools.chain(*slate_features, state))
+
+    def _greedy(
+        self, state_actions: Iterable[tuple[Sequence[int], Index]]
+    ) -> tuple[Sequence[int], float]:
+        """Returns the slate of the highest Q-value, the first where several tie, and the value."""
+        slate, index = max(state_actions, key=lambda pair: self._q_value_table.get(pair[1], 0.0))
+        return slate, self._q_value_table.get(index, 0.0)
+
+    def _learn(self, target: float) -> None:
+        """Moves the value of the slate played last towards a target."""
+        index = self._previous_state_action_index
+        if index is None:
+            return
+        old_value = self._q_value_table.get(index, 0.0)
+        self._q_value_table[index] = (
+            self._learning_rate * target + (1.0 - self._learning_rate) * old_value
+        )
+        self._state_action_counts[index] = self._state_action_counts.get(index, 0) + 1
+
+    def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
+        """Starts an episode, forgetting the last slate of one that nobody ended."""
+        self._previous_state_action_index = None
+        return super().begin_episode(observation)
+
+    def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
+        """Learns from the last transition and returns the next slate.
+
+        Args:
+            reward: the reward of the last slate.
+            observation: the newest observation.
+
+        Returns:
+            Indices into ``observation['doc']``.
+
+        Raises:
+            ValueError: if there are fewer documents than the slate has places.
+        """
+        state_actions = list(self._enumerate_state_action_indices(observation))
+        slate, value = self._greedy(state_actions)
+        if self._eval_mode:
+            return slate
+        self._learn(reward + self._gamma * value)
+        slate, self._previous_state_action_index = self._explore(state_actions)
+        return slate
+
+    def end_episode(
+        self,
+        reward: float,
+        observation: agent.Observation | None = None,
+        *,
+        truncated: bool = False,
+    ) -> None:
+        """Learns from the last transition of the episode and lowers the temperature.
+
+        Args:
+            reward: the reward of the last slate.
+            observation: the last observation.
+            truncated: whether the episode was only cut off, so that the last observation has a
+                value, which counts.
+        """
+        if self._eval_mode:
+            return
+        target = reward
+        if truncated and observation is not None:
+            _, value = self._greedy(self._enumerate_state_action_indices(observation))
+            target += self._gamma * value
+        self._learn(target)
+        self._previous_state_action_index = None
+        self._exploration_temperature *= self._base_exploration_temperature
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the tables, the exploration temperature, the generator and the last slate."""
+        return {
+            **super().bundle_and_checkpoint(checkpoint_dir, iteration_number),
+            "q_value_table": dict(self._q_value_table),
+            "sa_count": dict(self._state_action_counts),
+            "exploration_temperature": self._exploration_temperature,
+            "previous_state_action_index": self._previous_state_action_index,
+        }
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the agent; False if the bundle has no ``'q_value_table'``.
+
+        A bundle of RecSim's, with ``'q_value_table'`` and ``'sa_count'`` alone, restores these.
+        """
+        if "q_value_table" not in bundle_dict:
+            _logger.warning("The bundle has no 'q_value_table': it is not of a TabularQAgent.")
+            return False
+        self._q_value_table = dict(bundle_dict["q_value_table"])
+        self._state_action_counts = dict(bundle_dict.get("sa_count", {}))
+        self._exploration_temperature = bundle_dict.get(
+            "exploration_temperature", self._exploration_temperature
+        )
+        self._previous_state_action_index = bundle_dict.get("previous_state_action_index")
+        return "episode_num" not in bundle_dict or super().unbundle(
+            checkpoint_dir, iteration_number, bundle_dict
+        )
+
+
+def _known_policy(policy: str | ExplorationPolicy) -> Any:
+    if not callable(policy) and not isinstance(policy, str):
+        raise TypeError(
+            "exploration_policy must be a name or a function, got "
+            f"{policy!r} of type {type(policy).__name__}."
+        )
+    if isinstance(policy, str) and policy not in _EXPLORATION_POLICIES:
+        raise ValueError(
+            f"exploration_policy must be one of {_EXPLORATION_POLICIES} or a function, got "
+            f"{policy!r}.{_validation.nearest_name(policy, _EXPLORATION_POLICIES)}"
+        )
+    return policy
