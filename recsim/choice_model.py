@@ -8,8 +8,11 @@ leading axes; the classes call them for the slate of one user.
 from __future__ import annotations
 
 import abc
+import bisect
+import itertools
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,7 +54,8 @@ def softmax(vector: ArrayLike) -> np.ndarray:
 
 def _append_no_click(scores: ArrayLike, no_click: ArrayLike) -> np.ndarray:
     scores = np.asarray(scores)
-    result = np.empty((*scores.shape[:-1], scores.shape[-1] + 1), np.result_type(scores, 0.0))
+    dtype = scores.dtype if scores.dtype.kind == "f" else np.float64
+    result = np.empty((*scores.shape[:-1], scores.shape[-1] + 1), dtype)
     result[..., :-1] = scores
     result[..., -1] = no_click
     return result
@@ -91,7 +95,9 @@ def multinomial_proportional_probabilities(
         ValueError: if a score is below ``min_normalizer``, or all are equal to it.
     """
     weights = _proportional_weights(_append_no_click(scores, no_click_mass), min_normalizer)
-    return _normalized(weights)
+    total = weights.sum(axis=-1, keepdims=True)
+    _check_totals(weights, total)
+    return weights / total
 
 
 def exponential_cascade_probabilities(
@@ -155,7 +161,7 @@ def cascade_probabilities(
 
 def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarray:
     weights = np.asarray(scores) - min_normalizer
-    if (weights < 0.0).any():
+    if weights.size and weights.min() < 0.0:
         raise ValueError(
             "scores must be at least min_normalizer, for the differences are the choice weights: "
             f"got min_normalizer={min_normalizer!r} and the least score {np.min(scores)!r}; "
@@ -164,31 +170,46 @@ def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarra
     return weights
 
 
-def _normalized(weights: np.ndarray) -> np.ndarray:
-    total = weights.sum(axis=-1, keepdims=True)
-    if not ((total > 0.0) & (total < np.inf)).all() or (weights < 0.0).any():
-        raise ValueError(
-            "scores must give a distribution: finite weights >= 0 with a positive sum, got "
-            f"{weights.tolist()} for the documents and no click."
-        )
-    return weights / total
+def _check_totals(weights: np.ndarray, total: np.ndarray) -> None:
+    # A NaN among the weights makes the total NaN, which is in no range.
+    if not ((total > 0.0) & (total < np.inf)).all() or weights.min() < 0.0:
+        _refuse_weights(weights.tolist())
 
 
-def sample_choice(probabilities: ArrayLike, uniform: ArrayLike) -> np.ndarray:
-    """Samples a position from choice probabilities by inversion, one uniform number each.
+def _refuse_weights(weights: list[Any]) -> NoReturn:
+    raise ValueError(
+        "scores must give a distribution: finite weights >= 0 with a positive sum, got "
+        f"{weights} for the documents and, last, no click."
+    )
 
-    The same number gives the same choice as ``RandomState.choice(n, p=probabilities)``.
+
+def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
+    """Samples a position with probabilities proportional to weights, one uniform number each.
+
+    The same number gives the same choice as ``RandomState.choice(n, p=weights / sum(weights))``.
 
     Args:
-        probabilities: array of shape (..., n) whose last axis sums to one.
+        weights: choice probabilities, or weights >= 0 that do not sum to one, of shape (..., n).
         uniform: numbers in [0, 1), of shape (...).
 
     Returns:
-        Integers in [0, n - 1], of shape (...): n - 1 is no click, for the functions above.
+        Integers in [0, n - 1], of shape (...): n - 1 is no click, for the functions above. An int
+        where the weights are a list of numbers, for which plain Python is several times faster.
+
+    Raises:
+        ValueError: if the weights give no distribution.
     """
-    cumulative = np.cumsum(probabilities, axis=-1)
-    cumulative /= cumulative[..., -1:]
-    return np.asarray((cumulative <= np.asarray(uniform)[..., None]).sum(axis=-1))
+    if isinstance(weights, list):
+        sums = list(itertools.accumulate(weights))
+        if not 0.0 < sums[-1] < math.inf or min(weights) < 0.0:
+            _refuse_weights(weights)
+        return bisect.bisect_right(sums, uniform * sums[-1], 0, len(sums) - 1)
+    weights = np.asarray(weights)
+    cumulative = weights.cumsum(axis=-1)
+    total = cumulative[..., -1:]
+    _check_totals(weights, total)
+    threshold = np.asarray(uniform)[..., np.newaxis] * total
+    return (cumulative[..., :-1] <= threshold).sum(axis=-1)
 
 
 class AbstractChoiceModel(abc.ABC):
@@ -199,7 +220,7 @@ class AbstractChoiceModel(abc.ABC):
     """
 
     _scores: np.ndarray | None = None
-    _score_no_click: float | None = None
+    _score_no_click: Any = None
     _rng: np.random.RandomState | None = None
 
     @abc.abstractmethod
@@ -255,13 +276,13 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         """
         if self._scores is None:
             raise RuntimeError("choose_item needs scores: call score_documents(…) before it.")
-        weights = _append_no_click(self._scores, self._score_no_click)
-        choice = int(sample_choice(_normalized(weights), self._random_sample()))
+        weights = [*np.asarray(self._scores).tolist(), float(self._score_no_click)]
+        choice = sample_choice(weights, self._random_sample())
         return None if choice == len(self._scores) else choice
 
-    def _set_probabilities(self, probabilities: np.ndarray) -> None:
-        self._scores = probabilities[:-1]
-        self._score_no_click = probabilities[-1]
+    def _set_weights(self, weights: np.ndarray) -> None:
+        self._scores = weights[:-1]
+        self._score_no_click = weights[-1]
 
 
 class MultinomialLogitChoiceModel(NormalizableChoiceModel):
@@ -280,7 +301,7 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._set_probabilities(multinomial_logit_probabilities(scores, self._no_click_mass))
+        self._set_weights(multinomial_logit_probabilities(scores, self._no_click_mass))
 
 
 class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
@@ -303,7 +324,7 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._set_probabilities(
+        self._set_weights(
             _proportional_weights(
                 _append_no_click(scores, self._no_click_mass), self._min_normalizer
             )
@@ -334,7 +355,7 @@ class CascadeChoiceModel(NormalizableChoiceModel):
         )
 
     def _positional_normalization(self, scores: ArrayLike) -> None:
-        self._set_probabilities(
+        self._set_weights(
             cascade_probabilities(scores, self._attention_prob, self._score_scaling)
         )
 

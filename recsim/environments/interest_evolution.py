@@ -65,9 +65,9 @@ def updated_interests(
         New array of shape (..., n_topics), in [-1, 1].
     """
     step = (y_intercept - (y_intercept / x_intercept) * np.abs(interests)) * features
-    towards = np.asarray(((interests + 1.0) * 0.5 * features).sum(axis=-1) > uniform)
-    sign = np.where(towards, 1.0, -1.0)[..., None]
-    moved = interests + sign * step * (features - interests)
+    towards_prob = 0.5 * ((interests + 1.0) * features).sum(axis=-1, keepdims=True)
+    towards = towards_prob > np.asarray(uniform)[..., np.newaxis]
+    moved = interests + np.where(towards, step, -step) * (features - interests)
     return np.minimum(np.maximum(moved, -1.0), 1.0)
 
 
@@ -268,13 +268,14 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         self._one_hot = np.eye(self._num_clusters)
 
     def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
-        rng, num_topics, means = self._rng, self._num_clusters, self._mean_list
+        random_topic = seeding.integers_below(self._rng, self._num_clusters)
+        normal, means = self._rng.standard_normal, self._mean_list
         topics, qualities = [], []
         for _ in range(num_documents):
-            topic = seeding.random_below(rng, num_topics)
+            topic = random_topic()
             topics.append(topic)
             # The number that normal(mean, 0.1) gives, faster.
-            qualities.append(means[topic] + 0.1 * rng.standard_normal())
+            qualities.append(means[topic] + 0.1 * normal())
         return {
             "features": list(self._one_hot[topics]),
             "cluster_id": topics,
