@@ -50,9 +50,9 @@ def ucb1_index(
         float64 array of shape (..., num_arms). In a bandit with arms never pulled these have the
         index infinity and the others 0.
     """
-    pulls, mean, log_t = _counts_means_and_log(pulls, reward, t)
+    pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     width = optimism_scaling * np.sqrt(2.0 * log_t)
-    return _never_pulled_first(pulls, mean + width * np.sqrt(1.0 / _at_least_some(pulls)))
+    return _never_pulled_first(pulls, reward / divisor + width * np.sqrt(1.0 / divisor))
 
 
 def kl_ucb_index(
@@ -83,11 +83,11 @@ def kl_ucb_index(
         float64 array of shape (..., num_arms), within 1e-7 of the exact index. In a bandit with
         arms never pulled these have the index infinity and the others 0.
     """
-    pulls, mean, log_t = _counts_means_and_log(pulls, reward, t)
+    pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     # Before round e, where log(log(t)) < 0, the limit at t = 1 is minus infinity.
     exploration = log_t + c * np.log(np.maximum(log_t, _TINY))
-    divergence = optimism_scaling**2 * np.maximum(exploration, 0.0) / _at_least_some(pulls)
-    return _never_pulled_first(pulls, _kl_upper_bound(mean, divergence))
+    divergence = optimism_scaling**2 * np.maximum(exploration, 0.0) / divisor
+    return _never_pulled_first(pulls, _kl_upper_bound(reward / divisor, divergence))
 
 
 def thompson_index(
@@ -122,24 +122,23 @@ def thompson_index(
     return np.asarray(rng.beta(1.0 + weight * reward, 1.0 + weight * (pulls - reward)))
 
 
-def _counts_means_and_log(
-    pulls: ArrayLike, reward: ArrayLike, t: ArrayLike
+def _pulls_divisor_and_log(
+    pulls: ArrayLike, t: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the pulls, the means (0 if never pulled), and log(t) of shape (..., 1)."""
+    """Returns the pulls, the pulls to divide by (1 for 0), and log(t) of shape (..., 1)."""
     pulls = np.asarray(pulls, dtype=np.float64)
-    log_t = np.log(np.maximum(np.asarray(t, dtype=np.float64), 1.0))
-    return pulls, np.asarray(reward) / _at_least_some(pulls), log_t[..., None]
+    divisor = pulls if _all_pulled(pulls) else np.where(pulls == 0.0, 1.0, pulls)
+    return pulls, divisor, np.log(np.maximum(t, 1.0))[..., None]
 
 
-def _at_least_some(pulls: np.ndarray) -> np.ndarray:
-    """Returns the pulls with 1 in the place of 0, to divide by."""
-    return pulls + (pulls == 0.0)
+def _all_pulled(pulls: np.ndarray) -> bool:
+    return bool(np.count_nonzero(pulls) == pulls.size)
 
 
 def _never_pulled_first(pulls: np.ndarray, index: np.ndarray) -> np.ndarray:
-    never_pulled = pulls == 0.0
-    if not never_pulled.any():
+    if _all_pulled(pulls):
         return index
+    never_pulled = pulls == 0.0
     some_never_pulled = never_pulled.any(axis=-1, keepdims=True)
     return np.where(never_pulled, np.inf, np.where(some_never_pulled, 0.0, index))
 

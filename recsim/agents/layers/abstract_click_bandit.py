@@ -72,7 +72,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         """Starts an episode in every arm and returns the first slate."""
         actions = [arm.begin_episode(observation=observation) for arm in self._base_agents]
         assert observation is not None  # The order is of its counts.
-        order = np.argsort(-self._scores(observation), kind="stable")
+        order = (-self._scores(observation)).argsort(kind="stable")
         return self._postprocess_actions([actions[arm] for arm in order.tolist()])
 
     def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
@@ -85,18 +85,18 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         Returns:
             Up to ``slate_size`` different indices into ``observation['doc']``.
         """
-        order = np.argsort(self._scores(observation), kind="stable")[::-1]
+        order = self._scores(observation).argsort(kind="stable")[::-1]
         return self._postprocess_actions(
             self._base_agents[arm].step(reward, observation) for arm in order.tolist()
         )
 
     def _scores(self, observation: agent.Observation) -> np.ndarray:
         counts = observation["user"]["sufficient_statistics"]
-        pulls = counts["impression_count"]
+        pulls = np.asarray(counts["impression_count"])
         self._bandit.set_state(pulls, counts["click_count"])
-        if np.all(pulls):
-            return self._bandit.get_score(np.sum(pulls))
-        return -np.asarray(pulls)
+        if np.count_nonzero(pulls) == self._num_arms:
+            return self._bandit.get_score(pulls.sum())
+        return -pulls
 
     def _postprocess_actions(self, action_list: Iterable[Sequence[int]]) -> list[int]:
         """Joins the arms' documents, each once, and asks for no more than the slate needs."""
