@@ -324,11 +324,9 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._set_weights(
-            _proportional_weights(
-                _append_no_click(scores, self._no_click_mass), self._min_normalizer
-            )
-        )
+        self._scores = _proportional_weights(scores, self._min_normalizer)
+        # A negative weight of no click is refused when a document is chosen.
+        self._score_no_click = self._no_click_mass - self._min_normalizer
 
 
 class CascadeChoiceModel(NormalizableChoiceModel):

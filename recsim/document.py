@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -73,38 +72,42 @@ class _LazyCandidateSet(CandidateSet):
     observations come from the objects.
     """
 
-    def __init__(self, doc_ctor: Any, first_id: int, columns: dict[str, Sequence[Any]]) -> None:
+    def __init__(
+        self, doc_ctor: Any, ids: range, columns: dict[str, Sequence[Any]]
+    ) -> None:
         self._doc_ctor = doc_ctor
-        self._first_id = first_id
+        self._ids = ids
         self._columns = columns
-        self._size = len(next(iter(columns.values())))
         self._made: dict[int, Any] = {}
+        self._all: dict[int, Any] | None = None
+
+    @property
+    def _documents(self) -> dict[int, Any]:  # type: ignore[override]
+        """All documents as objects, by ID."""
+        if self._all is None:
+            self._all = {document_id: self._make(document_id) for document_id in self._ids}
+        return self._all
 
     def _make(self, document_id: int) -> Any:
-        document = self._made.get(document_id)
-        if document is None:
-            row = document_id - self._first_id
-            if not 0 <= row < self._size:
+        made = self._made
+        if document_id not in made:
+            if document_id not in self._ids:
                 raise KeyError(document_id)
+            row = document_id - self._ids.start
             features = {name: column[row] for name, column in self._columns.items()}
-            document = self._made[document_id] = self._doc_ctor(doc_id=document_id, **features)
-        return document
-
-    @functools.cached_property
-    def _documents(self) -> dict[int, Any]:  # type: ignore[override]
-        ids = range(self._first_id, self._first_id + self._size)
-        return {document_id: self._make(document_id) for document_id in ids}
+            made[document_id] = self._doc_ctor(doc_id=document_id, **features)
+        return made[document_id]
 
     def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
-        if "_documents" in vars(self):
+        if self._all is not None:
             return super().get_documents(document_ids)
         return [self._make(int(document_id)) for document_id in document_ids]
 
     def create_observation(self) -> dict[str, Any]:
         if self._made:
             return super().create_observation()
-        ids = map(str, range(self._first_id, self._first_id + self._size))
-        return dict(zip(ids, self._doc_ctor.create_observations(**self._columns), strict=True))
+        observations = self._doc_ctor.create_observations(**self._columns)
+        return dict(zip(map(str, self._ids), observations, strict=True))
 
 
 class AbstractDocumentSampler(abc.ABC):
@@ -204,7 +207,8 @@ class BatchDocumentSampler(AbstractDocumentSampler):
             return super().sample_candidates(num_documents)
         first_id = self._doc_count
         self._doc_count += num_documents
-        return _LazyCandidateSet(self._doc_ctor, first_id, self._sample_features(num_documents))
+        ids = range(first_id, self._doc_count)
+        return _LazyCandidateSet(self._doc_ctor, ids, self._sample_features(num_documents))
 
     def _may_batch(self) -> bool:
         # A subclass of the sampler or of the documents that overrides what is done for a single

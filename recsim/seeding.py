@@ -13,9 +13,9 @@ import numpy as np
 
 __all__ = [
     "generator_state",
+    "integers_and_normals",
     "is_generator",
     "named_random_state",
-    "random_below",
     "restore_generator",
 ]
 
@@ -63,21 +63,34 @@ def restore_generator(rng: AnyGenerator, state: dict[str, Any]) -> None:
         rng.bit_generator.state = state
 
 
-def random_below(rng: np.random.RandomState, high: int) -> int:
-    """Returns what ``rng.randint(high)`` would, from the same stream, in a fifth of the time.
+def integers_and_normals(
+    rng: np.random.RandomState, high: int, size: int
+) -> tuple[list[int], list[float]]:
+    """Returns what ``size`` times ``rng.randint(high), rng.standard_normal()`` would draw.
 
-    ``RandomState.randint`` takes a 32-bit word from the generator, keeps the bits that ``high - 1``
-    needs and tries again while the number is too large; most of its time goes to its arguments.
+    ``randint`` takes a 32-bit word from the generator, keeps the bits that ``high - 1`` needs and
+    tries again while the number is too large; most of its time goes to its arguments. Doing that
+    directly draws the same stream several times faster.
 
     Args:
         rng: the generator.
-        high: an integer in [1, 2**32 - 1], above the greatest number to draw.
+        high: an integer in [1, 2**32 - 1], above the greatest integer to draw.
+        size: number of pairs.
     """
+    normal = rng.standard_normal
     bit_generator = getattr(rng, "_bit_generator", None)
+    integers, normals = [], []
     if high == 1 or not isinstance(bit_generator, np.random.MT19937):
-        return int(rng.randint(high))
+        for _ in range(size):
+            integers.append(int(rng.randint(high)))
+            normals.append(normal())
+        return integers, normals
+    next_word = bit_generator.random_raw
     mask = (1 << (high - 1).bit_length()) - 1
-    number = bit_generator.random_raw() & mask
-    while number >= high:
-        number = bit_generator.random_raw() & mask
-    return number
+    for _ in range(size):
+        number = next_word() & mask
+        while number >= high:
+            number = next_word() & mask
+        integers.append(number)
+        normals.append(normal())
+    return integers, normals

@@ -209,12 +209,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         slate, self._previous_state_action_index = self._explore(state_actions)
         return slate
 
-    def end_episode(
-        self,
-        reward: float,
-        observation: agent.Observation | None = None,
-        *,
-        truncated: bool = False,
+    def end_episode(  # type: ignore[override]  # RecSim's needs the observation.
+        self, reward: float, observation: agent.Observation, *, truncated: bool = False
     ) -> None:
         """Learns from the last transition of the episode and lowers the temperature.
 
@@ -227,7 +223,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         if self._eval_mode:
             return
         target = reward
-        if truncated and observation is not None:
+        if truncated:
             _, value = self._greedy(self._enumerate_state_action_indices(observation))
             target += self._gamma * value
         self._learn(target)

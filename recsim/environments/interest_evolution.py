@@ -268,19 +268,18 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         self._one_hot = np.eye(self._num_clusters)
 
     def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
-        random_topic = seeding.integers_below(self._rng, self._num_clusters)
-        normal, means = self._rng.standard_normal, self._mean_list
-        topics, qualities = [], []
-        for _ in range(num_documents):
-            topic = random_topic()
-            topics.append(topic)
-            # The number that normal(mean, 0.1) gives, faster.
-            qualities.append(means[topic] + 0.1 * normal())
+        topics, normals = seeding.integers_and_normals(
+            self._rng, self._num_clusters, num_documents
+        )
+        means = self._mean_list
         return {
-            "features": list(self._one_hot[topics]),
+            "features": list(self._one_hot.take(topics, axis=0)),
             "cluster_id": topics,
             "video_length": [self._video_length] * num_documents,
-            "quality": qualities,
+            # The numbers that normal(mean, 0.1) gives, faster.
+            "quality": [
+                means[topic] + 0.1 * normal for topic, normal in zip(topics, normals, strict=True)
+            ],
         }
 
 
@@ -547,12 +546,12 @@ class IEvUserModel(user.AbstractUserModel):
 
 def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
     """Returns the time watched of the videos clicked among the responses."""
-    return float(sum(response.watch_time for response in responses if response.clicked))
+    return float(sum([response.watch_time for response in responses if response.clicked]))
 
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:
     """Returns the number of clicks among the responses."""
-    return float(sum(response.clicked for response in responses))
+    return float(sum([response.clicked for response in responses]))
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

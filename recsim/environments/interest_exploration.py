@@ -398,7 +398,7 @@ def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> lis
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:
     """Returns the number of clicks among the responses."""
-    return float(sum(response.clicked for response in responses))
+    return float(sum([response.clicked for response in responses]))
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

@@ -328,7 +328,7 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
 
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
     """Returns the engagement with the documents clicked among the responses."""
-    return float(sum(response.engagement for response in responses if response.clicked))
+    return float(sum([response.engagement for response in responses if response.clicked]))
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

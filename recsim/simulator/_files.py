@@ -8,13 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "unfinished_name", "writable_folder"]
-
-
-def unfinished_name(path: str) -> str:
-    """Returns the name, in the folder of ``path``, under which ``path`` is written at first."""
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.tmp")
+__all__ = ["atomic_file", "move", "writable_folder"]
 
 
 @contextlib.contextmanager
@@ -24,24 +18,25 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
     What stood at ``path`` before is there until then, and stays if the block raises. A process
     killed in the middle leaves a hidden file, which the next writing of ``path`` replaces.
     """
-    unfinished = unfinished_name(path)
+    folder, name = os.path.split(path)
+    unfinished = os.path.join(folder, f".{name}.tmp")
     try:
         with open(unfinished, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        move(unfinished, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.remove(unfinished)
         raise
-    _sync_folder(os.path.dirname(path))
 
 
-def _sync_folder(folder: str) -> None:
-    """Makes a renaming last through a power cut, where folders can be opened (POSIX)."""
-    if os.name == "posix":
-        descriptor = os.open(folder or ".", os.O_RDONLY)
+def move(source: str, target: str) -> None:
+    """Renames a file within its folder, in place of another, lastingly."""
+    os.replace(source, target)
+    if os.name == "posix":  # Elsewhere folders cannot be opened.
+        descriptor = os.open(os.path.dirname(target) or ".", os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

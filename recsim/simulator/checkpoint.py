@@ -26,7 +26,7 @@ import numpy as np
 from recsim import _validation, seeding
 from recsim.simulator import _files
 
-__all__ = ["CheckpointError", "Checkpointer", "load", "save"]
+__all__ = ["CheckpointError", "Checkpointer", "is_checkpoint", "load", "save"]
 
 _FORMAT = 1
 _MARK = b"recsim-sha256:"
@@ -112,6 +112,16 @@ def load(path: str | os.PathLike[str]) -> Any:
                 f"{os.fspath(path)!r} has a checkpoint's checksum but not its content ({error!r}); "
                 "delete it, or choose another base_dir."
             ) from error
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Says whether a file is a whole checkpoint."""
+    try:
+        with open(path, "rb") as file:
+            _verify(file, os.fspath(path))
+    except (CheckpointError, IsADirectoryError):
+        return False
+    return True
 
 
 def _array_name(index: int) -> str:

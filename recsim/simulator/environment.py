@@ -105,13 +105,18 @@ class AbstractEnvironment(abc.ABC):
         """
         if self._current_documents is None:
             raise RuntimeError("step was called before reset: call reset() to start an episode.")
-        indices = _as_indices(slate)
+        document_ids = list(self._current_documents)
+        try:
+            indices = [operator.index(index) for index in slate]
+        except TypeError:
+            raise TypeError(
+                f"slate must be a sequence of integers (indices of candidates), got {slate!r}."
+            ) from None
         if not 0 < len(indices) <= self._slate_size:
             raise ValueError(
                 f"slate must hold 1 to {self._slate_size} documents (slate_size), got "
                 f"{len(indices)}: {indices!r}."
             )
-        document_ids = list(self._current_documents)
         if min(indices) < 0 or max(indices) >= len(document_ids):
             raise IndexError(
                 f"slate must hold indices of candidates, 0 to {len(document_ids) - 1}, got "
@@ -190,15 +195,6 @@ class AbstractEnvironment(abc.ABC):
         self._document_sampler.restore_state(state["document_sampler"])
         for model, model_state in zip(self._user_models, state["user_models"], strict=True):
             model.restore_state(model_state)
-
-
-def _as_indices(slate: Iterable[int]) -> list[int]:
-    try:
-        return [operator.index(index) for index in slate]
-    except TypeError:
-        raise TypeError(
-            f"slate must be a sequence of integers (indices of candidates), got {slate!r}."
-        ) from None
 
 
 class SingleUserEnvironment(AbstractEnvironment):
