@@ -1,0 +1,142 @@
+"""TFRecord files and their protocol-buffer messages, written without TensorFlow.
+
+TensorBoard's event files and the episode logs need only a corner of both formats:
+https://www.tensorflow.org/tutorials/load_data/tfrecord (records) and
+https://protobuf.dev/programming-guides/encoding (messages).
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+
+import numpy as np
+
+__all__ = [
+    "RecordFile",
+    "bytes_field",
+    "crc32c",
+    "double_field",
+    "float_field",
+    "integer_field",
+    "varint",
+]
+
+# The CRC handles this many bytes by one lookup in a table of them.
+_BLOCK = 1024
+
+
+class RecordFile:
+    """A TFRecord file that grows by some records at a time.
+
+    It is open only while it is written to, so that there is nothing to close.
+
+    Args:
+        path: the file. It is made at the first writing.
+        batch_bytes: how many bytes of records to gather before they are written.
+    """
+
+    def __init__(self, path: str, batch_bytes: int) -> None:
+        self.path = path
+        self._batch_bytes = batch_bytes
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+
+    def add(self, data: bytes) -> None:
+        """Appends one record, now or with a later one."""
+        framed = _record(data)
+        self._pending.append(framed)
+        self._pending_bytes += len(framed)
+        if self._pending_bytes >= self._batch_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the records gathered so far."""
+        if self._pending:
+            with open(self.path, "ab") as file:
+                file.write(b"".join(self._pending))
+            self.drop_pending()
+
+    def drop_pending(self) -> None:
+        """Drops the records gathered but not written."""
+        self._pending = []
+        self._pending_bytes = 0
+
+
+def _record(data: bytes) -> bytes:
+    """Returns the bytes of one record of a TFRecord file: length, data, and a checksum of each."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = crc32c(data)
+    rotated = crc >> 15 | crc << 17 & 0xFFFFFFFF
+    return struct.pack("<I", rotated + 0xA282EAD8 & 0xFFFFFFFF)
+
+
+@functools.cache
+def _crc_tables() -> np.ndarray:
+    """Returns the CRCs of each byte followed by zeros, shape (_BLOCK, 256).
+
+    Row -1 is of the byte alone, row -2 of the byte and one zero, and so on.
+    """
+    crc = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        crc = np.where(crc & 1, crc >> 1 ^ np.uint32(0x82F63B78), crc >> 1)
+    tables = np.empty((_BLOCK, 256), dtype=np.uint32)
+    tables[-1] = crc
+    for row in range(_BLOCK - 2, -1, -1):
+        following = tables[row + 1]
+        tables[row] = tables[-1][following & 0xFF] ^ following >> 8
+    return tables
+
+
+def crc32c(data: bytes) -> int:
+    """Returns the CRC-32C (Castagnoli) of some bytes.
+
+    A CRC is linear: that of a block is the exclusive or of those of its bytes, each followed by
+    zeros. What the blocks before leave goes into the first four bytes of the next.
+    """
+    tables = _crc_tables()
+    values = np.frombuffer(data, dtype=np.uint8)
+    crc = 0xFFFFFFFF
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK].copy()
+        size = len(block)
+        block[:4] ^= np.frombuffer(struct.pack("<I", crc), dtype=np.uint8)[:size]
+        of_bytes = tables[np.arange(_BLOCK - size, _BLOCK), block]
+        crc = int(np.bitwise_xor.reduce(of_bytes)) ^ crc >> 8 * min(size, 4)
+    return crc ^ 0xFFFFFFFF
+
+
+def varint(value: int) -> bytes:
+    """Returns a 64-bit integer in groups of seven bits, the lowest first."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def integer_field(number: int, value: int) -> bytes:
+    """Returns an integer or enumeration field of a message."""
+    return varint(number << 3) + varint(value)
+
+
+def double_field(number: int, value: float) -> bytes:
+    """Returns a 64-bit float field of a message."""
+    return varint(number << 3 | 1) + struct.pack("<d", value)
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """Returns a field that holds bytes, a string's UTF-8, packed numbers or a message."""
+    return b"".join((varint(number << 3 | 2), varint(len(value)), value))
+
+
+def float_field(number: int, value: float) -> bytes:
+    """Returns a 32-bit float field of a message."""
+    with np.errstate(over="ignore"):  # What is too large becomes infinite.
+        return varint(number << 3 | 5) + struct.pack("<f", np.float32(value))

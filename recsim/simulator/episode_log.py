@@ -1,0 +1,270 @@
+"""Episode logs: what was observed, shown and answered, as TFRecord files of SequenceExamples.
+
+One record is one episode, a ``tf.train.SequenceExample`` whose feature lists have one entry a step:
+
+* ``user``: the observation of the user before the slate, flattened as Gym flattens its space;
+* ``doc_<i>``: the observation of candidate ``i``, flattened likewise (all have the same space);
+* ``slate``: the indices of the documents shown (int64);
+* ``response_<i>_<key>``: one entry of the response to the document in position ``i``, flattened
+  (a click, of the space ``Discrete(2)``, is ``[0, 1]``); empty where the slate was shorter. A
+  response that is no dictionary is ``response_<i>``;
+* ``reward``: the reward of the slate;
+* ``is_terminal``: 1 at the step that ended the episode, otherwise 0 (int64);
+* ``is_truncated``: 1 at the step after which the runner cut the episode off, otherwise 0 (int64).
+
+With several users there are ``user_<u>``, ``slate_<u>``, ``response_<u>_<i>_<key>``, and
+``reward_<u>`` where the environment gives each user a reward. All but the int64 lists are floats.
+``tf.data.TFRecordDataset`` and ``tf.io.parse_single_sequence_example`` read the file; writing it
+does not need TensorFlow.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim._gym import spaces
+from recsim.simulator import _files, _tfrecord, environment
+
+__all__ = ["EpisodeLog"]
+
+_BATCH_BYTES = 1 << 20
+
+
+class EpisodeLog:
+    """A log that gets its name when it is complete, and is a ``.part`` file until then.
+
+    Args:
+        path: the file.
+        env: the RecSimGymEnv whose episodes are logged.
+
+    Raises:
+        FileExistsError: if the file exists.
+    """
+
+    def __init__(self, path: str, env: Any) -> None:
+        self._path = path
+        self._env = env
+        self._part = _tfrecord.RecordFile(path + ".part", _BATCH_BYTES)
+        self._started = False
+        self._encoder: _StepEncoder | None = None
+        self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
+        self._check_free()
+
+    def _check_free(self) -> None:
+        if os.path.exists(self._path):
+            raise FileExistsError(
+                f"The episode log {self._path!r} exists and would be overwritten; choose another "
+                "episode_log_file or base_dir, or move the file away."
+            )
+
+    def start(self, length: int = 0) -> None:
+        """Goes on after the first ``length`` bytes of the unfinished log, dropping the rest.
+
+        Args:
+            length: what :meth:`sync` returned when the episodes to keep were in the log; 0 to
+                begin anew.
+
+        Raises:
+            FileExistsError: if the finished log exists.
+            ValueError: if the unfinished log is shorter than ``length``.
+        """
+        part = self._part.path
+        size = os.path.getsize(part) if os.path.exists(part) else 0
+        if not size and length and os.path.exists(self._path):
+            return  # The log was complete.
+        self._check_free()
+        if size < length:
+            raise ValueError(
+                f"The unfinished episode log {part!r} has {size} bytes, but the run to resume "
+                f"had written {length}: it was removed or changed. Put it back, or choose another "
+                "episode_log_file, which will then hold the episodes from here on."
+            )
+        self._part.drop_pending()
+        self._lists.clear()
+        if length:
+            os.truncate(part, length)
+        elif os.path.exists(part):
+            os.remove(part)
+        self._started = True
+
+    def add_step(
+        self,
+        observation: dict[str, Any],
+        action: Any,
+        responses: Any,
+        reward: Any,
+        *,
+        done: bool,
+        truncated: bool,
+    ) -> None:
+        """Adds one step to the present episode, and the episode to the log if it was the last.
+
+        Args:
+            observation: what the agent saw before it acted.
+            action: the slate it showed, or a sequence of one a user.
+            responses: the observations of the responses to it, or a sequence of them.
+            reward: its reward, or a sequence of one a user.
+            done: whether the environment ended the episode.
+            truncated: whether the runner cuts the episode off after this step.
+        """
+        if not self._started:
+            self.start()
+        if self._encoder is None:
+            self._encoder = _StepEncoder(self._env)
+        for name, feature in self._encoder.encode(observation, action, responses, reward):
+            self._lists[name].append(feature)
+        self._lists["is_terminal"].append(_integers([done]))
+        self._lists["is_truncated"].append(_integers([truncated]))
+        if done or truncated:
+            self._part.add(_sequence_example(self._lists))
+            self._lists.clear()
+
+    def sync(self) -> int:
+        """Brings the episodes logged so far onto the disk.
+
+        Returns:
+            The length of the log in bytes.
+        """
+        self._part.flush()
+        if not os.path.exists(self._part.path):
+            return 0
+        with open(self._part.path, "ab") as file:
+            os.fsync(file.fileno())
+            return file.tell()
+
+    def finish(self) -> None:
+        """Gives the log, now complete, its name. Without an episode there is no file."""
+        if self.sync():
+            _files.move(self._part.path, self._path)
+        self._started = False
+
+
+class _StepEncoder:
+    """Turns the steps of an environment into features; its spaces are looked at only once."""
+
+    def __init__(self, env: Any) -> None:
+        self._multi_user = isinstance(env.environment, environment.MultiUserEnvironment)
+        space = env.observation_space.spaces
+        users, responses = space["user"], space["response"]
+        if self._multi_user:
+            self._users = [
+                _UserEncoder(f"_{u}", user, response)
+                for u, (user, response) in enumerate(zip(users, responses, strict=True))
+            ]
+        else:
+            self._users = [_UserEncoder("", users, responses)]
+        self._flatten_document = _flattener(next(iter(space["doc"].spaces.values())))
+
+    def encode(
+        self, observation: dict[str, Any], action: Any, responses: Any, reward: Any
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yields the names and the encoded features of one step."""
+        user = observation["user"]
+        if not self._multi_user:
+            yield from self._users[0].encode(user, action, responses)
+            yield "reward", _floats(_packed(reward))
+        else:
+            for u, encoder in enumerate(self._users):
+                yield from encoder.encode(user[u], action[u], responses[u])
+            if np.ndim(reward):
+                for u, user_reward in enumerate(reward):
+                    yield f"reward_{u}", _floats(_packed(user_reward))
+            else:
+                yield "reward", _floats(_packed(reward))
+        for i, document in enumerate(observation["doc"].values()):
+            yield f"doc_{i}", _floats(self._flatten_document(document))
+
+
+class _UserEncoder:
+    """Turns what concerns one user into features, whose names get a suffix."""
+
+    def __init__(self, suffix: str, user: spaces.Space, responses: spaces.Tuple) -> None:
+        self._user = f"user{suffix}", _flattener(user)
+        self._slate = f"slate{suffix}"
+        self._responses = [
+            list(_response_entries(f"response{suffix}_{i}", response))
+            for i, response in enumerate(responses)
+        ]
+
+    def encode(
+        self, user: Any, slate: Sequence[int], responses: Sequence[Any]
+    ) -> Iterator[tuple[str, bytes]]:
+        name, flatten = self._user
+        yield name, _floats(flatten(user))
+        yield self._slate, _integers(slate)
+        for i, entries in enumerate(self._responses):
+            for name, flatten in entries:
+                yield name, _floats(flatten(responses[i]) if i < len(responses) else b"")
+
+
+def _response_entries(
+    name: str, space: spaces.Space
+) -> Iterator[tuple[str, Callable[[Any], bytes]]]:
+    """Yields the name of each entry of a response, and a function that takes it out, flattened."""
+    if isinstance(space, spaces.Dict):
+        for key, entry in space.spaces.items():
+            yield f"{name}_{key}", _flattener(spaces.Dict({key: entry}))
+    else:
+        yield name, _flattener(space)
+
+
+def _flattener(space: spaces.Space) -> Callable[[Any], bytes]:
+    """Returns a function of an observation: the bytes of gym's ``flatten`` of it as floats."""
+    if isinstance(space, spaces.Box):
+        return _packed
+    if isinstance(space, spaces.Discrete):
+        return lambda value: _one_hot(int(value) - int(space.start), int(space.n))
+    if isinstance(space, spaces.Dict):
+        entries = [(key, _flattener(entry)) for key, entry in space.spaces.items()]
+        return lambda value: b"".join([flatten(value[key]) for key, flatten in entries])
+    if isinstance(space, spaces.Tuple):
+        items = [_flattener(item) for item in space.spaces]
+        return lambda value: b"".join(
+            [flatten(item) for flatten, item in zip(items, value, strict=True)]
+        )
+    return lambda value: _packed(spaces.flatten(space, value))
+
+
+def _one_hot(index: int, size: int) -> bytes:
+    row = np.zeros(size, dtype="<f4")
+    row[index] = 1
+    return row.tobytes()
+
+
+def _packed(values: Any) -> bytes:
+    return np.asarray(values, dtype="<f4").tobytes()
+
+
+def _floats(packed: bytes) -> bytes:
+    """Returns the entry of a FeatureList that is a Feature of floats."""
+    return _floats_head(len(packed)) + packed
+
+
+@functools.cache
+def _floats_head(size: int) -> bytes:
+    """Returns what comes before ``size`` bytes of floats in a FeatureList."""
+    content = bytes(size)
+    for field_number in (1, 2, 1):  # FloatList.value, Feature.float_list, FeatureList.feature
+        content = _tfrecord.bytes_field(field_number, content)
+    return content[: len(content) - size]
+
+
+def _integers(values: Sequence[Any]) -> bytes:
+    """Returns the entry of a FeatureList that is a Feature of int64."""
+    packed = b"".join([_tfrecord.varint(int(value)) for value in values])
+    return _tfrecord.bytes_field(1, _tfrecord.bytes_field(3, _tfrecord.bytes_field(1, packed)))
+
+
+def _sequence_example(lists: dict[str, list[bytes]]) -> bytes:
+    """Returns the bytes of the SequenceExample with these feature lists."""
+    entries = [
+        _tfrecord.bytes_field(1, name.encode()) + _tfrecord.bytes_field(2, b"".join(features))
+        for name, features in lists.items()
+    ]
+    return _tfrecord.bytes_field(2, b"".join([_tfrecord.bytes_field(1, e) for e in entries]))

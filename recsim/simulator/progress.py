@@ -1,0 +1,92 @@
+"""Progress of a long run: a bar in a terminal or a notebook, now and then a line in a log file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+__all__ = ["Advance", "no_progress", "progress_bar"]
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+# Called with the number of units done, and by how many the total has grown.
+Advance = Callable[[int, int], None]
+
+
+def no_progress(amount: int, more: int) -> None:
+    """Shows nothing."""
+
+
+@contextlib.contextmanager
+def progress_bar(
+    description: str, total: int, unit: str, enabled: bool | None = None
+) -> Iterator[Advance]:
+    """Shows the progress of a block of work on the standard error stream.
+
+    Where that is a terminal, or in a notebook, it is a bar of tqdm's. Elsewhere, such as in a log
+    file, it is a line at most every 30 seconds, and one at the end.
+
+    Args:
+        description: what is done, to stand before the figures.
+        total: how many units of work there are.
+        unit: their name in the plural.
+        enabled: False to show nothing; None shows progress wherever there is a stream to show it
+            on.
+
+    Yields:
+        A function to call with the number of units done since the last call, and with how many
+        more there are in all than was thought.
+    """
+    stream = sys.stderr
+    if enabled is False or stream is None:
+        yield no_progress
+        return
+    from tqdm.auto import tqdm
+
+    in_notebook = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
+    if in_notebook or stream.isatty():
+        with tqdm(total=total, desc=description, unit=f" {unit}", unit_scale=True) as bar:
+
+            def advance(amount: int, more: int) -> None:
+                bar.total += more
+                bar.update(amount)
+
+            yield advance
+        return
+    lines = _Lines(stream, description, total, unit)
+    try:
+        yield lines.advance
+    finally:
+        lines.write()
+
+
+class _Lines:
+    """Progress as lines of text."""
+
+    def __init__(self, stream: TextIO, description: str, total: int, unit: str) -> None:
+        self._stream = stream
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._done = 0
+        self._start = self._last_line = time.monotonic()
+
+    def advance(self, amount: int, more: int) -> None:
+        self._total += more
+        self._done += amount
+        if time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self.write()
+
+    def write(self) -> None:
+        self._last_line = time.monotonic()
+        seconds = self._last_line - self._start
+        rate = self._done / seconds if seconds else 0.0
+        rate_text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        self._stream.write(
+            f"{self._description}: {self._done:,} of {self._total:,} {self._unit} "
+            f"({self._done / self._total:.0%}) in {seconds:.0f} s, {rate_text} {self._unit}/s\n"
+        )
+        self._stream.flush()

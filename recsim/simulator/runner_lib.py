@@ -1,0 +1,594 @@
+"""Runners: training and evaluation of an agent in an environment.
+
+A run keeps everything under ``base_dir``:
+
+* ``train/checkpoints/<prefix>.<iteration>``: checkpoints, see :mod:`recsim.simulator.checkpoint`;
+* ``train/metrics.jsonl`` and ``eval_<n>/metrics.jsonl``: the metrics, a line of JSON an iteration;
+* ``eval_<n>/returns_<total_steps>``: the return of each episode, a list of numbers;
+* ``…/events.out.tfevents.…``: the metrics for TensorBoard;
+* ``train/<episode_log_file>`` and ``eval_<n>/<episode_log_file>``: the episodes, where asked for,
+  see :mod:`recsim.simulator.episode_log`.
+
+All files but those of TensorBoard get their names when they are complete.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+
+from recsim import _validation, _version
+from recsim import agent as agent_lib
+from recsim.simulator import _files, checkpoint, environment, episode_log, summary
+from recsim.simulator import progress as progress_lib
+
+__all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
+
+_logger = logging.getLogger(__name__)
+
+
+def load_gin_configs(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
+    """Loads configuration files and bindings of gin; later ones override earlier ones.
+
+    Args:
+        gin_files: paths of configuration files.
+        gin_bindings: bindings such as ``'runner_lib.Runner.max_steps_per_episode=100'``.
+
+    Raises:
+        ValueError: if a binding names something unknown; the error suggests the nearest name.
+        OSError: if a file cannot be read.
+    """
+    with gin.unlock_config():  # It is locked if configurations were loaded before.
+        try:
+            gin.parse_config_files_and_bindings(gin_files, bindings=gin_bindings)
+        except ValueError as error:
+            raise ValueError(f"{error}{_gin_suggestion(str(error))}") from error
+
+
+def _gin_suggestion(message: str) -> str:
+    """Returns what an error of gin's about an unknown name should add."""
+    registry = gin.config._REGISTRY
+    if match := re.search(r"No configurable matching '(.+?)'", message):
+        parts = match[1].count(".") + 1
+        known = {".".join(selector.split(".")[-parts:]) for selector, _ in registry.items()}
+        return (
+            f"{_validation.nearest_name(match[1], known)} Only what has been imported can be "
+            "configured."
+        )
+    if match := re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", message):
+        parameters = inspect.signature(registry.get_match(match[1]).wrapped).parameters
+        return _validation.nearest_name(match[2], parameters)
+    return ""
+
+
+@gin.configurable
+class Runner:
+    """What training and evaluation share: an agent, an environment, episodes and their metrics.
+
+    Args:
+        base_dir: the folder for everything that the run writes.
+        create_agent_fn: function ``(sess, environment, eval_mode=…, summary_writer=…)`` that
+            returns the agent. ``sess`` is None (there is no TensorFlow session), ``environment``
+            is ``env``, and ``summary_writer`` is a
+            :class:`recsim.simulator.summary.SummaryWriter`.
+        env: a :class:`recsim.simulator.recsim_gym.RecSimGymEnv`, for one user or several.
+        episode_log_file: name of the file in the output folder that episodes are logged to; ''
+            for no log.
+        checkpoint_file_prefix: beginning of the names of checkpoints.
+        max_steps_per_episode: number of steps, >= 1, after which an episode is cut off.
+        progress: whether to show progress on the standard error stream. None shows it in the form
+            that suits a terminal, a notebook or a log file.
+        keep_checkpoints: how many of the newest checkpoints to keep, >= 1.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if ``base_dir`` is None, a number is out of range, or an agent for several
+            users meets an environment with one, or the other way round.
+        OSError: (PermissionError, NotADirectoryError…) if the output folder cannot be written to;
+            FileExistsError if the episode log exists.
+    """
+
+    _output_dir: Any = None
+    _checkpoint_dir: Any = None
+    _agent: Any = None
+    _checkpointer: Any = None
+    _num_iterations: int | None = None
+
+    def __init__(
+        self,
+        base_dir: str | os.PathLike[str],
+        create_agent_fn: Callable[..., Any],
+        env: Any,
+        episode_log_file: str = "",
+        checkpoint_file_prefix: str = "ckpt",
+        max_steps_per_episode: int = 27000,
+        *,
+        progress: bool | None = None,
+        keep_checkpoints: int = 3,
+    ) -> None:
+        if base_dir is None:
+            raise ValueError("base_dir must be the folder for the run's files, got None.")
+        if not callable(create_agent_fn):
+            raise TypeError(
+                "create_agent_fn must be a function (sess, environment, eval_mode, "
+                f"summary_writer) that returns an agent, got {create_agent_fn!r}."
+            )
+        self._base_dir = os.fspath(base_dir)
+        self._create_agent_fn = create_agent_fn
+        self._env = env
+        self._episode_log_file = episode_log_file
+        self._checkpoint_file_prefix = checkpoint_file_prefix
+        self._max_steps_per_episode = _validation.positive_int(
+            "max_steps_per_episode", max_steps_per_episode
+        )
+        self._progress = progress
+        self._keep_checkpoints = _validation.positive_int("keep_checkpoints", keep_checkpoints)
+
+    def _set_up(self, eval_mode: bool) -> None:
+        """Prepares the output folder and creates the agent."""
+        self._eval_mode = eval_mode
+        _files.writable_folder("The output folder", self._output_dir)
+        self._summary_writer = summary.SummaryWriter(self._output_dir)
+        self._metrics_file = summary.MetricsFile(os.path.join(self._output_dir, "metrics.jsonl"))
+        self._episode_log: episode_log.EpisodeLog | None = None
+        if self._episode_log_file:
+            path = os.path.join(self._output_dir, self._episode_log_file)
+            self._episode_log = episode_log.EpisodeLog(path, self._env)
+        self._several_users = isinstance(self._env.environment, environment.MultiUserEnvironment)
+        self._initial_env_state = self._env_state()
+        self._agent = self._create_agent()
+        self._has_run = False
+
+    def _create_agent(self) -> Any:
+        agent = self._create_agent_fn(
+            None, self._env, summary_writer=self._summary_writer, eval_mode=self._eval_mode
+        )
+        if agent.multi_user and not self._several_users:
+            raise ValueError(
+                f"{type(agent).__name__} serves several users, but the environment has one: make "
+                "it of a MultiUserEnvironment, or let create_agent_fn return a single-user agent."
+            )
+        if self._several_users and not agent.multi_user:
+            raise ValueError(
+                f"{type(agent).__name__} serves one user, but the environment is a "
+                "MultiUserEnvironment: let create_agent_fn return an agent for several users (an "
+                "AbstractMultiUserEpisodicRecommenderAgent), or pass a single-user environment."
+            )
+        return agent
+
+    def _start_over(self) -> None:
+        """Makes the agent and the environment's generators what they were at construction."""
+        if self._has_run:
+            self._agent = self._create_agent()
+        if self._initial_env_state is not None:
+            self._env.restore_state(self._initial_env_state)
+
+    def _env_state(self) -> Any:
+        """Returns the state of the environment, None if it has no ``checkpoint_state``."""
+        checkpoint_state = getattr(self._env, "checkpoint_state", None)
+        return checkpoint_state and checkpoint_state()
+
+    def _restore_agent(self, iteration: int, experiment_data: dict[str, Any]) -> None:
+        """Gives the agent the state it had at a checkpoint.
+
+        Raises:
+            ValueError: if the agent refuses it.
+        """
+        bundle = experiment_data["agent"]
+        if not bundle:  # The agent said that it has no state.
+            return
+        answer = self._agent.unbundle(self._checkpoint_dir, iteration, bundle)
+        if not answer:
+            raise ValueError(
+                f"The checkpoint {self._checkpointer.path(iteration)!r} is not of this agent: "
+                f"{type(self._agent).__name__}.unbundle returned {answer!r}, not True. Create the "
+                "agent that was trained, or choose another base_dir to start afresh."
+            )
+
+    def _run_one_episode(self) -> tuple[int, float]:
+        """Runs one episode to its end, or until it is cut off at ``max_steps_per_episode``.
+
+        Returns:
+            The number of steps and the sum of the rewards (of all users).
+        """
+        env, agent, log = self._env, self._agent, self._episode_log
+        start_time = time.perf_counter()
+        num_steps, total_reward = 0, 0.0
+        observation = env.reset()
+        action = agent.begin_episode(observation)
+        while True:
+            seen = observation
+            observation, reward, done, info = env.step(action)
+            responses = observation["response"]
+            env.update_metrics(responses, info)
+            total_reward += np.sum(reward) if self._several_users else reward
+            num_steps += 1
+            truncated = not done and num_steps == self._max_steps_per_episode
+            if log is not None:
+                log.add_step(seen, action, responses, reward, done=done, truncated=truncated)
+            if done or truncated:
+                break
+            action = agent.step(reward, observation)
+        agent_lib.end_episode(agent, reward, observation, truncated=truncated)
+        self._update_episode_metrics(
+            episode_length=num_steps,
+            episode_time=time.perf_counter() - start_time,
+            episode_reward=total_reward,
+        )
+        return num_steps, total_reward
+
+    def _initialize_metrics(self) -> None:
+        """Sets the metrics of the runner and of the environment to zero."""
+        self._stats: dict[str, list[Any]] = {
+            "episode_length": [],
+            "episode_time": [],
+            "episode_reward": [],
+        }
+        self._env.reset_metrics()
+
+    def _update_episode_metrics(
+        self, episode_length: int, episode_time: float, episode_reward: float
+    ) -> None:
+        """Adds one episode to the metrics; the time is in seconds."""
+        self._stats["episode_length"].append(episode_length)
+        self._stats["episode_time"].append(episode_time)
+        self._stats["episode_reward"].append(episode_reward)
+
+    def _write_metrics(self, step: int, suffix: str) -> None:
+        """Writes the metrics since :meth:`_initialize_metrics` to both kinds of files.
+
+        Args:
+            step: number of training steps that they belong to.
+            suffix: ``train`` or ``eval``, the end of TensorBoard's tags.
+        """
+        lengths, rewards = self._stats["episode_length"], self._stats["episode_reward"]
+        metrics: dict[str, float] = {"episodes": len(lengths)}
+
+        def add_summary(tag: str, value: float) -> None:
+            metrics[tag] = float(value)
+            self._summary_writer.add_scalar(f"{tag}/{suffix}", value, step)
+
+        add_summary("TimePerStep", np.sum(self._stats["episode_time"]) / np.sum(lengths))
+        add_summary("AverageEpisodeLength", np.mean(lengths))
+        add_summary("AverageEpisodeRewards", np.mean(rewards))
+        add_summary("StdEpisodeRewards", np.std(rewards))
+        self._env.write_metrics(add_summary)
+        self._summary_writer.flush()
+        self._metrics_file.add(step, metrics)
+
+    def _checkpoint_experiment(self, iteration: int, total_steps: int) -> None:
+        """Saves a checkpoint of everything that the run needs to go on after an iteration."""
+        logs = {}
+        if self._episode_log is not None:
+            logs[self._episode_log_file] = self._episode_log.sync()
+        experiment_data = {
+            "recsim_version": _version.__version__,
+            "numpy_version": np.__version__,
+            "current_iteration": iteration,
+            "total_steps": total_steps,
+            "finished": iteration + 1 == self._num_iterations,
+            "episode_logs": logs,
+            "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
+            "environment": self._env_state(),
+        }
+        self._checkpointer.save(iteration, experiment_data)
+
+    def _initialize_checkpointer_and_maybe_resume(
+        self, checkpoint_file_prefix: str
+    ) -> tuple[int, int]:
+        """Restores the newest checkpoint, if there is one.
+
+        Returns:
+            The iteration to go on with, and the number of steps until there.
+        """
+        self._checkpointer = checkpoint.Checkpointer(
+            self._checkpoint_dir, checkpoint_file_prefix, keep=self._keep_checkpoints
+        )
+        os.makedirs(self._checkpoint_dir, exist_ok=True)  # Tells evaluators of a training run.
+        self._checkpointer.remove_unfinished()
+        newest = self._checkpointer.load_newest()
+        if newest is None:
+            self._refuse_other_prefixes()
+            if self._episode_log is not None:
+                self._episode_log.start()
+            return 0, 0
+        iteration, experiment_data = newest
+        self._restore_agent(iteration, experiment_data)
+        if experiment_data["environment"] is not None:
+            self._env.restore_state(experiment_data["environment"])
+        self._resume_episode_log(iteration, experiment_data["episode_logs"])
+        _logger.info("Going on after iteration %d.", iteration)
+        return iteration + 1, experiment_data["total_steps"]
+
+    def _refuse_other_prefixes(self) -> None:
+        """Raises ValueError if another prefix has checkpoints here: two runs would mix."""
+        for name in sorted(os.listdir(self._checkpoint_dir)):
+            path = os.path.join(self._checkpoint_dir, name)
+            if re.fullmatch(r".+\.\d+", name) and checkpoint.is_checkpoint(path):
+                raise ValueError(
+                    f"There is no checkpoint {self._checkpoint_file_prefix}.<iteration> in "
+                    f"{self._checkpoint_dir!r}, but there is {name!r}, of another run: choose its "
+                    "checkpoint_file_prefix to go on with it, or another base_dir to start afresh."
+                )
+
+    def _resume_episode_log(self, iteration: int, lengths: dict[str, int]) -> None:
+        """Takes the episode log back to its length at the checkpoint."""
+        if self._episode_log is None:
+            return
+        if self._episode_log_file not in lengths:
+            _logger.warning(
+                "The episode log %s will hold no episodes before iteration %d: the run was not "
+                "logged there so far.",
+                self._episode_log_file,
+                iteration + 1,
+            )
+        self._episode_log.start(lengths.get(self._episode_log_file, 0))
+
+
+def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None:
+    """Raises TypeError for a keyword that neither a class nor Runner has, naming the nearest."""
+    known = set(inspect.signature(Runner).parameters)
+    for keyword in keywords:
+        if keyword not in known:
+            own = set(inspect.signature(runner_class).parameters) - {"kwargs"}
+            raise TypeError(
+                f"{runner_class.__name__} has no parameter {keyword!r}."
+                f"{_validation.nearest_name(keyword, sorted(known | own))}"
+            )
+
+
+@gin.configurable
+class TrainRunner(Runner):
+    """Trains an agent, in iterations after each of which a checkpoint may be saved.
+
+    A run that was interrupted, however it was, goes on from its newest good checkpoint and ends
+    with the numbers of one that was not. This holds if the agent's bundle has all of its state and
+    the environment's ``checkpoint_state`` has all of its own, as those of this library have.
+
+    Args:
+        max_training_steps: number of steps of an iteration, >= 1; its last episode is played to
+            the end.
+        num_iterations: number of iterations, >= 1.
+        checkpoint_frequency: a checkpoint is saved after iterations 0, ``checkpoint_frequency``,
+            2 ``checkpoint_frequency``, … and after the last.
+        **kwargs: arguments of :class:`Runner`.
+    """
+
+    def __init__(
+        self,
+        max_training_steps: int = 250000,
+        num_iterations: int = 100,
+        checkpoint_frequency: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        _check_keywords(TrainRunner, kwargs)
+        self._max_training_steps = _validation.positive_int(
+            "max_training_steps", max_training_steps
+        )
+        self._num_iterations: int = _validation.positive_int("num_iterations", num_iterations)
+        self._checkpoint_frequency = _validation.positive_int(
+            "checkpoint_frequency", checkpoint_frequency
+        )
+        super().__init__(**kwargs)
+        self._output_dir = os.path.join(self._base_dir, "train")
+        self._checkpoint_dir = os.path.join(self._output_dir, "checkpoints")
+        self._advance_progress: progress_lib.Advance = progress_lib.no_progress
+        self._set_up(eval_mode=False)
+
+    def run_experiment(self) -> None:
+        """Trains the agent, from the newest checkpoint if there is one.
+
+        Raises:
+            checkpoint.CheckpointError: if there are checkpoints, but no good one.
+            ValueError: if they are not of this agent, of another prefix, or the episode log that
+                belongs to them is gone.
+            TypeError: if something in the state of the agent or the environment is no data.
+        """
+        if self._has_run:
+            self._start_over()
+        self._has_run = True
+        start_iteration, total_steps = self._initialize_checkpointer_and_maybe_resume(
+            self._checkpoint_file_prefix
+        )
+        remaining = range(start_iteration, self._num_iterations)
+        if remaining:
+            self._train(remaining, total_steps)
+        else:
+            _logger.warning(
+                "Nothing to train: %d iterations are done and num_iterations is %d. Raise it to "
+                "train on, or choose another base_dir to start afresh.",
+                start_iteration,
+                self._num_iterations,
+            )
+        if self._episode_log is not None:
+            self._episode_log.finish()
+
+    def _train(self, iterations: Sequence[int], total_steps: int) -> None:
+        self._metrics_file.drop_after(total_steps)
+        self._summary_writer.restart_at(total_steps + 1)
+        num_steps = len(iterations) * self._max_training_steps
+        try:
+            with progress_lib.progress_bar(
+                "Training", num_steps, "steps", self._progress
+            ) as self._advance_progress:
+                for iteration in iterations:
+                    total_steps = self._run_train_phase(total_steps)
+                    if iteration % self._checkpoint_frequency == 0 or iteration == iterations[-1]:
+                        self._checkpoint_experiment(iteration, total_steps)
+        finally:
+            self._summary_writer.flush()
+
+    def _run_train_phase(self, total_steps: int) -> int:
+        """Runs one iteration and returns the number of steps of all iterations until its end."""
+        self._initialize_metrics()
+        num_steps = 0
+        while num_steps < self._max_training_steps:
+            episode_length, _ = self._run_one_episode()
+            num_steps += episode_length
+            self._advance_progress(episode_length, max(0, num_steps - self._max_training_steps))
+        total_steps += num_steps
+        self._write_metrics(total_steps, suffix="train")
+        return total_steps
+
+
+@gin.configurable
+class EvalRunner(Runner):
+    """Evaluates an agent: one that needs no training, or the checkpoints of a training run.
+
+    Every evaluation starts from the same state of the environment, so its numbers do not depend on
+    what was evaluated before. Nothing of the training run is changed.
+
+    Args:
+        max_eval_episodes: number of episodes of an evaluation, >= 1.
+        test_mode: if True, one evaluation is made: of the newest checkpoint, which is waited for
+            where a training run has begun and has saved none, or of the agent as it was created
+            where there is no training run. If False, a training run is followed: its newest
+            checkpoint is evaluated again and again until the run's last one has been, except
+            those whose returns are there from an earlier process.
+        min_interval_secs: seconds between two looks for a new checkpoint, >= 0.
+        train_base_dir: ``base_dir`` of the training run, if not this one's.
+        timeout_secs: seconds to wait for a new checkpoint, >= 0.
+        **kwargs: arguments of :class:`Runner`.
+    """
+
+    def __init__(
+        self,
+        max_eval_episodes: int = 125000,
+        test_mode: bool = False,
+        min_interval_secs: float = 30,
+        train_base_dir: str | os.PathLike[str] | None = None,
+        *,
+        timeout_secs: float = 3600,
+        **kwargs: Any,
+    ) -> None:
+        _check_keywords(EvalRunner, kwargs)
+        self._max_eval_episodes = _validation.positive_int("max_eval_episodes", max_eval_episodes)
+        self._test_mode = test_mode
+        self._min_interval_secs = _validation.non_negative_float(
+            "min_interval_secs", min_interval_secs
+        )
+        self._timeout_secs = _validation.non_negative_float("timeout_secs", timeout_secs)
+        super().__init__(**kwargs)
+        self._output_dir = os.path.join(self._base_dir, f"eval_{max_eval_episodes}")
+        train_base_dir = self._base_dir if train_base_dir is None else os.fspath(train_base_dir)
+        self._checkpoint_dir = os.path.join(train_base_dir, "train", "checkpoints")
+        self._set_up(eval_mode=True)
+
+    def run_experiment(self) -> None:
+        """Evaluates as ``test_mode`` says.
+
+        Raises:
+            TimeoutError: if no checkpoint has come within ``timeout_secs``.
+            checkpoint.CheckpointError: if there are checkpoints, but no good one.
+            ValueError: if they are not of this agent.
+        """
+        if self._episode_log is not None:
+            self._episode_log.start()
+        try:
+            if self._test_mode and not os.path.isdir(self._checkpoint_dir):
+                _logger.info(
+                    "There is no training run in %s: evaluating the agent as it was created.",
+                    self._checkpoint_dir,
+                )
+                self._evaluate(0)
+            else:
+                self._follow_training()
+        finally:
+            self._summary_writer.flush()
+        if self._episode_log is not None:
+            self._episode_log.finish()
+
+    def _follow_training(self) -> None:
+        for iteration, experiment_data in self._new_checkpoints():
+            total_steps = experiment_data["total_steps"]
+            if not self._test_mode and os.path.exists(self._returns_path(total_steps)):
+                _logger.info("The returns after %d steps are there already.", total_steps)
+            else:
+                self._evaluate(total_steps, iteration, experiment_data)
+            if self._test_mode or experiment_data["finished"]:
+                return
+
+    def _new_checkpoints(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the newest checkpoint whenever there is a newer one, until none comes in time."""
+        self._checkpointer = checkpoint.Checkpointer(
+            self._checkpoint_dir, self._checkpoint_file_prefix
+        )
+        last_iteration = -1
+        while (newest := self._wait_for_newer_than(last_iteration)) is not None:
+            last_iteration = newest[0]
+            yield newest
+
+    def _wait_for_newer_than(self, iteration: int) -> tuple[int, dict[str, Any]] | None:
+        """Returns the newest checkpoint and its iteration, None if none comes in time."""
+        wanted = f"a checkpoint {self._checkpoint_file_prefix!r} in {self._checkpoint_dir!r}"
+        if iteration >= 0:
+            wanted += f" after that of iteration {iteration}"
+        deadline = time.monotonic() + self._timeout_secs
+        waiting = False
+        while True:
+            if self._checkpointer.iterations()[-1:] > [iteration]:
+                newest = self._checkpointer.load_newest()
+                if newest is not None and newest[0] > iteration:
+                    return newest
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            if not waiting:
+                waiting = True
+                _logger.warning("Waiting up to %g s for %s.", remaining, wanted)
+            time.sleep(min(max(self._min_interval_secs, 0.01), remaining))
+        if iteration < 0:
+            raise TimeoutError(
+                f"No training run saved {wanted} within {self._timeout_secs:g} s (timeout_secs). "
+                "Start the training, correct train_base_dir, or set test_mode=True where there is "
+                "no training run to evaluate the agent as it is created."
+            )
+        _logger.warning(
+            "No training run saved %s within %g s (timeout_secs): the evaluation ends here.",
+            wanted,
+            self._timeout_secs,
+        )
+        return None
+
+    def _evaluate(
+        self, total_steps: int, iteration: int = -1, experiment_data: dict[str, Any] | None = None
+    ) -> None:
+        """Evaluates the agent of a checkpoint, or the agent as it was created."""
+        self._start_over()
+        self._has_run = True
+        if experiment_data is not None:
+            self._restore_agent(iteration, experiment_data)
+        self._summary_writer.restart_at(total_steps)
+        self._run_eval_phase(total_steps)
+
+    def _run_eval_phase(self, total_steps: int) -> None:
+        """Runs the episodes of one evaluation and writes its metrics and returns.
+
+        Args:
+            total_steps: number of steps that the agent was trained for.
+        """
+        self._env.reset_sampler()
+        self._initialize_metrics()
+        episode_rewards = []
+        with progress_lib.progress_bar(
+            "Evaluation", self._max_eval_episodes, "episodes", self._progress
+        ) as advance:
+            for _ in range(self._max_eval_episodes):
+                _, episode_reward = self._run_one_episode()
+                episode_rewards.append(float(episode_reward))
+                advance(1, 0)
+        self._write_metrics(total_steps, suffix="eval")
+        with _files.atomic_file(self._returns_path(total_steps)) as file:
+            file.write(json.dumps(episode_rewards).encode())
+
+    def _returns_path(self, total_steps: int) -> str:
+        return os.path.join(self._output_dir, f"returns_{total_steps}")
