@@ -167,7 +167,7 @@ def _kl_upper_bound(mean: np.ndarray, divergence: np.ndarray) -> np.ndarray:
         gap = gap + step
         if (step < _TOLERANCE).all():
             break
-    return 1.0 - gap
+    return np.maximum(1.0 - gap, mean)  # 1 - (1 - mean) may round to less than the mean.
 
 
 class MABAlgorithm:
