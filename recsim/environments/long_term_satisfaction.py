@@ -41,6 +41,9 @@ __all__ = [
     "satisfaction",
 ]
 
+# An array without entries can be handed out again and again: no one can change it.
+_NOTHING = np.array([])
+
 _USER_KEYS = (
     "memory_discount",
     "sensitivity",
@@ -112,7 +115,7 @@ class LTSUserModel(user.AbstractUserModel):
     def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
         """Changes the net positive exposure by the (first) document clicked."""
         state = self._user_state
-        for doc, response in zip(slate_documents, responses, strict=True):
+        for doc, response in zip(slate_documents, responses):
             if response.clicked:
                 state.net_positive_exposure = next_net_positive_exposure(
                     state.net_positive_exposure,
@@ -180,7 +183,7 @@ class LTSUserState(user.AbstractUserState):
 
     def create_observation(self) -> np.ndarray:
         """Returns an empty array: nothing of the user is observed."""
-        return np.array([])
+        return _NOTHING
 
     def score_document(self, doc_obs: Any) -> int:
         """Returns 1: the user does not choose by scores."""
@@ -200,8 +203,14 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
 
     Args:
         user_ctor: class of the user states.
-        memory_discount, sensitivity, innovation_stddev, choc_mean, choc_stddev, kale_mean,
-            kale_stddev, time_budget: see :class:`LTSUserState`.
+        memory_discount: see :class:`LTSUserState`.
+        sensitivity: see :class:`LTSUserState`.
+        innovation_stddev: see :class:`LTSUserState`.
+        choc_mean: see :class:`LTSUserState`.
+        choc_stddev: see :class:`LTSUserState`.
+        kale_mean: see :class:`LTSUserState`.
+        kale_stddev: see :class:`LTSUserState`.
+        time_budget: see :class:`LTSUserState`.
         **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
 
     Raises:
@@ -268,7 +277,7 @@ class LTSResponse(user.AbstractResponse):
 
     def create_observation(self) -> dict[str, Any]:
         """Returns ``click`` and ``engagement``."""
-        engagement = min(max(self.engagement, 0.0), self.MAX_ENGAGEMENT_MAGNITUDE)
+        engagement = min(self.engagement, self.MAX_ENGAGEMENT_MAGNITUDE)
         return {"click": int(self.clicked), "engagement": np.float64(engagement)}
 
     @classmethod
