@@ -51,7 +51,7 @@ def load_gin_configs(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> N
         try:
             gin.parse_config_files_and_bindings(gin_files, bindings=gin_bindings)
         except ValueError as error:
-            raise ValueError(f"{error}{_gin_suggestion(str(error))}") from error
+            raise ValueError(f"{error}\n{_gin_suggestion(str(error))}".rstrip()) from error
 
 
 def _gin_suggestion(message: str) -> str:
@@ -60,13 +60,11 @@ def _gin_suggestion(message: str) -> str:
     if match := re.search(r"No configurable matching '(.+?)'", message):
         parts = match[1].count(".") + 1
         known = {".".join(selector.split(".")[-parts:]) for selector, _ in registry.items()}
-        return (
-            f"{_validation.nearest_name(match[1], known)} Only what has been imported can be "
-            "configured."
-        )
+        suggestion = _validation.nearest_name(match[1], sorted(known))
+        return f"{suggestion} What is configured has to be imported before.".lstrip()
     if match := re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", message):
         parameters = inspect.signature(registry.get_match(match[1]).wrapped).parameters
-        return _validation.nearest_name(match[2], parameters)
+        return _validation.nearest_name(match[2], parameters).lstrip()
     return ""
 
 
