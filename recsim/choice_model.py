@@ -179,7 +179,8 @@ def _check_totals(weights: np.ndarray, total: np.ndarray) -> None:
 def _refuse_weights(weights: list[Any]) -> NoReturn:
     raise ValueError(
         "scores must give a distribution: finite weights >= 0 with a positive sum, got "
-        f"{weights} for the documents and, last, no click."
+        f"{weights} for the documents and, last, no click (a proportional model's weights are "
+        "scores minus min_normalizer, which no score may go below)."
     )
 
 
@@ -324,8 +325,8 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._scores = _proportional_weights(scores, self._min_normalizer)
-        # A negative weight of no click is refused when a document is chosen.
+        # Negative weights are refused when a document is chosen.
+        self._scores = scores - self._min_normalizer
         self._score_no_click = self._no_click_mass - self._min_normalizer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -85,29 +86,31 @@ class _LazyCandidateSet(CandidateSet):
     def _documents(self) -> dict[int, Any]:  # type: ignore[override]
         """All documents as objects, by ID."""
         if self._all is None:
-            self._all = {document_id: self._make(document_id) for document_id in self._ids}
+            self._all = dict(zip(self._ids, self.get_documents(self._ids)))
         return self._all
 
     def _make(self, document_id: int) -> Any:
-        made = self._made
-        if document_id not in made:
-            if document_id not in self._ids:
-                raise KeyError(document_id)
-            row = document_id - self._ids.start
-            features = {name: column[row] for name, column in self._columns.items()}
-            made[document_id] = self._doc_ctor(doc_id=document_id, **features)
-        return made[document_id]
+        if document_id not in self._ids:
+            raise KeyError(document_id)
+        row = document_id - self._ids.start
+        features = {name: column[row] for name, column in self._columns.items()}
+        document = self._made[document_id] = self._doc_ctor(doc_id=document_id, **features)
+        return document
 
     def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
         if self._all is not None:
             return super().get_documents(document_ids)
-        return [self._make(int(document_id)) for document_id in document_ids]
+        made = self._made
+        return [
+            made[document_id] if document_id in made else self._make(document_id)
+            for document_id in map(int, document_ids)
+        ]
 
     def create_observation(self) -> dict[str, Any]:
         if self._made:
             return super().create_observation()
         observations = self._doc_ctor.create_observations(**self._columns)
-        return dict(zip(map(str, self._ids), observations, strict=True))
+        return dict(zip(map(str, self._ids), observations))
 
 
 class AbstractDocumentSampler(abc.ABC):
@@ -203,22 +206,23 @@ class BatchDocumentSampler(AbstractDocumentSampler):
 
     def sample_candidates(self, num_documents: int) -> CandidateSet:
         """Returns a candidate set of new documents, ``num_documents`` times a sampled one."""
-        if not self._may_batch():
+        if not _may_batch(type(self), self._doc_ctor):
             return super().sample_candidates(num_documents)
         first_id = self._doc_count
         self._doc_count += num_documents
         ids = range(first_id, self._doc_count)
         return _LazyCandidateSet(self._doc_ctor, ids, self._sample_features(num_documents))
 
-    def _may_batch(self) -> bool:
-        # A subclass of the sampler or of the documents that overrides what is done for a single
-        # document is heeded.
-        doc_ctor = self._doc_ctor
-        return (
-            isinstance(doc_ctor, type)
-            and defined_nearest(doc_ctor, "create_observations", "create_observation", "__init__")
-            and defined_nearest(type(self), "_sample_features", "sample_document")
-        )
+
+@functools.lru_cache(maxsize=None)
+def _may_batch(sampler_class: type, doc_ctor: Any) -> bool:
+    # A subclass of the sampler or of the documents that overrides what is done for a single
+    # document is heeded.
+    return (
+        isinstance(doc_ctor, type)
+        and defined_nearest(doc_ctor, "create_observations", "create_observation", "__init__")
+        and defined_nearest(sampler_class, "_sample_features", "sample_document")
+    )
 
 
 class AbstractDocument(abc.ABC):

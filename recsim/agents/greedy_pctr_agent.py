@@ -48,8 +48,7 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         del reward
         self._choice_model.score_documents(self._belief_state, observation["doc"].values())
-        scores = self._choice_model.scores
-        assert scores is not None  # score_documents set them.
+        scores: Any = self._choice_model.scores
         return self.findBestDocuments(scores)
 
     def findBestDocuments(self, scores: ArrayLike) -> np.ndarray:

@@ -65,9 +65,9 @@ def updated_interests(
         New array of shape (..., n_topics), in [-1, 1].
     """
     step = (y_intercept - (y_intercept / x_intercept) * np.abs(interests)) * features
-    towards_prob = 0.5 * ((interests + 1.0) * features).sum(axis=-1, keepdims=True)
-    towards = towards_prob > np.asarray(uniform)[..., np.newaxis]
-    moved = interests + np.where(towards, step, -step) * (features - interests)
+    towards_prob = 0.5 * np.add.reduce((interests + 1.0) * features, axis=-1, keepdims=True)
+    direction = np.copysign(1.0, towards_prob - np.asarray(uniform)[..., np.newaxis])
+    moved = interests + direction * step * (features - interests)
     return np.minimum(np.maximum(moved, -1.0), 1.0)
 
 
@@ -278,7 +278,7 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
             "video_length": [self._video_length] * num_documents,
             # The numbers that normal(mean, 0.1) gives, faster.
             "quality": [
-                means[topic] + 0.1 * normal for topic, normal in zip(topics, normals, strict=True)
+                means[topic] + 0.1 * normal for topic, normal in zip(topics, normals)
             ],
         }
 
@@ -356,6 +356,20 @@ class IEvUserState(user.AbstractUserState):
                 f" got {doc_obs.shape}."
             )
         return np.dot(self.user_interests, doc_obs)
+
+    def score_documents(self, doc_obs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the scores of a list of videos' features, shape (n_docs,).
+
+        Raises:
+            ValueError: if the shapes of features and interests differ.
+        """
+        features = np.array(doc_obs)
+        if features.shape[1:] != self.user_interests.shape:
+            raise ValueError(
+                "doc_obs must hold features of the shape of the user's interests, "
+                f"{self.user_interests.shape}, got {features.shape[1:]}."
+            )
+        return features.dot(self.user_interests)
 
     def create_observation(self) -> np.ndarray:
         """Returns the interests, float64 of shape (NUM_FEATURES,)."""
@@ -501,7 +515,7 @@ class IEvUserModel(user.AbstractUserModel):
     def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
         """Changes interests and budget by the (first) video clicked, or takes the step penalty."""
         state = self._user_state
-        for video, response in zip(slate_documents, responses, strict=True):
+        for video, response in zip(slate_documents, responses):
             if response.clicked:
                 utility = self._received_utility(video)
                 state.user_interests = updated_interests(
@@ -531,7 +545,7 @@ class IEvUserModel(user.AbstractUserModel):
         observations = [video.create_observation() for video in documents]
         self.choice_model.score_documents(self._user_state, observations)
         clicked = self.choice_model.choose_item()
-        for video, response in zip(documents, responses, strict=True):
+        for video, response in zip(documents, responses):
             response.quality = video.quality
             response.cluster_id = video.cluster_id
         if clicked is not None:

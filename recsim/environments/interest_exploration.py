@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 _DOCUMENT_KEYS = ("topic_distribution", "topic_quality_mean", "topic_quality_stddev")
+# An array without entries can be handed out again and again: no one can change it.
+_NOTHING = np.array([])
+
 _USER_KEYS = (
     "user_type_distribution",
     "user_document_mean_affinity_matrix",
@@ -117,7 +120,7 @@ class IEUserModel(user.AbstractUserModel):
         observations = [doc.create_observation() for doc in documents]
         self.choice_model.score_documents(self._user_state, observations)
         clicked = self.choice_model.choose_item()
-        for doc, response in zip(documents, responses, strict=True):
+        for doc, response in zip(documents, responses):
             response.quality = doc.quality
             response.cluster_id = doc.cluster_id
         if clicked is not None:
@@ -151,7 +154,7 @@ class IEUserState(user.AbstractUserState):
 
     def create_observation(self) -> np.ndarray:
         """Returns an empty array: nothing of the user is observed."""
-        return np.array([])
+        return _NOTHING
 
     @staticmethod
     def observation_space() -> spaces.Box:
@@ -314,7 +317,7 @@ class IEDocument(document.AbstractDocument, metaclass=_config.ClassWithConstants
         """Returns the observations of documents with these features."""
         return [
             {"quality": np.array(document_quality), "cluster_id": topic}
-            for topic, document_quality in zip(cluster_id, quality, strict=True)
+            for topic, document_quality in zip(cluster_id, quality)
         ]
 
     @classmethod

@@ -277,7 +277,7 @@ class LTSResponse(user.AbstractResponse):
 
     def create_observation(self) -> dict[str, Any]:
         """Returns ``click`` and ``engagement``."""
-        engagement = min(self.engagement, self.MAX_ENGAGEMENT_MAGNITUDE)
+        engagement = max(0.0, min(self.engagement, self.MAX_ENGAGEMENT_MAGNITUDE))
         return {"click": int(self.clicked), "engagement": np.float64(engagement)}
 
     @classmethod

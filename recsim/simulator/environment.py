@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ class AbstractEnvironment(abc.ABC):
             self._do_resample_documents()
         return self._observe_documents()
 
-    def _slate_documents(self, slate: Iterable[int]) -> list[Any]:
+    def _slate_documents(self, slate: Sequence[int]) -> list[Any]:
         """Returns the candidates that a slate points at.
 
         Raises:
@@ -107,22 +107,30 @@ class AbstractEnvironment(abc.ABC):
             raise RuntimeError("step was called before reset: call reset() to start an episode.")
         document_ids = list(self._current_documents)
         try:
+            chosen = [document_ids[index] for index in slate]
+            if 0 < len(chosen) <= self._slate_size and min(slate) >= 0:
+                return self._candidate_set.get_documents(chosen)
+        except (IndexError, TypeError):
+            pass
+        raise self._slate_error(slate)
+
+    def _slate_error(self, slate: Any) -> Exception:
+        """Says what is wrong with a slate that points at no documents."""
+        try:
             indices = [operator.index(index) for index in slate]
         except TypeError:
-            raise TypeError(
+            return TypeError(
                 f"slate must be a sequence of integers (indices of candidates), got {slate!r}."
-            ) from None
+            )
         if not 0 < len(indices) <= self._slate_size:
-            raise ValueError(
+            return ValueError(
                 f"slate must hold 1 to {self._slate_size} documents (slate_size), got "
                 f"{len(indices)}: {indices!r}."
             )
-        if min(indices) < 0 or max(indices) >= len(document_ids):
-            raise IndexError(
-                f"slate must hold indices of candidates, 0 to {len(document_ids) - 1}, got "
-                f"{indices!r}."
-            )
-        return self._candidate_set.get_documents([document_ids[index] for index in indices])
+        return IndexError(
+            f"slate must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
+            f"{indices!r}."
+        )
 
     @abc.abstractmethod
     def reset(self) -> tuple[Any, dict[str, Any]]:
@@ -210,7 +218,7 @@ class SingleUserEnvironment(AbstractEnvironment):
         self._document_sampler.reset_sampler()
         self._user_model.reset_sampler()
 
-    def step(self, slate: Iterable[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
+    def step(self, slate: Sequence[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         documents = self._slate_documents(slate)
         user_model = self._user_model
@@ -254,7 +262,7 @@ class MultiUserEnvironment(AbstractEnvironment):
             user_model.reset_sampler()
 
     def step(
-        self, slates: Sequence[Iterable[int]]
+        self, slates: Sequence[Sequence[int]]
     ) -> tuple[list[Any], dict[str, Any], list[Sequence[Any]], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         if len(slates) != self.num_users:

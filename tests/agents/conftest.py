@@ -68,7 +68,7 @@ class TopicWorld:
         return self.observation(user=user, **kwargs)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def topic_world():
     """The class of hand-made worlds."""
     return TopicWorld

@@ -71,7 +71,6 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Starts an episode in every arm and returns the first slate."""
         actions = [arm.begin_episode(observation=observation) for arm in self._base_agents]
-        assert observation is not None  # The order is of its counts.
         order = (-self._scores(observation)).argsort(kind="stable")
         return self._postprocess_actions([actions[arm] for arm in order.tolist()])
 
@@ -90,7 +89,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             self._base_agents[arm].step(reward, observation) for arm in order.tolist()
         )
 
-    def _scores(self, observation: agent.Observation) -> np.ndarray:
+    def _scores(self, observation: Any) -> np.ndarray:
         counts = observation["user"]["sufficient_statistics"]
         pulls = np.asarray(counts["impression_count"])
         self._bandit.set_state(pulls, counts["click_count"])

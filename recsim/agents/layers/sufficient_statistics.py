@@ -78,7 +78,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         self._update(observation)
         augmented = dict(observation)
         augmented["user"] = {
-            "raw_observation": observation.get("user"),
+            "raw_observation": observation["user"],
             "sufficient_statistics": self._create_observation(),
         }
         return reward, augmented

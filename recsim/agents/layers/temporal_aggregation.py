@@ -27,14 +27,14 @@ class _Episode:
         reward: discounted reward since the last decision, less what this decision cost.
         discount: discount of the next reward.
         slate: indices of the documents of the last slate.
-        documents: their observations, None before the first slate.
+        documents: their observations.
     """
 
     num_slates: int = 0
     reward: float = 0.0
     discount: float = 1.0
     slate: list[int] = dataclasses.field(default_factory=list)
-    documents: tuple[Any, ...] | None = None
+    documents: tuple[Any, ...] = ()
 
 
 class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
@@ -117,11 +117,10 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
 
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Starts an episode in the base agent and returns its first slate."""
-        assert observation is not None  # The slate is chosen from its documents.
         self._episode = _Episode()
-        _, augmented = self._preprocess_reward_observation(0.0, observation)
+        _, augmented = self._preprocess_reward_observation(0.0, observation)  # type: ignore[arg-type]
         slate = self._base_agents[0].begin_episode(observation=augmented)
-        return self._decide(slate, observation)
+        return self._decide(slate, observation)  # type: ignore[arg-type]
 
     def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
         """Returns the held slate, or a new one if it is time for a decision.
@@ -157,7 +156,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         if self._switching_cost == 0:
             return episode.reward, observation
         last_slate = episode.documents
-        if last_slate is None:
+        if episode.num_slates == 0:
             last_slate = tuple(observation["doc"].values())[: self._slate_size]
         user = {"original_observation": observation["user"], "last_slate": last_slate}
         return episode.reward, {**observation, "user": user}
@@ -171,9 +170,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         all_documents = list(observation["doc"].values())
         # A copy, for it is shown again when the environment may have changed the original.
         documents = copy.deepcopy(tuple(all_documents[index] for index in slate))
-        switches = episode.documents is not None and not self._same_slate(
-            documents, episode.documents
-        )
+        switches = episode.num_slates > 0 and not self._same_slate(documents, episode.documents)
         episode.reward = -self._switching_cost if switches else 0.0
         episode.discount = 1.0
         episode.slate = [int(index) for index in slate]
@@ -184,7 +181,6 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
     def _hold(self, observation: agent.Observation) -> list[int]:
         """Builds the last slate again."""
         episode = self._episode
-        assert episode.documents is not None  # A decision comes first.
         all_documents = list(observation["doc"].values())
         new_index: dict[int, int] = {}
         for index, wanted in zip(episode.slate, episode.documents, strict=True):
