@@ -1,0 +1,123 @@
+"""The random, the greedy and the one-topic agent."""
+
+from __future__ import annotations
+
+import itertools
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from recsim import choice_model
+from recsim._gym import spaces
+from recsim.agents.cluster_bandit_agent import GreedyClusterAgent
+from recsim.agents.greedy_pctr_agent import GreedyPCTRAgent
+from recsim.agents.random_agent import RandomAgent
+
+
+class QualityFan:
+    """A user state that scores documents by their quality."""
+
+    def score_document(self, document):
+        return float(document["quality"])
+
+
+def test_random_slates_are_recsims(topic_world):
+    world = topic_world(num_docs=10, slate_size=3)
+    agent = RandomAgent(world.action_space, random_seed=3)
+    observation = world.observation([0] * 10, [1.0] * 10)
+    rng = np.random.RandomState(3)
+    for _ in range(20):
+        expected = list(range(10))
+        rng.shuffle(expected)
+        slate = agent.step(0.0, observation)
+        assert slate == expected[:3]
+        assert all(type(index) is int for index in slate)
+
+
+def test_random_slates_are_uniform(topic_world):
+    world = topic_world(num_docs=4, slate_size=2)
+    agent = RandomAgent(world.action_space)
+    counts = dict.fromkeys(itertools.permutations(range(4), 2), 0)
+    for _ in range(12_000):
+        counts[tuple(agent.step(0.0, world.observation()))] += 1
+    # Each of 12 ordered pairs 1000 times; 5 standard deviations are 151.
+    assert all(abs(count - 1000) < 151 for count in counts.values())
+
+
+def test_random_agent_restores_its_generator(topic_world):
+    world = topic_world()
+    agent = RandomAgent(world.action_space, random_seed=1)
+    agent.begin_episode(world.observation())
+    bundle = agent.bundle_and_checkpoint("", 0)
+    expected = [agent.step(0.0, world.observation()) for _ in range(10)]
+    restored = RandomAgent(world.action_space, random_seed=2)
+    assert restored.unbundle("", 0, bundle)
+    assert [restored.step(0.0, world.observation()) for _ in range(10)] == expected
+
+
+def test_random_slate_is_short_where_candidates_are_few(topic_world):
+    world = topic_world(slate_size=3)
+    slate = RandomAgent(world.action_space).step(0.0, world.observation([0, 1], [1.0, 2.0]))
+    assert sorted(slate) == [0, 1]
+
+
+def test_greedy_recommends_the_best_first(topic_world):
+    world = topic_world(slate_size=2)
+    agent = GreedyPCTRAgent(world.action_space, QualityFan())
+    observation = world.observation(qualities=[1.0, 4.0, 2.0, 3.0])
+    assert list(agent.begin_episode(observation)) == [1, 3]
+
+
+def test_greedy_agents_do_not_share_a_choice_model(topic_world):
+    world = topic_world()
+    first, second = (GreedyPCTRAgent(world.action_space, QualityFan()) for _ in range(2))
+    first.step(0.0, world.observation())
+    before = first._choice_model.scores.copy()
+    second.step(0.0, world.observation(qualities=[9.0, 0.0, 0.0, 0.0]))
+    np.testing.assert_array_equal(first._choice_model.scores, before)
+    expected = np.exp([1, 2, 3, 4]) / (np.exp([1, 2, 3, 4]).sum() + np.exp(5))
+    np.testing.assert_allclose(before, expected, rtol=1e-12)
+
+
+def test_greedy_agent_uses_the_choice_model_given(topic_world):
+    world = topic_world()
+    model = choice_model.MultinomialProportionalChoiceModel({"min_normalizer": 0.0})
+    agent = GreedyPCTRAgent(world.action_space, QualityFan(), model)
+    agent.step(0.0, world.observation())
+    np.testing.assert_array_equal(model.scores, [1, 2, 3, 4])
+
+
+@hypothesis.given(
+    scores=st.lists(st.floats(-5, 5, width=16), min_size=1, max_size=30), data=st.data()
+)
+def test_greedy_slates_are_sorted_and_hold_the_highest_scores(scores, data):
+    slate_size = data.draw(st.integers(1, len(scores)))
+    agent = GreedyPCTRAgent(spaces.MultiDiscrete([len(scores)] * slate_size), QualityFan())
+    slate = agent.findBestDocuments(scores).tolist()
+    # Python's sort is stable: equal scores keep their order.
+    assert slate == sorted(range(len(scores)), key=lambda i: -scores[i])[:slate_size]
+
+
+def test_greedy_agent_with_too_few_documents(topic_world):
+    agent = GreedyPCTRAgent(topic_world(slate_size=3).action_space, QualityFan())
+    with pytest.raises(ValueError, match="a slate of 3 and 2 documents"):
+        agent.findBestDocuments([1.0, 2.0])
+
+
+def test_one_topic_by_falling_quality(topic_world):
+    world = topic_world(num_docs=6)
+    agent = GreedyClusterAgent(world.observation_space, world.action_space, cluster_id=1)
+    observation = world.observation([1, 0, 1, 1, 0, 1], [2.0, 9.0, 5.0, 3.0, 8.0, 5.0])
+    # Of documents 2 and 5, of the same quality, the later one comes first.
+    assert agent.step(0.0, observation) == [5, 2, 3, 0]
+    assert agent.step(0.0, world.observation([0, 0, 0, 0])) == []
+
+
+@hypothesis.given(qualities=st.lists(st.sampled_from([0.5, 1.0, 2.0, 7.5]), max_size=40))
+def test_one_topic_breaks_ties_as_a_stable_sort_reversed(qualities, topic_world):
+    world = topic_world()
+    agent = GreedyClusterAgent(world.observation_space, world.action_space, cluster_id=0)
+    slate = agent.step(0.0, world.observation([0] * len(qualities), qualities))
+    assert slate == np.argsort(qualities, kind="stable")[::-1].tolist()
