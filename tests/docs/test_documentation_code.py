@@ -98,3 +98,15 @@ def test_experiments_tutorial_resumes_exactly(capsys):
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_every_difference_names_tests_that_exist():
+    page = (CHECKOUT / "docs" / "deviations.md").read_text(encoding="utf-8")
+    listed, kept = page.split("## Kept on purpose")
+    for entry in listed.split("\n### ")[1:]:
+        title, tests = entry.partition("\n")[0], re.findall(r"`(tests/\S+\.py)::(\w+)`", entry)
+        assert tests, f"{title!r} names no test"
+        for path, name in tests:
+            source = (CHECKOUT / path).read_text(encoding="utf-8")
+            assert f"\ndef {name}(" in source, f"{title!r}: no {name} in {path}"
+    assert kept.strip()
