@@ -66,7 +66,8 @@ def updated_interests(
     """
     step = (y_intercept - (y_intercept / x_intercept) * np.abs(interests)) * features
     towards_prob = 0.5 * np.add.reduce((interests + 1.0) * features, axis=-1, keepdims=True)
-    direction = np.copysign(1.0, towards_prob - np.asarray(uniform)[..., np.newaxis])
+    # Ties are real: a seed shared by users and choices gives both the same uniform numbers.
+    direction = 2.0 * (towards_prob > np.asarray(uniform)[..., np.newaxis]) - 1.0
     moved = interests + direction * step * (features - interests)
     return np.minimum(np.maximum(moved, -1.0), 1.0)
 
