@@ -5,7 +5,6 @@ import os
 import recsim
 
 project = "recsim"
-author = "The recsim developers"
 version = release = recsim.__version__
 
 extensions = [
@@ -17,6 +16,7 @@ extensions = [
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_show_copyright = False
 html_title = f"recsim {release}"
 
 # Tutorials run from top to bottom, and a cell that fails fails the build.
