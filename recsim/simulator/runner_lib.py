@@ -542,7 +542,7 @@ class EvalRunner(Runner):
                 break
             if not waiting:
                 waiting = True
-                _logger.warning("Waiting up to %g s for %s.", remaining, wanted)
+                _logger.warning("Waiting up to %g s for %s.", self._timeout_secs, wanted)
             time.sleep(min(max(self._min_interval_secs, 0.01), remaining))
         if iteration < 0:
             raise TimeoutError(
