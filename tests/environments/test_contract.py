@@ -1,0 +1,114 @@
+"""Every environment, single-user and multi-user, keeps the contract of recsim.testing."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from recsim import choice_model, testing
+from recsim.environments import (
+    interest_evolution,
+    interest_exploration,
+    long_term_satisfaction,
+)
+from recsim.simulator import environment, recsim_gym
+
+SCENARIOS = {
+    "interest_exploration": interest_exploration,
+    "interest_evolution": interest_evolution,
+    "long_term_satisfaction": long_term_satisfaction,
+}
+
+
+def make_single(name, resample):
+    config = {"num_candidates": 8, "slate_size": 3, "resample_documents": resample, "seed": 4}
+    return SCENARIOS[name].create_environment(config)
+
+
+def make_several(resample):
+    users = [
+        interest_evolution.IEvUserModel(
+            3, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel, seed=seed
+        )
+        for seed in range(3)
+    ]
+    world = environment.MultiUserEnvironment(
+        users, interest_evolution.UtilityModelVideoSampler(), 8, 3, resample_documents=resample
+    )
+    return recsim_gym.RecSimGymEnv(
+        world, lambda all_: [interest_evolution.clicked_watchtime_reward(one) for one in all_]
+    )
+
+
+@pytest.mark.parametrize("resample", [True, False])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(name, resample):
+    testing.check_environment(lambda: make_single(name, resample))
+
+
+@pytest.mark.parametrize("resample", [True, False])
+def test_several_users(resample):
+    testing.check_environment(lambda: make_several(resample), num_steps=400)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_an_environment_can_be_pickled_in_the_middle_of_an_episode(name):
+    env = make_single(name, True)
+    env.reset()
+    env.step([0, 1, 2])
+    twin = pickle.loads(pickle.dumps(env))
+    for _ in range(5):
+        (observation, reward, *_), (twin_observation, twin_reward, *_) = (
+            world.step([2, 1]) for world in (env, twin)
+        )
+        assert reward == twin_reward
+        testing._assert_same(observation, twin_observation, "a pickled environment")
+    assert str(twin.observation_space) == str(env.observation_space)
+
+
+class LeakingObservation(interest_evolution.IEvUserModel):
+    """Changes in place the interests that it handed out, as RecSim does."""
+
+    def update_state(self, slate_documents, responses):
+        interests = self._user_state.user_interests
+        super().update_state(slate_documents, responses)
+        interests[...] = self._user_state.user_interests
+        self._user_state.user_interests = interests
+
+
+class GlobalDraws(interest_evolution.IEvUserModel):
+    """Draws from NumPy's global generator."""
+
+    def simulate_response(self, documents):
+        np.random.rand()
+        return super().simulate_response(documents)
+
+
+class OutOfBounds(interest_evolution.IEvUserModel):
+    """Shows interests outside the observation space."""
+
+    def create_observation(self):
+        return 2.0 + super().create_observation()
+
+
+@pytest.mark.parametrize(
+    ("user_model", "message"),
+    [
+        (LeakingObservation, "after it was handed out"),
+        (GlobalDraws, "global generators"),
+        (OutOfBounds, "must lie within"),
+    ],
+)
+def test_the_contract_notices_faults(user_model, message):
+    def make():
+        user = user_model(
+            2, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel, seed=1
+        )
+        sampler = interest_evolution.UtilityModelVideoSampler()
+        world = environment.SingleUserEnvironment(user, sampler, 5, 2)
+        return recsim_gym.RecSimGymEnv(world, interest_evolution.clicked_watchtime_reward)
+
+    global_state = np.random.get_state()
+    with pytest.raises((AssertionError, ValueError), match=message):
+        testing.check_environment(make)
+    np.random.set_state(global_state)
