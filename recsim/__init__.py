@@ -18,7 +18,11 @@ if TYPE_CHECKING:
         choice_model,
         document,
         environments,
+        main,
+        seeding,
         simulator,
+        spaces,
+        testing,
         user,
         utils,
     )
@@ -30,7 +34,11 @@ __all__ = [
     "choice_model",
     "document",
     "environments",
+    "main",
+    "seeding",
     "simulator",
+    "spaces",
+    "testing",
     "user",
     "utils",
 ]
