@@ -249,10 +249,9 @@ def _floats(packed: bytes) -> bytes:
 @functools.cache
 def _floats_head(size: int) -> bytes:
     """Returns what comes before ``size`` bytes of floats in a FeatureList."""
-    content = bytes(size)
-    for field_number in (1, 2, 1):  # FloatList.value, Feature.float_list, FeatureList.feature
-        content = _tfrecord.bytes_field(field_number, content)
-    return content[: len(content) - size]
+    values = _tfrecord.bytes_field(1, bytes(size)) if size else b""
+    feature = _tfrecord.bytes_field(1, _tfrecord.bytes_field(2, values))
+    return feature[: len(feature) - size]
 
 
 def _integers(values: Sequence[Any]) -> bytes:

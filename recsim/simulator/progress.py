@@ -60,7 +60,7 @@ def progress_bar(
     try:
         yield lines.advance
     finally:
-        lines.write()
+        lines.finish()
 
 
 class _Lines:
@@ -72,15 +72,21 @@ class _Lines:
         self._total = total
         self._unit = unit
         self._done = 0
+        self._written: int | None = None
         self._start = self._last_line = time.monotonic()
 
     def advance(self, amount: int, more: int) -> None:
         self._total += more
         self._done += amount
         if time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self.write()
+            self._write()
 
-    def write(self) -> None:
+    def finish(self) -> None:
+        if self._done != self._written:
+            self._write()
+
+    def _write(self) -> None:
+        self._written = self._done
         self._last_line = time.monotonic()
         seconds = self._last_line - self._start
         rate = self._done / seconds if seconds else 0.0

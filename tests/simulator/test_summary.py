@@ -1,0 +1,126 @@
+"""The metrics' files: TensorBoard's, and JSON lines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from recsim.agents import random_agent
+from recsim.environments import interest_exploration
+from recsim.simulator import runner_lib, summary
+
+
+def read_events(folder):
+    """Reads event files as TensorBoard does, in the order of their names."""
+    tf = pytest.importorskip("tensorflow")
+    return [
+        tf.compat.v1.Event.FromString(record.numpy())
+        for path in sorted(folder.glob("events.out.tfevents.*"))
+        for record in tf.data.TFRecordDataset(str(path))
+    ]
+
+
+@pytest.mark.slow
+def test_tensorflow_reads_the_events(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    writer = summary.SummaryWriter(tmp_path)
+    writer.add_scalar("CTR/train", np.float64(0.1), 300)
+    writer.add_scalar("ünï/code", -3, 2**40)
+    writer.add_scalar("huge", 1e300, 0)
+    writer.add_scalar("nan", float("nan"), 1)
+    message = tf.compat.v1.Summary(value=[{"tag": "a", "simple_value": 2.0}])
+    writer.add_summary(message, 5)
+    writer.add_summary(message.SerializeToString(), global_step=6)
+    writer.add_summary(message)
+    writer.restart_at(7)
+    writer.close()
+
+    version, *events = read_events(tmp_path)
+    assert version.file_version == "brain.Event:2"
+    *scalars, restart = events
+    points = [(e.summary.value[0].tag, e.summary.value[0].simple_value, e.step) for e in scalars]
+    assert points[0] == ("CTR/train", np.float32(0.1), 300)
+    assert points[1] == ("ünï/code", -3.0, 2**40)
+    assert points[2] == ("huge", np.inf, 0)
+    assert np.isnan(points[3][1])
+    assert points[4:] == [("a", 2.0, 5), ("a", 2.0, 6), ("a", 2.0, 0)]
+    assert restart.session_log.status == tf.compat.v1.SessionLog.START
+    assert restart.step == 7
+    assert scalars[0].wall_time == pytest.approx(version.wall_time, abs=60)
+
+
+@pytest.mark.slow
+def test_runners_write_recsims_tags(tmp_path):
+    env = interest_exploration.create_environment(
+        {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
+    )
+    settings = {
+        "base_dir": tmp_path,
+        "env": env,
+        "create_agent_fn": lambda sess, env, eval_mode, summary_writer: random_agent.RandomAgent(
+            env.action_space
+        ),
+        "max_steps_per_episode": 100,
+        "progress": False,
+    }
+    runner_lib.TrainRunner(max_training_steps=100, num_iterations=2, **settings).run_experiment()
+    runner_lib.EvalRunner(max_eval_episodes=2, test_mode=True, **settings).run_experiment()
+    tags = ["TimePerStep", "AverageEpisodeLength", "AverageEpisodeRewards", "StdEpisodeRewards"]
+    tags += ["CTR", "AverageQuality", "cluster_watch_count_frac/no_click"]
+    tags += ["cluster_watch_count_frac/cluster_0", "cluster_watch_count_frac/cluster_1"]
+    for folder, suffix, steps in (("train", "train", {100, 200}), ("eval_2", "eval", {200})):
+        points = [
+            (event.summary.value[0].tag, event.step)
+            for event in read_events(tmp_path / folder)
+            if event.HasField("summary")
+        ]
+        assert set(points) == {(f"{tag}/{suffix}", step) for tag in tags for step in steps}
+        assert len(points) == len(set(points))
+
+
+def test_nothing_is_written_before_something_is_added(tmp_path):
+    writer = summary.SummaryWriter(tmp_path)
+    writer.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_later_writer_has_a_later_file(tmp_path):
+    names = []
+    for _ in range(3):
+        writer = summary.SummaryWriter(tmp_path)
+        writer.add_scalar("a", 1.0, 1)
+        writer.close()
+        names.append(sorted({p.name for p in tmp_path.iterdir()} - set(names))[0])
+    assert names == sorted(names)
+    assert len(names) == 3
+
+
+def test_metrics_are_json_lines_in_the_order_of_steps(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics = summary.MetricsFile(path)
+    metrics.add(20, {"CTR": 0.5, "bad": float("nan")})
+    metrics.add(10, {"CTR": 0.1})
+    summary.MetricsFile(path).add(20, {"CTR": 0.75})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"total_steps": 10, "CTR": 0.1},
+        {"total_steps": 20, "CTR": 0.75},
+    ]
+
+
+def test_metrics_after_a_step_can_be_dropped(tmp_path):
+    metrics = summary.MetricsFile(tmp_path / "metrics.jsonl")
+    for step in (10, 20, 30):
+        metrics.add(step, {})
+    metrics.drop_after(20)
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"total_steps": 10}\n{"total_steps": 20}\n'
+
+
+@pytest.mark.parametrize("content", ["no json", "[1]", '{"a": 1}'])
+def test_a_foreign_metrics_file_is_refused(tmp_path, content):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="does not hold metrics of recsim"):
+        summary.MetricsFile(path)
+    assert path.read_text() == content
