@@ -105,6 +105,14 @@ def test_ties_are_broken_at_random():
     assert min(np.bincount(picks, minlength=4)) > 20
 
 
+@pytest.mark.parametrize("scaling", [1.0, 0.25])
+def test_thompson_scores_have_the_scaled_posterior_width(scaling):
+    # Before any pull the posterior is the prior: weights with standard deviation sigma0.
+    bandit = glm_algorithms.GLM_TS(2, sigma0=2.0, optimism_scaling=scaling)
+    scores = np.array([bandit.get_arm([[1.0, 0.0], [0.0, 3.0]])[2] for _ in range(4000)])
+    np.testing.assert_allclose(scores.std(axis=0), [2.0 * scaling, 6.0 * scaling], rtol=0.06)
+
+
 def test_names():
     assert glm_algorithms.UCB_GLM.print() == "GLM-UCB"
     assert glm_algorithms.GLM_TS.print() == "GLM-TS"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -207,6 +208,7 @@ def test_resumed_agent_is_the_interrupted_one(topic_world, policy):
     agent.begin_episode(one_document(world, 0.5, num_docs=4))
     bundle = agent.bundle_and_checkpoint("", 0)
     assert {"q_value_table", "sa_count"} <= set(bundle)
+    kept = copy.deepcopy(bundle)
     resumed = make(world, seed=99, **settings)
     assert resumed.unbundle("", 0, bundle)
     played = {}
@@ -217,10 +219,7 @@ def test_resumed_agent_is_the_interrupted_one(topic_world, policy):
     assert played[agent] == played[resumed]
     end = agent.bundle_and_checkpoint("", 0), resumed.bundle_and_checkpoint("", 0)
     assert repr(end[0]) == repr(end[1])
-    # The bundle itself is not touched by what follows.
-    again = make(world, **settings)
-    assert again.unbundle("", 0, bundle)
-    assert again.step(2.0, one_document(world, 0.5, num_docs=4)) == played[agent][0]
+    assert repr(bundle) == repr(kept)  # What follows does not touch the bundle.
 
 
 def test_bundle_of_recsims_agent(topic_world):
