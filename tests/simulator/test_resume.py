@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from recsim import agent as agent_lib
 from recsim.agents import (
     cluster_bandit_agent,
     greedy_pctr_agent,
@@ -24,7 +26,7 @@ from recsim.agents import (
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.simulator import _tfrecord, checkpoint, runner_lib
+from recsim.simulator import _tfrecord, checkpoint, environment, recsim_gym, runner_lib
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
 
@@ -48,12 +50,59 @@ AGENTS = {
         env.action_space, env.environment.user_model.avg_user_state
     ),
 }
+
+
+class FirstDocuments(agent_lib.AbstractMultiUserEpisodicRecommenderAgent):
+    """Shows each of several users random documents."""
+
+    def __init__(self, action_space):
+        super().__init__(action_space)
+        self._rng = np.random.default_rng(3)
+
+    def step(self, reward, observation):
+        return [self._rng.permutation(5)[: self._slate_size] for _ in range(self._num_users)]
+
+
+def several_users():
+    def clicks(responses):
+        return [float(sum(response.clicked for response in of_one)) for of_one in responses]
+
+    models = [
+        long_term_satisfaction.LTSUserModel(
+            2,
+            user_state_ctor=long_term_satisfaction.LTSUserState,
+            response_model_ctor=long_term_satisfaction.LTSResponse,
+            seed=seed,
+        )
+        for seed in (5, 6)
+    ]
+    documents = long_term_satisfaction.LTSDocumentSampler(seed=7)
+    world = environment.MultiUserEnvironment(models, documents, 5, 2)
+    return recsim_gym.RecSimGymEnv(world, clicks)
+
+
+AGENTS["several"] = lambda env: FirstDocuments(env.action_space)
 WORLDS = {
-    "exploration": interest_exploration.create_environment,
-    "evolution": interest_evolution.create_environment,
-    "satisfaction": long_term_satisfaction.create_environment,
+    "exploration": lambda: interest_exploration.create_environment(CONFIG),
+    "evolution": lambda: interest_evolution.create_environment(CONFIG),
+    "satisfaction": lambda: long_term_satisfaction.create_environment(CONFIG),
+    "fixed_documents": lambda: interest_evolution.create_environment(
+        {**CONFIG, "resample_documents": False}
+    ),
+    "seeded": lambda: seeded(interest_evolution.create_environment(CONFIG)),
+    "several_users": several_users,
 }
+
+
+def seeded(env):
+    env.seed(8)
+    return env
+
+
 PAIRS = [
+    ("fixed_documents", "random"),
+    ("seeded", "random"),
+    ("several_users", "several"),
     ("exploration", "random"),
     ("exploration", "ucb1"),
     ("exploration", "thompson"),
@@ -66,7 +115,7 @@ PAIRS = [
 
 
 def make_env(world):
-    return WORLDS[world](CONFIG)
+    return WORLDS[world]()
 
 
 def train(base_dir, env, agent, **kwargs):
