@@ -30,7 +30,6 @@ myst_heading_anchors = 3
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 autosummary_generate = True
-autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

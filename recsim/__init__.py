@@ -6,9 +6,9 @@ neither TensorFlow nor Gym.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recsim import _lazy
 from recsim._version import __version__
 
 if TYPE_CHECKING:
@@ -43,12 +43,4 @@ __all__ = [
     "utils",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return importlib.import_module(f"recsim.{name}")
-    raise AttributeError(f"module 'recsim' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

@@ -50,6 +50,8 @@ def test_submodules_load_at_first_use(tmp_path):
         "assert 'environments' in dir(recsim)\n"
         "recsim.environments.interest_exploration.create_environment\n"
         "recsim.choice_model.softmax\n"
+        "assert 'recsim.simulator.runner_lib' not in sys.modules\n"
+        "recsim.simulator.runner_lib.TrainRunner\n"
     )
     run_python(code, tmp_path)
 
