@@ -1,0 +1,193 @@
+"""Worlds of one user and of several: steps, recorded transitions and checkpoints."""
+
+import json
+import pathlib
+
+import pytest
+
+from recsim import choice_model, testing
+from recsim.environments import interest_evolution, interest_exploration
+from recsim.simulator import environment, recsim_gym
+
+TRACES = json.loads(
+    (pathlib.Path(__file__).parents[1] / "traces" / "multi_user.json").read_text()
+)["traces"]
+
+
+def make_several(name, config):
+    if name == "interest_evolution":
+        users = [
+            interest_evolution.IEvUserModel(
+                config["slate_size"],
+                choice_model_ctor=choice_model.MultinomialProportionalChoiceModel,
+                seed=seed,
+            )
+            for seed in config["user_seeds"]
+        ]
+        sampler = interest_evolution.UtilityModelVideoSampler(seed=config["seed"])
+        reward = interest_evolution.clicked_watchtime_reward
+    else:
+        users = [
+            interest_exploration.IEUserModel(
+                config["slate_size"],
+                user_state_ctor=interest_exploration.IEUserState,
+                response_model_ctor=interest_exploration.IEResponse,
+                seed=seed,
+            )
+            for seed in config["user_seeds"]
+        ]
+        sampler = interest_exploration.IETopicDocumentSampler(seed=config["seed"])
+        reward = interest_exploration.total_clicks_reward
+    world = environment.MultiUserEnvironment(
+        users,
+        sampler,
+        config["num_candidates"],
+        config["slate_size"],
+        resample_documents=config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(world, lambda everyones: [reward(one) for one in everyones])
+
+
+def assert_recorded(ours, recorded, where):
+    if isinstance(recorded, dict):
+        assert set(ours) == set(recorded), where
+        for key in recorded:
+            assert_recorded(ours[key], recorded[key], f"{where}[{key!r}]")
+    elif isinstance(recorded, list):
+        assert len(ours) == len(recorded), where
+        for index, (our_item, item) in enumerate(zip(ours, recorded, strict=True)):
+            assert_recorded(our_item, item, f"{where}[{index}]")
+    else:
+        assert float(ours) == pytest.approx(recorded, rel=1e-9, abs=1e-300), where
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace["environment"])
+def test_recorded_transitions_of_several_users(trace):
+    env = make_several(trace["environment"], trace["env_config"])
+    env.seed(trace["env_seed"])
+    observation = env.reset()
+    for key in ("user", "doc"):
+        assert_recorded(observation[key], trace["first_observation"][key], f"reset {key}")
+    for number, step in enumerate(trace["steps"]):
+        observation, reward, done, _ = env.step(step["slate"])
+        assert_recorded(reward, step["reward"], f"step {number} reward")
+        assert done == step["done"]
+        for key in ("response", "user", "doc"):
+            assert_recorded(observation[key], step[key], f"step {number} {key}")
+        if done:
+            observation = env.reset()
+            for key in ("user", "doc"):
+                assert_recorded(observation[key], step["reset"][key], f"step {number} reset {key}")
+
+
+def test_the_recorded_transitions_show_a_user_who_left_before_the_others():
+    lengths = {
+        tuple(len(of_user) for of_user in step["response"])
+        for trace in TRACES
+        for step in trace["steps"]
+    }
+    assert {(0, 2), (2, 2)} <= lengths
+
+
+CONFIG = {
+    "num_candidates": 5,
+    "slate_size": 2,
+    "seed": 1,
+    "user_seeds": [0, 1],
+    "resample_documents": True,
+}
+
+
+def test_documents_change_by_the_responses_of_those_who_responded():
+    env = make_several("interest_evolution", CONFIG)
+    seen = []
+    env.environment._document_sampler.update_state = lambda documents, responses: seen.append(
+        (len(documents), len(responses))
+    )
+    env.reset()
+    env.environment.user_model[0]._user_state.time_budget = -1.0
+    env.step([[0, 1], [2, 3]])
+    assert seen == [(2, 2)]
+
+
+def test_repeated_documents_are_shown_repeatedly():
+    env = interest_exploration.create_environment(
+        {key: CONFIG[key] for key in ("num_candidates", "slate_size", "seed", "resample_documents")}
+    )
+    env.reset()
+    observation, *_ = env.step([3, 3])
+    assert observation["response"][0]["quality"] == observation["response"][1]["quality"]
+
+
+def test_a_shorter_slate_gets_fewer_responses():
+    env = make_several("interest_evolution", CONFIG)
+    env.reset()
+    observation, *_ = env.step([[4], [0, 1]])
+    assert [len(of_user) for of_user in observation["response"]] == [1, 2]
+
+
+def test_documents_that_are_not_resampled_stay():
+    env = make_several("interest_evolution", {**CONFIG, "resample_documents": False})
+    first = list(env.reset()["doc"])
+    assert list(env.step([[0, 1], [2, 3]])[0]["doc"]) == first
+    assert list(env.reset()["doc"]) == first
+
+
+class ForgetfulChoices(interest_evolution.IEvUserModel):
+    """Makes a new choice model for each user, as worlds in the wild do."""
+
+    def reset(self):
+        super().reset()
+        self.choice_model = choice_model.MultinomialProportionalChoiceModel(
+            self._user_state.choice_features
+        )
+
+
+def test_a_choice_model_made_at_reset_draws_from_the_environments_generator():
+    user = ForgetfulChoices(
+        2, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel, seed=0
+    )
+    world = environment.SingleUserEnvironment(
+        user, interest_evolution.UtilityModelVideoSampler(), 5, 2
+    )
+    for _ in range(2):
+        world.reset()
+        assert user.choice_model._rng is user._rng is world._rng
+
+
+class Population(interest_evolution.UtilityModelVideoSampler):
+    """A sampler with state of its own that outlives an episode."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.times_shown = 0
+
+    def update_state(self, documents, responses):
+        self.times_shown += len(documents)
+        self._video_length = 4.0 + self.times_shown / 1000
+
+    def checkpoint_state(self):
+        return {**super().checkpoint_state(), "times_shown": self.times_shown}
+
+    def restore_state(self, state):
+        super().restore_state(state)
+        self.times_shown = state["times_shown"]
+        self._video_length = 4.0 + self.times_shown / 1000
+
+
+def test_a_world_with_further_state_hooks_it_into_checkpoints():
+    def make():
+        user = interest_evolution.IEvUserModel(
+            2, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel
+        )
+        world = environment.SingleUserEnvironment(user, Population(), 5, 2)
+        return recsim_gym.RecSimGymEnv(world, interest_evolution.clicked_watchtime_reward)
+
+    testing.check_environment(make)
+
+
+def test_a_state_of_another_number_of_users_is_refused():
+    env = make_several("interest_evolution", CONFIG)
+    other = make_several("interest_evolution", {**CONFIG, "user_seeds": [0, 1, 2]})
+    with pytest.raises(ValueError, match="a world with 2 users, got one with 3"):
+        env.restore_state(other.checkpoint_state())
