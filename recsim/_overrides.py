@@ -7,7 +7,7 @@ import functools
 __all__ = ["defined_nearest"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def defined_nearest(cls: type, name: str, *others: str) -> bool:
     """Says whether ``name`` is the one of the attributes that is defined nearest to ``cls``.
 

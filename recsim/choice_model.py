@@ -152,7 +152,7 @@ def cascade_probabilities(
             f"score_scaling={score_scaling!r} must turn every score into a probability in [0, 1], "
             f"got {click_if_seen.tolist()}; choose a smaller score_scaling."
         )
-    click_if_reached = attention_prob * click_if_seen
+    click_if_reached = np.multiply(attention_prob, click_if_seen)
     probabilities = _append_no_click(click_if_reached, 1.0)
     # Position i is reached if none above it was clicked; "no click" is reached past the last.
     probabilities[..., 1:] *= np.cumprod(1.0 - click_if_reached, axis=-1)
@@ -264,7 +264,8 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     def _score_documents_helper(user_state: Any, doc_obs: Iterable[Any]) -> np.ndarray:
         """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
         documents = list(doc_obs)
-        if defined_nearest(type(user_state), "score_documents", "score_document"):
+        state_class: Any = type(user_state)
+        if defined_nearest(state_class, "score_documents", "score_document"):
             return np.asarray(user_state.score_documents(documents), dtype=np.float64)
         return np.array([user_state.score_document(doc) for doc in documents], dtype=np.float64)
 

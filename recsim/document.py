@@ -214,7 +214,7 @@ class BatchDocumentSampler(AbstractDocumentSampler):
         return _LazyCandidateSet(self._doc_ctor, ids, self._sample_features(num_documents))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _may_batch(sampler_class: type, doc_ctor: Any) -> bool:
     # A subclass of the sampler or of the documents that overrides what is done for a single
     # document is heeded.

@@ -114,7 +114,7 @@ class AbstractUserModel(abc.ABC):
         user_sampler: AbstractUserSampler,
         slate_size: int,
     ) -> None:
-        if not response_model_ctor:
+        if response_model_ctor is None:
             raise TypeError(
                 "response_model_ctor must be a class of responses, got "
                 f"{response_model_ctor!r}."

@@ -64,6 +64,7 @@ def write_video_cluster_metrics(
     for name in sorted(metrics):
         if name.startswith(_CLUSTER_PREFIX):
             cluster = name.removeprefix(_CLUSTER_PREFIX)
-            add_summary_fn(f"cluster_watch_count_frac/cluster_{cluster}", metrics[name] / impressions)
+            share = metrics[name] / impressions
+            add_summary_fn(f"cluster_watch_count_frac/cluster_{cluster}", share)
     no_click = metrics.get("cluster_watch_count_no_click", 0)
     add_summary_fn("cluster_watch_count_frac/no_click", no_click / impressions)

@@ -26,7 +26,7 @@ def global_generator_stays_untouched():
     """Fails a test during which anything drew from NumPy's global generator or seeded it."""
 
     def state() -> tuple[bytes, int]:
-        words = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+        words = np.random.get_state(legacy=False)["state"]
         return words["key"].tobytes(), words["pos"]
 
     before = state()

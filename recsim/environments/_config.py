@@ -78,7 +78,7 @@ class ClassWithConstants(ABCMeta):
     """
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _subclass(base: type, constants: tuple[tuple[str, Any], ...]) -> type:
     attributes = {"__module__": base.__module__, "__doc__": base.__doc__, **dict(constants)}
     subclass = type(base)(base.__name__, (base,), attributes)
@@ -88,7 +88,7 @@ def _subclass(base: type, constants: tuple[tuple[str, Any], ...]) -> type:
 
 def with_constants(base: type[T], **constants: Any) -> type[T]:
     """Returns a subclass of ``base`` (the same one each time) with these class constants."""
-    return _subclass(base, tuple(sorted(constants.items())))
+    return _subclass(base, tuple(sorted(constants.items())))  # type: ignore[arg-type]
 
 
 def _reduce_class(cls: type) -> str | tuple[Any, ...]:
@@ -96,4 +96,4 @@ def _reduce_class(cls: type) -> str | tuple[Any, ...]:
     return cls.__qualname__ if made_from is None else (_subclass, made_from)
 
 
-copyreg.pickle(ClassWithConstants, _reduce_class)  # type: ignore[arg-type]
+copyreg.pickle(ClassWithConstants, _reduce_class)

@@ -123,7 +123,7 @@ class IEvResponse(user.AbstractResponse):
         }
 
     @classmethod
-    def response_space(cls) -> spaces.Dict:  # type: ignore[override]
+    def response_space(cls) -> spaces.Dict:
         """Returns the space of a response."""
         return spaces.Dict(
             {
@@ -377,7 +377,7 @@ class IEvUserState(user.AbstractUserState):
         return self.user_interests
 
     @classmethod
-    def observation_space(cls) -> spaces.Box:  # type: ignore[override]
+    def observation_space(cls) -> spaces.Box:
         """Returns the space of the interests."""
         return spaces.Box(shape=(cls.NUM_FEATURES,), dtype=np.float32, low=-1.0, high=1.0)
 

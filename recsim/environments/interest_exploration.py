@@ -278,7 +278,7 @@ class IEResponse(user.AbstractResponse, metaclass=_config.ClassWithConstants):
         }
 
     @classmethod
-    def response_space(cls) -> spaces.Dict:  # type: ignore[override]
+    def response_space(cls) -> spaces.Dict:
         """Returns the space of a response."""
         return spaces.Dict(
             {

@@ -281,7 +281,7 @@ class LTSResponse(user.AbstractResponse):
         return {"click": int(self.clicked), "engagement": np.float64(engagement)}
 
     @classmethod
-    def response_space(cls) -> spaces.Dict:  # type: ignore[override]
+    def response_space(cls) -> spaces.Dict:
         """Returns the space of a response."""
         return spaces.Dict(
             {
@@ -315,7 +315,7 @@ class LTSDocument(document.AbstractDocument):
         return list(np.array(clickbait_score)[:, np.newaxis])
 
     @staticmethod
-    def observation_space() -> spaces.Box:  # type: ignore[override]
+    def observation_space() -> spaces.Box:
         """Returns the space of the clickbait score."""
         return spaces.Box(shape=(1,), dtype=np.float32, low=0.0, high=1.0)
 

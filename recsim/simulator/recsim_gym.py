@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from recsim.simulator import environment
 
 __all__ = ["RecSimGymEnv"]
 
-Metrics = dict[str, float]
+Metrics = MutableMapping[str, float]
 
 
 def _dummy_metrics_aggregator(responses: Any, metrics: Metrics, info: Any) -> Metrics:
@@ -121,7 +121,7 @@ class RecSimGymEnv(gym.Env):
         """Sets the samplers of documents and users back to their seeds."""
         self._environment.reset_sampler()
 
-    def render(self, mode: str = "human") -> None:  # type: ignore[override]
+    def render(self, mode: str = "human") -> None:
         """Raises NotImplementedError: a world has no picture."""
         raise NotImplementedError("a RecSim environment cannot be rendered.")
 

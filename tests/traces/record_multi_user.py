@@ -8,6 +8,7 @@ import platform
 import sys
 
 import numpy as np
+
 from recsim import choice_model
 from recsim.environments import interest_evolution, interest_exploration
 from recsim.simulator import environment, recsim_gym
