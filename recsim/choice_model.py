@@ -73,8 +73,18 @@ def multinomial_logit_probabilities(
 
     Returns:
         Array of shape (..., slate_size + 1), the last entry being the probability of no click.
+
+    Raises:
+        ValueError: if the scores give no distribution: one is NaN or plus infinity, or all are
+            minus infinity.
     """
-    return softmax(_append_no_click(scores, no_click_mass))
+    logits = _append_no_click(scores, no_click_mass)
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise ValueError(
+            "scores must give a distribution: logits without NaN and plus infinity, and not all "
+            f"minus infinity, got {logits.tolist()} for the documents and, last, no click."
+        )
+    return softmax(logits)
 
 
 def multinomial_proportional_probabilities(
@@ -355,9 +365,7 @@ class CascadeChoiceModel(NormalizableChoiceModel):
         )
 
     def _positional_normalization(self, scores: ArrayLike) -> None:
-        self._set_weights(
-            cascade_probabilities(scores, self._attention_prob, self._score_scaling)
-        )
+        self._set_weights(cascade_probabilities(scores, self._attention_prob, self._score_scaling))
 
 
 class ExponentialCascadeChoiceModel(CascadeChoiceModel):

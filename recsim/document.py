@@ -73,9 +73,7 @@ class _LazyCandidateSet(CandidateSet):
     observations come from the objects.
     """
 
-    def __init__(
-        self, doc_ctor: Any, ids: range, columns: dict[str, Sequence[Any]]
-    ) -> None:
+    def __init__(self, doc_ctor: Any, ids: range, columns: dict[str, Sequence[Any]]) -> None:
         self._doc_ctor = doc_ctor
         self._ids = ids
         self._columns = columns

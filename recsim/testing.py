@@ -113,9 +113,7 @@ def _check_checkpoint(make_environment: MakeEnvironment, num_steps: int, seed: i
     _assert_same(rollouts[0], rollouts[1], "an environment restored from a checkpoint")
 
 
-def _check_bundle(
-    make_environment: MakeEnvironment, make_agent: MakeAgent, num_steps: int
-) -> None:
+def _check_bundle(make_environment: MakeEnvironment, make_agent: MakeAgent, num_steps: int) -> None:
     env, resumed_env = make_environment(), make_environment()
     agent, resumed = make_agent(env), make_agent(resumed_env)
     _play_agent(env, lambda _: agent, num_steps // 2)

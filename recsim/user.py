@@ -116,8 +116,7 @@ class AbstractUserModel(abc.ABC):
     ) -> None:
         if response_model_ctor is None:
             raise TypeError(
-                "response_model_ctor must be a class of responses, got "
-                f"{response_model_ctor!r}."
+                f"response_model_ctor must be a class of responses, got {response_model_ctor!r}."
             )
         self._slate_size = _validation.positive_int("slate_size", slate_size)
         self._response_model_ctor = response_model_ctor

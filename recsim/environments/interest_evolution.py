@@ -269,18 +269,14 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         self._one_hot = np.eye(self._num_clusters)
 
     def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
-        topics, normals = seeding.integers_and_normals(
-            self._rng, self._num_clusters, num_documents
-        )
+        topics, normals = seeding.integers_and_normals(self._rng, self._num_clusters, num_documents)
         means = self._mean_list
         return {
             "features": list(self._one_hot.take(topics, axis=0)),
             "cluster_id": topics,
             "video_length": [self._video_length] * num_documents,
             # The numbers that normal(mean, 0.1) gives, faster.
-            "quality": [
-                means[topic] + 0.1 * normal for topic, normal in zip(topics, normals)
-            ],
+            "quality": [means[topic] + 0.1 * normal for topic, normal in zip(topics, normals)],
         }
 
 

@@ -9,9 +9,9 @@ from recsim import choice_model, testing
 from recsim.environments import interest_evolution, interest_exploration
 from recsim.simulator import environment, recsim_gym
 
-TRACES = json.loads(
-    (pathlib.Path(__file__).parents[1] / "traces" / "multi_user.json").read_text()
-)["traces"]
+TRACES = json.loads((pathlib.Path(__file__).parents[1] / "traces" / "multi_user.json").read_text())[
+    "traces"
+]
 
 
 def make_several(name, config):

@@ -1,0 +1,383 @@
+"""One table of bad input: each row is refused by an error that says what to do."""
+
+import numpy as np
+import pytest
+
+from recsim import choice_model, user
+from recsim._gym import spaces
+from recsim.agents import cluster_bandit_agent, greedy_pctr_agent, random_agent
+from recsim.agents.bandits import algorithms
+from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
+from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
+
+CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
+SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
+
+
+def make(**changes):
+    return interest_exploration.create_environment({**CONFIG, **changes})
+
+
+def without(key):
+    return {name: value for name, value in CONFIG.items() if name != key}
+
+
+def step(slate, env=None):
+    env = env or make()
+    env.reset()
+    env.step(slate)
+
+
+def make_several():
+    users = [
+        interest_exploration.IEUserModel(2, response_model_ctor=interest_exploration.IEResponse)
+        for _ in range(3)
+    ]
+    sampler = interest_exploration.IETopicDocumentSampler()
+    world = environment.MultiUserEnvironment(users, sampler, 6, 2)
+    return recsim_gym.RecSimGymEnv(world, lambda responses: 0.0)
+
+
+class ScoresAreDocuments(user.AbstractUserState):
+    def score_document(self, doc_obs):
+        return doc_obs
+
+    create_observation = observation_space = None
+
+
+def choose(model, features, scores):
+    chooser = model(features)
+    chooser.score_documents(ScoresAreDocuments(), scores)
+    chooser.choose_item()
+
+
+def click_statistics(response_space):
+    space = spaces.Dict({**make().observation_space.spaces, "response": response_space})
+    cluster_click_statistics.ClusterClickStatsLayer(
+        cluster_bandit_agent.ClusterBanditAgent, space, make().action_space
+    )
+
+
+def responses_with(*keys):
+    entries = make().observation_space["response"][0].spaces
+    return spaces.Tuple((spaces.Dict({key: entries[key] for key in keys}),) * 2)
+
+
+def one_armed_layer():
+    env = make()
+    layer = cluster_click_statistics.ClusterClickStatsLayer(
+        lambda **kwargs: abstract_click_bandit.AbstractClickBanditLayer(
+            arm_base_agent_ctors=[cluster_bandit_agent.GreedyClusterAgent], **kwargs
+        ),
+        env.observation_space,
+        env.action_space,
+    )
+    return layer
+
+
+def random_agent_of(_, env, **__):
+    return random_agent.RandomAgent(env.action_space)
+
+
+def run(folder, **kwargs):
+    return runner_lib.EvalRunner(
+        base_dir=str(folder), create_agent_fn=random_agent_of, env=make(), test_mode=True, **kwargs
+    )
+
+
+logit = choice_model.MultinomialLogitChoiceModel
+proportional = choice_model.MultinomialProportionalChoiceModel
+exponential_cascade = choice_model.ExponentialCascadeChoiceModel
+proportional_cascade = choice_model.ProportionalCascadeChoiceModel
+IEUsers = interest_exploration.IEClusterUserSampler
+IEDocuments = interest_exploration.IETopicDocumentSampler
+
+# What is done, the type of the error, and what its message says, by the name of the row.
+TABLE = {
+    # Slates.
+    "slate too long": (lambda: step([0, 1, 2]), ValueError, r"1 to 2 documents.*got 3"),
+    "slate empty": (lambda: step([]), ValueError, "1 to 2 documents.*got 0"),
+    "index too large": (lambda: step([0, 6]), IndexError, r"candidates, 0 to 5, got \[0, 6\]"),
+    "index negative": (lambda: step([0, -1]), IndexError, r"candidates, 0 to 5, got \[0, -1\]"),
+    "index a float": (lambda: step([0, 1.0]), TypeError, "sequence of integers"),
+    "index a string": (lambda: step(["0", "1"]), TypeError, "sequence of integers"),
+    "index array of floats": (lambda: step(np.array([0.0, 1.0])), TypeError, "of integers"),
+    "slate no sequence": (lambda: step(3), TypeError, "sequence of integers.*got 3"),
+    "slate None": (lambda: step(None), TypeError, "sequence of integers.*got None"),
+    "slates too few": (
+        lambda: step([[0, 1]], make_several()),
+        ValueError,
+        "one slate for each of the 3 users, got 1",
+    ),
+    "one slate for several users": (
+        lambda: step([0, 1, 2], make_several()),
+        TypeError,
+        "sequence of integers.*got 0",
+    ),
+    "step before reset": (lambda: make().step([0, 1]), RuntimeError, r"call reset\(\)"),
+    # Sizes and configs.
+    "slate above candidates": (
+        lambda: make(slate_size=7),
+        ValueError,
+        "slate_size must be at most num_candidates, got slate_size=7 and num_candidates=6",
+    ),
+    "slate size zero": (lambda: make(slate_size=0), ValueError, "slate_size.*>= 1, got 0"),
+    "candidates negative": (
+        lambda: make(num_candidates=-1),
+        ValueError,
+        "num_candidates.*>= 1, got -1",
+    ),
+    "slate size a float": (lambda: make(slate_size=2.0), TypeError, "slate_size.*got 2.0 of"),
+    "candidates a string": (lambda: make(num_candidates="6"), TypeError, "num_candidates.*'6'"),
+    "slate size a bool": (lambda: make(slate_size=True), TypeError, "slate_size.*True"),
+    "seed a float": (lambda: make(seed=0.5), TypeError, "seed.*0.5"),
+    "seed negative": (lambda: make(seed=-1), ValueError, "seed.*-1"),
+    "seed too large": (lambda: make(seed=2**32), ValueError, r"seed.*2\*\*32 - 1"),
+    "config no dictionary": (
+        lambda: interest_exploration.create_environment([("seed", 0)]),
+        TypeError,
+        "env_config must be a dictionary",
+    ),
+    **{
+        f"{scenario.__name__.rpartition('.')[2]} without {key}": (
+            lambda scenario=scenario, key=key: scenario.create_environment(without(key)),
+            KeyError,
+            f"env_config misses '{key}'",
+        )
+        for scenario in SCENARIOS
+        for key in CONFIG
+        if not (scenario is long_term_satisfaction and key == "seed")
+    },
+    # Distributions and matrices.
+    "rows of affinities": (
+        lambda: IEUsers(user_document_mean_affinity_matrix=((0.1, 0.7),)),
+        ValueError,
+        r"user_document_mean_affinity_matrix.*2 user types.*\(1, 2\)",
+    ),
+    "columns of deviations": (
+        lambda: IEUsers(user_document_stddev_affinity_matrix=((0.1,), (0.1,))),
+        ValueError,
+        r"same shape.*\(2, 2\) and \(2, 1\)",
+    ),
+    "deviations negative": (
+        lambda: IEUsers(user_document_stddev_affinity_matrix=((0.1, -0.1), (0.1, 0.1))),
+        ValueError,
+        "user_document_stddev_affinity_matrix must be >= 0",
+    ),
+    "qualities of topics": (
+        lambda: IEDocuments(topic_quality_mean=(0.8,)),
+        ValueError,
+        "topic_quality_mean.*2 topics",
+    ),
+    "topics of users and documents": (
+        lambda: make(
+            topic_distribution=(0.5, 0.2, 0.3),
+            topic_quality_mean=(0.0,) * 3,
+            topic_quality_stddev=(0.1,) * 3,
+        ),
+        ValueError,
+        "same topics.*2 columns.*3 entries",
+    ),
+    "user types' sum": (
+        lambda: IEUsers(user_type_distribution=(0.3, 0.6)),
+        ValueError,
+        "user_type_distribution must sum to 1.*0.9",
+    ),
+    "topics' sum": (
+        lambda: make(topic_distribution=(0.5, 0.6)),
+        ValueError,
+        "topic_distribution must sum to 1.*1.1",
+    ),
+    "topic probability negative": (
+        lambda: make(topic_distribution=(1.5, -0.5)),
+        ValueError,
+        "topic_distribution must hold probabilities",
+    ),
+    "memory discount": (
+        lambda: long_term_satisfaction.create_environment({**CONFIG, "memory_discount": 1.0}),
+        ValueError,
+        r"memory_discount must be in \[0, 1\), got 1.0",
+    ),
+    "innovation negative": (
+        lambda: long_term_satisfaction.LTSStaticUserSampler(innovation_stddev=-0.1),
+        ValueError,
+        "innovation_stddev.*-0.1",
+    ),
+    # Choice models.
+    "scores NaN": (lambda: choose(logit, {}, [np.nan, 1.0]), ValueError, "give a distribution"),
+    "scores infinite": (
+        lambda: choose(logit, {}, [np.inf, 1.0]),
+        ValueError,
+        "give a distribution",
+    ),
+    "weights all zero": (
+        lambda: choose(proportional, {"min_normalizer": 0.0}, [0.0, 0.0]),
+        ValueError,
+        "give a distribution.*positive sum",
+    ),
+    "score below the normalizer": (
+        lambda: choose(proportional, {"min_normalizer": -1.0}, [-2.0, 1.0]),
+        ValueError,
+        "min_normalizer",
+    ),
+    "score below the normalizer, array": (
+        lambda: choice_model.multinomial_proportional_probabilities([-2.0, 1.0], 0.0, -1.0),
+        ValueError,
+        "at least min_normalizer.*-2.0",
+    ),
+    "cascade score below the normalizer": (
+        lambda: choose(
+            proportional_cascade, {"min_normalizer": -1.0, "score_scaling": 0.1}, [-2.0]
+        ),
+        ValueError,
+        "at least min_normalizer.*-2.0",
+    ),
+    "choice before scores": (
+        lambda: logit({}).choose_item(),
+        RuntimeError,
+        "call score_documents",
+    ),
+    "attention above one": (
+        lambda: exponential_cascade({"attention_prob": 1.2, "score_scaling": 0.1}),
+        ValueError,
+        r"attention_prob.*\[0, 1\], got 1.2",
+    ),
+    "attention negative": (
+        lambda: exponential_cascade({"attention_prob": -0.1, "score_scaling": 0.1}),
+        ValueError,
+        r"attention_prob.*\[0, 1\], got -0.1",
+    ),
+    "score scaling missing": (
+        lambda: exponential_cascade({"attention_prob": 0.5}),
+        ValueError,
+        "number for 'score_scaling'",
+    ),
+    "score scaling negative": (
+        lambda: exponential_cascade({"score_scaling": -1.0}),
+        ValueError,
+        "score_scaling.*>= 0, got -1.0",
+    ),
+    "score scaling too large": (
+        lambda: choose(exponential_cascade, {"score_scaling": 0.5}, [1.0]),
+        ValueError,
+        "smaller score_scaling",
+    ),
+    "normalizer missing": (lambda: proportional({}), ValueError, "number for 'min_normalizer'"),
+    "choice model missing": (
+        lambda: interest_evolution.IEvUserModel(2),
+        ValueError,
+        "choice_model_ctor must be a class",
+    ),
+    "response class missing": (
+        lambda: long_term_satisfaction.LTSUserModel(2),
+        TypeError,
+        "response_model_ctor must be a class",
+    ),
+    "features of another shape": (
+        lambda: interest_evolution.IEvUserState(np.zeros(3)).score_document(np.zeros(4)),
+        ValueError,
+        r"\(3,\), got \(4,\)",
+    ),
+    # Agents.
+    "responses without cluster_id": (
+        lambda: click_statistics(responses_with("click", "quality")),
+        ValueError,
+        "cluster_id",
+    ),
+    "responses without click": (
+        lambda: click_statistics(responses_with("cluster_id", "quality")),
+        ValueError,
+        "click",
+    ),
+    "bandit with one arm": (lambda: algorithms.UCB1(1, {}), ValueError, "num_arms.*2"),
+    "layer with one arm": (one_armed_layer, ValueError, "arms.*2"),
+    "reward of a bandit": (
+        lambda: algorithms.UCB1(2, {}).update(0, 1.5),
+        ValueError,
+        r"reward.*\[0, 1\].*1.5",
+    ),
+    "agent without an action space": (
+        lambda: random_agent.RandomAgent(spaces.Discrete(3)),
+        TypeError,
+        "action_space must be a MultiDiscrete",
+    ),
+    "greedy slate above documents": (
+        lambda: greedy_pctr_agent.GreedyPCTRAgent(
+            make(slate_size=6).action_space, ScoresAreDocuments()
+        ).step(0.0, {"doc": {"0": 1.0, "1": 2.0}}),
+        ValueError,
+        "6.*2",
+    ),
+    # Runners.
+    "steps an episode": (
+        lambda: run("unused", max_steps_per_episode=0),
+        ValueError,
+        "max_steps_per_episode.*>= 1, got 0",
+    ),
+    "folder missing": (
+        lambda: runner_lib.EvalRunner(base_dir=None, create_agent_fn=random_agent_of, env=make()),
+        ValueError,
+        "base_dir",
+    ),
+    "gin name": (
+        lambda: runner_lib.load_gin_configs([], ["runner_lib.Runnner.max_steps_per_episode = 3"]),
+        ValueError,
+        "Did you mean 'runner_lib.Runner'",
+    ),
+    "gin parameter": (
+        lambda: runner_lib.load_gin_configs([], ["runner_lib.Runner.max_step_per_episode = 3"]),
+        ValueError,
+        "Did you mean 'max_steps_per_episode'",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_bad_input(row):
+    action, error, message = TABLE[row]
+    with pytest.raises(error, match=f"(?s){message}"):
+        action()
+
+
+def test_unwritable_output_folder(tmp_path):
+    file = tmp_path / "a_file"
+    file.write_text("")
+    with pytest.raises(OSError, match="a_file"):
+        run(file / "below")
+
+
+def test_truncated_checkpoint(tmp_path):
+    path = tmp_path / "ckpt.0"
+    checkpoint.save(path, {"numbers": np.arange(100)})
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(checkpoint.CheckpointError, match="ckpt.0"):
+        checkpoint.load(path)
+
+
+def test_foreign_checkpoint(tmp_path):
+    path = tmp_path / "ckpt.0"
+    path.write_bytes(b"\x80\x04}q\x00.")
+    with pytest.raises(checkpoint.CheckpointError, match="ckpt.0"):
+        checkpoint.load(path)
+
+
+def test_episode_log_is_not_overwritten(tmp_path):
+    run(
+        tmp_path,
+        max_eval_episodes=1,
+        max_steps_per_episode=2,
+        episode_log_file="log",
+        progress=False,
+    ).run_experiment()
+    with pytest.raises(FileExistsError, match="log.*choose another"):
+        run(tmp_path, max_eval_episodes=1, episode_log_file="log")
+
+
+def test_a_refused_slate_changes_nothing():
+    env, twin = make(), make()
+    for world in (env, twin):
+        world.reset()
+    with pytest.raises(IndexError):
+        env.step([0, 9])
+    assert [env.step([0, 1])[1] for _ in range(20)] == [twin.step([0, 1])[1] for _ in range(20)]
