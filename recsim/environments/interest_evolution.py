@@ -17,7 +17,6 @@ from typing import Any
 
 import gin
 import numpy as np
-from numpy.typing import ArrayLike
 
 from recsim import choice_model, document, seeding, user, utils
 from recsim._gym import spaces
@@ -44,7 +43,7 @@ __all__ = [
 def updated_interests(
     interests: np.ndarray,
     features: np.ndarray,
-    uniform: ArrayLike,
+    uniform: float | np.ndarray,
     x_intercept: float = 1.0,
     y_intercept: float = 0.3,
 ) -> np.ndarray:
@@ -64,12 +63,15 @@ def updated_interests(
     Returns:
         New array of shape (..., n_topics), in [-1, 1].
     """
-    step = (y_intercept - (y_intercept / x_intercept) * np.abs(interests)) * features
-    towards_prob = 0.5 * np.add.reduce((interests + 1.0) * features, axis=-1, keepdims=True)
+    step = np.abs(interests)
+    step *= -y_intercept / x_intercept
+    step += y_intercept
+    step *= features
+    step *= features - interests
     # Ties are real: a seed shared by users and choices gives both the same uniform numbers.
-    direction = 2.0 * (towards_prob > np.asarray(uniform)[..., np.newaxis]) - 1.0
-    moved = interests + direction * step * (features - interests)
-    return np.minimum(np.maximum(moved, -1.0), 1.0)
+    towards = np.add.reduce((interests + 1.0) * features, axis=-1) > 2.0 * uniform
+    moved = interests + np.where(towards[..., np.newaxis], step, -step)
+    return moved.clip(-1.0, 1.0)
 
 
 def updated_budget(budget: Any, watch_time: Any, utility: Any, alpha: Any) -> Any:

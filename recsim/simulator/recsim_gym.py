@@ -104,9 +104,8 @@ class RecSimGymEnv(gym.Env):
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
         """
         user_obs, doc_obs, responses, done = self._environment.step(action)
-        observed: tuple[Any, ...]
         if self._multi_user:
-            observed = tuple(_observe_responses(of_one_user) for of_one_user in responses)
+            observed = tuple([_observe_responses(of_one_user) for of_one_user in responses])
         else:
             observed = _observe_responses(responses)
         observation = {"user": user_obs, "doc": doc_obs, "response": observed}
