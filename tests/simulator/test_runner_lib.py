@@ -84,6 +84,7 @@ class ScriptedEnv:
     """Episodes with given rewards; the last of them ends with ``done`` where it says so."""
 
     environment = None
+    sampler_resets = 0
 
     def __init__(self, *episodes):
         self._episodes = list(episodes)
@@ -101,7 +102,7 @@ class ScriptedEnv:
         return {"user": None, "doc": {}, "response": (reward,)}, reward, done, {"action": action}
 
     def reset_sampler(self):
-        pass
+        self.sampler_resets += 1
 
     def reset_metrics(self):
         self._counted = 0
@@ -303,6 +304,20 @@ def test_an_evaluation_of_a_checkpoint_changes_nothing_of_the_training(tmp_path,
     assert len(records(tmp_path / "eval_3")) == 1  # The second took the place of the first.
 
 
+def test_each_evaluation_resets_the_samplers_once(tmp_path):
+    env = ScriptedEnv(([1], True), ([2], True))
+    runner = eval_runner(
+        tmp_path,
+        env,
+        lambda *args, **kwargs: RecordingAgent(env.action_space),
+        max_eval_episodes=1,
+        test_mode=True,
+    )
+    for count in (1, 2):
+        runner.run_experiment()
+        assert env.sampler_resets == count
+
+
 def test_the_training_may_be_elsewhere(tmp_path, env):
     train_runner(tmp_path / "training", env).run_experiment()
     eval_runner(
@@ -448,6 +463,18 @@ def test_another_prefix_does_not_start_over_in_silence(tmp_path, env):
         train_runner(tmp_path, env, checkpoint_file_prefix="other").run_experiment()
     train_runner(tmp_path / "other", env, checkpoint_file_prefix="other").run_experiment()
     assert (tmp_path / "other/train/checkpoints/other.1").exists()
+
+
+def test_a_resumed_run_clears_what_the_killed_one_left(tmp_path, env):
+    train_runner(tmp_path, env, num_iterations=3, keep_checkpoints=9).run_experiment()
+    checkpoints = tmp_path / "train/checkpoints"
+    for iteration in (1, 2):
+        (checkpoints / f"ckpt.{iteration}").unlink()
+    (checkpoints / ".ckpt.1.tmp").write_bytes(b"PK")
+    # With longer iterations the steps are others than before.
+    train_runner(tmp_path, env, max_training_steps=30).run_experiment()
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["ckpt.0", "ckpt.1"]
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 50]
 
 
 def test_a_finished_training_says_so(tmp_path, env, caplog):

@@ -11,6 +11,12 @@ from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib, summary
 
+CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
+
+
+def create_agent(sess, environment, eval_mode, summary_writer):
+    return random_agent.RandomAgent(environment.action_space)
+
 
 def read_events(folder):
     """Reads event files as TensorBoard does, in the order of their names."""
@@ -53,15 +59,11 @@ def test_tensorflow_reads_the_events(tmp_path):
 
 @pytest.mark.slow
 def test_runners_write_recsims_tags(tmp_path):
-    env = interest_exploration.create_environment(
-        {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
-    )
+    env = interest_exploration.create_environment(CONFIG)
     settings = {
         "base_dir": tmp_path,
         "env": env,
-        "create_agent_fn": lambda sess, env, eval_mode, summary_writer: random_agent.RandomAgent(
-            env.action_space
-        ),
+        "create_agent_fn": create_agent,
         "max_steps_per_episode": 100,
         "progress": False,
     }
@@ -78,6 +80,33 @@ def test_runners_write_recsims_tags(tmp_path):
         ]
         assert set(points) == {(f"{tag}/{suffix}", step) for tag in tags for step in steps}
         assert len(points) == len(set(points))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_withdraws_the_events_after_its_checkpoint(tmp_path):
+    env = interest_exploration.create_environment(CONFIG)
+
+    def train(iterations):
+        runner_lib.TrainRunner(
+            base_dir=tmp_path,
+            env=env,
+            create_agent_fn=create_agent,
+            max_training_steps=10,
+            num_iterations=iterations,
+            max_steps_per_episode=10,
+            progress=False,
+        ).run_experiment()
+
+    train(3)
+    (tmp_path / "train/checkpoints/ckpt.2").unlink()
+    train(4)
+    shown: list[int] = []
+    for event in read_events(tmp_path / "train"):
+        if event.HasField("session_log"):  # As TensorBoard does at SessionLog.START.
+            shown = [step for step in shown if step < event.step]
+        elif event.HasField("summary") and event.summary.value[0].tag == "CTR/train":
+            shown.append(event.step)
+    assert shown == [10, 20, 30, 40]
 
 
 def test_nothing_is_written_before_something_is_added(tmp_path):
