@@ -5,16 +5,19 @@ reads cases as JSON from its standard input and writes a rate (steps a second) f
 and where the library is that it measured.
 """
 
+from __future__ import annotations
+
 import importlib
 import json
 import sys
 import time
+from typing import Any
 
 # Long enough to hold several episodes of the scenarios that end by themselves.
 STEPS_A_PART = 500
 
 
-def make_agent(name, env):
+def make_agent(name: str, env: Any) -> Any:
     """Returns the agent that a case names."""
     if name == "random":
         from recsim.agents import random_agent
@@ -28,7 +31,7 @@ def make_agent(name, env):
     )
 
 
-def steps_a_second(case, seconds):
+def steps_a_second(case: dict[str, Any], seconds: float) -> float:
     """Plays a case for about some seconds and returns the rate of its fastest part.
 
     Whatever else the machine does can only slow a part down.
@@ -51,7 +54,7 @@ def steps_a_second(case, seconds):
     return STEPS_A_PART / fastest
 
 
-def play(env, agent):
+def play(env: Any, agent: Any) -> float:
     """Plays a part, which begins an episode, and returns the seconds that it took."""
     start = time.perf_counter()
     slate = agent.begin_episode(env.reset())
@@ -67,7 +70,7 @@ def play(env, agent):
     return elapsed
 
 
-def main():
+def main() -> None:
     """Answers one request."""
     request = json.load(sys.stdin)
     rates = [steps_a_second(case, request["seconds"]) for case in request["cases"]]

@@ -1,4 +1,4 @@
-"""The speed of the single-user engine, with RecSim 0.2.4 measured beside it in the same sitting.
+"""The speed of the single-user engine, with RecSim 0.2.4 measured beside it in the same sitting::
 
     python -m recsim.experiments.benchmark [--recsim-python INTERPRETER] [--output FILE]
 

@@ -1,0 +1,1 @@
+"""Experiments: what turns runs into answers."""
