@@ -1,4 +1,6 @@
-"""The speed of the single-user engine, with RecSim 0.2.4 measured beside it in the same sitting::
+"""Measures the single-user engine, with RecSim 0.2.4 beside it in the same sitting.
+
+Usage::
 
     python -m recsim.experiments.benchmark [--recsim-python INTERPRETER] [--output FILE]
 
