@@ -67,7 +67,8 @@ def test_unknown_attribute():
         ("recsim", HEAVY | {"gym", "numpy", "scipy"}),
         ("recsim.agents, recsim.environments", HEAVY),
         ("recsim.agents.layers, recsim.agents.bandits.algorithms, recsim.choice_model", HEAVY),
-        ("recsim.simulator.runner_lib, recsim.simulator.recsim_gym, recsim.main", HEAVY),
+        ("recsim.simulator.runner_lib, recsim.simulator.recsim_gym", HEAVY),
+        ("recsim.main, recsim.cli", HEAVY),
     ],
 )
 def test_import_is_light_and_quiet(modules, banned, tmp_path):

@@ -11,6 +11,7 @@ import re
 import pytest
 
 import recsim
+from recsim import cli
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))
@@ -50,6 +51,14 @@ def test_every_tutorial_has_a_test():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_runs(page):
     run_blocks(page, "python")
+
+
+def test_readme_shows_what_the_default_experiment_prints(capsys):
+    (table,) = code_blocks(CHECKOUT / "README.md", "text")
+    assert cli.main(["run", "--quiet"]) == 0
+    printed = capsys.readouterr().out
+    for row in table.strip().splitlines():
+        assert re.sub(r"[\d,]+ ± [\d,]+$", "", row) in printed  # Less the steps a second.
 
 
 def test_readme_example_shows_clicks(capsys):
