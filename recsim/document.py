@@ -88,9 +88,9 @@ class _LazyCandidateSet(CandidateSet):
         return self._all
 
     def _make(self, document_id: int) -> Any:
-        if document_id not in self._ids:
-            raise KeyError(document_id)
         row = document_id - self._ids.start
+        if not 0 <= row < len(self._ids):
+            raise KeyError(document_id)
         features = {name: column[row] for name, column in self._columns.items()}
         document = self._made[document_id] = self._doc_ctor(doc_id=document_id, **features)
         return document
@@ -98,11 +98,8 @@ class _LazyCandidateSet(CandidateSet):
     def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
         if self._all is not None:
             return super().get_documents(document_ids)
-        made = self._made
-        return [
-            made[document_id] if document_id in made else self._make(document_id)
-            for document_id in map(int, document_ids)
-        ]
+        made, make = self._made, self._make
+        return [made[key] if key in made else make(key) for key in map(int, document_ids)]
 
     def create_observation(self) -> dict[str, Any]:
         if self._made:

@@ -277,7 +277,9 @@ class LTSResponse(user.AbstractResponse):
 
     def create_observation(self) -> dict[str, Any]:
         """Returns ``click`` and ``engagement``."""
-        engagement = max(0.0, min(self.engagement, self.MAX_ENGAGEMENT_MAGNITUDE))
+        engagement = self.engagement
+        if not 0.0 <= engagement <= self.MAX_ENGAGEMENT_MAGNITUDE:
+            engagement = max(0.0, min(engagement, self.MAX_ENGAGEMENT_MAGNITUDE))
         return {"click": int(self.clicked), "engagement": np.float64(engagement)}
 
     @classmethod
@@ -303,15 +305,16 @@ class LTSDocument(document.AbstractDocument):
 
     def __init__(self, doc_id: int, clickbait_score: float) -> None:
         self._doc_id = doc_id
-        self.clickbait_score = clickbait_score
+        self.clickbait_score = float(clickbait_score)
 
     def create_observation(self) -> np.ndarray:
         """Returns the clickbait score, float64 of shape (1,)."""
         return np.array([self.clickbait_score])
 
     @staticmethod
-    def create_observations(clickbait_score: Sequence[float]) -> list[np.ndarray]:
+    def create_observations(clickbait_score: np.ndarray) -> list[np.ndarray]:
         """Returns the observations of documents with these features."""
+        # A copy: what becomes of an observation does not change the documents.
         return list(np.array(clickbait_score)[:, np.newaxis])
 
     @staticmethod
@@ -331,8 +334,8 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
     def __init__(self, doc_ctor: Callable[..., Any] = LTSDocument, **kwargs: Any) -> None:
         super().__init__(doc_ctor, **kwargs)
 
-    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
-        return {"clickbait_score": self._rng.random_sample(num_documents).tolist()}
+    def _sample_features(self, num_documents: int) -> dict[str, np.ndarray]:
+        return {"clickbait_score": self._rng.random_sample(num_documents)}
 
 
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
