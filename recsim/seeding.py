@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 __all__ = [
+    "derived_seed",
     "generator_state",
     "integers_and_normals",
     "is_generator",
@@ -32,8 +33,21 @@ def named_random_state(seed: int | None, name: str) -> np.random.RandomState:
     """
     if seed is None:
         return np.random.RandomState()
-    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
-    return np.random.RandomState(np.random.MT19937(sequence))
+    return np.random.RandomState(np.random.MT19937(_named_sequence(seed, name)))
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """Returns a seed in [0, 2**32 - 1] for what must not draw the same numbers as ``seed``.
+
+    Args:
+        seed: an integer >= 0.
+        name: what the new seed is for. The same seed and name always give the same.
+    """
+    return int(_named_sequence(seed, name).generate_state(1)[0])
+
+
+def _named_sequence(seed: int, name: str) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
 
 
 def is_generator(value: Any) -> TypeGuard[AnyGenerator]:

@@ -47,7 +47,7 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         **kwargs: Any,
     ) -> None:
         document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
-        num_topics = getattr(document_space.spaces.get("cluster_id"), "n", None)
+        num_topics = getattr(getattr(document_space, "spaces", {}).get("cluster_id"), "n", None)
         if num_topics is None:
             raise ValueError(
                 "observation_space['doc'] must have documents with a Discrete 'cluster_id', got "

@@ -1,4 +1,4 @@
-"""What turns runs into answers: comparisons of agents."""
+"""What turns runs into answers: comparisons of agents, benchmarks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from recsim import _lazy
 
 if TYPE_CHECKING:
-    from recsim.experiments import comparison
+    from recsim.experiments import benchmark, comparison, report
 
-__all__ = ["comparison"]
+__all__ = ["benchmark", "comparison", "report"]
 
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

@@ -63,6 +63,6 @@ def writable_folder(name: str, folder: str) -> None:
         raise kind(
             error.errno,
             f"{name} must be a folder that can be written to ({error.strerror}); choose another "
-            "base_dir or change its permissions",
+            "folder or change its permissions",
             folder,
         ) from None

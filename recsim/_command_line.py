@@ -1,0 +1,90 @@
+"""What the project's commands share: errors of one line, and an orderly exit."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+__all__ = ["Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and name the option nearest to an unknown one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parses the arguments after the program's name; exits with code 2 if they are wrong."""
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            parser: Parser = getattr(options, "parser", self)
+            parser._refuse(unknown[0].partition("=")[0])
+        return options
+
+    def _refuse(self, argument: str) -> NoReturn:
+        if not argument.startswith("-"):
+            self.error(f"unexpected argument {argument!r}")
+        from recsim import _validation
+
+        suggestion = _validation.nearest_name(argument, self._option_string_actions)
+        self.error(f"there is no option {argument!r}.{suggestion} {self.prog} --help shows them.")
+
+    def error(self, message: str) -> NoReturn:
+        """Writes one line to the standard error stream and exits with code 2."""
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def integer(minimum: int, maximum: int | None = None) -> Any:
+    """Returns a type for argparse: a whole number in a range, bounds included."""
+    wanted = f"an integer >= {minimum}" if maximum is None else f"in [{minimum}, {maximum}]"
+
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum or (maximum is not None and number > maximum):
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
+        return number
+
+    return convert
+
+
+def existing_file(path: str) -> str:
+    """A type for argparse: the path of a file that can be read."""
+    if not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        raise argparse.ArgumentTypeError(f"must be a file that can be read, got {path!r}")
+    return path
+
+
+@contextlib.contextmanager
+def user_errors(parser: Parser, *errors: type[Exception]) -> Iterator[None]:
+    """Turns errors of these kinds, which what the user asked for causes, into one line."""
+    try:
+        yield
+    except errors as error:
+        message = re.sub(r"^\[Errno \d+\] ", "", str(error))
+        # Gin tells which constructors it called, which a user of the command does not know.
+        parser.error(message.partition("In call to configurable")[0])
+
+
+@contextlib.contextmanager
+def orderly_exit(program: str) -> Iterator[None]:
+    """Leaves with code 130 and a message on Ctrl-C, and silently if nobody reads the output."""
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Python flushes the stream once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

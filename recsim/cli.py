@@ -1,0 +1,241 @@
+"""The ``recsim`` command: runs experiments and lists what there is to run.
+
+Nothing that takes time to import is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+from recsim import _command_line, _version, registry
+
+__all__ = ["main"]
+
+_ENVIRONMENT = "interest_exploration"
+_AGENTS = ["cluster_bandit_ucb1", "random"]
+
+_RUN_DESCRIPTION = """\
+Runs agents in an environment, one after the other on the same users, and shows a table:
+return, click-through rate, mean quality of the clicks, steps a second, and the share of the
+clicks on each topic. All of it is in files in the output folder too.
+"""
+
+_RUN_EXAMPLES = """\
+examples:
+  recsim run
+  recsim run --agent cluster_bandit_ts greedy_pctr random --episodes 200 --seed 1
+  recsim run --environment long_term_satisfaction --agent tabular_q random \\
+      --slate-size 1 --gin-bindings 'LTSStaticUserSampler.sensitivity = 0.1'
+
+What --steps, --episodes and --train-steps leave open may be bound by gin. Underscores in the
+names of options are as good as hyphens.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the ``recsim`` command.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    arguments = [_hyphenated(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    with _command_line.orderly_exit("recsim"):
+        parser = _parser()
+        options = parser.parse(arguments)
+        if options.command == "run":
+            return _run(options)
+        if options.command == "list":
+            _list()
+        else:
+            parser.print_help()
+    return 0
+
+
+def _hyphenated(argument: str) -> str:
+    """Returns an option with hyphens in its name, another argument as it is."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
+
+
+def _parser() -> _command_line.Parser:
+    parser = _command_line.Parser(
+        prog="recsim", description="Simulation of recommender systems that interact with users."
+    )
+    parser.add_argument("--version", action="version", version=f"recsim {_version.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="{run,list}")
+    run = commands.add_parser(
+        "run",
+        usage="%(prog)s [option ...]",
+        help="run agents in an environment and compare them",
+        description=_RUN_DESCRIPTION,
+        epilog=_RUN_EXAMPLES,
+    )
+    run.set_defaults(parser=run)
+    _add_run_options(run)
+    commands.add_parser("list", help="list the environments and agents", description="Lists them.")
+    return parser
+
+
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    integer = _command_line.integer
+    what = run.add_argument_group("what to run")
+    what.add_argument(
+        "--environment",
+        metavar="NAME",
+        default=_ENVIRONMENT,
+        help="the environment, see recsim list (default: %(default)s)",
+    )
+    what.add_argument(
+        "--agent",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        help="an agent or several, see recsim list; the last is what the others are compared "
+        f"with (default: {' '.join(_AGENTS)})",
+    )
+    what.add_argument(
+        "--num-candidates",
+        metavar="N",
+        type=integer(1),
+        default=10,
+        help="documents to choose from at each step (default: %(default)s)",
+    )
+    what.add_argument(
+        "--slate-size",
+        metavar="N",
+        type=integer(1),
+        default=2,
+        help="documents in a slate (default: %(default)s)",
+    )
+    what.add_argument(
+        "--no-resample",
+        action="store_true",
+        help="keep the same documents throughout (default: new ones at each step)",
+    )
+    how = run.add_argument_group("how long")
+    how.add_argument(
+        "--steps",
+        metavar="N",
+        type=integer(1),
+        help="most steps of an episode, the session of one user (default: 200)",
+    )
+    how.add_argument(
+        "--episodes", metavar="N", type=integer(1), help="episodes of each agent (default: 50)"
+    )
+    how.add_argument(
+        "--train-steps",
+        metavar="N",
+        type=integer(1),
+        help="steps that an agent that learns is trained for before (default: 10000)",
+    )
+    how.add_argument(
+        "--seed",
+        metavar="N",
+        type=integer(0, 2**32 - 1),
+        default=0,
+        help="seed of everything: the same gives the same table but for the speed "
+        "(default: %(default)s)",
+    )
+    files = run.add_argument_group("files and settings")
+    files.add_argument(
+        "--output",
+        metavar="FOLDER",
+        help="folder for the files, new or empty (default: a new one in recsim_runs)",
+    )
+    files.add_argument(
+        "--gin-files",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_command_line.existing_file,
+        help="files of gin bindings",
+    )
+    files.add_argument(
+        "--gin-bindings",
+        metavar="BINDING",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="gin bindings, such as 'ClusterBanditAgent.ci_scaling = 0.5'",
+    )
+    files.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _list() -> None:
+    width = max(map(len, [*registry.ENVIRONMENTS, *registry.AGENTS]))
+    for title, entries in (("Environments", registry.ENVIRONMENTS), ("Agents", registry.AGENTS)):
+        print(title)
+        for name, entry in entries.items():
+            print(f"  {name:<{width}}  {entry.description}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    agents = options.agent or _AGENTS
+    parser = options.parser
+    with _command_line.user_errors(parser, ValueError):
+        registry.environment_entry(options.environment)
+        for agent in agents:
+            registry.agent_entry(agent)
+    from recsim.experiments import comparison, report
+    from recsim.simulator import runner_lib
+
+    with _command_line.user_errors(parser, ValueError, TypeError, SyntaxError, OSError):
+        registry.import_all()
+        runner_lib.load_gin_configs(options.gin_files, options.gin_bindings)
+        folder = options.output or _fresh_folder(options.environment)
+        experiment = comparison.Comparison(
+            options.environment,
+            agents,
+            folder,
+            num_candidates=options.num_candidates,
+            slate_size=options.slate_size,
+            resample_documents=not options.no_resample,
+            seed=options.seed,
+            steps=options.steps,
+            episodes=options.episodes,
+            train_steps=options.train_steps,
+            progress=False if options.quiet else None,
+        )
+    with _command_line.user_errors(parser, OSError):
+        results = experiment.run()
+    width = shutil.get_terminal_size().columns
+    _print(f"{report.text(results, width)}\nFiles: {folder} (results.json, episodes.csv, runs)")
+    return 0
+
+
+def _fresh_folder(environment: str) -> str:
+    """Makes a folder of a new name, with the time, in ``recsim_runs``."""
+    time = datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
+    name = os.path.join("recsim_runs", f"{time}_{environment}")
+    number = 1
+    while True:
+        folder = name if number == 1 else f"{name}_{number}"
+        try:
+            os.makedirs(folder)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _print(text: str) -> None:
+    """Prints text, with plainer signs where the stream cannot show these."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("±", "+-").replace("–", "-")
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

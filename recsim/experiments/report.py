@@ -1,0 +1,154 @@
+"""The results of a comparison as a table of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsim import registry
+from recsim.experiments import comparison
+
+__all__ = ["heading", "table", "text"]
+
+_MAX_TOPICS = 5
+_GAP = "  "
+
+
+def text(results: comparison.Results, width: int = 80) -> str:
+    """Returns heading, table and what is to be said about them.
+
+    Args:
+        results: what the comparison measured.
+        width: number of columns of the terminal. A wider table goes on below.
+    """
+    notes = [*_notes(results), *_differences(results)]
+    return "\n".join([heading(results), "", table(results, width), "", *notes])
+
+
+def heading(results: comparison.Results) -> str:
+    """Returns a line on what was run."""
+    settings = results.settings
+    return (
+        f"{settings['environment']}: {_count(settings['num_candidates'], 'candidate')}, slates of "
+        f"{settings['slate_size']}; {_count(settings['episodes'], 'episode')} of up to "
+        f"{_count(settings['max_steps_per_episode'], 'step')}; seed {settings['seed']}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
+def table(results: comparison.Results, width: int = 80) -> str:
+    """Returns the table: a row an agent, a column a measure, as mean ± standard deviation."""
+    agents = list(results.episodes)
+    measures = [
+        [*header, *(_cell(results.episodes[agent].get(name), style) for agent in agents)]
+        for header, name, style in _MEASURES
+    ]
+    return _laid_out(["", "agent", *agents], [measures, _topic_columns(results)], width)
+
+
+# Header (two lines), name of the measure and style of its numbers.
+_MEASURES = (
+    (("", "return"), "return", "{:.1f}"),
+    (("click-through", "rate"), "click_through_rate", "{:.1%}"),
+    (("quality", "of clicks"), "click_quality", "{:.2f}"),
+    (("steps", "a second"), "steps_per_second", "{:,.0f}"),
+)
+
+
+def _topic_columns(results: comparison.Results) -> list[list[str]]:
+    """Returns the columns of the topics clicked most, and of all others together."""
+    topics = results.topics
+    shown = topics
+    if len(topics) > _MAX_TOPICS:
+        mean = {
+            topic: np.nanmean([results.click_shares(agent, [topic]) for agent in results.episodes])
+            for topic in topics
+        }
+        shown = sorted(sorted(topics, key=mean.__getitem__)[-_MAX_TOPICS:])
+    groups = {f"topic {topic}": [topic] for topic in shown}
+    others = [topic for topic in topics if topic not in shown]
+    if others:
+        groups[f"{len(others)} others"] = others
+    return [
+        [
+            "clicks on",
+            name,
+            *(_cell(results.click_shares(agent, group), "{:.0%}") for agent in results.episodes),
+        ]
+        for name, group in groups.items()
+    ]
+
+
+def _cell(values: np.ndarray | None, style: str) -> str:
+    """Returns mean ± standard deviation; without the latter where there is one value."""
+    if values is None:
+        return "–"
+    statistics = comparison.mean_and_deviation(values)
+    numbers = (statistics["mean"], statistics["standard_deviation"])
+    return " ± ".join(style.format(number) for number in numbers if number is not None) or "–"
+
+
+def _laid_out(labels: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], width: int) -> str:
+    """Sets columns side by side; what is wider than the terminal goes on below.
+
+    Args:
+        labels: the leftmost column, which stands before each part of the table.
+        groups: the other columns, of as many cells, by what is best kept together.
+        width: greatest length of a line, unless a single column needs more.
+    """
+    together = [column for group in groups for column in group]
+    if _width([labels, *together]) <= width:
+        return _part(labels, together)
+    parts: list[list[Sequence[str]]] = []
+    for group in groups:
+        part: list[Sequence[str]] = []
+        for column in group:
+            if part and _width([labels, *part, column]) > width:
+                parts.append(part)
+                part = []
+            part.append(column)
+        parts.append(part)
+    return "\n\n".join(_part(labels, part) for part in parts if part)
+
+
+def _width(columns: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) for column in columns) + len(_GAP) * (len(columns) - 1)
+
+
+def _part(labels: Sequence[str], columns: Sequence[Sequence[str]]) -> str:
+    """Returns a part of the table: labels to the left, numbers to the right."""
+    padded = [[cell.ljust(max(map(len, labels))) for cell in labels]]
+    padded += [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
+    return "\n".join(_GAP.join(row).rstrip() for row in zip(*padded))
+
+
+def _notes(results: comparison.Results) -> list[str]:
+    settings = results.settings
+    unit = registry.environment_entry(settings["environment"]).reward
+    notes = [
+        f"Each figure is mean ± standard deviation over the episodes. Return: {unit}.",
+    ]
+    if results.topics:
+        notes.append("Clicks on a topic: share of an episode's clicks.")
+    for agent, steps in settings["training_steps"].items():
+        notes.append(f"{agent} was trained before, for {_count(steps, 'step')} with other users.")
+    return notes
+
+
+def _differences(results: comparison.Results) -> list[str]:
+    """Returns how far the returns are above those of the last agent, a line an agent."""
+    differences = results.return_differences()
+    if not differences:
+        return []
+    size = max(len(entry["agent"]) for entry in differences)
+    lines = [f"Return above that of {differences[0]['baseline']}, user by user:"]
+    for entry in differences:
+        line = f"{_GAP}{entry['agent']:<{size}}{_GAP}{entry['mean']:+.1f}"
+        if entry["low"] is not None:
+            line += f" (95% interval of the mean: {entry['low']:+.1f} to {entry['high']:+.1f})"
+        lines.append(line)
+    return lines

@@ -1,0 +1,241 @@
+"""Names of environments and agents: what the command line lists, makes and runs.
+
+Importing this module imports neither NumPy nor Gym: an entry imports what it makes when it makes
+it. To run an agent of your own by its name, add it to :data:`AGENTS`:
+
+    def create_my_agent(environment, *, seed, eval_mode, summary_writer):
+        return MyAgent(environment.action_space, seed)
+
+    registry.AGENTS["my_agent"] = registry.AgentEntry(create_my_agent, "a line on the agent")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsim.simulator import recsim_gym
+
+__all__ = [
+    "AGENTS",
+    "ENVIRONMENTS",
+    "AgentEntry",
+    "EnvironmentEntry",
+    "agent_entry",
+    "create_agent",
+    "create_environment",
+    "environment_entry",
+    "import_all",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentEntry:
+    """A scenario.
+
+    Attributes:
+        module: path of the module that has its ``create_environment``.
+        description: a line on it.
+        reward: what its rewards count, in the plural.
+    """
+
+    module: str
+    description: str
+    reward: str
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentEntry:
+    """An agent.
+
+    Attributes:
+        create: function ``(environment, *, seed, eval_mode, summary_writer)`` that makes it, and
+            raises ValueError if it cannot recommend in that environment.
+        description: a line on it.
+        learns: whether it learns from one episode for the next, so that it has to be trained.
+        modules: paths of the modules that have what gin can configure of it.
+    """
+
+    create: Callable[..., Any]
+    description: str
+    learns: bool = False
+    modules: tuple[str, ...] = ()
+
+
+def _random(environment: Any, *, seed: int | None, **_: Any) -> Any:
+    from recsim.agents import random_agent
+
+    return random_agent.RandomAgent(environment.action_space, random_seed=seed)
+
+
+def _greedy_pctr(environment: Any, **_: Any) -> Any:
+    from recsim.agents import greedy_pctr_agent
+
+    user_model = environment.environment.user_model
+    if not hasattr(user_model, "avg_user_state"):
+        raise ValueError(
+            f"the user model needs an avg_user_state to rank for, which {type(user_model).__name__}"
+            " does not have."
+        )
+    return greedy_pctr_agent.GreedyPCTRAgent(environment.action_space, user_model.avg_user_state)
+
+
+def _cluster_bandit(algorithm: str, environment: Any, *, seed: int | None, **_: Any) -> Any:
+    from recsim.agents import cluster_bandit_agent
+    from recsim.agents.bandits import algorithms
+    from recsim.agents.layers import cluster_click_statistics
+
+    return cluster_click_statistics.ClusterClickStatsLayer(
+        cluster_bandit_agent.ClusterBanditAgent,
+        environment.observation_space,
+        environment.action_space,
+        alg_ctor=getattr(algorithms, algorithm),
+        random_seed=seed,
+    )
+
+
+def _tabular_q(environment: Any, *, seed: int | None, eval_mode: bool, **_: Any) -> Any:
+    from recsim.agents import tabular_q_agent
+
+    return tabular_q_agent.TabularQAgent(
+        environment.observation_space,
+        environment.action_space,
+        eval_mode=eval_mode,
+        # Few enough bins that a short training meets most of them.
+        discretization_bounds=_feature_bounds(environment.observation_space["doc"]),
+        number_bins=11,
+        seed=seed,
+    )
+
+
+def _feature_bounds(document_spaces: Any) -> tuple[float, float]:
+    """Returns the bounds of the features in a Box of documents, (0, 10) where it has none."""
+    space = next(iter(document_spaces.spaces.values()))
+    if hasattr(space, "is_bounded") and space.is_bounded():
+        return float(space.low.min()), float(space.high.max())
+    return 0.0, 10.0
+
+
+_BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
+
+
+def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
+    return AgentEntry(
+        functools.partial(_cluster_bandit, algorithm),
+        f"explores which topics the user clicks by {name} (interest_exploration)",
+        modules=_BANDIT_MODULES,
+    )
+
+
+#: The environments by name.
+ENVIRONMENTS: dict[str, EnvironmentEntry] = {
+    "interest_exploration": EnvironmentEntry(
+        "recsim.environments.interest_exploration",
+        "users of hidden types, whose niche interests exploration must find",
+        "clicks",
+    ),
+    "interest_evolution": EnvironmentEntry(
+        "recsim.environments.interest_evolution",
+        "videos change what users like and how long they stay",
+        "minutes watched",
+    ),
+    "long_term_satisfaction": EnvironmentEntry(
+        "recsim.environments.long_term_satisfaction",
+        "clickbait engages users now and wears them out later",
+        "engagement",
+    ),
+}
+
+#: The agents by name.
+AGENTS: dict[str, AgentEntry] = {
+    "random": AgentEntry(_random, "draws slates at random"),
+    "greedy_pctr": AgentEntry(
+        _greedy_pctr, "ranks by the clicks of the average user (interest_exploration)"
+    ),
+    "cluster_bandit_ucb1": _bandit_entry("UCB1", "UCB1"),
+    "cluster_bandit_kl_ucb": _bandit_entry("KLUCB", "KL-UCB"),
+    "cluster_bandit_ts": _bandit_entry("ThompsonSampling", "Thompson sampling"),
+    "tabular_q": AgentEntry(
+        _tabular_q, "Q-learning with a table over binned observations", learns=True
+    ),
+}
+
+
+def environment_entry(name: str) -> EnvironmentEntry:
+    """Returns the entry of an environment, or raises ValueError naming the nearest one."""
+    return _entry("environment", ENVIRONMENTS, name)
+
+
+def agent_entry(name: str) -> AgentEntry:
+    """Returns the entry of an agent, or raises ValueError naming the nearest one."""
+    return _entry("agent", AGENTS, name)
+
+
+def _entry(kind: str, entries: Mapping[str, Any], name: str) -> Any:
+    if name in entries:
+        return entries[name]
+    from recsim import _validation
+
+    raise ValueError(
+        f"There is no {kind} {name!r}.{_validation.nearest_name(name, entries)} "
+        f"Known are: {', '.join(entries)}."
+    )
+
+
+def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:
+    """Makes an environment.
+
+    Args:
+        name: a key of :data:`ENVIRONMENTS`.
+        env_config: the config of its ``create_environment``, with ``num_candidates``,
+            ``slate_size``, ``resample_documents`` and ``seed``.
+
+    Raises:
+        KeyError, TypeError, ValueError: if the name is unknown, or the config gives no world.
+    """
+    return importlib.import_module(environment_entry(name).module).create_environment(env_config)
+
+
+def create_agent(
+    name: str,
+    environment: recsim_gym.RecSimGymEnv,
+    *,
+    seed: int | None = 0,
+    eval_mode: bool = False,
+    summary_writer: Any = None,
+) -> Any:
+    """Makes an agent for an environment.
+
+    Args:
+        name: a key of :data:`AGENTS`.
+        environment: where it will recommend.
+        seed: seed of the agent's generator.
+        eval_mode: whether it is only to show what it has learned.
+        summary_writer: where it may write statistics for TensorBoard, or None.
+
+    Raises:
+        ValueError: if the name is unknown, or the agent cannot recommend in this environment.
+    """
+    entry = agent_entry(name)
+    try:
+        return entry.create(
+            environment, seed=seed, eval_mode=eval_mode, summary_writer=summary_writer
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"The agent {name!r} cannot recommend in this environment: {error}"
+        ) from error
+
+
+def import_all() -> None:
+    """Imports all that is listed here and the runners, so that gin knows what it can configure."""
+    importlib.import_module("recsim.simulator.runner_lib")
+    modules = [entry.module for entry in ENVIRONMENTS.values()]
+    for agent in AGENTS.values():
+        modules += agent.modules
+    for module in modules:
+        importlib.import_module(module)

@@ -1,0 +1,346 @@
+"""Comparisons: what is measured, on which users, what is written, and how it looks."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import json
+
+import gin
+import numpy as np
+import pytest
+
+from recsim import registry
+from recsim.agents import random_agent
+from recsim.experiments import comparison, report
+from recsim.simulator import runner_lib
+
+SPEED = "steps_per_second"
+
+
+@pytest.fixture(autouse=True)
+def _no_bindings():
+    yield
+    gin.clear_config()
+
+
+def compare(folder, environment="interest_exploration", agents=("random",), **settings):
+    settings = {"episodes": 4, "steps": 25, "progress": False, **settings}
+    return comparison.Comparison(environment, agents, folder, **settings)
+
+
+class Spy(random_agent.RandomAgent):
+    """Notes what it gets to see, and the truth about the user, by episode."""
+
+    def __init__(self, environment, always_first, **_):
+        super().__init__(environment.action_space)
+        self._world = environment.environment
+        self._always_first = always_first
+        self.users = []
+        self.episodes = []
+
+    def begin_episode(self, observation=None):
+        state = vars(self._world.user_model._user_state)
+        self.users.append({name: np.copy(value) for name, value in state.items()})
+        self.episodes.append([])
+        return super().begin_episode(observation)
+
+    def step(self, reward, observation):
+        self.episodes[-1].append((reward, observation))
+        slate = super().step(reward, observation)
+        return list(range(self._slate_size)) if self._always_first else slate
+
+
+@pytest.fixture
+def spies(monkeypatch):
+    """Makes the agents spy_first and spy_random known; returns those that play, in order."""
+    created = []
+
+    def create(environment, always_first, **_):
+        created.append(Spy(environment, always_first))
+        return created[-1]
+
+    for name, always_first in (("spy_first", True), ("spy_random", False)):
+        entry = registry.AgentEntry(functools.partial(create, always_first=always_first), "a spy")
+        monkeypatch.setitem(registry.AGENTS, name, entry)
+    return lambda: [spy for spy in created if spy.episodes]
+
+
+@pytest.mark.parametrize("environment", sorted(registry.ENVIRONMENTS))
+def test_agents_meet_the_same_users_and_documents(environment, spies, tmp_path):
+    compare(tmp_path, environment, ["spy_first", "spy_random"]).run()
+    first, second = spies()
+    assert len(first.users) == 4
+    np.testing.assert_equal(first.users, second.users)
+    assert len({str(user) for user in first.users}) == 4
+    same_length = environment != "interest_evolution"
+    for one, other in list(zip(first.episodes, second.episodes))[: 4 if same_length else 1]:
+        for (_, seen), (_, seen_by_other) in zip(one, other, strict=same_length):
+            np.testing.assert_equal(seen["doc"], seen_by_other["doc"])
+
+
+def test_measures_are_those_of_the_episodes(spies, tmp_path):
+    results = compare(tmp_path, agents=["spy_first", "random"]).run()
+    measures = results.episodes["spy_first"]
+    (spy,) = spies()
+    for episode, steps in enumerate(spy.episodes):
+        # What came of the last slate is not shown to step; it shows in the return alone.
+        responses = [r for _, observation in steps[1:] for r in observation["response"]]
+        clicked = [response for response in responses if response["click"]]
+        assert measures["steps"][episode] == len(steps) == 25
+        assert 0 <= measures["return"][episode] - len(clicked) <= 1
+        assert measures["click_through_rate"][episode] == measures["return"][episode] / 25
+        if measures["return"][episode] == len(clicked):
+            quality = np.mean([response["quality"] for response in clicked])
+            assert measures["click_quality"][episode] == pytest.approx(quality)
+            share = np.mean([response["cluster_id"] == 1 for response in clicked])
+            assert measures["click_share_of_topic_1"][episode] == pytest.approx(share)
+    assert results.topics == [0, 1]
+    np.testing.assert_allclose(results.click_shares("random", [0, 1]), 1.0)
+    assert (measures[SPEED] > 0).all()
+
+
+def test_returns_and_metrics_are_those_of_the_runner(tmp_path):
+    results = compare(tmp_path, agents=["cluster_bandit_ucb1"]).run()
+    measures = results.episodes["cluster_bandit_ucb1"]
+    folder = tmp_path / "cluster_bandit_ucb1" / "eval_4"
+    assert json.loads((folder / "returns_0").read_text()) == measures["return"].tolist()
+    (line,) = (folder / "metrics.jsonl").read_text().splitlines()
+    metrics = json.loads(line)
+    assert metrics["AverageEpisodeRewards"] == pytest.approx(measures["return"].mean())
+    assert metrics["CTR"] == pytest.approx(measures["click_through_rate"].mean())
+    assert list(folder.glob("events.out.tfevents.*"))
+
+
+def test_the_same_seed_gives_the_same_results(tmp_path):
+    def run(name, seed):
+        agents = ["tabular_q", "cluster_bandit_ts", "random"]
+        results = compare(tmp_path / name, agents=agents, seed=seed, train_steps=50).run()
+        return {
+            agent: {key: values for key, values in measures.items() if key != SPEED}
+            for agent, measures in results.episodes.items()
+        }
+
+    first, again, other = run("first", 1), run("again", 1), run("other", 2)
+    np.testing.assert_equal(first, again)
+    assert not np.array_equal(first["random"]["return"], other["random"]["return"])
+
+
+def test_the_results_do_not_depend_on_the_other_agents(tmp_path):
+    together = compare(tmp_path / "together", agents=["cluster_bandit_ts", "random"]).run()
+    alone = compare(tmp_path / "alone", agents=["random"]).run()
+    np.testing.assert_equal(
+        together.episodes["random"]["return"], alone.episodes["random"]["return"]
+    )
+
+
+def test_the_bandit_gets_more_clicks_than_chance(tmp_path):
+    agents = ["cluster_bandit_ucb1", "random"]
+    (entry,) = compare(tmp_path, agents=agents, episodes=30, steps=100).run().return_differences()
+    assert (entry["agent"], entry["baseline"]) == tuple(agents)
+    assert 0 < entry["low"] < entry["mean"] < entry["high"]
+
+
+def test_agents_that_learn_are_trained_with_other_users(monkeypatch, spies, tmp_path):
+    entry = dataclasses.replace(registry.AGENTS["spy_first"], learns=True)
+    monkeypatch.setitem(registry.AGENTS, "spy_first", entry)
+    results = compare(tmp_path, agents=["spy_first"], train_steps=200).run()
+    trained, evaluated = spies()
+    assert len(trained.users) == 10  # An iteration of 20 steps is an episode of 25.
+    assert len(evaluated.users) == 4
+    assert len({str(user) for user in [*trained.users, *evaluated.users]}) == 14
+    assert results.settings["training_steps"] == {"spy_first": 200}
+    assert (tmp_path / "spy_first" / "train" / "checkpoints").is_dir()
+    assert (tmp_path / "spy_first" / "eval_4" / "returns_250").is_file()
+
+
+def test_files(tmp_path):
+    results = compare(tmp_path, agents=["cluster_bandit_ucb1", "random"], seed=7).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cluster_bandit_ucb1",
+        "episodes.csv",
+        "random",
+        "results.json",
+    ]
+    summary = json.loads((tmp_path / "results.json").read_text())
+    assert summary["settings"]["environment"] == "interest_exploration"
+    assert summary["settings"]["seed"] == 7
+    assert summary["settings"]["max_steps_per_episode"] == 25
+    returns = results.episodes["random"]["return"]
+    assert summary["agents"]["random"]["return"] == {
+        "mean": pytest.approx(returns.mean()),
+        "standard_deviation": pytest.approx(returns.std(ddof=1)),
+        "episodes": 4,
+    }
+    with open(tmp_path / "episodes.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["agent"], row["episode"]) for row in rows[:5]] == [
+        *(("cluster_bandit_ucb1", str(episode)) for episode in range(4)),
+        ("random", "0"),
+    ]
+    assert [float(row["return"]) for row in rows[4:]] == returns.tolist()
+
+
+def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
+    runner_lib.load_gin_configs(
+        [],
+        [
+            "simulator.runner_lib.Runner.max_steps_per_episode = 7",
+            "runner_lib.EvalRunner.max_eval_episodes = 3",
+        ],
+    )
+    by_gin = compare(tmp_path / "gin", steps=None, episodes=None).run()
+    assert by_gin.episodes["random"]["steps"].tolist() == [7, 7, 7]
+    by_caller = compare(tmp_path / "caller", steps=5, episodes=2).run()
+    assert by_caller.episodes["random"]["steps"].tolist() == [5, 5]
+    gin.clear_config()
+    by_default = compare(tmp_path / "default", steps=None, episodes=None).run()
+    assert by_default.episodes["random"]["steps"].tolist() == [200] * 50
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"agents": []}, ValueError, "at least one name"),
+        ({"agents": "random"}, ValueError, "must be a list"),
+        ({"agents": ["random", "random"]}, ValueError, "different names"),
+        ({"agents": ["rndom"]}, ValueError, "Did you mean 'random'"),
+        ({"environment": "interest_exploratoin"}, ValueError, "Did you mean 'interest_explora"),
+        ({"slate_size": 11}, ValueError, "slate_size must be at most num_candidates"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"steps": 0}, ValueError, "max_steps_per_episode"),
+        ({"episodes": 1.5}, TypeError, "max_eval_episodes"),
+        ({"train_steps": 0}, ValueError, "train_steps"),
+        (
+            {"environment": "long_term_satisfaction", "agents": ["random", "greedy_pctr"]},
+            ValueError,
+            "'greedy_pctr' cannot recommend",
+        ),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(changes, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        compare(tmp_path, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path):
+    compare(tmp_path).run()
+    before = (tmp_path / "results.json").read_bytes()
+    with pytest.raises(ValueError, match="is not empty: choose another"):
+        compare(tmp_path)
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="output folder"):
+        compare(tmp_path / "file" / "below")
+
+
+def test_difference_by_hand():
+    # Differences 1, 3, 2: mean 2, standard error 1 / sqrt(3), Student's quantile 4.302653.
+    result = comparison.difference(np.array([2.0, 4.0, 3.0]), np.array([1.0, 1.0, 1.0]))
+    half_width = 4.30265273 / np.sqrt(3)
+    assert result == pytest.approx({"mean": 2, "low": 2 - half_width, "high": 2 + half_width})
+    single = comparison.difference(np.array([2.0]), np.array([0.5]))
+    assert single == {"mean": 1.5, "low": None, "high": None}
+
+
+def test_means_leave_out_what_is_missing():
+    statistics = comparison.mean_and_deviation(np.array([1.0, np.nan, 3.0]))
+    assert statistics == {
+        "mean": 2.0,
+        "standard_deviation": pytest.approx(np.sqrt(2.0)),
+        "episodes": 2,
+    }
+    nothing = comparison.mean_and_deviation(np.array([np.nan]))
+    assert nothing == {"mean": None, "standard_deviation": None, "episodes": 0}
+
+
+def made_up(num_topics, agents=("bandit", "random")):
+    """Results of two episodes: returns 1 and 3, and all topics clicked equally often but two."""
+    shares = np.arange(num_topics) / max(1, num_topics * (num_topics - 1) / 2)
+    measures = {
+        "steps": np.array([10.0, 10.0]),
+        "return": np.array([1.0, 3.0]),
+        SPEED: np.array([1000.0, 3000.0]),
+    }
+    if num_topics:
+        measures["click_through_rate"] = np.array([0.1, 0.3])
+        measures["click_quality"] = np.array([np.nan, -1.5])
+        for topic, share in enumerate(shares):
+            measures[f"click_share_of_topic_{topic}"] = np.array([np.nan, share])
+    settings = {
+        "environment": "interest_evolution",
+        "num_candidates": 1,
+        "slate_size": 1,
+        "seed": 0,
+        "episodes": 2,
+        "max_steps_per_episode": 10,
+        "training_steps": {},
+    }
+    return comparison.Results(settings, dict.fromkeys(agents, measures))
+
+
+def test_table_of_a_world_with_two_topics():
+    assert report.text(made_up(2), width=100).splitlines() == [
+        "interest_evolution: 1 candidate, slates of 1; 2 episodes of up to 10 steps; seed 0",
+        "",
+        "                   click-through    quality          steps  clicks on  clicks on",
+        "agent      return           rate  of clicks       a second    topic 0    topic 1",
+        "bandit  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
+        "random  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
+        "",
+        "Each figure is mean ± standard deviation over the episodes. Return: minutes watched.",
+        "Clicks on a topic: share of an episode's clicks.",
+        "Return above that of random, user by user:",
+        "  bandit  +0.0 (95% interval of the mean: +0.0 to +0.0)",
+    ]
+
+
+def test_table_of_a_world_that_counts_no_clicks():
+    lines = report.table(made_up(0)).splitlines()
+    assert lines == [
+        "                   click-through    quality          steps",
+        "agent      return           rate  of clicks       a second",
+        "bandit  2.0 ± 1.4              –          –  2,000 ± 1,414",
+        "random  2.0 ± 1.4              –          –  2,000 ± 1,414",
+    ]
+
+
+def test_table_of_many_topics_shows_those_clicked_most():
+    lines = report.table(made_up(20), width=80).splitlines()
+    assert lines[4] == ""
+    assert lines[5].split() == ["clicks", "on"] * 6
+    topics = "agent topic 15 topic 16 topic 17 topic 18 topic 19 15 others"
+    assert lines[6].split() == topics.split()
+    assert lines[7].split() == ["bandit", "8%", "8%", "9%", "9%", "10%", "55%"]
+
+
+@pytest.mark.parametrize("width", [45, 60, 80, 100, 130])
+@pytest.mark.parametrize("num_topics", [0, 2, 5, 6, 20])
+def test_table_fits_the_terminal_and_shows_every_column_once(width, num_topics):
+    agents = ["myopic_slate_greedy_sarsa", "random"]
+    text = report.table(made_up(num_topics, agents), width)
+    assert max(map(len, text.splitlines())) <= width
+    headers = " ".join(part.splitlines()[1] for part in text.split("\n\n"))
+    assert headers.count("a second") == headers.count("of clicks") == headers.count("rate") == 1
+    assert headers.count("topic") == min(num_topics, 5)
+    assert headers.count("others") == (num_topics > 5)
+
+
+def test_one_episode_has_no_spread(tmp_path):
+    results = compare(tmp_path, agents=["random", "greedy_pctr"], episodes=1).run()
+    text = report.text(results)
+    assert "1 episode of" in text
+    assert "±" not in text.replace("mean ± standard deviation", "")
+    assert "interval" not in text
+
+
+def test_notes_tell_of_training(tmp_path):
+    agents = ["tabular_q", "random"]
+    results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
+    assert "tabular_q was trained before, for 30 steps with other users." in report.text(results)
+    assert "Return: engagement." in report.text(results)
