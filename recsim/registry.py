@@ -1,7 +1,7 @@
 """Names of environments and agents: what the command line lists, makes and runs.
 
 Importing this module imports neither NumPy nor Gym: an entry imports what it makes when it makes
-it. To run an agent of your own by its name, add it to :data:`AGENTS`:
+it. To run an agent of your own by its name, add it to :data:`AGENTS`::
 
     def create_my_agent(environment, *, seed, eval_mode, summary_writer):
         return MyAgent(environment.action_space, seed)
@@ -126,7 +126,7 @@ _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
     return AgentEntry(
         functools.partial(_cluster_bandit, algorithm),
-        f"explores which topics the user clicks by {name} (interest_exploration)",
+        f"learns a user's topics by {name} (interest_exploration)",
         modules=_BANDIT_MODULES,
     )
 

@@ -27,12 +27,13 @@ def text(results: comparison.Results, width: int = 80) -> str:
 
 
 def heading(results: comparison.Results) -> str:
-    """Returns a line on what was run."""
+    """Returns two lines on what was run."""
     settings = results.settings
     return (
         f"{settings['environment']}: {_count(settings['num_candidates'], 'candidate')}, slates of "
-        f"{settings['slate_size']}; {_count(settings['episodes'], 'episode')} of up to "
-        f"{_count(settings['max_steps_per_episode'], 'step')}; seed {settings['seed']}"
+        f"{settings['slate_size']}, seed {settings['seed']}\n"
+        f"{_count(settings['episodes'], 'episode')} of up to "
+        f"{_count(settings['max_steps_per_episode'], 'step')}"
     )
 
 
@@ -130,12 +131,12 @@ def _notes(results: comparison.Results) -> list[str]:
     settings = results.settings
     unit = registry.environment_entry(settings["environment"]).reward
     notes = [
-        f"Each figure is mean ± standard deviation over the episodes. Return: {unit}.",
+        f"Mean ± standard deviation over the episodes. Return: {unit}.",
     ]
     if results.topics:
         notes.append("Clicks on a topic: share of an episode's clicks.")
     for agent, steps in settings["training_steps"].items():
-        notes.append(f"{agent} was trained before, for {_count(steps, 'step')} with other users.")
+        notes.append(f"{agent} was trained for {_count(steps, 'step')} with other users.")
     return notes
 
 
@@ -145,10 +146,12 @@ def _differences(results: comparison.Results) -> list[str]:
     if not differences:
         return []
     size = max(len(entry["agent"]) for entry in differences)
-    lines = [f"Return above that of {differences[0]['baseline']}, user by user:"]
+    lines = [
+        f"Return above {differences[0]['baseline']}'s, user by user (95% interval of the mean):"
+    ]
     for entry in differences:
         line = f"{_GAP}{entry['agent']:<{size}}{_GAP}{entry['mean']:+.1f}"
         if entry["low"] is not None:
-            line += f" (95% interval of the mean: {entry['low']:+.1f} to {entry['high']:+.1f})"
+            line += f" ({entry['low']:+.1f} to {entry['high']:+.1f})"
         lines.append(line)
     return lines

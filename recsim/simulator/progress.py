@@ -48,7 +48,7 @@ def progress_bar(
 
     in_notebook = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
     if in_notebook or stream.isatty():
-        scale = total >= 100_000  # Counts that are short enough are shown in full.
+        scale = total >= 1000  # Shorter counts are shown in full.
         with tqdm(total=total, desc=description, unit=f" {unit}", unit_scale=scale) as bar:
 
             def advance(amount: int, more: int) -> None:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import functools
 import json
+import re
 
 import gin
 import numpy as np
@@ -286,17 +287,18 @@ def made_up(num_topics, agents=("bandit", "random")):
 
 def test_table_of_a_world_with_two_topics():
     assert report.text(made_up(2), width=100).splitlines() == [
-        "interest_evolution: 1 candidate, slates of 1; 2 episodes of up to 10 steps; seed 0",
+        "interest_evolution: 1 candidate, slates of 1, seed 0",
+        "2 episodes of up to 10 steps",
         "",
         "                   click-through    quality          steps  clicks on  clicks on",
         "agent      return           rate  of clicks       a second    topic 0    topic 1",
         "bandit  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
         "random  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
         "",
-        "Each figure is mean ± standard deviation over the episodes. Return: minutes watched.",
+        "Mean ± standard deviation over the episodes. Return: minutes watched.",
         "Clicks on a topic: share of an episode's clicks.",
-        "Return above that of random, user by user:",
-        "  bandit  +0.0 (95% interval of the mean: +0.0 to +0.0)",
+        "Return above random's, user by user (95% interval of the mean):",
+        "  bandit  +0.0 (+0.0 to +0.0)",
     ]
 
 
@@ -335,12 +337,12 @@ def test_one_episode_has_no_spread(tmp_path):
     results = compare(tmp_path, agents=["random", "greedy_pctr"], episodes=1).run()
     text = report.text(results)
     assert "1 episode of" in text
-    assert "±" not in text.replace("mean ± standard deviation", "")
-    assert "interval" not in text
+    assert "±" not in text.replace("Mean ± standard deviation", "")
+    assert re.search(r"  random  [+-]\d+\.0$", text, re.M)  # Without an interval.
 
 
 def test_notes_tell_of_training(tmp_path):
     agents = ["tabular_q", "random"]
     results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
-    assert "tabular_q was trained before, for 30 steps with other users." in report.text(results)
+    assert "tabular_q was trained for 30 steps with other users." in report.text(results)
     assert "Return: engagement." in report.text(results)

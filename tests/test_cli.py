@@ -1,0 +1,355 @@
+"""The recsim command: what it prints and writes, how it is refused, how it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import gin
+import pytest
+
+import recsim
+from recsim import cli, registry
+from recsim.experiments import comparison
+
+CHECKOUT = pathlib.Path(__file__).parents[1]
+QUICK = ["--episodes", "3", "--steps", "20"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    yield
+    gin.clear_config()
+
+
+def recsim_command(*arguments, env=None, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", "recsim", *arguments],
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+        check=False,
+        **kwargs,
+    )
+
+
+def new_files():
+    return sorted(str(path.relative_to(".")) for path in pathlib.Path().rglob("*"))
+
+
+def test_run_prints_a_table_and_where_its_files_are(capsys):
+    assert cli.main(["run", *QUICK]) == 0
+    out, err = capsys.readouterr()
+    (folder,) = pathlib.Path("recsim_runs").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d{6}_interest_exploration", folder.name)
+    lines = out.splitlines()
+    assert lines[0] == "interest_exploration: 10 candidates, slates of 2, seed 0"
+    assert lines[1] == "3 episodes of up to 20 steps"
+    for agent in ("cluster_bandit_ucb1", "random"):
+        (measures, _) = (line for line in lines if line.startswith(agent))
+        assert re.fullmatch(rf"{agent} +\d+\.\d ± \d+\.\d +\d+\.\d% ± .* [\d,]+ ± [\d,]+", measures)
+    assert "Mean ± standard deviation over the episodes" in out
+    assert lines[-1] == f"Files: {folder} (results.json, episodes.csv, runs)"
+    assert re.fullmatch(
+        r"cluster_bandit_ucb1 \(1 of 2\)\nEvaluation: 3 of 3 episodes .*\n"
+        r"random \(2 of 2\)\nEvaluation: 3 of 3 episodes .*\n",
+        err,
+    )
+    for file in ("results.json", "episodes.csv", "random/eval_3/returns_0"):
+        assert (folder / file).is_file()
+
+
+def test_the_same_seed_prints_the_same_table(capsys):
+    def table(*arguments):
+        cli.main(["run", *QUICK, "--quiet", *arguments])
+        out, err = capsys.readouterr()
+        assert err == ""
+        table = re.sub(r" +", " ", out.rpartition("Files:")[0])
+        return re.sub(r" [\d,]+ ± [\d,]+$", " (speed)", table, flags=re.M)
+
+    first = table("--seed", "5")
+    assert "(speed)" in first
+    assert table("--seed", "5") == first
+    assert table("--seed", "6") != first
+
+
+def test_every_option_counts():
+    pathlib.Path("settings.gin").write_text("Runner.max_steps_per_episode = 9\n")
+    cli.main(
+        ["run", "--environment=long_term_satisfaction", "--agent", "tabular_q", "--agent", "random"]
+        + ["--num-candidates=4", "--slate-size=1", "--no-resample", "--episodes=2"]
+        + ["--train-steps=30", "--seed=3", "--output=out", "--gin_files", "settings.gin"]
+        + ["--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.5", "--quiet"]
+    )
+    assert json.loads(pathlib.Path("out/results.json").read_text())["settings"] == {
+        "recsim_version": recsim.__version__,
+        "environment": "long_term_satisfaction",
+        "num_candidates": 4,
+        "slate_size": 1,
+        "resample_documents": False,
+        "seed": 3,
+        "episodes": 2,
+        "max_steps_per_episode": 9,
+        "training_steps": {"tabular_q": 30},
+    }
+    assert gin.query_parameter("LTSStaticUserSampler.sensitivity") == 0.5
+
+
+def test_bindings_of_worlds_and_agents_change_the_results():
+    def returns(name, *bindings):
+        arguments = ["run", *QUICK, "--quiet", "--output", name, "--agent", "cluster_bandit_ucb1"]
+        cli.main([*arguments, *(["--gin-bindings", *bindings] if bindings else [])])
+        gin.clear_config()
+        return json.loads(pathlib.Path(name, "cluster_bandit_ucb1/eval_3/returns_0").read_text())
+
+    plain = returns("plain")
+    assert returns("agent", "ClusterBanditAgent.ci_scaling = 0.0") != plain
+    assert returns("world", "IETopicDocumentSampler.topic_quality_mean = (3.0, 3.0)") != plain
+
+
+def test_folders_of_runs_in_the_same_second_are_different(monkeypatch):
+    class Stopped(cli.datetime.datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 31, 12, 0, 0)
+
+    monkeypatch.setattr(cli.datetime, "datetime", Stopped)
+    assert [cli._fresh_folder("lts") for _ in range(3)] == [
+        os.path.join("recsim_runs", f"2026-01-31_120000_lts{number}") for number in ("", "_2", "_3")
+    ]
+
+
+def test_help_names_the_defaults(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "--help"])
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    steps = comparison.EVAL_DEFAULTS["max_steps_per_episode"]
+    episodes = comparison.EVAL_DEFAULTS["max_eval_episodes"]
+    training = (
+        comparison.TRAIN_DEFAULTS["max_training_steps"]
+        * comparison.TRAIN_DEFAULTS["num_iterations"]
+    )
+    assert comparison.TRAIN_DEFAULTS["max_steps_per_episode"] == steps
+    for option, default in [
+        ("--environment NAME", "interest_exploration"),
+        ("--agent NAME", "cluster_bandit_ucb1 random"),
+        ("--num-candidates N", 10),
+        ("--slate-size N", 2),
+        ("--steps N", steps),
+        ("--episodes N", episodes),
+        ("--train-steps N", training),
+    ]:
+        assert re.search(rf"{option}[^)]*\(default: {default}\)", text), option
+    assert "recsim run --agent cluster_bandit_ts greedy_pctr random" in text
+
+
+def test_help_and_list_are_light(tmp_path):
+    for arguments in (["--help"], ["run", "--help"], ["list"], ["--version"]):
+        code = (
+            "import sys\nfrom recsim import cli\n"
+            f"try: cli.main({arguments!r})\nexcept SystemExit: pass\n"
+            "heavy = {'gin', 'gym', 'numpy', 'scipy', 'tensorflow', 'tqdm'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_list_shows_everything_in_a_line_each(capsys):
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    for entries in (registry.ENVIRONMENTS, registry.AGENTS):
+        for name, entry in entries.items():
+            assert re.search(rf"^  {name} +{re.escape(entry.description)}$", out, re.M)
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_version_and_no_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"recsim {recsim.__version__}\n"
+    assert cli.main([]) == 0
+    assert "{run,list}" in capsys.readouterr().out
+
+
+BAD_INPUT = {
+    "run --slate-sise 3": r"no option '--slate-sise'\. Did you mean '--slate-size'\?",
+    "run --slate_sise=3": "Did you mean '--slate-size'",
+    "run --gin-binding x": "Did you mean '--gin-bindings'",
+    "run --agents random": "no option '--agents'. Did you mean '--agent'",
+    "--verison": "Did you mean '--version'",
+    "rnu": "'run'",
+    "run random": "unexpected argument 'random'",
+    "run --agent": "argument --agent: expected at least one argument",
+    "run --agent randm": "no agent 'randm'. Did you mean 'random'",
+    "run --agent random random": "different names",
+    "run --environment interest_evolutoin": "Did you mean 'interest_evolution'",
+    "run --agent greedy_pctr --environment interest_evolution": "avg_user_state",
+    "run --agent cluster_bandit_ts --environment long_term_satisfaction": "'cluster_id'",
+    "run --agent cluster_bandit_ts --environment interest_evolution": "'cluster_id'",
+    "run --slate-size 11": "slate_size must be at most num_candidates",
+    "run --slate-size 0": "--slate-size: must be an integer >= 1, got '0'",
+    "run --num-candidates -3": "--num-candidates: must be an integer >= 1, got '-3'",
+    "run --steps 1.5": "--steps: must be an integer >= 1, got '1.5'",
+    "run --episodes many": "--episodes: must be an integer >= 1, got 'many'",
+    "run --seed -1": r"--seed: must be in \[0, 4294967295\], got '-1'",
+    "run --seed 4294967296": "--seed: must be in",
+    "run --gin-files missing.gin": "must be a file that can be read, got 'missing.gin'",
+    "run --gin-bindings Runner.max_step=3": "Did you mean 'max_steps_per_episode'",
+    "run --gin-bindings Runer.max_steps_per_episode=3": "Did you mean 'Runner'",
+    "run --gin-bindings nonsense": "expected ':' or '='",
+    "run --gin-bindings Runner.max_steps_per_episode=0": "must be an integer >= 1, got 0",
+    "run --output a_file": "output folder must be a folder that can be written to",
+    "run --output a_file/below": "output folder must be a folder that can be written to",
+    "run --output full": "'full' is not empty: choose another",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_INPUT)
+def test_mistakes_are_told_in_one_line(arguments, capsys):
+    pathlib.Path("a_file").write_text("")
+    pathlib.Path("full").mkdir()
+    pathlib.Path("full", "kept").write_text("")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(shlex.split(arguments))
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"recsim( run)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
+    assert "In call to configurable" not in err
+    assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_without_permission(capsys):
+    pathlib.Path("closed").mkdir(mode=0o500)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--output", "closed/run"])
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    def run(self):
+        raise OSError(28, "No space left on device", "results.json")
+
+    monkeypatch.setattr(comparison.Comparison, "run", run)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", *QUICK])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "recsim run: error: No space left on device: 'results.json'\n"
+    )
+
+
+def test_the_process_succeeds_and_its_output_is_plain():
+    result = recsim_command("run", *QUICK)
+    assert result.returncode == 0
+    assert "±" in result.stdout.decode()
+    assert b"\x1b" not in result.stdout + result.stderr
+    assert b"\r" not in result.stdout + result.stderr
+    assert recsim_command("run", "--stepps", "3").returncode == 2
+
+
+@pytest.mark.parametrize(("width", "parts"), [(80, 2), (100, 1)])
+def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width, parts):
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsim", "run", *QUICK],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        env=environment,
+    )
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed.
+        while some := os.read(terminal, 65536):
+            shown += some
+    os.close(terminal)
+    assert process.wait() == 0
+    text = shown.decode().replace("\r\n", "\n")
+    assert "cluster_bandit_ucb1 (1 of 2)\n\rEvaluation:   0%|" in text
+    assert re.search(r"\rEvaluation: 100%\|█+\| 3/3 ", text)
+    lines = text[text.index("interest_exploration:") : text.index("Files:")].splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum(line.startswith("agent ") for line in lines) == parts
+
+
+def test_signs_that_the_stream_cannot_show():
+    result = recsim_command("run", *QUICK, env={"PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0
+    assert b"Mean +- standard deviation" in result.stdout
+
+
+def test_nobody_reads_the_output():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsim", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
+@pytest.mark.parametrize("agent", ["random", "tabular_q"])
+def test_interrupted(agent):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsim", "run", "--agent", agent, "--output", "out"]
+        + ["--episodes", "1000000", "--train-steps", "10000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell starts what it runs in the background with this signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    # The line with the agent's name is the first.
+    assert agent.encode() in process.stderr.readline()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == b""
+    assert err.decode().endswith("\nrecsim: interrupted\n")
+    assert b"Traceback" not in err
+    assert not pathlib.Path("out/results.json").exists()
+    assert [path for path in new_files() if path.endswith(".tmp")] == []
+
+
+def test_commands_of_the_documentation(capsys):
+    page = (CHECKOUT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page, re.M | re.S)
+    commands = [
+        shlex.split(block.replace("\\\n", " "))[1:]
+        for block in blocks
+        if block.startswith("recsim ")
+    ]
+    assert len(commands) == 2
+    for command in commands:
+        assert cli.main([*command, *QUICK, "--train-steps", "20", "--quiet"]) == 0
+        gin.clear_config()
+    options = re.findall(r"^(--[a-z-]+)", page, re.M)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    known = re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M)
+    assert options == known
+
+
+def test_the_default_run_is_fast(tmp_path):
+    start = time.perf_counter()
+    assert recsim_command("run").returncode == 0
+    assert time.perf_counter() - start < 20
