@@ -334,7 +334,7 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
     def __init__(self, doc_ctor: Callable[..., Any] = LTSDocument, **kwargs: Any) -> None:
         super().__init__(doc_ctor, **kwargs)
 
-    def _sample_features(self, num_documents: int) -> dict[str, np.ndarray]:
+    def _sample_features(self, num_documents: int) -> dict[str, Any]:
         return {"clickbait_score": self._rng.random_sample(num_documents)}
 
 
