@@ -73,7 +73,7 @@ class _LazyCandidateSet(CandidateSet):
     observations come from the objects.
     """
 
-    def __init__(self, doc_ctor: Any, ids: range, columns: dict[str, Sequence[Any]]) -> None:
+    def __init__(self, doc_ctor: Any, ids: range, columns: dict[str, Any]) -> None:
         self._doc_ctor = doc_ctor
         self._ids = ids
         self._columns = columns
@@ -189,7 +189,7 @@ class BatchDocumentSampler(AbstractDocumentSampler):
         self._doc_count = 0
 
     @abc.abstractmethod
-    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+    def _sample_features(self, num_documents: int) -> dict[str, Any]:
         """Returns the features of new documents: argument names of ``doc_ctor`` to columns."""
 
     def sample_document(self) -> Any:

@@ -270,7 +270,7 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         self._mean_list: list[float] = self.cluster_means.tolist()
         self._one_hot = np.eye(self._num_clusters)
 
-    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+    def _sample_features(self, num_documents: int) -> dict[str, Any]:
         topics, normals = seeding.integers_and_normals(self._rng, self._num_clusters, num_documents)
         means = self._mean_list
         return {

@@ -375,7 +375,7 @@ class IETopicDocumentSampler(document.BatchDocumentSampler):
         """Number of topics."""
         return self._number_of_topics
 
-    def _sample_features(self, num_documents: int) -> dict[str, Sequence[Any]]:
+    def _sample_features(self, num_documents: int) -> dict[str, Any]:
         uniform, normal = self._rng.random_sample, self._rng.standard_normal
         topics, qualities = [], []
         for _ in range(num_documents):

@@ -1,6 +1,6 @@
 """Records a multi-user trace: run it with an interpreter that has RecSim 0.2.4.
 
-    python record_multi_user.py > multi_user.json
+python record_multi_user.py > multi_user.json
 """
 
 import json
