@@ -192,7 +192,7 @@ BAD_INPUT = {
     "run --gin-binding x": "Did you mean '--gin-bindings'",
     "run --agents random": "no option '--agents'. Did you mean '--agent'",
     "--verison": "Did you mean '--version'",
-    "rnu": "'run'",
+    "rnu": "invalid choice: 'rnu'.*run.*list",
     "run random": "unexpected argument 'random'",
     "run --agent": "argument --agent: expected at least one argument",
     "run --agent randm": "no agent 'randm'. Did you mean 'random'",
