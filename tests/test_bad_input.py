@@ -291,6 +291,11 @@ TABLE = {
         "click",
     ),
     "bandit with one arm": (lambda: algorithms.UCB1(1, {}), ValueError, "num_arms.*2"),
+    "optimism negative": (
+        lambda: algorithms.UCB1(2, {"optimism_scaling": -1.0}),
+        ValueError,
+        "optimism_scaling.*>= 0, got -1.0",
+    ),
     "layer with one arm": (one_armed_layer, ValueError, "arms.*2"),
     "reward of a bandit": (
         lambda: algorithms.UCB1(2, {}).update(0, 1.5),

@@ -187,7 +187,7 @@ class MABAlgorithm:
         seed: seed of the bandit's generator.
 
     Raises:
-        ValueError: if there are fewer than two arms.
+        ValueError: if there are fewer than two arms, or ``optimism_scaling`` is negative.
     """
 
     optimism_scaling: float
@@ -200,6 +200,7 @@ class MABAlgorithm:
         self.optimism_scaling = 1.0
         for name, value in params.items():
             setattr(self, name, value)
+        _validation.non_negative_float("optimism_scaling", self.optimism_scaling)
 
     def set_state(self, pulls: ArrayLike, reward: ArrayLike) -> None:
         """Sets the pulls and the summed rewards of the arms, each of shape (num_arms,).
