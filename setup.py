@@ -29,6 +29,7 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        "plots": ["matplotlib>=3.8"],
         "test": [
             "hypothesis>=6.90",
             "matplotlib>=3.8",

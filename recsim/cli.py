@@ -10,7 +10,8 @@ import datetime
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from recsim import _command_line, _version, registry
 
@@ -36,6 +37,12 @@ What --steps, --episodes and --train-steps leave open may be bound by gin. Under
 names of options are as good as hyphens.
 """
 
+_REPRODUCE_DESCRIPTION = """\
+Repeats published experiments and shows the results beside the published ones, with a figure. What
+is finished is kept in the output folder: after an interruption the same command goes on from there
+and ends with the same numbers.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the ``recsim`` command.
@@ -48,10 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = [_hyphenated(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     with _command_line.orderly_exit("recsim"):
-        parser = _parser()
+        parser = _parser(arguments)
         options = parser.parse(arguments)
         if options.command == "run":
             return _run(options)
+        if options.command == "reproduce":
+            return _reproduce(options)
         if options.command == "list":
             _list()
         else:
@@ -65,12 +74,13 @@ def _hyphenated(argument: str) -> str:
     return name.replace("_", "-") + equals + value if name.startswith("--") else argument
 
 
-def _parser() -> _command_line.Parser:
+def _parser(arguments: Sequence[str]) -> _command_line.Parser:
+    """Returns the parser, with the options of the experiment that the arguments name."""
     parser = _command_line.Parser(
         prog="recsim", description="Simulation of recommender systems that interact with users."
     )
     parser.add_argument("--version", action="version", version=f"recsim {_version.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{run,list}")
+    commands = parser.add_subparsers(dest="command", metavar="{run,reproduce,list}")
     run = commands.add_parser(
         "run",
         usage="%(prog)s [option ...]",
@@ -80,7 +90,15 @@ def _parser() -> _command_line.Parser:
     )
     run.set_defaults(parser=run)
     _add_run_options(run)
-    commands.add_parser("list", help="list the environments and agents", description="Lists them.")
+    reproduce = commands.add_parser(
+        "reproduce",
+        usage="%(prog)s EXPERIMENT [option ...]",
+        help="repeat published experiments",
+        description=_REPRODUCE_DESCRIPTION,
+    )
+    reproduce.set_defaults(parser=reproduce)
+    _add_reproduce_options(reproduce, arguments)
+    commands.add_parser("list", help="list what there is to run", description="Lists it.")
     return parser
 
 
@@ -170,9 +188,61 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     files.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def _add_reproduce_options(reproduce: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    integer = _command_line.integer
+    reproduce.add_argument(
+        "experiment",
+        metavar="EXPERIMENT",
+        type=_experiment,
+        help=f"one of: {', '.join(registry.REPRODUCTIONS)} (EXPERIMENT --help has its options)",
+    )
+    for name in registry.REPRODUCTIONS.keys() & set(arguments):
+        reproduce.prog, reproduce.usage = f"{reproduce.prog} {name}", "%(prog)s [option ...]"
+        group = reproduce.add_argument_group(f"options of {name}")
+        registry.reproduction_entry(name).load().add_options(group)
+    reproduce.add_argument(
+        "--quick", action="store_true", help="a small version, unless other options say otherwise"
+    )
+    reproduce.add_argument(
+        "--seed",
+        metavar="N",
+        type=integer(0, 2**32 - 1),
+        default=0,
+        help="seed of everything (default: %(default)s)",
+    )
+    reproduce.add_argument(
+        "--workers",
+        metavar="N",
+        type=integer(1),
+        help="processes that work side by side, which changes nothing else (default: as many as "
+        "there are processor cores)",
+    )
+    reproduce.add_argument(
+        "--output",
+        metavar="FOLDER",
+        help="folder for the files: new, empty, or that of the same command before (default: "
+        "recsim_runs/EXPERIMENT, with --quick recsim_runs/EXPERIMENT_quick)",
+    )
+    reproduce.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _experiment(name: str) -> str:
+    """A type for argparse: the name of a reproduction."""
+    try:
+        registry.reproduction_entry(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return name
+
+
 def _list() -> None:
-    width = max(map(len, [*registry.ENVIRONMENTS, *registry.AGENTS]))
-    for title, entries in (("Environments", registry.ENVIRONMENTS), ("Agents", registry.AGENTS)):
+    groups: dict[str, Mapping[str, Any]] = {
+        "Environments": registry.ENVIRONMENTS,
+        "Agents": registry.AGENTS,
+        "Reproductions": registry.REPRODUCTIONS,
+    }
+    width = max(len(name) for entries in groups.values() for name in entries)
+    for title, entries in groups.items():
         print(title)
         for name, entry in entries.items():
             print(f"  {name:<{width}}  {entry.description}")
@@ -209,6 +279,30 @@ def _run(options: argparse.Namespace) -> int:
         results = experiment.run()
     width = shutil.get_terminal_size().columns
     _print(f"{report.text(results, width)}\nFiles: {folder} (results.json, episodes.csv, runs)")
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from recsim.experiments import reproduce
+
+    name = options.experiment
+    folder = options.output or os.path.join("recsim_runs", name + "_quick" * options.quick)
+    with _command_line.user_errors(options.parser, ValueError, ImportError, OSError):
+        experiment = registry.reproduction_entry(name).load().from_options(options)
+        reproduce.prepare(experiment, folder)
+    try:
+        with _command_line.user_errors(options.parser, OSError, reproduce.PartError):
+            record = reproduce.run(
+                experiment,
+                folder,
+                workers=options.workers or reproduce.usable_cores(),
+                show_progress=False if options.quiet else None,
+            )
+    except KeyboardInterrupt:
+        print(f"\nThe same command goes on with what is in {folder}.", file=sys.stderr, end="")
+        raise
+    text = reproduce.text(experiment, record, shutil.get_terminal_size().columns)
+    _print(f"{text}\n\nFiles: {folder} (results.json, table.md, figures)")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Names of environments and agents: what the command line lists, makes and runs.
+"""Names of environments, agents and reproductions: what the command line lists, makes and runs.
 
 Importing this module imports neither NumPy nor Gym: an entry imports what it makes when it makes
 it. To run an agent of your own by its name, add it to :data:`AGENTS`::
@@ -18,18 +18,22 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recsim.experiments import reproduce
     from recsim.simulator import recsim_gym
 
 __all__ = [
     "AGENTS",
     "ENVIRONMENTS",
+    "REPRODUCTIONS",
     "AgentEntry",
     "EnvironmentEntry",
+    "ReproductionEntry",
     "agent_entry",
     "create_agent",
     "create_environment",
     "environment_entry",
     "import_all",
+    "reproduction_entry",
 ]
 
 
@@ -64,6 +68,25 @@ class AgentEntry:
     description: str
     learns: bool = False
     modules: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproductionEntry:
+    """A reproduction of published results.
+
+    Attributes:
+        module: path of its module.
+        class_name: its :class:`recsim.experiments.reproduce.Reproduction` there.
+        description: a line on it.
+    """
+
+    module: str
+    class_name: str
+    description: str
+
+    def load(self) -> type[reproduce.Reproduction]:
+        """Imports the class."""
+        return getattr(importlib.import_module(self.module), self.class_name)
 
 
 def _random(environment: Any, *, seed: int | None, **_: Any) -> Any:
@@ -164,6 +187,15 @@ AGENTS: dict[str, AgentEntry] = {
     ),
 }
 
+#: The reproductions of published results by name.
+REPRODUCTIONS: dict[str, ReproductionEntry] = {
+    "bandits": ReproductionEntry(
+        "recsim.experiments.bandit_regret",
+        "BanditRegret",
+        "regret curves of UCB1, KL-UCB and Thompson sampling",
+    ),
+}
+
 
 def environment_entry(name: str) -> EnvironmentEntry:
     """Returns the entry of an environment, or raises ValueError naming the nearest one."""
@@ -173,6 +205,11 @@ def environment_entry(name: str) -> EnvironmentEntry:
 def agent_entry(name: str) -> AgentEntry:
     """Returns the entry of an agent, or raises ValueError naming the nearest one."""
     return _entry("agent", AGENTS, name)
+
+
+def reproduction_entry(name: str) -> ReproductionEntry:
+    """Returns the entry of a reproduction, or raises ValueError naming the nearest one."""
+    return _entry("experiment", REPRODUCTIONS, name)
 
 
 def _entry(kind: str, entries: Mapping[str, Any], name: str) -> Any:

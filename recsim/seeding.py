@@ -16,6 +16,7 @@ __all__ = [
     "generator_state",
     "integers_and_normals",
     "is_generator",
+    "named_sequence",
     "named_random_state",
     "restore_generator",
 ]
@@ -33,7 +34,7 @@ def named_random_state(seed: int | None, name: str) -> np.random.RandomState:
     """
     if seed is None:
         return np.random.RandomState()
-    return np.random.RandomState(np.random.MT19937(_named_sequence(seed, name)))
+    return np.random.RandomState(np.random.MT19937(named_sequence(seed, name)))
 
 
 def derived_seed(seed: int, name: str) -> int:
@@ -43,10 +44,16 @@ def derived_seed(seed: int, name: str) -> int:
         seed: an integer >= 0.
         name: what the new seed is for. The same seed and name always give the same.
     """
-    return int(_named_sequence(seed, name).generate_state(1)[0])
+    return int(named_sequence(seed, name).generate_state(1)[0])
 
 
-def _named_sequence(seed: int, name: str) -> np.random.SeedSequence:
+def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
+    """Returns a sequence of seeds, to spawn the streams of the parts of a computation from.
+
+    Args:
+        seed: an integer >= 0.
+        name: what the streams are for. The same seed and name always give the same sequence.
+    """
     return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
 
 

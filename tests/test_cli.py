@@ -171,7 +171,7 @@ def test_help_and_list_are_light(tmp_path):
 def test_list_shows_everything_in_a_line_each(capsys):
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out
-    for entries in (registry.ENVIRONMENTS, registry.AGENTS):
+    for entries in (registry.ENVIRONMENTS, registry.AGENTS, registry.REPRODUCTIONS):
         for name, entry in entries.items():
             assert re.search(rf"^  {name} +{re.escape(entry.description)}$", out, re.M)
     assert max(map(len, out.splitlines())) <= 100
@@ -183,7 +183,7 @@ def test_version_and_no_command(capsys):
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"recsim {recsim.__version__}\n"
     assert cli.main([]) == 0
-    assert "{run,list}" in capsys.readouterr().out
+    assert "{run,reproduce,list}" in capsys.readouterr().out
 
 
 BAD_INPUT = {

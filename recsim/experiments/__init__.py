@@ -1,4 +1,4 @@
-"""What turns runs into answers: comparisons of agents, benchmarks."""
+"""What turns runs into answers: comparisons of agents, reproductions of papers, benchmarks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,24 @@ from typing import TYPE_CHECKING
 from recsim import _lazy
 
 if TYPE_CHECKING:
-    from recsim.experiments import benchmark, comparison, report
+    from recsim.experiments import (
+        bandit_regret,
+        benchmark,
+        comparison,
+        estimates,
+        report,
+        reproduce,
+        tables,
+    )
 
-__all__ = ["benchmark", "comparison", "report"]
+__all__ = [
+    "bandit_regret",
+    "benchmark",
+    "comparison",
+    "estimates",
+    "report",
+    "reproduce",
+    "tables",
+]
 
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from recsim import _validation, _version, registry, seeding
+from recsim.experiments import estimates
 from recsim.simulator import _files, _settings, runner_lib
 
 __all__ = ["Comparison", "Results", "difference", "mean_and_deviation"]
@@ -126,12 +126,10 @@ def difference(values: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
         {'mean': 2.0, 'low': -0.48, 'high': 4.48}
     """
     differences = values - baseline
-    mean = float(differences.mean())
     if len(differences) < 2:
-        return {"mean": mean, "low": None, "high": None}
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    half_width = float(special.stdtrit(len(differences) - 1, 0.975) * error)
-    return {"mean": mean, "low": mean - half_width, "high": mean + half_width}
+        return {"mean": float(differences.mean()), "low": None, "high": None}
+    estimate = estimates.estimate(differences)
+    return {name: estimate[name] for name in ("mean", "low", "high")}
 
 
 class Comparison:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from recsim import registry
-from recsim.experiments import comparison
+from recsim.experiments import comparison, tables
 
 __all__ = ["heading", "table", "text"]
 
@@ -48,7 +46,7 @@ def table(results: comparison.Results, width: int = 80) -> str:
         [*header, *(_cell(results.episodes[agent].get(name), style) for agent in agents)]
         for header, name, style in _MEASURES
     ]
-    return _laid_out(["", "agent", *agents], [measures, _topic_columns(results)], width)
+    return tables.laid_out(["", "agent", *agents], [measures, _topic_columns(results)], width)
 
 
 # Header (two lines), name of the measure and style of its numbers.
@@ -91,40 +89,6 @@ def _cell(values: np.ndarray | None, style: str) -> str:
     statistics = comparison.mean_and_deviation(values)
     numbers = (statistics["mean"], statistics["standard_deviation"])
     return " ± ".join(style.format(number) for number in numbers if number is not None) or "–"
-
-
-def _laid_out(labels: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], width: int) -> str:
-    """Sets columns side by side; what is wider than the terminal goes on below.
-
-    Args:
-        labels: the leftmost column, which stands before each part of the table.
-        groups: the other columns, of as many cells, by what is best kept together.
-        width: greatest length of a line, unless a single column needs more.
-    """
-    together = [column for group in groups for column in group]
-    if _width([labels, *together]) <= width:
-        return _part(labels, together)
-    parts: list[list[Sequence[str]]] = []
-    for group in groups:
-        part: list[Sequence[str]] = []
-        for column in group:
-            if part and _width([labels, *part, column]) > width:
-                parts.append(part)
-                part = []
-            part.append(column)
-        parts.append(part)
-    return "\n\n".join(_part(labels, part) for part in parts if part)
-
-
-def _width(columns: Sequence[Sequence[str]]) -> int:
-    return sum(max(map(len, column)) for column in columns) + len(_GAP) * (len(columns) - 1)
-
-
-def _part(labels: Sequence[str], columns: Sequence[Sequence[str]]) -> str:
-    """Returns a part of the table: labels to the left, numbers to the right."""
-    padded = [[cell.ljust(max(map(len, labels))) for cell in labels]]
-    padded += [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
-    return "\n".join(_GAP.join(row).rstrip() for row in zip(*padded))
 
 
 def _notes(results: comparison.Results) -> list[str]:

@@ -1,0 +1,60 @@
+"""What a sample says about a mean: standard error and confidence interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["estimate", "in_standard_errors"]
+
+
+def estimate(values: ArrayLike) -> dict[str, Any]:
+    """Returns the mean of a sample, its standard error and its 95% confidence interval.
+
+    The interval is Student's.
+
+    Args:
+        values: the sample, shape (n, ...) with n >= 2; each entry of the other axes is a quantity
+            of its own.
+
+    Returns:
+        ``mean``, ``standard_error``, ``low`` and ``high``: floats for a sample of shape (n,), else
+        nested lists of the shape of the other axes.
+
+    Raises:
+        ValueError: if there are fewer than two values.
+
+    Example:
+        >>> {name: round(value, 2) for name, value in estimate([1.0, 3.0, 2.0]).items()}
+        {'mean': 2.0, 'standard_error': 0.58, 'low': -0.48, 'high': 4.48}
+    """
+    from scipy import special  # Slow to import, and not needed where samples are only drawn.
+
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim == 0 or len(values) < 2:
+        raise ValueError(f"values must hold at least two, got an array of shape {values.shape}.")
+    mean = values.mean(axis=0)
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    half_width = special.stdtrit(len(values) - 1, 0.975) * error
+    return {
+        "mean": mean.tolist(),
+        "standard_error": error.tolist(),
+        "low": (mean - half_width).tolist(),
+        "high": (mean + half_width).tolist(),
+    }
+
+
+def in_standard_errors(
+    mean: float, standard_error: float, other_mean: float, other_error: float
+) -> float:
+    """Returns how many standard errors of their difference one mean is above another.
+
+    Args:
+        mean: the mean of a sample.
+        standard_error: its standard error.
+        other_mean: the mean of another sample, independent of the first.
+        other_error: its standard error, not 0 if the first is.
+    """
+    return float((mean - other_mean) / np.hypot(standard_error, other_error))

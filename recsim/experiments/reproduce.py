@@ -1,0 +1,314 @@
+"""What the reproductions of published results share: the experiments of ``recsim reproduce``.
+
+A reproduction is split into parts that do not depend on each other. The result of each finished
+part is kept in the output folder, so that the same command, started again after an interruption,
+goes on from there and ends with the same numbers, with any number of workers.
+
+To add one, write a :class:`Reproduction` in a module of its own and list it in
+:data:`recsim.registry.REPRODUCTIONS`. A run leaves in its folder
+
+* ``results.json``: command, settings, versions, time taken and the results;
+* ``table.md``: the table;
+* ``<name>.png`` and ``<name>.svg``: the figures;
+* ``settings.json`` and ``parts/…``: what a later command needs to go on.
+"""
+
+from __future__ import annotations
+
+import abc
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsim import _validation, _version
+from recsim.experiments import _parts, tables
+from recsim.experiments._parts import Advance, Part, PartError, Result, usable_cores
+from recsim.simulator import _files, progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "Advance",
+    "Part",
+    "PartError",
+    "Reproduction",
+    "Result",
+    "prepare",
+    "run",
+    "text",
+    "usable_cores",
+]
+
+_SETTINGS = "settings.json"
+
+
+class Reproduction(abc.ABC):
+    """An experiment whose parts can be run side by side, and resumed.
+
+    Attributes:
+        name: its name in the command ``recsim reproduce <name>``.
+        unit: what progress counts, in the plural.
+        notes: what there is to say under its tables.
+        packages: the packages whose versions its numbers depend on, beside this library.
+    """
+
+    name: str
+    unit: str
+    notes: str
+    packages: tuple[str, ...] = ("numpy",)
+
+    @staticmethod
+    @abc.abstractmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """Adds the options that only this experiment has."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_options(cls, options: argparse.Namespace) -> Reproduction:
+        """Makes the experiment that the options of the command ask for.
+
+        Args:
+            options: its own options, ``seed``, and ``quick``, which asks for a small version where
+                nothing else is said.
+
+        Raises:
+            ValueError: if there is no such experiment.
+        """
+
+    @property
+    @abc.abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """All that the numbers depend on, under the names of the options, as plain data."""
+
+    @abc.abstractmethod
+    def parts(self, folder: str) -> list[Part]:
+        """Returns the parts.
+
+        Args:
+            folder: where a part may keep what it needs to be resumed in its middle, under the
+                part's name.
+        """
+
+    @abc.abstractmethod
+    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+        """Returns the results as plain data, from what each part, by its name, returned."""
+
+    @abc.abstractmethod
+    def tables(self, results: Mapping[str, Any]) -> list[tables.Table]:
+        """Returns the results as tables."""
+
+    @abc.abstractmethod
+    def figures(self, results: Mapping[str, Any]) -> dict[str, Figure]:
+        """Returns figures by name. Matplotlib is there when this is called."""
+
+
+def prepare(experiment: Reproduction, folder: str) -> None:
+    """Checks, before anything is computed, that a run can begin or go on in a folder.
+
+    Args:
+        experiment: what to run.
+        folder: the output folder, which is made.
+
+    Raises:
+        ValueError: if the folder holds anything but an earlier run of the same settings.
+        ImportError: if matplotlib is not installed.
+        OSError: if the folder cannot be written to.
+    """
+    _import_matplotlib()
+    _files.writable_folder("The output folder", folder)
+    settings = _identity(experiment)
+    path = os.path.join(folder, _SETTINGS)
+    if os.path.exists(path):
+        _check_same(settings, _read_json(path), folder)
+    elif os.listdir(folder):
+        raise ValueError(
+            f"The output folder {folder!r} is not empty: choose another, so that nothing in it is "
+            "overwritten."
+        )
+    else:
+        _write_json(path, settings)
+
+
+def run(
+    experiment: Reproduction,
+    folder: str,
+    *,
+    workers: int = 1,
+    show_progress: bool | None = None,
+) -> dict[str, Any]:
+    """Runs an experiment, or what is left of it, and writes its files.
+
+    Args:
+        experiment: what to run.
+        folder: the output folder: new, empty, or that of an earlier run of the same settings.
+        workers: the most parts to run at a time; the results do not depend on it. With more than
+            one, a script that calls this has to do so under ``if __name__ == "__main__":``.
+        show_progress: False to show nothing; None shows it on the standard error stream.
+
+    Returns:
+        What is in ``results.json``.
+
+    Raises:
+        ValueError, ImportError, OSError: see :func:`prepare`.
+        PartError: if the process of a part ends before the part is done.
+    """
+    workers = _validation.positive_int("workers", workers)
+    prepare(experiment, folder)
+    start = time.perf_counter()
+    parts = experiment.parts(os.path.join(folder, "parts"))
+    computed = _compute(experiment, parts, folder, workers, show_progress)
+    stored = {part.name: _read_part(folder, part) for part in parts}
+    record = {
+        "experiment": experiment.name,
+        "command": _command(experiment, workers),
+        **_identity(experiment),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "time": {
+            "seconds": round(time.perf_counter() - start, 1),
+            "seconds_of_all_parts": round(
+                sum(float(result["seconds"]) for result in stored.values()), 1
+            ),
+            "parts": len(parts),
+            "parts_of_an_earlier_command": len(parts) - computed,
+        },
+        "results": experiment.results(stored),
+    }
+    _write_files(experiment, record, folder)
+    return record
+
+
+def text(experiment: Reproduction, record: Mapping[str, Any], width: int = 80) -> str:
+    """Returns tables and notes as plain text.
+
+    Args:
+        experiment: what was run.
+        record: what :func:`run` returned.
+        width: number of columns of the terminal. Wider tables go on below.
+    """
+    parts = [tables.plain(table, width) for table in experiment.tables(record["results"])]
+    return "\n\n".join([*parts, experiment.notes])
+
+
+def _compute(
+    experiment: Reproduction,
+    parts: list[Part],
+    folder: str,
+    workers: int,
+    show_progress: bool | None,
+) -> int:
+    """Runs the parts that no earlier command has finished; returns how many there were."""
+    os.makedirs(os.path.join(folder, "parts"), exist_ok=True)
+    left = [part for part in parts if not os.path.exists(_part_path(folder, part))]
+    if not left:
+        return 0
+    if len(left) < len(parts) and show_progress is not False:
+        done = len(parts) - len(left)
+        print(f"Going on: {done} of {len(parts)} parts are done.", file=sys.stderr, flush=True)
+    total = sum(part.size for part in left)
+    with (
+        progress.progress_bar(experiment.name, total, experiment.unit, show_progress) as show,
+        # The processes end with the block, whatever ends it.
+        contextlib.closing(_parts.run_parts(left, workers, lambda more: show(more, 0))) as finished,
+    ):
+        for part, result in finished:
+            with _files.atomic_file(_part_path(folder, part)) as file:
+                np.savez_compressed(file, **result)
+    return len(left)
+
+
+def _part_path(folder: str, part: Part) -> str:
+    return os.path.join(folder, "parts", f"{part.name}.npz")
+
+
+def _read_part(folder: str, part: Part) -> dict[str, np.ndarray]:
+    with np.load(_part_path(folder, part), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _identity(experiment: Reproduction) -> dict[str, Any]:
+    """Returns what must be the same for parts of two commands to go together."""
+    modules = {package: importlib.import_module(package) for package in experiment.packages}
+    return {
+        "settings": experiment.settings,
+        "versions": {
+            "recsim": _version.__version__,
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            **{package: module.__version__ for package, module in modules.items()},
+        },
+    }
+
+
+def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str) -> None:
+    """Raises ValueError, with what differs, if a folder's results are of other settings."""
+
+    def flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+        versions = {f"version of {name}": text for name, text in identity["versions"].items()}
+        return {**identity["settings"], **versions}
+
+    there, here = flat(found), flat(wanted)
+    differences = [
+        f"{name} {there.get(name, 'nothing')} there and {here.get(name, 'nothing')} here"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"The output folder {folder!r} holds results of other settings "
+            f"({'; '.join(differences)}): choose another, or the same settings to go on with them."
+        )
+
+
+def _command(experiment: Reproduction, workers: int) -> str:
+    """Returns a command that runs the experiment."""
+    options = {**experiment.settings, "workers": workers}
+    texts = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
+    return " ".join(["recsim reproduce", experiment.name, *texts])
+
+
+def _write_files(experiment: Reproduction, record: Mapping[str, Any], folder: str) -> None:
+    results = record["results"]
+    for name, figure in experiment.figures(results).items():
+        _write_figure(figure, os.path.join(folder, name))
+    parts = [*map(tables.markdown, experiment.tables(results)), experiment.notes]
+    with _files.atomic_file(os.path.join(folder, "table.md")) as file:
+        file.write(("\n\n".join(parts) + "\n").encode())
+    _write_json(os.path.join(folder, "results.json"), record)
+
+
+def _write_figure(figure: Figure, path: str) -> None:
+    """Writes a figure as PNG and SVG; the same figure gives the same files."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "recsim"}):
+        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            with _files.atomic_file(f"{path}.{suffix}") as file:
+                figure.savefig(file, format=suffix, dpi=120, metadata=metadata)
+
+
+def _import_matplotlib() -> None:
+    try:
+        importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise ImportError(
+            "The figure needs matplotlib, which is not installed: pip install 'recsim[plots]'."
+        ) from error
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as file:
+        return dict(json.load(file))
+
+
+def _write_json(path: str, data: Mapping[str, Any]) -> None:
+    with _files.atomic_file(path) as file:
+        file.write(f"{json.dumps(data, indent=1)}\n".encode())
