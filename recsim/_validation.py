@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "finite",
     "non_negative_float",
     "nearest_name",
     "positive_int",
@@ -45,6 +46,14 @@ def non_negative_float(name: str, value: Any) -> float:
     if not (np.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be a finite number >= 0, got {value!r}.")
     return number
+
+
+def finite(name: str, values: Any) -> np.ndarray:
+    """Returns ``values`` as a float64 array of finite numbers, or raises ValueError."""
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {array.tolist()}.")
+    return array
 
 
 def probability(name: str, value: Any) -> float:

@@ -55,7 +55,10 @@ def softmax(vector: ArrayLike) -> np.ndarray:
 def _append_no_click(scores: ArrayLike, no_click: ArrayLike) -> np.ndarray:
     scores = np.asarray(scores)
     dtype = scores.dtype if scores.dtype.kind == "f" else np.float64
-    result = np.empty((*scores.shape[:-1], scores.shape[-1] + 1), dtype)
+    leading = scores.shape[:-1]
+    if np.ndim(no_click):
+        leading = np.broadcast_shapes(leading, np.shape(no_click))
+    result = np.empty((*leading, scores.shape[-1] + 1), dtype)
     result[..., :-1] = scores
     result[..., -1] = no_click
     return result
@@ -147,26 +150,33 @@ def cascade_probabilities(
 
     Args:
         weights: array of shape (..., slate_size), at least 0.
-        attention_prob: probability in [0, 1], of shape (..., 1) or a number.
+        attention_prob: probability in [0, 1], of shape (...).
         score_scaling: factor that turns weights into probabilities.
 
     Returns:
         Array of shape (..., slate_size + 1), the last entry being the probability of no click.
 
     Raises:
-        ValueError: if a scaled weight is not in [0, 1].
+        ValueError: if an attention or a scaled weight is not in [0, 1].
     """
     click_if_seen = score_scaling * np.asarray(weights)
-    if not np.all((click_if_seen >= 0.0) & (click_if_seen <= 1.0)):
+    if not _all_probabilities(click_if_seen):
         raise ValueError(
             f"score_scaling={score_scaling!r} must turn every score into a probability in [0, 1], "
             f"got {click_if_seen.tolist()}; choose a smaller score_scaling."
         )
-    click_if_reached = np.multiply(attention_prob, click_if_seen)
+    attention = np.asarray(attention_prob, dtype=click_if_seen.dtype)
+    if not _all_probabilities(attention):
+        raise ValueError(f"attention_prob must be in [0, 1], got {attention.tolist()}.")
+    click_if_reached = attention[..., np.newaxis] * click_if_seen
     probabilities = _append_no_click(click_if_reached, 1.0)
     # Position i is reached if none above it was clicked; "no click" is reached past the last.
     probabilities[..., 1:] *= np.cumprod(1.0 - click_if_reached, axis=-1)
     return probabilities
+
+
+def _all_probabilities(values: np.ndarray) -> bool:
+    return bool(((values >= 0.0) & (values <= 1.0)).all())
 
 
 def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarray:
@@ -212,7 +222,7 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
     """
     if isinstance(weights, list):
         sums = list(itertools.accumulate(weights))
-        if not 0.0 < sums[-1] < math.inf or min(weights) < 0.0:
+        if not sums or not 0.0 < sums[-1] < math.inf or min(weights) < 0.0:
             _refuse_weights(weights)
         return bisect.bisect_right(sums, uniform * sums[-1], 0, len(sums) - 1)
     weights = np.asarray(weights)
@@ -274,10 +284,14 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     def _score_documents_helper(user_state: Any, doc_obs: Iterable[Any]) -> np.ndarray:
         """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
         documents = list(doc_obs)
-        state_class: Any = type(user_state)
-        if defined_nearest(state_class, "score_documents", "score_document"):
-            return np.asarray(user_state.score_documents(documents), dtype=np.float64)
-        return np.array([user_state.score_document(doc) for doc in documents], dtype=np.float64)
+        if not documents:
+            return np.zeros(0)
+        if defined_nearest(type(user_state), "score_documents", "score_document"):
+            scores = user_state.score_documents(documents)
+        else:
+            scores = [user_state.score_document(document) for document in documents]
+        # Scores of one-dimensional documents often come as arrays of one entry.
+        return np.asarray(scores, dtype=np.float64).reshape(-1)
 
     def choose_item(self) -> int | None:
         """Returns the position of the chosen document in the slate, or None for no click.
@@ -288,9 +302,10 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         """
         if self._scores is None:
             raise RuntimeError("choose_item needs scores: call score_documents(…) before it.")
-        weights = [*np.asarray(self._scores).tolist(), float(self._score_no_click)]
+        weights = np.asarray(self._scores).ravel().tolist()
+        weights.append(np.asarray(self._score_no_click).item())
         choice = sample_choice(weights, self._random_sample())
-        return None if choice == len(self._scores) else choice
+        return None if choice == len(weights) - 1 else choice
 
     def _set_weights(self, weights: np.ndarray) -> None:
         self._scores = weights[:-1]

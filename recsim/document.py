@@ -160,14 +160,14 @@ class AbstractDocumentSampler(abc.ABC):
         A sampler with further state that outlives an episode extends this dictionary, and
         :meth:`restore_state`, with data (numbers, strings, containers, arrays).
         """
-        state: dict[str, Any] = {"rng": seeding.generator_state(self._rng)}
+        state: dict[str, Any] = {"rng": seeding.owned_state(self)}
         if hasattr(self, "_doc_count"):
             state["doc_count"] = self._doc_count
         return state
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned."""
-        seeding.restore_generator(self._rng, state["rng"])
+        seeding.restore_owned(self, state["rng"])
         if "doc_count" in state:
             self._doc_count = state["doc_count"]
 
@@ -215,7 +215,9 @@ def _may_batch(sampler_class: type, doc_ctor: Any) -> bool:
     # document is heeded.
     return (
         isinstance(doc_ctor, type)
-        and defined_nearest(doc_ctor, "create_observations", "create_observation", "__init__")
+        and defined_nearest(
+            doc_ctor, "create_observations", "create_observation", "__init__", "doc_id"
+        )
         and defined_nearest(sampler_class, "_sample_features", "sample_document")
     )
 

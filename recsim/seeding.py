@@ -18,7 +18,9 @@ __all__ = [
     "is_generator",
     "named_sequence",
     "named_random_state",
+    "owned_state",
     "restore_generator",
+    "restore_owned",
 ]
 
 AnyGenerator = np.random.RandomState | np.random.Generator
@@ -82,6 +84,18 @@ def restore_generator(rng: AnyGenerator, state: dict[str, Any]) -> None:
         rng.set_state(state)
     else:
         rng.bit_generator.state = state
+
+
+def owned_state(owner: Any) -> dict[str, Any] | None:
+    """Returns the state of the generator in ``owner._rng``, None where there is none of NumPy's."""
+    rng = getattr(owner, "_rng", None)
+    return generator_state(rng) if is_generator(rng) else None
+
+
+def restore_owned(owner: Any, state: dict[str, Any] | None) -> None:
+    """Sets the generator in ``owner._rng`` to a state from :func:`owned_state`, if it has one."""
+    if state is not None:
+        restore_generator(owner._rng, state)
 
 
 def integers_and_normals(

@@ -84,11 +84,11 @@ class AbstractUserSampler(abc.ABC):
         A sampler with further state that outlives an episode extends this dictionary, and
         :meth:`restore_state`, with data (numbers, strings, containers, arrays).
         """
-        return {"rng": seeding.generator_state(self._rng)}
+        return {"rng": seeding.owned_state(self)}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned."""
-        seeding.restore_generator(self._rng, state["rng"])
+        seeding.restore_owned(self, state["rng"])
 
 
 class AbstractUserModel(abc.ABC):
@@ -180,8 +180,10 @@ class AbstractUserModel(abc.ABC):
         episode; a model with state that outlives an episode extends this dictionary, and
         :meth:`restore_state`, with data (numbers, strings, containers, arrays).
         """
-        return {"user_sampler": self._user_sampler.checkpoint_state()}
+        sampler = getattr(self, "_user_sampler", None)
+        return {"user_sampler": sampler and sampler.checkpoint_state()}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned."""
-        self._user_sampler.restore_state(state["user_sampler"])
+        if state["user_sampler"] is not None:
+            self._user_sampler.restore_state(state["user_sampler"])

@@ -1,9 +1,12 @@
 """One table of bad input: each row is refused by an error that says what to do."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 
-from recsim import choice_model, user
+from recsim import choice_model, cli, user
 from recsim._gym import spaces
 from recsim.agents import cluster_bandit_agent, greedy_pctr_agent, random_agent
 from recsim.agents.bandits import algorithms
@@ -29,11 +32,15 @@ def step(slate, env=None):
     env.step(slate)
 
 
-def make_several():
-    users = [
+def several_users():
+    return [
         interest_exploration.IEUserModel(2, response_model_ctor=interest_exploration.IEResponse)
         for _ in range(3)
     ]
+
+
+def make_several():
+    users = several_users()
     sampler = interest_exploration.IETopicDocumentSampler()
     world = environment.MultiUserEnvironment(users, sampler, 6, 2)
     return recsim_gym.RecSimGymEnv(world, lambda responses: 0.0)
@@ -96,8 +103,12 @@ IEDocuments = interest_exploration.IETopicDocumentSampler
 # What is done, the type of the error, and what its message says, by the name of the row.
 TABLE = {
     # Slates.
-    "slate too long": (lambda: step([0, 1, 2]), ValueError, r"1 to 2 documents.*got 3"),
-    "slate empty": (lambda: step([]), ValueError, "1 to 2 documents.*got 0"),
+    "slate too long": (lambda: step([0, 1, 2]), ValueError, r"at most 2 documents.*got 3"),
+    "slate empty, of a user who takes the first document": (
+        lambda: step([], long_term_satisfaction.create_environment(CONFIG)),
+        ValueError,
+        "slate must hold a document",
+    ),
     "index too large": (lambda: step([0, 6]), IndexError, r"candidates, 0 to 5, got \[0, 6\]"),
     "index negative": (lambda: step([0, -1]), IndexError, r"candidates, 0 to 5, got \[0, -1\]"),
     "index a float": (lambda: step([0, 1.0]), TypeError, "sequence of integers"),
@@ -108,8 +119,9 @@ TABLE = {
     "slates too few": (
         lambda: step([[0, 1]], make_several()),
         ValueError,
-        "one slate for each of the 3 users, got 1",
+        r"one slate for each of the 3 users, got \[\[0, 1\]\]",
     ),
+    "slates None": (lambda: step(None, make_several()), ValueError, "3 users, got None"),
     "one slate for several users": (
         lambda: step([0, 1, 2], make_several()),
         TypeError,
@@ -149,6 +161,32 @@ TABLE = {
         for key in CONFIG
         if not (scenario is long_term_satisfaction and key == "seed")
     },
+    "resampling a string": (
+        lambda: make(resample_documents="no"),
+        TypeError,
+        "resample_documents'. must be True or False, got 'no'",
+    ),
+    "several user models of a single-user world": (
+        lambda: environment.SingleUserEnvironment(
+            [several_users()], interest_exploration.IETopicDocumentSampler(), 6, 2
+        ),
+        TypeError,
+        "one user model, got a list of 1",
+    ),
+    "one user model of a world of several": (
+        lambda: environment.MultiUserEnvironment(
+            several_users()[0], interest_exploration.IETopicDocumentSampler(), 6, 2
+        ),
+        TypeError,
+        "list of user models",
+    ),
+    "no user models": (
+        lambda: environment.MultiUserEnvironment(
+            [], interest_exploration.IETopicDocumentSampler(), 6, 2
+        ),
+        ValueError,
+        "at least one user model",
+    ),
     # Distributions and matrices.
     "rows of affinities": (
         lambda: IEUsers(user_document_mean_affinity_matrix=((0.1, 0.7),)),
@@ -193,6 +231,26 @@ TABLE = {
         lambda: make(topic_distribution=(1.5, -0.5)),
         ValueError,
         "topic_distribution must hold probabilities",
+    ),
+    "quality NaN": (
+        lambda: make(topic_quality_mean=(float("nan"), 1.0)),
+        ValueError,
+        "topic_quality_mean must be finite",
+    ),
+    "affinity infinite": (
+        lambda: IEUsers(user_document_mean_affinity_matrix=((0.1, np.inf), (0.1, 0.1))),
+        ValueError,
+        "user_document_mean_affinity_matrix must be finite",
+    ),
+    "sensitivity NaN": (
+        lambda: long_term_satisfaction.create_environment({**CONFIG, "sensitivity": np.nan}),
+        ValueError,
+        "sensitivity must be finite",
+    ),
+    "time budget negative": (
+        lambda: long_term_satisfaction.create_environment({**CONFIG, "time_budget": -1}),
+        ValueError,
+        "time_budget.*above 0, got -1",
     ),
     "memory discount": (
         lambda: long_term_satisfaction.create_environment({**CONFIG, "memory_discount": 1.0}),
@@ -247,6 +305,21 @@ TABLE = {
         lambda: exponential_cascade({"attention_prob": -0.1, "score_scaling": 0.1}),
         ValueError,
         r"attention_prob.*\[0, 1\], got -0.1",
+    ),
+    "attention of an array above one": (
+        lambda: choice_model.cascade_probabilities([[0.5, 0.5]], attention_prob=[2.0]),
+        ValueError,
+        r"attention_prob must be in \[0, 1\], got \[2.0\]",
+    ),
+    "attention NaN": (
+        lambda: choice_model.cascade_probabilities([0.5, 0.5], attention_prob=np.nan),
+        ValueError,
+        "attention_prob must be in",
+    ),
+    "nothing to choose from": (
+        lambda: choice_model.sample_choice([], 0.5),
+        ValueError,
+        "give a distribution",
     ),
     "score scaling missing": (
         lambda: exponential_cascade({"attention_prob": 0.5}),
@@ -338,6 +411,61 @@ TABLE = {
 }
 
 
+def run_below_a_file(folder):
+    (folder / "a_file").write_text("")
+    run(folder / "a_file" / "below")
+
+
+def load_truncated_checkpoint(folder):
+    path = folder / "ckpt.0"
+    checkpoint.save(path, {"numbers": np.arange(100)})
+    path.write_bytes(path.read_bytes()[:-50])
+    checkpoint.load(path)
+
+
+def load_foreign_checkpoint(folder):
+    (folder / "ckpt.0").write_bytes(b"\x80\x04}q\x00.")
+    checkpoint.load(folder / "ckpt.0")
+
+
+def save_an_object(folder):
+    checkpoint.save(folder / "ckpt.0", {"agent": [1, {"table": object()}]})
+
+
+def log_twice(folder):
+    for _ in range(2):
+        run(
+            folder,
+            max_eval_episodes=1,
+            max_steps_per_episode=2,
+            episode_log_file="log",
+            progress=False,
+        ).run_experiment()
+
+
+# The same for what is done in a folder.
+FILE_TABLE = {
+    "unwritable output folder": (run_below_a_file, OSError, "a_file"),
+    "truncated checkpoint": (load_truncated_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
+    "foreign checkpoint": (load_foreign_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
+    "object in a checkpoint": (save_an_object, TypeError, "table.*object"),
+    "episode log that exists": (log_twice, FileExistsError, "log.*choose another"),
+}
+
+# Command lines, and what they say on the standard error stream.
+COMMAND_TABLE = {
+    "unknown agent": (["run", "--agent", "randm"], "randm.*Did you mean 'random'"),
+    "unknown environment": (
+        ["run", "--environment", "interest_explorations"],
+        "Did you mean 'interest_exploration'",
+    ),
+    "unknown flag": (["run", "--sede", "3"], "'--sede'.*Did you mean '--seed'"),
+    "unknown command": (["rnu"], "rnu.*run"),
+    "slate of the command too long": (["run", "--slate-size", "11"], "slate_size=11"),
+    "negative number of episodes": (["run", "--episodes", "-3"], "--episodes.*-3"),
+}
+
+
 @pytest.mark.parametrize("row", TABLE)
 def test_bad_input(row):
     action, error, message = TABLE[row]
@@ -345,38 +473,32 @@ def test_bad_input(row):
         action()
 
 
-def test_unwritable_output_folder(tmp_path):
-    file = tmp_path / "a_file"
-    file.write_text("")
-    with pytest.raises(OSError, match="a_file"):
-        run(file / "below")
+@pytest.mark.parametrize("row", FILE_TABLE)
+def test_bad_files(row, tmp_path):
+    action, error, message = FILE_TABLE[row]
+    with pytest.raises(error, match=f"(?s){message}"):
+        action(tmp_path)
 
 
-def test_truncated_checkpoint(tmp_path):
-    path = tmp_path / "ckpt.0"
-    checkpoint.save(path, {"numbers": np.arange(100)})
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(checkpoint.CheckpointError, match="ckpt.0"):
-        checkpoint.load(path)
+@pytest.mark.parametrize("row", COMMAND_TABLE)
+def test_bad_commands(row, tmp_path, monkeypatch, capsys):
+    arguments, message = COMMAND_TABLE[row]
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = cli.main(arguments)
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    assert re.search(f"(?s){message}", capsys.readouterr().err)
+    assert list(tmp_path.glob("*")) == []
 
 
-def test_foreign_checkpoint(tmp_path):
-    path = tmp_path / "ckpt.0"
-    path.write_bytes(b"\x80\x04}q\x00.")
-    with pytest.raises(checkpoint.CheckpointError, match="ckpt.0"):
-        checkpoint.load(path)
-
-
-def test_episode_log_is_not_overwritten(tmp_path):
-    run(
-        tmp_path,
-        max_eval_episodes=1,
-        max_steps_per_episode=2,
-        episode_log_file="log",
-        progress=False,
-    ).run_experiment()
-    with pytest.raises(FileExistsError, match="log.*choose another"):
-        run(tmp_path, max_eval_episodes=1, episode_log_file="log")
+def test_unknown_config_keys_are_only_warned_of():
+    with pytest.warns(UserWarning, match="'num_candidate'.*'num_candidates'"):
+        make(num_candidate=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make()
 
 
 def test_a_refused_slate_changes_nothing():

@@ -10,6 +10,8 @@ from abc import ABCMeta
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from recsim import _validation
 
 __all__ = ["ClassWithConstants", "check_config", "chosen", "with_constants"]
@@ -33,7 +35,7 @@ def check_config(
         required: keys that it needs.
 
     Raises:
-        TypeError: if the config is no mapping, or a size or the seed is no integer.
+        TypeError: if the config is no mapping, or a value is of the wrong type.
         KeyError: if a required key is missing.
         ValueError: if a size is below 1 or the seed is outside [0, 2**32 - 1].
 
@@ -50,6 +52,11 @@ def check_config(
         )
     _validation.positive_int("env_config['num_candidates']", env_config["num_candidates"])
     _validation.positive_int("env_config['slate_size']", env_config["slate_size"])
+    if not isinstance(env_config["resample_documents"], (bool, int, np.bool_)):
+        raise TypeError(
+            "env_config['resample_documents'] must be True or False, got "
+            f"{env_config['resample_documents']!r}."
+        )
     seed = env_config.get("seed")
     if seed is not None and _validation.positive_int("env_config['seed']", seed, 0) >= 2**32:
         raise ValueError(f"env_config['seed'] must be in [0, 2**32 - 1], got {seed}.")

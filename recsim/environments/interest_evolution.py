@@ -177,13 +177,13 @@ class IEvVideo(document.AbstractDocument):
         self.quality = quality
 
     def create_observation(self) -> np.ndarray:
-        """Returns the features, float64 of shape (NUM_FEATURES,)."""
-        return self.features
+        """Returns a copy of the features, float64 of shape (NUM_FEATURES,)."""
+        return self.features.copy()
 
     @staticmethod
-    def create_observations(features: list[np.ndarray], **_: Any) -> list[np.ndarray]:
-        """Returns the observations of videos with these features."""
-        return features
+    def create_observations(features: np.ndarray, **_: Any) -> list[np.ndarray]:
+        """Returns the observations of videos with these features, shape (n_docs, n_topics)."""
+        return list(features.copy())
 
     @classmethod
     def observation_space(cls) -> spaces.Box:
@@ -274,7 +274,7 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         topics, normals = seeding.integers_and_normals(self._rng, self._num_clusters, num_documents)
         means = self._mean_list
         return {
-            "features": list(self._one_hot.take(topics, axis=0)),
+            "features": self._one_hot.take(topics, axis=0),
             "cluster_id": topics,
             "video_length": [self._video_length] * num_documents,
             # The numbers that normal(mean, 0.1) gives, faster.
@@ -371,8 +371,8 @@ class IEvUserState(user.AbstractUserState):
         return features.dot(self.user_interests)
 
     def create_observation(self) -> np.ndarray:
-        """Returns the interests, float64 of shape (NUM_FEATURES,)."""
-        return self.user_interests
+        """Returns a copy of the interests, float64 of shape (NUM_FEATURES,)."""
+        return self.user_interests.copy()
 
     @classmethod
     def observation_space(cls) -> spaces.Box:

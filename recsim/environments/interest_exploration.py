@@ -234,7 +234,7 @@ class IEClusterUserSampler(user.AbstractUserSampler):
 
 
 def _topic_matrix(name: str, matrix: ArrayLike, distribution: np.ndarray) -> np.ndarray:
-    array = np.asarray(matrix, dtype=np.float64)
+    array = _validation.finite(name, matrix)
     if array.ndim != 2 or len(array) != len(distribution):
         raise ValueError(
             f"{name} must have a row for each of the {len(distribution)} user types of "
@@ -390,7 +390,7 @@ class IETopicDocumentSampler(document.BatchDocumentSampler):
 
 
 def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> list[float]:
-    array = np.asarray(values, dtype=np.float64)
+    array = _validation.finite(name, values)
     if array.shape != distribution.shape:
         raise ValueError(
             f"{name} must have an entry for each of the {len(distribution)} topics of "

@@ -128,7 +128,15 @@ class LTSUserModel(user.AbstractUserModel):
                 return
 
     def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
-        """Returns the responses to a slate of LTSDocument, the first of which is a click."""
+        """Returns the responses to a slate of LTSDocument, the first of which is a click.
+
+        Raises:
+            ValueError: if there is no document to click.
+        """
+        if not documents:
+            raise ValueError(
+                "slate must hold a document at least: the user takes the first one, got none."
+            )
         responses = [self._response_model_ctor() for _ in documents]
         self.generate_response(documents[0], responses[0])
         return responses
@@ -214,7 +222,8 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
         **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
 
     Raises:
-        ValueError: if ``memory_discount`` is not in [0, 1), or a standard deviation is negative.
+        ValueError: if ``memory_discount`` is not in [0, 1), a standard deviation is negative, a
+            parameter is not finite, or ``time_budget`` is not above 0.
     """
 
     def __init__(
@@ -238,6 +247,14 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
             ("kale_stddev", kale_stddev),
         ):
             _validation.non_negative_float(name, deviation)
+        for name, value in (
+            ("sensitivity", sensitivity),
+            ("choc_mean", choc_mean),
+            ("kale_mean", kale_mean),
+        ):
+            _validation.finite(name, value)
+        if not time_budget > 0:
+            raise ValueError(f"time_budget must be a number of steps above 0, got {time_budget!r}.")
         self._state_parameters: dict[str, Any] = {
             "memory_discount": memory_discount,
             "sensitivity": sensitivity,

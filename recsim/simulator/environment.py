@@ -50,14 +50,27 @@ class AbstractEnvironment(abc.ABC):
         self._user_model = user_model
         self._document_sampler = document_sampler
         self._resample_documents = resample_documents
-        self._current_documents: dict[str, Any] | None = None
-        self._use_generator(self._user_models[0]._rng)
+        self._check_user_model()
+        first_user = self._user_models[0]
+        if not hasattr(first_user, "_rng"):  # It did not call its base class's __init__.
+            first_user._rng = seeding.named_random_state(0, "user model")
+        self._use_generator(first_user._rng)
         self._do_resample_documents()
+
+    # The observations of the candidates, by ID; None before the first reset.
+    _current_documents: dict[str, Any] | None = None
 
     @property
     def _user_models(self) -> Sequence[Any]:
         """The users' models as a sequence, for one user as for several."""
         return [self._user_model]
+
+    def _check_user_model(self) -> None:
+        if isinstance(self._user_model, (list, tuple)):
+            raise TypeError(
+                f"user_model must be one user model, got a {type(self._user_model).__name__} of "
+                f"{len(self._user_model)}; a MultiUserEnvironment takes several."
+            )
 
     def _use_generator(self, rng: np.random.RandomState) -> None:
         self._rng = rng
@@ -100,7 +113,7 @@ class AbstractEnvironment(abc.ABC):
         Raises:
             RuntimeError: if there was no reset before.
             TypeError: if the slate is no sequence of integers.
-            ValueError: if it is empty or longer than ``slate_size``.
+            ValueError: if it is longer than ``slate_size``.
             IndexError: if an index points at no candidate.
         """
         if self._current_documents is None:
@@ -108,7 +121,7 @@ class AbstractEnvironment(abc.ABC):
         document_ids = list(self._current_documents)
         try:
             chosen = [document_ids[index] for index in slate]
-            if 0 < len(chosen) <= self._slate_size and min(slate) >= 0:
+            if len(chosen) <= self._slate_size and (not chosen or min(slate) >= 0):
                 return self._candidate_set.get_documents(chosen)
         except (IndexError, TypeError):
             pass
@@ -122,9 +135,9 @@ class AbstractEnvironment(abc.ABC):
             return TypeError(
                 f"slate must be a sequence of integers (indices of candidates), got {slate!r}."
             )
-        if not 0 < len(indices) <= self._slate_size:
+        if len(indices) > self._slate_size:
             return ValueError(
-                f"slate must hold 1 to {self._slate_size} documents (slate_size), got "
+                f"slate must hold at most {self._slate_size} documents (slate_size), got "
                 f"{len(indices)}: {indices!r}."
             )
         return IndexError(
@@ -181,9 +194,16 @@ class AbstractEnvironment(abc.ABC):
         """
 
     def checkpoint_state(self) -> dict[str, Any]:
-        """Returns the generators and counters of the world between two episodes, as data."""
+        """Returns the generators and counters of the world between two episodes, as data.
+
+        Candidates that are never resampled are not in it: they follow from the samplers' seeds. A
+        world that changes them, or has further state that outlives an episode, extends this
+        dictionary, and :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        """
+        if not hasattr(self, "_document_sampler"):  # It did not call this class's __init__.
+            return {"rng": None}
         return {
-            "rng": seeding.generator_state(self._rng),
+            "rng": seeding.owned_state(self),
             "document_sampler": self._document_sampler.checkpoint_state(),
             "user_models": [model.checkpoint_state() for model in self._user_models],
         }
@@ -194,12 +214,14 @@ class AbstractEnvironment(abc.ABC):
         Raises:
             ValueError: if the state is of a world with another number of users.
         """
+        if not hasattr(self, "_document_sampler"):
+            return
         if len(state["user_models"]) != len(self._user_models):
             raise ValueError(
                 f"state must be of a world with {len(self._user_models)} users, got one with "
                 f"{len(state['user_models'])}."
             )
-        seeding.restore_generator(self._rng, state["rng"])
+        seeding.restore_owned(self, state["rng"])
         self._document_sampler.restore_state(state["document_sampler"])
         for model, model_state in zip(self._user_models, state["user_models"], strict=True):
             model.restore_state(model_state)
@@ -245,6 +267,14 @@ class MultiUserEnvironment(AbstractEnvironment):
     def _user_models(self) -> Sequence[Any]:
         return self._user_model
 
+    def _check_user_model(self) -> None:
+        if not isinstance(self._user_model, (list, tuple)):
+            raise TypeError(
+                f"user_model must be a list of user models, one a user, got {self._user_model!r}."
+            )
+        if not self._user_model:
+            raise ValueError("user_model must hold at least one user model, got an empty list.")
+
     @property
     def num_users(self) -> int:
         """Number of users."""
@@ -265,10 +295,10 @@ class MultiUserEnvironment(AbstractEnvironment):
         self, slates: Sequence[Sequence[int]]
     ) -> tuple[list[Any], dict[str, Any], list[Sequence[Any]], bool]:
         """See :meth:`AbstractEnvironment.step`."""
-        if len(slates) != self.num_users:
+        if not isinstance(slates, (list, tuple, np.ndarray)) or len(slates) != self.num_users:
             raise ValueError(
                 f"slates must hold one slate for each of the {self.num_users} users, got "
-                f"{len(slates)}."
+                f"{slates!r}."
             )
         # Every slate is checked before any user responds.
         all_documents = [self._slate_documents(slate) for slate in slates]

@@ -67,13 +67,31 @@ def test_an_environment_can_be_pickled_in_the_middle_of_an_episode(name):
 
 
 class LeakingObservation(interest_evolution.IEvUserModel):
-    """Changes in place the interests that it handed out, as RecSim does."""
+    """Hands out its interests themselves and changes them in place, as RecSim does."""
+
+    def create_observation(self):
+        return self._user_state.user_interests
 
     def update_state(self, slate_documents, responses):
         interests = self._user_state.user_interests
         super().update_state(slate_documents, responses)
         interests[...] = self._user_state.user_interests
         self._user_state.user_interests = interests
+
+
+def test_what_becomes_of_an_observation_does_not_change_the_world():
+    env, twin = (make_single("interest_evolution", True) for _ in range(2))
+    for _ in range(3):
+        observation, _ = env.reset(), twin.reset()
+        observation["user"] += 5.0
+        for document in observation["doc"].values():
+            document *= -3.0
+        for slate in ([0, 1, 2], [3, 4, 5]):
+            (observation, reward, *_), (other, other_reward, *_) = env.step(slate), twin.step(slate)
+            assert reward == other_reward
+            testing._assert_same(observation, other, "an observation")
+            for document in observation["doc"].values():
+                document += 1.0
 
 
 class GlobalDraws(interest_evolution.IEvUserModel):

@@ -1,7 +1,5 @@
 """Where worlds differ from RecSim 0.2.4 on purpose; docs/deviations.md names these tests."""
 
-import warnings
-
 import numpy as np
 import pytest
 
@@ -273,11 +271,3 @@ def test_documents_changed_after_they_were_shown_are_observed_anew():
     assert list(candidates.create_observation()) == ["1", "2"]
     assert candidates.create_observation()["1"] == [0.125]
     assert candidates.size() == 2
-
-
-def test_unknown_config_keys_are_only_warned_of():
-    with pytest.warns(UserWarning, match="'num_candidate'.*'num_candidates'"):
-        interest_exploration.create_environment({**CONFIG, "num_candidate": 3})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        interest_exploration.create_environment(CONFIG)
