@@ -245,10 +245,11 @@ class BanditRegret(reproduce.Reproduction):
     name = "bandits"
     unit = "pulls"
     notes = """\
-Regret: mean pseudo-regret after T rounds ± standard error (SE). Reference: the same, measured
-on RecSim 0.2.4 and, where that is wrong (KL-UCB), with another library. Difference: regret less
-reference, in standard errors of the difference. Tail slope: growth of the regret over the last
-tenfold of the rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."""
+Regret: mean pseudo-regret after T rounds ± standard error (SE). Reference: the
+same, measured on RecSim 0.2.4 and, where that is wrong (KL-UCB), with another
+library. Difference: regret less reference, in standard errors of the
+difference. Tail slope: growth of the regret over the last tenfold of the
+rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."""
 
     def __init__(self, runs: int = RUNS, seed: int = 0) -> None:
         self._runs = _validation.positive_int("runs", runs, minimum=2)
@@ -366,7 +367,8 @@ def _row(algorithm: Algorithm, measures: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _mean(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['mean']:.1f} ± {estimate['standard_error']:.1f}"
+    digits = 1 if estimate["standard_error"] >= 0.05 else 2
+    return f"{estimate['mean']:.{digits}f} ± {estimate['standard_error']:.{digits}f}"
 
 
 def _figure(results: Mapping[str, Any]) -> Figure:

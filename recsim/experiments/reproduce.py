@@ -167,22 +167,24 @@ def run(
     start = time.perf_counter()
     parts = experiment.parts(os.path.join(folder, "parts"))
     computed = _compute(experiment, parts, folder, workers, show_progress)
-    stored = {part.name: _read_part(folder, part) for part in parts}
-    record = {
-        "experiment": experiment.name,
-        "command": _command(experiment, workers),
-        **_identity(experiment),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "time": {
-            "seconds": round(time.perf_counter() - start, 1),
-            "seconds_of_all_parts": round(
-                sum(float(result["seconds"]) for result in stored.values()), 1
-            ),
-            "parts": len(parts),
-            "parts_of_an_earlier_command": len(parts) - computed,
-        },
-        "results": experiment.results(stored),
-    }
+    finished = {part.name: _read_part(folder, part) for part in parts}
+    path = os.path.join(folder, "results.json")
+    if not computed and os.path.exists(path):
+        record = _read_json(path)  # Written anew, with how long it took then.
+    else:
+        record = {
+            "experiment": experiment.name,
+            "command": _command(experiment, workers),
+            **_identity(experiment),
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "time": {
+                "seconds": round(time.perf_counter() - start, 1),
+                "parts": len(parts),
+                "parts_of_earlier_commands": len(parts) - computed,
+                "seconds_of_all_parts": round(sum(float(p["seconds"]) for p in finished.values())),
+            },
+        }
+    record["results"] = experiment.results(finished)
     _write_files(experiment, record, folder)
     return record
 

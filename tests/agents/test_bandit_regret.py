@@ -10,60 +10,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsim.agents.bandits import algorithms
-
-NINE_ARMS = (np.arange(1, 10) / 10, 10_000)
-TWO_ARMS = ([0.9, 0.8], 5_000)
-TEN_ARMS = ([0.1] + 3 * [0.05] + 3 * [0.02] + 3 * [0.01], 20_000)
-
-
-def ucb1(pulls, reward, t, rng):
-    return algorithms.ucb1_index(pulls, reward, t)
-
-
-def ucb1_half_width(pulls, reward, t, rng):
-    return algorithms.ucb1_index(pulls, reward, t, optimism_scaling=0.5)
-
-
-def kl_ucb(pulls, reward, t, rng):
-    return algorithms.kl_ucb_index(pulls, reward, t, c=3.0)
-
-
-def thompson(pulls, reward, t, rng):
-    return algorithms.thompson_index(pulls, reward, rng)
-
-
-def pseudo_regrets(index, means, horizon: int, num_runs: int) -> np.ndarray:
-    """Plays ``num_runs`` bandits side by side and returns what each lost to the best arm."""
-    means = np.asarray(means)
-    rng = np.random.RandomState(0)
-    runs = np.arange(num_runs)
-    pulls = np.zeros((num_runs, len(means)))
-    reward = np.zeros((num_runs, len(means)))
-    for t in range(horizon):
-        arms = index(pulls, reward, t, rng).argmax(axis=-1)
-        pulls[runs, arms] += 1
-        reward[runs, arms] += rng.random_sample(num_runs) < means[arms]
-    return pulls @ (means.max() - means)
+from recsim.experiments import bandit_regret
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("index", "problem", "expected", "standard_error"),
+    ("algorithm", "problem", "expected", "standard_error"),
     [
-        (ucb1, NINE_ARMS, 329.7, 0.8),
-        (ucb1_half_width, NINE_ARMS, 100.9, 0.6),
-        (kl_ucb, NINE_ARMS, 98.0, 0.7),
-        (thompson, NINE_ARMS, 41.4, 0.4),
-        (ucb1, TWO_ARMS, 64.2, 0.3),
-        (kl_ucb, TWO_ARMS, 20.4, 0.3),
-        (thompson, TWO_ARMS, 8.9, 0.2),
-        (ucb1, TEN_ARMS, 840.0, 2.0),
-        (thompson, TEN_ARMS, 92.1, 0.9),
+        ("ucb1", "nine_arms", 329.7, 0.8),
+        ("ucb1_half_width", "nine_arms", 100.9, 0.6),
+        ("kl_ucb", "nine_arms", 98.0, 0.7),
+        ("thompson", "nine_arms", 41.4, 0.4),
+        ("ucb1", "two_arms", 64.2, 0.3),
+        ("kl_ucb", "two_arms", 20.4, 0.3),
+        ("thompson", "two_arms", 8.9, 0.2),
+        ("ucb1", "ten_arms", 840.0, 2.0),
+        ("thompson", "ten_arms", 92.1, 0.9),
     ],
 )
-def test_regret_within_three_standard_errors(index, problem, expected, standard_error):
-    regrets = pseudo_regrets(index, *problem, num_runs=500)
+def test_regret_within_three_standard_errors(algorithm, problem, expected, standard_error):
+    means, horizon = {
+        "nine_arms": (np.arange(1, 10) / 10, 10_000),
+        "two_arms": ([0.9, 0.8], 5_000),
+        "ten_arms": ([0.1] + 3 * [0.05] + 3 * [0.02] + 3 * [0.01], 20_000),
+    }[problem]
+    index = bandit_regret.ALGORITHMS[algorithm].index
+    rng = np.random.RandomState(0)
+    regrets = bandit_regret.pseudo_regret(index, means, [horizon], 500, rng)[:, 0]
     own_error = regrets.std(ddof=1) / np.sqrt(len(regrets))
     assert own_error < 0.05 * expected  # Enough runs to tell right from wrong.
     assert abs(regrets.mean() - expected) < 3 * np.hypot(standard_error, own_error)

@@ -1,0 +1,296 @@
+"""Reproductions: parts, workers, going on after an interruption, files, and the command."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from recsim import cli, registry
+from recsim.experiments import _parts, bandit_regret, reproduce
+
+FILES = ["regret.png", "regret.svg", "results.json", "settings.json", "table.md"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, request):
+    """Leaves two short problems, of one case each."""
+    problems = {name: bandit_regret.Problem("2 arms", (0.6, 0.4), 100) for name in ("one", "other")}
+    cases = [
+        bandit_regret.Case("one", "kl_ucb", (10.0, 1.0)),
+        bandit_regret.Case("other", "thompson"),
+    ]
+    monkeypatch.setattr(bandit_regret, "PROBLEMS", problems)
+    monkeypatch.setattr(bandit_regret, "CASES", cases)
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(bandit_regret.BanditRegret, "figures", lambda *_: {})
+
+
+@pytest.fixture
+def figures():
+    """Lets a test draw the figures, which takes most of the time of a small run."""
+
+
+def run(folder, runs=300, seed=0, workers=1):
+    experiment = bandit_regret.BanditRegret(runs, seed)
+    return reproduce.run(experiment, folder, workers=workers, show_progress=False)
+
+
+def files(folder):
+    return sorted(path.name for path in pathlib.Path(folder).iterdir() if path.is_file())
+
+
+def parts(folder):
+    return {path.name: path.stat().st_mtime_ns for path in pathlib.Path(folder, "parts").iterdir()}
+
+
+def test_files_of_a_run(figures):
+    record = run("out")
+    assert files("out") == FILES
+    assert json.loads(pathlib.Path("out/results.json").read_text()) == json.loads(
+        json.dumps(record)
+    )
+    assert record["experiment"] == "bandits"
+    assert record["command"] == "recsim reproduce bandits --runs 300 --seed 0 --workers 1"
+    assert record["settings"] == {"runs": 300, "seed": 0}
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["time"]["parts"] == 4
+    assert record["time"]["parts_of_earlier_commands"] == 0
+    assert pathlib.Path("out/regret.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in pathlib.Path("out/regret.svg").read_text()[:1000]
+    experiment = bandit_regret.BanditRegret(300)
+    table = pathlib.Path("out/table.md").read_text(encoding="utf-8")
+    assert table.count("| algorithm ") == 2
+    assert table.endswith(f"\n\n{experiment.notes}\n")
+    text = reproduce.text(experiment, record)
+    assert text.endswith(f"\n\n{experiment.notes}")
+    assert text.startswith("2 arms; T = 100; C = ")
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_change_nothing_but_the_time(workers, figures):
+    alone, together = run("one"), run("several", workers=workers)
+    assert alone["results"] == together["results"]
+    for name in ("regret.png", "regret.svg", "table.md"):
+        assert pathlib.Path("one", name).read_bytes() == pathlib.Path("several", name).read_bytes()
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_an_interrupted_run_goes_on_to_the_same_numbers(number, monkeypatch):
+    expected = run("through")["results"]
+    run_parts, finished = _parts.run_parts, 0
+
+    def interrupted(*arguments):
+        nonlocal finished
+        for result in run_parts(*arguments):
+            if finished == number:
+                raise KeyboardInterrupt
+            finished += 1
+            yield result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_parts, "run_parts", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run("stopped")
+    before = parts("stopped")
+    assert len(before) == number
+    assert files("stopped") == ["settings.json"]
+    record = run("stopped")
+    assert record["results"] == expected
+    assert record["time"]["parts_of_earlier_commands"] == number
+    assert before.items() <= parts("stopped").items()
+
+
+def test_a_finished_run_is_shown_again_without_computing():
+    run("out")
+    before, results = parts("out"), pathlib.Path("out/results.json").read_text()
+    os.remove("out/table.md")
+    run("out", workers=2)
+    assert parts("out") == before
+    assert files("out") == ["results.json", "settings.json", "table.md"]
+    assert pathlib.Path("out/results.json").read_text() == results
+
+
+def test_a_disk_that_fails_leaves_whole_files(monkeypatch):
+    savez, written = np.savez_compressed, []
+
+    def fail(file, **arrays):
+        savez(file, **arrays)
+        written.append(file)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run("out")
+    assert list(parts("out")) == ["one_kl_ucb_000.npz"]
+
+
+def test_results_of_other_settings_are_not_mixed(monkeypatch):
+    run("out")
+    with pytest.raises(ValueError, match=r"'out' holds results of other.*runs 300 there and 301 h"):
+        run("out", runs=301)
+    with pytest.raises(ValueError, match="seed 0 there and 5 here"):
+        run("out", seed=5)
+    monkeypatch.setattr(np, "__version__", "1.0")
+    with pytest.raises(ValueError, match=r"version of numpy \S+ there and 1.0 here"):
+        run("out")
+
+
+def test_matplotlib_is_asked_for_before_anything_is_computed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'recsim\[plots\]'"):
+        run("out")
+    assert not pathlib.Path("out").exists()
+
+
+def part_of(**arguments):
+    problem = bandit_regret.PROBLEMS["one"]
+    seed = np.random.SeedSequence(0)
+    arguments = {"problem": problem, "algorithm": "ucb1", "num_runs": 2, "seed": seed, **arguments}
+    return reproduce.Part("part", bandit_regret._play, arguments, 200)
+
+
+def test_an_error_in_a_process_is_told(capfd):
+    wrong = [part_of(), part_of(num_runs=-1)]
+    with pytest.raises(reproduce.PartError, match="process of part ended with exit code 1"):
+        list(_parts.run_parts(wrong, 2, lambda done: None))
+    assert "ValueError: negative dimensions" in capfd.readouterr().err
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_killed_process_is_told():
+    def kill(done):
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    long = [part_of(num_runs=10_000), part_of(num_runs=10_000)]
+    with pytest.raises(reproduce.PartError, match="exit code -9 before it was done"):
+        list(_parts.run_parts(long, 2, kill))
+    assert multiprocessing.active_children() == []
+
+
+def test_progress_of_all_parts_adds_up():
+    for workers in (1, 2):
+        done = []
+        list(_parts.run_parts([part_of(), part_of(num_runs=3)], workers, done.append))
+        assert sum(done) == 500
+        assert len(done) > 2
+
+
+def test_every_reproduction_can_be_made(capsys):
+    for name, entry in registry.REPRODUCTIONS.items():
+        assert entry.load().name == name
+        assert issubclass(entry.load(), reproduce.Reproduction)
+        with pytest.raises(SystemExit):
+            cli.main(["reproduce", name, "--help"])
+        assert f"options of {name}:" in capsys.readouterr().out
+
+
+def test_the_command(capsys):
+    assert cli.main(["reproduce", "bandits", "--quick", "--workers", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("2 arms; T = 100; C = 2.4")
+    assert out.endswith("\nFiles: recsim_runs/bandits_quick (results.json, table.md, figures)\n")
+    assert "bandits: 40,000 of 40,000 pulls (100%)" in err
+    assert max(map(len, out.splitlines())) <= 80
+    record = json.loads(pathlib.Path("recsim_runs/bandits_quick/results.json").read_text())
+    assert record["settings"]["runs"] == bandit_regret.QUICK_RUNS
+
+    os.remove("recsim_runs/bandits_quick/parts/one_kl_ucb_000.npz")
+    assert cli.main(["reproduce", "bandits", "--quick", "--workers=1"]) == 0
+    again, err = capsys.readouterr()
+    assert again == out
+    assert err.startswith("Going on: 1 of 2 parts are done.\nbandits: 20,000 of 20,000 pulls")
+
+    assert cli.main(["reproduce", "bandits", "--runs=9", "--output", "o", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert json.loads(pathlib.Path("o/results.json").read_text())["settings"]["runs"] == 9
+
+
+BAD_INPUT = {
+    "reproduce": "the following arguments are required: EXPERIMENT",
+    "reproduce bandit": "no experiment 'bandit'. Did you mean 'bandits'",
+    "reproduce zzz --runs 3": r"no experiment 'zzz'\. Known are: bandits",
+    "reproduce bandits --runs 1": "--runs: must be an integer >= 2, got '1'",
+    "reproduce bandits --runs many": "--runs: must be an integer >= 2, got 'many'",
+    "reproduce bandits --rnus 10": "no option '--rnus'. Did you mean '--runs'",
+    "reproduce bandits --workers 0": "--workers: must be an integer >= 1, got '0'",
+    "reproduce bandits --seed -1": r"--seed: must be in \[0, 4294967295\], got '-1'",
+    "reproduce bandits again": "unexpected argument 'again'",
+    "reproduce bandits --output a_file": "output folder must be a folder that can be written to",
+    "reproduce bandits --output full": "'full' is not empty: choose another",
+    "reproduce bandits --output before --runs 9": "other settings .runs 8 there and 9 here",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_INPUT)
+def test_mistakes_are_told_in_one_line(arguments, capsys):
+    pathlib.Path("a_file").write_text("")
+    pathlib.Path("full").mkdir()
+    pathlib.Path("full", "kept").write_text("")
+    reproduce.prepare(bandit_regret.BanditRegret(8), "before")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(shlex.split(arguments))
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"recsim reproduce( bandits)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
+    assert not pathlib.Path("before", "parts").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_without_permission(capsys):
+    pathlib.Path("closed").mkdir(mode=0o500)
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "bandits", "--output", "closed/run"])
+    assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_interrupted_from_the_keyboard(workers, seconds):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsim", "reproduce", "bandits", "--runs", "10000"]
+        + ["--workers", str(workers), "--output", "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # As from a terminal, where Ctrl-C reaches the processes of the parts too.
+        start_new_session=True,
+        # A shell starts what it runs in the background with this signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not pathlib.Path("out/parts").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in err
+    assert err.decode().endswith(
+        "The same command goes on with what is in out.\nrecsim: interrupted\n"
+    )
+    assert files("out") == ["settings.json"]
+    for name in parts("out"):
+        with np.load(f"out/parts/{name}") as arrays:
+            assert arrays["regret"].ndim == 2

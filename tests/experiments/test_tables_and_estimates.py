@@ -1,0 +1,65 @@
+"""Tables of text, and what a sample says about a mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recsim.experiments import estimates, tables
+
+TABLE = tables.Table(
+    "Title", ["name", "a", "long header"], [["x", "1.0", "2"], ["yy", "10.0", "–"]]
+)
+
+
+def test_markdown():
+    assert tables.markdown(TABLE).splitlines() == [
+        "Title",
+        "",
+        "| name |    a | long header |",
+        "| :--- | ---: | ----------: |",
+        "| x    |  1.0 |           2 |",
+        "| yy   | 10.0 |           – |",
+    ]
+
+
+def test_plain_fits_the_width():
+    assert tables.plain(TABLE).splitlines() == [
+        "Title",
+        "",
+        "name     a  long header",
+        "x      1.0            2",
+        "yy    10.0            –",
+    ]
+    assert tables.plain(TABLE, 22).splitlines()[2:] == [
+        "name     a",
+        "x      1.0",
+        "yy    10.0",
+        "",
+        "name  long header",
+        "x               2",
+        "yy              –",
+    ]
+
+
+def test_intervals_cover_the_mean_as_often_as_they_say():
+    samples = np.random.RandomState(0).exponential(size=(20, 10_000))
+    found = {name: np.array(values) for name, values in estimates.estimate(samples).items()}
+    assert found["mean"].shape == (10_000,)
+    covered = (found["low"] < 1.0) & (found["high"] > 1.0)
+    assert 0.90 < covered.mean() < 0.96  # Less than 0.95: the distribution is skewed.
+    normal = np.random.RandomState(0).standard_normal((5, 10_000))
+    found = estimates.estimate(normal)
+    covered = (np.array(found["low"]) < 0.0) & (np.array(found["high"]) > 0.0)
+    # Five standard errors of a proportion of 0.95.
+    assert covered.mean() == pytest.approx(0.95, abs=5 * np.sqrt(0.95 * 0.05 / 10_000))
+
+
+@pytest.mark.parametrize("values", [[], [1.0], 3.0])
+def test_too_few_values(values):
+    with pytest.raises(ValueError, match="at least two"):
+        estimates.estimate(values)
+
+
+def test_in_standard_errors():
+    assert estimates.in_standard_errors(10.0, 3.0, 20.0, 4.0) == pytest.approx(-2.0)
