@@ -290,8 +290,9 @@ class NormalizableChoiceModel(AbstractChoiceModel):
             scores = user_state.score_documents(documents)
         else:
             scores = [user_state.score_document(document) for document in documents]
+        scores = np.asarray(scores, dtype=np.float64)
         # Scores of one-dimensional documents often come as arrays of one entry.
-        return np.asarray(scores, dtype=np.float64).reshape(-1)
+        return scores if scores.ndim == 1 else scores.reshape(-1)
 
     def choose_item(self) -> int | None:
         """Returns the position of the chosen document in the slate, or None for no click.
