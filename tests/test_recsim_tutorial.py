@@ -4,6 +4,8 @@ The figures are those that the tutorial shows (google-research/recsim, Apache-2.
 """
 
 import functools
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -13,23 +15,10 @@ from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib
 
-FIRST_DOCUMENTS = [
-    (1.2272016322975663, 1),
-    (1.2925848895378007, 1),
-    (1.239770781835802, 1),
-    (1.4604555455549542, 1),
-    (2.1023342470023874, 0),
-    (1.0957290496089296, 1),
-    (2.372569629131807, 0),
-    (1.3492800243147158, 1),
-]
-LAST_FIRST_DOCUMENTS = [
-    (2.1835115903440956, 0),
-    (1.1941158468553823, 1),
-    (1.0351464593750552, 1),
-    (2.2959262349993166, 0),
-    (2.059365556961282, 0),
-]
+TRACES = pathlib.Path(__file__).parent / "traces" / "agents_interest_exploration.json"
+
+# The tutorial prints these of its first documents; the trace, recorded under its config, has all.
+PRINTED = {"15": 1.2272016322975663, "21": 2.372569629131807, "29": 2.059365556961282}
 
 
 class StaticAgent(agent.AbstractEpisodicRecommenderAgent):
@@ -73,11 +62,18 @@ def rounded(documents):
     return [(round(quality, 12), topic) for quality, topic in documents]
 
 
-def test_the_tutorials_values(world, tmp_path):
+@pytest.mark.parametrize("with_matplotlib", [False, True])
+def test_the_tutorials_values(world, tmp_path, with_matplotlib):
+    if with_matplotlib:
+        pytest.importorskip("matplotlib.pyplot")
     first = world.reset()
     assert list(first["doc"]) == [str(number) for number in range(15, 30)]
-    assert features(first)[:8] == rounded(FIRST_DOCUMENTS)
-    assert features(first)[10:] == rounded(LAST_FIRST_DOCUMENTS)
+    recorded = json.loads(TRACES.read_text())["traces"][0]["first_observation"]["doc"]
+    assert features(first) == rounded(
+        (doc["quality"], doc["cluster_id"]) for doc in recorded.values()
+    )
+    for doc_id, quality in PRINTED.items():
+        assert float(first["doc"][doc_id]["quality"]) == pytest.approx(quality, rel=1e-12)
     assert (first["user"].tolist(), first["response"]) == ([], None)
 
     spaces = world.observation_space
