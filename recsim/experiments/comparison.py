@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, _version, registry, seeding
+from recsim import _validation, _version, registry, seeding, utils
 from recsim.experiments import estimates
 from recsim.simulator import _files, _settings, runner_lib
 
@@ -35,8 +35,6 @@ TRAIN_DEFAULTS = {"max_training_steps": 1000, "num_iterations": 10, "max_steps_p
 EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
-# The names of the counts in recsim.utils.
-_CLICKS_ON_TOPIC = "cluster_watch_count_cluster_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +46,8 @@ class Results:
         episodes: for each agent an array of shape (num_episodes,) a measure: ``steps``,
             ``return`` and ``steps_per_second``; in worlds that count clicks
             ``click_through_rate`` (clicks a slate), and in those with topics ``click_quality``
-            (mean quality of what was clicked) and ``click_share_of_topic_<i>``. NaN stands where
+            (mean quality of what was clicked) and ``click_share_of_topic_<i>`` (share of the
+            episode's clicks, unlike the runners' metrics, which are by slate). NaN stands where
             an episode has no such value, such as the quality of no clicks.
     """
 
@@ -206,7 +205,13 @@ class Comparison:
             self._train_settings["max_training_steps"] = -(-train_steps // 10)
         self._check_names(agents)
         self._prepare_folder()
-        self._runners = {agent: self._create_runners(agent) for agent in agents}
+        try:
+            self._runners = {agent: self._create_runners(agent) for agent in agents}
+        except BaseException:
+            # The runners' own folders, so that the folder can be taken for the next attempt.
+            for agent in agents:
+                _files.remove_empty_folders(os.path.join(self._output_dir, agent))
+            raise
 
     def _check_names(self, agents: Sequence[str]) -> None:
         """Raises ValueError before anything is written if an agent cannot be run."""
@@ -316,8 +321,8 @@ def _click_measures(counts: Mapping[str, float]) -> dict[str, float]:
     if clicks:
         measures["click_quality"] = counts["quality"] / clicks
         for name, clicks_on_topic in counts.items():
-            if name.startswith(_CLICKS_ON_TOPIC):
-                topic = name.removeprefix(_CLICKS_ON_TOPIC)
+            if name.startswith(utils.CLUSTER_PREFIX):
+                topic = name.removeprefix(utils.CLUSTER_PREFIX)
                 measures[f"{_SHARE_OF_TOPIC}{topic}"] = clicks_on_topic / clicks
     return measures
 
