@@ -302,8 +302,8 @@ def _import_matplotlib() -> None:
         importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise ImportError(
-            "The figure needs matplotlib, which is not installed: pip install matplotlib, or install "
-            "recsim with its extra 'plots'."
+            "The figure needs matplotlib, which is not installed: pip install matplotlib, or "
+            "install recsim with its extra 'plots'."
         ) from error
 
 
