@@ -287,10 +287,9 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         if not documents:
             return np.zeros(0)
         if defined_nearest(type(user_state), "score_documents", "score_document"):
-            scores = user_state.score_documents(documents)
+            scores = np.asarray(user_state.score_documents(documents), dtype=np.float64)
         else:
-            scores = [user_state.score_document(document) for document in documents]
-        scores = np.asarray(scores, dtype=np.float64)
+            scores = np.array([user_state.score_document(doc) for doc in documents], np.float64)
         # Scores of one-dimensional documents often come as arrays of one entry.
         return scores if scores.ndim == 1 else scores.reshape(-1)
 
