@@ -286,7 +286,7 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         documents = list(doc_obs)
         if not documents:
             return np.zeros(0)
-        if defined_nearest(type(user_state), "score_documents", "score_document"):
+        if defined_nearest(user_state.__class__, "score_documents", "score_document"):
             scores = np.asarray(user_state.score_documents(documents), dtype=np.float64)
         else:
             scores = np.array([user_state.score_document(doc) for doc in documents], np.float64)
