@@ -1,14 +1,25 @@
-"""Files that appear whole or not at all, whenever the process is killed."""
+"""Files that appear whole or not at all, whenever the process is killed, and folders for them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
+import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "move", "writable_folder"]
+__all__ = [
+    "atomic_file",
+    "locked",
+    "move",
+    "remove_empty_folders",
+    "remove_unfinished",
+    "writable_folder",
+]
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -16,12 +27,13 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
     """Opens a binary file for writing and reading that gets its name once it is complete.
 
     What stood at ``path`` before is there until then, and stays if the block raises. A process
-    killed in the middle leaves a hidden file, which the next writing of ``path`` replaces.
+    killed in the middle leaves a hidden file, which :func:`remove_unfinished` removes. Processes
+    that write the same file at the same time do not meet: the last to finish has its way.
     """
     folder, name = os.path.split(path)
-    unfinished = os.path.join(folder, f".{name}.tmp")
+    unfinished = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(unfinished, "w+b") as file:
+        with open(unfinished, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -30,6 +42,13 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(unfinished)
         raise
+
+
+def remove_unfinished(folder: str) -> None:
+    """Removes what killed processes left half-written, in a folder that nobody else writes to."""
+    for name in os.listdir(folder):
+        if _UNFINISHED.fullmatch(name):
+            os.remove(os.path.join(folder, name))
 
 
 def move(source: str, target: str) -> None:
@@ -66,3 +85,41 @@ def writable_folder(name: str, folder: str) -> None:
             "folder or change its permissions",
             folder,
         ) from None
+
+
+def remove_empty_folders(folder: str) -> None:
+    """Removes a folder and those in it, but for the ones that hold a file."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Keeps other blocks of this function, of any process, out of a folder.
+
+    The system ends the lock with the process, however that ends. Where there are no such locks, as
+    on Windows and some network file systems, nobody is kept out.
+
+    Raises:
+        BlockingIOError: if another block has the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"Another run is writing to {folder!r} now: wait for it to end, stop it, or choose "
+                "another base_dir."
+            ) from None
+        except OSError:  # This file system has no locks.
+            pass
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,9 +1,10 @@
 """Checkpoints: files of data only, written whole or not at all and verified when read.
 
 What a checkpoint may hold, its *tree*, is: None, bool, int, float, str, bytes; list, tuple, dict,
-set, frozenset; NumPy arrays and scalars; and NumPy's random generators, which come back as
-generators in the same state. Anything else is refused at saving, because reading it back would
-need code. Reading a checkpoint never runs code from it.
+OrderedDict, Counter, set, frozenset; defaultdict, if its factory is a builtin type such as ``int``
+or ``list``; NumPy arrays and scalars; and NumPy's random generators, which come back as generators
+in the same state. Anything else is refused at saving, because reading it back would need code.
+Reading a checkpoint never runs code from it.
 
 The file is a zip archive of ``tree.json`` and, for each array, a member in NumPy's ``.npy`` format,
 so that other tools can read it too. Its archive comment is the SHA-256 of all that precedes the
@@ -12,13 +13,14 @@ digest.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import logging
 import os
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -33,6 +35,8 @@ _MARK = b"recsim-sha256:"
 _DIGEST_LENGTH = 64
 _PLAIN_TYPES = frozenset({type(None), bool, float, str})
 _COLLECTIONS = {kind.__name__: kind for kind in (tuple, set, frozenset)}
+_MAPPINGS = {kind.__name__: kind for kind in (dict, collections.OrderedDict, collections.Counter)}
+_FACTORIES = {kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set)}
 _GENERATORS = {kind.__name__: kind for kind in (np.random.RandomState, np.random.Generator)}
 _BIT_GENERATORS = {
     kind.__name__: kind
@@ -180,8 +184,10 @@ class _Encoder:
             return value if abs(value) < 1 << 63 else {"int": hex(value)}
         if kind is list:
             return self._items(value)
-        if kind is dict:
-            return {"dict": [self._pair(key, item) for key, item in value.items()]}
+        if kind in _MAPPINGS.values():
+            return {kind.__name__: self._pairs(value)}
+        if kind is collections.defaultdict and value.default_factory in _FACTORIES.values():
+            return {"defaultdict": [value.default_factory.__name__, self._pairs(value)]}
         if kind.__name__ in _COLLECTIONS and kind is _COLLECTIONS[kind.__name__]:
             return {kind.__name__: self._items(value)}
         if kind in (bytes, np.bytes_):
@@ -200,8 +206,8 @@ class _Encoder:
     def _items(self, values: Iterable[Any]) -> list[Any]:
         return [self._item(i, value) for i, value in enumerate(values)]
 
-    def _pair(self, key: Any, value: Any) -> list[Any]:
-        return [self._item(key, key), self._item(key, value)]
+    def _pairs(self, mapping: Mapping[Any, Any]) -> list[Any]:
+        return [[self._item(key, key), self._item(key, item)] for key, item in mapping.items()]
 
     def _item(self, key: Any, value: Any) -> Any:
         self._path.append(key)
@@ -241,14 +247,16 @@ class _Encoder:
         what = f"an object of type {kind.__module__}.{kind.__qualname__}"
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
             what = f"an array of Python objects (dtype {value.dtype})"
+        elif kind is collections.defaultdict:
+            what = f"a defaultdict with the factory {value.default_factory!r}"
         elif kind in _GENERATORS.values():
             what = f"a generator of another package ({seeding.generator_state(value)!r:.80})"
         return TypeError(
             f"{self._place()} cannot go into a checkpoint: it is {what}. A checkpoint holds data "
-            "only: None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, NumPy "
-            "arrays and scalars (of numbers or strings) and NumPy's random generators. Turn it "
-            "into these in bundle_and_checkpoint or checkpoint_state, and back in unbundle or "
-            "restore_state."
+            "only: None, bool, int, float, str, bytes, list, tuple, dict (and OrderedDict, "
+            "Counter, and defaultdict of builtin types), set, frozenset, NumPy arrays and scalars "
+            "(of numbers or strings) and NumPy's random generators. Turn it into these in "
+            "bundle_and_checkpoint or checkpoint_state, and back in unbundle or restore_state."
         )
 
 
@@ -265,8 +273,10 @@ class _Decoder:
         if type(value) is not dict:
             return value
         ((kind, content),) = value.items()
-        if kind == "dict":
-            return {self.decode(key): self.decode(item) for key, item in content}
+        if kind in _MAPPINGS:
+            return _MAPPINGS[kind](self._mapping(content))
+        if kind == "defaultdict":
+            return collections.defaultdict(_FACTORIES[content[0]], self._mapping(content[1]))
         if kind in _COLLECTIONS:
             return _COLLECTIONS[kind](self.decode(content))
         if kind == "int":
@@ -285,6 +295,9 @@ class _Decoder:
         if kind == "generator":
             return self._generators[content]
         raise KeyError(kind)
+
+    def _mapping(self, pairs: list[Any]) -> dict[Any, Any]:
+        return {self.decode(key): self.decode(item) for key, item in pairs}
 
     def _generator(self, record: dict[str, Any]) -> seeding.AnyGenerator:
         seed_sequence = np.random.SeedSequence(**record.get("seed_sequence", {"entropy": 0}))
@@ -365,7 +378,5 @@ class Checkpointer:
 
     def remove_unfinished(self) -> None:
         """Removes what a killed process left half-written. Only for the process that saves."""
-        pattern = re.compile(r"\." + re.escape(self._prefix) + r"\.\d+\.tmp")
-        for name in os.listdir(self._folder) if os.path.isdir(self._folder) else []:
-            if pattern.fullmatch(name):
-                os.remove(os.path.join(self._folder, name))
+        if os.path.isdir(self._folder):
+            _files.remove_unfinished(self._folder)

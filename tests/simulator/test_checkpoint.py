@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
 import os
@@ -166,6 +167,8 @@ class Evil:
         ({"x": np.ma.masked_array([1, 2], [0, 1])}, "x", "MaskedArray"),
         ({object: 1}, "[<class 'object'>]", "builtins.type"),
         ({"c": 1j}, "c", "complex"),
+        ({"d": collections.defaultdict(Evil)}, "d", "a defaultdict with the factory"),
+        ({"d": collections.defaultdict(None)}, "d", "a defaultdict with the factory None"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tree, place, kind, tmp_path):
@@ -187,6 +190,30 @@ def test_subclasses_are_refused_since_they_would_come_back_as_something_else(tmp
     for value in (Table(), Name("a"), type("R", (np.random.RandomState,), {})()):
         with pytest.raises(TypeError, match="cannot go into a checkpoint"):
             checkpoint.save(tmp_path / "tree", [value])
+
+
+def test_mappings_of_pythons_come_back_as_what_they_were(tmp_path):
+    counts = collections.defaultdict(int, {"a": 2})
+    nested = collections.defaultdict(list, {(1, 2): [np.arange(2)]})
+    tree = {
+        "counts": counts,
+        "nested": nested,
+        "ordered": collections.OrderedDict([("b", 1), ("a", 2)]),
+        "counter": collections.Counter("abca"),
+    }
+    checkpoint.save(tmp_path / "tree", tree)
+    loaded = checkpoint.load(tmp_path / "tree")
+    assert {name: type(value) for name, value in loaded.items()} == {
+        name: type(value) for name, value in tree.items()
+    }
+    assert {name: loaded[name] for name in ("counts", "ordered", "counter")} == {
+        name: tree[name] for name in ("counts", "ordered", "counter")
+    }
+    loaded["counts"]["new"] += 1
+    loaded["nested"]["new"].append(3)
+    assert loaded["counts"] == {"a": 2, "new": 1}
+    assert loaded["nested"][1, 2][0].tolist() == [0, 1]
+    assert list(loaded["ordered"]) == ["b", "a"]
 
 
 def test_a_container_that_holds_itself_is_refused(tmp_path):
@@ -282,6 +309,7 @@ def forge(path, document):
         '{"format": 1, "generators": [], "tree": {"array": 0}}',
         '{"format": 1, "generators": [], "tree": {"scalar": ["|O", "00000000000000000"]}}',
         '{"format": 1, "generators": [], "tree": {"generator": 0}}',
+        '{"format": 1, "generators": [], "tree": {"defaultdict": ["exec", []]}}',
         '{"format": 1, "generators": [{"dict": [["kind", "system"]]}], "tree": null}',
         '{"format": 1, "generators": [], "tree": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
@@ -336,7 +364,7 @@ def test_the_newest_good_checkpoint_is_taken(tmp_path, caplog):
 def test_leftovers_of_a_killed_process_are_ignored_and_removed(tmp_path):
     checkpointer = checkpoint.Checkpointer(tmp_path)
     checkpointer.save(1, 1)
-    (tmp_path / ".ckpt.2.tmp").write_bytes(b"PK")
+    (tmp_path / f".ckpt.2.{'0a' * 16}.tmp").write_bytes(b"PK")
     (tmp_path / ".own.2.tmp").touch()
     assert checkpointer.iterations() == [1]
     checkpointer.remove_unfinished()
