@@ -23,7 +23,7 @@ from __future__ import annotations
 import collections
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,30 +33,33 @@ from recsim.simulator import _files, _tfrecord, environment
 
 __all__ = ["EpisodeLog"]
 
-_BATCH_BYTES = 1 << 20
-
 
 class EpisodeLog:
     """A log that gets its name when it is complete, and is a ``.part`` file until then.
 
+    That file grows by an episode whenever one ends.
+
     Args:
         path: the file.
         env: the RecSimGymEnv whose episodes are logged.
-
-    Raises:
-        FileExistsError: if the file exists.
     """
 
     def __init__(self, path: str, env: Any) -> None:
         self._path = path
         self._env = env
-        self._part = _tfrecord.RecordFile(path + ".part", _BATCH_BYTES)
+        self._part = _tfrecord.RecordFile(path + ".part", batch_bytes=0)
         self._started = False
         self._encoder: _StepEncoder | None = None
         self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
-        self._check_free()
+        self._done = False
 
-    def _check_free(self) -> None:
+    @property
+    def is_complete(self) -> bool:
+        """Whether a file has the log's name."""
+        return os.path.exists(self._path)
+
+    def check_free(self) -> None:
+        """Raises FileExistsError if a file has the log's name already."""
         if os.path.exists(self._path):
             raise FileExistsError(
                 f"The episode log {self._path!r} exists and would be overwritten; choose another "
@@ -64,21 +67,25 @@ class EpisodeLog:
             )
 
     def start(self, length: int = 0) -> None:
-        """Goes on after the first ``length`` bytes of the unfinished log, dropping the rest.
+        """Goes on after the first ``length`` bytes of the log, dropping the rest.
+
+        A log that was complete is unfinished again from here on.
 
         Args:
             length: what :meth:`sync` returned when the episodes to keep were in the log; 0 to
                 begin anew.
 
         Raises:
-            FileExistsError: if the finished log exists.
+            FileExistsError: if there is a complete log, and nothing or too little of it is to be
+                kept.
             ValueError: if the unfinished log is shorter than ``length``.
         """
         part = self._part.path
+        unfinished = os.path.exists(part)
+        if length and not unfinished and self.is_complete and os.path.getsize(self._path) >= length:
+            _files.move(self._path, part)
+        self.check_free()
         size = os.path.getsize(part) if os.path.exists(part) else 0
-        if not size and length and os.path.exists(self._path):
-            return  # The log was complete.
-        self._check_free()
         if size < length:
             raise ValueError(
                 f"The unfinished episode log {part!r} has {size} bytes, but the run to resume "
@@ -95,33 +102,37 @@ class EpisodeLog:
 
     def add_step(
         self,
-        observation: dict[str, Any],
-        action: Any,
+        user: Any,
+        documents: Mapping[str, Any],
+        slate: Any,
         responses: Any,
         reward: Any,
-        *,
         done: bool,
-        truncated: bool,
     ) -> None:
-        """Adds one step to the present episode, and the episode to the log if it was the last.
+        """Adds one step to the present episode.
 
         Args:
-            observation: what the agent saw before it acted.
-            action: the slate it showed, or a sequence of one a user.
+            user: the observation of the user before the slate, or a sequence of one a user.
+            documents: the observations of the candidates by their IDs.
+            slate: what was shown, or a sequence of one a user.
             responses: the observations of the responses to it, or a sequence of them.
             reward: its reward, or a sequence of one a user.
             done: whether the environment ended the episode.
-            truncated: whether the runner cuts the episode off after this step.
         """
         if not self._started:
             self.start()
         if self._encoder is None:
             self._encoder = _StepEncoder(self._env)
-        for name, feature in self._encoder.encode(observation, action, responses, reward):
+        for name, feature in self._encoder.encode(user, documents, slate, responses, reward):
             self._lists[name].append(feature)
         self._lists["is_terminal"].append(_integers([done]))
-        self._lists["is_truncated"].append(_integers([truncated]))
-        if done or truncated:
+        self._lists["is_truncated"].append(_integers([False]))
+        self._done = done
+
+    def end_episode(self) -> None:
+        """Adds the present episode to the log, cut off where its last step was not ``done``."""
+        if self._lists:
+            self._lists["is_truncated"][-1] = _integers([not self._done])
             self._part.add(_sequence_example(self._lists))
             self._lists.clear()
 
@@ -131,7 +142,6 @@ class EpisodeLog:
         Returns:
             The length of the log in bytes.
         """
-        self._part.flush()
         if not os.path.exists(self._part.path):
             return 0
         with open(self._part.path, "ab") as file:
@@ -162,22 +172,21 @@ class _StepEncoder:
         self._flatten_document = _flattener(next(iter(space["doc"].spaces.values())))
 
     def encode(
-        self, observation: dict[str, Any], action: Any, responses: Any, reward: Any
+        self, user: Any, documents: Mapping[str, Any], slate: Any, responses: Any, reward: Any
     ) -> Iterator[tuple[str, bytes]]:
         """Yields the names and the encoded features of one step."""
-        user = observation["user"]
         if not self._multi_user:
-            yield from self._users[0].encode(user, action, responses)
+            yield from self._users[0].encode(user, slate, responses)
             yield "reward", _floats(_packed(reward))
         else:
             for u, encoder in enumerate(self._users):
-                yield from encoder.encode(user[u], action[u], responses[u])
+                yield from encoder.encode(user[u], slate[u], responses[u])
             if np.ndim(reward):
                 for u, user_reward in enumerate(reward):
                     yield f"reward_{u}", _floats(_packed(user_reward))
             else:
                 yield "reward", _floats(_packed(reward))
-        for i, document in enumerate(observation["doc"].values()):
+        for i, document in enumerate(documents.values()):
             yield f"doc_{i}", _floats(self._flatten_document(document))
 
 

@@ -7,13 +7,16 @@ A run keeps everything under ``base_dir``:
 * ``eval_<n>/returns_<total_steps>``: the return of each episode, a list of numbers;
 * ``…/events.out.tfevents.…``: the metrics for TensorBoard;
 * ``train/<episode_log_file>`` and ``eval_<n>/<episode_log_file>``: the episodes, where asked for,
-  see :mod:`recsim.simulator.episode_log`.
+  see :mod:`recsim.simulator.episode_log`. Until ``run_experiment`` has ended, the name ends in
+  ``.part``.
 
-All files but those of TensorBoard get their names when they are complete.
+All files but those of TensorBoard get their names when they are complete. While it runs, a runner
+locks the folder that it writes to.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import logging
@@ -28,7 +31,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim.simulator import _files, checkpoint, environment, episode_log, summary
+from recsim.simulator import _files, _world, checkpoint, environment, episode_log, summary
 from recsim.simulator import progress as progress_lib
 
 __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
@@ -92,14 +95,19 @@ class Runner:
         ValueError: if ``base_dir`` is None, a number is out of range, or an agent for several
             users meets an environment with one, or the other way round.
         OSError: (PermissionError, NotADirectoryError…) if the output folder cannot be written to;
-            FileExistsError if the episode log exists.
+            FileExistsError if there is an episode log that is not this run's own to go on with.
     """
 
+    # RecSim's names, for runners that override its methods whole: there is no TensorFlow session,
+    # and what _log_one_step is told goes to the episode log.
+    _sess = None
+    _episode_writer = None
     _output_dir: Any = None
     _checkpoint_dir: Any = None
     _agent: Any = None
     _checkpointer: Any = None
     _num_iterations: int | None = None
+    _told_of_env_state = False
 
     def __init__(
         self,
@@ -141,10 +149,25 @@ class Runner:
         if self._episode_log_file:
             path = os.path.join(self._output_dir, self._episode_log_file)
             self._episode_log = episode_log.EpisodeLog(path, self._env)
+            if self._episode_log.is_complete and not self._goes_on_with_log():
+                self._episode_log.check_free()
         self._several_users = isinstance(self._env.environment, environment.MultiUserEnvironment)
+        self._world = _world.identity(self._env)
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
         self._has_run = False
+
+    def _goes_on_with_log(self) -> bool:
+        """Says whether a complete episode log is of the run that this runner goes on with."""
+        return False
+
+    @contextlib.contextmanager
+    def _locked_output(self) -> Iterator[None]:
+        """Has the output folder to itself, without what killed processes left unfinished."""
+        with _files.locked(self._output_dir):
+            _files.remove_unfinished(self._output_dir)
+            self._metrics_file.read()  # It may have changed before the folder was locked.
+            yield
 
     def _create_agent(self) -> Any:
         agent = self._create_agent_fn(
@@ -171,9 +194,26 @@ class Runner:
             self._env.restore_state(self._initial_env_state)
 
     def _env_state(self) -> Any:
-        """Returns the state of the environment, None if it has no ``checkpoint_state``."""
-        checkpoint_state = getattr(self._env, "checkpoint_state", None)
-        return checkpoint_state and checkpoint_state()
+        """Returns the state of the environment, None if it has no working ``checkpoint_state``."""
+        if not hasattr(self._env, "checkpoint_state"):
+            return None
+        try:
+            return self._env.checkpoint_state()
+        except Exception as error:  # Whatever it is, the environment can be run without.
+            if not self._told_of_env_state:
+                _logger.warning("The environment's checkpoint_state failed: %r", error)
+            self._told_of_env_state = True
+            return None
+
+    def _check_world(self, iteration: int, old: dict[str, str], names: Iterable[str]) -> None:
+        """Raises ValueError if a checkpoint is of a world that differs in one of some aspects."""
+        compared = {name: old[name] for name in names if name in old}
+        if different := _world.differences(compared, self._world):
+            raise ValueError(
+                f"The checkpoint {self._checkpointer.path(iteration)!r} is of another world: "
+                f"{'; '.join(different)}. Make the environment as the agent's training had it, or "
+                "choose another base_dir (of the training: train_base_dir)."
+            )
 
     def _restore_agent(self, iteration: int, experiment_data: dict[str, Any]) -> None:
         """Gives the agent the state it had at a checkpoint.
@@ -198,7 +238,7 @@ class Runner:
         Returns:
             The number of steps and the sum of the rewards (of all users).
         """
-        env, agent, log = self._env, self._agent, self._episode_log
+        env, agent = self._env, self._agent
         start_time = time.perf_counter()
         num_steps, total_reward = 0, 0.0
         observation = env.reset()
@@ -210,9 +250,8 @@ class Runner:
             env.update_metrics(responses, info)
             total_reward += np.sum(reward) if self._several_users else reward
             num_steps += 1
+            self._log_one_step(seen["user"], seen["doc"], action, responses, reward, done)
             truncated = not done and num_steps == self._max_steps_per_episode
-            if log is not None:
-                log.add_step(seen, action, responses, reward, done=done, truncated=truncated)
             if done or truncated:
                 break
             action = agent.step(reward, observation)
@@ -223,6 +262,21 @@ class Runner:
             episode_reward=total_reward,
         )
         return num_steps, total_reward
+
+    def _log_one_step(
+        self,
+        user_obs: Any,
+        doc_obs: Any,
+        slate: Any,
+        responses: Any,
+        reward: Any,
+        is_terminal: bool,
+        sequence_example: Any = None,
+    ) -> None:
+        """Adds one step to the episode log, if there is one; ``sequence_example`` is not used."""
+        del sequence_example  # RecSim's signature.
+        if self._episode_log is not None:
+            self._episode_log.add_step(user_obs, doc_obs, slate, responses, reward, is_terminal)
 
     def _initialize_metrics(self) -> None:
         """Sets the metrics of the runner and of the environment to zero."""
@@ -236,7 +290,9 @@ class Runner:
     def _update_episode_metrics(
         self, episode_length: int, episode_time: float, episode_reward: float
     ) -> None:
-        """Adds one episode to the metrics; the time is in seconds."""
+        """Adds one episode, which has ended, to metrics and log; the time is in seconds."""
+        if self._episode_log is not None:
+            self._episode_log.end_episode()
         self._stats["episode_length"].append(episode_length)
         self._stats["episode_time"].append(episode_time)
         self._stats["episode_reward"].append(episode_reward)
@@ -277,6 +333,7 @@ class Runner:
             "episode_logs": logs,
             "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
             "environment": self._env_state(),
+            "world": self._world,
         }
         self._checkpointer.save(iteration, experiment_data)
 
@@ -300,6 +357,7 @@ class Runner:
                 self._episode_log.start()
             return 0, 0
         iteration, experiment_data = newest
+        self._check_world(iteration, experiment_data["world"], self._world)
         self._restore_agent(iteration, experiment_data)
         if experiment_data["environment"] is not None:
             self._env.restore_state(experiment_data["environment"])
@@ -350,7 +408,8 @@ class TrainRunner(Runner):
 
     A run that was interrupted, however it was, goes on from its newest good checkpoint and ends
     with the numbers of one that was not. This holds if the agent's bundle has all of its state and
-    the environment's ``checkpoint_state`` has all of its own, as those of this library have.
+    the environment's ``checkpoint_state`` has all of its own, as those of this library have. A
+    warning in the log names the parts of an environment that have no generator to checkpoint.
 
     Args:
         max_training_steps: number of steps of an iteration, >= 1; its last episode is played to
@@ -381,16 +440,40 @@ class TrainRunner(Runner):
         self._checkpoint_dir = os.path.join(self._output_dir, "checkpoints")
         self._advance_progress: progress_lib.Advance = progress_lib.no_progress
         self._set_up(eval_mode=False)
+        self._warn_of_parts_without_generator()
+
+    def _goes_on_with_log(self) -> bool:
+        checkpoints = checkpoint.Checkpointer(self._checkpoint_dir, self._checkpoint_file_prefix)
+        newest = checkpoints.load_newest()
+        return newest is not None and self._episode_log_file in newest[1]["episode_logs"]
+
+    def _warn_of_parts_without_generator(self) -> None:
+        if self._initial_env_state is None:
+            parts = ["the environment"]
+        else:
+            parts = list(_world.parts_without_generator(self._initial_env_state))
+        if parts:
+            _logger.warning(
+                "Checkpoints hold no random generator of %s: if it draws numbers, a resumed "
+                "training will go on with other ones. Keep one of NumPy's generators in self._rng "
+                "there, or extend checkpoint_state and restore_state.",
+                ", ".join(parts),
+            )
 
     def run_experiment(self) -> None:
         """Trains the agent, from the newest checkpoint if there is one.
 
         Raises:
+            BlockingIOError: if another training runs in this ``base_dir``.
             checkpoint.CheckpointError: if there are checkpoints, but no good one.
-            ValueError: if they are not of this agent, of another prefix, or the episode log that
-                belongs to them is gone.
+            ValueError: if they are not of this agent or world, of another prefix, or the episode
+                log that belongs to them is gone.
             TypeError: if something in the state of the agent or the environment is no data.
         """
+        with self._locked_output():
+            self._resume_and_train()
+
+    def _resume_and_train(self) -> None:
         if self._has_run:
             self._start_over()
         self._has_run = True
@@ -443,7 +526,8 @@ class EvalRunner(Runner):
     """Evaluates an agent: one that needs no training, or the checkpoints of a training run.
 
     Every evaluation starts from the same state of the environment, so its numbers do not depend on
-    what was evaluated before. Nothing of the training run is changed.
+    what was evaluated before. Nothing of the training run is changed. Seed and number of candidates
+    may be other than the training's.
 
     Args:
         max_eval_episodes: number of episodes of an evaluation, >= 1.
@@ -485,10 +569,16 @@ class EvalRunner(Runner):
         """Evaluates as ``test_mode`` says.
 
         Raises:
+            BlockingIOError: if another evaluation of as many episodes runs in this ``base_dir``.
+            FileExistsError: if there is an episode log already.
             TimeoutError: if no checkpoint has come within ``timeout_secs``.
             checkpoint.CheckpointError: if there are checkpoints, but no good one.
-            ValueError: if they are not of this agent.
+            ValueError: if they are not of this agent, or of a world that it would see otherwise.
         """
+        with self._locked_output():
+            self._evaluate_what_there_is()
+
+    def _evaluate_what_there_is(self) -> None:
         if self._episode_log is not None:
             self._episode_log.start()
         try:
@@ -564,6 +654,7 @@ class EvalRunner(Runner):
         self._start_over()
         self._has_run = True
         if experiment_data is not None:
+            self._check_world(iteration, experiment_data["world"], _world.SEEN_BY_AGENTS)
             self._restore_agent(iteration, experiment_data)
         self._summary_writer.restart_at(total_steps)
         self._run_eval_phase(total_steps)

@@ -90,6 +90,14 @@ class MetricsFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
+        self.read()
+
+    def read(self) -> None:
+        """Reads the file, which another process may have changed since.
+
+        Raises:
+            ValueError: if it holds something else than metrics.
+        """
         self._records: list[dict[str, Any]] = []
         if os.path.exists(self._path):
             with open(self._path, encoding="utf-8") as file:

@@ -146,13 +146,14 @@ def test_several_users_have_lists_of_their_own(tmp_path):
     observation = {"user": [[0.5], [0.25, 1.0]], "doc": {"7": [0.0], "8": [1.0]}}
     # The second user's session is over: no response.
     log.add_step(
-        observation,
+        observation["user"],
+        observation["doc"],
         [[1], [0]],
         (({"click": 1},), ()),
         [3.0, 0.0],
         done=True,
-        truncated=False,
     )
+    log.end_episode()
     log.finish()
     names = ["user_0", "user_1", "slate_0", "slate_1", "reward_0", "reward_1", "doc_0", "doc_1"]
     names += ["response_0_0_click", "response_1_0_click", "is_terminal", "is_truncated"]
@@ -231,7 +232,8 @@ def test_the_log_has_its_name_only_when_it_is_complete(tmp_path):
 def add_episode(log, env):
     observation = env.reset()
     after, reward, done, _ = env.step([0, 1])
-    log.add_step(observation, [0, 1], after["response"], reward, done=done, truncated=True)
+    log.add_step(observation["user"], observation["doc"], [0, 1], after["response"], reward, done)
+    log.end_episode()
 
 
 def test_a_resumed_log_drops_what_came_after_the_checkpoint(tmp_path):
@@ -252,6 +254,45 @@ def test_a_resumed_log_drops_what_came_after_the_checkpoint(tmp_path):
     content = (tmp_path / "log").read_bytes()
     assert content.startswith(kept)
     assert len(content) == 2 * length
+
+
+def test_every_episode_that_has_ended_is_in_the_unfinished_log(tmp_path):
+    env = interest_exploration.create_environment(CONFIG)
+    runner = runner_lib.EvalRunner(
+        base_dir=tmp_path,
+        create_agent_fn=lambda sess, env, eval_mode, summary_writer: random_agent.RandomAgent(
+            env.action_space
+        ),
+        env=env,
+        max_steps_per_episode=3,
+        max_eval_episodes=3,
+        episode_log_file="log",
+    )
+    runner._initialize_metrics()
+    sizes = []
+    for _ in range(3):
+        runner._run_one_episode()
+        sizes.append((tmp_path / "eval_3/log.part").stat().st_size)
+    assert 0 < sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_complete_log_goes_on_if_it_has_what_is_to_be_kept(tmp_path):
+    env = interest_exploration.create_environment(CONFIG)
+    log = episode_log.EpisodeLog(str(tmp_path / "log"), env)
+    add_episode(log, env)
+    length = log.sync()
+    log.finish()
+    kept = (tmp_path / "log").read_bytes()
+    for too_much in (0, length + 1):
+        with pytest.raises(FileExistsError, match="would be overwritten"):
+            log.start(too_much)
+        assert (tmp_path / "log").read_bytes() == kept
+    log.start(length)
+    add_episode(log, env)
+    log.finish()
+    assert (tmp_path / "log").read_bytes()[:length] == kept
+    assert (tmp_path / "log").stat().st_size == 2 * length
+    assert not (tmp_path / "log.part").exists()
 
 
 def test_a_log_that_lost_what_its_checkpoint_counts_is_refused(tmp_path):

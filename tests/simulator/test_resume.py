@@ -301,6 +301,48 @@ def finish(process):
     assert output == "done\n"
 
 
+def train_and_evaluate(base_dir, evaluation_env, eval_log=""):
+    """A script: a training with a log, then an evaluation."""
+    train(base_dir, make_env("exploration"), "thompson", num_iterations=2)
+    runner_lib.EvalRunner(
+        base_dir=base_dir,
+        create_agent_fn=lambda sess, env, eval_mode, summary_writer: AGENTS["thompson"](env),
+        env=evaluation_env,
+        max_eval_episodes=3,
+        max_steps_per_episode=15,
+        episode_log_file=eval_log,
+        test_mode=True,
+        progress=False,
+    ).run_experiment()
+
+
+@pytest.mark.parametrize("eval_log", ["", "evaluated.tfrecord"])
+def test_a_script_interrupted_in_its_evaluation_can_be_run_again(eval_log, tmp_path, caplog):
+    train_and_evaluate(tmp_path / "whole", make_env("exploration"), eval_log)
+    env = StoppingEnv(make_env("exploration"), 20)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_evaluate(tmp_path / "resumed", env, eval_log)
+    log = tmp_path / "resumed/train/episodes.tfrecord"
+    before = log.read_bytes()
+    train_and_evaluate(tmp_path / "resumed", make_env("exploration"), eval_log)
+    assert "Nothing to train" in caplog.text
+    assert log.read_bytes() == before
+    assert outcome(tmp_path / "resumed") == outcome(tmp_path / "whole")
+    if eval_log:
+        paths = [tmp_path / name / "eval_3" / eval_log for name in ("resumed", "whole")]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+        with pytest.raises(FileExistsError, match="would be overwritten"):
+            train_and_evaluate(tmp_path / "resumed", make_env("exploration"), eval_log)
+
+
+def test_a_longer_run_continues_the_log_of_a_finished_one(tmp_path):
+    train(tmp_path / "whole", make_env("exploration"), "random")
+    for iterations in (2, 7):
+        train(tmp_path / "longer", make_env("exploration"), "random", num_iterations=iterations)
+    logs = [tmp_path / name / "train/episodes.tfrecord" for name in ("longer", "whole")]
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
 @pytest.mark.parametrize("world", ["exploration", "satisfaction"])

@@ -19,7 +19,7 @@ from recsim import agent as agent_lib
 from recsim._gym import spaces
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration, long_term_satisfaction
-from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
+from recsim.simulator import _files, checkpoint, environment, recsim_gym, runner_lib
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
 
@@ -470,10 +470,12 @@ def test_a_resumed_run_clears_what_the_killed_one_left(tmp_path, env):
     checkpoints = tmp_path / "train/checkpoints"
     for iteration in (1, 2):
         (checkpoints / f"ckpt.{iteration}").unlink()
-    (checkpoints / ".ckpt.1.tmp").write_bytes(b"PK")
+    for folder, name in ((checkpoints, "ckpt.1"), (tmp_path / "train", "metrics.jsonl")):
+        (folder / f".{name}.{'0a' * 16}.tmp").write_bytes(b"PK")
     # With longer iterations the steps are others than before.
     train_runner(tmp_path, env, max_training_steps=30).run_experiment()
     assert sorted(path.name for path in checkpoints.iterdir()) == ["ckpt.0", "ckpt.1"]
+    assert list((tmp_path / "train").glob(".*")) == []
     assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 50]
 
 
@@ -706,6 +708,152 @@ def test_an_episode_log_is_never_overwritten(tmp_path, env, runner, folder):
     assert (tmp_path / folder / "log").read_bytes() == b"precious"
 
 
+# Worlds
+
+
+@pytest.mark.parametrize(
+    ("make", "config", "message"),
+    [
+        (long_term_satisfaction, {}, r"document space was Dict\(.* and is Box\("),
+        (interest_exploration, {"slate_size": 3}, "slate_size was 2 and is 3"),
+    ],
+)
+def test_a_checkpoint_of_another_world_is_refused(make, config, message, tmp_path, env):
+    train_runner(tmp_path, env).run_experiment()
+    before = snapshot(tmp_path / "train/checkpoints")
+    for runner in (train_runner, eval_runner):
+        other = make.create_environment({**CONFIG, **config})
+        kwargs = {"test_mode": True} if runner is eval_runner else {"num_iterations": 3}
+        with pytest.raises(ValueError, match=message) as caught:
+            runner(tmp_path, other, **kwargs).run_experiment()
+        assert "is of another world" in str(caught.value)
+        assert "choose another base_dir" in str(caught.value)
+    assert snapshot(tmp_path / "train/checkpoints") == before
+
+
+def test_an_evaluation_may_have_other_users_and_more_candidates(tmp_path, env):
+    train_runner(tmp_path, env).run_experiment()
+    other = interest_exploration.create_environment({**CONFIG, "num_candidates": 9, "seed": 5})
+    eval_runner(tmp_path, other, test_mode=True).run_experiment()
+    assert len(returns(tmp_path / "eval_3/returns_40")) == 3
+    with pytest.raises(ValueError, match="num_candidates was 5 and is 9; action space was"):
+        train_runner(tmp_path, other, num_iterations=3).run_experiment()
+
+
+def test_a_world_with_other_parts_is_refused_for_resuming(tmp_path, env):
+    class OtherUser(interest_exploration.IEUserModel):
+        pass
+
+    train_runner(tmp_path, env).run_experiment()
+    env.environment.user_model.__class__ = OtherUser
+    with pytest.raises(ValueError, match=r"user models was \['IEUserModel'\] and is \['OtherUser"):
+        train_runner(tmp_path, env, num_iterations=3).run_experiment()
+    eval_runner(tmp_path, env, test_mode=True).run_experiment()
+
+
+class World(environment.SingleUserEnvironment):
+    """A world whose parts may lack state."""
+
+    def __init__(self, env, state):
+        self._world, self._state = env.environment, state
+
+    def __getattr__(self, name):
+        return getattr(self._world, name)
+
+    def reset(self):
+        return self._world.reset()
+
+    def step(self, slate):
+        return self._world.step(slate)
+
+    def checkpoint_state(self):
+        if isinstance(self._state, Exception):
+            raise self._state
+        return self._state
+
+    def restore_state(self, state):
+        assert state == self._state
+
+
+@pytest.mark.parametrize(
+    ("state", "part"),
+    [
+        ({"rng": None}, "the environment"),
+        ({"rng": {}, "document_sampler": {"rng": None, "doc_count": 3}}, "document_sampler"),
+        ({"rng": {}, "user_models": [{"user_sampler": {"rng": None}}]}, "user_sampler"),
+        (AttributeError("no _rng"), "the environment"),
+    ],
+)
+def test_parts_without_a_generator_are_named_and_run(state, part, tmp_path, env, caplog):
+    for parts in ("one", "two"):
+        world = recsim_gym.RecSimGymEnv(World(env, state), lambda responses: 1.0)
+        train_runner(tmp_path / parts, world).run_experiment()
+        assert caplog.text.count(f"hold no random generator of {part}: ") == 1
+        assert caplog.text.count("checkpoint_state failed") == isinstance(state, Exception)
+        caplog.clear()
+        eval_runner(tmp_path / parts, world, test_mode=True).run_experiment()
+        assert returns(tmp_path / parts / "eval_3/returns_40") == [10, 10, 10]
+        caplog.clear()
+
+
+# Overriding as for RecSim
+
+
+class Proto:
+    """Stands for a SequenceExample."""
+
+    def SerializeToString(self):
+        raise AssertionError("nobody writes it")
+
+
+class OwnLoop(runner_lib.TrainRunner):
+    """Plays its episodes itself, by what RecSim's runner has for it."""
+
+    def _run_one_episode(self):
+        assert self._sess is None
+        example = Proto()
+        rewards = []
+        before = self._env.reset()
+        slate = self._agent.begin_episode(before)
+        while True:
+            after, reward, over, info = self._env.step(slate)
+            self._log_one_step(
+                before["user"], before["doc"], slate, after["response"], reward, over, example
+            )
+            self._env.update_metrics(after["response"], info)
+            rewards.append(reward)
+            if over or len(rewards) == self._max_steps_per_episode:
+                break
+            before, slate = after, self._agent.step(reward, after)
+        self._agent.end_episode(reward, after)
+        if self._episode_writer is not None:
+            self._episode_writer.write(example.SerializeToString())
+        self._update_episode_metrics(
+            episode_length=len(rewards), episode_time=0.1, episode_reward=sum(rewards)
+        )
+        return len(rewards), sum(rewards)
+
+
+@pytest.mark.parametrize("log", ["", "log"])
+def test_an_episode_loop_written_for_recsim_logs_the_same(log, tmp_path):
+    for name, kind in (("own", OwnLoop), ("ours", runner_lib.TrainRunner)):
+        kind(
+            base_dir=tmp_path / name,
+            create_agent_fn=create_random,
+            env=interest_exploration.create_environment(CONFIG),
+            max_training_steps=20,
+            num_iterations=2,
+            max_steps_per_episode=10,
+            episode_log_file=log,
+            progress=False,
+        ).run_experiment()
+    own, ours = tmp_path / "own/train", tmp_path / "ours/train"
+    for one, other in zip(records(own), records(ours), strict=True):
+        assert {**one, "TimePerStep": 0} == {**other, "TimePerStep": 0}
+    if log:
+        assert (own / log).read_bytes() == (ours / log).read_bytes() != b""
+
+
 # The process around
 
 
@@ -760,3 +908,60 @@ def test_runners_log_through_logging(tmp_path, env, caplog):
     caplog.set_level(logging.INFO, logger="recsim")
     eval_runner(tmp_path, env, test_mode=True).run_experiment()
     assert "evaluating the agent as it was created" in caplog.text
+
+
+# Several processes
+
+
+def test_a_second_training_in_a_folder_is_refused_while_the_first_runs(tmp_path, env):
+    pytest.importorskip("fcntl")
+    attempts = []
+
+    class Meanwhile(RecordingAgent):
+        def step(self, reward, observation):
+            if not attempts:
+                attempts.append(1)
+                eval_runner(tmp_path / "other", second, test_mode=True).run_experiment()
+                with pytest.raises(BlockingIOError, match=r"train' now: wait .* another base_dir"):
+                    train_runner(tmp_path, second).run_experiment()
+            return [0]
+
+    second = interest_exploration.create_environment(CONFIG)
+    train_runner(tmp_path, env, lambda *args, **kw: Meanwhile(env.action_space)).run_experiment()
+    assert attempts
+    assert len(records(tmp_path / "train")) == 2
+    # It is free again.
+    train_runner(tmp_path, second, num_iterations=3).run_experiment()
+    assert len(records(tmp_path / "train")) == 3
+
+
+def test_a_training_made_while_another_ran_keeps_its_metrics(tmp_path, env):
+    early = train_runner(tmp_path, env, num_iterations=3)
+    second = interest_exploration.create_environment(CONFIG)
+    train_runner(tmp_path, second, num_iterations=2).run_experiment()
+    early.run_experiment()
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 40, 60]
+
+
+def test_an_evaluation_beside_its_training(tmp_path, env):
+    evaluated = []
+
+    class Meanwhile(random_agent.RandomAgent):
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            if iteration_number == 1:
+                world = interest_exploration.create_environment(CONFIG)
+                eval_runner(tmp_path, world, test_mode=True).run_experiment()
+                evaluated.append(returns(tmp_path / "eval_3/returns_20"))
+            return super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
+
+    train_runner(tmp_path, env, lambda *args, **kw: Meanwhile(env.action_space)).run_experiment()
+    assert len(evaluated) == 1
+
+
+def test_files_written_at_the_same_time_do_not_meet(tmp_path):
+    path = str(tmp_path / "file")
+    with _files.atomic_file(path) as one, _files.atomic_file(path) as other:
+        one.write(b"one")
+        other.write(b"other")
+    assert (tmp_path / "file").read_bytes() == b"one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
