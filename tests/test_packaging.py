@@ -56,6 +56,18 @@ def test_submodules_load_at_first_use(tmp_path):
     run_python(code, tmp_path)
 
 
+def test_every_submodule_is_an_attribute_of_its_package(tmp_path):
+    code = (
+        "import recsim\n"
+        "for name in ('checkpoint', 'episode_log', 'progress', 'summary', 'environment'):\n"
+        "    getattr(recsim.simulator, name)\n"
+        "recsim.agents.bandits.glm_algorithms\n"
+        "recsim.agents.bandits.algorithms\n"
+        "recsim.agents.layers.temporal_aggregation\n"
+    )
+    run_python(code, tmp_path)
+
+
 def test_unknown_attribute():
     with pytest.raises(AttributeError, match="module 'recsim' has no attribute 'environment'"):
         recsim.environment  # noqa: B018

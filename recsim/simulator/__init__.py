@@ -7,9 +7,25 @@ from typing import TYPE_CHECKING
 from recsim import _lazy
 
 if TYPE_CHECKING:
-    from recsim.simulator import environment, recsim_gym, runner_lib
+    from recsim.simulator import (
+        checkpoint,
+        environment,
+        episode_log,
+        progress,
+        recsim_gym,
+        runner_lib,
+        summary,
+    )
 
-__all__ = ["environment", "recsim_gym", "runner_lib"]
+__all__ = [
+    "checkpoint",
+    "environment",
+    "episode_log",
+    "progress",
+    "recsim_gym",
+    "runner_lib",
+    "summary",
+]
 
 # Worlds need the environment, and should not wait for the runners.
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

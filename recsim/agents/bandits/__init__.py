@@ -1,1 +1,15 @@
 """Multi-armed bandit algorithms, and bandits with generalised linear models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsim import _lazy
+
+if TYPE_CHECKING:
+    from recsim.agents.bandits import algorithms, glm_algorithms
+
+__all__ = ["algorithms", "glm_algorithms"]
+
+# The latter take SciPy, which agents should not wait for.
+__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)
