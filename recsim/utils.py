@@ -1,13 +1,14 @@
-"""Metrics of video-like environments: clicks, their quality, and shares by topic."""
+"""Metrics of video-like environments: clicks a slate, in all and by topic, and their quality."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-__all__ = ["aggregate_video_cluster_metrics", "write_video_cluster_metrics"]
+__all__ = ["CLUSTER_PREFIX", "aggregate_video_cluster_metrics", "write_video_cluster_metrics"]
 
-_CLUSTER_PREFIX = "cluster_watch_count_cluster_"
+#: What the names of the counts of clicks on a topic begin with; the topic follows.
+CLUSTER_PREFIX = "cluster_watch_count_cluster_"
 
 
 def aggregate_video_cluster_metrics(
@@ -38,7 +39,7 @@ def aggregate_video_cluster_metrics(
     for response in clicked:
         metrics["click"] += 1
         metrics["quality"] += float(response["quality"])
-        metrics[f"{_CLUSTER_PREFIX}{response['cluster_id']}"] += 1
+        metrics[f"{CLUSTER_PREFIX}{response['cluster_id']}"] += 1
     if not clicked:
         metrics["cluster_watch_count_no_click"] += 1
     return metrics
@@ -47,7 +48,12 @@ def aggregate_video_cluster_metrics(
 def write_video_cluster_metrics(
     metrics: MutableMapping[str, float], add_summary_fn: Callable[[str, float], None]
 ) -> None:
-    """Reports click-through rate, mean quality of clicks and shares of clicks by topic.
+    """Reports click-through rate, mean quality of clicks, and clicks a slate by topic.
+
+    The click-through rate ``CTR`` is the number of clicks a slate. Of it,
+    ``cluster_watch_count_frac/cluster_<i>`` is what fell on topic ``i``: a share of the slates, as
+    in RecSim, not of the clicks. ``cluster_watch_count_frac/no_click`` is the share of the slates
+    without a click.
 
     Args:
         metrics: the counts of :func:`aggregate_video_cluster_metrics`.
@@ -62,9 +68,9 @@ def write_video_cluster_metrics(
     if clicks:
         add_summary_fn("AverageQuality", metrics["quality"] / clicks)
     for name in sorted(metrics):
-        if name.startswith(_CLUSTER_PREFIX):
-            cluster = name.removeprefix(_CLUSTER_PREFIX)
-            share = metrics[name] / impressions
-            add_summary_fn(f"cluster_watch_count_frac/cluster_{cluster}", share)
+        if name.startswith(CLUSTER_PREFIX):
+            cluster = name.removeprefix(CLUSTER_PREFIX)
+            clicks_a_slate = metrics[name] / impressions
+            add_summary_fn(f"cluster_watch_count_frac/cluster_{cluster}", clicks_a_slate)
     no_click = metrics.get("cluster_watch_count_no_click", 0)
     add_summary_fn("cluster_watch_count_frac/no_click", no_click / impressions)

@@ -212,6 +212,7 @@ def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
         ({"seed": -1}, ValueError, "seed"),
         ({"steps": 0}, ValueError, "max_steps_per_episode"),
         ({"episodes": 1.5}, TypeError, "max_eval_episodes"),
+        ({"agents": ["tabular_q", "random"], "episodes": 0}, ValueError, "max_eval_episodes"),
         ({"train_steps": 0}, ValueError, "train_steps"),
         (
             {"environment": "long_term_satisfaction", "agents": ["random", "greedy_pctr"]},
