@@ -6,11 +6,12 @@ Nothing that takes time to import is imported before it is needed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recsim import _command_line, _version, registry
@@ -261,20 +262,20 @@ def _run(options: argparse.Namespace) -> int:
     with _command_line.user_errors(parser, ValueError, TypeError, SyntaxError, OSError):
         registry.import_all()
         runner_lib.load_gin_configs(options.gin_files, options.gin_bindings)
-        folder = options.output or _fresh_folder(options.environment)
-        experiment = comparison.Comparison(
-            options.environment,
-            agents,
-            folder,
-            num_candidates=options.num_candidates,
-            slate_size=options.slate_size,
-            resample_documents=not options.no_resample,
-            seed=options.seed,
-            steps=options.steps,
-            episodes=options.episodes,
-            train_steps=options.train_steps,
-            progress=False if options.quiet else None,
-        )
+        with _output_folder(options) as folder:
+            experiment = comparison.Comparison(
+                options.environment,
+                agents,
+                folder,
+                num_candidates=options.num_candidates,
+                slate_size=options.slate_size,
+                resample_documents=not options.no_resample,
+                seed=options.seed,
+                steps=options.steps,
+                episodes=options.episodes,
+                train_steps=options.train_steps,
+                progress=False if options.quiet else None,
+            )
     with _command_line.user_errors(parser, OSError):
         results = experiment.run()
     width = shutil.get_terminal_size().columns
@@ -304,6 +305,21 @@ def _reproduce(options: argparse.Namespace) -> int:
     text = reproduce.text(experiment, record, shutil.get_terminal_size().columns)
     _print(f"{text}\n\nFiles: {folder} (results.json, table.md, figures)")
     return 0
+
+
+@contextlib.contextmanager
+def _output_folder(options: argparse.Namespace) -> Iterator[str]:
+    """Yields the folder for the files of a run; a new one is removed again if the block raises."""
+    if options.output:
+        yield options.output
+        return
+    folder = _fresh_folder(options.environment)
+    try:
+        yield folder
+    except BaseException:
+        with contextlib.suppress(OSError):  # Other runs' folders may be beside it.
+            os.removedirs(folder)
+        raise
 
 
 def _fresh_folder(environment: str) -> str:

@@ -232,6 +232,14 @@ def test_mistakes_are_told_in_one_line(arguments, capsys):
     assert re.fullmatch(rf"recsim( run)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
     assert "In call to configurable" not in err
     assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
+    assert not pathlib.Path("recsim_runs").exists()
+
+
+def test_a_mistake_leaves_the_folders_of_other_runs(capsys):
+    pathlib.Path("recsim_runs/earlier").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--slate-size", "11"])
+    assert new_files() == ["recsim_runs", "recsim_runs/earlier"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
