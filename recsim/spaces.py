@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_observation"]
+__all__ = ["check_observation", "flat_size", "flatten"]
 
 
 def check_observation(space: Any, observation: Any, name: str = "observation") -> None:
@@ -81,3 +81,72 @@ def _integer_problems(
         yield f"{name} must be integer{'s' if shape else ''} of shape {shape}, got {observation!r}."
     elif not ((values >= low) & (values <= high)).all():
         yield f"{name} must be in {low} to {high}, got {observation!r}."
+
+
+def flat_size(space: Any) -> int:
+    """Returns the length of the vector that :func:`flatten` makes of an observation of a space.
+
+    Raises:
+        NotImplementedError: if the space is not of the kinds that :func:`flatten` knows.
+    """
+    kind = type(space).__name__
+    if kind == "Dict":
+        return sum(flat_size(entry) for entry in space.spaces.values())
+    if kind == "Tuple":
+        return sum(flat_size(entry) for entry in space.spaces)
+    if kind == "Box":
+        return int(np.prod(space.shape))
+    if kind == "Discrete":
+        return int(space.n)
+    if kind == "MultiDiscrete":
+        return int(np.sum(space.nvec))
+    raise NotImplementedError(
+        f"A space must be a Dict, Tuple, Box, Discrete or MultiDiscrete one, got {space!r}."
+    )
+
+
+def flatten(space: Any, observation: Any, out: np.ndarray) -> None:
+    """Writes an observation as a vector of features, as ``gym.spaces.flatten`` orders them.
+
+    The entries of dictionaries and tuples follow one another in the order of the space, integers
+    become indicators of their values (one-hot), and what is missing (None, as in a history that
+    is not yet full) becomes zeros.
+
+    Args:
+        space: a Box, Discrete, MultiDiscrete, Dict or Tuple space, nested at will.
+        observation: an element of it.
+        out: where to write: a floating-point array of shape (flat_size(space),).
+
+    Raises:
+        ValueError: if the observation does not have the shape of its space.
+    """
+    if observation is None:
+        out[:] = 0.0
+        return
+    kind = type(space).__name__
+    if kind == "Box":
+        out[:] = np.reshape(observation, -1)
+    elif kind == "Discrete":
+        _flatten_integer(int(observation) - int(getattr(space, "start", 0)), out)
+    elif kind == "MultiDiscrete":
+        start = 0
+        for number, size in zip(np.ravel(observation), np.ravel(space.nvec)):
+            _flatten_integer(int(number), out[start : start + size])
+            start += size
+    else:
+        entries = space.spaces.items() if kind == "Dict" else enumerate(space.spaces)
+        start = 0
+        for key, entry in entries:
+            end = start + flat_size(entry)
+            flatten(entry, observation[key], out[start:end])
+            start = end
+
+
+def _flatten_integer(number: int, out: np.ndarray) -> None:
+    if not 0 <= number < len(out):
+        raise ValueError(
+            f"An observation of a Discrete space of {len(out)} values is not one of them: the "
+            f"value of number {number}."
+        )
+    out[:] = 0.0
+    out[number] = 1.0

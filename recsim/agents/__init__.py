@@ -1,17 +1,21 @@
-"""Agents: random, greedy, cluster bandits and tabular Q-learning; layers that wrap agents."""
+"""Agents: random, greedy, cluster bandits, tabular and deep Q-learning; layers around agents."""
 
 from recsim.agents import (
     agent_utils,
     cluster_bandit_agent,
+    full_slate_q_agent,
     greedy_pctr_agent,
     random_agent,
+    slate_decomp_q_agent,
     tabular_q_agent,
 )
 
 __all__ = [
     "agent_utils",
     "cluster_bandit_agent",
+    "full_slate_q_agent",
     "greedy_pctr_agent",
     "random_agent",
+    "slate_decomp_q_agent",
     "tabular_q_agent",
 ]

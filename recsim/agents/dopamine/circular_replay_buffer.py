@@ -1,0 +1,237 @@
+"""A memory of the last transitions, from which training draws its batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gin
+import numpy as np
+
+from recsim import _validation, seeding
+
+__all__ = ["Batch", "WrappedReplayBuffer"]
+
+# What follows a row: the next row of the same episode, nothing (the episode ended), or the last
+# observation of an episode that was cut off, which has a row of its own, with nothing after it.
+_GOES_ON, _TERMINAL, _CUT_OFF, _LAST_OBSERVATION = range(4)
+
+
+@dataclasses.dataclass
+class Batch:
+    """Transitions from a slate to the state ``update_horizon`` steps later.
+
+    Attributes:
+        users: features of the users, float32 of shape (batch, user_size).
+        documents: features of the candidates, float32 of shape (batch, num_candidates, doc_size).
+        slates: indices of the documents shown, integers of shape (batch, slate_size).
+        clicks: what the user did: the clicked position of the slate, or one of
+            ``WrappedReplayBuffer.NO_CLICK`` and ``SEVERAL_CLICKS``; shape (batch,).
+        rewards: discounted sums of the rewards on the way, float32 of shape (batch,).
+        discounts: factors of the value of the next state, float32 of shape (batch,).
+        terminals: whether there is no next state, for the episode ended, bool of shape (batch,).
+        next_users: features of the next state, as ``users``.
+        next_documents: features of the next candidates, as ``documents``.
+        next_slates: the slates shown next, as ``slates``.
+    """
+
+    users: np.ndarray
+    documents: np.ndarray
+    slates: np.ndarray
+    clicks: np.ndarray
+    rewards: np.ndarray
+    discounts: np.ndarray
+    terminals: np.ndarray
+    next_users: np.ndarray
+    next_documents: np.ndarray
+    next_slates: np.ndarray
+
+
+@gin.configurable
+class WrappedReplayBuffer:
+    """The last ``replay_capacity`` transitions, in arrays that are allocated once.
+
+    The memory of what is not filled is not used yet (the operating system hands it out when it is
+    written to).
+
+    Args:
+        user_size: number of features of a user.
+        num_candidates: number of candidates of a state.
+        doc_size: number of features of a document.
+        slate_size: number of documents of a slate.
+        replay_capacity: number of transitions to remember, above ``update_horizon`` by 2 or more.
+        batch_size: number of transitions of a batch, >= 1.
+        update_horizon: number of steps of a transition, >= 1 (n of n-step returns).
+        gamma: discount of rewards from step to step, in [0, 1].
+        seed: seed of the generator that draws batches.
+
+    Raises:
+        TypeError: if a number is no integer.
+        ValueError: if a number is out of its range.
+        MemoryError: if there is no memory for the arrays.
+    """
+
+    #: Values of ``clicks`` that are no positions.
+    NO_CLICK, SEVERAL_CLICKS = -1, -2
+
+    def __init__(
+        self,
+        user_size: int,
+        num_candidates: int,
+        doc_size: int,
+        slate_size: int,
+        replay_capacity: int = 1000000,
+        batch_size: int = 32,
+        update_horizon: int = 1,
+        gamma: float = 0.99,
+        *,
+        seed: int | None = 0,
+    ) -> None:
+        self._update_horizon = _validation.positive_int("update_horizon", update_horizon)
+        self._gamma = _validation.probability("gamma", gamma)
+        self.batch_size = _validation.positive_int("batch_size", batch_size)
+        self._capacity = _validation.positive_int(
+            "replay_capacity", replay_capacity, minimum=self._update_horizon + 2
+        )
+        self._rng = seeding.named_random_state(seed, "replay")
+        shapes = {
+            "users": ((user_size,), np.float32),
+            "documents": ((num_candidates, doc_size), np.float32),
+            "slates": ((slate_size,), np.int32),
+            "clicks": ((), np.int32),
+            "rewards": ((), np.float32),
+            "ends": ((), np.int8),
+        }
+        try:
+            self._arrays: dict[str, np.ndarray] = {
+                name: np.zeros((self._capacity, *shape), dtype)
+                for name, (shape, dtype) in shapes.items()
+            }
+        except MemoryError as error:
+            row = 4 * (user_size + num_candidates * doc_size + slate_size + 2) + 1
+            raise MemoryError(
+                f"A replay buffer of {self._capacity} transitions needs "
+                f"{self._capacity * row / 2**30:.1f} GiB: choose a smaller replay_capacity."
+            ) from error
+        #: Number of transitions added so far.
+        self.add_count = 0
+        self._num_rows = 0  # Rows written so far, with those that are overwritten.
+
+    def add(
+        self,
+        user: np.ndarray,
+        documents: np.ndarray,
+        slate: Any,
+        click: int,
+        reward: float,
+        terminal: bool,
+    ) -> None:
+        """Adds a state, the slate shown and what came of it; the next state is added next."""
+        self._write(user, documents, slate, click, reward, _TERMINAL if terminal else _GOES_ON)
+        self.add_count += 1
+
+    def cut_off(self, user: np.ndarray, documents: np.ndarray, slate: Any) -> None:
+        """Adds the last state of an episode that is cut off, and the slate that would be next.
+
+        Does nothing where no transition of a running episode was added.
+        """
+        last_row = (self._num_rows - 1) % self._capacity
+        if self.add_count and self._arrays["ends"][last_row] == _GOES_ON:
+            self._arrays["ends"][last_row] = _CUT_OFF
+            self._write(user, documents, slate, self.NO_CLICK, 0.0, _LAST_OBSERVATION)
+
+    def _write(self, *values: Any) -> None:
+        row = self._num_rows % self._capacity
+        for array, value in zip(self._arrays.values(), values):
+            array[row] = value
+        self._num_rows += 1
+
+    @property
+    def _size(self) -> int:
+        return min(self._num_rows, self._capacity)
+
+    def can_sample(self) -> bool:
+        """Says whether there is a transition whose next state is there."""
+        return self._size > self._update_horizon
+
+    def sample(self) -> Batch:
+        """Draws a batch, each transition with equal probability, with replacement."""
+        rows = self._draw_rows()
+        ends, all_rewards = self._arrays["ends"], self._arrays["rewards"]
+        rewards = all_rewards[rows]
+        end = ends[rows]
+        next_rows = rows + 1
+        discounts = np.full(len(rows), self._gamma, np.float32)
+        for _ in range(1, self._update_horizon):
+            goes_on = end == _GOES_ON
+            now = next_rows % self._capacity
+            rewards += np.where(goes_on, discounts * all_rewards[now], 0)
+            end = np.where(goes_on, ends[now], end)
+            next_rows += goes_on
+            discounts = np.where(goes_on, discounts * np.float32(self._gamma), discounts)
+        next_rows %= self._capacity
+        users, documents, slates = (self._arrays[name] for name in ("users", "documents", "slates"))
+        return Batch(
+            users=users[rows],
+            documents=documents[rows],
+            slates=slates[rows],
+            clicks=self._arrays["clicks"][rows],
+            rewards=rewards,
+            discounts=discounts,
+            terminals=end == _TERMINAL,
+            next_users=users[next_rows],
+            next_documents=documents[next_rows],
+            next_slates=slates[next_rows],
+        )
+
+    def _draw_rows(self) -> np.ndarray:
+        """Draws rows of states that a slate was shown in and whose next states are there."""
+        num_rows = self._size - self._update_horizon
+        oldest = self._num_rows - self._size
+        rows = (oldest + self._rng.randint(num_rows, size=self.batch_size)) % self._capacity
+        while True:
+            unfit = np.flatnonzero(self._arrays["ends"][rows] == _LAST_OBSERVATION)
+            if not len(unfit):
+                return rows
+            again = oldest + self._rng.randint(num_rows, size=len(unfit))
+            rows[unfit] = again % self._capacity
+
+    def state(self) -> dict[str, Any]:
+        """Returns the buffer's content, its counters and its generator, as data.
+
+        Only rows that are filled are in it, and of the documents' features, most of which are 0
+        in worlds of one topic a document, only those that are not.
+        """
+        filled = {name: array[: self._size] for name, array in self._arrays.items()}
+        documents = filled.pop("documents")
+        # Compared as bits, for -0.0 is not 0.0 there.
+        used = documents.view(np.int32) != 0
+        return {
+            **{name: array.copy() for name, array in filled.items()},
+            "documents": {"used": np.packbits(used), "values": documents[used]},
+            "add_count": self.add_count,
+            "num_rows": self._num_rows,
+            "rng_state": seeding.generator_state(self._rng),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state` returned.
+
+        Raises:
+            ValueError: if it is the state of a buffer of another capacity or other shapes.
+        """
+        self.add_count = state["add_count"]
+        self._num_rows = state["num_rows"]
+        for name in ("users", "slates", "clicks", "rewards", "ends"):
+            if len(state[name]) != self._size:
+                raise ValueError(
+                    f"A replay buffer's state of {len(state[name])} rows does not fit a "
+                    f"replay_capacity of {self._capacity}: make the agent with the capacity that "
+                    "it was saved with."
+                )
+            self._arrays[name][: self._size] = state[name]
+        documents = self._arrays["documents"][: self._size]
+        used = np.unpackbits(state["documents"]["used"], count=documents.size)
+        documents[...] = 0.0
+        documents[used.reshape(documents.shape).astype(bool)] = state["documents"]["values"]
+        seeding.restore_generator(self._rng, state["rng_state"])

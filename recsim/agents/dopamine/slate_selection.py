@@ -1,0 +1,108 @@
+"""Choice of slates that maximise the decomposed value of SlateQ, for many users at once.
+
+A slate A of documents with choice weights s and values q is worth
+
+    value(A) = sum_{i in A} s_i q_i / (s_0 + sum_{i in A} s_i),
+
+where s_0 is the weight of no click, whose own value is 0 (Ie et al., "SlateQ", arXiv 1905.12767,
+section 5). A value q_0 of no click needs no other formula, for it shifts every slate's value:
+
+    (s_0 q_0 + sum_{i in A} s_i q_i) / (s_0 + sum_{i in A} s_i) = q_0 + value(A) with q - q_0.
+
+All functions take scores of the shape (..., num_documents), one row a user.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["greedy_slates", "optimal_slates", "slate_values", "top_k_slates"]
+
+
+def slate_values(
+    slates: np.ndarray, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+) -> np.ndarray:
+    """Returns the values of slates.
+
+    Args:
+        slates: indices of documents, integers of shape (..., slate_size).
+        s_no_click: choice weights of no click, of shape (...).
+        s: choice weights of the documents, at least 0, of shape (..., num_documents).
+        q: values of the documents, of the same shape.
+
+    Returns:
+        Array of shape (...): 0 where all weights are 0.
+    """
+    slate_s = np.take_along_axis(s, slates, axis=-1)
+    slate_q = np.take_along_axis(q, slates, axis=-1)
+    total = s_no_click + slate_s.sum(axis=-1)
+    weighted = (slate_s * slate_q).sum(axis=-1)
+    return weighted / np.where(total > 0, total, 1)
+
+
+def top_k_slates(slate_size: int, s: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Returns the documents of the highest ``s q``, the highest first.
+
+    Returns:
+        Indices of shape (..., slate_size).
+    """
+    return _highest(s * q, slate_size)
+
+
+def greedy_slates(
+    slate_size: int, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+) -> np.ndarray:
+    """Returns slates that are built document by document, each adding the most to the value.
+
+    Returns:
+        Indices of shape (..., slate_size), in the order of their choice.
+    """
+    weighted = s * q
+    numerator = np.zeros((*s.shape[:-1], 1))
+    denominator = numerator + np.asarray(s_no_click)[..., np.newaxis]
+    taken = np.zeros(s.shape, dtype=bool)
+    picks = []
+    for _ in range(slate_size):
+        total = denominator + s
+        value = (numerator + weighted) / np.where(total > 0, total, 1)
+        value[taken] = -np.inf
+        pick = value.argmax(axis=-1)[..., np.newaxis]
+        numerator += np.take_along_axis(weighted, pick, axis=-1)
+        denominator += np.take_along_axis(s, pick, axis=-1)
+        np.put_along_axis(taken, pick, True, axis=-1)
+        picks.append(pick)
+    return np.concatenate(picks, axis=-1)
+
+
+def optimal_slates(
+    slate_size: int, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the slates of the highest value, without looking at every slate.
+
+    The linear-fractional programme is solved by Dinkelbach's method ("On nonlinear fractional
+    programming", 1967): the slate that maximises ``sum s_i (q_i - v) - v s_0`` for the best value
+    v so far consists of the documents of the highest ``s_i (q_i - v)``, and it either has a
+    higher value or proves that v is the highest. This takes a few rounds.
+
+    Returns:
+        Indices of shape (..., slate_size), the document that adds most first, and the slates'
+        values, of shape (...).
+    """
+    weighted = s * q
+    slates = _highest(weighted, slate_size)
+    values = slate_values(slates, s_no_click, s, q)
+    while True:
+        candidates = _highest(weighted - values[..., np.newaxis] * s, slate_size)
+        candidate_values = slate_values(candidates, s_no_click, s, q)
+        # Each round goes on to a strictly better one of finitely many slates.
+        better = candidate_values > values
+        if not better.any():
+            return slates, values
+        slates = np.where(better[..., np.newaxis], candidates, slates)
+        values = np.where(better, candidate_values, values)
+
+
+def _highest(values: np.ndarray, number: int) -> np.ndarray:
+    """Returns the indices of the highest values of each row, ties in their order."""
+    return (-values).argsort(axis=-1, kind="stable")[..., :number]

@@ -1,0 +1,192 @@
+"""Gradient steps on the network's weights, by Keras and one compiled TensorFlow function."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation
+
+__all__ = ["Trainer", "check_arguments", "import_tensorflow", "make_model"]
+
+_OPTIMIZERS = ("rmsprop", "adam", "sgd")
+_LOSSES = ("squared", "huber")
+
+
+def check_arguments(optimizer_name: str, optimizer: Any, loss: str) -> None:
+    """Checks what a :class:`Trainer` will be made of, without importing TensorFlow.
+
+    Raises:
+        TypeError: if ``optimizer`` is neither None nor a Keras optimizer.
+        ValueError: if there is no optimizer and the name is unknown, or the loss is unknown.
+    """
+    if optimizer is not None and not hasattr(optimizer, "apply_gradients"):
+        raise TypeError(
+            "optimizer must be a Keras optimizer, such as keras.optimizers.Adam(1e-3), got "
+            f"{optimizer!r}; for an optimizer by name there is optimizer_name."
+        )
+    if optimizer is None and optimizer_name:
+        _check_name("optimizer_name", optimizer_name, _OPTIMIZERS)
+    _check_name("loss", loss, _LOSSES)
+
+
+def _check_name(argument: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise ValueError(
+            f"{argument} must be one of {known}, got {name!r}."
+            f"{_validation.nearest_name(name, known)}"
+        )
+
+
+class Trainer:
+    """Makes gradient steps on weights.
+
+    Args:
+        weights: kernel and bias of each layer in turn, see
+            :class:`recsim.agents.dopamine.network.QNetwork`.
+        optimizer_name: 'rmsprop' or '' (centred, learning rate 2.5e-4, decay 0.95, epsilon 1e-5),
+            'adam' or 'sgd' (both with the learning rate 1e-3).
+        optimizer: a Keras optimizer to take a copy of, instead of one by name.
+        loss: 'squared', or 'huber' (quadratic up to an error of 1, linear beyond).
+        batch_size: number of rows of a batch.
+        device: TensorFlow's name of the device to train on.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[np.ndarray],
+        optimizer_name: str,
+        optimizer: Any,
+        loss: str,
+        batch_size: int,
+        device: str,
+    ) -> None:
+        self._tf, self._keras = import_tensorflow()
+        self._loss = loss
+        self._results: tuple[Any, ...] = ()
+        with self._tf.device(device):
+            self._model = make_model(weights)
+            self._optimizer = self._make_optimizer(optimizer_name, optimizer)
+            self._optimizer.build(self._model.trainable_variables)
+            rows = self._tf.TensorSpec((batch_size, len(weights[0]) + 2), self._tf.float32)
+            # Calling the concrete function with one tensor halves the cost of a step.
+            self._step = self._tf.function(self._gradient_step).get_concrete_function(rows)
+        self._device = device
+
+    def _make_optimizer(self, name: str, optimizer: Any) -> Any:
+        optimizers = self._keras.optimizers
+        if optimizer is not None:  # An optimizer belongs to the variables of one agent.
+            return type(optimizer).from_config(optimizer.get_config())
+        if name == "adam":
+            return optimizers.Adam(1e-3)
+        if name == "sgd":
+            return optimizers.SGD(1e-3)
+        return optimizers.RMSprop(2.5e-4, rho=0.95, epsilon=1e-5, centered=True)
+
+    def _gradient_step(self, rows: Any) -> tuple[Any, ...]:
+        tf = self._tf
+        inputs, targets, used = rows[:, :-2], rows[:, -2], rows[:, -1]
+        num_used = tf.maximum(tf.reduce_sum(used), 1.0)
+        with tf.GradientTape() as tape:
+            q = self._model(inputs, training=True)[:, 0]
+            error = tf.abs(q - targets)
+            losses = tf.square(error)
+            if self._loss == "huber":
+                losses = tf.where(error <= 1.0, 0.5 * losses, error - 0.5)
+            loss = tf.reduce_sum(used * losses) / num_used
+        variables = self._model.trainable_variables
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        weights = [tf.identity(variable.value) for variable in variables]
+        return loss, tf.reduce_sum(used * q) / num_used, *weights
+
+    def step(self, rows: np.ndarray) -> None:
+        """Makes one gradient step.
+
+        Args:
+            rows: float32 array of shape (batch_size, num_inputs + 2): the network's inputs, the
+                target of its output, and whether the row counts (1 or 0).
+        """
+        with self._tf.device(self._device):
+            self._results = self._step(self._tf.constant(rows))
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the last batch, before its step."""
+        return float(self._results[0])
+
+    @property
+    def mean_q(self) -> float:
+        """The mean output for the last batch, before its step."""
+        return float(self._results[1])
+
+    def weights(self) -> list[np.ndarray]:
+        """Returns the weights after the last step."""
+        if self._results:
+            return [weights.numpy() for weights in self._results[2:]]
+        return self._model.get_weights()
+
+    def optimizer_state(self) -> list[np.ndarray]:
+        """Returns the optimizer's variables: its step count, learning rate and moments."""
+        return [np.asarray(variable) for variable in self._optimizer.variables]
+
+    def set_optimizer_state(self, state: Sequence[np.ndarray]) -> None:
+        """Sets the optimizer's variables to what :meth:`optimizer_state` returned.
+
+        Raises:
+            ValueError: if they are of another optimizer.
+        """
+        variables = self._optimizer.variables
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [np.shape(values) for values in state]:
+            raise ValueError(
+                f"The optimizer's state must have the shapes {shapes}, got "
+                f"{[np.shape(values) for values in state]}: it is of another optimizer."
+            )
+        for variable, values in zip(variables, state):
+            variable.assign(values)
+
+
+def make_model(weights: Sequence[np.ndarray]) -> Any:
+    """Returns a fully connected Keras model whose hidden layers are rectified.
+
+    Args:
+        weights: kernel and bias of each layer in turn.
+    """
+    _, keras = import_tensorflow()
+    # Keras would draw random initial weights from Python's global generator.
+    dense = functools.partial(keras.layers.Dense, kernel_initializer="zeros", dtype="float32")
+    *hidden, output = [len(bias) for bias in weights[1::2]]
+    model = keras.Sequential(
+        [
+            keras.layers.Input((len(weights[0]),), dtype="float32"),
+            *[dense(units, "relu") for units in hidden],
+            dense(output),
+        ]
+    )
+    model.set_weights(weights)
+    return model
+
+
+def import_tensorflow() -> tuple[Any, Any]:
+    """Returns the modules ``tensorflow`` and ``keras``, imported now if they were not before.
+
+    Raises:
+        RuntimeError: if Keras uses another backend than TensorFlow.
+    """
+    # TensorFlow's messages about itself would break into the progress shown. The second setting
+    # costs nothing here: the matrices are too small for oneDNN.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    import keras
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"Keras uses the backend {keras.backend.backend()!r}, but the agents train with "
+            "TensorFlow: set the environment variable KERAS_BACKEND=tensorflow."
+        )
+    return tf, keras

@@ -1,0 +1,119 @@
+"""Full-slate Q-learning: every slate is an action of its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import gin
+import numpy as np
+
+from recsim import _validation, agent
+from recsim.agents.dopamine import circular_replay_buffer, dqn_agent, network
+
+__all__ = ["FullSlateQAgent"]
+
+
+@gin.configurable
+class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
+    """Q-learning of whole slates, with one network for all slates.
+
+    The network's inputs are the features of the user and, in the order of the slate, of its
+    documents. Every slate is looked at in each step: this is the method that SlateQ is compared
+    with (Ie et al., arXiv 1905.12767, section 7), and not one for many candidates.
+
+    Args:
+        sess: not used.
+        observation_space: space of the observations.
+        action_space: the ``MultiDiscrete`` space of slates.
+        optimizer_name: see :class:`recsim.agents.dopamine.training.Trainer`.
+        eval_mode: whether the agent only recommends.
+        max_num_slates: the largest number of slates to take on, >= 1.
+        **kwargs: arguments of :class:`recsim.agents.dopamine.dqn_agent.DQNAgent`.
+
+    Raises:
+        TypeError, ValueError: for arguments or spaces that give no agent, or where there are more
+            than ``max_num_slates`` slates.
+    """
+
+    def __init__(
+        self,
+        sess: Any,
+        observation_space: Any,
+        action_space: Any,
+        optimizer_name: str = "",
+        eval_mode: bool = False,
+        *,
+        max_num_slates: int = 100000,
+        **kwargs: Any,
+    ) -> None:
+        num_candidates, slate_size = int(action_space.nvec[0]), len(action_space.nvec)
+        max_num_slates = _validation.positive_int("max_num_slates", max_num_slates)
+        num_slates = math.perm(num_candidates, slate_size)
+        if num_slates > max_num_slates:
+            raise ValueError(
+                f"{num_candidates} candidates make {num_slates} slates of {slate_size}, which is "
+                f"more than max_num_slates={max_num_slates}: use SlateDecompQAgent, which does "
+                "not enumerate slates, or fewer candidates."
+            )
+        super().__init__(
+            sess,
+            observation_space,
+            num_actions=num_slates,
+            stack_size=1,
+            optimizer_name=optimizer_name,
+            eval_mode=eval_mode,
+            action_space=action_space,
+            **kwargs,
+        )
+        self._all_possible_slates = list(itertools.permutations(range(num_candidates), slate_size))
+        # For each beginning of a slate, in their order, the documents that can come next.
+        slates = np.array(self._all_possible_slates)
+        self._next_documents = [
+            slates[:: math.perm(num_candidates - place - 1, slate_size - place - 1), place].reshape(
+                -1, num_candidates - place
+            )
+            for place in range(slate_size)
+        ]
+
+    def _num_inputs(self) -> int:
+        return self._obs_adapter.user_size + self._slate_size * self._obs_adapter.doc_size
+
+    def _values(
+        self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
+    ) -> np.ndarray:
+        """Returns the values of all slates, shape (num_slates,)."""
+        kernel, bias = q_network.first_layer
+        of_places = kernel[len(user) :].reshape(self._slate_size, documents.shape[-1], -1)
+        of_documents = documents @ of_places
+        hidden = user @ kernel[: len(user)] + bias
+        for of_place, next_documents in zip(of_documents, self._next_documents):
+            beginnings = hidden.reshape(-1, 1, hidden.shape[-1])
+            hidden = of_place.take(next_documents, axis=0)
+            hidden += beginnings
+        return q_network.finish(hidden).reshape(-1)
+
+    def _best_slate(self, user: np.ndarray, documents: np.ndarray) -> tuple[int, ...]:
+        best = self._values(self._online_network, user, documents).argmax()
+        return self._all_possible_slates[best]
+
+    def _random_slate(self, num_documents: int) -> tuple[int, ...]:
+        return self._all_possible_slates[self._rng.randint(len(self._all_possible_slates))]
+
+    def _training_rows(self, batch: circular_replay_buffer.Batch) -> np.ndarray:
+        batch_size = len(batch.rewards)
+        documents = np.take_along_axis(batch.documents, batch.slates[:, :, np.newaxis], axis=1)
+        rows = np.ones((batch_size, self._num_inputs() + 2), np.float32)
+        rows[:, : batch.users.shape[1]] = batch.users
+        rows[:, batch.users.shape[1] : -2] = documents.reshape(batch_size, -1)
+        rows[:, -2] = batch.rewards
+        for i in np.flatnonzero(~batch.terminals):
+            values = self._values(
+                self._target_network, batch.next_users[i], batch.next_documents[i]
+            )
+            rows[i, -2] += batch.discounts[i] * values.max()
+        return rows
+
+    def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
+        return circular_replay_buffer.WrappedReplayBuffer.NO_CLICK, float(reward)

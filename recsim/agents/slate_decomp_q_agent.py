@@ -1,0 +1,600 @@
+"""SlateQ: Q-learning of documents, from which the values of slates are composed.
+
+If a user clicks one document of a slate at most, and what comes of it depends on that document
+alone, the value of a slate is the mean of its documents' values under the user's choice (Ie et
+al., "SlateQ: A Tractable Decomposition for Reinforcement Learning with Recommendation Sets",
+IJCAI 2019; long version arXiv 1905.12767). The agent learns the documents' values and knows, or
+assumes, the choice model.
+
+The functions take NumPy arrays or TensorFlow tensors, and return what they were given. With
+tensors they also work inside of a ``tf.function``; gradients do not pass through them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gin
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsim import _validation, agent, choice_model
+from recsim import spaces as spaces_lib
+from recsim.agents.dopamine import circular_replay_buffer, dqn_agent, network, slate_selection
+
+__all__ = [
+    "SlateDecompQAgent",
+    "compute_probs_tf",
+    "compute_target_greedy_q",
+    "compute_target_optimal_q",
+    "compute_target_sarsa",
+    "compute_target_topk_q",
+    "create_agent",
+    "score_documents",
+    "score_documents_tf",
+    "select_slate_greedy",
+    "select_slate_optimal",
+    "select_slate_topk",
+]
+
+
+def _takes_tensors(*dtypes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Lets a function of arrays take tensors too, and return tensors of these dtypes then."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def for_both(*args: Any, **kwargs: Any) -> Any:
+            if not any(map(_is_tensor, (*args, *kwargs.values()))):
+                return function(*args, **kwargs)
+            import tensorflow as tf
+
+            arguments = inspect.signature(function).bind(*args, **kwargs).arguments
+            tensors = {name: value for name, value in arguments.items() if _is_tensor(value)}
+
+            def on_arrays(*arrays: np.ndarray) -> Any:
+                result = function(**{**arguments, **dict(zip(tensors, arrays))})
+                if len(dtypes) == 1:
+                    return np.asarray(result, dtypes[0])
+                return [np.asarray(part, dtype) for part, dtype in zip(result, dtypes)]
+
+            if len(dtypes) == 1:
+                return tf.numpy_function(on_arrays, list(tensors.values()), dtypes[0])
+            return tuple(tf.numpy_function(on_arrays, list(tensors.values()), dtypes))
+
+        return for_both
+
+    return decorate
+
+
+def _is_tensor(value: Any) -> bool:
+    return type(value).__module__.startswith("tensorflow.")
+
+
+@_takes_tensors(np.float32)
+def compute_probs_tf(slate: Any, scores_tf: Any, score_no_click_tf: Any) -> Any:
+    """Returns the probabilities that a user chooses each document of a slate.
+
+    Args:
+        slate: indices of documents, integers of shape (slate_size,) or (slate_size, 1).
+        scores_tf: choice weights of all documents, of shape (num_documents,).
+        score_no_click_tf: choice weight of no click.
+
+    Returns:
+        Probabilities of the slate's shape; what they lack of one is that of no click.
+    """
+    weights = np.asarray(scores_tf)[np.asarray(slate)]
+    return weights / (weights.sum() + score_no_click_tf)
+
+
+def score_documents(
+    user_obs: ArrayLike,
+    doc_obs: ArrayLike,
+    no_click_mass: float = 1.0,
+    is_mnl: bool = False,
+    min_normalizer: float = -1.0,
+) -> tuple[np.ndarray, Any]:
+    """Returns choice weights of documents and of no click, by inner products of features.
+
+    Args:
+        user_obs: features of users, of shape (..., num_features).
+        doc_obs: features of documents, of shape (..., num_documents, num_features).
+        no_click_mass: score of no click.
+        is_mnl: whether users choose by a multinomial logit model, and not in proportion to
+            scores.
+        min_normalizer: what is subtracted from every score, that of no click included, where
+            users choose in proportion to scores.
+
+    Returns:
+        Weights of the documents, of shape (..., num_documents), and of no click, of shape (...).
+        They sum to one in the logit model.
+
+    Raises:
+        ValueError: if a score is below ``min_normalizer``.
+    """
+    user = np.asarray(user_obs)
+    scores = (np.asarray(doc_obs) @ user[..., np.newaxis])[..., 0]
+    if is_mnl:
+        weights = choice_model.multinomial_logit_probabilities(scores, no_click_mass)
+        return weights[..., :-1], weights[..., -1]
+    weights = scores - min_normalizer
+    weight_no_click = no_click_mass - min_normalizer
+    if weight_no_click < 0 or (weights.size and weights.min() < 0):
+        raise ValueError(
+            "Scores must be at least min_normalizer, for the differences are the choice weights: "
+            f"got min_normalizer={min_normalizer!r}, no_click_mass={no_click_mass!r} and the least "
+            f"score of a document {float(scores.min(initial=np.inf))!r}; choose a min_normalizer "
+            "that no score goes below."
+        )
+    return weights, np.full(weights.shape[:-1], weight_no_click, weights.dtype)[()]
+
+
+#: The same, under the name of RecSim's function of tensors.
+@_takes_tensors(np.float32, np.float32)
+def score_documents_tf(
+    user_obs: Any,
+    doc_obs: Any,
+    no_click_mass: float = 1.0,
+    is_mnl: bool = False,
+    min_normalizer: float = -1.0,
+) -> Any:
+    """Does what :func:`score_documents` does, with tensors too."""
+    return score_documents(user_obs, doc_obs, no_click_mass, is_mnl, min_normalizer)
+
+
+@_takes_tensors(np.int32)
+def select_slate_topk(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
+    """Returns the documents of the highest ``s * q`` (the method TS of the paper).
+
+    Args:
+        slate_size: number of documents of a slate, at most ``num_documents``.
+        s_no_click: choice weight of no click, of shape (...); not used.
+        s: choice weights of the documents, of shape (..., num_documents).
+        q: values of the documents, of the same shape.
+
+    Returns:
+        Indices of shape (..., slate_size), the highest first.
+
+    Raises:
+        ValueError: if there are fewer documents than the slate has places.
+    """
+    del s_no_click
+    return slate_selection.top_k_slates(*_checked(slate_size, s, q))
+
+
+@_takes_tensors(np.int32)
+def select_slate_greedy(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
+    """Returns slates built document by document, each adding the most to the value (GS).
+
+    Takes, returns and raises what :func:`select_slate_topk` does; the indices are in the order of
+    their choice.
+    """
+    slate_size, s, q = _checked(slate_size, s, q)
+    return slate_selection.greedy_slates(slate_size, s_no_click, s, q)
+
+
+@_takes_tensors(np.int32)
+def select_slate_optimal(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
+    """Returns the slates of the highest value (OS), which are found without enumerating slates.
+
+    Takes, returns and raises what :func:`select_slate_topk` does; the document that adds the most
+    comes first.
+    """
+    slate_size, s, q = _checked(slate_size, s, q)
+    return slate_selection.optimal_slates(slate_size, s_no_click, s, q)[0]
+
+
+def _checked(slate_size: int, s: ArrayLike, q: ArrayLike) -> tuple[int, np.ndarray, np.ndarray]:
+    s, q = np.asarray(s), np.asarray(q)
+    if not 0 < slate_size <= s.shape[-1]:
+        raise ValueError(
+            f"slate_size must be 1 to the number of documents, {s.shape[-1]}, got {slate_size!r}."
+        )
+    return slate_size, s, q
+
+
+# The values of the next states, by (next slates, weights of no click, weights, values).
+
+
+def _value_sarsa(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+    return slate_selection.slate_values(slates, s_no_click, s, q)
+
+
+def _value_topk(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+    slates = slate_selection.top_k_slates(slates.shape[-1], s, q)
+    return slate_selection.slate_values(slates, s_no_click, s, q)
+
+
+def _value_greedy(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+    slates = slate_selection.greedy_slates(slates.shape[-1], s_no_click, s, q)
+    return slate_selection.slate_values(slates, s_no_click, s, q)
+
+
+def _value_optimal(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+    return slate_selection.optimal_slates(slates.shape[-1], s_no_click, s, q)[1]
+
+
+def _compute_target(
+    value: Callable[..., np.ndarray],
+    reward: Any,
+    gamma: Any,
+    next_actions: Any,
+    next_q_values: Any,
+    next_states: Any,
+    terminals: Any,
+) -> np.ndarray:
+    newest = np.asarray(next_states)[..., -1]
+    s, s_no_click = score_documents(newest[:, 0], newest[:, 1:])
+    next_values = value(np.asarray(next_actions), s_no_click, s, np.asarray(next_q_values))
+    return _target(np.asarray(reward), gamma, next_values, terminals)
+
+
+def _target(reward: Any, discount: Any, next_values: Any, terminals: Any) -> np.ndarray:
+    return reward + discount * next_values * (1.0 - np.asarray(terminals, np.float32))
+
+
+@_takes_tensors(np.float32)
+def compute_target_sarsa(
+    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
+) -> Any:
+    """Returns targets by the values of the slates that are shown next.
+
+    Users are taken to choose as :func:`score_documents` has it by default; an agent uses its own
+    choice model.
+
+    Args:
+        reward: rewards, of shape (batch,).
+        gamma: discount, a number or an array of shape (batch,).
+        next_actions: the next slates, integers of shape (batch, slate_size).
+        next_q_values: values of the next candidates, of shape (batch, num_documents).
+        next_states: features of the next user and the next candidates, of shape
+            (batch, 1 + num_documents, num_features, stack_size); the last of a stack is used.
+        terminals: whether there is no next state, of shape (batch,).
+
+    Returns:
+        Targets of shape (batch,).
+    """
+    return _compute_target(
+        _value_sarsa, reward, gamma, next_actions, next_q_values, next_states, terminals
+    )
+
+
+@_takes_tensors(np.float32)
+def compute_target_greedy_q(
+    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
+) -> Any:
+    """Returns targets by the values of the next greedy slates (the method GT of the paper).
+
+    Takes and returns what :func:`compute_target_sarsa` does.
+    """
+    return _compute_target(
+        _value_greedy, reward, gamma, next_actions, next_q_values, next_states, terminals
+    )
+
+
+@_takes_tensors(np.float32)
+def compute_target_topk_q(
+    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
+) -> Any:
+    """Returns targets by the values of the next top-k slates (the method TT of the paper).
+
+    Takes and returns what :func:`compute_target_sarsa` does.
+    """
+    return _compute_target(
+        _value_topk, reward, gamma, next_actions, next_q_values, next_states, terminals
+    )
+
+
+@_takes_tensors(np.float32)
+def compute_target_optimal_q(
+    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
+) -> Any:
+    """Returns targets by the highest values of a next slate (the method OT of the paper).
+
+    Takes and returns what :func:`compute_target_sarsa` does.
+    """
+    return _compute_target(
+        _value_optimal, reward, gamma, next_actions, next_q_values, next_states, terminals
+    )
+
+
+_VALUES_OF_TARGETS: dict[Any, Callable[..., np.ndarray]] = {
+    compute_target_sarsa: _value_sarsa,
+    compute_target_greedy_q: _value_greedy,
+    compute_target_topk_q: _value_topk,
+    compute_target_optimal_q: _value_optimal,
+}
+
+
+@gin.configurable
+class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
+    """SlateQ with one network for all documents.
+
+    The value of a document is learned from the steps at which it was clicked (those at which
+    several documents were clicked are left out). The value of no click is 0, as in the paper,
+    unless ``learn_no_click_value`` is set: then a user who clicks nothing and stays has the value
+    of what is still to come, which the same network learns, of an input of its own.
+
+    With :class:`~recsim.agents.layers.temporal_aggregation.TemporalAggregationLayer` set
+    ``reward_field=None``, for the layer aggregates rewards and not responses.
+
+    Args:
+        sess: not used.
+        observation_space: space of the observations, whose responses have ``click`` and the
+            reward. Users and documents have equally many features, unless there is a
+            ``score_documents_fn``.
+        action_space: the ``MultiDiscrete`` space of slates.
+        optimizer_name: see :class:`recsim.agents.dopamine.training.Trainer`.
+        select_slate_fn: function of the slate size, the weight of no click, the weights of the
+            documents and their values, that returns a slate; :func:`select_slate_optimal` if None.
+        compute_target_fn: function as :func:`compute_target_optimal_q`, which is the one if None.
+            One that is not of this module gets NumPy arrays; ``gamma`` is an array of shape
+            (batch,) if ``update_horizon`` is above 1.
+        stack_size: must be 1.
+        eval_mode: whether the agent only recommends.
+        no_click_mass: see :func:`score_documents`.
+        is_mnl: see :func:`score_documents`.
+        min_normalizer: see :func:`score_documents`.
+        score_documents_fn: function of the features of users, of shape (..., user_size), and of
+            documents, of shape (..., num_documents, doc_size), that returns choice weights of
+            the documents and of no click, as :func:`score_documents` does. It is used instead of
+            that function and the three arguments above.
+        reward_field: key of the responses whose value, for the document clicked, is the reward;
+            None for the reward that the agent is given at each step.
+        learn_no_click_value: whether to learn the value of no click from the steps at which
+            nothing was clicked, and to use it in targets and in slates.
+        **kwargs: arguments of :class:`recsim.agents.dopamine.dqn_agent.DQNAgent`.
+
+    Raises:
+        TypeError, ValueError: for arguments or spaces that give no agent.
+    """
+
+    def __init__(
+        self,
+        sess: Any,
+        observation_space: Any,
+        action_space: Any,
+        optimizer_name: str = "",
+        select_slate_fn: Callable[..., Any] | None = None,
+        compute_target_fn: Callable[..., Any] | None = None,
+        stack_size: int = 1,
+        eval_mode: bool = False,
+        *,
+        no_click_mass: float = 1.0,
+        is_mnl: bool = False,
+        min_normalizer: float = -1.0,
+        score_documents_fn: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]] | None = None,
+        reward_field: str | None = "watch_time",
+        learn_no_click_value: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        _check_response_fields(observation_space.spaces["response"], reward_field)
+        self._select_slate_fn = select_slate_fn or select_slate_optimal
+        self._compute_target_fn = compute_target_fn or compute_target_optimal_q
+        self._interests = _interests_of(observation_space.spaces["user"])
+        self._score_documents_fn = score_documents_fn or functools.partial(
+            score_documents,
+            no_click_mass=no_click_mass,
+            is_mnl=is_mnl,
+            min_normalizer=min_normalizer,
+        )
+        if score_documents_fn is None:
+            _check_scorable(observation_space, self._interests)
+        self._reward_field = reward_field
+        self._learn_no_click_value = learn_no_click_value
+        super().__init__(
+            sess,
+            observation_space,
+            num_actions=0,
+            stack_size=stack_size,
+            optimizer_name=optimizer_name,
+            eval_mode=eval_mode,
+            action_space=action_space,
+            **kwargs,
+        )
+
+    def _num_inputs(self) -> int:
+        # The last input tells no click, which has no features, from a document.
+        adapter = self._obs_adapter
+        return adapter.user_size + adapter.doc_size + self._learn_no_click_value
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            **super()._description(),
+            "learn_no_click_value": self._learn_no_click_value,
+        }
+
+    def _refuse_documents(self, number: int) -> None:
+        # Documents are valued one by one, so that there may be any number in serving.
+        if not self.eval_mode or number < self._slate_size:
+            super()._refuse_documents(number)
+
+    def _score(self, users: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._score_documents_fn(users[..., self._interests], documents)
+
+    def _values(
+        self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the values of documents, shape (batch, n), and of no click, (batch, 1)."""
+        kernel, bias = q_network.first_layer
+        user_size, doc_size = users.shape[-1], documents.shape[-1]
+        of_users = (users @ kernel[:user_size] + bias)[:, np.newaxis]
+        q = q_network.finish(documents @ kernel[user_size : user_size + doc_size] + of_users)
+        if not self._learn_no_click_value:
+            return q, np.zeros((len(q), 1), np.float32)
+        return q, q_network.finish(of_users + kernel[-1])
+
+    def _best_slate(self, user: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        s, s_no_click = self._score(user, documents)
+        q, q_no_click = self._values(self._online_network, user[np.newaxis], documents[np.newaxis])
+        # A value of no click shifts the values of all slates, see slate_selection.
+        slate = self._select_slate_fn(self._slate_size, s_no_click, s, (q - q_no_click)[0])
+        return np.asarray(slate).reshape(-1)
+
+    def _training_rows(self, batch: circular_replay_buffer.Batch) -> np.ndarray:
+        user_size = self._obs_adapter.user_size
+        clicked = batch.clicks >= 0
+        used = clicked.copy()
+        rows = np.zeros((len(clicked), self._num_inputs() + 2), np.float32)
+        rows[:, :user_size] = batch.users
+        positions = np.arange(len(clicked))
+        # A clicked position of -1 or -2 is one too, of a row that is not used or set to 0 here.
+        documents = batch.documents[positions, batch.slates[positions, batch.clicks]]
+        rows[:, user_size : user_size + documents.shape[-1]] = documents * clicked[:, np.newaxis]
+        if self._learn_no_click_value:
+            not_clicked = batch.clicks == circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+            rows[:, -3] = not_clicked
+            used |= not_clicked
+        rows[:, -1] = used
+        if used.any():
+            rows[used, -2] = self._targets(batch, np.flatnonzero(used))
+        return rows
+
+    def _targets(self, batch: circular_replay_buffer.Batch, rows: np.ndarray) -> np.ndarray:
+        users, documents = batch.next_users[rows], batch.next_documents[rows]
+        slates, terminals = batch.next_slates[rows], batch.terminals[rows]
+        discounts = batch.discounts[rows]
+        q, q_no_click = self._values(self._target_network, users, documents)
+        rewards = _target(batch.rewards[rows], discounts, q_no_click[:, 0], terminals)
+        q = q - q_no_click
+        value = _VALUES_OF_TARGETS.get(self._compute_target_fn)
+        if value is not None:
+            s, s_no_click = self._score(users, documents)
+            return _target(rewards, discounts, value(slates, s_no_click, s, q), terminals)
+        gamma = self.gamma if self.update_horizon == 1 else discounts
+        images = self._obs_adapter.images(users, documents)
+        targets = self._compute_target_fn(
+            reward=rewards,
+            gamma=gamma,
+            next_actions=slates,
+            next_q_values=q,
+            next_states=images,
+            terminals=terminals,
+        )
+        return np.asarray(targets)
+
+    def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
+        responses = observation["response"]  # type: ignore[index]
+        clicks = [i for i, response in enumerate(responses) if response["click"]]
+        buffer = circular_replay_buffer.WrappedReplayBuffer
+        click = buffer.NO_CLICK
+        if clicks:
+            click = clicks[0] if len(clicks) == 1 else buffer.SEVERAL_CLICKS
+        if self._reward_field is not None:
+            reward = sum(float(responses[i][self._reward_field]) for i in clicks)
+        return click, float(reward)
+
+
+def _check_response_fields(response_space: Any, reward_field: str | None) -> None:
+    names = list(response_space.spaces[0].spaces)
+    if "click" not in names:
+        raise ValueError(
+            "observation_space['response'] must have the key 'click', for documents are learned "
+            f"from when they are clicked, got responses with {names}."
+        )
+    if reward_field is not None and reward_field not in names:
+        raise ValueError(
+            f"observation_space['response'] must have the reward_field {reward_field!r}, got "
+            f"responses with {names}.{_validation.nearest_name(reward_field, names)} "
+            "reward_field=None takes the reward of each step."
+        )
+
+
+def _interests_of(user_space: Any) -> slice:
+    """Returns where among a user's features those are that documents are scored by.
+
+    They are the environment's own, not those that layers put beside them.
+    """
+    start = 0
+    while True:
+        entries = user_space.spaces if type(user_space).__name__ == "Dict" else {}
+        names = [key for key in ("raw_observation", "original_observation") if key in entries]
+        if not names:
+            return slice(start, start + spaces_lib.flat_size(user_space))
+        for key, entry in entries.items():
+            if key == names[0]:
+                user_space = entry
+                break
+            start += spaces_lib.flat_size(entry)
+
+
+def _check_scorable(observation_space: Any, interests: slice) -> None:
+    doc_space = next(iter(observation_space.spaces["doc"].spaces.values()))
+    user_size, doc_size = interests.stop - interests.start, spaces_lib.flat_size(doc_space)
+    if user_size != doc_size:
+        raise ValueError(
+            "Documents are scored by the inner product of their features and the user's, which "
+            f"takes equally many of both, got {user_size} of the user and {doc_size} of a "
+            "document: pass a score_documents_fn that knows how this environment's users choose."
+        )
+
+
+_STRATEGIES: dict[str, dict[str, Any]] = {
+    "dp_random": {
+        "epsilon_train": 1.0,
+        "epsilon_eval": 1.0,
+        "select_slate_fn": select_slate_greedy,
+        "compute_target_fn": compute_target_sarsa,
+    },
+    "slate_topk_sarsa": {
+        "select_slate_fn": select_slate_topk,
+        "compute_target_fn": compute_target_sarsa,
+    },
+    "myopic_slate_topk_sarsa": {
+        "gamma": 0,
+        "select_slate_fn": select_slate_topk,
+        "compute_target_fn": compute_target_sarsa,
+    },
+    "slate_greedy_sarsa": {
+        "select_slate_fn": select_slate_greedy,
+        "compute_target_fn": compute_target_sarsa,
+    },
+    "myopic_slate_greedy_sarsa": {
+        "gamma": 0,
+        "select_slate_fn": select_slate_greedy,
+        "compute_target_fn": compute_target_sarsa,
+    },
+    "slate_greedy_optimal_q": {
+        "select_slate_fn": select_slate_greedy,
+        "compute_target_fn": compute_target_optimal_q,
+    },
+    "slate_topk_topk_q": {
+        "select_slate_fn": select_slate_topk,
+        "compute_target_fn": compute_target_topk_q,
+    },
+    "slate_topk_optimal_q": {
+        "select_slate_fn": select_slate_topk,
+        "compute_target_fn": compute_target_optimal_q,
+    },
+    "slate_optimal_optimal_q": {
+        "select_slate_fn": select_slate_optimal,
+        "compute_target_fn": compute_target_optimal_q,
+    },
+    "slate_greedy_greedy_q": {
+        "select_slate_fn": select_slate_greedy,
+        "compute_target_fn": compute_target_greedy_q,
+    },
+}
+
+
+def create_agent(agent_name: str, sess: Any, **kwargs: Any) -> SlateDecompQAgent:
+    """Creates a SlateQ agent of one of the paper's strategies.
+
+    Args:
+        agent_name: 'dp_random', or a strategy ``slate_<serving>_<training>``: how slates are
+            chosen, 'topk', 'greedy' or 'optimal', and what targets are computed with, 'sarsa',
+            'topk_q', 'greedy_q' or 'optimal_q'. A leading 'myopic' is for a discount of 0.
+        sess: not used.
+        **kwargs: arguments of :class:`SlateDecompQAgent`, but for those that the strategy sets.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if agent_name not in _STRATEGIES:
+        raise ValueError(
+            f"agent_name must be one of {', '.join(_STRATEGIES)}, got {agent_name!r}."
+            f"{_validation.nearest_name(agent_name, _STRATEGIES)}"
+        )
+    return SlateDecompQAgent(sess, **{**kwargs, **_STRATEGIES[agent_name]})
