@@ -13,7 +13,7 @@ import gin
 import pytest
 
 from recsim import main, registry
-from recsim.simulator import recsim_gym
+from recsim.simulator import recsim_gym, runner_lib
 
 CHECKOUT = pathlib.Path(__file__).parents[1]
 SHORT = "--gin_bindings=runner_lib.Runner.max_steps_per_episode=10"
@@ -246,3 +246,20 @@ def test_command_of_the_documentation():
     run("--base_dir=out", *flags)
     assert pathlib.Path("out/train/episode_logs.tfrecord").is_file()
     assert len(metrics("out/train")) == 10
+
+
+def test_the_same_command_goes_on_after_its_evaluation_was_interrupted(monkeypatch):
+    flags = ["--base_dir=run", "--agent_name=random", "--episode_log_file=log", SHORT]
+
+    def interrupted(runner, total_steps):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patches:
+        patches.setattr(runner_lib.EvalRunner, "_run_eval_phase", interrupted)
+        with pytest.raises(SystemExit) as caught:
+            run(*flags)
+    assert caught.value.code == 130
+    log = pathlib.Path("run/train/log").read_bytes()
+    run(*flags)
+    assert len(metrics("run/eval_5")) == 1
+    assert pathlib.Path("run/train/log").read_bytes() == log
