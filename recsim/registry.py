@@ -143,7 +143,28 @@ def _feature_bounds(document_spaces: Any) -> tuple[float, float]:
     return 0.0, 10.0
 
 
+def _full_slate_q(environment: Any, **kwargs: Any) -> Any:
+    from recsim.agents import full_slate_q_agent
+
+    return full_slate_q_agent.FullSlateQAgent(
+        None, environment.observation_space, environment.action_space, **kwargs
+    )
+
+
+def _slate_q(strategy: str, environment: Any, **kwargs: Any) -> Any:
+    from recsim.agents import slate_decomp_q_agent
+
+    return slate_decomp_q_agent.create_agent(
+        strategy,
+        None,
+        observation_space=environment.observation_space,
+        action_space=environment.action_space,
+        **kwargs,
+    )
+
+
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
+_SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
 
 
 def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
@@ -151,6 +172,15 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
         functools.partial(_cluster_bandit, algorithm),
         f"learns a user's topics by {name} (interest_exploration)",
         modules=_BANDIT_MODULES,
+    )
+
+
+def _slate_q_entry(strategy: str, serving: str, targets: str) -> AgentEntry:
+    return AgentEntry(
+        functools.partial(_slate_q, strategy),
+        f"SlateQ: {serving} slates, {targets} targets (interest_evolution)",
+        learns=True,
+        modules=_SLATE_Q_MODULES,
     )
 
 
@@ -184,6 +214,31 @@ AGENTS: dict[str, AgentEntry] = {
     "cluster_bandit_ts": _bandit_entry("ThompsonSampling", "Thompson sampling"),
     "tabular_q": AgentEntry(
         _tabular_q, "Q-learning with a table over binned observations", learns=True
+    ),
+    "full_slate_q": AgentEntry(
+        _full_slate_q,
+        "deep Q-learning of whole slates, of few candidates",
+        learns=True,
+        modules=("recsim.agents.full_slate_q_agent",),
+    ),
+    **{
+        strategy: _slate_q_entry(strategy, serving, targets)
+        for strategy, serving, targets in (
+            ("slate_topk_sarsa", "top-k", "on-policy"),
+            ("slate_greedy_sarsa", "greedy", "on-policy"),
+            ("slate_topk_topk_q", "top-k", "top-k"),
+            ("slate_greedy_greedy_q", "greedy", "greedy"),
+            ("slate_topk_optimal_q", "top-k", "optimal"),
+            ("slate_greedy_optimal_q", "greedy", "optimal"),
+            ("slate_optimal_optimal_q", "optimal", "optimal"),
+            ("myopic_slate_topk_sarsa", "top-k", "myopic"),
+            ("myopic_slate_greedy_sarsa", "greedy", "myopic"),
+        )
+    },
+    "dp_random": AgentEntry(
+        functools.partial(_slate_q, "dp_random"),
+        "SlateQ's baseline: draws slates at random (interest_evolution)",
+        modules=_SLATE_Q_MODULES,
     ),
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recsim import registry, testing
+from recsim.agents import slate_decomp_q_agent
 from recsim.agents.bandits import algorithms
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 3}
@@ -23,6 +24,14 @@ IMPOSSIBLE = {
         for environment in ("interest_evolution", "long_term_satisfaction")
     },
 }
+SLATE_Q = [
+    name
+    for name, entry in registry.AGENTS.items()
+    if entry.modules == ("recsim.agents.slate_decomp_q_agent",)
+]
+for _name in SLATE_Q:
+    IMPOSSIBLE[_name, "interest_exploration"] = "watch_time"
+    IMPOSSIBLE[_name, "long_term_satisfaction"] = "watch_time"
 PAIRS = [(agent, world) for agent in registry.AGENTS for world in registry.ENVIRONMENTS]
 
 
@@ -102,7 +111,24 @@ def test_tables_have_bins_where_the_features_are(environment, edges):
 
 
 def test_learning_agents_are_those_that_keep_something_between_episodes():
-    assert [name for name, entry in registry.AGENTS.items() if entry.learns] == ["tabular_q"]
+    learning = [name for name, entry in registry.AGENTS.items() if entry.learns]
+    assert learning == ["tabular_q", "full_slate_q", *SLATE_Q[:-1]]
+
+
+@pytest.mark.parametrize("strategy", SLATE_Q)
+def test_strategies_of_slate_q_are_those_in_the_name(strategy):
+    env = make("interest_evolution")
+    agent = registry.create_agent(strategy, env, seed=3, eval_mode=True, summary_writer="writer")
+    expected = slate_decomp_q_agent.create_agent(
+        strategy,
+        None,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        eval_mode=True,
+    )
+    for setting in ("_select_slate_fn", "_compute_target_fn", "gamma", "epsilon_eval"):
+        assert getattr(agent, setting) == getattr(expected, setting)
+    assert (agent._seed, agent.eval_mode, agent._summary_writer) == (3, True, "writer")
 
 
 @pytest.mark.parametrize(
