@@ -452,6 +452,25 @@ def test_exploration(agent_class, epsilon, eval_mode):
         assert abs(count - 3000 * probability) <= spread
 
 
+@pytest.mark.parametrize("agent_class", BOTH)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("", "RMSprop"), ("rmsprop", "RMSprop"), ("adam", "Adam"), ("sgd", "SGD")],
+)
+def test_the_optimizer_asked_for(agent_class, name, expected):
+    env = interest_evolution.create_environment(CONFIG)
+    agent = agent_class(
+        None,
+        env.observation_space,
+        env.action_space,
+        optimizer_name=name,
+        min_replay_history=0,
+        hidden_units=(4,),
+    )
+    play(env, agent, 10)
+    assert type(agent._trainer._optimizer).__name__ == expected
+
+
 def test_an_episode_that_nobody_ended_is_cut_off():
     env = interest_evolution.create_environment(CONFIG)
     agent = FullSlateQAgent(None, env.observation_space, env.action_space, hidden_units=(4,))
