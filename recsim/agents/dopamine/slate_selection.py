@@ -34,8 +34,8 @@ def slate_values(
     Returns:
         Array of shape (...): 0 where all weights are 0.
     """
-    slate_s = np.take_along_axis(s, slates, axis=-1)
-    slate_q = np.take_along_axis(q, slates, axis=-1)
+    slate_s = _take(s, slates)
+    slate_q = _take(q, slates)
     total = s_no_click + slate_s.sum(axis=-1)
     weighted = (slate_s * slate_q).sum(axis=-1)
     return weighted / np.where(total > 0, total, 1)
@@ -68,8 +68,8 @@ def greedy_slates(
         value = (numerator + weighted) / np.where(total > 0, total, 1)
         value[taken] = -np.inf
         pick = value.argmax(axis=-1)[..., np.newaxis]
-        numerator += np.take_along_axis(weighted, pick, axis=-1)
-        denominator += np.take_along_axis(s, pick, axis=-1)
+        numerator += _take(weighted, pick)
+        denominator += _take(s, pick)
         np.put_along_axis(taken, pick, True, axis=-1)
         picks.append(pick)
     return np.concatenate(picks, axis=-1)
@@ -106,3 +106,10 @@ def optimal_slates(
 def _highest(values: np.ndarray, number: int) -> np.ndarray:
     """Returns the indices of the highest values of each row, ties in their order."""
     return (-values).argsort(axis=-1, kind="stable")[..., :number]
+
+
+def _take(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Returns what ``np.take_along_axis`` does along the last axis, several times faster."""
+    *leading, length = values.shape
+    starts = np.arange(0, values.size, length).reshape(*leading, 1)
+    return values.reshape(-1)[indices + starts]
