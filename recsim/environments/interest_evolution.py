@@ -18,7 +18,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import choice_model, document, seeding, user, utils
+from recsim import _validation, choice_model, document, seeding, user, utils
 from recsim._gym import spaces
 from recsim.environments import _config
 from recsim.simulator import environment, recsim_gym
@@ -573,12 +573,23 @@ def total_clicks_reward(responses: Sequence[Any]) -> float:
     return float(sum([response.clicked for response in responses]))
 
 
+_CHOICE_MODELS = {
+    "multinomial_proportional": choice_model.MultinomialProportionalChoiceModel,
+    "multinomial_logit": choice_model.MultinomialLogitChoiceModel,
+    "exponential_cascade": choice_model.ExponentialCascadeChoiceModel,
+    "proportional_cascade": choice_model.ProportionalCascadeChoiceModel,
+}
+
+
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:
     """Creates the interest evolution environment.
 
     Args:
         env_config: a dictionary with ``num_candidates``, ``slate_size``, ``resample_documents``
-            (whether each step has new documents) and ``seed``.
+            (whether each step has new documents) and ``seed``; further it may have
+            ``choice_model``, how users choose: 'multinomial_proportional' (the default),
+            'multinomial_logit', 'exponential_cascade' or 'proportional_cascade', with which users
+            look at the documents one by one, each with an attention of 0.65.
 
     Returns:
         A Gym environment whose reward is the time watched, in minutes.
@@ -593,11 +604,17 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> observation["user"].shape
         (20,)
     """
-    _config.check_config(env_config)
+    _config.check_config(env_config, ("choice_model",))
+    name = env_config.get("choice_model", "multinomial_proportional")
+    if name not in _CHOICE_MODELS:
+        raise ValueError(
+            f"env_config['choice_model'] must be one of {', '.join(map(repr, _CHOICE_MODELS))}, "
+            f"got {name!r}.{_validation.nearest_name(name, _CHOICE_MODELS)}"
+        )
     seed = env_config["seed"]
     user_model = IEvUserModel(
         env_config["slate_size"],
-        choice_model_ctor=choice_model.MultinomialProportionalChoiceModel,
+        choice_model_ctor=_CHOICE_MODELS[name],
         response_model_ctor=IEvResponse,
         user_state_ctor=IEvUserState,
         seed=seed,

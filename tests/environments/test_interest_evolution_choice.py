@@ -1,0 +1,50 @@
+"""Interest evolution with users who choose by other models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recsim import choice_model
+from recsim.environments import interest_evolution
+
+CONFIG = {"num_candidates": 4, "slate_size": 3, "resample_documents": True, "seed": 5}
+
+
+def probabilities(name, scores):
+    if name == "multinomial_logit":
+        return choice_model.multinomial_logit_probabilities(scores, 1.0)
+    if name == "exponential_cascade":
+        return choice_model.exponential_cascade_probabilities(scores, 0.65, 0.05)
+    if name == "proportional_cascade":
+        return choice_model.proportional_cascade_probabilities(scores, 0.65, 0.05, -1.0)
+    return choice_model.multinomial_proportional_probabilities(scores, 1.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [None, "multinomial_proportional", "multinomial_logit", "exponential_cascade",
+     "proportional_cascade"],
+)  # fmt: skip
+def test_users_choose_by_the_model_asked_for(name):
+    config = CONFIG if name is None else {**CONFIG, "choice_model": name}
+    env = interest_evolution.create_environment(config)
+    env.seed(1)
+    expected, clicks = np.zeros(4), np.zeros(4)
+    observation, done = env.reset(), False
+    for _ in range(3000):
+        if done:
+            observation = env.reset()
+        features = np.array(list(observation["doc"].values()))[:3]
+        expected += probabilities(name, features @ observation["user"])
+        observation, _, done, _ = env.step([0, 1, 2])
+        position = [response["click"] for response in observation["response"]]
+        clicks[position.index(1) if any(position) else 3] += 1
+    # Four standard deviations of a count of 3000, at most.
+    spread = 4 * np.sqrt(np.maximum(expected * (1 - expected / 3000), 1.0))
+    assert (np.abs(clicks - expected) < spread).all()
+
+
+def test_an_unknown_choice_model():
+    with pytest.raises(ValueError, match="must be one of .*Did you mean 'exponential_cascade'"):
+        interest_evolution.create_environment({**CONFIG, "choice_model": "exponential_casade"})
