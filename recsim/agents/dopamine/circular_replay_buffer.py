@@ -220,17 +220,17 @@ class WrappedReplayBuffer:
         Raises:
             ValueError: if it is the state of a buffer of another capacity or other shapes.
         """
+        num_rows = len(state["users"])
+        if num_rows != min(state["num_rows"], self._capacity):
+            raise ValueError(
+                f"A replay buffer's state of {num_rows} rows does not fit a replay_capacity of "
+                f"{self._capacity}: make the agent with the capacity that it was saved with."
+            )
         self.add_count = state["add_count"]
         self._num_rows = state["num_rows"]
         for name in ("users", "slates", "clicks", "rewards", "ends"):
-            if len(state[name]) != self._size:
-                raise ValueError(
-                    f"A replay buffer's state of {len(state[name])} rows does not fit a "
-                    f"replay_capacity of {self._capacity}: make the agent with the capacity that "
-                    "it was saved with."
-                )
-            self._arrays[name][: self._size] = state[name]
-        documents = self._arrays["documents"][: self._size]
+            self._arrays[name][:num_rows] = state[name]
+        documents = self._arrays["documents"][:num_rows]
         used = np.unpackbits(state["documents"]["used"], count=documents.size)
         documents[...] = 0.0
         documents[used.reshape(documents.shape).astype(bool)] = state["documents"]["values"]

@@ -381,8 +381,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
 
     @property
     def _online_network(self) -> network.QNetwork:
-        if not self._network_is_current:
-            assert self._trainer is not None
+        if self._trainer is not None and not self._network_is_current:
             self._network = network.QNetwork(self._trainer.weights())
             self._network_is_current = True
         return self._network
@@ -584,6 +583,12 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """Restores the agent; False, and a warning that says why, if the bundle does not fit.
 
         In evaluation, and if ``allow_partial_reload`` is set, the bundle needs no replay buffer.
+        The bundle of a training run is ``checkpoint.load(path)["agent"]``, of
+        :mod:`recsim.simulator.checkpoint`.
+
+        Raises:
+            ValueError: if the replay buffer was larger or smaller than this agent's, and its
+                content does not fit.
         """
         description = bundle_dict.get("description")
         if description != self._description():
@@ -600,6 +605,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 "eval_mode=True, or with allow_partial_reload=True to train without it."
             )
             return False
+        if not self.eval_mode and replay_state is not None:
+            self._replay.restore(replay_state)
         super().unbundle(checkpoint_dir, iteration_number, bundle_dict)
         self.training_steps = bundle_dict["training_steps"]
         self._network = network.QNetwork(bundle_dict["online_network"])
@@ -610,8 +617,6 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._last = bundle_dict.get("last")
         if "slate_counts" in bundle_dict:
             self._slate_counts = bundle_dict["slate_counts"].copy()
-        if not self.eval_mode and replay_state is not None:
-            self._replay.restore(replay_state)
         return True
 
 

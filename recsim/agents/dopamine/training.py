@@ -144,7 +144,8 @@ class Trainer:
         if shapes != [np.shape(values) for values in state]:
             raise ValueError(
                 f"The optimizer's state must have the shapes {shapes}, got "
-                f"{[np.shape(values) for values in state]}: it is of another optimizer."
+                f"{[np.shape(values) for values in state]}: it is of another optimizer. Make the "
+                "agent with the optimizer that it was trained with."
             )
         for variable, values in zip(variables, state):
             variable.assign(values)
