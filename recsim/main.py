@@ -26,7 +26,7 @@ from recsim import _command_line, registry
 __all__ = ["create_agent", "main"]
 
 #: The agent that runs where none is named.
-DEFAULT_AGENT = "random"
+DEFAULT_AGENT = "full_slate_q"
 
 _ENV_CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
 _TRAIN_DEFAULTS = {"max_training_steps": 50, "num_iterations": 10}
