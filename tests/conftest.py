@@ -32,3 +32,27 @@ def global_generator_stays_untouched():
     before = state()
     yield
     assert state() == before, "NumPy's global generator was drawn from or seeded"
+
+
+@pytest.fixture
+def assert_recorded():
+    """Returns a function that compares a value with a recorded one, at any depth.
+
+    Integers, booleans, strings, keys and lengths must be equal, floats within 1e-9 relative.
+    """
+
+    def check(ours, recorded, where):
+        if isinstance(recorded, dict):
+            assert set(ours) == set(recorded), where
+            for key in recorded:
+                check(ours[key], recorded[key], f"{where}[{key!r}]")
+        elif isinstance(recorded, list):
+            assert len(ours) == len(recorded), where
+            for index, (our_item, item) in enumerate(zip(ours, recorded, strict=True)):
+                check(our_item, item, f"{where}[{index}]")
+        elif isinstance(recorded, float):
+            assert float(ours) == pytest.approx(recorded, rel=1e-9, abs=1e-300), where
+        else:
+            assert ours == recorded, where
+
+    return check

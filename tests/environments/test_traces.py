@@ -11,7 +11,6 @@ from recsim.agents import cluster_bandit_agent, greedy_pctr_agent, random_agent
 from recsim.agents.layers import cluster_click_statistics
 
 TRACES = pathlib.Path(__file__).parents[1] / "traces"
-RELATIVE_TOLERANCE = 1e-9
 
 
 def load(name):
@@ -25,26 +24,10 @@ def cases(*names):
             yield pytest.param(trace, id=label)
 
 
-def assert_equal(ours, recorded, where):
-    """Integers, booleans, keys and their order are equal, floats within 1e-9 relative."""
-    if isinstance(recorded, dict):
-        assert set(ours) == set(recorded), where
-        for key in recorded:
-            assert_equal(ours[key], recorded[key], f"{where}[{key!r}]")
-    elif isinstance(recorded, list):
-        assert len(ours) == len(recorded), where
-        for index, (our_item, item) in enumerate(zip(ours, recorded, strict=True)):
-            assert_equal(our_item, item, f"{where}[{index}]")
-    elif isinstance(recorded, float):
-        assert float(ours) == pytest.approx(recorded, rel=RELATIVE_TOLERANCE, abs=1e-300), where
-    else:
-        assert ours == recorded, where
-
-
-def assert_observation(ours, recorded, where):
+def assert_observation(assert_recorded, ours, recorded, where):
     assert list(ours["doc"]) == list(recorded["doc"]), f"{where}: order of the documents"
-    assert_equal(ours["doc"], recorded["doc"], f"{where} doc")
-    assert_equal(ours["user"], recorded["user"], f"{where} user")
+    assert_recorded(ours["doc"], recorded["doc"], f"{where} doc")
+    assert_recorded(ours["user"], recorded["user"], f"{where} user")
 
 
 def make(trace):
@@ -54,8 +37,8 @@ def make(trace):
     return env
 
 
-def replay(env, trace, choose_slate, first_observation):
-    assert_observation(first_observation, trace["first_observation"], "reset")
+def replay(assert_recorded, env, trace, choose_slate, first_observation):
+    assert_observation(assert_recorded, first_observation, trace["first_observation"], "reset")
     assert first_observation["response"] is None
     observation, reward = first_observation, 0
     for number, step in enumerate(trace["steps"]):
@@ -63,24 +46,24 @@ def replay(env, trace, choose_slate, first_observation):
         slate = choose_slate(number, reward, observation)
         assert list(slate) == step["slate"], where
         observation, reward, done, _ = env.step(slate)
-        assert_equal(reward, step["reward"], f"{where} reward")
+        assert_recorded(reward, step["reward"], f"{where} reward")
         assert done == step["done"], where
-        assert_equal(observation["response"], step["response"], f"{where} response")
-        assert_observation(observation, step, where)
+        assert_recorded(observation["response"], step["response"], f"{where} response")
+        assert_observation(assert_recorded, observation, step, where)
         if "reset" in step:
             assert done
             observation = env.reset()
-            assert_observation(observation, step["reset"], f"{where} reset")
+            assert_observation(assert_recorded, observation, step["reset"], f"{where} reset")
 
 
 @pytest.mark.parametrize(
     "trace",
     cases("interest_exploration.json", "interest_evolution.json", "long_term_satisfaction.json"),
 )
-def test_scripted_trace(trace):
+def test_scripted_trace(assert_recorded, trace):
     env = make(trace)
     slates = [step["slate"] for step in trace["steps"]]
-    replay(env, trace, lambda number, *_: slates[number], env.reset())
+    replay(assert_recorded, env, trace, lambda number, *_: slates[number], env.reset())
 
 
 def make_agent(name, env):
@@ -95,7 +78,7 @@ def make_agent(name, env):
 
 
 @pytest.mark.parametrize("trace", cases("agents_interest_exploration.json"))
-def test_agent_trace(trace):
+def test_agent_trace(assert_recorded, trace):
     env = make(trace)
     agent = make_agent(trace["agent"], env)
 
@@ -104,7 +87,7 @@ def test_agent_trace(trace):
             return agent.begin_episode(observation)
         return agent.step(reward, observation)
 
-    replay(env, trace, choose_slate, env.reset())
+    replay(assert_recorded, env, trace, choose_slate, env.reset())
 
 
 @functools.cache

@@ -48,21 +48,8 @@ def make_several(name, config):
     return recsim_gym.RecSimGymEnv(world, lambda everyones: [reward(one) for one in everyones])
 
 
-def assert_recorded(ours, recorded, where):
-    if isinstance(recorded, dict):
-        assert set(ours) == set(recorded), where
-        for key in recorded:
-            assert_recorded(ours[key], recorded[key], f"{where}[{key!r}]")
-    elif isinstance(recorded, list):
-        assert len(ours) == len(recorded), where
-        for index, (our_item, item) in enumerate(zip(ours, recorded, strict=True)):
-            assert_recorded(our_item, item, f"{where}[{index}]")
-    else:
-        assert float(ours) == pytest.approx(recorded, rel=1e-9, abs=1e-300), where
-
-
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace["environment"])
-def test_recorded_transitions_of_several_users(trace):
+def test_recorded_transitions_of_several_users(assert_recorded, trace):
     env = make_several(trace["environment"], trace["env_config"])
     env.seed(trace["env_seed"])
     observation = env.reset()
