@@ -71,8 +71,11 @@ def updated_interests(
     # Ties are real: a seed shared by users and choices gives both the same uniform numbers.
     towards = _inner_product(interests + 1.0, features) > 2.0 * uniform
     direction = 2.0 * towards - 1.0
-    moved = interests + np.asarray(direction)[..., np.newaxis] * step
-    return moved.clip(-1.0, 1.0)
+    if interests.ndim > 1:
+        direction = direction[..., np.newaxis]
+    step *= direction
+    step += interests
+    return np.minimum(np.maximum(step, -1.0), 1.0)
 
 
 def _inner_product(first: np.ndarray, second: np.ndarray) -> Any:
