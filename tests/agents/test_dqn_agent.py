@@ -282,7 +282,7 @@ def test_settings_by_gin():
         gin.parse_config(bindings)
         agent = make(slate_decomp_q_agent.SlateDecompQAgent)
         assert (agent.gamma, agent.update_period, agent._replay.batch_size) == (0.5, 7, 5)
-        assert agent._replay._gamma == 0.5
+        assert agent._replay._discounts.tolist() == [1.0, 0.5]
         assert agent._replay._capacity == 100
         assert agent._learn_no_click_value
         assert make(slate_decomp_q_agent.SlateDecompQAgent, gamma=0.25).gamma == 0.25

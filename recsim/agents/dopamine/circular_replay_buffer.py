@@ -88,7 +88,8 @@ class WrappedReplayBuffer:
         seed: int | None = 0,
     ) -> None:
         self._update_horizon = _validation.positive_int("update_horizon", update_horizon)
-        self._gamma = _validation.probability("gamma", gamma)
+        gamma = _validation.probability("gamma", gamma)
+        self._discounts = np.power(gamma, np.arange(self._update_horizon + 1), dtype=np.float32)
         self.batch_size = _validation.positive_int("batch_size", batch_size)
         self._capacity = _validation.positive_int(
             "replay_capacity", replay_capacity, minimum=self._update_horizon + 2
@@ -157,18 +158,16 @@ class WrappedReplayBuffer:
     def sample(self) -> Batch:
         """Draws a batch, each transition with equal probability, with replacement."""
         rows = self._draw_rows()
-        ends, all_rewards = self._arrays["ends"], self._arrays["rewards"]
-        rewards = all_rewards[rows]
-        end = ends[rows]
-        next_rows = rows + 1
-        discounts = np.full(len(rows), self._gamma, np.float32)
-        for _ in range(1, self._update_horizon):
-            goes_on = end == _GOES_ON
-            now = next_rows % self._capacity
-            rewards += np.where(goes_on, discounts * all_rewards[now], 0)
-            end = np.where(goes_on, ends[now], end)
-            next_rows += goes_on
-            discounts = np.where(goes_on, discounts * np.float32(self._gamma), discounts)
+        # The steps of each transition: those up to the end of the episode count.
+        window = (rows[:, np.newaxis] + np.arange(self._update_horizon)) % self._capacity
+        ends = self._arrays["ends"][window]
+        counts = np.ones(window.shape, bool)
+        np.logical_and.accumulate(ends[:, :-1] == _GOES_ON, axis=1, out=counts[:, 1:])
+        num_steps = counts.sum(axis=1)
+        end = ends[np.arange(len(rows)), num_steps - 1]
+        gains = self._arrays["rewards"][window] * self._discounts[:-1]
+        rewards = gains.sum(axis=1, where=counts)
+        next_rows = rows + num_steps
         next_rows %= self._capacity
         users, documents, slates = (self._arrays[name] for name in ("users", "documents", "slates"))
         return Batch(
@@ -177,7 +176,7 @@ class WrappedReplayBuffer:
             slates=slates[rows],
             clicks=self._arrays["clicks"][rows],
             rewards=rewards,
-            discounts=discounts,
+            discounts=self._discounts[num_steps],
             terminals=end == _TERMINAL,
             next_users=users[next_rows],
             next_documents=documents[next_rows],
