@@ -249,6 +249,11 @@ REPRODUCTIONS: dict[str, ReproductionEntry] = {
         "BanditRegret",
         "regret curves of UCB1, KL-UCB and Thompson sampling",
     ),
+    "slateq": ReproductionEntry(
+        "recsim.experiments.slateq",
+        "SlateQ",
+        "the strategies of the SlateQ paper, trained, and the value of no click",
+    ),
 }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         estimates,
         report,
         reproduce,
+        slateq,
         tables,
     )
 
@@ -24,6 +25,7 @@ __all__ = [
     "estimates",
     "report",
     "reproduce",
+    "slateq",
     "tables",
 ]
 

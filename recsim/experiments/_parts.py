@@ -22,6 +22,9 @@ import numpy as np
 
 __all__ = ["Advance", "Part", "PartError", "Result", "run_parts", "usable_cores"]
 
+# What the libraries that NumPy may be built with take the number of their threads from.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 #: Called with the number of units of work done since the last call.
 Advance = Callable[[int], None]
 #: What a part returns: arrays and numbers by name.
@@ -115,7 +118,7 @@ def _start(part: Part) -> tuple[Connection, Any]:
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(part, writer), daemon=True)
-    with _without_interrupts():
+    with _without_interrupts(), _one_thread():
         process.start()
     writer.close()  # Now the pipe ends with the process.
     return reader, process
@@ -134,6 +137,21 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Lets NumPy use one thread in processes started in the block: there is one for each core."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(part: Part, connection: Connection) -> None:

@@ -25,6 +25,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +127,7 @@ def prepare(experiment: Reproduction, folder: str) -> None:
     """
     _import_matplotlib()
     _files.writable_folder("The output folder", folder)
+    _files.remove_unfinished(folder)
     settings = _identity(experiment)
     path = os.path.join(folder, _SETTINGS)
     if os.path.exists(path):
@@ -239,13 +241,16 @@ def _read_part(folder: str, part: Part) -> dict[str, np.ndarray]:
 
 def _identity(experiment: Reproduction) -> dict[str, Any]:
     """Returns what must be the same for parts of two commands to go together."""
-    modules = {package: importlib.import_module(package) for package in experiment.packages}
+    distributions = metadata.packages_distributions()  # Importing them may take long.
     return {
         "settings": experiment.settings,
         "versions": {
             "recsim": _version.__version__,
             "python": ".".join(platform.python_version_tuple()[:2]),
-            **{package: module.__version__ for package, module in modules.items()},
+            **{
+                package: metadata.version(distributions[package][0])
+                for package in experiment.packages
+            },
         },
     }
 

@@ -110,6 +110,11 @@ class MetricsFile:
                         "or choose another base_dir."
                     ) from error
 
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records in the order of steps: ``total_steps``, and the metrics by name."""
+        return list(self._records)
+
     def add(self, total_steps: int, metrics: Mapping[str, Any]) -> None:
         """Records the metrics at a step, in place of those recorded there before."""
         others = [record for record in self._records if record["total_steps"] != total_steps]

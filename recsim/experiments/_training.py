@@ -1,0 +1,111 @@
+"""What experiments that train agents share: training that resumes, with a learning curve."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from recsim.agents.dopamine import training
+from recsim.experiments._parts import Advance
+from recsim.simulator import checkpoint, recsim_gym, runner_lib, summary
+
+__all__ = ["Training", "trained", "use_one_thread"]
+
+
+def use_one_thread() -> None:
+    """Lets TensorFlow use one thread: parts of an experiment run side by side on the cores.
+
+    With one thread, sums are added in one order too. Does nothing after the first call.
+    """
+    tf, _ = training.import_tensorflow()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How an agent is trained.
+
+    Attributes:
+        create_agent: as the runners' ``create_agent_fn``.
+        env: the environment to train in.
+        num_iterations: number of points of the learning curve.
+        steps_in_iteration: number of steps from one to the next.
+        evaluate: returns the value of the curve for an agent's bundle.
+        max_steps_per_episode: number of steps after which an episode is cut off.
+    """
+
+    create_agent: Callable[..., Any]
+    env: recsim_gym.RecSimGymEnv
+    num_iterations: int
+    steps_in_iteration: int
+    evaluate: Callable[[dict[str, Any]], float]
+    max_steps_per_episode: int = 27000
+
+
+def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
+    """Trains an agent, or goes on with it, or returns what a finished training left.
+
+    Beside the result a folder has the statistics for TensorBoard.
+
+    Args:
+        setup: how.
+        path: where to keep the result: a file of the name ``<path>.agent``, and a folder.
+        advance: called with the number of training steps since the last call.
+
+    Returns:
+        ``agent``, a bundle for serving; ``steps`` and ``curve``, float64 arrays of shape
+        (num_iterations,).
+    """
+    result_path = f"{path}.agent"
+    if not os.path.exists(result_path):
+        runner = _Runner(setup, path, advance)
+        runner.run_experiment()
+        checkpoint.save(result_path, runner.result())
+        # With its replay buffer, a checkpoint is some thousand times as large as the result.
+        shutil.rmtree(os.path.join(path, "train", "checkpoints"))
+    return dict(checkpoint.load(result_path))
+
+
+class _Runner(runner_lib.TrainRunner):
+    """A TrainRunner that evaluates the agent after each iteration."""
+
+    def __init__(self, setup: Training, base_dir: str, advance: Advance) -> None:
+        self._setup = setup
+        self._advance = advance
+        self._curve = summary.MetricsFile(f"{base_dir}.curve.jsonl")
+        super().__init__(
+            base_dir=base_dir,
+            create_agent_fn=setup.create_agent,
+            env=setup.env,
+            max_training_steps=setup.steps_in_iteration,
+            num_iterations=setup.num_iterations,
+            max_steps_per_episode=setup.max_steps_per_episode,
+            keep_checkpoints=1,
+            progress=False,
+        )
+
+    def _run_one_episode(self) -> tuple[int, float]:
+        episode = super()._run_one_episode()
+        self._advance(episode[0])
+        return episode
+
+    def _run_train_phase(self, total_steps: int) -> int:
+        self._curve.drop_after(total_steps)
+        total_steps = super()._run_train_phase(total_steps)
+        value = self._setup.evaluate(self._agent.serving_bundle())
+        self._curve.add(total_steps, {"value": value})
+        return total_steps
+
+    def result(self) -> dict[str, Any]:
+        """Returns what is kept of the training."""
+        return {
+            "agent": self._agent.serving_bundle(),
+            "steps": np.array([record["total_steps"] for record in self._curve.records]),
+            "curve": np.array([record["value"] for record in self._curve.records]),
+        }

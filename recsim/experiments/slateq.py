@@ -1,0 +1,479 @@
+"""The strategies of the SlateQ paper, trained and evaluated: ``recsim reproduce slateq``.
+
+See "SlateQ: A Tractable Decomposition for Reinforcement Learning with Recommendation Sets", Ie et
+al. (IJCAI 2019); the strategies are named as in its long version, arXiv 1905.12767, section 7.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsim import _command_line, _validation, registry, seeding
+from recsim.experiments import _training, estimates, reproduce, tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recsim.simulator import recsim_gym
+
+__all__ = ["METHODS", "STRATEGIES", "Method", "SlateQ", "Strategy", "play"]
+
+STEPS, QUICK_STEPS = 300_000, 15_000
+USERS, QUICK_USERS = 5_000, 300
+SEEDS, QUICK_SEEDS = 3, 2
+
+_WORLD = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
+_POINTS_OF_CURVE = 10
+# One of so many users of the evaluation is one of each point of the learning curve.
+_SHARE_OF_CURVE = 50
+# About how many steps a user stays, to count evaluation in progress.
+_STEPS_OF_USER = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How values are learned.
+
+    Attributes:
+        title: its name in tables.
+        settings: arguments of the agent.
+        target_update_period: steps between copies of the network to the target network, in a
+            training of 300,000 steps; it changes in proportion to the steps.
+        colour: its colour in figures.
+    """
+
+    title: str
+    settings: Mapping[str, Any]
+    target_update_period: int
+    colour: str
+
+
+#: Ways of learning. The colours are Okabe and Ito's, which colour-blind readers can tell apart.
+METHODS = {
+    "one_step": Method("one step", {}, 8_000, "#56B4E9"),
+    "n_step": Method("100 steps", {"update_horizon": 100}, 1_000, "#0072B2"),
+    "no_click": Method("no-click value", {"learn_no_click_value": True}, 1_000, "#D55E00"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """A row of the paper's table.
+
+    Attributes:
+        title: the paper's name, training before serving.
+        agent: a key of :data:`recsim.registry.AGENTS`.
+        published: mean return in the paper.
+        published_percent: how much that is above random, in percent, None for random. (Full slates
+            were compared with another run of random, of the return 160.6.)
+        published_quality: mean quality of clicks in the paper, or None if there is none.
+        methods: keys of :data:`METHODS`; empty where there is nothing to train.
+    """
+
+    title: str
+    agent: str
+    published: float
+    published_percent: float | None
+    published_quality: float | None
+    methods: tuple[str, ...] = tuple(METHODS)
+
+
+#: The paper's strategies. MYOP has a discount of 0, with which all methods are the same.
+STRATEGIES = {
+    "random": Strategy("random", "dp_random", 159.2, None, -0.593, ()),
+    "full_slate": Strategy("full slate", "full_slate_q", 164.2, 2.2, None, ("one_step",)),
+    "myop_ts": Strategy("MYOP-TS", "myopic_slate_topk_sarsa", 166.3, 4.5, -0.543, ("one_step",)),
+    "myop_gs": Strategy("MYOP-GS", "myopic_slate_greedy_sarsa", 166.3, 4.5, -0.548, ("one_step",)),
+    "sarsa_ts": Strategy("SARSA-TS", "slate_topk_sarsa", 168.4, 5.8, -0.491),
+    "sarsa_gs": Strategy("SARSA-GS", "slate_greedy_sarsa", 172.1, 8.1, -0.388),
+    "ql_tt_ts": Strategy("QL-TT-TS", "slate_topk_topk_q", 168.4, 5.8, -0.493),
+    "ql_gt_gs": Strategy("QL-GT-GS", "slate_greedy_greedy_q", 172.9, 8.6, -0.377),
+    "ql_ot_ts": Strategy("QL-OT-TS", "slate_topk_optimal_q", 169.0, 6.2, -0.491),
+    "ql_ot_gs": Strategy("QL-OT-GS", "slate_greedy_optimal_q", 173.8, 9.2, -0.341),
+    "ql_ot_os": Strategy("QL-OT-OS", "slate_optimal_optimal_q", 174.6, 9.7, -0.306),
+}
+
+
+def _create_agent(
+    strategy: Strategy,
+    method: str | None,
+    steps: int,
+    seed: int,
+    sess: Any,
+    environment: recsim_gym.RecSimGymEnv,
+    eval_mode: bool,
+    summary_writer: Any = None,
+) -> Any:
+    """Creates the agent of a training of a number of steps; the last four are the runners' own."""
+    from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
+
+    create: Callable[..., Any] = functools.partial(
+        slate_decomp_q_agent.create_agent, strategy.agent
+    )
+    if strategy.agent == "full_slate_q":
+        create = full_slate_q_agent.FullSlateQAgent
+    return create(
+        sess,
+        observation_space=environment.observation_space,
+        action_space=environment.action_space,
+        eval_mode=eval_mode,
+        summary_writer=summary_writer,
+        seed=seed,
+        **(_settings(METHODS[method], steps) if method else {}),
+    )
+
+
+def _settings(method: Method, steps: int) -> dict[str, Any]:
+    """Returns the paper's settings, with periods that are in proportion to the steps."""
+
+    def share(of_300_000: int) -> int:
+        return max(1, of_300_000 * steps // 300_000)
+
+    return {
+        "gamma": 1.0,
+        "min_replay_history": share(20_000),
+        "epsilon_decay_period": share(250_000),
+        "target_update_period": share(method.target_update_period),
+        **method.settings,
+    }
+
+
+def _create_environment(seed: int, use: str) -> recsim_gym.RecSimGymEnv:
+    seed = seeding.derived_seed(seed, f"slateq {use}")
+    return registry.create_environment("interest_evolution", {**_WORLD, "seed": seed})
+
+
+def play(
+    agent: Any,
+    env: recsim_gym.RecSimGymEnv,
+    num_users: int,
+    advance: reproduce.Advance = lambda done: None,
+) -> dict[str, np.ndarray]:
+    """Lets an agent recommend to users, each from the first step to the last.
+
+    Args:
+        agent: an agent that does not learn.
+        env: an environment of one user at a time, whose responses have a ``quality``.
+        num_users: number of users.
+        advance: called after each user, with about the number of steps.
+
+    Returns:
+        float64 arrays of shape (num_users,): ``returns``, ``clicks`` and ``quality``, the sum of
+        the qualities of what was clicked.
+    """
+    measures = np.zeros((3, num_users))
+    for measure in measures.T:
+        observation, done = env.reset(), False
+        slate = agent.begin_episode(observation)
+        while True:
+            observation, reward, done, _ = env.step(slate)
+            measure[0] += reward
+            for response in observation["response"]:
+                if response["click"]:
+                    measure[1:] += 1.0, response["quality"]
+            if done:
+                break
+            slate = agent.step(reward, observation)
+        agent.end_episode(reward, observation)
+        advance(_STEPS_OF_USER)
+    return dict(zip(("returns", "clicks", "quality"), measures))
+
+
+def _train_and_evaluate(
+    strategy: Strategy,
+    method: str | None,
+    steps: int,
+    users: int,
+    seed: int,
+    path: str,
+    advance: reproduce.Advance,
+) -> reproduce.Result:
+    """Runs a part: what :func:`play` returns, and the learning curve if there is a method."""
+    create_agent = functools.partial(_create_agent, strategy, method, steps, seed)
+    world = _create_environment(seed, "evaluation")
+    agent = create_agent(None, world, eval_mode=True)
+    curve = {}
+    if method:
+        _training.use_one_thread()
+
+        def evaluate(bundle: dict[str, Any]) -> float:
+            agent.unbundle("", 0, bundle)
+            env = _create_environment(seed, "curve")
+            return float(play(agent, env, max(2, users // _SHARE_OF_CURVE))["returns"].mean())
+
+        training = _training.Training(
+            create_agent,
+            _create_environment(seed, "training"),
+            _POINTS_OF_CURVE,
+            max(1, steps // _POINTS_OF_CURVE),
+            evaluate,
+        )
+        result = _training.trained(training, path, advance)
+        agent = create_agent(None, world, eval_mode=True)
+        agent.unbundle("", 0, result["agent"])
+        curve = {"steps": result["steps"], "curve": result["curve"]}
+    return {**play(agent, world, users, advance), **curve}
+
+
+class SlateQ(reproduce.Reproduction):
+    """The paper's table, beside it n-step returns and the value of no click.
+
+    The trainings of a seed have the same users, and so have its evaluations.
+
+    Args:
+        seeds: number of trainings of each strategy and method, at least 2.
+        steps: number of training steps, at least 300.
+        users: number of users of an evaluation, at least 2.
+        seed: seed of everything, at least 0.
+
+    Raises:
+        TypeError: if an argument is no integer.
+        ValueError: if one is too small.
+    """
+
+    name = "slateq"
+    unit = "steps"
+    packages = ("numpy", "tensorflow", "keras")
+    notes = """\
+Returns: mean over users of the sum of a session's rewards, then over seeds, with
+the 95% interval of Student. Paper: printed by Ie et al., with 300,000 steps and
+5,000 users. One step: their method. 100 steps: returns of up to 100 steps, which
+is more than most sessions have. No-click value: one step, where no click has a
+value that is learned. Training, then serving: TS, TT top-k; GS, GT greedy; OS,
+OT optimal slates; MYOP is SARSA with a discount of 0."""
+
+    def __init__(
+        self, seeds: int = SEEDS, steps: int = STEPS, users: int = USERS, seed: int = 0
+    ) -> None:
+        self._seeds = _validation.positive_int("seeds", seeds, minimum=2)
+        self._steps = _validation.positive_int("steps", steps, minimum=300)
+        self._users = _validation.positive_int("users", users, minimum=2)
+        self._seed = _validation.positive_int("seed", seed, minimum=0)
+
+    @staticmethod
+    def add_options(group: argparse._ArgumentGroup) -> None:
+        """Adds ``--seeds``, ``--steps`` and ``--users``."""
+        for name, least, default, quick, what in (
+            ("--seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy"),
+            ("--steps", 300, STEPS, QUICK_STEPS, "training steps"),
+            ("--users", 2, USERS, QUICK_USERS, "users of an evaluation"),
+        ):
+            group.add_argument(
+                name,
+                metavar="N",
+                type=_command_line.integer(least),
+                help=f"{what} (default: {default}; quick: {quick})",
+            )
+
+    @classmethod
+    def from_options(cls, options: argparse.Namespace) -> SlateQ:
+        """Makes the experiment that the options of the command ask for."""
+        quick = options.quick
+        return cls(
+            options.seeds or (QUICK_SEEDS if quick else SEEDS),
+            options.steps or (QUICK_STEPS if quick else STEPS),
+            options.users or (QUICK_USERS if quick else USERS),
+            options.seed,
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Numbers of seeds, training steps and users, and the seed."""
+        return {
+            "seeds": self._seeds,
+            "steps": self._steps,
+            "users": self._users,
+            "seed": self._seed,
+        }
+
+    def parts(self, folder: str) -> list[reproduce.Part]:
+        """Returns the parts: a training and its evaluation each, the longest first."""
+        cases = [
+            (key, method)
+            for method in METHODS
+            for key, strategy in STRATEGIES.items()
+            if method in strategy.methods
+        ]
+        cases.sort(key=lambda case: case[0] != "full_slate")
+        return [
+            self._part(key, method, number, folder)
+            for key, method in [*cases, ("random", None)]
+            for number in range(self._seeds)
+        ]
+
+    def _part(self, key: str, method: str | None, number: int, folder: str) -> reproduce.Part:
+        name = _part_name(key, method, number)
+        return reproduce.Part(
+            name,
+            _train_and_evaluate,
+            {
+                "strategy": STRATEGIES[key],
+                "method": method,
+                "steps": self._steps,
+                "users": self._users,
+                "seed": seeding.derived_seed(self._seed, f"slateq {number}"),
+                "path": os.path.join(folder, name),
+            },
+            self._users * _STEPS_OF_USER + (self._steps if method else 0),
+        )
+
+    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+        """Returns by strategy the published numbers, and by method return, quality and curve."""
+
+        def measures(key: str, method: str | None) -> dict[str, Any]:
+            return _measures([parts[_part_name(key, method, k)] for k in range(self._seeds)])
+
+        random = measures("random", None)
+        results: dict[str, Any] = {}
+        for key, strategy in STRATEGIES.items():
+            methods = {method: measures(key, method) for method in strategy.methods}
+            results[key] = {
+                "title": strategy.title,
+                "agent": strategy.agent,
+                "published": strategy.published,
+                "published_percent": strategy.published_percent,
+                "published_quality": strategy.published_quality,
+                "methods": methods or {"one_step": random},
+            }
+            for of_method in results[key]["methods"].values():
+                above = of_method["return"]["mean"] / random["return"]["mean"] - 1
+                of_method["percent_above_random"] = 100 * above
+        return results
+
+    def tables(self, results: Mapping[str, Any]) -> list[tables.Table]:
+        """Returns a table of returns, one relative to random, and one of the quality of clicks."""
+        return list(_tables(results))
+
+    def figures(self, results: Mapping[str, Any]) -> dict[str, Figure]:
+        """Returns bars of the returns, and the learning curves."""
+        return {"returns": _bars(results), "curves": _curves(results)}
+
+
+def _part_name(key: str, method: str | None, number: int) -> str:
+    return "_".join([key, *([method] if method else []), str(number)])
+
+
+def _measures(parts: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """Returns the results of the seeds of a strategy and method."""
+    measures = {
+        "return": estimates.estimate([part["returns"].mean() for part in parts]),
+        "quality": estimates.estimate(
+            [part["quality"].sum() / max(1.0, part["clicks"].sum()) for part in parts]
+        ),
+        "return_by_seed": [float(part["returns"].mean()) for part in parts],
+        "standard_error_by_seed": [
+            float(part["returns"].std(ddof=1) / np.sqrt(len(part["returns"]))) for part in parts
+        ],
+        "seconds": [round(float(part["seconds"])) for part in parts],
+    }
+    if "curve" in parts[0]:
+        curve = estimates.estimate([part["curve"] for part in parts])
+        measures["curve"] = {
+            "steps": np.mean([part["steps"] for part in parts], axis=0).tolist(),
+            **{name: np.round(curve[name], 2).tolist() for name in ("mean", "low", "high")},
+        }
+    return measures
+
+
+def _tables(results: Mapping[str, Any]) -> Iterator[tables.Table]:
+    header = ["strategy", "paper", *[method.title for method in METHODS.values()]]
+    for title, published, cell in (
+        ("Return", "published", _return),
+        ("Return above random", "published_percent", _percent),
+        ("Quality of clicks", "published_quality", _quality),
+    ):
+        rows = []
+        for strategy in results.values():
+            paper = strategy[published]
+            methods = strategy["methods"]
+            cells = [cell(methods[name]) if name in methods else "–" for name in METHODS]
+            rows.append([strategy["title"], "–" if paper is None else f"{paper:g}", *cells])
+        yield tables.Table(title, header, rows)
+
+
+def _return(measures: Mapping[str, Any]) -> str:
+    return _with_interval(measures["return"], 1)
+
+
+def _percent(measures: Mapping[str, Any]) -> str:
+    return f"{measures['percent_above_random']:+.1f}%"
+
+
+def _quality(measures: Mapping[str, Any]) -> str:
+    return _with_interval(measures["quality"], 3)
+
+
+def _with_interval(estimate: Mapping[str, float], digits: int) -> str:
+    half_width = estimate["high"] - estimate["mean"]
+    return f"{estimate['mean']:.{digits}f} ± {half_width:.{digits}f}"
+
+
+def _bars(results: Mapping[str, Any]) -> Figure:
+    """Draws the returns as bars with their intervals, and the paper's as marks."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(METHODS)
+    for number, (name, method) in enumerate(METHODS.items()):
+        rows = [row for row, each in enumerate(results.values()) if name in each["methods"]]
+        estimated = [list(results.values())[row]["methods"][name]["return"] for row in rows]
+        means = np.array([each["mean"] for each in estimated])
+        axes.bar(
+            np.array(rows) + (number - 1) * width,
+            means,
+            width,
+            yerr=np.array([each["high"] for each in estimated]) - means,
+            color=method.colour,
+            label=method.title,
+            capsize=2,
+        )
+    for row, strategy in enumerate(results.values()):
+        axes.hlines(
+            strategy["published"],
+            row - 0.45,
+            row + 0.45,
+            color="black",
+            label="" if row else "paper",
+        )
+    axes.set_xticks(range(len(results)), [each["title"] for each in results.values()], rotation=30)
+    axes.set(ylabel="return", ylim=(150, None))
+    axes.grid(axis="y", alpha=0.25)
+    figure.legend(loc="outside upper center", ncols=len(METHODS) + 1)
+    return figure
+
+
+def _curves(results: Mapping[str, Any]) -> Figure:
+    """Draws the learning curves with their intervals, a panel a method."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(1, len(METHODS))
+    colours = {key: colormaps["tab10"](number - 1) for number, key in enumerate(results)}
+    for axes, (name, method) in zip(panels, METHODS.items()):
+        for key, strategy in results.items():
+            curve = strategy["methods"].get(name, {}).get("curve")
+            if curve:
+                _draw(axes, curve, colours[key], strategy["title"] if axes is panels[0] else None)
+        axes.set_title(method.title, fontsize=10)
+        axes.set_xlabel("training steps")
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel("return")
+    figure.legend(loc="outside upper center", ncols=5)
+    return figure
+
+
+def _draw(axes: Axes, curve: Mapping[str, Any], colour: Any, label: str | None) -> None:
+    axes.plot(curve["steps"], curve["mean"], color=colour, label=label)
+    axes.fill_between(
+        curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
+    )
