@@ -48,7 +48,8 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
         max_num_slates: int = 100000,
         **kwargs: Any,
     ) -> None:
-        num_candidates, slate_size = int(action_space.nvec[0]), len(action_space.nvec)
+        nvec = getattr(action_space, "nvec", [])  # The base class refuses what has none.
+        num_candidates, slate_size = int(max(nvec, default=0)), len(nvec)
         max_num_slates = _validation.positive_int("max_num_slates", max_num_slates)
         num_slates = math.perm(num_candidates, slate_size)
         if num_slates > max_num_slates:

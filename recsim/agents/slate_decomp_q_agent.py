@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -370,18 +371,16 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         learn_no_click_value: bool = False,
         **kwargs: Any,
     ) -> None:
-        _check_response_fields(observation_space.spaces["response"], reward_field)
+        for name, number in (("no_click_mass", no_click_mass), ("min_normalizer", min_normalizer)):
+            _validation.finite(name, number)
         self._select_slate_fn = select_slate_fn or select_slate_optimal
         self._compute_target_fn = compute_target_fn or compute_target_optimal_q
-        self._interests = _interests_of(observation_space.spaces["user"])
         self._score_documents_fn = score_documents_fn or functools.partial(
             score_documents,
             no_click_mass=no_click_mass,
             is_mnl=is_mnl,
             min_normalizer=min_normalizer,
         )
-        if score_documents_fn is None:
-            _check_scorable(observation_space, self._interests)
         self._reward_field = reward_field
         self._learn_no_click_value = learn_no_click_value
         super().__init__(
@@ -394,6 +393,10 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             action_space=action_space,
             **kwargs,
         )
+        _check_response_fields(dqn_agent.part_of(observation_space, "response"), reward_field)
+        self._interests = _interests_of(observation_space.spaces["user"])
+        if score_documents_fn is None:
+            _check_scorable(observation_space, self._interests)
 
     def _num_inputs(self) -> int:
         # The last input tells no click, which has no features, from a document.
@@ -482,6 +485,8 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         click = buffer.NO_CLICK
         if clicks:
             click = clicks[0] if len(clicks) == 1 else buffer.SEVERAL_CLICKS
+        if not all(math.isfinite(responses[i]["click"]) for i in clicks):
+            raise ValueError(f"A response's click must be a finite number, got {responses!r}.")
         if self._reward_field is not None:
             reward = sum(float(responses[i][self._reward_field]) for i in clicks)
         return click, float(reward)
@@ -502,22 +507,18 @@ def _check_response_fields(response_space: Any, reward_field: str | None) -> Non
         )
 
 
-def _interests_of(user_space: Any) -> slice:
+def _interests_of(user_space: Any, start: int = 0) -> slice:
     """Returns where among a user's features those are that documents are scored by.
 
     They are the environment's own, not those that layers put beside them.
     """
-    start = 0
-    while True:
-        entries = user_space.spaces if type(user_space).__name__ == "Dict" else {}
-        names = [key for key in ("raw_observation", "original_observation") if key in entries]
-        if not names:
-            return slice(start, start + spaces_lib.flat_size(user_space))
-        for key, entry in entries.items():
-            if key == names[0]:
-                user_space = entry
-                break
-            start += spaces_lib.flat_size(entry)
+    end = start
+    if type(user_space).__name__ == "Dict":
+        for key, entry in user_space.spaces.items():
+            if key in ("raw_observation", "original_observation"):
+                return _interests_of(entry, end)
+            end += spaces_lib.flat_size(entry)
+    return slice(start, start + spaces_lib.flat_size(user_space))
 
 
 def _check_scorable(observation_space: Any, interests: slice) -> None:
@@ -531,51 +532,27 @@ def _check_scorable(observation_space: Any, interests: slice) -> None:
         )
 
 
-_STRATEGIES: dict[str, dict[str, Any]] = {
-    "dp_random": {
-        "epsilon_train": 1.0,
-        "epsilon_eval": 1.0,
-        "select_slate_fn": select_slate_greedy,
-        "compute_target_fn": compute_target_sarsa,
-    },
-    "slate_topk_sarsa": {
-        "select_slate_fn": select_slate_topk,
-        "compute_target_fn": compute_target_sarsa,
-    },
-    "myopic_slate_topk_sarsa": {
-        "gamma": 0,
-        "select_slate_fn": select_slate_topk,
-        "compute_target_fn": compute_target_sarsa,
-    },
-    "slate_greedy_sarsa": {
-        "select_slate_fn": select_slate_greedy,
-        "compute_target_fn": compute_target_sarsa,
-    },
-    "myopic_slate_greedy_sarsa": {
-        "gamma": 0,
-        "select_slate_fn": select_slate_greedy,
-        "compute_target_fn": compute_target_sarsa,
-    },
-    "slate_greedy_optimal_q": {
-        "select_slate_fn": select_slate_greedy,
-        "compute_target_fn": compute_target_optimal_q,
-    },
-    "slate_topk_topk_q": {
-        "select_slate_fn": select_slate_topk,
-        "compute_target_fn": compute_target_topk_q,
-    },
-    "slate_topk_optimal_q": {
-        "select_slate_fn": select_slate_topk,
-        "compute_target_fn": compute_target_optimal_q,
-    },
-    "slate_optimal_optimal_q": {
-        "select_slate_fn": select_slate_optimal,
-        "compute_target_fn": compute_target_optimal_q,
-    },
-    "slate_greedy_greedy_q": {
-        "select_slate_fn": select_slate_greedy,
-        "compute_target_fn": compute_target_greedy_q,
-    },
+def _strategy(select_slate_fn: Any, compute_target_fn: Any, **settings: float) -> dict[str, Any]:
+    return {
+        "select_slate_fn": select_slate_fn,
+        "compute_target_fn": compute_target_fn,
+        **settings,
+    }
+
+
+_STRATEGIES = {
+    "dp_random": _strategy(
+        select_slate_greedy, compute_target_sarsa, epsilon_train=1.0, epsilon_eval=1.0
+    ),
+    "slate_topk_sarsa": _strategy(select_slate_topk, compute_target_sarsa),
+    "myopic_slate_topk_sarsa": _strategy(select_slate_topk, compute_target_sarsa, gamma=0.0),
+    "slate_greedy_sarsa": _strategy(select_slate_greedy, compute_target_sarsa),
+    "myopic_slate_greedy_sarsa": _strategy(select_slate_greedy, compute_target_sarsa, gamma=0.0),
+    "slate_greedy_optimal_q": _strategy(select_slate_greedy, compute_target_optimal_q),
+    "slate_topk_topk_q": _strategy(select_slate_topk, compute_target_topk_q),
+    "slate_topk_optimal_q": _strategy(select_slate_topk, compute_target_optimal_q),
+    "slate_optimal_optimal_q": _strategy(select_slate_optimal, compute_target_optimal_q),
+    "slate_greedy_greedy_q": _strategy(select_slate_greedy, compute_target_greedy_q),
 }
 
 

@@ -328,6 +328,33 @@ def test_a_space_of_slates_that_does_not_fit(agent_class):
         agent_class(None, env.observation_space, spaces.MultiDiscrete([4] * 5))
 
 
+@pytest.mark.parametrize("agent_class", BOTH)
+@pytest.mark.parametrize(
+    "action_space", [None, spaces.Discrete(4), spaces.Tuple((spaces.MultiDiscrete([4, 4]),) * 2)]
+)
+def test_a_space_that_is_not_of_slates(agent_class, action_space):
+    env = interest_evolution.create_environment(CONFIG)
+    with pytest.raises(TypeError, match="action_space must be a MultiDiscrete space .*, got"):
+        agent_class(None, env.observation_space, action_space)
+
+
+@pytest.mark.parametrize("agent_class", BOTH)
+@pytest.mark.parametrize("missing", ["user", "doc", "all"])
+def test_a_space_that_is_not_of_observations(agent_class, missing):
+    env = interest_evolution.create_environment(CONFIG)
+    parts = {name: part for name, part in env.observation_space.spaces.items() if name != missing}
+    space = spaces.Discrete(2) if missing == "all" else spaces.Dict(parts)
+    with pytest.raises(ValueError, match="observation_space must be a Dict space of 'user', 'doc'"):
+        agent_class(None, space, env.action_space)
+
+
+def test_an_optimizers_class_is_refused():
+    import keras
+
+    with pytest.raises(TypeError, match="optimizer must be a Keras optimizer, such as .*<class"):
+        make(optimizer=keras.optimizers.Adam)
+
+
 def test_stacks_are_refused():
     with pytest.raises(ValueError, match="stack_size must be 1, got 2; FixedLengthHistoryLayer"):
         make(slate_decomp_q_agent.SlateDecompQAgent, stack_size=2)
@@ -347,11 +374,10 @@ def test_numbers_that_are_none(agent_class):
         agent.begin_episode({**observation, "doc": documents})
     slate = agent.begin_episode(observation)
     observation, _, _, _ = env.step(slate)
-    observation["response"][0].update(click=1, watch_time=np.nan)
     with pytest.raises(ValueError, match="The reward must be a finite number, got nan"):
         agent.step(np.nan, observation)
-    with pytest.raises(ValueError, match="The reward must be a finite number, got nan"):
-        agent.end_episode(np.nan, observation)
+    with pytest.raises(ValueError, match="The reward must be a finite number, got inf"):
+        agent.end_episode(np.inf, observation)
 
 
 @pytest.mark.parametrize("agent_class", BOTH)
@@ -360,6 +386,17 @@ def test_observations_that_do_not_fit(agent_class):
     other = interest_evolution.create_environment({**CONFIG, "num_candidates": 5}).reset()
     with pytest.raises(ValueError, match="must hold 4 documents, .*, got 5"):
         agent.begin_episode(other)
+    observation = interest_evolution.create_environment(CONFIG).reset()
+    for part, bad, message in [
+        ("user", np.zeros(19), r"Box.*shape \(19,\) into shape \(20,\)"),
+        ("doc", dict.fromkeys(observation["doc"], np.zeros(19)), "Box.* for each document: .* 76"),
+        ("doc", list(observation["doc"].values()), "Box.* for each document: AttributeError"),
+    ]:
+        match = rf"observation\['{part}'\] does not fit the space that the agent was made for, "
+        with pytest.raises(ValueError, match=match + message):
+            agent.begin_episode({**observation, part: bad})
+    with pytest.raises(ValueError, match=r"observation\['doc'\] does not fit .* KeyError: 'doc'"):
+        agent.begin_episode({"user": observation["user"]})
     with pytest.raises(RuntimeError, match="call begin_episode"):
         agent.step(0.0, interest_evolution.create_environment(CONFIG).reset())
 

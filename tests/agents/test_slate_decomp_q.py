@@ -378,6 +378,16 @@ def test_what_is_learned_from():
     assert outcome(agent, [response(0, 0.0), response(0, 0.0)]) == (-1, 7.0)
 
 
+@pytest.mark.parametrize("response_", [response(1, np.nan), response(np.nan, 1.0)])
+def test_responses_that_are_no_numbers(response_):
+    agent = make()
+    env = interest_evolution.create_environment(CONFIG)
+    observation, _, _, _ = env.step(agent.begin_episode(env.reset()))
+    observation["response"] = (response_, response(0, 0.0))
+    with pytest.raises(ValueError, match="must be a finite number, got .*nan"):
+        agent.step(0.0, observation)
+
+
 def without(space, *names):
     single = {
         name: entry for name, entry in space["response"][0].spaces.items() if name not in names
@@ -391,6 +401,8 @@ def without(space, *names):
     [
         (["click"], {}, r"must have the key 'click'"),
         (["watch_time"], {}, "must have the reward_field 'watch_time'"),
+        ([], {"no_click_mass": np.nan}, "no_click_mass must be finite, got nan"),
+        ([], {"min_normalizer": -np.inf}, "min_normalizer must be finite, got -inf"),
         ([], {"reward_field": "watchtime"}, r"Did you mean 'watch_time'\? reward_field=None"),
     ],
 )

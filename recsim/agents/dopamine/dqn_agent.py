@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import abc
 import collections
+import contextlib
 import functools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gin
@@ -81,6 +82,21 @@ class ResponseAdapter:
         return encoded
 
 
+def part_of(observation_space: Any, name: str) -> Any:
+    """Returns the space of a part of the observations, 'user', 'doc' or 'response'.
+
+    Raises:
+        ValueError: if the observations have no such part.
+    """
+    parts = getattr(observation_space, "spaces", ())
+    if name not in parts:
+        raise ValueError(
+            "observation_space must be a Dict space of 'user', 'doc' and 'response' "
+            f"(environment.observation_space), got {observation_space!r}."
+        )
+    return parts[name]
+
+
 @gin.configurable
 class ObservationAdapter:
     """Turns observations of users and documents, of whatever spaces, into arrays of features.
@@ -91,11 +107,14 @@ class ObservationAdapter:
     Args:
         input_observation_space: space of the observations.
         stack_size: length of the last axis of what :meth:`encode` returns.
+
+    Raises:
+        ValueError: if the space has no users or no documents.
     """
 
     def __init__(self, input_observation_space: Any, stack_size: int = 1) -> None:
-        self._user_space = input_observation_space.spaces["user"]
-        doc_spaces = input_observation_space.spaces["doc"].spaces
+        self._user_space = part_of(input_observation_space, "user")
+        doc_spaces = part_of(input_observation_space, "doc").spaces
         self._doc_space = next(iter(doc_spaces.values()))
         self._num_candidates = len(doc_spaces)
         self._user_size = spaces_lib.flat_size(self._user_space)
@@ -137,15 +156,17 @@ class ObservationAdapter:
         Raises:
             ValueError: if a feature is not finite, or does not fit its space.
         """
-        user = np.empty(self._user_size, np.float32)
-        spaces_lib.flatten(self._user_space, observation["user"], user)
-        documents = list(observation["doc"].values())
-        if isinstance(self._doc_space, spaces.Box):
-            docs = np.array(documents, np.float32).reshape(len(documents), self._doc_size)
-        else:
-            docs = np.empty((len(documents), self._doc_size), np.float32)
-            for row, document in zip(docs, documents):
-                spaces_lib.flatten(self._doc_space, document, row)
+        with _must_fit("user", self._user_space):
+            user = np.empty(self._user_size, np.float32)
+            spaces_lib.flatten(self._user_space, observation["user"], user)
+        with _must_fit("doc", self._doc_space):
+            documents = list(observation["doc"].values())
+            if isinstance(self._doc_space, spaces.Box):
+                docs = np.array(documents, np.float32).reshape(len(documents), self._doc_size)
+            else:
+                docs = np.empty((len(documents), self._doc_size), np.float32)
+                for row, document in zip(docs, documents):
+                    spaces_lib.flatten(self._doc_space, document, row)
         for name, array in (("user", user), ("doc", docs)):
             # A sum of finite features is finite, unless they are beyond all reason.
             if not math.isfinite(array.sum()):
@@ -184,6 +205,17 @@ class ObservationAdapter:
         images[:, 0, : self._user_size, 0] = users
         images[:, 1:, : self._doc_size, 0] = documents
         return images
+
+
+@contextlib.contextmanager
+def _must_fit(part: str, space: Any) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"observation[{part!r}] does not fit the space that the agent was made for, {space!r}"
+            f"{' for each document' if part == 'doc' else ''}: {type(error).__name__}: {error}."
+        ) from error
 
 
 @functools.cache
@@ -459,8 +491,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 "An episode was not begun: call begin_episode(observation) for its first slate."
             )
         click, learned_reward = self._outcome(reward, observation)
-        if not math.isfinite(learned_reward):
-            raise ValueError(f"The reward must be a finite number, got {learned_reward!r}.")
+        for number in (reward, learned_reward):
+            if not math.isfinite(number):
+                raise ValueError(f"The reward must be a finite number, got {number!r}.")
         self._replay.add(*self._last, click, learned_reward, terminal)
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:

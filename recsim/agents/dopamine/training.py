@@ -24,7 +24,9 @@ def check_arguments(optimizer_name: str, optimizer: Any, loss: str) -> None:
         TypeError: if ``optimizer`` is neither None nor a Keras optimizer.
         ValueError: if there is no optimizer and the name is unknown, or the loss is unknown.
     """
-    if optimizer is not None and not hasattr(optimizer, "apply_gradients"):
+    if optimizer is not None and (
+        isinstance(optimizer, type) or not hasattr(optimizer, "apply_gradients")
+    ):
         raise TypeError(
             "optimizer must be a Keras optimizer, such as keras.optimizers.Adam(1e-3), got "
             f"{optimizer!r}; for an optimizer by name there is optimizer_name."
