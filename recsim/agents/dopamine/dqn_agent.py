@@ -88,7 +88,7 @@ def part_of(observation_space: Any, name: str) -> Any:
     Raises:
         ValueError: if the observations have no such part.
     """
-    parts = getattr(observation_space, "spaces", ())
+    parts: Any = getattr(observation_space, "spaces", ())
     if name not in parts:
         raise ValueError(
             "observation_space must be a Dict space of 'user', 'doc' and 'response' "
