@@ -302,7 +302,8 @@ OT optimal slates; MYOP is SARSA with a discount of 0."""
             for key, strategy in STRATEGIES.items()
             if method in strategy.methods
         ]
-        cases.sort(key=lambda case: case[0] != "full_slate")
+        # The longest first; then what the paper's own method is compared with.
+        cases.sort(key=lambda case: (case[0] != "full_slate", case[1] == "one_step"))
         return [
             self._part(key, method, number, folder)
             for key, method in [*cases, ("random", None)]
@@ -459,11 +460,13 @@ def _curves(results: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(11, 5), layout="constrained")
     panels = figure.subplots(1, len(METHODS))
     colours = {key: colormaps["tab10"](number - 1) for number, key in enumerate(results)}
+    named = set()
     for axes, (name, method) in zip(panels, METHODS.items()):
         for key, strategy in results.items():
             curve = strategy["methods"].get(name, {}).get("curve")
             if curve:
-                _draw(axes, curve, colours[key], strategy["title"] if axes is panels[0] else None)
+                _draw(axes, curve, colours[key], "" if key in named else strategy["title"])
+                named.add(key)
         axes.set_title(method.title, fontsize=10)
         axes.set_xlabel("training steps")
         axes.grid(alpha=0.25)
@@ -472,7 +475,7 @@ def _curves(results: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, curve: Mapping[str, Any], colour: Any, label: str | None) -> None:
+def _draw(axes: Axes, curve: Mapping[str, Any], colour: Any, label: str) -> None:
     axes.plot(curve["steps"], curve["mean"], color=colour, label=label)
     axes.fill_between(
         curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0

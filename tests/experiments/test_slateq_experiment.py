@@ -1,0 +1,171 @@
+"""The SlateQ paper's strategies: training, what is made of it, and the results in the docs."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from recsim.experiments import _training, reproduce, slateq
+from recsim.simulator import checkpoint
+
+RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
+
+
+class Scripted:
+    """An agent that always shows the first documents."""
+
+    def begin_episode(self, observation):
+        return [0, 1, 2]
+
+    def step(self, reward, observation):
+        return [0, 1, 2]
+
+    def end_episode(self, reward, observation):
+        self.last = observation
+
+
+class Session:
+    """A world that plays sessions given as lists of (reward, clicked quality or None)."""
+
+    def __init__(self, *sessions):
+        self._sessions = iter(sessions)
+
+    def reset(self):
+        self._steps = list(next(self._sessions))
+        return {"response": None}
+
+    def step(self, slate):
+        reward, quality = self._steps.pop(0)
+        response = {"click": int(quality is not None), "quality": quality or 0.0}
+        none = {"click": 0, "quality": 7.0}
+        return {"response": (none, response)}, reward, not self._steps, {}
+
+
+def test_returns_and_clicks_are_summed_by_user():
+    world = Session([(4.0, -1.5), (0.0, None), (2.0, 0.5)], [(1.0, 3.0)])
+    measures = slateq.play(Scripted(), world, 2)
+    assert measures["returns"].tolist() == [6.0, 1.0]
+    assert measures["clicks"].tolist() == [2.0, 1.0]
+    assert measures["quality"].tolist() == [-1.0, 3.0]
+
+
+def test_settings_are_the_papers_and_shrink_with_the_steps():
+    paper = slateq._settings(slateq.METHODS["one_step"], 300_000)
+    assert paper == {
+        "gamma": 1.0,
+        "min_replay_history": 20_000,
+        "epsilon_decay_period": 250_000,
+        "target_update_period": 8_000,
+    }
+    short = slateq._settings(slateq.METHODS["no_click"], 3_000)
+    assert short == {
+        "gamma": 1.0,
+        "min_replay_history": 200,
+        "epsilon_decay_period": 2_500,
+        "target_update_period": 10,
+        "learn_no_click_value": True,
+    }
+
+
+def test_every_training_has_a_seed_of_its_own_and_strategies_share_users():
+    parts = slateq.SlateQ(seeds=2, steps=300, users=2).parts("folder")
+    assert len(parts) == len({part.name for part in parts}) == 2 * (1 + 1 + 2 + 7 * 3)
+    seeds = {}
+    for part in parts:
+        seeds.setdefault(part.name[-1], set()).add(part.arguments["seed"])
+    (first,), (second,) = seeds["0"], seeds["1"]
+    assert first != second
+    assert parts[0].name == "full_slate_one_step_0"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Leaves two strategies and one method."""
+    strategies = {
+        key: slateq.Strategy(
+            each.title, each.agent, each.published, each.published_percent, None, methods
+        )
+        for key, methods in (("random", ()), ("ql_ot_os", ("no_click",)))
+        for each in (slateq.STRATEGIES[key],)
+    }
+    monkeypatch.setattr(slateq, "STRATEGIES", strategies)
+    return slateq.SlateQ(seeds=2, steps=300, users=3)
+
+
+def run(experiment, folder):
+    return reproduce.run(experiment, str(folder), show_progress=False)
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_goes_on_to_the_same_numbers(small, tmp_path, monkeypatch):
+    whole = run(small, tmp_path / "whole")
+    (agent,) = (tmp_path / "whole/parts").glob("*_1.agent")
+    assert set(checkpoint.load(agent)) == {"agent", "steps", "curve"}
+    assert os.path.getsize(agent) < 200_000
+    assert list((tmp_path / "whole/parts/ql_ot_os_no_click_0/train").glob("events.*"))
+
+    iterations = iter(range(100))
+    train = _training._Runner._run_train_phase
+
+    def interrupted(self, total_steps):
+        if next(iterations) == 4:
+            raise KeyboardInterrupt
+        return train(self, total_steps)
+
+    monkeypatch.setattr(_training._Runner, "_run_train_phase", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(small, tmp_path / "resumed")
+    resumed = run(small, tmp_path / "resumed")
+    for record in (whole, resumed):
+        for strategy in record["results"].values():
+            for measures in strategy["methods"].values():
+                del measures["seconds"]
+    assert resumed["results"] == whole["results"]
+    curve = whole["results"]["ql_ot_os"]["methods"]["no_click"]["curve"]
+    assert len(curve["mean"]) == 10
+    assert curve["steps"][-1] >= 300
+
+
+def part(returns, clicks=1.0, quality=0.5):
+    count = len(returns)
+    return {
+        "returns": np.array(returns),
+        "clicks": np.full(count, clicks),
+        "quality": np.full(count, quality),
+        "seconds": np.float64(1.0),
+    }
+
+
+def test_tables_by_hand(small):
+    trained = {"steps": np.arange(2.0), "curve": np.array([1.0, 2.0])}
+    parts = {
+        "random_0": part([9.0, 11.0]),
+        "random_1": part([10.0, 10.0]),
+        "ql_ot_os_no_click_0": {**part([14.0, 16.0], 2.0, -1.0), **trained},
+        "ql_ot_os_no_click_1": {**part([16.0, 16.0], 2.0, -1.0), **trained},
+    }
+    returns, above, quality = small.tables(small.results(parts))
+    # Student's 97.5% point with one degree of freedom is 12.706; the standard error here is 0.5.
+    assert returns.rows == [
+        ["random", "159.2", "10.0 ± 0.0", "–", "–"],
+        ["QL-OT-OS", "174.6", "–", "–", "15.5 ± 6.4"],
+    ]
+    assert above.rows[1] == ["QL-OT-OS", "9.7", "–", "–", "+55.0%"]
+    assert quality.rows[1] == ["QL-OT-OS", "–", "–", "–", "-0.500 ± 0.000"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("seeds", 1, "seeds must be an integer >= 2"),
+        ("steps", 10, "steps must be an integer >= 300"),
+        ("users", 1, "users must be an integer >= 2"),
+        ("seed", -1, "seed must be an integer >= 0"),
+    ],
+)
+def test_numbers_that_are_too_small(argument, value, message):
+    with pytest.raises(ValueError, match=message):
+        slateq.SlateQ(**{argument: value})
