@@ -23,6 +23,7 @@ setup(
     install_requires=[
         "gin-config>=0.5.0",
         "gym==0.26.2",
+        "gymnasium>=1.1",
         "numpy>=1.26",
         "scipy>=1.11",
         "tensorflow>=2.16",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         testing,
         user,
         utils,
+        vector,
     )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "testing",
     "user",
     "utils",
+    "vector",
 ]
 
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

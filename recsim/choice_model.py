@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _validation
+from recsim import _arrays, _validation
 from recsim._overrides import defined_nearest
 
 __all__ = [
@@ -58,7 +58,7 @@ def _append_no_click(scores: ArrayLike, no_click: ArrayLike) -> np.ndarray:
     leading = scores.shape[:-1]
     if np.ndim(no_click):
         leading = np.broadcast_shapes(leading, np.shape(no_click))
-    result = np.empty((*leading, scores.shape[-1] + 1), dtype)
+    result = _arrays.empty_slates((*leading, scores.shape[-1] + 1), dtype)
     result[..., :-1] = scores
     result[..., -1] = no_click
     return result
@@ -171,7 +171,7 @@ def cascade_probabilities(
     click_if_reached = attention[..., np.newaxis] * click_if_seen
     probabilities = _append_no_click(click_if_reached, 1.0)
     # Position i is reached if none above it was clicked; "no click" is reached past the last.
-    probabilities[..., 1:] *= np.cumprod(1.0 - click_if_reached, axis=-1)
+    probabilities[..., 1:] *= _arrays.accumulated(np.multiply, 1.0 - click_if_reached)
     return probabilities
 
 
@@ -226,7 +226,7 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
             _refuse_weights(weights)
         return bisect.bisect_right(sums, uniform * sums[-1], 0, len(sums) - 1)
     weights = np.asarray(weights)
-    cumulative = weights.cumsum(axis=-1)
+    cumulative = _arrays.accumulated(np.add, weights)
     total = cumulative[..., -1:]
     _check_totals(weights, total)
     threshold = np.asarray(uniform)[..., np.newaxis] * total
@@ -293,6 +293,19 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         # Scores of one-dimensional documents often come as arrays of one entry.
         return scores if scores.ndim == 1 else scores.reshape(-1)
 
+    def choice_weights(self, scores: ArrayLike) -> np.ndarray:
+        """Returns the weights of a choice from slates of scored documents.
+
+        Args:
+            scores: users' scores of documents, shape (..., slate_size).
+
+        Returns:
+            Weights for :func:`sample_choice`, shape (..., slate_size + 1), no click the last.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define choice_weights to be used for many users at once."
+        )
+
     def choose_item(self) -> int | None:
         """Returns the position of the chosen document in the slate, or None for no click.
 
@@ -325,10 +338,14 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._no_click_mass = choice_features.get("no_click_mass", -np.inf)
 
+    def choice_weights(self, scores: ArrayLike) -> np.ndarray:
+        """See :meth:`NormalizableChoiceModel.choice_weights`."""
+        return multinomial_logit_probabilities(scores, self._no_click_mass)
+
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._set_weights(multinomial_logit_probabilities(scores, self._no_click_mass))
+        self._set_weights(self.choice_weights(scores))
 
 
 class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
@@ -347,6 +364,10 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._min_normalizer = _required(choice_features, "min_normalizer")
         self._no_click_mass = choice_features.get("no_click_mass", 0)
+
+    def choice_weights(self, scores: ArrayLike) -> np.ndarray:
+        """See :meth:`NormalizableChoiceModel.choice_weights`."""
+        return _append_no_click(scores, self._no_click_mass) - self._min_normalizer
 
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
@@ -386,6 +407,10 @@ class CascadeChoiceModel(NormalizableChoiceModel):
 class ExponentialCascadeChoiceModel(CascadeChoiceModel):
     """Exponential cascade choice, see :func:`exponential_cascade_probabilities`."""
 
+    def choice_weights(self, scores: ArrayLike) -> np.ndarray:
+        """See :meth:`NormalizableChoiceModel.choice_weights`."""
+        return exponential_cascade_probabilities(scores, self._attention_prob, self._score_scaling)
+
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
@@ -405,6 +430,12 @@ class ProportionalCascadeChoiceModel(CascadeChoiceModel):
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._min_normalizer = _required(choice_features, "min_normalizer")
         super().__init__(choice_features)
+
+    def choice_weights(self, scores: ArrayLike) -> np.ndarray:
+        """See :meth:`NormalizableChoiceModel.choice_weights`."""
+        return proportional_cascade_probabilities(
+            scores, self._attention_prob, self._score_scaling, self._min_normalizer
+        )
 
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""

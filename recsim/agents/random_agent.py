@@ -1,14 +1,17 @@
-"""An agent that recommends documents at random."""
+"""Agents that recommend documents at random."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from recsim import agent
+from recsim import _arrays, agent
+from recsim.vector import agent as vector_agent
+from recsim.vector import streams
 
-__all__ = ["RandomAgent"]
+__all__ = ["RandomAgent", "VectorRandomAgent"]
 
 
 class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
@@ -29,3 +32,68 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
         documents = list(range(len(observation["doc"])))
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
+
+
+class VectorRandomAgent(vector_agent.AbstractVectorAgent):
+    """Recommends slates drawn uniformly at random, without repetition, to many users.
+
+    What a user gets depends on the seed and the user's number alone, see
+    :mod:`recsim.vector.streams`.
+
+    Args:
+        action_space: the space of one user's slates (``environment.single_action_space``).
+        num_envs: number of users.
+        random_seed: seed of the slates, an integer >= 0.
+        first_user: number of the first user (``environment.first_user``).
+    """
+
+    def __init__(
+        self, action_space: Any, num_envs: int, random_seed: int = 0, first_user: int = 0
+    ) -> None:
+        super().__init__(action_space, num_envs)
+        self._draws = streams.chunk_draws(random_seed, "random agent", first_user, num_envs)
+
+    def step(
+        self,
+        observation: agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
+        del observation, rewards, terminated, truncated, infos
+        slates = [
+            _random_slates(draws.uniform(self._slate_size), self._num_candidates)
+            for draws in self._draws
+        ]
+        return slates[0] if len(slates) == 1 else np.concatenate(slates)
+
+
+def _random_slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
+    """Returns slates of different candidates, drawn as if from a box.
+
+    The box is a list of the candidates. What is drawn is replaced by the last entry, and the list
+    is one shorter then. It is never made: each draw looks up what replaced what before.
+
+    Args:
+        uniform: numbers in [0, 1), shape (n_users, slate_size).
+        num_candidates: number of candidates.
+
+    Returns:
+        Integers of shape (n_users, slate_size).
+    """
+    drawn_from, slates, replacements = (
+        _arrays.empty_slates(uniform.shape, np.int32) for _ in range(3)
+    )
+    for draw in range(uniform.shape[1]):
+        last = num_candidates - 1 - draw
+        place, slate, replacement = (array[:, draw] for array in (drawn_from, slates, replacements))
+        np.multiply(uniform[:, draw], uniform.dtype.type(last + 1), out=place, casting="unsafe")
+        slate[:] = place
+        replacement[:] = last
+        for earlier in range(draw):
+            earlier_place, filled_with = drawn_from[:, earlier], replacements[:, earlier]
+            np.copyto(slate, filled_with, where=earlier_place == place)
+            np.copyto(replacement, filled_with, where=earlier_place == last)
+    return slates

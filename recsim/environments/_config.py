@@ -14,7 +14,7 @@ import numpy as np
 
 from recsim import _validation
 
-__all__ = ["ClassWithConstants", "check_config", "chosen", "with_constants"]
+__all__ = ["ClassWithConstants", "check_config", "chosen", "vector_options", "with_constants"]
 
 REQUIRED_WITHOUT_SEED = ("num_candidates", "slate_size", "resample_documents")
 REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
@@ -75,6 +75,22 @@ def check_config(
 def chosen(env_config: Mapping[str, T], keys: Collection[str]) -> dict[str, T]:
     """Returns the part of a config with the given keys, where they are present."""
     return {key: env_config[key] for key in keys if key in env_config}
+
+
+def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a vector environment: those of its config, and those given.
+
+    Args:
+        env_config: a config that was checked.
+        options: further keyword arguments of :class:`recsim.vector.env.RecSimVectorEnv`.
+    """
+    return {
+        "num_candidates": env_config["num_candidates"],
+        "slate_size": env_config["slate_size"],
+        "candidates": "step" if env_config["resample_documents"] else "shared",
+        "seed": env_config.get("seed") or 0,
+        **options,
+    }
 
 
 class ClassWithConstants(ABCMeta):

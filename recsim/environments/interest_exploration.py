@@ -13,18 +13,23 @@ them for one user.
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _validation, choice_model, document, user, utils
+from recsim import _arrays, _validation, choice_model, document, user, utils
 from recsim._gym import spaces
 from recsim.environments import _config
 from recsim.simulator import environment, recsim_gym
+from recsim.vector import streams, world
+
+if TYPE_CHECKING:
+    from recsim.vector import env as vector_env
 
 __all__ = [
     "IEClusterUserSampler",
@@ -33,8 +38,15 @@ __all__ = [
     "IETopicDocumentSampler",
     "IEUserModel",
     "IEUserState",
+    "VectorIEDocumentSampler",
+    "VectorIEDocuments",
+    "VectorIEResponses",
+    "VectorIEUserModel",
+    "VectorIEUsers",
     "create_environment",
+    "create_vector_environment",
     "document_scores",
+    "sampled_log_normal",
     "total_clicks_reward",
 ]
 
@@ -64,7 +76,18 @@ def document_scores(
     """
     if topic_affinity.ndim == 1:
         return topic_affinity[np.asarray(cluster_id)] + quality
-    return np.take_along_axis(topic_affinity, np.asarray(cluster_id), axis=-1) + quality
+    return _arrays.take_along_rows(topic_affinity, np.asarray(cluster_id)) + quality
+
+
+def sampled_log_normal(mean: Any, stddev: Any, normal: Any) -> Any:
+    """Returns log-normal numbers, such as affinities and qualities.
+
+    Args:
+        mean: means of their logarithms, numbers or arrays of any shape, as the other arguments.
+        stddev: standard deviations of their logarithms.
+        normal: standard normal numbers.
+    """
+    return np.exp(mean + stddev * normal)
 
 
 class IEUserModel(user.AbstractUserModel):
@@ -223,8 +246,8 @@ class IEClusterUserSampler(user.AbstractUserSampler):
         user_type = bisect.bisect_right(self._cumulative_types, self._rng.random_sample())
         # The same numbers as lognormal(mean, sigma) gives, faster.
         normal = self._rng.standard_normal(self.num_topics)
-        affinity = np.exp(
-            self._user_doc_means[user_type] + self._user_doc_stddev[user_type] * normal
+        affinity = sampled_log_normal(
+            self._user_doc_means[user_type], self._user_doc_stddev[user_type], normal
         )
         return self._user_ctor(affinity)
 
@@ -431,6 +454,24 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> len(observation["doc"]), len(observation["response"]), done
         (5, 2, False)
     """
+    user_model, document_sampler = _world(env_config)
+    single_user_world = environment.SingleUserEnvironment(
+        user_model,
+        document_sampler,
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(
+        single_user_world,
+        total_clicks_reward,
+        utils.aggregate_video_cluster_metrics,
+        utils.write_video_cluster_metrics,
+    )
+
+
+def _world(env_config: Mapping[str, Any]) -> tuple[IEUserModel, IETopicDocumentSampler]:
+    """Returns the user model and the sampler of documents of a config."""
     _config.check_config(env_config, (*_DOCUMENT_KEYS, *_USER_KEYS, "no_click_mass"))
     seed = env_config["seed"]
     document_sampler = IETopicDocumentSampler(
@@ -455,16 +496,186 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         user_sampler=user_sampler,
         **_config.chosen(env_config, ("no_click_mass",)),
     )
-    world = environment.SingleUserEnvironment(
-        user_model,
-        document_sampler,
-        env_config["num_candidates"],
-        env_config["slate_size"],
-        resample_documents=env_config["resample_documents"],
+    return user_model, document_sampler
+
+
+@dataclasses.dataclass
+class VectorIEDocuments:
+    """Documents of many users."""
+
+    cluster_id: np.ndarray  # (n_users, n_docs), int32: topics.
+    quality: np.ndarray  # (n_users, n_docs)
+
+
+@dataclasses.dataclass
+class VectorIEUsers:
+    """Many users."""
+
+    topic_affinity: np.ndarray  # (n_users, n_topics)
+
+
+@dataclasses.dataclass
+class VectorIEResponses:
+    """The responses of many users to their slates."""
+
+    clicked: np.ndarray  # (n_users, slate_size), bool
+    quality: np.ndarray  # (n_users, slate_size): of the documents, clicked or not.
+    cluster_id: np.ndarray  # (n_users, slate_size), int32: their topics.
+
+
+class VectorIEDocumentSampler(world.VectorDocumentSampler):
+    """Samples documents as a single-user sampler does, for many users.
+
+    Args:
+        sampler: the single-user sampler.
+    """
+
+    def __init__(self, sampler: IETopicDocumentSampler) -> None:
+        self._num_topics = sampler.num_clusters
+        self._cumulative_topics = np.array(sampler._cumulative_topics)
+        self._quality_mean = np.array(sampler._topic_quality_mean)
+        self._quality_stddev = np.array(sampler._topic_quality_stddev)
+
+    def sample(self, draws: streams.Draws, num_documents: int) -> VectorIEDocuments:
+        """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
+        topics = draws.categories(self._cumulative_topics, num_documents)
+        quality = sampled_log_normal(
+            self._quality_mean.astype(draws.dtype).take(topics),
+            self._quality_stddev.astype(draws.dtype).take(topics),
+            draws.normal(num_documents),
+        )
+        return VectorIEDocuments(topics, quality)
+
+    def observe(self, documents: VectorIEDocuments) -> dict[str, np.ndarray]:
+        """Returns ``quality`` and ``cluster_id``."""
+        return {"quality": documents.quality, "cluster_id": documents.cluster_id}
+
+    def observation_space(self, num_documents: int) -> Any:
+        """Returns the space of one user's documents."""
+        return _vector_space(num_documents, self._num_topics)
+
+
+class VectorIEUserModel(world.VectorUserModel):
+    """Users as those of a single-user model, many of them.
+
+    Args:
+        user_model: the single-user model, with a :class:`NormalizableChoiceModel
+            <recsim.choice_model.NormalizableChoiceModel>`.
+    """
+
+    def __init__(self, user_model: IEUserModel) -> None:
+        super().__init__(user_model._slate_size)
+        sampler: Any = user_model._user_sampler
+        self._choice_model = user_model.choice_model
+        self._num_topics = sampler.num_topics
+        self._cumulative_types = np.array(sampler._cumulative_types)
+        self._means = sampler._user_doc_means
+        self._stddevs = sampler._user_doc_stddev
+
+    def sample_users(self, draws: streams.Draws) -> VectorIEUsers:
+        """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
+        types = draws.categories(self._cumulative_types)
+        affinity = sampled_log_normal(
+            self._means.astype(draws.dtype).take(types, axis=0),
+            self._stddevs.astype(draws.dtype).take(types, axis=0),
+            draws.normal(self._num_topics),
+        )
+        return VectorIEUsers(affinity)
+
+    def choose(
+        self, users: VectorIEUsers, documents: VectorIEDocuments, draws: streams.Draws
+    ) -> np.ndarray:
+        """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
+        scores = document_scores(users.topic_affinity, documents.cluster_id, documents.quality)
+        weights = self._choice_model.choice_weights(scores)
+        return choice_model.sample_choice(weights, draws.uniform())
+
+    def respond(
+        self,
+        users: VectorIEUsers,
+        documents: VectorIEDocuments,
+        choice: np.ndarray,
+        draws: streams.Draws,
+    ) -> VectorIEResponses:
+        """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
+        del users, draws
+        return VectorIEResponses(
+            world.clicked(choice, self.slate_size), documents.quality, documents.cluster_id
+        )
+
+    def observe_users(self, users: VectorIEUsers) -> np.ndarray:
+        """Returns an array without entries: nothing of the users is observed."""
+        return np.zeros((len(users.topic_affinity), 0), users.topic_affinity.dtype)
+
+    def user_space(self) -> Any:
+        """Returns the space of arrays without entries."""
+        from gymnasium import spaces
+
+        return spaces.Box(0.0, np.inf, (0,), np.float32)
+
+    def observe_responses(self, responses: VectorIEResponses) -> dict[str, np.ndarray]:
+        """Returns ``click``, ``quality`` and ``cluster_id``."""
+        return {
+            "click": responses.clicked.view(np.int8),
+            "quality": responses.quality,
+            "cluster_id": responses.cluster_id,
+        }
+
+    def response_space(self) -> Any:
+        """Returns the space of one user's responses."""
+        from gymnasium import spaces
+
+        of_documents = _vector_space(self.slate_size, self._num_topics)
+        return spaces.Dict({"click": spaces.MultiBinary(self.slate_size), **of_documents.spaces})
+
+
+def _vector_space(num_documents: int, num_topics: int) -> Any:
+    """Returns the space of the qualities and topics of a user's documents."""
+    from gymnasium import spaces
+
+    return spaces.Dict(
+        {
+            "quality": spaces.Box(0.0, np.inf, (num_documents,), np.float32),
+            "cluster_id": spaces.MultiDiscrete(np.full(num_documents, num_topics), dtype=np.int32),
+        }
     )
-    return recsim_gym.RecSimGymEnv(
-        world,
-        total_clicks_reward,
-        utils.aggregate_video_cluster_metrics,
-        utils.write_video_cluster_metrics,
+
+
+def create_vector_environment(
+    env_config: Mapping[str, Any], num_envs: int, **options: Any
+) -> vector_env.RecSimVectorEnv:
+    """Creates the interest exploration environment for many users.
+
+    Args:
+        env_config: as :func:`create_environment` takes it. Without ``resample_documents`` all
+            users share the candidates, and keep them.
+        num_envs: number of users.
+        **options: ``candidates``, ``max_steps_per_episode``, ``first_user`` and ``dtype``, see
+            :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    Returns:
+        A Gymnasium vector environment whose rewards are the numbers of clicks.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config or an option that gives no world.
+
+    Example:
+        >>> env = create_vector_environment(
+        ...     {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}, 1000)
+        >>> observation, _ = env.reset()
+        >>> observation, rewards, terminated, truncated, infos = env.step([[0, 1]] * 1000)
+        >>> observation["doc"]["quality"].shape, rewards.shape
+        ((1000, 5), (1000,))
+    """
+    from recsim.vector import env as vector_env
+
+    user_model, document_sampler = _world(env_config)
+    return vector_env.RecSimVectorEnv(
+        VectorIEUserModel(user_model),
+        VectorIEDocumentSampler(document_sampler),
+        num_envs=num_envs,
+        reward_aggregator=world.total_clicks,
+        metrics_aggregator=world.video_cluster_metrics,
+        metrics_writer=utils.write_video_cluster_metrics,
+        **_config.vector_options(env_config, options),
     )

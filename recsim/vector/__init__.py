@@ -1,0 +1,15 @@
+"""The vector engine: worlds and agents of many users at once, every array with users on axis 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsim import _lazy
+
+if TYPE_CHECKING:
+    from recsim.vector import agent, env, streams, world
+
+__all__ = ["agent", "env", "streams", "world"]
+
+# Worlds need the abstract classes, and should not wait for Gymnasium.
+__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

@@ -1,0 +1,123 @@
+"""The abstract class of vector agents: recommenders of many users at once."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["AbstractVectorAgent", "last_responses"]
+
+Observation = dict[str, Any]
+
+
+class AbstractVectorAgent(abc.ABC):
+    """A recommender of many users: maps observations and rewards to slates.
+
+    Args:
+        action_space: the ``MultiDiscrete`` space of one user's slates
+            (``environment.single_action_space``).
+        num_envs: number of users.
+
+    Raises:
+        TypeError: if ``action_space`` is no ``MultiDiscrete`` space.
+    """
+
+    def __init__(self, action_space: Any, num_envs: int) -> None:
+        nvec = getattr(action_space, "nvec", None)
+        if nvec is None or np.ndim(nvec) != 1:
+            raise TypeError(
+                "action_space must be the MultiDiscrete space of one user's slates "
+                f"(environment.single_action_space), got {action_space!r}."
+            )
+        self._slate_size = len(nvec)
+        self._num_candidates = int(nvec[0])
+        self._num_envs = num_envs
+
+    @property
+    def num_envs(self) -> int:
+        """Number of users."""
+        return self._num_envs
+
+    def begin(self, observation: Observation) -> np.ndarray:
+        """Begins an episode with every user and returns the first slates.
+
+        Args:
+            observation: the observation of the environment's ``reset``, whose responses are to
+                nothing.
+
+        Returns:
+            Slates as :meth:`step` returns them.
+        """
+        nobody = np.zeros(self._num_envs, np.bool_)
+        rewards = np.zeros(self._num_envs, np.float32)
+        return self.step(observation, rewards, nobody, nobody, {})
+
+    @abc.abstractmethod
+    def step(
+        self,
+        observation: Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """Takes in what the environment's ``step`` returned, and returns the next slates.
+
+        Where a session ended, the observation is already that of a new user; the last one of the
+        old user is in ``infos['final_obs'].batch`` (see :func:`last_responses`).
+
+        Args:
+            observation: arrays with the users on axis 0, with the keys ``user``, ``doc`` and
+                ``response``.
+            rewards: the rewards of the last slates, shape (n_users,).
+            terminated: whose sessions ended, bools of shape (n_users,).
+            truncated: whose sessions were cut at a length limit, bools of shape (n_users,).
+            infos: the environment's infos.
+
+        Returns:
+            Indices into ``observation['doc']``, integers of shape (n_users, slate_size).
+        """
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the agent's state between two steps as data; by default there is none.
+
+        What it knows of the sessions under way, such as a user's clicks so far, is part of it:
+        the next call may be :meth:`step`.
+
+        Args:
+            checkpoint_dir: folder of the checkpoints, for files of the agent's own.
+            iteration_number: the iteration that the checkpoint is of.
+        """
+        del checkpoint_dir, iteration_number
+        return {}
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores what :meth:`bundle_and_checkpoint` returned; False if it does not fit.
+
+        A bundle of an agent that serves another number of users fits in as far as :meth:`begin`
+        is called next, as evaluations do: what was learned is restored, and sessions under way
+        are not.
+        """
+        del checkpoint_dir, iteration_number, bundle_dict
+        return True
+
+
+def last_responses(observation: Observation, infos: Mapping[str, Any]) -> Any:
+    """Returns the responses to the last slates, also where a session ended with them.
+
+    Args:
+        observation: an observation of the environment's ``step``.
+        infos: the infos that came with it.
+
+    Returns:
+        Arrays of shape (n_users, slate_size, …), as in ``observation['response']``.
+    """
+    if "final_obs" not in infos:
+        return observation["response"]
+    # The rows of those who go on are in it too.
+    return infos["final_obs"].batch["response"]

@@ -1,0 +1,212 @@
+"""The abstract classes of a vector world: what a scenario says of many users at once.
+
+A world is a sampler of documents and a model of users. Their methods get and return dataclasses of
+arrays with the users on axis 0:
+
+* *documents*, fields of shape (n_users, num_candidates, …);
+* *users*, fields of shape (n_users, …);
+* *responses*, fields of shape (n_users, slate_size, …).
+
+The documents of slates have shape (n_users, slate_size, …). Documents and responses are never
+changed once they are made. Users may be changed in place; what
+:meth:`VectorUserModel.observe_users` returns may not change with them.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from recsim import _arrays, utils
+from recsim.vector.streams import Draws
+
+__all__ = [
+    "VectorDocumentSampler",
+    "VectorUserModel",
+    "clicked",
+    "map_fields",
+    "slate_documents",
+    "total_clicks",
+    "video_cluster_metrics",
+]
+
+T = TypeVar("T")
+
+
+class VectorDocumentSampler(abc.ABC):
+    """Samples the candidates of many users."""
+
+    @abc.abstractmethod
+    def sample(self, draws: Draws, num_documents: int) -> Any:
+        """Returns new candidates for every user.
+
+        Args:
+            draws: the random numbers, which say how many users there are.
+            num_documents: number of documents for each.
+
+        Returns:
+            A dataclass of arrays of shape (n_users, num_documents, …).
+        """
+
+    @abc.abstractmethod
+    def observe(self, documents: Any) -> Any:
+        """Returns what agents see of documents: an array, or a dictionary of arrays.
+
+        Args:
+            documents: a dataclass from :meth:`sample`; where all users share their candidates,
+                with fields of shape (num_documents, …).
+        """
+
+    @abc.abstractmethod
+    def observation_space(self, num_documents: int) -> Any:
+        """Returns the Gymnasium space of what agents see of one user's candidates."""
+
+
+class VectorUserModel(abc.ABC):
+    """Many users: how they are sampled, choose, respond and change, and when their sessions end.
+
+    Args:
+        slate_size: number of documents in a slate.
+    """
+
+    def __init__(self, slate_size: int) -> None:
+        self.slate_size = slate_size
+
+    @abc.abstractmethod
+    def sample_users(self, draws: Draws) -> Any:
+        """Returns new users: a dataclass of arrays of shape (n_users, …)."""
+
+    @abc.abstractmethod
+    def choose(self, users: Any, documents: Any, draws: Draws) -> np.ndarray:
+        """Returns what users choose from their slates.
+
+        Args:
+            users: the users.
+            documents: the documents of their slates, fields of shape (n_users, slate_size, …).
+            draws: the random numbers.
+
+        Returns:
+            Positions in the slates, integers of shape (n_users,); slate_size where nothing is
+            chosen.
+        """
+
+    @abc.abstractmethod
+    def respond(self, users: Any, documents: Any, choice: np.ndarray, draws: Draws) -> Any:
+        """Returns the responses to the slates, fields of shape (n_users, slate_size, …).
+
+        Args:
+            users: the users.
+            documents: the documents of their slates.
+            choice: what :meth:`choose` returned.
+            draws: the random numbers.
+        """
+
+    def update(
+        self, users: Any, documents: Any, choice: np.ndarray, responses: Any, draws: Draws
+    ) -> Any:
+        """Returns the users after the slates; by default they do not change.
+
+        Args:
+            users: the users, which may be changed in place.
+            documents: the documents of their slates.
+            choice: what :meth:`choose` returned.
+            responses: what :meth:`respond` returned.
+            draws: the random numbers.
+        """
+        del documents, choice, responses, draws
+        return users
+
+    def is_done(self, users: Any) -> np.ndarray | None:
+        """Returns whose session is over, bools of shape (n_users,); None if sessions never end."""
+        del users
+        return None
+
+    @abc.abstractmethod
+    def observe_users(self, users: Any) -> Any:
+        """Returns what agents see of users: an array of shape (n_users, …), or a dict of them."""
+
+    @abc.abstractmethod
+    def user_space(self) -> Any:
+        """Returns the Gymnasium space of what agents see of one user."""
+
+    @abc.abstractmethod
+    def observe_responses(self, responses: Any) -> Any:
+        """Returns what agents see of responses: an array of (n_users, slate_size, …), or a dict.
+
+        Zeros stand for no response where there was no slate yet.
+        """
+
+    @abc.abstractmethod
+    def response_space(self) -> Any:
+        """Returns the Gymnasium space of what agents see of one user's responses."""
+
+
+def map_fields(function: Callable[..., Any], *values: T) -> T:
+    """Returns a dataclass of what a function makes of the fields of dataclasses of one kind."""
+    first: Any = values[0]
+    changes = {
+        field.name: function(*[getattr(value, field.name) for value in values])
+        for field in dataclasses.fields(first)
+    }
+    return dataclasses.replace(first, **changes)
+
+
+def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
+    """Returns the documents of slates, fields of shape (n_users, slate_size, …).
+
+    Args:
+        documents: the candidates, fields of shape (n_users, num_candidates, …).
+        slates: indices of candidates, shape (n_users, slate_size).
+        shared: whether all users have the same candidates, fields of shape (num_candidates, …).
+    """
+    if shared:
+        return map_fields(lambda field: _arrays.take_shared(field, slates), documents)
+    positions: np.ndarray | None = None
+
+    def take(field: np.ndarray) -> np.ndarray:
+        nonlocal positions
+        if positions is None:
+            positions = _arrays.row_positions(slates, field.shape[1])
+        return _arrays.take_positions(field, positions)
+
+    return map_fields(take, documents)
+
+
+def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
+    """Returns which documents of slates were clicked, bools of shape (n_users, slate_size).
+
+    Args:
+        choice: positions in the slates, shape (n_users,); slate_size where nothing was clicked.
+        slate_size: number of documents in a slate.
+    """
+    clicks = _arrays.empty_slates((len(choice), slate_size), np.bool_)
+    return np.equal(choice[:, np.newaxis], np.arange(slate_size), out=clicks)
+
+
+def total_clicks(responses: Any) -> np.ndarray:
+    """Returns the numbers of clicks: rewards of responses with the field ``clicked``."""
+    clicks = responses.clicked
+    return np.add.reduce(clicks, axis=1, dtype=np.float32)
+
+
+def video_cluster_metrics(responses: Any) -> dict[str, float]:
+    """Returns what slates add to :func:`recsim.utils.aggregate_video_cluster_metrics`' metrics.
+
+    Args:
+        responses: the responses of many users to a slate each, with the fields ``clicked``,
+            ``quality`` and ``cluster_id``, all of shape (n_users, slate_size).
+    """
+    clicks = responses.clicked
+    counts = np.bincount(responses.cluster_id[clicks])
+    num_clicks = counts.sum()
+    return {
+        "impression": len(clicks),
+        "click": float(num_clicks),
+        "quality": float(responses.quality.sum(where=clicks, dtype=np.float64)),
+        "cluster_watch_count_no_click": float(len(clicks) - np.count_nonzero(clicks.any(axis=1))),
+        **{f"{utils.CLUSTER_PREFIX}{topic}": float(n) for topic, n in enumerate(counts) if n},
+    }
