@@ -173,6 +173,30 @@ def test_over_click_statistics():
     assert base._trainer is not None
 
 
+def test_a_layer_serves_without_the_replay_buffer():
+    env = interest_exploration.create_environment(
+        {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
+    )
+    trained, server = (
+        ClusterClickStatsLayer(
+            FullSlateQAgent,
+            env.observation_space,
+            env.action_space,
+            eval_mode=eval_mode,
+            epsilon_eval=0.0,
+            **SETTINGS,
+        )
+        for eval_mode in (False, True)
+    )
+    train(env, trained)
+    assert server.unbundle("", 0, trained.bundle_and_checkpoint("", 0))
+    assert server._base_agents[0]._replay_buffer is None
+    trained._base_agents[0].eval_mode = True
+    for _ in range(5):
+        observation = env.reset()
+        assert server.begin_episode(observation) == trained.begin_episode(observation)
+
+
 def test_under_temporal_aggregation():
     env = long_term_satisfaction.create_environment(
         {"num_candidates": 4, "slate_size": 1, "resample_documents": False, "seed": 0}

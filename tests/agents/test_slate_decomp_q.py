@@ -478,6 +478,18 @@ def test_documents_are_scored_by_the_users_own_interests():
         assert key in base._env_observation_space["user"].spaces
 
 
+def test_users_who_choose_otherwise_than_the_agent_assumes():
+    env = interest_evolution.create_environment({**CONFIG, "choice_model": "proportional_cascade"})
+    agent = make(learn_no_click_value=True, min_replay_history=10, hidden_units=(4,))
+    slate = agent.begin_episode(env.reset())
+    for _ in range(40):
+        observation, reward, _, _ = env.step(slate)
+        slate = agent.step(reward, observation)
+    assert {-1} < set(agent._replay._arrays["clicks"][:40]) <= {-1, 0, 1}
+    assert agent._trainer is not None
+    assert np.isfinite(agent._trainer.loss)
+
+
 def test_any_number_of_candidates_in_serving():
     agent = make(eval_mode=True)
     for num_candidates in (2, 4, 30):
