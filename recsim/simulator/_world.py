@@ -6,7 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["SEEN_BY_AGENTS", "differences", "identity", "parts_without_generator"]
+__all__ = [
+    "SEEN_BY_AGENTS",
+    "differences",
+    "identity",
+    "parts_without_generator",
+    "vector_identity",
+]
 
 #: What an evaluation must have in common with the training.
 SEEN_BY_AGENTS = ("slate_size", "user space", "response space", "document space")
@@ -34,6 +40,31 @@ def identity(env: Any) -> dict[str, str]:
         "user models": lambda: [type(m).__name__ for m in env.environment._user_models],
         "document sampler": lambda: type(env.environment._document_sampler).__name__,
     }
+    return _answers(questions)
+
+
+def vector_identity(env: Any) -> dict[str, str]:
+    """Returns the like of a vector environment.
+
+    Args:
+        env: a RecSimVectorEnv, or what behaves like one.
+    """
+    questions: dict[str, Callable[[], Any]] = {
+        "num_envs": lambda: env.num_envs,
+        "slate_size": lambda: env.unwrapped.slate_size,
+        "num_candidates": lambda: env.unwrapped.num_candidates,
+        "user space": lambda: env.single_observation_space["user"],
+        "response space": lambda: env.single_observation_space["response"],
+        "document space": lambda: env.unwrapped.document_sampler.observation_space(1),
+        "action space": lambda: env.single_action_space,
+        "candidates": lambda: env.unwrapped.candidates,
+        "user model": lambda: type(env.unwrapped.user_model).__name__,
+        "document sampler": lambda: type(env.unwrapped.document_sampler).__name__,
+    }
+    return _answers(questions)
+
+
+def _answers(questions: Mapping[str, Callable[[], Any]]) -> dict[str, str]:
     answers = {}
     for name, ask in questions.items():
         with contextlib.suppress(Exception):  # A custom environment need not know all of it.

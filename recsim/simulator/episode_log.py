@@ -14,6 +14,10 @@ One record is one episode, a ``tf.train.SequenceExample`` whose feature lists ha
 
 With several users there are ``user_<u>``, ``slate_<u>``, ``response_<u>_<i>_<key>``, and
 ``reward_<u>`` where the environment gives each user a reward. All but the int64 lists are floats.
+In a log of a vector environment a record is an episode of one user, as if the user had been alone;
+the context has the user's number as ``user_number`` (int64). Records are in the order in which
+episodes ended.
+
 ``tf.data.TFRecordDataset`` and ``tf.io.parse_single_sequence_example`` read the file; writing it
 does not need TensorFlow.
 """
@@ -31,7 +35,11 @@ import numpy as np
 from recsim._gym import spaces
 from recsim.simulator import _files, _tfrecord, environment
 
-__all__ = ["EpisodeLog"]
+__all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
+
+#: Greatest number of users of a vector environment whose episodes can be logged: their steps are
+#: kept in memory until the episodes end, and a file of more would be of no use.
+MAX_LOGGED_USERS = 10_000
 
 
 class EpisodeLog:
@@ -155,6 +163,152 @@ class EpisodeLog:
         self._started = False
 
 
+class VectorEpisodeLog(EpisodeLog):
+    """A log of the episodes of many users, an episode of a user a record.
+
+    Args:
+        path: the file.
+        env: the RecSimVectorEnv whose episodes are logged.
+
+    Raises:
+        ValueError: if it has more than :data:`MAX_LOGGED_USERS` users.
+    """
+
+    def __init__(self, path: str, env: Any) -> None:
+        super().__init__(path, env)
+        if env.num_envs > MAX_LOGGED_USERS:
+            raise ValueError(
+                f"An episode log is of {MAX_LOGGED_USERS:,} users at most, and the environment has "
+                f"{env.num_envs:,}: make one of fewer users to log, or leave episode_log_file out."
+            )
+        self._spaces = env.single_observation_space.spaces
+        self._first_user = env.unwrapped.first_user
+        # What every step was like, as far back as an episode under way reaches.
+        self._steps: collections.deque[dict[str, np.ndarray]] = collections.deque()
+        self._seen: dict[str, np.ndarray] = {}  # What was observed after the last step.
+        # How many steps of the present episodes are in the log; -1 where their beginning is not.
+        self._lengths = np.full(env.num_envs, -1)
+
+    def begin(self, observation: Any) -> None:
+        """Begins an episode of every user.
+
+        Args:
+            observation: the observation of the environment's ``reset``.
+        """
+        self._steps.clear()
+        self._lengths[:] = 0
+        self._seen = self._observed(observation)
+
+    def add_users_step(self, step: Any) -> None:
+        """Adds a step, and the episodes that ended with it.
+
+        Args:
+            step: a ``UsersStep`` of the runners.
+        """
+        if not self._started:
+            self.start()
+        self._steps.append(
+            {
+                **self._seen,
+                **dict(_response_features(self._spaces["response"], step.responses)),
+                "slate": np.array(step.slates),
+                "reward": np.asarray(step.rewards, "<f4")[:, np.newaxis],
+                "is_terminal": step.terminated[:, np.newaxis],
+            }
+        )
+        self._lengths[self._lengths >= 0] += 1
+        for user in step.users:
+            if self._lengths[user] > 0:
+                self._add_episode(int(user))
+        self._lengths[step.ended] = 0
+        while len(self._steps) > self._lengths.max():
+            self._steps.popleft()
+        self._seen = self._observed(step.observation)
+
+    def _observed(self, observation: Any) -> dict[str, np.ndarray]:
+        documents = _flattened(self._spaces["doc"], observation["doc"], 2)
+        return {
+            "user": _flattened(self._spaces["user"], observation["user"], 1),
+            **dict(_numbered("doc_{}", documents)),
+        }
+
+    def _add_episode(self, user: int) -> None:
+        steps = list(self._steps)[len(self._steps) - self._lengths[user] :]
+        lists = {
+            name: [
+                _integers(step[name][user])
+                if name in ("slate", "is_terminal")
+                else _floats(step[name][user].tobytes())
+                for step in steps
+            ]
+            for name in steps[-1]
+        }
+        truncated = not steps[-1]["is_terminal"][user, 0]
+        lists["is_truncated"] = [_integers([False])] * (len(steps) - 1)
+        lists["is_truncated"].append(_integers([truncated]))
+        context = _context("user_number", self._first_user + user)
+        self._part.add(context + _sequence_example(lists))
+
+    def state(self) -> dict[str, Any]:
+        """Returns the episodes under way, as data."""
+        return {"steps": list(self._steps), "seen": self._seen, "lengths": self._lengths}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the episodes that :meth:`state` returned."""
+        self._steps = collections.deque(state["steps"])
+        self._seen = dict(state["seen"])
+        self._lengths = state["lengths"]
+
+
+def _response_features(space: Any, responses: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the features of many users' responses, a feature a position and entry."""
+    if not isinstance(responses, Mapping):
+        yield from _numbered("response_{}", _flattened(space, responses, 2))
+        return
+    for key, entry in space.spaces.items():
+        yield from _numbered(f"response_{{}}_{key}", _flattened(entry, responses[key], 2))
+
+
+def _numbered(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the feature of each document, of values of shape (n_users, n_docs, size)."""
+    for i in range(values.shape[1]):
+        yield name.format(i), np.ascontiguousarray(values[:, i])
+
+
+def _flattened(space: Any, values: Any, axes: int) -> np.ndarray:
+    """Returns what many users' observations are flattened to, as Gym flattens one's.
+
+    Args:
+        space: the Gymnasium space of one user's.
+        values: the observations: an array of shape (n_users, …), or a dictionary of them.
+        axes: 1; or 2 where the second axis is that of documents, and their space that of one
+            document, batched as Gymnasium batches spaces.
+
+    Returns:
+        Floats of shape (n_users, size) or (n_users, n_docs, size).
+    """
+    if isinstance(values, Mapping):
+        parts = [_flattened(entry, values[key], axes) for key, entry in space.spaces.items()]
+        return np.concatenate(parts, axis=-1)
+    rows = np.reshape(values, (*np.shape(values)[:axes], -1))
+    if hasattr(space, "nvec"):  # MultiDiscrete.
+        sizes, starts = space.nvec, space.start
+    elif hasattr(space, "start"):  # Discrete.
+        sizes, starts = space.n, space.start
+    elif hasattr(space, "n") and len(space.shape) == axes - 1:  # Clicks, each of Discrete(2).
+        sizes, starts = 2, 0
+    else:
+        return rows.astype("<f4")
+    num_entries = rows.shape[-1]
+    columns = [
+        rows[..., i, np.newaxis] - start == np.arange(size)
+        for i, size, start in zip(
+            range(num_entries), np.ravel(sizes), np.broadcast_to(np.ravel(starts), np.size(sizes))
+        )
+    ]
+    return np.concatenate(columns, axis=-1).astype("<f4")
+
+
 class _StepEncoder:
     """Turns the steps of an environment into features; its spaces are looked at only once."""
 
@@ -265,8 +419,20 @@ def _floats_head(size: int) -> bytes:
 
 def _integers(values: Sequence[Any]) -> bytes:
     """Returns the entry of a FeatureList that is a Feature of int64."""
+    return _tfrecord.bytes_field(1, _integer_feature(values))
+
+
+def _integer_feature(values: Sequence[Any]) -> bytes:
     packed = b"".join([_tfrecord.varint(int(value)) for value in values])
-    return _tfrecord.bytes_field(1, _tfrecord.bytes_field(3, _tfrecord.bytes_field(1, packed)))
+    return _tfrecord.bytes_field(3, _tfrecord.bytes_field(1, packed))
+
+
+def _context(name: str, value: int) -> bytes:
+    """Returns the context of a SequenceExample, which has one feature, an int64."""
+    feature = _tfrecord.bytes_field(1, name.encode()) + _tfrecord.bytes_field(
+        2, _integer_feature([value])
+    )
+    return _tfrecord.bytes_field(1, _tfrecord.bytes_field(1, feature))
 
 
 def _sequence_example(lists: dict[str, list[bytes]]) -> bytes:

@@ -31,7 +31,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim.simulator import _files, _world, checkpoint, environment, episode_log, summary
+from recsim.simulator import _files, _play, _world, checkpoint, summary
 from recsim.simulator import progress as progress_lib
 
 __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
@@ -81,19 +81,21 @@ class Runner:
             returns the agent. ``sess`` is None (there is no TensorFlow session), ``environment``
             is ``env``, and ``summary_writer`` is a
             :class:`recsim.simulator.summary.SummaryWriter`.
-        env: a :class:`recsim.simulator.recsim_gym.RecSimGymEnv`, for one user or several.
+        env: a :class:`recsim.simulator.recsim_gym.RecSimGymEnv`, for one user or several, or a
+            :class:`recsim.vector.env.RecSimVectorEnv`, for a vector agent.
         episode_log_file: name of the file in the output folder that episodes are logged to; ''
             for no log.
         checkpoint_file_prefix: beginning of the names of checkpoints.
-        max_steps_per_episode: number of steps, >= 1, after which an episode is cut off.
+        max_steps_per_episode: number of steps, >= 1, after which an episode is cut off. A vector
+            environment's own limit holds where it is smaller.
         progress: whether to show progress on the standard error stream. None shows it in the form
             that suits a terminal, a notebook or a log file.
         keep_checkpoints: how many of the newest checkpoints to keep, >= 1.
 
     Raises:
         TypeError: if an argument is of the wrong type.
-        ValueError: if ``base_dir`` is None, a number is out of range, or an agent for several
-            users meets an environment with one, or the other way round.
+        ValueError: if ``base_dir`` is None, a number is out of range, the agent is for another
+            kind of environment or number of users, or a log of too many users is asked for.
         OSError: (PermissionError, NotADirectoryError…) if the output folder cannot be written to;
             FileExistsError if there is an episode log that is not this run's own to go on with.
     """
@@ -145,14 +147,15 @@ class Runner:
         _files.writable_folder("The output folder", self._output_dir)
         self._summary_writer = summary.SummaryWriter(self._output_dir)
         self._metrics_file = summary.MetricsFile(os.path.join(self._output_dir, "metrics.jsonl"))
-        self._episode_log: episode_log.EpisodeLog | None = None
+        self._play = _play.way_to_play(self)
+        self._several_users = self._play.several_users
+        self._episode_log: Any = None
         if self._episode_log_file:
             path = os.path.join(self._output_dir, self._episode_log_file)
-            self._episode_log = episode_log.EpisodeLog(path, self._env)
+            self._episode_log = self._play.episode_log(path)
             if self._episode_log.is_complete and not self._goes_on_with_log():
                 self._episode_log.check_free()
-        self._several_users = isinstance(self._env.environment, environment.MultiUserEnvironment)
-        self._world = _world.identity(self._env)
+        self._world = self._play.identity()
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
         self._has_run = False
@@ -173,17 +176,7 @@ class Runner:
         agent = self._create_agent_fn(
             None, self._env, summary_writer=self._summary_writer, eval_mode=self._eval_mode
         )
-        if agent.multi_user and not self._several_users:
-            raise ValueError(
-                f"{type(agent).__name__} serves several users, but the environment has one: make "
-                "it of a MultiUserEnvironment, or let create_agent_fn return a single-user agent."
-            )
-        if self._several_users and not agent.multi_user:
-            raise ValueError(
-                f"{type(agent).__name__} serves one user, but the environment is a "
-                "MultiUserEnvironment: let create_agent_fn return an agent for several users (an "
-                "AbstractMultiUserEpisodicRecommenderAgent), or pass a single-user environment."
-            )
+        self._play.check_agent(agent)
         return agent
 
     def _start_over(self) -> None:
@@ -192,6 +185,7 @@ class Runner:
             self._agent = self._create_agent()
         if self._initial_env_state is not None:
             self._env.restore_state(self._initial_env_state)
+        self._play.restore(None)
 
     def _env_state(self) -> Any:
         """Returns the state of the environment, None if it has no working ``checkpoint_state``."""
@@ -278,6 +272,11 @@ class Runner:
         if self._episode_log is not None:
             self._episode_log.add_step(user_obs, doc_obs, slate, responses, reward, is_terminal)
 
+    def _log_users_step(self, step: _play.UsersStep) -> None:
+        """Adds a step of all users of a vector environment to the episode log, if there is one."""
+        if self._episode_log is not None:
+            self._episode_log.add_users_step(step)
+
     def _initialize_metrics(self) -> None:
         """Sets the metrics of the runner and of the environment to zero."""
         self._stats: dict[str, list[Any]] = {
@@ -311,10 +310,11 @@ class Runner:
             metrics[tag] = float(value)
             self._summary_writer.add_scalar(f"{tag}/{suffix}", value, step)
 
-        add_summary("TimePerStep", np.sum(self._stats["episode_time"]) / np.sum(lengths))
-        add_summary("AverageEpisodeLength", np.mean(lengths))
-        add_summary("AverageEpisodeRewards", np.mean(rewards))
-        add_summary("StdEpisodeRewards", np.std(rewards))
+        if lengths:  # Many users may have played without an end of an episode.
+            add_summary("TimePerStep", np.sum(self._stats["episode_time"]) / np.sum(lengths))
+            add_summary("AverageEpisodeLength", np.mean(lengths))
+            add_summary("AverageEpisodeRewards", np.mean(rewards))
+            add_summary("StdEpisodeRewards", np.std(rewards))
         self._env.write_metrics(add_summary)
         self._summary_writer.flush()
         self._metrics_file.add(step, metrics)
@@ -333,6 +333,7 @@ class Runner:
             "episode_logs": logs,
             "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
             "environment": self._env_state(),
+            "play": self._play.state(),
             "world": self._world,
         }
         self._checkpointer.save(iteration, experiment_data)
@@ -359,9 +360,10 @@ class Runner:
         iteration, experiment_data = newest
         self._check_world(iteration, experiment_data["world"], self._world)
         self._restore_agent(iteration, experiment_data)
+        self._resume_episode_log(iteration, experiment_data["episode_logs"])
         if experiment_data["environment"] is not None:
             self._env.restore_state(experiment_data["environment"])
-        self._resume_episode_log(iteration, experiment_data["episode_logs"])
+            self._play.restore(experiment_data.get("play"))
         _logger.info("Going on after iteration %d.", iteration)
         return iteration + 1, experiment_data["total_steps"]
 
@@ -413,7 +415,8 @@ class TrainRunner(Runner):
 
     Args:
         max_training_steps: number of steps of an iteration, >= 1; its last episode is played to
-            the end.
+            the end. In a vector environment steps are those of all users together, and sessions
+            go on from one iteration to the next.
         num_iterations: number of iterations, >= 1.
         checkpoint_frequency: a checkpoint is saved after iterations 0, ``checkpoint_frequency``,
             2 ``checkpoint_frequency``, … and after the last.
@@ -511,12 +514,7 @@ class TrainRunner(Runner):
     def _run_train_phase(self, total_steps: int) -> int:
         """Runs one iteration and returns the number of steps of all iterations until its end."""
         self._initialize_metrics()
-        num_steps = 0
-        while num_steps < self._max_training_steps:
-            episode_length, _ = self._run_one_episode()
-            num_steps += episode_length
-            self._advance_progress(episode_length, max(0, num_steps - self._max_training_steps))
-        total_steps += num_steps
+        total_steps += self._play.train(self._max_training_steps, self._advance_progress)
         self._write_metrics(total_steps, suffix="train")
         return total_steps
 
@@ -530,7 +528,10 @@ class EvalRunner(Runner):
     may be other than the training's.
 
     Args:
-        max_eval_episodes: number of episodes of an evaluation, >= 1.
+        max_eval_episodes: number of episodes of an evaluation, >= 1. In a vector environment they
+            are shared out to the users equally: those of ``n`` users are their first ones, then
+            their second ones, and so on. What environments measure is of all steps until the last
+            of these episodes ends.
         test_mode: if True, one evaluation is made: of the newest checkpoint, which is waited for
             where a training run has begun and has saved none, or of the agent as it was created
             where there is no training run. If False, a training run is followed: its newest
@@ -665,16 +666,11 @@ class EvalRunner(Runner):
         Args:
             total_steps: number of steps that the agent was trained for.
         """
-        self._env.reset_sampler()
         self._initialize_metrics()
-        episode_rewards = []
         with progress_lib.progress_bar(
             "Evaluation", self._max_eval_episodes, "episodes", self._progress
         ) as advance:
-            for _ in range(self._max_eval_episodes):
-                _, episode_reward = self._run_one_episode()
-                episode_rewards.append(float(episode_reward))
-                advance(1, 0)
+            episode_rewards = self._play.evaluate(self._max_eval_episodes, advance)
         self._write_metrics(total_steps, suffix="eval")
         with _files.atomic_file(self._returns_path(total_steps)) as file:
             file.write(json.dumps(episode_rewards).encode())

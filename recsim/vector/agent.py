@@ -55,6 +55,19 @@ class AbstractVectorAgent(abc.ABC):
         rewards = np.zeros(self._num_envs, np.float32)
         return self.step(observation, rewards, nobody, nobody, {})
 
+    def _check_users(self, observation: Observation) -> None:
+        """Raises ValueError if an observation is not of as many users as the agent serves."""
+        array: Any = observation["doc"]
+        while isinstance(array, Mapping):
+            array = next(iter(array.values()))
+        if array.shape[:2] != (self._num_envs, self._num_candidates):
+            raise ValueError(
+                "The agent was made for num_envs, num_candidates = "
+                f"{(self._num_envs, self._num_candidates)}, got an observation whose documents "
+                f"have the shape {array.shape}: make the agent with the environment's num_envs "
+                "and single_action_space."
+            )
+
     @abc.abstractmethod
     def step(
         self,

@@ -188,6 +188,11 @@ class RecSimVectorEnv(VectorEnv):
         return self._slate_size
 
     @property
+    def candidates(self) -> str:
+        """When users get new candidates: one of :data:`CANDIDATES`."""
+        return self._candidates
+
+    @property
     def first_user(self) -> int:
         """Number of the first user."""
         return self._first_user
