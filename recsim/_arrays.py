@@ -13,7 +13,9 @@ from numpy.typing import DTypeLike
 __all__ = [
     "accumulated",
     "empty_slates",
+    "highest",
     "row_positions",
+    "take_chosen",
     "take_along_rows",
     "take_positions",
     "take_shared",
@@ -47,6 +49,19 @@ def take_positions(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return entries.take(positions, axis=0).swapaxes(0, 1)
 
 
+def take_chosen(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Returns an entry of each row, shape (n_rows, …); the last one where the index is too large.
+
+    Args:
+        values: array of shape (n_rows, row_length, …), as :func:`take_positions` returns it.
+        indices: indices into the rows, shape (n_rows,).
+    """
+    num_rows, row_length = values.shape[:2]
+    positions = np.minimum(indices, row_length - 1) * num_rows
+    positions += np.arange(num_rows)
+    return values.swapaxes(0, 1).reshape(-1, *values.shape[2:]).take(positions, axis=0)
+
+
 def take_shared(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Returns ``values[indices]``: entries of shape (n_rows, n_indices, …) of a shared array."""
     return values.take(indices.T, axis=0).swapaxes(0, 1)
@@ -75,3 +90,25 @@ def accumulated(function: np.ufunc, values: np.ndarray) -> np.ndarray:
         previous = result[..., position - 1]
         function(previous, values[..., position], out=result[..., position])
     return result
+
+
+def highest(values: np.ndarray, number: int) -> np.ndarray:
+    """Returns the indices of the highest entries of rows, the first one first where two tie.
+
+    Args:
+        values: contiguous array of shape (n_rows, row_length), which is overwritten; all above
+            the lowest number of its dtype.
+        number: how many, at most row_length.
+
+    Returns:
+        int32 array of shape (n_rows, number), the highest first.
+    """
+    lowest = -np.inf if values.dtype.kind == "f" else np.iinfo(values.dtype).min
+    indices = empty_slates((len(values), number), np.dtype(np.int32))
+    flat = values.reshape(-1)
+    starts = np.arange(0, values.size, values.shape[1])
+    for column in indices.T:
+        best = values.argmax(axis=1)
+        column[:] = best
+        flat[starts + best] = lowest
+    return indices

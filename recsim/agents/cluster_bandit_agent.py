@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gin
+import numpy as np
 
-from recsim import agent
+from recsim import _arrays, agent
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
+from recsim.vector import _conversion, streams
+from recsim.vector import agent as vector_agent
 
-__all__ = ["ClusterBanditAgent", "GreedyClusterAgent"]
+__all__ = ["ClusterBanditAgent", "GreedyClusterAgent", "VectorClusterBanditAgent"]
 
 
 @gin.configurable
@@ -46,13 +49,7 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         random_seed: int | None = 0,
         **kwargs: Any,
     ) -> None:
-        document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
-        num_topics = getattr(getattr(document_space, "spaces", {}).get("cluster_id"), "n", None)
-        if num_topics is None:
-            raise ValueError(
-                "observation_space['doc'] must have documents with a Discrete 'cluster_id', got "
-                f"{document_space}."
-            )
+        num_topics = _num_topics(next(iter(observation_space.spaces["doc"].spaces.values())))
         arm_ctors = [functools.partial(GreedyClusterAgent, cluster_id=i) for i in range(num_topics)]
         super().__init__(
             observation_space,
@@ -96,3 +93,174 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         }
         ascending = sorted(qualities, key=qualities.__getitem__)
         return ascending[::-1]
+
+
+def _num_topics(document_space: Any) -> int:
+    num_topics = getattr(getattr(document_space, "spaces", {}).get("cluster_id"), "n", None)
+    if num_topics is None:
+        raise ValueError(
+            "observation_space['doc'] must have documents with a Discrete 'cluster_id', got "
+            f"{document_space}."
+        )
+    return int(num_topics)
+
+
+class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
+    """Recommends to many users what a :class:`ClusterBanditAgent` for each would recommend.
+
+    The clicks and impressions come from
+    :class:`~recsim.agents.layers.cluster_click_statistics.VectorClusterClickStatsLayer`. What a
+    user gets depends on the observations, the seed and the user's number, see
+    :mod:`recsim.vector.streams`.
+
+    Args:
+        environment: the environment to recommend in, whose observations have
+            ``impression_count`` and ``click_count`` in ``['user']['sufficient_statistics']``, and
+            documents with ``cluster_id`` and ``quality``.
+        alg_ctor: class of the bandit algorithm, a subclass of MABAlgorithm whose ``get_score``
+            takes ``pulls`` and ``reward`` of shape (n_users, num_arms) and rounds of shape
+            (n_users,), as those of :mod:`recsim.agents.bandits.algorithms` do. Its generator
+            draws from Beta distributions only.
+        ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
+        random_seed: seed of the bandit, an integer >= 0.
+
+    Raises:
+        ValueError: if there are fewer than two topics, documents have no discrete ``cluster_id``,
+            or the observations have no counts of that many topics.
+    """
+
+    def __init__(
+        self,
+        environment: Any,
+        alg_ctor: Callable[..., algorithms.MABAlgorithm] = algorithms.UCB1,
+        ci_scaling: float = 1.0,
+        random_seed: int = 0,
+    ) -> None:
+        super().__init__(environment)
+        observation_space = environment.single_observation_space
+        document_space = _conversion.item_spaces(observation_space.spaces["doc"])[0]
+        self._num_topics = _num_topics(document_space)
+        abstract_click_bandit.check_counts(observation_space, self._num_topics)
+        users = self._first_user, self._num_envs
+        self._rows = streams.chunk_rows(*users)
+        self._draws = streams.chunk_draws(random_seed, "bandit", *users, np.float64)
+        self._bandits = []
+        for draws in self._draws:
+            bandit = alg_ctor(self._num_topics, {"optimism_scaling": ci_scaling}, random_seed)
+            bandit._rng = _BetaDraws(draws)
+            self._bandits.append(bandit)
+
+    def step(
+        self,
+        observation: agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
+        del rewards, terminated, truncated, infos
+        self._check_users(observation)
+        counts = observation["user"]["sufficient_statistics"]
+        documents = observation["doc"]
+        slates = []
+        for bandit, rows in zip(self._bandits, self._rows):
+            priorities = _priorities(
+                bandit, counts["impression_count"][rows], counts["click_count"][rows]
+            )
+            cluster_id, quality = documents["cluster_id"][rows], documents["quality"][rows]
+            slates.append(_best_documents(self._slate_size, priorities, cluster_id, quality))
+        return slates[0] if len(slates) == 1 else np.concatenate(slates)
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the states of the bandits' generators."""
+        del checkpoint_dir, iteration_number
+        return {"bandit_draws": [draws.state() for draws in self._draws]}
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the generators, if they are of as many users; False if there are none."""
+        del checkpoint_dir, iteration_number
+        states = bundle_dict.get("bandit_draws")
+        if states is None:
+            return False
+        if len(states) == len(self._draws):
+            for draws, state in zip(self._draws, states):
+                draws.restore(state)
+        return True
+
+
+class _BetaDraws:
+    """The generator of Thompson sampling that gives each user numbers of their own.
+
+    The number of uniform numbers that NumPy's generators take for one of a Beta distribution
+    varies. Here it is one, so that the numbers of a user do not depend on those of others.
+
+    Args:
+        draws: uniform numbers.
+    """
+
+    def __init__(self, draws: streams.Draws) -> None:
+        self._draws = draws
+
+    def beta(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Returns numbers of Beta distributions, of the shape (n_users, …) of the parameters."""
+        from scipy import special
+
+        return special.betaincinv(a, b, self._draws.uniform(*a.shape[1:]))
+
+
+def _priorities(
+    bandit: algorithms.MABAlgorithm, impressions: np.ndarray, clicks: np.ndarray
+) -> np.ndarray:
+    """Returns in which order users get topics, as AbstractClickBanditLayer orders its arms.
+
+    Args:
+        bandit: the bandit of these users.
+        impressions: how often topics were shown, shape (n_users, num_topics).
+        clicks: how often they were clicked, of the same shape.
+
+    Returns:
+        Numbers from 0, for the topic that comes last, to num_topics - 1, int32 of the same shape.
+    """
+    rounds = impressions.sum(axis=1)
+    bandit.pulls, bandit.reward = impressions, clicks
+    scores = bandit.get_score(rounds)
+    some_not_shown = (impressions == 0).any(axis=1)
+    if some_not_shown.any():
+        scores = np.where(some_not_shown[:, np.newaxis], -impressions, scores)
+    priorities = np.empty(scores.shape, np.int32)
+    numbers = np.arange(scores.shape[1], dtype=np.int32)
+    # Of topics that tie the last one comes first, but for the first slate of an episode.
+    ascending = scores.argsort(axis=1, kind="stable")
+    np.put_along_axis(priorities, ascending, numbers[np.newaxis], axis=1)
+    priorities[rounds == 0] = numbers[::-1]
+    return priorities
+
+
+def _best_documents(
+    slate_size: int, priorities: np.ndarray, cluster_id: np.ndarray, quality: np.ndarray
+) -> np.ndarray:
+    """Returns the documents of the topics that come first, by falling quality in each topic.
+
+    Args:
+        slate_size: number of documents of a slate.
+        priorities: what :func:`_priorities` returned, shape (n_users, num_topics).
+        cluster_id: topics, shape (n_users, num_candidates).
+        quality: finite numbers, of which float32's precision counts, of the same shape.
+
+    Returns:
+        Indices, integers of shape (n_users, slate_size), the last one first where two tie.
+    """
+    # One integer a document says it all: the topic's priority in the high 32 bits and the quality
+    # in the low ones. Floating-point numbers >= 0 are in the order of their bits, negative ones in
+    # the reverse order. The last column comes first, for argmax takes the first of those that tie.
+    bits = np.add(quality[:, ::-1], 0.0, dtype=np.float32, order="C").view(np.int32)
+    bits ^= (bits >> 31) & 0x7FFFFFFF
+    num_users, num_topics = priorities.shape
+    starts = np.arange(0, num_users * num_topics, num_topics)[:, np.newaxis]
+    topics = np.add(cluster_id[:, ::-1], starts, order="C")
+    keys = (priorities.astype(np.int64) << 32).reshape(-1).take(topics)
+    keys += bits
+    return keys.shape[1] - 1 - _arrays.highest(keys, slate_size)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import agent
+from recsim import _arrays, agent
 from recsim import choice_model as cm
+from recsim.vector import _conversion, streams
+from recsim.vector import agent as vector_agent
 
-__all__ = ["GreedyPCTRAgent"]
+__all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent"]
+
+#: What a user clicks if nothing else is said.
+_DEFAULT_CHOICE_FEATURES = {"no_click_mass": 5}
 
 
 class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
@@ -34,7 +40,7 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> None:
         super().__init__(action_space)
         if choice_model is None:
-            choice_model = cm.MultinomialLogitChoiceModel({"no_click_mass": 5})
+            choice_model = cm.MultinomialLogitChoiceModel(_DEFAULT_CHOICE_FEATURES)
         self._choice_model = choice_model
         self._belief_state = belief_state
 
@@ -69,3 +75,50 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
                 f"{self._slate_size} and {len(scores)} documents."
             )
         return np.argsort(-scores, kind="stable")[: self._slate_size]
+
+
+class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
+    """Recommends to many users the documents of the highest predicted click-through rate.
+
+    Args:
+        environment: the environment to recommend in.
+        score_documents_fn: function of ``observation['doc']`` that returns scores of shape
+            (n_users, num_candidates), such as those that the average user gives
+            (``environment.user_model.average_user_scores`` in interest exploration).
+        choice_model: the choice model that makes weights of scores; by default a new
+            ``MultinomialLogitChoiceModel({'no_click_mass': 5})``.
+    """
+
+    def __init__(
+        self,
+        environment: Any,
+        score_documents_fn: Callable[[Any], np.ndarray],
+        choice_model: cm.NormalizableChoiceModel | None = None,
+    ) -> None:
+        super().__init__(environment)
+        if choice_model is None:
+            choice_model = cm.MultinomialLogitChoiceModel(_DEFAULT_CHOICE_FEATURES)
+        self._choice_model = choice_model
+        self._score_documents_fn = score_documents_fn
+
+    def step(
+        self,
+        observation: agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
+        del rewards, terminated, truncated, infos
+        self._check_users(observation)
+        slates = [
+            self._best_slates(_conversion.rows_of(observation["doc"], rows))
+            for rows in streams.chunk_rows(self._first_user, self._num_envs)
+        ]
+        return slates[0] if len(slates) == 1 else np.concatenate(slates)
+
+    def _best_slates(self, documents: Any) -> np.ndarray:
+        weights = self._choice_model.choice_weights(self._score_documents_fn(documents))
+        # A copy without the weights of no click, to overwrite.
+        return _arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)

@@ -571,6 +571,20 @@ class VectorIEUserModel(world.VectorUserModel):
         self._cumulative_types = np.array(sampler._cumulative_types)
         self._means = sampler._user_doc_means
         self._stddevs = sampler._user_doc_stddev
+        self._average_affinity = sampler.avg_affinity_given_topic()
+
+    def average_user_scores(self, documents: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the scores of documents by a user as ``IEUserModel.avg_user_state``.
+
+        Args:
+            documents: ``cluster_id`` and ``quality``, as they are observed, of any one shape.
+
+        Returns:
+            Scores of that shape.
+        """
+        return document_scores(
+            self._average_affinity, documents["cluster_id"], documents["quality"]
+        )
 
     def sample_users(self, draws: streams.Draws) -> VectorIEUsers:
         """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""

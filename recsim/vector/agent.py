@@ -17,24 +17,25 @@ class AbstractVectorAgent(abc.ABC):
     """A recommender of many users: maps observations and rewards to slates.
 
     Args:
-        action_space: the ``MultiDiscrete`` space of one user's slates
-            (``environment.single_action_space``).
-        num_envs: number of users.
+        environment: the environment to recommend in: its spaces and its number of users count.
 
     Raises:
-        TypeError: if ``action_space`` is no ``MultiDiscrete`` space.
+        TypeError: if it is no vector environment whose actions are slates.
     """
 
-    def __init__(self, action_space: Any, num_envs: int) -> None:
-        nvec = getattr(action_space, "nvec", None)
+    def __init__(self, environment: Any) -> None:
+        space = getattr(environment, "single_action_space", None)
+        nvec = getattr(space, "nvec", None)
         if nvec is None or np.ndim(nvec) != 1:
             raise TypeError(
-                "action_space must be the MultiDiscrete space of one user's slates "
-                f"(environment.single_action_space), got {action_space!r}."
+                "environment must be a vector environment whose single_action_space is a "
+                f"MultiDiscrete space of slates, got {environment!r}."
             )
         self._slate_size = len(nvec)
         self._num_candidates = int(nvec[0])
-        self._num_envs = num_envs
+        self._num_envs: int = environment.num_envs
+        #: Number of the first user, which an agent's random numbers go by.
+        self._first_user: int = getattr(environment.unwrapped, "first_user", 0)
 
     @property
     def num_envs(self) -> int:
@@ -64,8 +65,8 @@ class AbstractVectorAgent(abc.ABC):
             raise ValueError(
                 "The agent was made for num_envs, num_candidates = "
                 f"{(self._num_envs, self._num_candidates)}, got an observation whose documents "
-                f"have the shape {array.shape}: make the agent with the environment's num_envs "
-                "and single_action_space."
+                f"have the shape {array.shape}: make the agent for the environment that it "
+                "recommends in."
             )
 
     @abc.abstractmethod

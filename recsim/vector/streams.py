@@ -23,7 +23,16 @@ from numpy.typing import DTypeLike
 
 from recsim import seeding
 
-__all__ = ["CHUNK_SIZE", "ChunkDraws", "Draws", "UserDraws", "chunk_draws", "chunks", "hash_key"]
+__all__ = [
+    "CHUNK_SIZE",
+    "ChunkDraws",
+    "Draws",
+    "UserDraws",
+    "chunk_draws",
+    "chunk_rows",
+    "chunks",
+    "hash_key",
+]
 
 #: Number of users whose step is computed together: enough that NumPy's calls cost little for each
 #: of them, few enough that their arrays stay in a processor's cache.
@@ -132,6 +141,19 @@ def chunks(first_user: int, num_users: int) -> list[tuple[int, range]]:
     return [
         (number, range(max(number * CHUNK_SIZE, first_user), min((number + 1) * CHUNK_SIZE, last)))
         for number in numbers
+    ]
+
+
+def chunk_rows(first_user: int, num_users: int) -> list[slice]:
+    """Returns the rows, of arrays with the users on axis 0, that belong to each chunk.
+
+    Args:
+        first_user: number of the first user, whose row is the first.
+        num_users: number of users.
+    """
+    return [
+        slice(users.start - first_user, users.stop - first_user)
+        for _, users in chunks(first_user, num_users)
     ]
 
 

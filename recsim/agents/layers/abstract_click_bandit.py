@@ -12,7 +12,7 @@ from recsim import _validation, agent, seeding
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 
-__all__ = ["AbstractClickBanditLayer"]
+__all__ = ["AbstractClickBanditLayer", "check_counts"]
 
 
 @gin.configurable
@@ -56,7 +56,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         self._num_arms = _validation.positive_int(
             "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2
         )
-        _check_counts(observation_space, self._num_arms)
+        check_counts(observation_space, self._num_arms)
         self._bandit = alg_ctor(self._num_arms, {"optimism_scaling": ci_scaling}, random_seed)
         self._base_agents = [
             agent_utils.build_base_agent(
@@ -124,8 +124,16 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         return True
 
 
-def _check_counts(observation_space: Any, num_arms: int) -> None:
-    """Raises ValueError if observations do not have the counts of ``num_arms`` arms."""
+def check_counts(observation_space: Any, num_arms: int) -> None:
+    """Checks that observations have the counts of arms.
+
+    Args:
+        observation_space: space of the observations of one user.
+        num_arms: number of arms.
+
+    Raises:
+        ValueError: if there are no counts of that many arms.
+    """
     user_space = getattr(observation_space.spaces["user"], "spaces", {})
     if "sufficient_statistics" not in user_space:
         raise ValueError(

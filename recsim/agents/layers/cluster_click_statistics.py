@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy as np
 from recsim import agent
 from recsim._gym import spaces
 from recsim.agents.layers import sufficient_statistics
+from recsim.vector import _conversion, streams
+from recsim.vector import agent as vector_agent
 
-__all__ = ["ClusterClickStatsLayer"]
+__all__ = ["ClusterClickStatsLayer", "VectorClusterClickStatsLayer"]
 
 
 class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
@@ -39,14 +42,7 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
         action_space: Any,
         **kwargs: Any,
     ) -> None:
-        response_space = observation_space.spaces["response"].spaces[0]
-        for key in ("click", "cluster_id"):
-            if key not in response_space.spaces:
-                raise ValueError(
-                    f"observation_space['response'] must contain the key {key!r}, got responses "
-                    f"with {sorted(response_space.spaces)}."
-                )
-        self._num_clusters = _num_clusters(response_space.spaces["cluster_id"])
+        self._num_clusters = _num_clusters(observation_space.spaces["response"].spaces[0])
         count_space = spaces.Box(
             low=0.0, high=np.inf, shape=(self._num_clusters,), dtype=np.float32
         )
@@ -76,7 +72,169 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
                 clicks[cluster_id] += 1
 
 
-def _num_clusters(cluster_id_space: spaces.Space) -> int:
+class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
+    """Does what :class:`ClusterClickStatsLayer` does, for many users.
+
+    The statistics are integer arrays of shape (n_users, num_clusters).
+
+    Args:
+        base_agent_ctor: constructor of the base agent, a vector agent: a function of an
+            environment, whose observations have the statistics, and of the further arguments.
+        environment: the environment to recommend in, whose responses have ``click`` and
+            ``cluster_id``.
+        **kwargs: further arguments for the base agent.
+
+    Raises:
+        ValueError: if the responses have no ``click``, or no ``cluster_id`` of a suitable space.
+    """
+
+    def __init__(
+        self, base_agent_ctor: Callable[..., Any], environment: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(environment)
+        observation_space = environment.single_observation_space
+        response_spaces = _conversion.item_spaces(observation_space.spaces["response"])
+        num_clusters = _num_clusters(response_spaces[0])
+        self._base_agent = base_agent_ctor(
+            _EnvironmentWithCounts(
+                single_observation_space=_space_with_counts(observation_space, num_clusters),
+                single_action_space=environment.single_action_space,
+                num_envs=self._num_envs,
+                first_user=self._first_user,
+            ),
+            **kwargs,
+        )
+        self._chunks = streams.chunk_rows(self._first_user, self._num_envs)
+        self._impressions = np.zeros((self._num_envs, num_clusters), np.int32)
+        self._clicks = np.zeros((self._num_envs, num_clusters), np.int32)
+
+    def begin(self, observation: agent.Observation) -> np.ndarray:
+        """Forgets the statistics and begins an episode with every user."""
+        self._check_users(observation)
+        self._impressions[:] = 0
+        self._clicks[:] = 0
+        return self._base_agent.begin(self._augmented(observation))
+
+    def step(
+        self,
+        observation: agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """Updates the statistics and returns the base agent's slates."""
+        self._check_users(observation)
+        responses = vector_agent.last_responses(observation, infos)
+        for rows in self._chunks:
+            _count(self._impressions[rows], responses["cluster_id"][rows], 1)
+            _count(self._clicks[rows], responses["cluster_id"][rows], responses["click"][rows])
+        if "final_obs" in infos:
+            from recsim.vector import env  # Which takes Gymnasium, as whoever made the infos does.
+
+            ended = terminated | truncated
+            final = self._augmented(infos["final_obs"].batch)
+            infos = {**infos, "final_obs": env.FinalObservations(final, ended)}
+            self._impressions[ended] = 0
+            self._clicks[ended] = 0
+        return self._base_agent.step(
+            self._augmented(observation), rewards, terminated, truncated, infos
+        )
+
+    def _augmented(self, observation: agent.Observation) -> agent.Observation:
+        statistics = {
+            "impression_count": self._impressions.copy(),
+            "click_count": self._clicks.copy(),
+        }
+        user = {"raw_observation": observation["user"], "sufficient_statistics": statistics}
+        return {**observation, "user": user}
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the base agent's bundle and the statistics of the running episodes."""
+        return {
+            "base_agent_bundle": self._base_agent.bundle_and_checkpoint(
+                checkpoint_dir, iteration_number
+            ),
+            "impression_count": self._impressions.copy(),
+            "click_count": self._clicks.copy(),
+        }
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the base agent, and the statistics if they are of as many users.
+
+        Returns:
+            False if the bundle is of another agent, or the base agent refuses.
+        """
+        if "base_agent_bundle" not in bundle_dict:
+            return False
+        if not self._base_agent.unbundle(
+            checkpoint_dir, iteration_number, bundle_dict["base_agent_bundle"]
+        ):
+            return False
+        if bundle_dict["impression_count"].shape == self._impressions.shape:
+            self._impressions[:] = bundle_dict["impression_count"]
+            self._clicks[:] = bundle_dict["click_count"]
+        return True
+
+
+@dataclasses.dataclass
+class _EnvironmentWithCounts:
+    """What a base agent is told of the environment."""
+
+    single_observation_space: Any
+    single_action_space: Any
+    num_envs: int
+    first_user: int
+
+    @property
+    def unwrapped(self) -> _EnvironmentWithCounts:
+        """The environment itself."""
+        return self
+
+
+def _space_with_counts(observation_space: Any, num_clusters: int) -> Any:
+    """Returns the space of a user's observations with the statistics, one of gymnasium."""
+    from gymnasium import spaces as gymnasium_spaces
+
+    count_space = gymnasium_spaces.Box(0.0, np.inf, (num_clusters,), np.float32)
+    user_space = {
+        "raw_observation": observation_space.spaces["user"],
+        "sufficient_statistics": gymnasium_spaces.Dict(
+            {"impression_count": count_space, "click_count": count_space}
+        ),
+    }
+    return gymnasium_spaces.Dict(
+        {**observation_space.spaces, "user": gymnasium_spaces.Dict(user_space)}
+    )
+
+
+def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: Any) -> None:
+    """Adds numbers to users' counts of topics, in place.
+
+    Args:
+        counts: shape (n_users, num_clusters).
+        cluster_id: topics, shape (n_users, slate_size).
+        numbers: what to add, of the shape of ``cluster_id``, or a number.
+    """
+    # A view, for the counts of a range of users are contiguous.
+    flat = counts.reshape(-1)
+    starts = np.arange(0, counts.size, counts.shape[1])
+    numbers = np.broadcast_to(numbers, cluster_id.shape)
+    for topics, added in zip(cluster_id.T, numbers.T):
+        flat[starts + topics] += added  # Every user's entry is another one.
+
+
+def _num_clusters(response_space: Any) -> int:
+    """Returns the number of topics of a response."""
+    for key in ("click", "cluster_id"):
+        if key not in response_space.spaces:
+            raise ValueError(
+                f"observation_space['response'] must contain the key {key!r}, got responses "
+                f"with {sorted(response_space.spaces)}."
+            )
+    cluster_id_space = response_space.spaces["cluster_id"]
     if isinstance(cluster_id_space, spaces.Discrete):
         return int(cluster_id_space.n)
     if isinstance(cluster_id_space, spaces.Box) and cluster_id_space.high.size == 1:

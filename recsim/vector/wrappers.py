@@ -1,0 +1,302 @@
+"""Single-user agents and environments among those of many users.
+
+They take one user at a time, and so as long as they take alone: they are for tests, and for agents
+and worlds that have no vector form.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from recsim import _validation, seeding
+from recsim import agent as single_user_agent
+from recsim._gym import spaces as gym_spaces
+from recsim.simulator import recsim_gym
+from recsim.vector import _conversion
+from recsim.vector import agent as vector_agent
+from recsim.vector import env as vector_env
+
+__all__ = ["SingleUserAgents", "SingleUserEnvs"]
+
+
+class SingleUserAgents(vector_agent.AbstractVectorAgent):
+    """Has a single-user agent of its own for each user of a vector environment.
+
+    The agents see what they would see in the single-user environment; the keys of the documents
+    are '0', '1', ….
+
+    Args:
+        create_agent: function ``(observation_space, action_space, user)`` that makes the agent of
+            a user, for spaces of gym and the user's number.
+        environment: the environment to recommend in.
+
+    Raises:
+        ValueError, NotImplementedError: for a space that is none of a vector environment.
+    """
+
+    def __init__(self, create_agent: Callable[[Any, Any, int], Any], environment: Any) -> None:
+        super().__init__(environment)
+        user_space = _conversion.single_user_space(environment.single_observation_space)
+        slate_space = gym_spaces.MultiDiscrete(environment.single_action_space.nvec)
+        #: The agents, one a user.
+        self.agents = [
+            create_agent(user_space, slate_space, self._first_user + row)
+            for row in range(self._num_envs)
+        ]
+
+    def begin(self, observation: vector_agent.Observation) -> np.ndarray:
+        """Begins an episode with every agent and returns their slates."""
+        self._check_users(observation)
+        return self._joined(
+            [
+                agent.begin_episode(self._first_observation(observation, user))
+                for user, agent in enumerate(self.agents)
+            ]
+        )
+
+    def step(
+        self,
+        observation: vector_agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """Steps every agent; where a session ended, ends its episode and begins the next one.
+
+        Raises:
+            ValueError: if an agent's slate is not full.
+        """
+        self._check_users(observation)
+        slates = []
+        for user, agent in enumerate(self.agents):
+            reward = float(rewards[user])
+            if not (terminated[user] or truncated[user]):
+                slates.append(agent.step(reward, self._observation(observation, user)))
+                continue
+            last = self._observation(infos["final_obs"].batch, user)
+            cut_off = not terminated[user]
+            single_user_agent.end_episode(agent, reward, last, truncated=cut_off)
+            slates.append(agent.begin_episode(self._first_observation(observation, user)))
+        return self._joined(slates)
+
+    def _observation(self, observation: vector_agent.Observation, user: int) -> dict[str, Any]:
+        of_user = _conversion.rows_of(observation, user)
+        documents = _conversion.split_items(of_user["doc"], self._num_candidates)
+        return {
+            "user": of_user["user"],
+            "doc": {str(index): document for index, document in enumerate(documents)},
+            "response": tuple(_conversion.split_items(of_user["response"], self._slate_size)),
+        }
+
+    def _first_observation(
+        self, observation: vector_agent.Observation, user: int
+    ) -> dict[str, Any]:
+        return {**self._observation(observation, user), "response": None}
+
+    def _joined(self, slates: Sequence[Any]) -> np.ndarray:
+        for slate in slates:
+            if len(slate) != self._slate_size:
+                raise ValueError(
+                    f"Slates of a vector environment hold {self._slate_size} documents, got "
+                    f"{list(slate)} from an agent."
+                )
+        return np.array([np.asarray(slate) for slate in slates])
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the bundles of the agents."""
+        return {
+            "agents": [
+                agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
+                for agent in self.agents
+            ]
+        }
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the agents; False if the bundle is of another number of them, or one refuses."""
+        bundles = bundle_dict.get("agents", ())
+        return len(bundles) == len(self.agents) and all(
+            agent.unbundle(checkpoint_dir, iteration_number, bundle)
+            for agent, bundle in zip(self.agents, bundles)
+        )
+
+
+class SingleUserEnvs(VectorEnv):
+    """Single-user environments as a vector environment, an environment a user.
+
+    Sessions end, and observations come, as in :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    Args:
+        environments: the environments, at least one, all with the same spaces. Those of the same
+            seed have the same documents and users: give each a seed of its own.
+        max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
+
+    Raises:
+        ValueError: if there is no environment, or their slates differ.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        environments: Sequence[recsim_gym.RecSimGymEnv],
+        *,
+        max_steps_per_episode: int | None = None,
+    ) -> None:
+        #: The environments.
+        self.environments = list(environments)
+        self.num_envs = _validation.positive_int(
+            "the number of environments", len(self.environments)
+        )
+        self.max_steps_per_episode = max_steps_per_episode
+        self._counted: np.ndarray | None = None
+        first = self.environments[0]
+        if any(env.action_space != first.action_space for env in self.environments):
+            raise ValueError(
+                "environments must have the same action_space, got "
+                f"{sorted({str(env.action_space) for env in self.environments})}."
+            )
+        self._space = first.observation_space
+        self._document_space = next(iter(self._space["doc"].spaces.values()))
+        self._response_space = self._space["response"][0]
+        self._slate_size = len(first.action_space.nvec)  # type: ignore[attr-defined]
+        num_candidates = int(first.action_space.nvec[0])  # type: ignore[attr-defined]
+        self.single_observation_space = spaces.Dict(
+            {
+                "user": _conversion.stacked_space(self._space["user"], None),
+                "doc": _conversion.stacked_space(self._document_space, num_candidates),
+                "response": _conversion.stacked_space(self._response_space, self._slate_size),
+            }
+        )
+        self.single_action_space = spaces.MultiDiscrete(first.action_space.nvec)  # type: ignore[attr-defined]
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._steps: np.ndarray | None = None  # Of each user's session; None before a reset.
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begins a new episode for every user.
+
+        Args:
+            seed: an integer >= 0 for the users' choices and transitions; samplers go back to
+                their own seeds. None to go on with the random numbers.
+            options: none are known.
+
+        Returns:
+            The first observation, and an empty dictionary.
+
+        Raises:
+            ValueError: for an option.
+        """
+        if options:
+            raise ValueError(f"options must be empty: none are known, got {dict(options)!r}.")
+        if seed is not None:
+            for number, env in enumerate(self.environments):
+                env.seed(seeding.derived_seed(seed, f"user {number}"))
+                env.reset_sampler()
+        self._steps = np.zeros(self.num_envs, np.int64)
+        return self._stacked([env.reset() for env in self.environments]), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Shows every user a slate.
+
+        Args:
+            actions: indices of candidates, integers of shape (num_envs, slate_size).
+
+        Returns:
+            What :meth:`recsim.vector.env.RecSimVectorEnv.step` returns.
+
+        Raises:
+            RuntimeError: if there was no reset before.
+            TypeError, ValueError, IndexError: for a slate that cannot be shown.
+        """
+        if self._steps is None:
+            raise RuntimeError("step was called before reset: call reset() to start the episodes.")
+        slates = np.asarray(actions)
+        if slates.shape != (self.num_envs, self._slate_size):
+            raise ValueError(
+                "actions must have the shape (num_envs, slate_size) = "
+                f"({self.num_envs}, {self._slate_size}), got {slates.shape}."
+            )
+        observations = []
+        rewards = np.empty(self.num_envs, np.float32)
+        terminated = np.empty(self.num_envs, np.bool_)
+        for user, (env, slate) in enumerate(zip(self.environments, slates)):
+            observation, rewards[user], terminated[user], info = env.step(slate)
+            if self._counted is None or self._counted[user]:
+                env.update_metrics(observation["response"], info)
+            observations.append(observation)
+        self._steps += 1
+        truncated = np.zeros(self.num_envs, np.bool_)
+        if self._max_steps is not None:
+            truncated = self._steps >= self._max_steps
+        ended = terminated | truncated
+        infos: dict[str, Any] = {}
+        if ended.any():
+            final = vector_env.FinalObservations(self._stacked(observations), ended)
+            infos = {"final_obs": final, "_final_obs": ended}
+            for user in np.flatnonzero(ended):
+                observations[user] = self.environments[user].reset()
+            self._steps[ended] = 0
+        return self._stacked(observations), rewards, terminated, truncated, infos
+
+    def _stacked(self, observations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        documents = [list(observation["doc"].values()) for observation in observations]
+        nothing = [_conversion.zeros(self._response_space)] * self._slate_size
+        responses = [observation["response"] or nothing for observation in observations]
+        return {
+            "user": _conversion.stack(
+                self._space["user"], [observation["user"] for observation in observations]
+            ),
+            "doc": _conversion.stack(self._document_space, documents, axes=2),
+            "response": _conversion.stack(self._response_space, responses, axes=2),
+        }
+
+    @property
+    def max_steps_per_episode(self) -> int | None:
+        """Number of steps after which a session is truncated; None for no limit."""
+        return self._max_steps
+
+    @max_steps_per_episode.setter
+    def max_steps_per_episode(self, limit: int | None) -> None:
+        if limit is not None:
+            _validation.positive_int("max_steps_per_episode", limit)
+        self._max_steps = limit
+
+    def count_metrics_of(self, users: np.ndarray | None) -> None:
+        """Says whose slates count in the metrics from now on.
+
+        Args:
+            users: bools of shape (num_envs,); None for all, as in the beginning.
+        """
+        self._counted = users
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The metrics of all users since they were last set to zero."""
+        metrics: dict[str, float] = collections.defaultdict(float)
+        for env in self.environments:
+            for name, value in env._metrics.items():
+                metrics[name] += value
+        return metrics
+
+    def reset_metrics(self) -> None:
+        """Sets every metric to zero."""
+        for env in self.environments:
+            env.reset_metrics()
+
+    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
+        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
+        self.environments[0]._metrics_writer(self.metrics, add_summary_fn)  # type: ignore[arg-type]
