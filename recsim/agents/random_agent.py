@@ -41,17 +41,32 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
     :mod:`recsim.vector.streams`.
 
     Args:
-        action_space: the space of one user's slates (``environment.single_action_space``).
-        num_envs: number of users.
+        environment: the vector environment to recommend in.
         random_seed: seed of the slates, an integer >= 0.
-        first_user: number of the first user (``environment.first_user``).
     """
 
-    def __init__(
-        self, action_space: Any, num_envs: int, random_seed: int = 0, first_user: int = 0
-    ) -> None:
-        super().__init__(action_space, num_envs)
-        self._draws = streams.chunk_draws(random_seed, "random agent", first_user, num_envs)
+    def __init__(self, environment: Any, random_seed: int = 0) -> None:
+        super().__init__(environment)
+        self._draws = streams.chunk_draws(
+            random_seed, "random agent", self._first_user, self._num_envs
+        )
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns the states of the generators."""
+        del checkpoint_dir, iteration_number
+        return {"rng_states": [draws.state() for draws in self._draws]}
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the states of the generators; False if they are of other users."""
+        del checkpoint_dir, iteration_number
+        states = bundle_dict.get("rng_states", ())
+        if len(states) != len(self._draws):
+            return False
+        for draws, state in zip(self._draws, states, strict=True):
+            draws.restore(state)
+        return True
 
     def step(
         self,

@@ -12,16 +12,21 @@ them for one user.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gin
 import numpy as np
 
-from recsim import _validation, choice_model, document, seeding, user, utils
+from recsim import _arrays, _validation, choice_model, document, seeding, user, utils
 from recsim._gym import spaces
 from recsim.environments import _config
 from recsim.simulator import environment, recsim_gym
+from recsim.vector import streams, world
+
+if TYPE_CHECKING:
+    from recsim.vector import env as vector_env
 
 __all__ = [
     "IEvResponse",
@@ -32,9 +37,16 @@ __all__ = [
     "IEvVideoSampler",
     "UtilityModelUserSampler",
     "UtilityModelVideoSampler",
+    "VectorIEvDocumentSampler",
+    "VectorIEvDocuments",
+    "VectorIEvResponses",
+    "VectorIEvUserModel",
+    "VectorIEvUsers",
     "clicked_watchtime_reward",
     "create_environment",
+    "create_vector_environment",
     "total_clicks_reward",
+    "total_watch_time",
     "updated_budget",
     "updated_interests",
 ]
@@ -607,6 +619,24 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> observation["user"].shape
         (20,)
     """
+    user_model, document_sampler = _world(env_config)
+    single_user_world = environment.SingleUserEnvironment(
+        user_model,
+        document_sampler,
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(
+        single_user_world,
+        clicked_watchtime_reward,
+        utils.aggregate_video_cluster_metrics,
+        utils.write_video_cluster_metrics,
+    )
+
+
+def _world(env_config: Mapping[str, Any]) -> tuple[IEvUserModel, UtilityModelVideoSampler]:
+    """Returns the user model and the sampler of videos of a config."""
     _config.check_config(env_config, ("choice_model",))
     name = env_config.get("choice_model", "multinomial_proportional")
     if name not in _CHOICE_MODELS:
@@ -622,16 +652,222 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         user_state_ctor=IEvUserState,
         seed=seed,
     )
-    world = environment.SingleUserEnvironment(
-        user_model,
-        UtilityModelVideoSampler(doc_ctor=IEvVideo, seed=seed),
-        env_config["num_candidates"],
-        env_config["slate_size"],
-        resample_documents=env_config["resample_documents"],
-    )
-    return recsim_gym.RecSimGymEnv(
-        world,
-        clicked_watchtime_reward,
-        utils.aggregate_video_cluster_metrics,
-        utils.write_video_cluster_metrics,
+    return user_model, UtilityModelVideoSampler(doc_ctor=IEvVideo, seed=seed)
+
+
+@dataclasses.dataclass
+class VectorIEvDocuments:
+    """Videos of many users, each of one topic."""
+
+    cluster_id: np.ndarray  # (n_users, n_docs), int32: topics.
+    quality: np.ndarray  # (n_users, n_docs)
+
+
+@dataclasses.dataclass
+class VectorIEvUsers:
+    """Many users."""
+
+    interests: np.ndarray  # (n_users, n_topics), in [-1, 1]
+    time_budget: np.ndarray  # (n_users,): time left, in minutes.
+
+
+@dataclasses.dataclass
+class VectorIEvResponses:
+    """The responses of many users to their slates."""
+
+    clicked: np.ndarray  # (n_users, slate_size), bool
+    watch_time: np.ndarray  # (n_users, slate_size): 0 where nothing was clicked.
+    quality: np.ndarray  # (n_users, slate_size): of the videos, clicked or not.
+    cluster_id: np.ndarray  # (n_users, slate_size), int32: their topics.
+
+
+class VectorIEvDocumentSampler(world.VectorDocumentSampler):
+    """Samples videos as a single-user sampler does, for many users.
+
+    Args:
+        sampler: the single-user sampler.
+    """
+
+    def __init__(self, sampler: UtilityModelVideoSampler) -> None:
+        self._means = sampler.cluster_means
+        self._one_hot = sampler._one_hot
+
+    def sample(self, draws: streams.Draws, num_documents: int) -> VectorIEvDocuments:
+        """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
+        topics = draws.integers(len(self._means), num_documents)
+        means = self._means.astype(draws.dtype).take(topics)
+        return VectorIEvDocuments(topics, means + 0.1 * draws.normal(num_documents))
+
+    def observe(self, documents: VectorIEvDocuments) -> np.ndarray:
+        """Returns the videos' features, shape (n_users, n_docs, n_topics)."""
+        one_hot = self._one_hot.astype(documents.quality.dtype)
+        return one_hot.take(documents.cluster_id, axis=0)
+
+    def observation_space(self, num_documents: int) -> Any:
+        """Returns the space of the features of one user's videos."""
+        from gymnasium import spaces
+
+        return spaces.Box(-1.0, 1.0, (num_documents, len(self._means)), np.float32)
+
+
+class VectorIEvUserModel(world.VectorUserModel):
+    """Users as those of a single-user model, many of them.
+
+    Videos have one topic each, so that the inner product of features and interests is the
+    interest in the topic, and watching a video changes that interest alone.
+
+    Args:
+        user_model: the single-user model, of a :class:`UtilityModelUserSampler`.
+        video_length: length of the videos, in minutes.
+    """
+
+    def __init__(self, user_model: IEvUserModel, video_length: float) -> None:
+        super().__init__(user_model._slate_size)
+        self._choice_model: Any = user_model.choice_model
+        self._user = user_model._user_state
+        self._num_topics = len(self._user.user_interests)
+        self._video_length = video_length
+        self._intercepts = user_model._alpha_x_intercept, user_model._alpha_y_intercept
+
+    def sample_users(self, draws: streams.Draws) -> VectorIEvUsers:
+        """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
+        interests = 2.0 * draws.uniform(self._num_topics) - 1.0
+        budget = np.full(draws.num_users, self._user.time_budget, draws.dtype)
+        return VectorIEvUsers(interests, budget)
+
+    def choose(
+        self, users: VectorIEvUsers, documents: VectorIEvDocuments, draws: streams.Draws
+    ) -> np.ndarray:
+        """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
+        scores = _arrays.take_along_rows(users.interests, documents.cluster_id)
+        weights = self._choice_model.choice_weights(scores)
+        return choice_model.sample_choice(weights, draws.uniform())
+
+    def respond(
+        self,
+        users: VectorIEvUsers,
+        documents: VectorIEvDocuments,
+        choice: np.ndarray,
+        draws: streams.Draws,
+    ) -> VectorIEvResponses:
+        """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
+        del draws
+        clicked = world.clicked(choice, self.slate_size)
+        watch_time = self._watch_time(users)[:, np.newaxis] * clicked
+        return VectorIEvResponses(clicked, watch_time, documents.quality, documents.cluster_id)
+
+    def _watch_time(self, users: VectorIEvUsers) -> np.ndarray:
+        """Returns how long users would watch a video: while time is left."""
+        return np.minimum(users.time_budget, self._video_length)
+
+    def update(
+        self,
+        users: VectorIEvUsers,
+        documents: VectorIEvDocuments,
+        choice: np.ndarray,
+        responses: VectorIEvResponses,
+        draws: streams.Draws,
+    ) -> VectorIEvUsers:
+        """See :meth:`recsim.vector.world.VectorUserModel.update`."""
+        del responses
+        state = self._user
+        clicked = choice < self.slate_size
+        video = world.chosen_documents(documents, choice)
+        # Where nothing was clicked, what is computed with some video of the slate is not used.
+        positions = _arrays.row_positions(video.cluster_id[:, np.newaxis], self._num_topics)[0]
+        interests = users.interests.reshape(-1)
+        interest = interests.take(positions)
+        new_interest = updated_interests(
+            interest[:, np.newaxis], np.ones_like(interest)[:, np.newaxis], draws.uniform(),
+            *self._intercepts,
+        )[:, 0]  # fmt: skip
+        interests[positions] = np.where(clicked, new_interest, interest)
+        budget = updated_budget(
+            users.time_budget,
+            self._watch_time(users),
+            state.document_quality_factor * video.quality,
+            state.user_update_alpha,
+        )
+        users.time_budget = np.where(clicked, budget, users.time_budget - state.step_penalty)
+        return users
+
+    def is_done(self, users: VectorIEvUsers) -> np.ndarray:
+        """Says whose time budget is used up."""
+        return users.time_budget <= 0
+
+    def observe_users(self, users: VectorIEvUsers) -> np.ndarray:
+        """Returns a copy of the interests, shape (n_users, n_topics)."""
+        return users.interests.copy()
+
+    def user_space(self) -> Any:
+        """Returns the space of one user's interests."""
+        from gymnasium import spaces
+
+        return spaces.Box(-1.0, 1.0, (self._num_topics,), np.float32)
+
+    def observe_responses(self, responses: VectorIEvResponses) -> dict[str, np.ndarray]:
+        """Returns ``click``, ``watch_time``, ``liked``, ``quality`` and ``cluster_id``."""
+        return {
+            "click": responses.clicked.view(np.int8),
+            "watch_time": responses.watch_time,
+            "liked": np.zeros(responses.clicked.shape, np.int8),
+            "quality": responses.quality,
+            "cluster_id": responses.cluster_id,
+        }
+
+    def response_space(self) -> Any:
+        """Returns the space of one user's responses."""
+        from gymnasium import spaces
+
+        size = self.slate_size
+        return spaces.Dict(
+            {
+                "click": spaces.MultiBinary(size),
+                "watch_time": spaces.Box(0.0, IEvVideo.MAX_VIDEO_LENGTH, (size,), np.float32),
+                "liked": spaces.MultiBinary(size),
+                "quality": spaces.Box(
+                    IEvResponse.MIN_QUALITY_SCORE,
+                    IEvResponse.MAX_QUALITY_SCORE,
+                    (size,),
+                    np.float32,
+                ),
+                "cluster_id": spaces.MultiDiscrete(np.full(size, self._num_topics), dtype=np.int32),
+            }
+        )
+
+
+def total_watch_time(responses: VectorIEvResponses) -> np.ndarray:
+    """Returns the times watched of what was clicked: the rewards, shape (n_users,)."""
+    return responses.watch_time.sum(axis=1)
+
+
+def create_vector_environment(
+    env_config: Mapping[str, Any], num_envs: int, **options: Any
+) -> vector_env.RecSimVectorEnv:
+    """Creates the interest evolution environment for many users.
+
+    Args:
+        env_config: as :func:`create_environment` takes it. Without ``resample_documents`` all
+            users share the candidates, and keep them.
+        num_envs: number of users.
+        **options: ``candidates``, ``max_steps_per_episode``, ``first_user`` and ``dtype``, see
+            :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    Returns:
+        A Gymnasium vector environment whose rewards are the times watched, in minutes.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config or an option that gives no world.
+    """
+    from recsim.vector import env as vector_env
+
+    user_model, document_sampler = _world(env_config)
+    return vector_env.RecSimVectorEnv(
+        VectorIEvUserModel(user_model, document_sampler._video_length),
+        VectorIEvDocumentSampler(document_sampler),
+        num_envs=num_envs,
+        reward_aggregator=total_watch_time,
+        metrics_aggregator=world.video_cluster_metrics,
+        metrics_writer=utils.write_video_cluster_metrics,
+        **_config.vector_options(env_config, options),
     )

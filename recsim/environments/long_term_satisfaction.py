@@ -16,16 +16,21 @@ them for one user.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gin
 import numpy as np
 
-from recsim import _validation, document, user
+from recsim import _arrays, _validation, document, user
 from recsim._gym import spaces
 from recsim.environments import _config
 from recsim.simulator import environment, recsim_gym
+from recsim.vector import streams, world
+
+if TYPE_CHECKING:
+    from recsim.vector import env as vector_env
 
 __all__ = [
     "LTSDocument",
@@ -34,11 +39,20 @@ __all__ = [
     "LTSStaticUserSampler",
     "LTSUserModel",
     "LTSUserState",
+    "VectorLTSDocumentSampler",
+    "VectorLTSDocuments",
+    "VectorLTSResponses",
+    "VectorLTSUserModel",
+    "VectorLTSUsers",
     "clicked_engagement_reward",
     "create_environment",
+    "create_vector_environment",
+    "initial_net_positive_exposure",
     "interpolated",
+    "log_engagement",
     "next_net_positive_exposure",
     "satisfaction",
+    "total_engagement",
 ]
 
 # An array without entries can be handed out again and again: no one can change it.
@@ -73,6 +87,28 @@ def next_net_positive_exposure(
         innovation: noise, normal with standard deviation ``innovation_stddev``.
     """
     return memory_discount * net_positive_exposure - 2.0 * (clickbait_score - 0.5) + innovation
+
+
+def initial_net_positive_exposure(memory_discount: Any, uniform: Any) -> Any:
+    """Returns new users' net positive exposure, uniform within half of 1 / (1 - discount) of 0.
+
+    Args:
+        memory_discount: see :func:`next_net_positive_exposure`.
+        uniform: numbers in [0, 1), of shape (...).
+    """
+    return (uniform - 0.5) * (1.0 / (1.0 - memory_discount))
+
+
+def log_engagement(location: Any, scale: Any, satisfaction: Any, normal: Any) -> Any:
+    """Returns the logarithms of users' engagements with documents.
+
+    Args:
+        location: the documents' means at a satisfaction of 1, of shape (...), as the others.
+        scale: their standard deviations, see :func:`interpolated` for both.
+        satisfaction: the users' satisfaction.
+        normal: standard normal numbers.
+    """
+    return location * satisfaction + scale * normal
 
 
 def interpolated(clickbait_score: Any, choc: Any, kale: Any) -> Any:
@@ -146,9 +182,10 @@ class LTSUserModel(user.AbstractUserModel):
         state = self._user_state
         location = interpolated(doc.clickbait_score, state.choc_mean, state.kale_mean)
         scale = interpolated(doc.clickbait_score, state.choc_stddev, state.kale_stddev)
-        noise = scale * self._rng.standard_normal()
         response.clicked = True
-        response.engagement = np.exp(location * state.satisfaction + noise)
+        response.engagement = np.exp(
+            log_engagement(location, scale, state.satisfaction, self._rng.standard_normal())
+        )
 
 
 class LTSUserState(user.AbstractUserState):
@@ -269,8 +306,9 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
 
     def sample_user(self) -> Any:
         """Returns a new user state."""
-        spread = 1.0 / (1.0 - self._state_parameters["memory_discount"])
-        exposure = (self._rng.random_sample() - 0.5) * spread
+        exposure = initial_net_positive_exposure(
+            self._state_parameters["memory_discount"], self._rng.random_sample()
+        )
         return self._user_ctor(net_positive_exposure=exposure, **self._state_parameters)
 
 
@@ -383,6 +421,19 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> reward > 0
         True
     """
+    user_model, document_sampler = _world(env_config)
+    single_user_world = environment.SingleUserEnvironment(
+        user_model,
+        document_sampler,
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
+    return recsim_gym.RecSimGymEnv(single_user_world, clicked_engagement_reward)
+
+
+def _world(env_config: Mapping[str, Any]) -> tuple[LTSUserModel, LTSDocumentSampler]:
+    """Returns the user model and the sampler of documents of a config."""
     _config.check_config(env_config, _USER_KEYS, required=_config.REQUIRED_WITHOUT_SEED)
     seed = env_config.get("seed", 0)
     user_sampler = LTSStaticUserSampler(
@@ -395,11 +446,181 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         seed=seed,
         user_sampler=user_sampler,
     )
-    world = environment.SingleUserEnvironment(
-        user_model,
-        LTSDocumentSampler(seed=seed),
-        env_config["num_candidates"],
-        env_config["slate_size"],
-        resample_documents=env_config["resample_documents"],
+    return user_model, LTSDocumentSampler(seed=seed)
+
+
+@dataclasses.dataclass
+class VectorLTSDocuments:
+    """Documents of many users."""
+
+    clickbait_score: np.ndarray  # (n_users, n_docs), in [0, 1]
+
+
+@dataclasses.dataclass
+class VectorLTSUsers:
+    """Many users."""
+
+    net_positive_exposure: np.ndarray  # (n_users,)
+    time_budget: np.ndarray  # (n_users,): steps left.
+
+
+@dataclasses.dataclass
+class VectorLTSResponses:
+    """The responses of many users to their slates."""
+
+    clicked: np.ndarray  # (n_users, slate_size), bool
+    engagement: np.ndarray  # (n_users, slate_size): 0 where nothing was clicked.
+
+
+class VectorLTSDocumentSampler(world.VectorDocumentSampler):
+    """Samples documents as :class:`LTSDocumentSampler` does, for many users."""
+
+    def sample(self, draws: streams.Draws, num_documents: int) -> VectorLTSDocuments:
+        """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
+        return VectorLTSDocuments(draws.uniform(num_documents))
+
+    def observe(self, documents: VectorLTSDocuments) -> np.ndarray:
+        """Returns the clickbait scores, shape (n_users, n_docs, 1)."""
+        return documents.clickbait_score[..., np.newaxis]
+
+    def observation_space(self, num_documents: int) -> Any:
+        """Returns the space of one user's documents."""
+        from gymnasium import spaces
+
+        return spaces.Box(0.0, 1.0, (num_documents, 1), np.float32)
+
+
+class VectorLTSUserModel(world.VectorUserModel):
+    """Users as those of a single-user model, many of them.
+
+    Args:
+        user_model: the single-user model.
+    """
+
+    def __init__(self, user_model: LTSUserModel) -> None:
+        super().__init__(user_model._slate_size)
+        sampler: Any = user_model._user_sampler
+        self._parameters = {name: float(value) for name, value in sampler._state_parameters.items()}
+        self._max_engagement = LTSResponse.MAX_ENGAGEMENT_MAGNITUDE
+
+    def sample_users(self, draws: streams.Draws) -> VectorLTSUsers:
+        """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
+        return VectorLTSUsers(
+            initial_net_positive_exposure(self._parameters["memory_discount"], draws.uniform()),
+            np.full(draws.num_users, self._parameters["time_budget"]),
+        )
+
+    def choose(
+        self, users: VectorLTSUsers, documents: VectorLTSDocuments, draws: streams.Draws
+    ) -> np.ndarray:
+        """Returns zeros: users take the first document of their slates."""
+        del documents, draws
+        return np.zeros(len(users.time_budget), np.intp)
+
+    def respond(
+        self,
+        users: VectorLTSUsers,
+        documents: VectorLTSDocuments,
+        choice: np.ndarray,
+        draws: streams.Draws,
+    ) -> VectorLTSResponses:
+        """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
+        parameters = self._parameters
+        score = documents.clickbait_score[:, 0]
+        log_engagements = log_engagement(
+            interpolated(score, parameters["choc_mean"], parameters["kale_mean"]),
+            interpolated(score, parameters["choc_stddev"], parameters["kale_stddev"]),
+            satisfaction(users.net_positive_exposure, parameters["sensitivity"]),
+            draws.normal(),
+        )
+        clicked = world.clicked(choice, self.slate_size)
+        engagement = _arrays.empty_slates(clicked.shape, log_engagements.dtype)
+        engagement[:, 0] = np.exp(log_engagements)
+        engagement[:, 1:] = 0.0
+        return VectorLTSResponses(clicked, engagement)
+
+    def update(
+        self,
+        users: VectorLTSUsers,
+        documents: VectorLTSDocuments,
+        choice: np.ndarray,
+        responses: VectorLTSResponses,
+        draws: streams.Draws,
+    ) -> VectorLTSUsers:
+        """See :meth:`recsim.vector.world.VectorUserModel.update`."""
+        parameters = self._parameters
+        exposure = next_net_positive_exposure(
+            users.net_positive_exposure,
+            documents.clickbait_score[:, 0],
+            parameters["memory_discount"],
+            parameters["innovation_stddev"] * draws.normal(),
+        )
+        return VectorLTSUsers(exposure, users.time_budget - 1)
+
+    def is_done(self, users: VectorLTSUsers) -> np.ndarray:
+        """Says whose time budget is used up."""
+        return users.time_budget <= 0
+
+    def observe_users(self, users: VectorLTSUsers) -> np.ndarray:
+        """Returns an array without entries: nothing of the users is observed."""
+        exposure = users.net_positive_exposure
+        return np.zeros((len(exposure), 0), exposure.dtype)
+
+    def user_space(self) -> Any:
+        """Returns the space of arrays without entries."""
+        from gymnasium import spaces
+
+        return spaces.Box(0.0, np.inf, (0,), np.float32)
+
+    def observe_responses(self, responses: VectorLTSResponses) -> dict[str, np.ndarray]:
+        """Returns ``click`` and ``engagement``."""
+        return {
+            "click": responses.clicked.view(np.int8),
+            "engagement": np.minimum(responses.engagement, self._max_engagement),
+        }
+
+    def response_space(self) -> Any:
+        """Returns the space of one user's responses."""
+        from gymnasium import spaces
+
+        return spaces.Dict(
+            {
+                "click": spaces.MultiBinary(self.slate_size),
+                "engagement": spaces.Box(0.0, self._max_engagement, (self.slate_size,), np.float32),
+            }
+        )
+
+
+def total_engagement(responses: VectorLTSResponses) -> np.ndarray:
+    """Returns the engagements with what was clicked: the rewards, shape (n_users,)."""
+    return responses.engagement.sum(axis=1)
+
+
+def create_vector_environment(
+    env_config: Mapping[str, Any], num_envs: int, **options: Any
+) -> vector_env.RecSimVectorEnv:
+    """Creates the long-term satisfaction environment for many users.
+
+    Args:
+        env_config: as :func:`create_environment` takes it. Without ``resample_documents`` all
+            users share the candidates, and keep them.
+        num_envs: number of users.
+        **options: ``candidates``, ``max_steps_per_episode``, ``first_user`` and ``dtype``, see
+            :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    Returns:
+        A Gymnasium vector environment whose rewards are the engagements.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config or an option that gives no world.
+    """
+    from recsim.vector import env as vector_env
+
+    user_model, _ = _world(env_config)
+    return vector_env.RecSimVectorEnv(
+        VectorLTSUserModel(user_model),
+        VectorLTSDocumentSampler(),
+        num_envs=num_envs,
+        reward_aggregator=total_engagement,
+        **_config.vector_options(env_config, options),
     )
-    return recsim_gym.RecSimGymEnv(world, clicked_engagement_reward)

@@ -146,6 +146,7 @@ class RecSimVectorEnv(VectorEnv):
         self._default_seed = _validation.positive_int("seed", seed, 0)
         self._first_user = _validation.positive_int("first_user", first_user, 0)
         self._chunks: list[_Chunk] = []
+        self._counted: np.ndarray | None = None
         self.single_observation_space = spaces.Dict(
             {
                 "user": _with_dtype(user_model.user_space(), self._dtype),
@@ -285,7 +286,8 @@ class RecSimVectorEnv(VectorEnv):
         start = 0
         for chunk in self._chunks:
             stop = start + chunk.num_users
-            steps.append(chunk.step(slates[start:stop]))
+            counted = None if self._counted is None else self._counted[start:stop]
+            steps.append(chunk.step(slates[start:stop], counted))
             start = stop
         for chunk_step in steps:
             for name, value in chunk_step.metrics.items():
@@ -351,9 +353,22 @@ class RecSimVectorEnv(VectorEnv):
         """The metrics since they were last set to zero."""
         return dict(self._metrics)
 
+    def count_metrics_of(self, users: np.ndarray | None) -> None:
+        """Says whose slates count in the metrics from now on.
+
+        Args:
+            users: bools of shape (num_envs,); None for all, as in the beginning.
+        """
+        self._counted = users
+
     def reset_metrics(self) -> None:
         """Sets every metric to zero."""
         self._metrics: dict[str, float] = collections.defaultdict(float)
+
+    @property
+    def metrics_writer(self) -> Callable[..., None] | None:
+        """The function that reports metrics."""
+        return self._metrics_writer
 
     def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
         """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
@@ -442,8 +457,13 @@ class _Chunk:
         users = self._model.observe_users(self._users)
         return {"user": users, "doc": documents, "response": responses}
 
-    def step(self, slates: np.ndarray) -> _ChunkStep:
-        """Shows a slate to every user, and replaces those whose sessions end."""
+    def step(self, slates: np.ndarray, counted: np.ndarray | None) -> _ChunkStep:
+        """Shows a slate to every user, and replaces those whose sessions end.
+
+        Args:
+            slates: the slates.
+            counted: whose slates count in the metrics, None for all.
+        """
         env, model, draws = self._env, self._model, self._draws
         documents = world.slate_documents(self._documents, slates, self._candidates == "shared")
         choice = model.choose(self._users, documents, draws)
@@ -472,8 +492,16 @@ class _Chunk:
             terminated,
             truncated,
             final_observation,
-            {} if env._metrics_aggregator is None else env._metrics_aggregator(responses),
+            self._metrics(responses, counted),
         )
+
+    def _metrics(self, responses: Any, counted: np.ndarray | None) -> Mapping[str, float]:
+        aggregate = self._env._metrics_aggregator
+        if aggregate is None:
+            return {}
+        if counted is not None:
+            responses = world.map_fields(lambda field: field[counted], responses)
+        return aggregate(responses)
 
     def state(self) -> dict[str, Any]:
         """Returns the state between two steps, as data."""

@@ -27,6 +27,7 @@ from recsim.vector.streams import Draws
 __all__ = [
     "VectorDocumentSampler",
     "VectorUserModel",
+    "chosen_documents",
     "clicked",
     "map_fields",
     "slate_documents",
@@ -174,6 +175,17 @@ def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
         return _arrays.take_positions(field, positions)
 
     return map_fields(take, documents)
+
+
+def chosen_documents(documents: T, choice: np.ndarray) -> T:
+    """Returns the documents that users chose, fields of shape (n_users, …).
+
+    Args:
+        documents: the documents of slates, fields of shape (n_users, slate_size, …).
+        choice: positions in the slates, shape (n_users,). Where it is slate_size, for nothing
+            chosen, the last document of the slate is returned.
+    """
+    return map_fields(lambda field: _arrays.take_chosen(field, choice), documents)
 
 
 def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:

@@ -1,0 +1,224 @@
+"""Simulates any number of users, in chunks, on all cores of the machine and in bounded memory."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation
+from recsim.experiments import _parts
+from recsim.vector import streams
+
+__all__ = ["Simulation", "simulate"]
+
+MakeEnvironment = Callable[..., Any]
+MakeAgent = Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulation:
+    """What came of simulated users.
+
+    Attributes:
+        returns: undiscounted sums of rewards, float64: of shape (n_users,) over ``num_steps``
+            steps, of shape (n_users, num_episodes) if episodes were simulated.
+        lengths: numbers of steps, int64, of the same shape.
+        metrics: the environment's counts, by name, of these steps and no others.
+        written_metrics: what the environment reports of them, such as ``CTR``, by tag.
+    """
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    metrics: Mapping[str, float]
+    written_metrics: Mapping[str, float]
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return len(self.returns)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps of all users together."""
+        return int(self.lengths.sum())
+
+
+def simulate(
+    make_environment: MakeEnvironment,
+    make_agent: MakeAgent,
+    num_users: int,
+    *,
+    num_steps: int | None = None,
+    num_episodes: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Simulation:
+    """Lets an agent recommend to users and returns what came of it.
+
+    The users are simulated a chunk at a time (:data:`recsim.vector.streams.CHUNK_SIZE`), each
+    chunk with an environment and an agent of its own. The result does not depend on the number of
+    workers, to the last bit; and a user's does not depend on the number of users, if the agent
+    treats users independently and draws as :mod:`recsim.vector.streams` has it. An agent that
+    learns from some users for others learns from those of its chunk.
+
+    Args:
+        make_environment: function called as ``make_environment(num_envs=…, first_user=…)``, such
+            as ``functools.partial(interest_exploration.create_vector_environment, env_config)``.
+        make_agent: function of an environment that returns a
+            :class:`recsim.vector.agent.AbstractVectorAgent`, such as
+            :class:`recsim.agents.random_agent.VectorRandomAgent`.
+        num_users: number of users, at least 1.
+        num_steps: steps to simulate for each; a user whose session ends is followed by another.
+        num_episodes: episodes to simulate for each, in place of ``num_steps``.
+        seed: seed of the environment, an integer >= 0; None for the one of its config.
+        workers: the most processes to use; None for one a core. With more than one the functions
+            must be ones that can be pickled (not lambdas), and a script has to call this under
+            ``if __name__ == "__main__":``.
+        advance: called with the number of users done since the last call.
+
+    Returns:
+        Returns and lengths by user, and the environment's metrics.
+
+    Raises:
+        TypeError, ValueError: if a number is below 1, or not exactly one of ``num_steps`` and
+            ``num_episodes`` is given.
+
+    Example:
+        >>> import functools
+        >>> from recsim.agents import random_agent
+        >>> from recsim.environments import long_term_satisfaction
+        >>> config = {"num_candidates": 5, "slate_size": 1, "resample_documents": True, "seed": 0}
+        >>> result = simulate(
+        ...     functools.partial(long_term_satisfaction.create_vector_environment, config),
+        ...     random_agent.VectorRandomAgent, 1000, num_episodes=1, workers=1)
+        >>> result.returns.shape, result.num_steps
+        ((1000, 1), 60000)
+    """
+    _validation.positive_int("num_users", num_users)
+    if (num_steps is None) == (num_episodes is None):
+        raise ValueError(
+            "simulate needs either num_steps or num_episodes, got "
+            f"num_steps={num_steps!r} and num_episodes={num_episodes!r}."
+        )
+    name, value = ("num_steps", num_steps) if num_steps else ("num_episodes", num_episodes)
+    _validation.positive_int(name, value)
+    if workers is None:
+        workers = _parts.usable_cores()
+    chunks = [users for _, users in streams.chunks(0, num_users)]
+    # A part of neighbouring chunks for each worker: starting a process takes long.
+    bounds = np.linspace(
+        0, len(chunks), min(_validation.positive_int("workers", workers), len(chunks)) + 1
+    )
+    parts = [
+        _parts.Part(
+            name=f"chunks_{start}_to_{stop - 1}",
+            function=_simulate_chunks,
+            arguments={
+                "make_environment": make_environment,
+                "make_agent": make_agent,
+                "chunks": chunks[start:stop],
+                "num_steps": num_steps,
+                "num_episodes": num_episodes,
+                "seed": seed,
+            },
+            size=stop - start,
+        )
+        for start, stop in zip(bounds.astype(int)[:-1].tolist(), bounds.astype(int)[1:].tolist())
+    ]
+    ignored = advance or (lambda number: None)
+    results = {part.name: result for part, result in _parts.run_parts(parts, workers, ignored)}
+    ordered = [results[part.name] for part in parts]
+    metrics: dict[str, float] = collections.defaultdict(float)
+    # Chunk by chunk, in order: sums of numbers depend on the order in the last bits.
+    for result in ordered:
+        for of_chunk in result["metrics"]:
+            for key, count in of_chunk.items():
+                metrics[key] += count
+    return Simulation(
+        np.concatenate([result["returns"] for result in ordered]),
+        np.concatenate([result["lengths"] for result in ordered]),
+        dict(metrics),
+        _written(make_environment, metrics),
+    )
+
+
+def _written(make_environment: MakeEnvironment, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Returns what an environment reports of metrics."""
+    written: dict[str, float] = {}
+    writer = make_environment(num_envs=1, first_user=0).metrics_writer
+    if writer is not None:
+        writer(metrics, written.__setitem__)
+    return written
+
+
+def _simulate_chunks(
+    make_environment: MakeEnvironment,
+    make_agent: MakeAgent,
+    chunks: list[range],
+    num_steps: int | None,
+    num_episodes: int | None,
+    seed: int | None,
+    advance: Callable[[int], None],
+) -> dict[str, Any]:
+    """Simulates chunks of users one after the other."""
+    returns, lengths, metrics = [], [], []
+    for users in chunks:
+        env = make_environment(num_envs=len(users), first_user=users.start)
+        agent = make_agent(env)
+        if num_steps is not None:
+            of_chunk = _play_steps(env, agent, seed, num_steps)
+        else:
+            assert num_episodes is not None
+            of_chunk = _play_episodes(env, agent, seed, num_episodes)
+        returns.append(of_chunk[0])
+        lengths.append(of_chunk[1])
+        metrics.append(env.metrics)
+        advance(len(users))
+    return {
+        "returns": np.concatenate(returns),
+        "lengths": np.concatenate(lengths),
+        "metrics": metrics,
+    }
+
+
+def _play_steps(
+    env: Any, agent: Any, seed: int | None, num_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    observation, _ = env.reset(seed=seed)
+    slates = agent.begin(observation)
+    returns = np.zeros(env.num_envs)
+    for step in range(num_steps):
+        outcome = env.step(slates)
+        returns += outcome[1]
+        if step < num_steps - 1:
+            slates = agent.step(*outcome)
+    return returns, np.full(env.num_envs, num_steps, np.int64)
+
+
+def _play_episodes(
+    env: Any, agent: Any, seed: int | None, num_episodes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    observation, _ = env.reset(seed=seed)
+    slates = agent.begin(observation)
+    # One more than asked for, in which users go on while others have not finished.
+    returns = np.zeros((env.num_envs, num_episodes + 1))
+    lengths = np.zeros((env.num_envs, num_episodes + 1), np.int64)
+    users = np.arange(env.num_envs)
+    finished = np.zeros(env.num_envs, np.int64)
+    while True:
+        outcome = env.step(slates)
+        _, rewards, terminated, truncated, _ = outcome
+        returns[users, finished] += rewards
+        lengths[users, finished] += 1
+        finished += terminated | truncated
+        np.minimum(finished, num_episodes, out=finished)
+        playing = finished < num_episodes
+        if not playing.any():
+            return returns[:, :num_episodes], lengths[:, :num_episodes]
+        env.count_metrics_of(None if playing.all() else playing)
+        slates = agent.step(*outcome)
