@@ -161,7 +161,7 @@ class AllUsersAtOnce:
         if agent.num_envs != self._num_users:
             raise ValueError(
                 f"{name} serves {agent.num_envs:,} users, but the environment has "
-                f"{self._num_users:,}: create it with num_envs=environment.num_envs."
+                f"{self._num_users:,}: create it for this environment."
             )
 
     def identity(self) -> dict[str, str]:
@@ -201,11 +201,14 @@ class AllUsersAtOnce:
         returns = np.empty(num_episodes)
         steps, remaining = 0, num_episodes
         while remaining:
+            playing = self._episodes < self._num_episodes
+            self._world.count_metrics_of(None if playing.all() else playing)
             users, episodes, episode_returns = self._step()
             returns[episodes] = episode_returns
             steps += self._num_users
             remaining -= len(users)
             advance(len(users), 0)
+        self._world.count_metrics_of(None)
         self._count_time(start_time, steps)
         return returns.tolist()
 

@@ -530,8 +530,7 @@ class EvalRunner(Runner):
     Args:
         max_eval_episodes: number of episodes of an evaluation, >= 1. In a vector environment they
             are shared out to the users equally: those of ``n`` users are their first ones, then
-            their second ones, and so on. What environments measure is of all steps until the last
-            of these episodes ends.
+            their second ones, and so on.
         test_mode: if True, one evaluation is made: of the newest checkpoint, which is waited for
             where a training run has begun and has saved none, or of the agent as it was created
             where there is no training run. If False, a training run is followed: its newest
