@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim import _lazy
+from recsim import _gymnasium, _lazy
 from recsim._version import __version__
 
 if TYPE_CHECKING:
@@ -48,5 +48,7 @@ __all__ = [
     "utils",
     "vector",
 ]
+
+_gymnasium.register_when_imported()
 
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

@@ -88,7 +88,7 @@ def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) ->
         "num_candidates": env_config["num_candidates"],
         "slate_size": env_config["slate_size"],
         "candidates": "step" if env_config["resample_documents"] else "shared",
-        "seed": env_config.get("seed") or 0,
+        "seed": env_config.get("seed", 0),
         **options,
     }
 

@@ -808,9 +808,9 @@ class VectorIEvUserModel(world.VectorUserModel):
     def observe_responses(self, responses: VectorIEvResponses) -> dict[str, np.ndarray]:
         """Returns ``click``, ``watch_time``, ``liked``, ``quality`` and ``cluster_id``."""
         return {
-            "click": responses.clicked.view(np.int8),
+            "click": responses.clicked.astype(np.int32),
             "watch_time": responses.watch_time,
-            "liked": np.zeros(responses.clicked.shape, np.int8),
+            "liked": np.zeros(responses.clicked.shape, np.int32),
             "quality": responses.quality,
             "cluster_id": responses.cluster_id,
         }
@@ -822,9 +822,9 @@ class VectorIEvUserModel(world.VectorUserModel):
         size = self.slate_size
         return spaces.Dict(
             {
-                "click": spaces.MultiBinary(size),
+                "click": spaces.MultiDiscrete(np.full(size, 2), dtype=np.int32),
                 "watch_time": spaces.Box(0.0, IEvVideo.MAX_VIDEO_LENGTH, (size,), np.float32),
-                "liked": spaces.MultiBinary(size),
+                "liked": spaces.MultiDiscrete(np.full(size, 2), dtype=np.int32),
                 "quality": spaces.Box(
                     IEvResponse.MIN_QUALITY_SCORE,
                     IEvResponse.MAX_QUALITY_SCORE,

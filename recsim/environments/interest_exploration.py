@@ -630,7 +630,7 @@ class VectorIEUserModel(world.VectorUserModel):
     def observe_responses(self, responses: VectorIEResponses) -> dict[str, np.ndarray]:
         """Returns ``click``, ``quality`` and ``cluster_id``."""
         return {
-            "click": responses.clicked.view(np.int8),
+            "click": responses.clicked.astype(np.int32),
             "quality": responses.quality,
             "cluster_id": responses.cluster_id,
         }
@@ -640,7 +640,12 @@ class VectorIEUserModel(world.VectorUserModel):
         from gymnasium import spaces
 
         of_documents = _vector_space(self.slate_size, self._num_topics)
-        return spaces.Dict({"click": spaces.MultiBinary(self.slate_size), **of_documents.spaces})
+        return spaces.Dict(
+            {
+                "click": spaces.MultiDiscrete(np.full(self.slate_size, 2), dtype=np.int32),
+                **of_documents.spaces,
+            }
+        )
 
 
 def _vector_space(num_documents: int, num_topics: int) -> Any:

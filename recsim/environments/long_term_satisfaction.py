@@ -575,7 +575,7 @@ class VectorLTSUserModel(world.VectorUserModel):
     def observe_responses(self, responses: VectorLTSResponses) -> dict[str, np.ndarray]:
         """Returns ``click`` and ``engagement``."""
         return {
-            "click": responses.clicked.view(np.int8),
+            "click": responses.clicked.astype(np.int32),
             "engagement": np.minimum(responses.engagement, self._max_engagement),
         }
 
@@ -585,7 +585,7 @@ class VectorLTSUserModel(world.VectorUserModel):
 
         return spaces.Dict(
             {
-                "click": spaces.MultiBinary(self.slate_size),
+                "click": spaces.MultiDiscrete(np.full(self.slate_size, 2), dtype=np.int32),
                 "engagement": spaces.Box(0.0, self._max_engagement, (self.slate_size,), np.float32),
             }
         )

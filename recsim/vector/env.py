@@ -90,7 +90,8 @@ class RecSimVectorEnv(VectorEnv):
         candidates: 'step' for new candidates at each step; 'episode' for new ones at each
             episode; 'shared' for candidates that all users share and that stay.
         max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
-        seed: the seed where ``reset`` is called without one, an integer >= 0.
+        seed: the seed where ``reset`` is called without one, an integer >= 0; None for one from
+            the operating system.
         first_user: number of the first user: with 7123, the users are those that are number 7123
             and following in an environment that begins with user 0.
         dtype: float32, or float64, of all numbers that are not integers.
@@ -116,7 +117,7 @@ class RecSimVectorEnv(VectorEnv):
         *,
         candidates: str = "step",
         max_steps_per_episode: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         first_user: int = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
@@ -143,6 +144,8 @@ class RecSimVectorEnv(VectorEnv):
         self._metrics_aggregator = metrics_aggregator
         self._metrics_writer = metrics_writer
         self._candidates = candidates
+        if seed is None:
+            seed = np.random.SeedSequence().entropy  # type: ignore[assignment]
         self._default_seed = _validation.positive_int("seed", seed, 0)
         self._first_user = _validation.positive_int("first_user", first_user, 0)
         self._chunks: list[_Chunk] = []

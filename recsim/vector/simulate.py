@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,15 +106,16 @@ def simulate(
             "simulate needs either num_steps or num_episodes, got "
             f"num_steps={num_steps!r} and num_episodes={num_episodes!r}."
         )
-    name, value = ("num_steps", num_steps) if num_steps else ("num_episodes", num_episodes)
-    _validation.positive_int(name, value)
+    if num_steps is not None:
+        _validation.positive_int("num_steps", num_steps)
+    else:
+        _validation.positive_int("num_episodes", num_episodes)
     if workers is None:
         workers = _parts.usable_cores()
     chunks = [users for _, users in streams.chunks(0, num_users)]
     # A part of neighbouring chunks for each worker: starting a process takes long.
-    bounds = np.linspace(
-        0, len(chunks), min(_validation.positive_int("workers", workers), len(chunks)) + 1
-    )
+    num_parts = min(_validation.positive_int("workers", workers), len(chunks))
+    bounds = [part * len(chunks) // num_parts for part in range(num_parts + 1)]
     parts = [
         _parts.Part(
             name=f"chunks_{start}_to_{stop - 1}",
@@ -128,7 +130,7 @@ def simulate(
             },
             size=stop - start,
         )
-        for start, stop in zip(bounds.astype(int)[:-1].tolist(), bounds.astype(int)[1:].tolist())
+        for start, stop in itertools.pairwise(bounds)
     ]
     ignored = advance or (lambda number: None)
     results = {part.name: result for part, result in _parts.run_parts(parts, workers, ignored)}

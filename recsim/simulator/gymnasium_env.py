@@ -1,0 +1,181 @@
+"""The Gymnasium face of a world with one user: ``step() -> (obs, reward, terminated, …)``.
+
+Importing recsim lets ``gymnasium.make`` and ``gymnasium.make_vec`` know the scenarios, as
+``recsim/InterestExploration-v0``, ``recsim/InterestEvolution-v0`` and
+``recsim/LongTermSatisfaction-v0``. Both take the entries of an ``env_config`` as keyword arguments,
+such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from recsim import registry, seeding
+from recsim.simulator import recsim_gym
+from recsim.vector import _conversion
+
+__all__ = ["RecSimGymnasiumEnv", "make", "make_vec"]
+
+#: The config of an environment that is made by its id, where nothing else is said.
+DEFAULT_CONFIG = {
+    "num_candidates": 10,
+    "slate_size": 2,
+    "resample_documents": True,
+    "seed": 0,
+}
+
+# What make_vec takes beside the entries of a config.
+_VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode")
+
+
+class RecSimGymnasiumEnv(gymnasium.Env):
+    """A world with one user as a Gymnasium environment.
+
+    An observation is a dictionary of arrays as those of a user in a vector environment: ``user``;
+    ``doc``, with the candidates on axis 0, which slates index; and ``response``, with the
+    positions of the slate on axis 0, which are zeros after a reset.
+
+    Args:
+        env: the environment in RecSim's form, with one user.
+
+    Raises:
+        ValueError: if it has several users.
+        NotImplementedError: if a space is no Box, Discrete, MultiDiscrete or Dict of them.
+    """
+
+    metadata = {"render_modes": []}
+
+    def __init__(self, env: recsim_gym.RecSimGymEnv) -> None:
+        world = env.environment
+        if len(world._user_models) != 1 or env._multi_user:
+            raise ValueError(
+                f"env must have one user, got one with {len(world._user_models)} users."
+            )
+        self._env = env
+        document_spaces: Any = env.observation_space["doc"]
+        self._document_space = next(iter(document_spaces.spaces.values()))
+        self._response_space = world.user_model.response_space().spaces[0]
+        self._user_space = world.user_model.observation_space()
+        self.observation_space = spaces.Dict(
+            {
+                "user": _conversion.stacked_space(self._user_space, None),
+                "doc": _conversion.stacked_space(self._document_space, world.num_candidates),
+                "response": _conversion.stacked_space(self._response_space, world.slate_size),
+            }
+        )
+        self.action_space = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
+
+    @property
+    def recsim_env(self) -> recsim_gym.RecSimGymEnv:
+        """The environment in RecSim's form."""
+        return self._env
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Starts an episode with a new user.
+
+        Args:
+            seed: an integer >= 0 that users, documents and choices depend on from now on; None to
+                go on as before.
+            options: ignored, none are known.
+
+        Returns:
+            The first observation, and an empty dictionary.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seed(seed)
+        return self._observation(self._env.reset()), {}
+
+    def _seed(self, seed: int) -> None:
+        """Makes all that is drawn depend on a seed, the samplers' numbers too."""
+        world = self._env.environment
+        samplers: dict[str, Any] = {
+            "documents": world._document_sampler,
+            "users": getattr(world.user_model, "_user_sampler", None),
+        }
+        for name, sampler in samplers.items():
+            if hasattr(sampler, "_seed"):
+                sampler._seed = seeding.derived_seed(seed, name)
+        self._env.reset_sampler()
+        world._do_resample_documents()
+        self._env.seed(seeding.derived_seed(seed, "choices"))
+
+    def step(
+        self, action: Sequence[int] | np.ndarray
+    ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Shows a slate and returns what came of it.
+
+        Args:
+            action: up to ``slate_size`` indices of candidates.
+
+        Returns:
+            The next observation, the reward, whether the session ended, False (a limit on an
+            episode's length is Gymnasium's to set), and an empty dictionary.
+
+        Raises:
+            RuntimeError: if there was no reset before.
+            TypeError, ValueError, IndexError: for a slate that cannot be shown.
+        """
+        observation, reward, done, _ = self._env.step(action)
+        return self._observation(observation), float(reward), bool(done), False, {}
+
+    def _observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        documents = list(observation["doc"].values())
+        return {
+            "user": _conversion.stack(self._user_space, observation["user"], 0),
+            "doc": _conversion.stack(self._document_space, documents),
+            "response": self._observed_responses(observation["response"]),
+        }
+
+    def _observed_responses(self, responses: Sequence[Any] | None) -> Any:
+        size = self.action_space.shape[0]  # type: ignore[index]
+        responses = list(responses or ())
+        nothing = _conversion.zeros(self._response_space)
+        return _conversion.stack(
+            self._response_space, responses + [nothing] * (size - len(responses))
+        )
+
+
+def _config(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**DEFAULT_CONFIG, **settings}
+
+
+def make(environment_name: str, **env_config: Any) -> RecSimGymnasiumEnv:
+    """Makes a scenario for Gymnasium's ``make``.
+
+    Args:
+        environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
+        **env_config: entries of its config; missing ones are those of :data:`DEFAULT_CONFIG`.
+    """
+    return RecSimGymnasiumEnv(registry.create_environment(environment_name, _config(env_config)))
+
+
+def make_vec(
+    environment_name: str,
+    num_envs: int,
+    max_episode_steps: int | None = None,
+    **settings: Any,
+) -> Any:
+    """Makes a scenario for Gymnasium's ``make_vec``.
+
+    Args:
+        environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
+        num_envs: number of users.
+        max_episode_steps: sessions are truncated after so many steps.
+        **settings: entries of its config, as :func:`make` takes them, and the options
+            ``candidates``, ``dtype``, ``first_user`` and ``max_steps_per_episode`` of
+            :class:`recsim.vector.env.RecSimVectorEnv`.
+    """
+    options = {name: settings.pop(name) for name in _VECTOR_OPTIONS if name in settings}
+    if max_episode_steps is not None:
+        options["max_steps_per_episode"] = max_episode_steps
+    module = importlib.import_module(registry.environment_entry(environment_name).module)
+    return module.create_vector_environment(_config(settings), num_envs, **options)

@@ -1,0 +1,134 @@
+"""The scenarios in Gymnasium's registry, and one user's world in Gymnasium's form."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils import env_checker
+from gymnasium.vector import AutoresetMode
+
+from recsim import _gymnasium, registry
+from recsim.simulator import gymnasium_env
+
+IDS = sorted(_gymnasium.IDS)
+
+
+def test_every_scenario_has_an_id() -> None:
+    assert sorted(_gymnasium.IDS.values()) == sorted(registry.ENVIRONMENTS)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import recsim, sys; assert 'gymnasium' not in sys.modules; import gymnasium",
+        "import gymnasium, recsim",
+        "import recsim, gymnasium.spaces",
+        "import gymnasium; gymnasium.make('recsim:recsim/InterestEvolution-v0')",
+    ],
+)
+def test_ids_are_known_in_any_order_of_imports(imports: str) -> None:
+    program = f"{imports}; print(sorted(i for i in gymnasium.registry if i.startswith('recsim/')))"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip() == str(IDS), result.stderr
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_gymnasium_checker(env_id: str) -> None:
+    env = gymnasium.make(env_id, max_episode_steps=30)
+    with warnings.catch_warnings():
+        # A quality has no upper bound, which the checker warns of.
+        warnings.filterwarnings("ignore", ".*maximum value is infinity.*")
+        env_checker.check_env(env.unwrapped, skip_render_check=True)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for step in range(1, 61):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        assert truncated == (step == 30)
+        if terminated or truncated:
+            break
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_one_user_and_many_have_the_same_spaces(env_id: str) -> None:
+    settings = {"num_candidates": 7, "slate_size": 3}
+    single = gymnasium.make(env_id, **settings)
+    many = gymnasium.make_vec(env_id, num_envs=5, **settings)
+    assert single.observation_space == many.single_observation_space
+    assert single.action_space == many.single_action_space
+    assert many.num_envs == 5 and many.spec is not None and many.spec.id == env_id
+    assert many.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_vector_environment_in_gymnasiums_wrapper(env_id: str) -> None:
+    env = gymnasium.wrappers.vector.RecordEpisodeStatistics(
+        gymnasium.make_vec(env_id, num_envs=4, max_episode_steps=7)
+    )
+    observation, _ = env.reset(seed=0)
+    assert observation in env.observation_space
+    env.action_space.seed(0)
+    returns = np.zeros(4)
+    for step in range(1, 8):
+        observation, rewards, _, truncated, infos = env.step(env.action_space.sample())
+        assert observation in env.observation_space
+        returns += rewards
+        assert truncated.all() == (step == 7)
+    assert infos["episode"]["l"].tolist() == [7] * 4
+    np.testing.assert_allclose(infos["episode"]["r"], returns, rtol=1e-5)
+
+
+def test_seeds_decide_users_documents_and_choices() -> None:
+    def rollout(seed: int) -> list[np.ndarray]:
+        env = gymnasium.make("recsim/InterestEvolution-v0", resample_documents=False)
+        observation, _ = env.reset(seed=seed)
+        observations = [observation] + [env.step([0, 1])[0] for _ in range(5)]
+        return [np.concatenate([o["user"], o["doc"].ravel()]) for o in observations]
+
+    np.testing.assert_array_equal(rollout(1), rollout(1))
+    first, second = rollout(1), rollout(2)
+    assert not np.array_equal(first[0][:20], second[0][:20])
+    assert not np.array_equal(first[0][20:], second[0][20:])
+
+
+def test_short_slates_have_responses_of_the_spaces_size() -> None:
+    env = gymnasium.make("recsim/InterestEvolution-v0", slate_size=3, disable_env_checker=True)
+    env.reset(seed=0)
+    observation = env.step([4])[0]
+    assert observation in env.observation_space
+    assert observation["response"]["cluster_id"].shape == (3,)
+
+
+def test_observations_are_those_of_the_environment_in_recsims_form() -> None:
+    config = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 3}
+    env = gymnasium_env.make("interest_exploration", **config)
+    twin = registry.create_environment("interest_exploration", config)
+    env.recsim_env.seed(1)
+    twin.seed(1)
+    observation, expected = env.reset()[0], twin.reset()
+    assert not any(array.any() for array in observation["response"].values())
+    for _ in range(5):
+        observation, reward, terminated, truncated, _ = env.step(np.array([1, 0]))
+        expected, expected_reward, done, _ = twin.step([1, 0])
+        assert (reward, terminated, truncated) == (expected_reward, done, False)
+        for key in ("quality", "cluster_id"):
+            documents = [document[key] for document in expected["doc"].values()]
+            np.testing.assert_allclose(observation["doc"][key], documents, rtol=1e-6)
+        clicks = [response["click"] for response in expected["response"]]
+        assert observation["response"]["click"].tolist() == clicks
+
+
+def test_an_environment_of_several_users_is_refused() -> None:
+    from recsim.environments import interest_exploration as ie
+    from recsim.simulator import environment, recsim_gym
+
+    users = [ie.IEUserModel(1, response_model_ctor=ie.IEResponse) for _ in range(2)]
+    world = environment.MultiUserEnvironment(users, ie.IETopicDocumentSampler(), 3, 1)
+    with pytest.raises(ValueError, match="must have one user, got one with 2"):
+        gymnasium_env.RecSimGymnasiumEnv(recsim_gym.RecSimGymEnv(world, sum))

@@ -1,0 +1,342 @@
+"""What every vector environment keeps, whatever its scenario."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsim.agents import random_agent
+from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.vector import agent as vector_agent
+from recsim.vector import env as vector_env
+from recsim.vector import simulate, streams
+
+SCENARIOS = [interest_exploration, interest_evolution, long_term_satisfaction]
+CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
+SIZE = streams.CHUNK_SIZE
+
+scenarios = pytest.mark.parametrize(
+    "scenario", SCENARIOS, ids=lambda module: module.__name__.rpartition(".")[2]
+)
+candidate_modes = pytest.mark.parametrize("candidates", vector_env.CANDIDATES)
+
+
+def play(env: Any, agent: Any, num_steps: int, seed: int | None = 5) -> Iterator[tuple[Any, ...]]:
+    """Yields slates and what came of them; first None and the first observation."""
+    observation, infos = env.reset(seed=seed)
+    slates = agent.begin(observation)
+    nobody = np.zeros(env.num_envs, np.bool_)
+    yield None, observation, np.zeros(env.num_envs), nobody, nobody, infos
+    for _ in range(num_steps):
+        outcome = env.step(slates)
+        yield (slates, *outcome)
+        slates = agent.step(*outcome)
+
+
+def assert_equal(first: Any, second: Any) -> None:
+    if isinstance(first, dict):
+        assert list(first) == list(second)
+        for key in first:
+            assert_equal(first[key], second[key])
+    else:
+        np.testing.assert_array_equal(first, second)
+
+
+def rows(tree: Any, index: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: rows(value, index) for key, value in tree.items()}
+    return tree[index]
+
+
+@scenarios
+@candidate_modes
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_envs", [1, SIZE + 3])
+def test_observations_are_of_their_space_and_never_change(
+    scenario: Any, candidates: str, dtype: type, num_envs: int
+) -> None:
+    env = scenario.create_vector_environment(
+        CONFIG, num_envs, candidates=candidates, dtype=dtype, max_steps_per_episode=3
+    )
+    agent = random_agent.VectorRandomAgent(env)
+    handed_out = []
+    for _, observation, rewards, terminated, truncated, infos in play(env, agent, 7):
+        assert observation in env.observation_space
+        assert terminated.dtype == truncated.dtype == np.bool_
+        assert rewards.shape == terminated.shape == truncated.shape == (num_envs,)
+        seen = [observation, *([infos["final_obs"].batch] if infos else [])]
+        handed_out += [(array, copy.deepcopy(array)) for array in seen]
+        for final in infos.get("final_obs", [])[:3]:
+            assert final in env.single_observation_space
+    for observation, as_it_was in handed_out:
+        assert_equal(observation, as_it_was)
+
+
+@scenarios
+@candidate_modes
+@pytest.mark.parametrize(
+    ("first_user", "num_envs"), [(0, 1), (2, 3), (SIZE - 1, 2), (SIZE + 5, 1), (7, SIZE)]
+)
+def test_users_do_not_depend_on_others(
+    scenario: Any, candidates: str, first_user: int, num_envs: int
+) -> None:
+    create = functools.partial(
+        scenario.create_vector_environment, CONFIG, candidates=candidates, max_steps_per_episode=3
+    )
+    everyone = create(2 * SIZE)
+    some = create(num_envs, first_user=first_user)
+    users = slice(first_user, first_user + num_envs)
+    for of_all, of_some in zip(
+        play(everyone, random_agent.VectorRandomAgent(everyone), 4),
+        play(some, random_agent.VectorRandomAgent(some), 4),
+        strict=True,
+    ):
+        for one, other in zip(of_all[1:5], of_some[1:5], strict=True):
+            assert_equal(rows(one, users), other)
+        if of_some[0] is not None:
+            assert_equal(of_all[0][users], of_some[0])
+        assert ("final_obs" in of_all[5]) == ("final_obs" in of_some[5])
+        if "final_obs" in of_some[5]:
+            assert_equal(rows(of_all[5]["final_obs"].batch, users), of_some[5]["final_obs"].batch)
+
+
+def test_sessions_that_end_at_different_times_do_not_mix_users() -> None:
+    create = functools.partial(interest_evolution.create_vector_environment, CONFIG)
+    everyone, alone = create(300), create(1, first_user=123)
+    ends = 0
+    for of_all, of_one in zip(
+        play(everyone, random_agent.VectorRandomAgent(everyone), 250),
+        play(alone, random_agent.VectorRandomAgent(alone), 250),
+        strict=True,
+    ):
+        for one, other in zip(of_all[1:5], of_one[1:5], strict=True):
+            assert_equal(rows(one, slice(123, 124)), other)
+        ends += of_one[3][0]
+    assert ends >= 2
+
+
+@scenarios
+def test_seeds(scenario: Any) -> None:
+    def rollout(seed: int | None, env_seed: int = 0) -> list[Any]:
+        env = scenario.create_vector_environment({**CONFIG, "seed": env_seed}, 20)
+        steps = play(env, random_agent.VectorRandomAgent(env), 10, seed)
+        return [step[1]["doc"] for step in steps] + [step[2].sum() for step in steps]
+
+    for seed in (None, 3):
+        for first, second in zip(rollout(seed), rollout(seed), strict=True):
+            assert_equal(first, second)
+    # Without a seed, that of the config counts.
+    assert_equal(rollout(None, 3)[0], rollout(3, 0)[0])
+    with pytest.raises(AssertionError):
+        assert_equal(rollout(3)[0], rollout(4)[0])
+
+
+def test_a_reset_without_a_seed_goes_on() -> None:
+    env = interest_evolution.create_vector_environment(CONFIG, 5)
+    first, _ = env.reset(seed=1)
+    second, _ = env.reset()
+    assert not np.isin(first["user"], second["user"]).any()
+    again, _ = env.reset(seed=1)
+    assert_equal(first, again)
+    assert_equal(second, env.reset()[0])
+
+
+@pytest.mark.parametrize("num_envs", [4, SIZE + 1])
+def test_a_user_whose_session_ends_is_replaced_in_the_same_step(num_envs: int) -> None:
+    env = interest_evolution.create_vector_environment(CONFIG, num_envs, max_steps_per_episode=4)
+    agent = random_agent.VectorRandomAgent(env)
+    steps = list(play(env, agent, 4))
+    before = steps[3][1]
+    _, observation, rewards, terminated, truncated, infos = steps[4]
+    assert truncated.all() and not terminated.any() and infos["_final_obs"].all()
+    final = infos["final_obs"].batch
+    # The rewards are of the last slates, as are the responses of the final observations.
+    np.testing.assert_allclose(final["response"]["watch_time"].sum(axis=1), rewards)
+    assert_equal(vector_agent.last_responses(observation, infos), final["response"])
+    assert not any(array.any() for array in observation["response"].values())
+    # The old users changed one interest at most, the new ones are others.
+    assert ((final["user"] != before["user"]).sum(axis=1) <= 1).all()
+    assert (observation["user"] != before["user"]).all()
+    entries = infos["final_obs"]
+    assert len(entries) == num_envs
+    assert_equal(entries[1], rows(final, 1))
+    assert_equal(entries[-1], rows(final, num_envs - 1))
+
+
+def test_final_observations_have_entries_where_sessions_ended() -> None:
+    ended = np.array([True, False, True])
+    final = vector_env.FinalObservations({"user": np.arange(3)}, ended)
+    assert [entry and entry["user"] for entry in final] == [0, None, 2]
+    final[2] = "replaced"
+    assert final[-1] == "replaced" and final[:2] == [{"user": 0}, None]
+    with pytest.raises(IndexError):
+        final[3]
+
+
+def test_candidates() -> None:
+    def documents(candidates: str) -> np.ndarray:
+        env = long_term_satisfaction.create_vector_environment(
+            CONFIG, 3, candidates=candidates, max_steps_per_episode=2
+        )
+        steps = play(env, random_agent.VectorRandomAgent(env), 3)
+        return np.stack([step[1]["doc"][:, 0, 0] for step in steps])
+
+    by_step = documents("step")
+    assert len(np.unique(by_step)) == by_step.size
+    by_episode = documents("episode")
+    np.testing.assert_array_equal(by_episode[[0, 2]], by_episode[[1, 3]])
+    assert len(np.unique(by_episode)) == by_episode.size / 2
+    assert len(np.unique(documents("shared"))) == 1
+
+
+def test_a_config_without_resampling_means_shared_candidates() -> None:
+    config = {**CONFIG, "resample_documents": False}
+    assert interest_evolution.create_vector_environment(config, 3).candidates == "shared"
+    assert interest_evolution.create_vector_environment(CONFIG, 3).candidates == "step"
+
+
+def test_metrics() -> None:
+    env = interest_exploration.create_vector_environment(CONFIG, SIZE + 2)
+    steps = list(play(env, random_agent.VectorRandomAgent(env), 5))[1:]
+    responses = [step[1]["response"] for step in steps]
+    clicks = np.stack([response["click"] for response in responses])
+    topics = np.stack([response["cluster_id"] for response in responses])
+    qualities = np.stack([response["quality"] for response in responses])
+    assert env.metrics == {
+        "impression": 5 * (SIZE + 2),
+        "click": clicks.sum(),
+        "quality": pytest.approx(qualities[clicks == 1].sum(dtype=np.float64)),
+        "cluster_watch_count_cluster_0": (clicks * (topics == 0)).sum(),
+        "cluster_watch_count_cluster_1": (clicks * (topics == 1)).sum(),
+        "cluster_watch_count_no_click": 5 * (SIZE + 2) - clicks.sum(),
+    }
+    written: dict[str, float] = {}
+    env.write_metrics(written.__setitem__)
+    assert written["CTR"] == clicks.sum() / (5 * (SIZE + 2))
+    env.reset_metrics()
+    env.count_metrics_of(np.arange(SIZE + 2) < 10)
+    env.step(np.tile([0, 1], (SIZE + 2, 1)))
+    assert env.metrics["impression"] == 10
+
+
+BAD_ENVIRONMENTS: list[tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = [
+    ({}, {"num_envs": 0}, ValueError, "num_envs must be an integer >= 1, got 0"),
+    ({}, {"num_envs": 2.5}, TypeError, "num_envs must be an integer"),
+    ({"slate_size": 7}, {}, ValueError, "slate_size must be at most num_candidates"),
+    ({}, {"candidates": "steps"}, ValueError, "Did you mean 'step'"),
+    ({}, {"dtype": np.float16}, ValueError, "dtype must be float32 or float64"),
+    ({}, {"max_steps_per_episode": 0}, ValueError, "max_steps_per_episode must be"),
+    ({}, {"first_user": -1}, ValueError, "first_user must be an integer >= 0"),
+]
+
+
+@pytest.mark.parametrize(("config", "options", "error", "message"), BAD_ENVIRONMENTS)
+def test_bad_environments(
+    config: dict[str, Any], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        interest_exploration.create_vector_environment(
+            {**CONFIG, **config}, **{"num_envs": 3, **options}
+        )
+
+
+BAD_SLATES: list[tuple[Any, type[Exception], str]] = [
+    ([[0, 1]] * 2, ValueError, r"shape \(num_envs, slate_size\) = \(3, 2\), got \(2, 2\)"),
+    ([[0], [1], [2]], ValueError, r"got \(3, 1\)"),
+    ([0, 1, 2], ValueError, r"got \(3,\)"),
+    ([[0, 1], [0, 6], [2, 3]], IndexError, "candidates, 0 to 5, got 0 to 6"),
+    ([[0, 1], [0, -1], [2, 3]], IndexError, "got -1 to 3"),
+    ([[0.0, 1.0]] * 3, TypeError, "must be integers .* dtype float64"),
+    ([[True, False]] * 3, TypeError, "dtype bool"),
+    (None, TypeError, "must be integers"),
+]
+
+
+@pytest.mark.parametrize(("slates", "error", "message"), BAD_SLATES)
+def test_bad_slates(slates: Any, error: type[Exception], message: str) -> None:
+    env = interest_exploration.create_vector_environment(CONFIG, 3)
+    env.reset()
+    with pytest.raises(error, match=message):
+        env.step(slates)
+    env.step([[0, 0], [5, 1], [2, 3]])  # The environment goes on; slates may repeat documents.
+
+
+def test_step_before_reset() -> None:
+    env = interest_exploration.create_vector_environment(CONFIG, 3)
+    with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+        env.step([[0, 1]] * 3)
+
+
+def test_bad_reset() -> None:
+    env = interest_exploration.create_vector_environment(CONFIG, 3)
+    with pytest.raises(ValueError, match="seed must be an integer >= 0"):
+        env.reset(seed=-1)
+    with pytest.raises(ValueError, match="options must be empty"):
+        env.reset(options={"users": 3})
+
+
+def test_agents_are_made_for_vector_environments() -> None:
+    with pytest.raises(TypeError, match="environment must be a vector environment"):
+        random_agent.VectorRandomAgent(interest_exploration.create_environment(CONFIG))
+
+
+@pytest.mark.parametrize(("num_candidates", "slate_size"), [(1, 1), (3, 3), (6, 2), (40, 7)])
+def test_random_slates_are_uniform(num_candidates: int, slate_size: int) -> None:
+    config = {**CONFIG, "num_candidates": num_candidates, "slate_size": slate_size}
+    env = interest_exploration.create_vector_environment(config, 20_000)
+    slates = random_agent.VectorRandomAgent(env).begin(env.reset()[0])
+    in_order = np.sort(slates, axis=1)
+    assert (np.diff(in_order, axis=1) > 0).all() and in_order.min() >= 0
+    for position in range(slate_size):
+        counts = np.bincount(slates[:, position], minlength=num_candidates)
+        expected = 20_000 / num_candidates
+        # Five standard deviations.
+        assert abs(counts - expected).max() <= 5 * np.sqrt(expected)
+    if num_candidates == 3:
+        orders, counts = np.unique(slates, axis=0, return_counts=True)
+        assert len(orders) == 6 and abs(counts - 20_000 / 6).max() < 5 * np.sqrt(20_000 / 6)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "amount"),
+    [
+        (interest_evolution, {"num_episodes": 1}),
+        (interest_exploration, {"num_steps": 5}),
+    ],
+)
+def test_simulations_do_not_depend_on_workers_and_company(
+    scenario: Any, amount: dict[str, int]
+) -> None:
+    create = functools.partial(scenario.create_vector_environment, CONFIG)
+    num_users = 2 * SIZE + 10
+    results = [
+        simulate.simulate(
+            create, random_agent.VectorRandomAgent, num_users, workers=workers, seed=3, **amount
+        )
+        for workers in (1, 2)
+    ]
+    np.testing.assert_array_equal(results[0].returns, results[1].returns)
+    np.testing.assert_array_equal(results[0].lengths, results[1].lengths)
+    assert results[0].metrics == results[1].metrics
+    assert results[0].written_metrics == results[1].written_metrics
+    assert results[0].metrics["impression"] == results[0].num_steps
+    few = simulate.simulate(create, random_agent.VectorRandomAgent, 7, seed=3, workers=1, **amount)
+    np.testing.assert_array_equal(few.returns, results[0].returns[:7])
+    assert few.num_users == 7
+
+
+def test_bad_simulations() -> None:
+    create = functools.partial(interest_exploration.create_vector_environment, CONFIG)
+    run = functools.partial(simulate.simulate, create, random_agent.VectorRandomAgent)
+    with pytest.raises(ValueError, match="num_users must be"):
+        run(0, num_steps=3)
+    for amounts in ({}, {"num_steps": 1, "num_episodes": 1}):
+        with pytest.raises(ValueError, match="either num_steps or num_episodes"):
+            run(3, **amounts)
+    with pytest.raises(ValueError, match="num_steps must be"):
+        run(3, num_steps=0)
