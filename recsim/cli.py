@@ -31,6 +31,7 @@ _RUN_EXAMPLES = """\
 examples:
   recsim run
   recsim run --agent cluster_bandit_ts greedy_pctr random --episodes 200 --seed 1
+  recsim run --num-envs 10000
   recsim run --environment long_term_satisfaction --agent tabular_q random \\
       --slate-size 1 --gin-bindings 'LTSStaticUserSampler.sensitivity = 0.1'
 
@@ -156,6 +157,13 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         help="steps that an agent that learns is trained for before (default: 10000)",
     )
     how.add_argument(
+        "--num-envs",
+        metavar="N",
+        type=integer(1),
+        help="simulate N users at once, with the vector forms of environment and agents; "
+        "--episodes are then of all of them together (default: one each)",
+    )
+    how.add_argument(
         "--seed",
         metavar="N",
         type=integer(0, 2**32 - 1),
@@ -274,6 +282,7 @@ def _run(options: argparse.Namespace) -> int:
                 steps=options.steps,
                 episodes=options.episodes,
                 train_steps=options.train_steps,
+                num_envs=options.num_envs,
                 progress=False if options.quiet else None,
             )
     with _command_line.user_errors(parser, OSError):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recsim.experiments import reproduce
     from recsim.simulator import recsim_gym
+    from recsim.vector import env as vector_env
 
 __all__ = [
     "AGENTS",
@@ -31,6 +32,8 @@ __all__ = [
     "agent_entry",
     "create_agent",
     "create_environment",
+    "create_vector_agent",
+    "create_vector_environment",
     "environment_entry",
     "import_all",
     "reproduction_entry",
@@ -62,12 +65,15 @@ class AgentEntry:
         description: a line on it.
         learns: whether it learns from one episode for the next, so that it has to be trained.
         modules: paths of the modules that have what gin can configure of it.
+        create_vector: the like of ``create`` for vector environments; None if it has no vector
+            form.
     """
 
     create: Callable[..., Any]
     description: str
     learns: bool = False
     modules: tuple[str, ...] = ()
+    create_vector: Callable[..., Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +101,12 @@ def _random(environment: Any, *, seed: int | None, **_: Any) -> Any:
     return random_agent.RandomAgent(environment.action_space, random_seed=seed)
 
 
+def _vector_random(environment: Any, *, seed: int, **_: Any) -> Any:
+    from recsim.agents import random_agent
+
+    return random_agent.VectorRandomAgent(environment, seed)
+
+
 def _greedy_pctr(environment: Any, **_: Any) -> Any:
     from recsim.agents import greedy_pctr_agent
 
@@ -107,6 +119,18 @@ def _greedy_pctr(environment: Any, **_: Any) -> Any:
     return greedy_pctr_agent.GreedyPCTRAgent(environment.action_space, user_model.avg_user_state)
 
 
+def _vector_greedy_pctr(environment: Any, **_: Any) -> Any:
+    from recsim.agents import greedy_pctr_agent
+
+    user_model = environment.unwrapped.user_model
+    if not hasattr(user_model, "average_user_scores"):
+        raise ValueError(
+            "the user model needs average_user_scores to rank by, which "
+            f"{type(user_model).__name__} does not have."
+        )
+    return greedy_pctr_agent.VectorGreedyPCTRAgent(environment, user_model.average_user_scores)
+
+
 def _cluster_bandit(algorithm: str, environment: Any, *, seed: int | None, **_: Any) -> Any:
     from recsim.agents import cluster_bandit_agent
     from recsim.agents.bandits import algorithms
@@ -116,6 +140,19 @@ def _cluster_bandit(algorithm: str, environment: Any, *, seed: int | None, **_: 
         cluster_bandit_agent.ClusterBanditAgent,
         environment.observation_space,
         environment.action_space,
+        alg_ctor=getattr(algorithms, algorithm),
+        random_seed=seed,
+    )
+
+
+def _vector_cluster_bandit(algorithm: str, environment: Any, *, seed: int, **_: Any) -> Any:
+    from recsim.agents import cluster_bandit_agent
+    from recsim.agents.bandits import algorithms
+    from recsim.agents.layers import cluster_click_statistics
+
+    return cluster_click_statistics.VectorClusterClickStatsLayer(
+        cluster_bandit_agent.VectorClusterBanditAgent,
+        environment,
         alg_ctor=getattr(algorithms, algorithm),
         random_seed=seed,
     )
@@ -172,6 +209,7 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
         functools.partial(_cluster_bandit, algorithm),
         f"learns a user's topics by {name} (interest_exploration)",
         modules=_BANDIT_MODULES,
+        create_vector=functools.partial(_vector_cluster_bandit, algorithm),
     )
 
 
@@ -205,9 +243,11 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
 
 #: The agents by name.
 AGENTS: dict[str, AgentEntry] = {
-    "random": AgentEntry(_random, "draws slates at random"),
+    "random": AgentEntry(_random, "draws slates at random", create_vector=_vector_random),
     "greedy_pctr": AgentEntry(
-        _greedy_pctr, "ranks by the clicks of the average user (interest_exploration)"
+        _greedy_pctr,
+        "ranks by the clicks of the average user (interest_exploration)",
+        create_vector=_vector_greedy_pctr,
     ),
     "cluster_bandit_ucb1": _bandit_entry("UCB1", "UCB1"),
     "cluster_bandit_kl_ucb": _bandit_entry("KLUCB", "KL-UCB"),
@@ -254,6 +294,11 @@ REPRODUCTIONS: dict[str, ReproductionEntry] = {
         "SlateQ",
         "the strategies of the SlateQ paper, trained, and the value of no click",
     ),
+    "interest-exploration": ReproductionEntry(
+        "recsim.experiments.interest_exploration_order",
+        "InterestExploration",
+        "agents that explore a user's interests more and more, and who clicks more for it",
+    ),
 }
 
 
@@ -297,6 +342,24 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
     return importlib.import_module(environment_entry(name).module).create_environment(env_config)
 
 
+def create_vector_environment(
+    name: str, env_config: Mapping[str, Any], num_envs: int, **options: Any
+) -> vector_env.RecSimVectorEnv:
+    """Makes an environment of many users.
+
+    Args:
+        name: a key of :data:`ENVIRONMENTS`.
+        env_config: as :func:`create_environment` takes it.
+        num_envs: number of users.
+        **options: of the scenario's ``create_vector_environment``.
+
+    Raises:
+        KeyError, TypeError, ValueError: if the name is unknown, or the config gives no world.
+    """
+    module = importlib.import_module(environment_entry(name).module)
+    return module.create_vector_environment(env_config, num_envs, **options)
+
+
 def create_agent(
     name: str,
     environment: recsim_gym.RecSimGymEnv,
@@ -317,11 +380,50 @@ def create_agent(
     Raises:
         ValueError: if the name is unknown, or the agent cannot recommend in this environment.
     """
-    entry = agent_entry(name)
-    try:
-        return entry.create(
-            environment, seed=seed, eval_mode=eval_mode, summary_writer=summary_writer
+    return _created(name, agent_entry(name).create, environment, seed, eval_mode, summary_writer)
+
+
+def create_vector_agent(
+    name: str,
+    environment: vector_env.RecSimVectorEnv,
+    *,
+    seed: int = 0,
+    eval_mode: bool = False,
+    summary_writer: Any = None,
+) -> Any:
+    """Makes an agent for an environment of many users.
+
+    Args:
+        name: a key of :data:`AGENTS`.
+        environment: where it will recommend.
+        seed: seed of the agent's generator.
+        eval_mode: whether it is only to show what it has learned.
+        summary_writer: where it may write statistics for TensorBoard, or None.
+
+    Raises:
+        ValueError: if the name is unknown, or the agent has no vector form or cannot recommend in
+            this environment.
+    """
+    create = agent_entry(name).create_vector
+    if create is None:
+        known = [other for other, entry in AGENTS.items() if entry.create_vector is not None]
+        raise ValueError(
+            f"The agent {name!r} has no vector form, for many users at once. Agents that have one: "
+            f"{', '.join(known)}."
         )
+    return _created(name, create, environment, seed, eval_mode, summary_writer)
+
+
+def _created(
+    name: str,
+    create: Callable[..., Any],
+    environment: Any,
+    seed: int | None,
+    eval_mode: bool,
+    summary_writer: Any,
+) -> Any:
+    try:
+        return create(environment, seed=seed, eval_mode=eval_mode, summary_writer=summary_writer)
     except ValueError as error:
         raise ValueError(
             f"The agent {name!r} cannot recommend in this environment: {error}"

@@ -2,7 +2,8 @@
 
 Every agent meets the same users in the same order, and, as long as its sessions are as long as
 those of the others, the same documents at the same step. So agents can be compared user by user,
-which takes the differences between users out of the error.
+which takes the differences between users out of the error. With ``num_envs`` that many users play
+at once, by the vector forms of environment and agents.
 
 An experiment leaves in its folder
 
@@ -35,6 +36,8 @@ TRAIN_DEFAULTS = {"max_training_steps": 1000, "num_iterations": 10, "max_steps_p
 EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
+_CLICKS_BY_TOPIC = "clicks_by_topic"
+_MOST_TRAINING_USERS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,11 +154,14 @@ class Comparison:
         episodes: number of episodes, ``EvalRunner.max_eval_episodes``; 50 by default.
         train_steps: number of training steps of agents that learn, in 10 iterations; 10,000 by
             default. Each iteration's last episode is played to the end.
+        num_envs: number of users who play at once, each the same number of episodes, by default
+            one; None for one user after the other. An agent that learns is trained by 100 users at
+            once at most, so that they play whole sessions.
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
 
     Raises:
-        ValueError: for an unknown or repeated name, an agent that does not fit the environment, a
-            setting that gives no world or run, or a folder that is not empty.
+        ValueError: for an unknown or repeated name, an agent that does not fit the environment or
+            has no vector form, a setting that gives no world or run, or a folder that is not empty.
         TypeError: for an argument of the wrong type.
         OSError: if the folder cannot be written to.
 
@@ -181,9 +187,11 @@ class Comparison:
         steps: int | None = None,
         episodes: int | None = None,
         train_steps: int | None = None,
+        num_envs: int | None = None,
         progress: bool | None = None,
     ) -> None:
         self._environment = environment
+        self._num_envs = num_envs
         self._env_config = {
             "num_candidates": num_candidates,
             "slate_size": slate_size,
@@ -193,7 +201,11 @@ class Comparison:
         self._output_dir = os.fspath(output_dir)
         self._progress = progress
         self._train_settings = _settings.unbound("TrainRunner", TRAIN_DEFAULTS)
-        self._eval_settings = _settings.unbound("EvalRunner", EVAL_DEFAULTS)
+        eval_defaults = EVAL_DEFAULTS
+        if num_envs is not None:
+            _validation.positive_int("num_envs", num_envs)
+            eval_defaults = {**EVAL_DEFAULTS, "max_eval_episodes": num_envs}
+        self._eval_settings = _settings.unbound("EvalRunner", eval_defaults)
         if steps is not None:
             self._train_settings["max_steps_per_episode"] = steps
             self._eval_settings["max_steps_per_episode"] = steps
@@ -221,9 +233,20 @@ class Comparison:
             raise ValueError(f"agents must be different names, got {', '.join(agents)}.")
         for agent in agents:
             registry.agent_entry(agent)
-        env = registry.create_environment(self._environment, self._env_config)
+        env = self._create_environment(self._env_config, 1)
         for agent in agents:
-            registry.create_agent(agent, env)
+            self._create_agent(agent, env)
+
+    def _create_environment(self, env_config: Mapping[str, Any], most_users: int | None) -> Any:
+        """Returns an environment, a vector environment of some users at most where one is asked."""
+        if self._num_envs is None:
+            return registry.create_environment(self._environment, env_config)
+        num_envs = min(self._num_envs, most_users or self._num_envs)
+        return registry.create_vector_environment(self._environment, env_config, num_envs)
+
+    def _create_agent(self, agent: str, env: Any, **kwargs: Any) -> Any:
+        create = registry.create_agent if self._num_envs is None else registry.create_vector_agent
+        return create(agent, env, **kwargs)
 
     def _prepare_folder(self) -> None:
         _files.writable_folder("The output folder", self._output_dir)
@@ -239,7 +262,7 @@ class Comparison:
         agent_seed = seeding.derived_seed(seed, "agent")
 
         def create_agent(_: Any, env: Any, eval_mode: bool, summary_writer: Any = None) -> Any:
-            return registry.create_agent(
+            return self._create_agent(
                 agent, env, seed=agent_seed, eval_mode=eval_mode, summary_writer=summary_writer
             )
 
@@ -251,22 +274,23 @@ class Comparison:
         runners: list[Any] = []
         if registry.agent_entry(agent).learns:
             other_users = {**self._env_config, "seed": seeding.derived_seed(seed, "training")}
-            env = registry.create_environment(self._environment, other_users)
+            env = self._create_environment(other_users, _MOST_TRAINING_USERS)
             runners.append(runner_lib.TrainRunner(env=env, **shared, **self._train_settings))
-        env = registry.create_environment(self._environment, self._env_config)
-        runners.append(_EpisodeRecorder(env=env, test_mode=True, **shared, **self._eval_settings))
+        env = self._create_environment(self._env_config, None)
+        recorder = _EpisodeRecorder if self._num_envs is None else _UsersRecorder
+        runners.append(recorder(env=env, test_mode=True, **shared, **self._eval_settings))
         return runners
 
     def run(self) -> Results:
         """Runs the agents one after the other and writes the files of the results."""
-        rows: dict[str, list[dict[str, float]]] = {}
+        episodes: dict[str, dict[str, np.ndarray]] = {}
         for number, (agent, runners) in enumerate(self._runners.items(), start=1):
             if self._progress is not False:
                 print(f"{agent} ({number} of {len(self._runners)})", file=sys.stderr, flush=True)
             for runner in runners:
                 runner.run_experiment()
-            rows[agent] = runners[-1].episodes
-        results = Results(self._used_settings(), _measures(rows))
+            episodes[agent] = _measures(runners[-1].episode_counts())
+        results = Results(self._used_settings(), _same_measures(episodes))
         _write_files(results, self._output_dir)
         return results
 
@@ -277,6 +301,7 @@ class Comparison:
             "recsim_version": _version.__version__,
             "environment": self._environment,
             **self._env_config,
+            **({} if self._num_envs is None else {"num_envs": self._num_envs}),
             "episodes": evaluation._max_eval_episodes,
             "max_steps_per_episode": evaluation._max_steps_per_episode,
             "training_steps": {
@@ -291,7 +316,7 @@ class _EpisodeRecorder(runner_lib.EvalRunner):
     """An evaluation that keeps what each episode was like."""
 
     def _run_eval_phase(self, total_steps: int) -> None:
-        self.episodes: list[dict[str, float]] = []
+        self._episodes: list[dict[str, float]] = []
         self._counts: dict[str, float] = {}
         super()._run_eval_phase(total_steps)
 
@@ -302,45 +327,118 @@ class _EpisodeRecorder(runner_lib.EvalRunner):
         counts = dict(self._env._metrics)  # Of all episodes so far.
         in_episode = {name: counts[name] - self._counts.get(name, 0) for name in counts}
         self._counts = counts
-        self.episodes.append(
+        self._episodes.append(
             {
                 "steps": episode_length,
                 "return": float(episode_reward),
                 "steps_per_second": episode_length / episode_time,
-                **_click_measures(in_episode),
+                **in_episode,
             }
         )
 
+    def episode_counts(self) -> dict[str, np.ndarray]:
+        """Returns steps, return, speed and the environment's metrics of each episode."""
+        names = dict.fromkeys(name for episode in self._episodes for name in episode)
+        return {
+            name: np.array([episode.get(name, 0) for episode in self._episodes]) for name in names
+        }
 
-def _click_measures(counts: Mapping[str, float]) -> dict[str, float]:
-    """Returns the measures of an episode that its clicks have, from the counts of recsim.utils."""
-    slates, clicks = counts.get("impression", 0), counts.get("click", 0)
-    if not slates:
-        return {}
-    measures = {"click_through_rate": clicks / slates}
-    if clicks:
-        measures["click_quality"] = counts["quality"] / clicks
-        for name, clicks_on_topic in counts.items():
-            if name.startswith(utils.CLUSTER_PREFIX):
-                topic = name.removeprefix(utils.CLUSTER_PREFIX)
-                measures[f"{_SHARE_OF_TOPIC}{topic}"] = clicks_on_topic / clicks
+
+class _UsersRecorder(runner_lib.EvalRunner):
+    """An evaluation of many users that keeps what each episode was like."""
+
+    def _run_eval_phase(self, total_steps: int) -> None:
+        self._episodes: dict[str, np.ndarray] = {}
+        self._counts: dict[str, np.ndarray] = {}  # Of each user's present episode.
+        space = self._env.single_observation_space["response"]
+        counted = {"click", "quality", "cluster_id"} <= set(space.keys())
+        self._num_topics = int(space["cluster_id"].nvec.max()) if counted else 0
+        super()._run_eval_phase(total_steps)
+        seconds = np.sum(self._stats["episode_time"])
+        rate = self._episodes["steps"].sum() / seconds
+        self._episodes["steps_per_second"] = np.full(self._max_eval_episodes, rate)
+
+    def _log_users_step(self, step: Any) -> None:
+        super()._log_users_step(step)
+        in_step = _click_counts(step.responses, self._num_topics) if self._num_topics else {}
+        for name, counts in in_step.items():
+            if name in self._counts:
+                self._counts[name] += counts
+            else:
+                self._counts[name] = counts
+        if not len(step.ended):
+            return
+        measured = {name: counts[step.users] for name, counts in self._counts.items()}
+        for name, values in {"steps": step.lengths, "return": step.returns, **measured}.items():
+            if name not in self._episodes:
+                shape = (self._max_eval_episodes, *values.shape[1:])
+                self._episodes[name] = np.zeros(shape)
+            self._episodes[name][step.episodes] = values
+        for counts in self._counts.values():
+            counts[step.ended] = 0
+
+    def episode_counts(self) -> dict[str, np.ndarray]:
+        """Returns what :meth:`_EpisodeRecorder.episode_counts` does."""
+        counts = dict(self._episodes)
+        by_topic = counts.pop(_CLICKS_BY_TOPIC, np.zeros((0, 0)))
+        for topic in np.flatnonzero(by_topic.any(axis=0)):
+            counts[f"{utils.CLUSTER_PREFIX}{topic}"] = by_topic[:, topic]
+        return counts
+
+
+def _click_counts(responses: Mapping[str, np.ndarray], num_topics: int) -> dict[str, np.ndarray]:
+    """Returns the metrics of :mod:`recsim.utils` for one step of each of many users.
+
+    Args:
+        responses: observed responses, arrays of shape (n_users, slate_size).
+        num_topics: number of topics.
+
+    Returns:
+        Arrays of shape (n_users,), and clicks by topic of shape (n_users, num_topics).
+    """
+    clicks = responses["click"].astype(bool)
+    users, positions = np.nonzero(clicks)
+    cells = users * num_topics + responses["cluster_id"][users, positions]
+    return {
+        "impression": np.ones(len(clicks)),
+        "click": clicks.sum(axis=1, dtype=np.float64),
+        "quality": responses["quality"].sum(axis=1, where=clicks, dtype=np.float64),
+        _CLICKS_BY_TOPIC: np.bincount(cells, minlength=len(clicks) * num_topics).reshape(
+            len(clicks), num_topics
+        ),
+    }
+
+
+def _measures(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the measures of episodes, of what was counted in each of them."""
+    measures = {name: counts[name] for name in ("steps", "return", "steps_per_second")}
+    if "impression" not in counts:
+        return measures
+    clicks = counts["click"]
+    clicked = np.where(clicks, clicks, np.nan)  # What is divided by it is not there without.
+    measures["click_through_rate"] = clicks / counts["impression"]
+    measures["click_quality"] = counts.get("quality", 0 * clicks) / clicked
+    for name, clicks_on_topic in counts.items():
+        if name.startswith(utils.CLUSTER_PREFIX):
+            topic = name.removeprefix(utils.CLUSTER_PREFIX)
+            measures[f"{_SHARE_OF_TOPIC}{topic}"] = clicks_on_topic / clicked
     return measures
 
 
-def _measures(rows: Mapping[str, list[dict[str, float]]]) -> dict[str, dict[str, np.ndarray]]:
-    """Turns the rows of agents' episodes into columns, the same ones for every agent."""
-    episodes = [row for of_agent in rows.values() for row in of_agent]
-    found = dict.fromkeys(name for row in episodes for name in row)
+def _same_measures(
+    episodes: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns every agent's measures in one order, with those that only other agents have."""
+    found = dict.fromkeys(name for measures in episodes.values() for name in measures)
     shares = sorted((name for name in found if name.startswith(_SHARE_OF_TOPIC)), key=_topic)
     names = [name for name in found if name not in shares] + shares
-
-    def value(row: Mapping[str, float], name: str) -> float:
-        no_click = "click_quality" not in row
-        return row.get(name, np.nan if name not in shares or no_click else 0.0)
-
     return {
-        agent: {name: np.array([value(row, name) for row in of_agent]) for name in names}
-        for agent, of_agent in rows.items()
+        agent: {
+            # Nobody clicked on a topic that is not there: a share of zero where there are clicks.
+            name: measures[name] if name in measures else 0.0 * measures["click_quality"]
+            for name in names
+        }
+        for agent, measures in episodes.items()
     }
 
 

@@ -27,11 +27,13 @@ def text(results: comparison.Results, width: int = 80) -> str:
 def heading(results: comparison.Results) -> str:
     """Returns two lines on what was run."""
     settings = results.settings
+    num_envs = settings.get("num_envs")
     return (
         f"{settings['environment']}: {_count(settings['num_candidates'], 'candidate')}, slates of "
         f"{settings['slate_size']}, seed {settings['seed']}\n"
         f"{_count(settings['episodes'], 'episode')} of up to "
         f"{_count(settings['max_steps_per_episode'], 'step')}"
+        + (f", {_count(num_envs, 'user')} at once" if num_envs else "")
     )
 
 
@@ -43,10 +45,17 @@ def table(results: comparison.Results, width: int = 80) -> str:
     """Returns the table: a row an agent, a column a measure, as mean ± standard deviation."""
     agents = list(results.episodes)
     measures = [
-        [*header, *(_cell(results.episodes[agent].get(name), style) for agent in agents)]
+        [*header, *(_cell(_values(results, agent, name), style) for agent in agents)]
         for header, name, style in _MEASURES
     ]
     return tables.laid_out(["", "agent", *agents], [measures, _topic_columns(results)], width)
+
+
+def _values(results: comparison.Results, agent: str, name: str) -> np.ndarray | None:
+    """Returns a measure by episode; where users play at once, they have one speed in common."""
+    values = results.episodes[agent].get(name)
+    together = name == "steps_per_second" and results.settings.get("num_envs")
+    return values[:1] if together and values is not None else values
 
 
 # Header (two lines), name of the measure and style of its numbers.

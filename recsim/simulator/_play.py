@@ -105,6 +105,8 @@ class UsersStep:
         ended: all whose episodes ended with it, indices.
         users: those whose episodes ended with it and count, indices.
         episodes: the numbers of these episodes.
+        lengths: their numbers of steps.
+        returns: their returns.
     """
 
     observation: Any
@@ -115,6 +117,8 @@ class UsersStep:
     ended: np.ndarray
     users: np.ndarray
     episodes: np.ndarray
+    lengths: np.ndarray
+    returns: np.ndarray
 
 
 class AllUsersAtOnce:
@@ -203,11 +207,11 @@ class AllUsersAtOnce:
         while remaining:
             playing = self._episodes < self._num_episodes
             self._world.count_metrics_of(None if playing.all() else playing)
-            users, episodes, episode_returns = self._step()
-            returns[episodes] = episode_returns
+            step = self._step()
+            returns[step.episodes] = step.returns
             steps += self._num_users
-            remaining -= len(users)
-            advance(len(users), 0)
+            remaining -= len(step.users)
+            advance(len(step.users), 0)
         self._world.count_metrics_of(None)
         self._count_time(start_time, steps)
         return returns.tolist()
@@ -228,33 +232,34 @@ class AllUsersAtOnce:
             self._runner._episode_log.begin(observation)
         self._slates = self._runner._agent.begin(observation)
 
-    def _step(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shows every user a slate and lets the agent choose the next ones.
-
-        Returns:
-            The users whose episodes ended and count, the numbers of these episodes, and their
-            returns.
-        """
+    def _step(self) -> UsersStep:
+        """Shows every user a slate and lets the agent choose the next ones."""
         slates = self._slates
         observation, rewards, terminated, truncated, infos = self._env.step(slates)
         self._lengths += 1
         self._returns += rewards
         ended = np.flatnonzero(terminated | truncated)
         users = ended[self._episodes[ended] < self._num_episodes[ended]]
-        episodes = self._episodes[users] * self._num_users + users
-        returns = self._returns[users]
-        stats = self._runner._stats
-        stats["episode_length"] += self._lengths[users].tolist()
-        stats["episode_reward"] += returns.tolist()
-        responses = vector_agent.last_responses(observation, infos)
-        self._runner._log_users_step(
-            UsersStep(observation, slates, responses, rewards, terminated, ended, users, episodes)
+        step = UsersStep(
+            observation,
+            slates,
+            vector_agent.last_responses(observation, infos),
+            rewards,
+            terminated,
+            ended,
+            users,
+            self._episodes[users] * self._num_users + users,
+            self._lengths[users],
+            self._returns[users],
         )
+        self._runner._stats["episode_length"] += step.lengths.tolist()
+        self._runner._stats["episode_reward"] += step.returns.tolist()
+        self._runner._log_users_step(step)
         self._episodes[ended] += 1
         self._lengths[ended] = 0
         self._returns[ended] = 0.0
         self._slates = self._runner._agent.step(observation, rewards, terminated, truncated, infos)
-        return users, episodes, returns
+        return step
 
     def _count_time(self, start_time: float, num_steps: int) -> None:
         """Shares the time since the start out to the episodes, by their lengths."""

@@ -347,3 +347,58 @@ def test_notes_tell_of_training(tmp_path):
     results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
     assert "tabular_q was trained for 30 steps with other users." in report.text(results)
     assert "Return: engagement." in report.text(results)
+
+
+def test_many_users_at_once_have_the_measures_of_one_after_the_other(tmp_path):
+    agents = ["cluster_bandit_ucb1", "random"]
+    alone = compare(tmp_path / "alone", agents=agents, episodes=40, steps=30)
+    together = compare(tmp_path / "together", agents=agents, num_envs=400, episodes=None, steps=30)
+    one, many = alone.run(), together.run()
+    for agent in agents:
+        assert list(one.episodes[agent]) == list(many.episodes[agent])
+        for name, values in one.episodes[agent].items():
+            if name == SPEED:
+                continue
+            found = many.episodes[agent][name]
+            assert len(found) == 400
+            error = np.hypot(np.nanstd(values) / np.sqrt(40), np.nanstd(found) / np.sqrt(400))
+            assert abs(np.nanmean(values) - np.nanmean(found)) <= 4 * error, (agent, name)
+    assert "400 users at once" in report.text(many)
+    shares = [v for k, v in many.episodes["random"].items() if k.startswith("click_share")]
+    np.testing.assert_allclose(np.nansum(shares, axis=0)[many.episodes["random"]["return"] > 0], 1)
+    with open(tmp_path / "together/results.json") as file:
+        assert json.load(file)["settings"]["num_envs"] == 400
+
+
+@pytest.mark.parametrize("environment", sorted(registry.ENVIRONMENTS))
+def test_many_users_play_in_every_world(environment, tmp_path):
+    results = compare(tmp_path, environment, num_envs=3, episodes=7).run()
+    measures = results.episodes["random"]
+    assert all(len(values) == 7 for values in measures.values())
+    returns = json.loads((tmp_path / "random/eval_7/returns_0").read_text())
+    assert measures["return"].tolist() == returns
+
+
+def test_users_at_once_need_a_vector_form(tmp_path):
+    message = "'tabular_q' has no vector form.*Agents that have one: random, greedy_pctr, cluster"
+    with pytest.raises(ValueError, match=message):
+        compare(tmp_path, agents=["random", "tabular_q"], num_envs=3)
+    with pytest.raises(ValueError, match="'greedy_pctr' cannot recommend in this environment"):
+        compare(tmp_path, "long_term_satisfaction", ["greedy_pctr"], num_envs=3)
+    with pytest.raises(ValueError, match="num_envs must be"):
+        compare(tmp_path, num_envs=0)
+
+
+def test_users_at_once_who_train_are_few_enough_for_whole_sessions(tmp_path, monkeypatch):
+    numbers = []
+
+    def create(environment, **_):
+        numbers.append(environment.num_envs)
+        return random_agent.VectorRandomAgent(environment)
+
+    entry = registry.AgentEntry(create, "learns", learns=True, create_vector=create)
+    monkeypatch.setitem(registry.AGENTS, "learner", entry)
+    results = compare(tmp_path, agents=["learner"], num_envs=130, train_steps=4000).run()
+    assert {100, 130} <= set(numbers)
+    assert results.settings["training_steps"] == {"learner": 4000}
+    assert len(results.episodes["learner"]["return"]) == 4
