@@ -1,0 +1,244 @@
+"""Interest exploration's order: the world, the parts, and the results in the docs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from recsim import registry
+from recsim.environments import interest_exploration
+from recsim.experiments import interest_exploration_order as order
+from recsim.experiments import reproduce
+
+RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Makes sessions short."""
+    monkeypatch.setattr(order, "SESSION_LENGTH", 8)
+
+
+def play(agent, affinity="high", steps=20, users=3, seed=0):
+    return order._play(agent, affinity, steps, users, seed, lambda done: None)
+
+
+def test_the_average_user_hides_what_users_like():
+    env = interest_exploration.create_environment(order.env_config("high", 0))
+    average = env.environment.user_model.avg_user_state.topic_affinity
+    # The first topic by 0.4 of the users' favour, each other one by 0.3 of it.
+    np.testing.assert_allclose(average, [0.1 + 1.1 * share for share in (0.4, 0.3, 0.3)])
+    sampler = env.environment.user_model._user_sampler
+    users = np.array([sampler.sample_user().topic_affinity for _ in range(500)])
+    favourites = np.bincount(users.argmax(axis=1), minlength=3) / 500
+    np.testing.assert_allclose(favourites, [0.4, 0.3, 0.3], atol=0.07)
+    np.testing.assert_allclose(np.log(users.max(axis=1)).mean(), 1.2, atol=0.02)
+
+
+def test_low_affinity_is_that_of_the_default_world():
+    assert sorted(
+        set(np.ravel(order.env_config("low", 0)["user_document_mean_affinity_matrix"]))
+    ) == [
+        0.1,
+        0.7,
+    ]
+
+
+class Recorder:
+    """An agent that shows the first document, and tells what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def begin_episode(self, observation):
+        self.told.append("begin")
+        return [0]
+
+    def step(self, reward, observation):
+        self.told.append(reward)
+        return [0]
+
+    def end_episode(self, reward, observation, *, truncated=False):
+        self.told.append((reward, truncated))
+
+
+class Clicks:
+    """A world whose rewards are given in advance."""
+
+    def __init__(self, rewards):
+        self._rewards = iter(rewards)
+
+    def reset(self):
+        return {}
+
+    def step(self, slate):
+        return {}, next(self._rewards), False, {}
+
+
+def test_sessions_are_cut_off_and_every_click_counts(monkeypatch):
+    monkeypatch.setattr(order, "SESSION_LENGTH", 3)
+    agent, done = Recorder(), []
+    rates = order.click_through_rates(agent, Clicks([1, 0, 1, 0, 0, 1]), 2, done.append)
+    np.testing.assert_allclose(rates, [2 / 3, 1 / 3])
+    assert agent.told == ["begin", 1, 0, (1, True), "begin", 0, 0, (1, True)]
+    assert done == [3, 3]
+
+
+@pytest.mark.parametrize("agent", [key for key, agent in order.AGENTS.items() if not agent.learns])
+def test_the_same_seed_gives_the_same_rates(short, agent):
+    first, again, other = (play(agent, users=40, seed=seed)["rates"] for seed in (0, 0, 1))
+    assert first.shape == (40,)
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", [key for key, agent in order.AGENTS.items() if agent.learns])
+def test_learners_are_trained_before_and_play_the_same_users(short, agent):
+    first, again = (play(agent, steps=400) for _ in range(2))
+    assert first["training"].shape == (50,)
+    for name in ("training", "rates"):
+        assert (first[name] == again[name]).all()
+
+
+def test_who_knows_the_user_shows_the_best_document():
+    env = interest_exploration.create_environment(order.env_config("high", 0))
+    agent = order.AGENTS["informed"].create(env, seed=0, steps=0, eval_mode=True)
+    for _ in range(20):
+        observation = env.reset()
+        user = env.environment.user_model._user_state
+        scores = user.score_documents(list(observation["doc"].values()))
+        assert list(agent.begin_episode(observation)) == [scores.argmax()]
+
+
+def test_nobody_learns_in_the_evaluation(short):
+    env = interest_exploration.create_environment(order.env_config("high", 0))
+    for key in ("tabular_q", "full_slate_q"):
+        agent = order.AGENTS[key].create(env, seed=0, steps=100, eval_mode=True)
+        order.click_through_rates(agent, env, 2)
+        (base,) = agent._base_agents
+        assert not getattr(base, "training_steps", 0) and not getattr(base, "_q_value_table", {})
+
+
+def test_parts_have_seeds_of_their_own_and_agents_share_users():
+    parts = order.InterestExploration(seeds=2, steps=600, users=3).parts("unused")
+    assert len(parts) == len({part.name for part in parts}) == 2 * 2 * len(order.AGENTS)
+    seeds = {}
+    for part in parts:
+        seeds.setdefault(part.name[-1], set()).add(part.arguments["seed"])
+    (first,), (second,) = seeds["0"], seeds["1"]
+    assert first != second
+    sizes = {part.arguments["agent"]: part.size for part in parts}
+    assert sizes["ucb1"] == 1500
+    assert sizes["full_slate_q"] == sizes["tabular_q"] == 2500  # Two whole sessions of training.
+
+
+def fake_parts(experiment, rates):
+    """Returns parts whose users' mean rates are given by agent, one a seed."""
+    parts = {}
+    for part in experiment.parts("unused"):
+        key, number = part.arguments["agent"], int(part.name[-1])
+        parts[part.name] = {
+            "rates": np.array([rates[key][number] - 0.01, rates[key][number] + 0.01]),
+            "seconds": np.float64(1.26),
+        }
+        if order.AGENTS[key].learns:
+            parts[part.name]["training"] = np.array([0.1, 0.2, 0.3]) + 0.1 * number
+    return parts
+
+
+@pytest.fixture
+def by_hand():
+    experiment = order.InterestExploration(seeds=2, steps=1500, users=2)
+    rates = {
+        "random": (0.10, 0.10),
+        "greedy": (0.12, 0.12),
+        "tabular_q": (0.11, 0.11),
+        "full_slate_q": (0.15, 0.15),
+        "ucb1": (0.19, 0.21),
+        "informed": (0.30, 0.30),
+    }
+    return experiment, experiment.results(fake_parts(experiment, rates))
+
+
+def test_results_by_hand(by_hand):
+    _, results = by_hand
+    agents = results["high"]["agents"]
+    ucb1 = agents["ucb1"]["click_through_rate"]
+    # Student's 97.5% point with one degree of freedom is 12.706; the standard error here is 0.01.
+    assert ucb1["mean"] == pytest.approx(0.2)
+    assert ucb1["high"] == pytest.approx(0.2 + 12.706 * 0.01, rel=1e-4)
+    assert agents["ucb1"]["click_through_rate_by_seed"] == pytest.approx([0.19, 0.21])
+    curve = agents["full_slate_q"]["training"]
+    assert curve["steps"] == [500, 1000, 1500]
+    assert curve["mean"] == pytest.approx([0.15, 0.25, 0.35])
+    assert "training" not in agents["ucb1"]
+    assert json.dumps(results)
+
+
+def test_table_by_hand(by_hand):
+    experiment, results = by_hand
+    low, high = experiment.tables(results)
+    assert low.title == "Low topic affinity"
+    assert high.rows[4] == ("UCB1", "20.00%", "7.29–32.71%", "2.00", "25.17%", "1.68")
+    assert high.rows[5][-2:] == ("–", "–")
+    assert low.rows[1][-2:] == ("9.59%", "1.22")
+
+
+def test_figures(by_hand):
+    experiment, results = by_hand
+    figures = experiment.figures(results)
+    bars, curves = figures["rates"], figures["training"]
+    assert [axes.get_title() for axes in bars.axes] == ["Low topic affinity", "High topic affinity"]
+    heights = [patch.get_height() for patch in bars.axes[1].patches]
+    assert heights == pytest.approx([0.1, 0.12, 0.11, 0.15, 0.2, 0.3])
+    labels = [line.get_label() for line in curves.axes[0].lines]
+    assert labels == [agent.title for agent in order.AGENTS.values()]
+
+
+def test_options():
+    def settings(quick, **given):
+        options = {"seeds": None, "steps": None, "users": None, "seed": 4, **given}
+        experiment = order.InterestExploration.from_options(
+            types.SimpleNamespace(quick=quick, **options)
+        )
+        return experiment.settings
+
+    full = {"seeds": order.SEEDS, "steps": order.STEPS, "users": order.USERS, "seed": 4}
+    assert settings(False) == full
+    assert settings(True)["steps"] == order.QUICK_STEPS
+    assert settings(True, steps=7, users=2)["steps"] == 7
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("seeds", 1, "seeds must be an integer >= 2, got 1"),
+        ("steps", 0, "steps must be an integer >= 1, got 0"),
+        ("users", 0, "users must be an integer >= 1, got 0"),
+        ("seed", -1, "seed must be an integer >= 0, got -1"),
+    ],
+)
+def test_numbers_that_are_too_small(argument, value, message):
+    with pytest.raises(ValueError, match=message):
+        order.InterestExploration(**{argument: value})
+
+
+@pytest.mark.slow
+def test_the_whole_of_it_in_small(short, tmp_path):
+    experiment = order.InterestExploration(seeds=2, steps=60, users=2)
+    record = reproduce.run(experiment, str(tmp_path / "run"), show_progress=False)
+    assert {"numpy", "tensorflow", "keras"} <= set(record["versions"])
+    assert (tmp_path / "run" / "rates.png").exists()
+    agents = record["results"]["low"]["agents"]
+    assert list(agents) == list(order.AGENTS)
+    again = reproduce.run(experiment, str(tmp_path / "run"), show_progress=False)
+    assert again["results"] == record["results"]
+
+
+def test_it_is_listed():
+    assert registry.reproduction_entry("interest-exploration").load() is order.InterestExploration
