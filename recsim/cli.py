@@ -46,6 +46,20 @@ and ends with the same numbers.
 """
 
 
+_BENCH_DESCRIPTION = """\
+Measures steps a second of environments with agents: of one user with the single-user engine, of
+many with the vector engine on all processor cores. Every combination of environment, agent, size
+and number of users is measured, as far as the agent fits.
+"""
+
+_BENCH_EXAMPLES = """\
+examples:
+  recsim bench --quick
+  recsim bench --environment interest_evolution --size 10x2 --users 1 1000 100000 1000000
+  recsim bench --recsim-python recsim024/bin/python --output bench.json --figure bench.png
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the ``recsim`` command.
 
@@ -63,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(options)
         if options.command == "reproduce":
             return _reproduce(options)
+        if options.command == "bench":
+            return _bench(options)
         if options.command == "list":
             _list()
         else:
@@ -82,7 +98,7 @@ def _parser(arguments: Sequence[str]) -> _command_line.Parser:
         prog="recsim", description="Simulation of recommender systems that interact with users."
     )
     parser.add_argument("--version", action="version", version=f"recsim {_version.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{run,reproduce,list}")
+    commands = parser.add_subparsers(dest="command", metavar="{run,reproduce,bench,list}")
     run = commands.add_parser(
         "run",
         usage="%(prog)s [option ...]",
@@ -100,6 +116,15 @@ def _parser(arguments: Sequence[str]) -> _command_line.Parser:
     )
     reproduce.set_defaults(parser=reproduce)
     _add_reproduce_options(reproduce, arguments)
+    bench = commands.add_parser(
+        "bench",
+        usage="%(prog)s [option ...]",
+        help="measure steps a second",
+        description=_BENCH_DESCRIPTION,
+        epilog=_BENCH_EXAMPLES,
+    )
+    bench.set_defaults(parser=bench)
+    _add_bench_options(bench)
     commands.add_parser("list", help="list what there is to run", description="Lists it.")
     return parser
 
@@ -235,6 +260,109 @@ def _add_reproduce_options(reproduce: argparse.ArgumentParser, arguments: Sequen
     reproduce.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def _add_bench_options(bench: argparse.ArgumentParser) -> None:
+    integer = _command_line.integer
+    bench.add_argument(
+        "--quick", action="store_true", help="a small version, unless other options say otherwise"
+    )
+    what = bench.add_argument_group("what to measure")
+    what.add_argument(
+        "--environment", metavar="NAME", nargs="+", help="environments (default: all)"
+    )
+    what.add_argument(
+        "--agent",
+        metavar="NAME",
+        nargs="+",
+        help="agents, or all (default: those that RecSim 0.2.4 can be measured with)",
+    )
+    what.add_argument(
+        "--size",
+        metavar="CxS",
+        nargs="+",
+        type=_size,
+        help="numbers of candidates and sizes of slates, such as 10x2 (default: 10x2, 30x2, 100x2, "
+        "300x2 and 100x10; with --quick 10x2 and 100x10)",
+    )
+    what.add_argument(
+        "--users",
+        metavar="N",
+        nargs="+",
+        type=integer(1),
+        help="numbers of users; 1 is the single-user engine (default: 1, 1000, 10000 and 100000; "
+        "with --quick 1 and 10000)",
+    )
+    what.add_argument(
+        "--no-resample",
+        action="store_true",
+        help="all users share the same documents throughout (default: new ones at each step)",
+    )
+    what.add_argument(
+        "--recsim-python",
+        metavar="INTERPRETER",
+        type=_command_line.existing_file,
+        help="the Python interpreter of an environment with RecSim 0.2.4, to measure it too",
+    )
+    how = bench.add_argument_group("how to measure")
+    how.add_argument(
+        "--rounds",
+        metavar="N",
+        type=integer(1),
+        help="how often to measure everything, by turns (default: 5; with --quick 2)",
+    )
+    how.add_argument(
+        "--seconds",
+        metavar="S",
+        type=_positive_number,
+        help="least time of each measurement (default: 0.5; with --quick 0.1)",
+    )
+    how.add_argument(
+        "--workers",
+        metavar="N",
+        type=integer(1),
+        help="processes for many users (default: as many as there are processor cores)",
+    )
+    files = bench.add_argument_group("files")
+    files.add_argument("--output", metavar="FILE", help="a JSON file for the measurements")
+    files.add_argument(
+        "--figure",
+        metavar="FILE",
+        type=_figure_file,
+        help="a figure (.png, .svg or .pdf): steps a second against users, and against candidates",
+    )
+    files.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """A type for argparse: a number of candidates and the size of a slate."""
+    try:
+        num_candidates, slate_size = map(int, text.split("x"))
+    except ValueError:
+        num_candidates = slate_size = 0
+    if not 1 <= slate_size <= num_candidates:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of candidates and a size of slates, such as 10x2, got {text!r}"
+        )
+    return num_candidates, slate_size
+
+
+def _figure_file(path: str) -> str:
+    """A type for argparse: the name of a file for a figure."""
+    if not path.endswith((".png", ".svg", ".pdf")):
+        raise argparse.ArgumentTypeError(f"must end in .png, .svg or .pdf, got {path!r}")
+    return path
+
+
+def _positive_number(text: str) -> float:
+    """A type for argparse: a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return number
+
+
 def _experiment(name: str) -> str:
     """A type for argparse: the name of a reproduction."""
     try:
@@ -313,6 +441,46 @@ def _reproduce(options: argparse.Namespace) -> int:
         raise
     text = reproduce.text(experiment, record, shutil.get_terminal_size().columns)
     _print(f"{text}\n\nFiles: {folder} (results.json, table.md, figures)")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    quick = options.quick
+    sizes = [(10, 2), (100, 10)] if quick else [(10, 2), (30, 2), (100, 2), (300, 2), (100, 10)]
+    users = [1, 10_000] if quick else [1, 1_000, 10_000, 100_000]
+    with _command_line.user_errors(options.parser, ValueError, OSError, ImportError):
+        for name in options.environment or ():
+            registry.environment_entry(name)
+        every_agent = options.agent == ["all"]
+        for name in () if every_agent else options.agent or ():
+            registry.agent_entry(name)
+        from recsim.experiments import benchmark, reproduce, tables
+        from recsim.simulator import _files
+
+        if options.figure:
+            reproduce.import_matplotlib()
+        for file in filter(None, (options.output, options.figure)):
+            _files.writable_folder("The file's folder", os.path.dirname(file) or os.curdir)
+        agents = list(registry.AGENTS) if every_agent else options.agent or benchmark.RECSIM_AGENTS
+        cases = benchmark.fitting_cases(
+            options.environment or list(registry.ENVIRONMENTS),
+            agents,
+            options.size or sizes,
+            options.users or users,
+            resample_documents=not options.no_resample,
+        )
+    with _command_line.user_errors(options.parser, RuntimeError, OSError):
+        record = benchmark.measure(
+            cases,
+            rounds=options.rounds or (2 if quick else 5),
+            seconds=options.seconds or (0.1 if quick else 0.5),
+            workers=options.workers,
+            recsim_python=options.recsim_python,
+            show_progress=False if options.quiet else None,
+        )
+    _print(tables.plain(benchmark.table(record), shutil.get_terminal_size().columns))
+    with _command_line.user_errors(options.parser, OSError, ValueError):
+        benchmark.save(record, options.output, options.figure)
     return 0
 
 

@@ -1,57 +1,95 @@
-"""Measures single-user steps a second: runs under RecSim 0.2.4 and under this library alike.
+"""Measures steps a second: runs under RecSim 0.2.4 and under this library alike.
 
 The benchmark starts it as a script with either interpreter, so that both play the same loop. It
-reads cases as JSON from its standard input and writes a rate (steps a second) for each of them,
-and where the library is that it measured.
+writes where the library is that it measures. Then it answers requests, a line of JSON each: it
+prepares the case, writes ``ready``, waits for a line, and writes how many steps it made in how many
+seconds.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 # Long enough to hold several episodes of the scenarios that end by themselves.
 STEPS_A_PART = 500
 
+# Steps of each of many users: fewer of more users, whose arrays take as long to make as a few.
+MOST_USER_STEPS = 2_000_000
+FEWEST_STEPS, MOST_STEPS = 20, 200
+
+Measurement = tuple[int, float]
+
 
 def make_agent(name: str, env: Any) -> Any:
     """Returns the agent that a case names."""
+    if hasattr(importlib.import_module("recsim"), "__version__"):
+        from recsim import registry
+
+        return registry.create_agent(name, env)
+    return make_recsim_agent(name, env)
+
+
+def make_recsim_agent(name: str, env: Any) -> Any:
+    """Returns the agent of RecSim 0.2.4 of a name that this library's registry has."""
     if name == "random":
         from recsim.agents import random_agent
 
         return random_agent.RandomAgent(env.action_space, random_seed=0)
+    if name == "greedy_pctr":
+        from recsim.agents import greedy_pctr_agent
+
+        average_user = env.environment.user_model.avg_user_state
+        return greedy_pctr_agent.GreedyPCTRAgent(env.action_space, average_user)
     from recsim.agents import cluster_bandit_agent
+    from recsim.agents.bandits import algorithms
     from recsim.agents.layers import cluster_click_statistics
 
+    names = {
+        "cluster_bandit_ucb1": "UCB1",
+        "cluster_bandit_kl_ucb": "KLUCB",
+        "cluster_bandit_ts": "ThompsonSampling",
+    }
     return cluster_click_statistics.ClusterClickStatsLayer(
-        cluster_bandit_agent.ClusterBanditAgent, env.observation_space, env.action_space
+        cluster_bandit_agent.ClusterBanditAgent,
+        env.observation_space,
+        env.action_space,
+        alg_ctor=getattr(algorithms, names[name]),
     )
 
 
-def steps_a_second(case: dict[str, Any], seconds: float) -> float:
-    """Plays a case for about some seconds and returns the rate of its fastest part.
+def prepared(case: dict[str, Any]) -> Callable[[float], Measurement]:
+    """Returns a function that plays a case for some seconds."""
+    config = {
+        "num_candidates": case["num_candidates"],
+        "slate_size": case["slate_size"],
+        "resample_documents": case["resample_documents"],
+        "seed": 0,
+    }
+    if case["num_users"] > 1:
+        return functools.partial(play_many, case, config)
+    env = importlib.import_module("recsim.environments." + case["environment"]).create_environment(
+        config
+    )
+    env.seed(0)
+    return functools.partial(play_one, env, make_agent(case["agent"], env))
+
+
+def play_one(env: Any, agent: Any, seconds: float) -> Measurement:
+    """Plays a user's session after the other, and returns the fastest part.
 
     Whatever else the machine does can only slow a part down.
     """
-    module = importlib.import_module("recsim.environments." + case["environment"])
-    env = module.create_environment(
-        {
-            "num_candidates": case["num_candidates"],
-            "slate_size": case["slate_size"],
-            "resample_documents": True,
-            "seed": 0,
-        }
-    )
-    env.seed(0)
-    agent = make_agent(case["agent"], env)
     end = time.perf_counter() + seconds
     fastest = play(env, agent)
     while time.perf_counter() < end:
         fastest = min(fastest, play(env, agent))
-    return STEPS_A_PART / fastest
+    return STEPS_A_PART, fastest
 
 
 def play(env: Any, agent: Any) -> float:
@@ -70,12 +108,37 @@ def play(env: Any, agent: Any) -> float:
     return elapsed
 
 
+def play_many(case: dict[str, Any], config: dict[str, Any], seconds: float) -> Measurement:
+    """Simulates many users again and again, and returns the steps of all of them together."""
+    from recsim import registry
+    from recsim.vector import simulate
+
+    make_environment = functools.partial(
+        registry.create_vector_environment, case["environment"], config
+    )
+    make_agent = functools.partial(registry.create_vector_agent, case["agent"])
+    num_steps = MOST_USER_STEPS // case["num_users"]
+    num_steps = min(max(num_steps, FEWEST_STEPS), MOST_STEPS)
+    steps = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds or not steps:
+        simulate.simulate(
+            make_environment, make_agent, case["num_users"], num_steps=num_steps, workers=1
+        )
+        steps += case["num_users"] * num_steps
+    return steps, elapsed
+
+
 def main() -> None:
-    """Answers one request."""
-    request = json.load(sys.stdin)
-    rates = [steps_a_second(case, request["seconds"]) for case in request["cases"]]
-    library = importlib.import_module("recsim").__file__
-    json.dump({"rates": rates, "library": library}, sys.stdout)
+    """Answers requests until there are no more."""
+    answer = functools.partial(print, flush=True)
+    answer(importlib.import_module("recsim").__file__)
+    for line in sys.stdin:
+        case = json.loads(line)
+        measure = prepared(case)
+        answer("ready")
+        sys.stdin.readline()
+        answer(json.dumps(measure(case["seconds"])))
 
 
 if __name__ == "__main__":

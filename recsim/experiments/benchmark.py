@@ -1,17 +1,16 @@
-"""Measures the single-user engine, with RecSim 0.2.4 beside it in the same sitting.
+"""Steps a second of environments with agents, for one user and for many: ``recsim bench``.
 
-Usage::
-
-    python -m recsim.experiments.benchmark [--recsim-python INTERPRETER] [--output FILE]
-
-Processes of both libraries play the same cases by turns, so that what else the machine does
-touches both; the table gives the median over the rounds, and the ratio with its range. Only the
-ratios mean anything on another machine.
+One user is simulated by the single-user engine in one process. Many are simulated as
+:func:`recsim.vector.simulate.simulate` does it, by processes that share the users, less the time
+that processes take to start. Whole loops are measured: environment, observations and agent. With an
+interpreter that has RecSim 0.2.4, the same loop runs there for one user, by turns with the others,
+so that what else the machine does touches all of them. Only ratios mean anything on another
+machine.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,130 +18,400 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 import recsim
-from recsim import _version
-from recsim.simulator import _files
+from recsim import _version, registry
+from recsim.experiments import _parts, tables
+from recsim.simulator import _files, progress
+from recsim.vector import streams
 
-__all__ = ["CASES", "Case", "main", "measure"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["RECSIM_AGENTS", "Case", "fitting_cases", "machine", "measure", "save", "table"]
+
+#: The agents that RecSim 0.2.4 is measured with.
+RECSIM_AGENTS = (
+    "random",
+    "greedy_pctr",
+    "cluster_bandit_ucb1",
+    "cluster_bandit_kl_ucb",
+    "cluster_bandit_ts",
+)
 
 _WORKER = os.path.join(os.path.dirname(__file__), "_benchmark_worker.py")
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is measured: an agent in an environment of some size."""
+    """What is measured.
+
+    Attributes:
+        environment: name of the environment.
+        agent: name of the agent.
+        num_candidates: number of documents to choose from.
+        slate_size: number of documents in a slate.
+        num_users: number of users; 1 for the single-user engine.
+        resample_documents: whether each step has new documents; without it, all users share them.
+    """
 
     environment: str
     agent: str
     num_candidates: int
     slate_size: int
+    num_users: int
+    resample_documents: bool = True
 
-    def __str__(self) -> str:
-        size = f"({self.num_candidates}, {self.slate_size})"
-        return f"{self.environment:<24}{self.agent:<20}{size:<10}"
+    @property
+    def name(self) -> str:
+        """What is measured, but for the number of users."""
+        return f"{self.environment}, {self.agent}, {self.num_candidates} x {self.slate_size}"
+
+    def check(self) -> None:
+        """Raises ValueError if the agent cannot recommend there, or has no vector form."""
+        config = {
+            "num_candidates": self.num_candidates,
+            "slate_size": self.slate_size,
+            "resample_documents": self.resample_documents,
+            "seed": 0,
+        }
+        if self.num_users == 1:
+            env: Any = registry.create_environment(self.environment, config)
+            registry.create_agent(self.agent, env)
+        else:
+            env = registry.create_vector_environment(self.environment, config, 1)
+            registry.create_vector_agent(self.agent, env)
 
 
-CASES = [
-    Case(environment, "random", num_candidates, slate_size)
-    for environment in ("interest_exploration", "interest_evolution", "long_term_satisfaction")
-    for num_candidates, slate_size in ((10, 2), (100, 10))
-] + [
-    Case("interest_exploration", "cluster_bandit_ucb1", num_candidates, slate_size)
-    for num_candidates, slate_size in ((10, 2), (100, 10))
-]
-
-
-def measure(python: str, cases: Sequence[Case], seconds: float) -> list[float]:
-    """Returns the steps a second of each case under an interpreter, in a process of its own.
+def fitting_cases(
+    environments: Sequence[str],
+    agents: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    users: Sequence[int],
+    *,
+    resample_documents: bool = True,
+) -> list[Case]:
+    """Returns all combinations, but for those of an agent that does not fit.
 
     Args:
-        python: an interpreter that can import ``recsim``: this library's or RecSim 0.2.4.
-        cases: what to measure.
-        seconds: how long each case runs, about.
+        environments: names of environments.
+        agents: names of agents.
+        sizes: numbers of candidates and sizes of slates.
+        users: numbers of users.
+        resample_documents: whether each step has new documents.
 
     Raises:
-        RuntimeError: if the process fails, with what it said, or if an interpreter that should
-            have RecSim 0.2.4 has this library instead.
+        ValueError: for an unknown name, or an agent that fits nowhere.
     """
-    request = {"seconds": seconds, "cases": [dataclasses.asdict(case) for case in cases]}
-    is_ours = python == sys.executable
-    result = subprocess.run(
-        # RecSim's interpreter is isolated from what this one finds by PYTHONPATH.
-        [python, *([] if is_ours else ["-I"]), _WORKER],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=False,
-    )
-    if result.returncode:
-        raise RuntimeError(f"{python} could not run the benchmark:\n{result.stderr}")
-    answer = json.loads(result.stdout)
-    if not is_ours and answer["library"] == recsim.__file__:
-        raise RuntimeError(f"{python} imports this library, not RecSim 0.2.4: name another one.")
-    return answer["rates"]
+    cases = []
+    for agent in agents:
+        error = None
+        found = False
+        for environment in environments:
+            for num_candidates, slate_size in sizes:
+                for engine in ([n for n in users if n == 1], [n for n in users if n > 1]):
+                    new = [
+                        Case(environment, agent, num_candidates, slate_size, n, resample_documents)
+                        for n in engine
+                    ]
+                    try:
+                        for case in new[:1]:
+                            case.check()
+                    except ValueError as misfit:
+                        error = misfit
+                        continue
+                    found = found or bool(new)
+                    cases += new
+        if not found and error is not None:
+            raise error
+    return sorted(cases, key=lambda case: list(environments).index(case.environment))
 
 
-def _report(
-    ours: list[list[float]], theirs: list[list[float]], cases: Sequence[Case]
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Returns the lines of the table, and the same as data."""
-    lines = [f"{'environment':<24}{'agent':<20}{'size':<10}{'steps/s':>10}"]
-    if theirs:
-        lines[0] += f"{'RecSim 0.2.4':>14}{'ratio':>8}  range over rounds"
-    records = []
-    for index, case in enumerate(cases):
-        our_rates = [rates[index] for rates in ours]
-        record: dict[str, Any] = {**dataclasses.asdict(case), "steps_per_second": our_rates}
-        line = f"{case}{statistics.median(our_rates):>10,.0f}"
-        if theirs:
-            their_rates = [rates[index] for rates in theirs]
-            ratios = sorted(a / b for a, b in zip(our_rates, their_rates, strict=True))
-            record.update(recsim_steps_per_second=their_rates, ratio=statistics.median(ratios))
-            line += f"{statistics.median(their_rates):>14,.0f}{statistics.median(ratios):>7.1f}x"
-            line += f"  {ratios[0]:.1f} to {ratios[-1]:.1f}"
-        lines.append(line)
-        records.append(record)
-    return lines, records
+class _Processes:
+    """Processes that measure cases at the same time.
+
+    Args:
+        python: their interpreter.
+        number: how many there are.
+        errors: a file for their standard error streams.
+    """
+
+    def __init__(self, python: str, number: int, errors: IO[str]) -> None:
+        self._python = python
+        self._errors = errors
+        is_ours = python == sys.executable
+        self._processes = [
+            subprocess.Popen(
+                # RecSim's interpreter is isolated from what this one finds by PYTHONPATH.
+                [python, *([] if is_ours else ["-I"]), _WORKER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            )
+            for _ in range(number)
+        ]
+
+    def wait(self) -> None:
+        """Waits until they are ready."""
+        for process in self._processes:
+            library = self._read(process)
+            if self._python != sys.executable and library == recsim.__file__:
+                raise RuntimeError(
+                    f"{self._python} imports this library, not RecSim 0.2.4: name another one."
+                )
+
+    def _read(self, process: Any) -> str:
+        line = process.stdout.readline()
+        if not line:
+            process.wait()
+            self._errors.seek(0)
+            raise RuntimeError(f"{self._python} could not measure:\n{self._errors.read()}")
+        return line.strip()
+
+    def _write(self, process: Any, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # Reading will tell why it is gone.
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+
+    def steps_a_second(self, case: Case, seconds: float) -> float:
+        """Returns how many steps of all users the processes make in a second together."""
+        shares = _shares(case.num_users, len(self._processes))
+        processes = self._processes[: len(shares)]
+        for process, share in zip(processes, shares):
+            request = {**dataclasses.asdict(case), "num_users": share, "seconds": seconds}
+            self._write(process, json.dumps(request))
+        for process in processes:
+            self._read(process)
+        for process in processes:
+            self._write(process, "go")
+        rate = 0.0
+        for process in processes:
+            steps, elapsed = json.loads(self._read(process))
+            rate += steps / elapsed
+        return rate
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmark and prints its table; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recsim.experiments.benchmark",
-        description="Measures single-user steps a second, RecSim 0.2.4 beside it if given.",
-    )
-    parser.add_argument("--recsim-python", help="an interpreter that has RecSim 0.2.4")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument(
-        "--seconds", type=float, default=0.5, help="of each case and round; default: %(default)s"
-    )
-    parser.add_argument("--output", help="a JSON file for the measurements")
-    arguments = parser.parse_args(argv)
-    ours, theirs = [], []
-    for _ in range(arguments.rounds):
-        ours.append(measure(sys.executable, CASES, arguments.seconds))
-        if arguments.recsim_python:
-            theirs.append(measure(arguments.recsim_python, CASES, arguments.seconds))
-    machine = {
+def _shares(num_users: int, most: int) -> list[int]:
+    """Returns how many users each process has: whole chunks, as in a simulation of them."""
+    chunks = [len(users) for _, users in streams.chunks(0, num_users)]
+    bounds = np.linspace(0, len(chunks), min(most, len(chunks)) + 1).astype(int)
+    return [sum(chunks[start:stop]) for start, stop in zip(bounds[:-1], bounds[1:])]
+
+
+@contextlib.contextmanager
+def _processes(python: str | None, number: int) -> Iterator[_Processes | None]:
+    if python is None:
+        yield None
+        return
+    with tempfile.TemporaryFile("w+") as errors:
+        processes = _Processes(python, number, errors)
+        try:
+            processes.wait()
+            yield processes
+        finally:
+            processes.close()
+
+
+def measure(
+    cases: Sequence[Case],
+    *,
+    rounds: int = 5,
+    seconds: float = 0.5,
+    workers: int | None = None,
+    recsim_python: str | None = None,
+    show_progress: bool | None = None,
+) -> dict[str, Any]:
+    """Measures cases and returns what a report is made of, as plain data.
+
+    Args:
+        cases: what to measure.
+        rounds: how often to measure each, by turns.
+        seconds: how long each case is played at least in a round.
+        workers: the most processes for many users; None for one a core.
+        recsim_python: an interpreter that has RecSim 0.2.4, to be measured too.
+        show_progress: see :class:`recsim.simulator.runner_lib.Runner`.
+
+    Raises:
+        RuntimeError: if a process fails, with what it said, or if the interpreter that should have
+            RecSim 0.2.4 has this library instead.
+        OSError: if there is no such interpreter.
+    """
+    workers = workers or _parts.usable_cores()
+    ours: dict[Case, list[float]] = {case: [] for case in cases}
+    theirs: dict[Case, list[float]] = {}
+    if recsim_python is not None:
+        alone = [dataclasses.replace(case, num_users=1) for case in cases]
+        theirs = {case: [] for case in alone if case.agent in RECSIM_AGENTS}
+    with (
+        _processes(sys.executable, workers) as our_processes,
+        _processes(recsim_python, 1) as their_processes,
+        progress.progress_bar(
+            "Benchmark", rounds * (len(ours) + len(theirs)), "measurements", show_progress
+        ) as advance,
+    ):
+        for _ in range(rounds):
+            measured: set[Case] = set()
+            for case in cases:
+                alone_case = dataclasses.replace(case, num_users=1)
+                if alone_case in theirs and alone_case not in measured and their_processes:
+                    rate = their_processes.steps_a_second(alone_case, seconds)
+                    theirs[alone_case].append(rate)
+                    measured.add(alone_case)
+                    advance(1, 0)
+                assert our_processes is not None
+                ours[case].append(our_processes.steps_a_second(case, seconds))
+                advance(1, 0)
+    return {
+        "machine": machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "workers": workers,
+        "cases": [
+            {
+                **dataclasses.asdict(case),
+                "processes": len(_shares(case.num_users, workers)),
+                "steps_per_second": rates,
+                "recsim_steps_per_second": theirs.get(dataclasses.replace(case, num_users=1)),
+            }
+            for case, rates in ours.items()
+        ],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the measurements were made on."""
+    return {
         "recsim": _version.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": _parts.usable_cores(),
     }
-    lines, records = _report(ours, theirs, CASES)
-    print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    print("\n".join(lines))
-    if arguments.output:
-        with _files.atomic_file(arguments.output) as file:
-            file.write(json.dumps({"machine": machine, "cases": records}, indent=1).encode())
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def table(record: Mapping[str, Any]) -> tables.Table:
+    """Returns a table of what :func:`measure` returned, a row a case."""
+    compared = any(case["recsim_steps_per_second"] for case in record["cases"])
+    header = ["environment, agent, candidates x slate", "users", "steps a second", "range"]
+    if compared:
+        header += ["RecSim 0.2.4", "ratio", "range of ratio"]
+    return tables.Table(
+        f"{', '.join(f'{name} {value}' for name, value in record['machine'].items())}\n"
+        f"Steps a second of all users together: median and range of {record['rounds']} rounds",
+        header,
+        [_row(case, compared) for case in record["cases"]],
+    )
+
+
+def _row(record: Mapping[str, Any], compared: bool) -> list[str]:
+    case = Case(**{field.name: record[field.name] for field in dataclasses.fields(Case)})
+    rates = record["steps_per_second"]
+    row = [case.name, f"{case.num_users:,}", *_median_and_range(rates, "{:,.0f}")]
+    if not compared:
+        return row
+    others = record["recsim_steps_per_second"]
+    if others is None:
+        return [*row, "–", "–", "–"]
+    ratios = [ours / theirs for ours, theirs in zip(rates, others)]
+    digits = "{:,.1f}" if min(ratios) < 20 else "{:,.0f}"
+    return [*row, f"{statistics.median(others):,.0f}", *_median_and_range(ratios, digits)]
+
+
+def _median_and_range(values: Sequence[float], style: str) -> tuple[str, str]:
+    low, high = style.format(min(values)), style.format(max(values))
+    return style.format(statistics.median(values)), f"{low}–{high}"
+
+
+def save(
+    record: Mapping[str, Any],
+    output: str | os.PathLike[str] | None,
+    figure: str | os.PathLike[str] | None,
+) -> None:
+    """Saves what :func:`measure` returned.
+
+    Args:
+        record: what it returned.
+        output: a file for it as JSON, or None.
+        figure: a file for a figure, whose ending says its format (.png, .svg, .pdf), or None.
+
+    Raises:
+        OSError: if a file cannot be written.
+        ValueError: for an ending that Matplotlib does not know.
+        ImportError: if Matplotlib is not installed.
+    """
+    if output is not None:
+        with _files.atomic_file(os.fspath(output)) as file:
+            file.write(f"{json.dumps(record, indent=1)}\n".encode())
+    if figure is not None:
+        _figure(record).savefig(figure, dpi=150)
+
+
+def _figure(record: Mapping[str, Any]) -> Figure:
+    """Returns the figure: throughput against users, and against candidates."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    by_users, by_candidates = figure.subplots(1, 2)
+    cases = record["cases"]
+    first = cases[0]
+    of_size = [case for case in cases if _size(case) == _size(first)]
+    _draw(
+        by_users, of_size, "num_users", f"{_size(first)[0]} candidates, slates of {_size(first)[1]}"
+    )
+    by_users.set_xlabel("users")
+    most_users = max(case["num_users"] for case in cases)
+    alike = [
+        case
+        for case in cases
+        if case["slate_size"] == first["slate_size"] and case["num_users"] == most_users
+    ]
+    title = f"{most_users:,} users, slates of {first['slate_size']}"
+    _draw(by_candidates, alike, "num_candidates", title)
+    by_candidates.set_xlabel("candidates")
+    by_users.set_ylabel("steps a second, of all users together")
+    figure.legend(*by_users.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _size(case: Mapping[str, Any]) -> tuple[int, int]:
+    return case["num_candidates"], case["slate_size"]
+
+
+def _draw(axes: Axes, cases: Sequence[Mapping[str, Any]], by: str, title: str) -> None:
+    """Draws a line for each environment and agent, with the range over rounds."""
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    for case in cases:
+        lines.setdefault(f"{case['environment']}, {case['agent']}", []).append(case)
+    for name, points in lines.items():
+        ordered = sorted(points, key=lambda case: case[by])
+        x = [case[by] for case in ordered]
+        rates = [case["steps_per_second"] for case in ordered]
+        (line,) = axes.plot(x, [statistics.median(of_case) for of_case in rates], "o-", label=name)
+        low, high = [min(of_case) for of_case in rates], [max(of_case) for of_case in rates]
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(xscale="log", yscale="log")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.25)

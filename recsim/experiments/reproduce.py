@@ -44,6 +44,7 @@ __all__ = [
     "PartError",
     "Reproduction",
     "Result",
+    "import_matplotlib",
     "prepare",
     "run",
     "text",
@@ -125,7 +126,7 @@ def prepare(experiment: Reproduction, folder: str) -> None:
         ImportError: if matplotlib is not installed.
         OSError: if the folder cannot be written to.
     """
-    _import_matplotlib()
+    import_matplotlib()
     _files.writable_folder("The output folder", folder)
     _files.remove_unfinished(folder)
     settings = _identity(experiment)
@@ -302,7 +303,8 @@ def _write_figure(figure: Figure, path: str) -> None:
                 figure.savefig(file, format=suffix, dpi=120, metadata=metadata)
 
 
-def _import_matplotlib() -> None:
+def import_matplotlib() -> None:
+    """Raises ImportError, which says what to install, if there is no matplotlib."""
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError as error:
