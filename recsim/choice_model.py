@@ -81,13 +81,22 @@ def multinomial_logit_probabilities(
         ValueError: if the scores give no distribution: one is NaN or plus infinity, or all are
             minus infinity.
     """
+    weights = _logit_weights(scores, no_click_mass)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
+
+
+def _logit_weights(scores: ArrayLike, no_click_mass: ArrayLike) -> np.ndarray:
+    """Returns ``exp(logit)`` divided by the greatest of them, a new array."""
     logits = _append_no_click(scores, no_click_mass)
-    if not np.isfinite(logits.max(axis=-1)).all():
+    highest = logits.max(axis=-1, keepdims=True)
+    if not np.isfinite(highest).all():
         raise ValueError(
             "scores must give a distribution: logits without NaN and plus infinity, and not all "
             f"minus infinity, got {logits.tolist()} for the documents and, last, no click."
         )
-    return softmax(logits)
+    logits -= highest
+    return np.exp(logits, out=logits)
 
 
 def multinomial_proportional_probabilities(
@@ -340,12 +349,12 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """See :meth:`NormalizableChoiceModel.choice_weights`."""
-        return multinomial_logit_probabilities(scores, self._no_click_mass)
+        return _logit_weights(scores, self._no_click_mass)
 
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._set_weights(self.choice_weights(scores))
+        self._set_weights(multinomial_logit_probabilities(scores, self._no_click_mass))
 
 
 class MultinomialProportionalChoiceModel(NormalizableChoiceModel):

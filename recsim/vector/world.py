@@ -212,13 +212,15 @@ def video_cluster_metrics(responses: Any) -> dict[str, float]:
         responses: the responses of many users to a slate each, with the fields ``clicked``,
             ``quality`` and ``cluster_id``, all of shape (n_users, slate_size).
     """
-    clicks = responses.clicked
-    counts = np.bincount(responses.cluster_id[clicks])
-    num_clicks = counts.sum()
+    # By position, the order in memory.
+    clicks = responses.clicked.T
+    topics, qualities = responses.cluster_id.T[clicks], responses.quality.T[clicks]
+    counts = np.bincount(topics).tolist()
+    num_users = clicks.shape[1]
     return {
-        "impression": len(clicks),
-        "click": float(num_clicks),
-        "quality": float(responses.quality.sum(where=clicks, dtype=np.float64)),
-        "cluster_watch_count_no_click": float(len(clicks) - np.count_nonzero(clicks.any(axis=1))),
+        "impression": float(num_users),
+        "click": float(len(topics)),
+        "quality": float(qualities.sum(dtype=np.float64)),
+        "cluster_watch_count_no_click": float(num_users - np.count_nonzero(clicks.any(axis=0))),
         **{f"{utils.CLUSTER_PREFIX}{topic}": float(n) for topic, n in enumerate(counts) if n},
     }
