@@ -454,7 +454,7 @@ def _bench(options: argparse.Namespace) -> int:
         every_agent = options.agent == ["all"]
         for name in () if every_agent else options.agent or ():
             registry.agent_entry(name)
-        from recsim.experiments import benchmark, reproduce, tables
+        from recsim.experiments import benchmark, reproduce
         from recsim.simulator import _files
 
         if options.figure:
@@ -478,7 +478,7 @@ def _bench(options: argparse.Namespace) -> int:
             recsim_python=options.recsim_python,
             show_progress=False if options.quiet else None,
         )
-    _print(tables.plain(benchmark.table(record), shutil.get_terminal_size().columns))
+    _print(benchmark.text(record, shutil.get_terminal_size().columns))
     with _command_line.user_errors(options.parser, OSError, ValueError):
         benchmark.save(record, options.output, options.figure)
     return 0

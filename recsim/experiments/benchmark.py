@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["RECSIM_AGENTS", "Case", "fitting_cases", "machine", "measure", "save", "table"]
+__all__ = [
+    "RECSIM_AGENTS",
+    "Case",
+    "fitting_cases",
+    "machine",
+    "measure",
+    "measured_tables",
+    "save",
+    "text",
+]
 
 #: The agents that RecSim 0.2.4 is measured with.
 RECSIM_AGENTS = (
@@ -67,11 +76,6 @@ class Case:
     slate_size: int
     num_users: int
     resample_documents: bool = True
-
-    @property
-    def name(self) -> str:
-        """What is measured, but for the number of users."""
-        return f"{self.environment}, {self.agent}, {self.num_candidates} x {self.slate_size}"
 
     def check(self) -> None:
         """Raises ValueError if the agent cannot recommend there, or has no vector form."""
@@ -312,24 +316,36 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
-def table(record: Mapping[str, Any]) -> tables.Table:
-    """Returns a table of what :func:`measure` returned, a row a case."""
+def measured_tables(record: Mapping[str, Any]) -> list[tables.Table]:
+    """Returns what :func:`measure` returned as a table for each environment, a row a case."""
     compared = any(case["recsim_steps_per_second"] for case in record["cases"])
-    header = ["environment, agent, candidates x slate", "users", "steps a second", "range"]
+    header = ["agent, candidates x slate", "users", "steps/s", "range"]
     if compared:
-        header += ["RecSim 0.2.4", "ratio", "range of ratio"]
-    return tables.Table(
+        header += ["RecSim 0.2.4", "ratio", "range"]
+    rows: dict[str, list[list[str]]] = {}
+    for case in record["cases"]:
+        rows.setdefault(case["environment"], []).append(_row(case, compared))
+    return [tables.Table(environment, header, of_it) for environment, of_it in rows.items()]
+
+
+def text(record: Mapping[str, Any], width: int = 80) -> str:
+    """Returns what :func:`measure` returned as text.
+
+    Args:
+        record: what it returned.
+        width: number of columns of the terminal. Wider tables go on below.
+    """
+    heading = (
         f"{', '.join(f'{name} {value}' for name, value in record['machine'].items())}\n"
-        f"Steps a second of all users together: median and range of {record['rounds']} rounds",
-        header,
-        [_row(case, compared) for case in record["cases"]],
+        f"Steps a second of all users together: median and range of {record['rounds']} rounds"
     )
+    return "\n\n".join([heading, *(tables.plain(t, width) for t in measured_tables(record))])
 
 
 def _row(record: Mapping[str, Any], compared: bool) -> list[str]:
-    case = Case(**{field.name: record[field.name] for field in dataclasses.fields(Case)})
     rates = record["steps_per_second"]
-    row = [case.name, f"{case.num_users:,}", *_median_and_range(rates, "{:,.0f}")]
+    name = f"{record['agent']}, {record['num_candidates']} x {record['slate_size']}"
+    row = [name, f"{record['num_users']:,}", *_median_and_range(rates, "{:,.0f}")]
     if not compared:
         return row
     others = record["recsim_steps_per_second"]

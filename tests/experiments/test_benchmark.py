@@ -1,0 +1,169 @@
+"""The benchmark: what is measured, how users are shared out, and how it looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from recsim import cli, registry
+from recsim.experiments import benchmark
+from recsim.vector import streams
+
+
+def record(**changes):
+    """Returns a record of made-up measurements."""
+    cases = [
+        {
+            "environment": environment,
+            "agent": "random",
+            "num_candidates": num_candidates,
+            "slate_size": 2,
+            "num_users": num_users,
+            "resample_documents": True,
+            "processes": 1,
+            "steps_per_second": [rate * num_users, 2.0 * rate * num_users, 4.0 * rate * num_users],
+            "recsim_steps_per_second": [100.0, 200.0, 100.0],
+        }
+        for environment, rate in (("interest_exploration", 1000.0), ("interest_evolution", 500.0))
+        for num_candidates in (10, 100)
+        for num_users in (1, 1000)
+    ]
+    return {"machine": {"cores": 2}, "rounds": 3, "seconds": 0.1, "workers": 2, "cases": cases}
+
+
+def test_all_combinations_that_fit_are_measured():
+    cases = benchmark.fitting_cases(
+        list(registry.ENVIRONMENTS),
+        ["random", "greedy_pctr", "tabular_q"],
+        [(5, 2), (5, 1)],
+        [1, 10, 30],
+    )
+    assert len(cases) == len(set(cases))
+    by_agent = {
+        agent: [case for case in cases if case.agent == agent]
+        for agent in ("random", "greedy_pctr", "tabular_q")
+    }
+    assert len(by_agent["random"]) == 3 * 2 * 3
+    # Only interest exploration has an average user; tabular Q-learning has no vector form.
+    assert {case.environment for case in by_agent["greedy_pctr"]} == {"interest_exploration"}
+    assert len(by_agent["greedy_pctr"]) == 2 * 3
+    assert {case.num_users for case in by_agent["tabular_q"]} == {1}
+
+
+@pytest.mark.parametrize(
+    ("agents", "message"),
+    [(["tabular_q"], "has no vector form"), (["nobody"], "There is no agent 'nobody'")],
+)
+def test_an_agent_that_fits_nowhere(agents, message):
+    with pytest.raises(ValueError, match=message):
+        benchmark.fitting_cases(["interest_exploration"], agents, [(5, 2)], [10])
+
+
+@pytest.mark.parametrize(
+    ("num_users", "most", "shares"),
+    [
+        (1, 2, [1]),
+        (streams.CHUNK_SIZE, 2, [streams.CHUNK_SIZE]),
+        (streams.CHUNK_SIZE + 5, 2, [streams.CHUNK_SIZE, 5]),
+        (3 * streams.CHUNK_SIZE, 2, [streams.CHUNK_SIZE, 2 * streams.CHUNK_SIZE]),
+        (3 * streams.CHUNK_SIZE, 1, [3 * streams.CHUNK_SIZE]),
+    ],
+)
+def test_processes_share_whole_chunks_of_users(num_users, most, shares):
+    assert benchmark._shares(num_users, most) == shares
+
+
+def test_tables_have_medians_and_ratios_of_rounds():
+    exploration, evolution = benchmark.measured_tables(record())
+    assert exploration.title == "interest_exploration"
+    assert exploration.header[4:] == ["RecSim 0.2.4", "ratio", "range"]
+    # Rates 1000, 2000, 4000 beside 100, 200, 100.
+    assert exploration.rows[0] == [
+        *("random, 10 x 2", "1", "2,000", "1,000–4,000"),
+        *("100", "10.0", "10.0–40.0"),
+    ]
+    assert evolution.rows[3][:3] == ["random, 100 x 2", "1,000", "1,000,000"]
+    assert evolution.rows[3][-2:] == ["5,000", "5,000–20,000"]
+    assert "median and range of 3 rounds" in benchmark.text(record())
+
+
+def test_without_recsim_there_are_no_ratios():
+    alone = record()
+    for case in alone["cases"]:
+        case["recsim_steps_per_second"] = None
+    assert "RecSim" not in benchmark.text(alone)
+    mixed = record()
+    mixed["cases"][0]["recsim_steps_per_second"] = None
+    assert benchmark.measured_tables(mixed)[0].rows[0][-3:] == ["–", "–", "–"]
+
+
+def test_files(tmp_path):
+    benchmark.save(record(), tmp_path / "b.json", tmp_path / "b.png")
+    assert json.loads((tmp_path / "b.json").read_text()) == record()
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    users, candidates = benchmark._figure(record()).axes
+    (line, _) = users.get_lines()
+    assert line.get_xdata().tolist() == [1, 1000]
+    assert line.get_ydata().tolist() == [2000.0, 2_000_000.0]
+    assert [line.get_xdata().tolist() for line in candidates.get_lines()] == [[10, 100]] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "2x10"], "such as 10x2, got '2x10'"),
+        (["--size", "ten"], "such as 10x2, got 'ten'"),
+        (["--users", "0"], "must be an integer >= 1, got '0'"),
+        (["--seconds", "0"], "must be a number above 0, got '0'"),
+        (["--figure", "speed.txt"], "must end in .png, .svg or .pdf"),
+        (["--agent", "rndom"], "There is no agent 'rndom'. Did you mean 'random'?"),
+        (["--environment", "nowhere"], "There is no environment 'nowhere'"),
+        (["--agent", "tabular_q", "--users", "5"], "'tabular_q' has no vector form"),
+        (["--recsim-python", "no/such/file"], "must be a file that can be read"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["bench", *arguments])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+SMALL = ["--environment", "long_term_satisfaction", "--agent", "random", "--size", "3x1"]
+
+
+@pytest.mark.slow
+def test_bench_measures_and_compares(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "200")
+    output = str(tmp_path / "new/bench.json")
+    arguments = ["--users", "1", "5000", "--rounds", "2", "--seconds", "0.01", "--quiet"]
+    assert cli.main(["bench", *SMALL, *arguments, "--output", output]) == 0
+    shown = capsys.readouterr().out
+    with open(output) as file:
+        cases = json.load(file)["cases"]
+    assert [case["num_users"] for case in cases] == [1, 5000]
+    assert all(len(case["steps_per_second"]) == 2 for case in cases)
+    assert all(rate > 0 for case in cases for rate in case["steps_per_second"])
+    assert shown.count("random, 3 x 1") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("ours", "imports this library, not RecSim"),
+        ("broken", "could not measure:\n.*no recsim here"),
+    ],
+)
+def test_an_interpreter_without_recsim(python, message, tmp_path):
+    script = tmp_path / "python"
+    if python == "broken":
+        script.write_text("#!/bin/sh\necho no recsim here >&2\nexit 1\n")
+    else:  # One that ignores that it is to be isolated from this library.
+        script.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    case = benchmark.Case("long_term_satisfaction", "random", 3, 1, 1)
+    with pytest.raises(RuntimeError, match=f"(?s){message}"):
+        benchmark.measure([case], rounds=1, seconds=0.01, recsim_python=str(script))
