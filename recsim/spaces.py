@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_observation", "flat_size", "flatten"]
+__all__ = ["check_observation", "flat_size", "flatten", "flattened"]
 
 
 def check_observation(space: Any, observation: Any, name: str = "observation") -> None:
@@ -150,3 +150,42 @@ def _flatten_integer(number: int, out: np.ndarray) -> None:
         )
     out[:] = 0.0
     out[number] = 1.0
+
+
+def flattened(space: Any, observations: Any, num_axes: int = 1) -> np.ndarray:
+    """Returns many observations as vectors of features, each as :func:`flatten` writes one.
+
+    Args:
+        space: the space of one observation, as :func:`flatten` takes it.
+        observations: the observations, nested as the space is, in arrays whose first axes are the
+            same everywhere.
+        num_axes: number of those axes.
+
+    Returns:
+        float32 array of shape (..., flat_size(space)).
+
+    Raises:
+        ValueError: if the observations do not have the shape of the space.
+    """
+    kind = type(space).__name__
+    if kind in ("Dict", "Tuple"):
+        entries = space.spaces.items() if kind == "Dict" else enumerate(space.spaces)
+        parts = [flattened(entry, observations[key], num_axes) for key, entry in entries]
+        return np.concatenate(parts, axis=-1)
+    array = np.asarray(observations)
+    leading, shape = array.shape[:num_axes], array.shape[num_axes:]
+    if shape != tuple(space.shape):
+        raise ValueError(
+            f"Observations of {space!r} must have its shape {tuple(space.shape)} after {num_axes} "
+            f"axes that count them, got arrays of shape {array.shape}."
+        )
+    if kind == "Box":
+        return array.reshape(*leading, flat_size(space)).astype(np.float32, copy=False)
+    numbers = array.reshape(*leading, -1) - np.ravel(getattr(space, "start", 0))
+    sizes = np.ravel(space.n if kind == "Discrete" else space.nvec)
+    if ((numbers < 0) | (numbers >= sizes)).any():
+        raise ValueError(f"Observations of {space!r} are not all among its values.")
+    indicators = [
+        numbers[..., i, np.newaxis] == np.arange(size) for i, size in enumerate(sizes.tolist())
+    ]
+    return np.concatenate(indicators, axis=-1).astype(np.float32)

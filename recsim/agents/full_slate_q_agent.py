@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -10,9 +11,17 @@ import gin
 import numpy as np
 
 from recsim import _validation, agent
-from recsim.agents.dopamine import circular_replay_buffer, dqn_agent, network
+from recsim.agents.dopamine import (
+    circular_replay_buffer,
+    dqn_agent,
+    network,
+    vector_dqn_agent,
+)
 
-__all__ = ["FullSlateQAgent"]
+__all__ = ["FullSlateQAgent", "VectorFullSlateQAgent"]
+
+# Number of the hidden units, of the first layer for all slates, that are computed together.
+_BLOCK = 1_000_000
 
 
 @gin.configurable
@@ -82,18 +91,28 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
         return self._obs_adapter.user_size + self._slate_size * self._obs_adapter.doc_size
 
     def _values(
-        self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
+        self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
-        """Returns the values of all slates, shape (num_slates,)."""
+        """Returns the values of all slates.
+
+        Args:
+            q_network: the network.
+            users: features of users, shape (..., user_size).
+            documents: features of the candidates, shape (..., num_candidates, doc_size).
+
+        Returns:
+            Array of shape (..., num_slates).
+        """
         kernel, bias = q_network.first_layer
-        of_places = kernel[len(user) :].reshape(self._slate_size, documents.shape[-1], -1)
-        of_documents = documents @ of_places
-        hidden = user @ kernel[: len(user)] + bias
-        for of_place, next_documents in zip(of_documents, self._next_documents):
-            beginnings = hidden.reshape(-1, 1, hidden.shape[-1])
-            hidden = of_place.take(next_documents, axis=0)
+        *leading, user_size = users.shape
+        of_places = kernel[user_size:].reshape(self._slate_size, documents.shape[-1], -1)
+        of_documents = documents[..., np.newaxis, :, :] @ of_places
+        hidden = users @ kernel[:user_size] + bias
+        for place, next_documents in enumerate(self._next_documents):
+            beginnings = hidden.reshape(*leading, -1, 1, hidden.shape[-1])
+            hidden = of_documents[..., place, :, :].take(next_documents, axis=-2)
             hidden += beginnings
-        return q_network.finish(hidden).reshape(-1)
+        return q_network.finish(hidden).reshape(*leading, -1)
 
     def _best_slate(self, user: np.ndarray, documents: np.ndarray) -> tuple[int, ...]:
         best = self._values(self._online_network, user, documents).argmax()
@@ -118,3 +137,33 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
 
     def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
         return circular_replay_buffer.WrappedReplayBuffer.NO_CLICK, float(reward)
+
+
+class VectorFullSlateQAgent(vector_dqn_agent.VectorDQNAgent):
+    """Recommends to many users, and learns from them, as :class:`FullSlateQAgent` does from one.
+
+    Args:
+        environment: the environment to recommend in.
+        **kwargs: arguments of :class:`recsim.agents.dopamine.vector_dqn_agent.VectorDQNAgent` and
+            :class:`FullSlateQAgent`.
+    """
+
+    def __init__(self, environment: Any, **kwargs: Any) -> None:
+        super().__init__(environment, functools.partial(FullSlateQAgent, None), **kwargs)
+
+    def _best_slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        learner = self._learner
+        slates = np.array(learner._all_possible_slates)
+        units = len(slates) * learner._online_network.first_layer[1].size
+        size = max(1, _BLOCK // units)
+        best = [
+            learner._values(
+                learner._online_network, users[i : i + size], documents[i : i + size]
+            ).argmax(axis=-1)
+            for i in range(0, len(users), size)
+        ]
+        return slates[np.concatenate(best)]
+
+    def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        no_click = circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+        return np.full(len(rewards), no_click), rewards

@@ -79,13 +79,13 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
         del observation, rewards, terminated, truncated, infos
         slates = [
-            _random_slates(draws.uniform(self._slate_size), self._num_candidates)
+            random_slates(draws.uniform(self._slate_size), self._num_candidates)
             for draws in self._draws
         ]
         return slates[0] if len(slates) == 1 else np.concatenate(slates)
 
 
-def _random_slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
+def random_slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
     """Returns slates of different candidates, drawn as if from a box.
 
     The box is a list of the candidates. What is drawn is replaced by the last entry, and the list

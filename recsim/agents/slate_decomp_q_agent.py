@@ -24,16 +24,24 @@ from numpy.typing import ArrayLike
 
 from recsim import _validation, agent, choice_model
 from recsim import spaces as spaces_lib
-from recsim.agents.dopamine import circular_replay_buffer, dqn_agent, network, slate_selection
+from recsim.agents.dopamine import (
+    circular_replay_buffer,
+    dqn_agent,
+    network,
+    slate_selection,
+    vector_dqn_agent,
+)
 
 __all__ = [
     "SlateDecompQAgent",
+    "VectorSlateDecompQAgent",
     "compute_probs_tf",
     "compute_target_greedy_q",
     "compute_target_optimal_q",
     "compute_target_sarsa",
     "compute_target_topk_q",
     "create_agent",
+    "create_vector_agent",
     "score_documents",
     "score_documents_tf",
     "select_slate_greedy",
@@ -492,6 +500,46 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         return click, float(reward)
 
 
+#: Functions that select slates for many users at once.
+_SELECTIONS = (select_slate_topk, select_slate_greedy, select_slate_optimal)
+
+
+class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
+    """Recommends to many users, and learns from them, as :class:`SlateDecompQAgent` does from one.
+
+    Args:
+        environment: the environment to recommend in.
+        **kwargs: arguments of :class:`recsim.agents.dopamine.vector_dqn_agent.VectorDQNAgent` and
+            :class:`SlateDecompQAgent`. A ``select_slate_fn`` that is not of this module is called
+            for one user at a time.
+    """
+
+    def __init__(self, environment: Any, **kwargs: Any) -> None:
+        super().__init__(environment, functools.partial(SlateDecompQAgent, None), **kwargs)
+
+    def _best_slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        learner = self._learner
+        s, s_no_click = learner._score(users, documents)
+        q, q_no_click = learner._values(learner._online_network, users, documents)
+        q -= q_no_click
+        select_slates = learner._select_slate_fn
+        if select_slates in _SELECTIONS:
+            return select_slates(self._slate_size, s_no_click, s, q)
+        slates = [select_slates(self._slate_size, *of_user) for of_user in zip(s_no_click, s, q)]
+        return np.array(slates).reshape(len(users), self._slate_size)
+
+    def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        buffer = circular_replay_buffer.WrappedReplayBuffer
+        clicked = responses["click"] != 0
+        num_clicks = clicked.sum(axis=1)
+        clicks = np.where(num_clicks == 0, buffer.NO_CLICK, clicked.argmax(axis=1))
+        clicks[num_clicks > 1] = buffer.SEVERAL_CLICKS
+        field = self._learner._reward_field
+        if field is not None:
+            rewards = responses[field].sum(axis=1, where=clicked)
+        return clicks, rewards
+
+
 def _check_response_fields(response_space: Any, reward_field: str | None) -> None:
     names = list(response_space.spaces[0].spaces)
     if "click" not in names:
@@ -569,9 +617,30 @@ def create_agent(agent_name: str, sess: Any, **kwargs: Any) -> SlateDecompQAgent
     Raises:
         ValueError: if the name is unknown.
     """
+    return SlateDecompQAgent(sess, **{**kwargs, **_strategy_of(agent_name)})
+
+
+def _strategy_of(agent_name: str) -> dict[str, Any]:
     if agent_name not in _STRATEGIES:
         raise ValueError(
             f"agent_name must be one of {', '.join(_STRATEGIES)}, got {agent_name!r}."
             f"{_validation.nearest_name(agent_name, _STRATEGIES)}"
         )
-    return SlateDecompQAgent(sess, **{**kwargs, **_STRATEGIES[agent_name]})
+    return _STRATEGIES[agent_name]
+
+
+def create_vector_agent(
+    agent_name: str, environment: Any, **kwargs: Any
+) -> VectorSlateDecompQAgent:
+    """Creates a SlateQ agent of one of the paper's strategies, for many users.
+
+    Args:
+        agent_name: a name that :func:`create_agent` knows.
+        environment: the environment to recommend in.
+        **kwargs: arguments of :class:`VectorSlateDecompQAgent`, but for those that the strategy
+            sets.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    return VectorSlateDecompQAgent(environment, **{**kwargs, **_strategy_of(agent_name)})

@@ -30,7 +30,7 @@ THREE_TOPICS = {
 }
 
 
-def make_env(config: Any = CONFIG, num_envs: int = 50, **options: Any) -> Any:
+def make_env(config: Any = CONFIG, num_envs: int = 20, **options: Any) -> Any:
     options = {"max_steps_per_episode": 13, **options}
     return interest_exploration.create_vector_environment(config, num_envs, **options)
 
@@ -96,21 +96,18 @@ def test_thompson_sampling_draws_from_the_posterior():
         assert fit.pvalue > 1e-3
 
 
-@pytest.mark.parametrize("alg_ctor", [algorithms.UCB1, algorithms.ThompsonSampling])
-def test_bandits_of_both_engines_get_as_many_clicks(alg_ctor):
-    env = make_env(num_envs=400, max_steps_per_episode=60)
+def test_thompson_sampling_of_both_engines_gets_as_many_clicks():
+    env = make_env(num_envs=120, max_steps_per_episode=30)
     clicks = []
     for make in (make_bandit, single_user_bandits):
-        agent = make(env, alg_ctor)
+        agent = make(env, algorithms.ThompsonSampling)
         observation, _ = env.reset(seed=2)
         slates, total = agent.begin(observation), 0.0
-        for _ in range(60):
+        for _ in range(30):
             happened = env.step(slates)
             total += happened[1]
             slates = agent.step(*happened)
         clicks.append(total)
-    if alg_ctor is algorithms.UCB1:
-        np.testing.assert_array_equal(*clicks)
     assert stats.ttest_ind(*clicks).pvalue > 1e-3
 
 

@@ -167,13 +167,29 @@ class ObservationAdapter:
                 docs = np.empty((len(documents), self._doc_size), np.float32)
                 for row, document in zip(docs, documents):
                     spaces_lib.flatten(self._doc_space, document, row)
-        for name, array in (("user", user), ("doc", docs)):
-            # A sum of finite features is finite, unless they are beyond all reason.
-            if not math.isfinite(array.sum()):
-                raise ValueError(
-                    f"observation[{name!r}] must hold finite numbers, got {observation[name]!r}."
-                )
+        _check_finite(observation, user, docs)
         return user, docs
+
+    def features_of_many(self, observation: agent.Observation) -> State:
+        """Returns the features of an observation of many users.
+
+        Args:
+            observation: arrays with the users on axis 0, and those of ``doc`` with each user's
+                documents on axis 1.
+
+        Returns:
+            The users', float32 of shape (n_users, user_size), and the documents', float32 of
+            shape (n_users, number of documents, doc_size).
+
+        Raises:
+            ValueError: as :meth:`features`.
+        """
+        with _must_fit("user", self._user_space):
+            users = spaces_lib.flattened(self._user_space, observation["user"])
+        with _must_fit("doc", self._doc_space):
+            docs = spaces_lib.flattened(self._doc_space, observation["doc"], num_axes=2)
+        _check_finite(observation, users, docs)
+        return users, docs
 
     def encode(self, observation: agent.Observation) -> np.ndarray:
         """Returns an observation as an image: the user's row, then a row for each document.
@@ -205,6 +221,15 @@ class ObservationAdapter:
         images[:, 0, : self._user_size, 0] = users
         images[:, 1:, : self._doc_size, 0] = documents
         return images
+
+
+def _check_finite(observation: agent.Observation, *features: np.ndarray) -> None:
+    for name, array in zip(("user", "doc"), features):
+        # A sum of finite features is finite, unless they are beyond all reason.
+        if not math.isfinite(array.sum()):
+            raise ValueError(
+                f"observation[{name!r}] must hold finite numbers, got {observation[name]!r}."
+            )
 
 
 @contextlib.contextmanager
@@ -294,6 +319,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         replay_capacity: number of transitions to remember; WrappedReplayBuffer's, if None.
         batch_size: number of transitions of an update; WrappedReplayBuffer's, if None.
         hidden_units: sizes of the network's hidden layers, each >= 1.
+        learning_rate: of an optimizer by name; its own, if None.
         loss: 'squared', which makes values the means of what follows; or 'huber', Dopamine's for
             full slates, which is less moved by large errors, but makes values of what varies
             medians rather than means.
@@ -332,13 +358,15 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         hidden_units: Sequence[int] = _HIDDEN_UNITS,
         loss: str = "squared",
         seed: int | None = 0,
+        learning_rate: float | None = None,
     ) -> None:
         del use_staging, max_tf_checkpoints_to_keep
         super().__init__(action_space, summary_writer)
         at_least = _validation.positive_int
         self._obs_adapter = adapter
         self._num_candidates = _checked_num_candidates(action_space, adapter.num_candidates)
-        training.check_arguments(optimizer_name, optimizer, loss)
+        training.check_arguments(optimizer_name, optimizer, loss, learning_rate)
+        self._learning_rate = learning_rate
         self._trainer_arguments = (optimizer_name, optimizer, loss)
         self.gamma = _validation.probability("gamma", gamma)
         self.update_horizon = at_least("update_horizon", update_horizon)
@@ -532,7 +560,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             if self.training_steps % self.target_update_period == 0:
                 self._target_network = self._online_network
         if self._summary_writer is not None:
-            self._maybe_write_summary()
+            step = self.training_steps
+            if step and step % self.summary_writing_frequency == 0:
+                self._write_summary()
         self.training_steps += 1
 
     def _update(self) -> None:
@@ -543,16 +573,15 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 *self._trainer_arguments,
                 self._replay.batch_size,
                 self._tf_device,
+                self._learning_rate,
             )
             if self._optimizer_state is not None:
                 self._trainer.set_optimizer_state(self._optimizer_state)
         self._trainer.step(rows)
         self._network_is_current = False
 
-    def _maybe_write_summary(self) -> None:
+    def _write_summary(self) -> None:
         step = self.training_steps
-        if step == 0 or step % self.summary_writing_frequency:
-            return
         write = self._summary_writer.add_scalar
         write("epsilon", self._epsilon(), step)
         if self._trainer is not None:

@@ -17,13 +17,23 @@ _OPTIMIZERS = ("rmsprop", "adam", "sgd")
 _LOSSES = ("squared", "huber")
 
 
-def check_arguments(optimizer_name: str, optimizer: Any, loss: str) -> None:
+def check_arguments(
+    optimizer_name: str, optimizer: Any, loss: str, learning_rate: float | None = None
+) -> None:
     """Checks what a :class:`Trainer` will be made of, without importing TensorFlow.
 
     Raises:
         TypeError: if ``optimizer`` is neither None nor a Keras optimizer.
-        ValueError: if there is no optimizer and the name is unknown, or the loss is unknown.
+        ValueError: if there is no optimizer and the name is unknown, the loss is unknown, or
+            there is a learning rate that is not above 0 or not for an optimizer by name.
     """
+    if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}.")
+    if learning_rate is not None and optimizer is not None:
+        raise ValueError(
+            "learning_rate is for an optimizer by name: give the optimizer that you pass the "
+            "learning rate itself."
+        )
     if optimizer is not None and (
         isinstance(optimizer, type) or not hasattr(optimizer, "apply_gradients")
     ):
@@ -56,6 +66,7 @@ class Trainer:
         loss: 'squared', or 'huber' (quadratic up to an error of 1, linear beyond).
         batch_size: number of rows of a batch.
         device: TensorFlow's name of the device to train on.
+        learning_rate: of an optimizer by name, if not the one above.
     """
 
     def __init__(
@@ -66,13 +77,14 @@ class Trainer:
         loss: str,
         batch_size: int,
         device: str,
+        learning_rate: float | None = None,
     ) -> None:
         self._tf, self._keras = import_tensorflow()
         self._loss = loss
         self._results: Sequence[Any] = ()
         with self._tf.device(device):
             self._model = make_model(weights)
-            self._optimizer = self._make_optimizer(optimizer_name, optimizer)
+            self._optimizer = self._make_optimizer(optimizer_name, optimizer, learning_rate)
             self._optimizer.build(self._model.trainable_variables)
             rows = self._tf.TensorSpec((batch_size, len(weights[0]) + 2), self._tf.float32)
             self._function = self._tf.function(self._gradient_step).get_concrete_function(rows)
@@ -80,15 +92,15 @@ class Trainer:
         self._result_types = [result.dtype for result in self._function.outputs]
         self._device = device
 
-    def _make_optimizer(self, name: str, optimizer: Any) -> Any:
+    def _make_optimizer(self, name: str, optimizer: Any, learning_rate: float | None) -> Any:
         optimizers = self._keras.optimizers
         if optimizer is not None:  # An optimizer belongs to the variables of one agent.
             return type(optimizer).from_config(optimizer.get_config())
         if name == "adam":
-            return optimizers.Adam(1e-3)
+            return optimizers.Adam(learning_rate or 1e-3)
         if name == "sgd":
-            return optimizers.SGD(1e-3)
-        return optimizers.RMSprop(2.5e-4, rho=0.95, epsilon=1e-5, centered=True)
+            return optimizers.SGD(learning_rate or 1e-3)
+        return optimizers.RMSprop(learning_rate or 2.5e-4, rho=0.95, epsilon=1e-5, centered=True)
 
     def _gradient_step(self, rows: Any) -> tuple[Any, ...]:
         tf = self._tf

@@ -1,0 +1,270 @@
+"""Deep Q-learning on what many users do at once."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation
+from recsim.agents import random_agent
+from recsim.agents.dopamine import circular_replay_buffer, dqn_agent
+from recsim.vector import _conversion, streams
+from recsim.vector import agent as vector_agent
+
+__all__ = ["VectorDQNAgent"]
+
+_logger = logging.getLogger(__name__)
+
+# Number of users whose slates are chosen together: what the network computes for them stays in a
+# processor's cache.
+_BLOCK = 128
+
+
+class VectorDQNAgent(vector_agent.AbstractVectorAgent):
+    """Recommends to many users what one deep agent has learned, and learns from all of them.
+
+    The agent that learns is a single-user agent, with its network, targets and settings. All that
+    it counts in steps are steps of one user: with 1,000 users, each call of :meth:`step` is 1,000
+    of them.
+
+    A single-user agent trains on 32 transitions every 4 steps. The same learning from 8 times as
+    many transitions at once, every 128 steps, takes a fraction of the time, and with a higher
+    learning rate it gets as far.
+
+    Args:
+        environment: the environment to recommend in.
+        create_learner: function that makes the single-user agent, of ``observation_space``,
+            ``action_space`` and the arguments of
+            :class:`recsim.agents.dopamine.dqn_agent.DQNAgent`.
+        eval_mode: whether the agent only recommends: it then stores and learns nothing.
+        update_period: number of steps of a user from one update of the network to the next, >= 1.
+            With ``num_envs / update_period`` above 1 there are several updates in a step.
+        batch_size: number of transitions of an update, >= 1.
+        replay_capacity: number of transitions to remember.
+        learning_rate: of the optimizer by name.
+        optimizer: a Keras optimizer, of which the agent takes a copy, instead of one by name.
+        seed: seed of the initial weights, of exploration and of the batches, an integer >= 0.
+        **kwargs: further arguments of the single-user agent.
+
+    Raises:
+        TypeError, ValueError: for arguments or spaces that give no agent.
+        MemoryError: if there is no memory for the replay buffer.
+    """
+
+    def __init__(
+        self,
+        environment: Any,
+        create_learner: Callable[..., dqn_agent.DQNAgent],
+        *,
+        eval_mode: bool = False,
+        update_period: int = 128,
+        batch_size: int = 256,
+        replay_capacity: int = 1_000_000,
+        learning_rate: float | None = 1e-3,
+        optimizer: Any = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(environment)
+        for name, number in (("batch_size", batch_size), ("replay_capacity", replay_capacity)):
+            _validation.positive_int(name, number)
+        space = _conversion.single_user_space(environment.single_observation_space)
+        # In evaluation: it would make a replay buffer for one user.
+        learner = create_learner(
+            observation_space=space,
+            action_space=environment.single_action_space,
+            eval_mode=True,
+            update_period=update_period,
+            batch_size=batch_size,
+            learning_rate=learning_rate if optimizer is None else None,
+            optimizer=optimizer,
+            seed=seed,
+            **kwargs,
+        )
+        self._learner: Any = learner
+        self._replay: circular_replay_buffer.VectorReplayBuffer | None = None
+        if not eval_mode:
+            adapter = learner._obs_adapter
+            self._replay = circular_replay_buffer.VectorReplayBuffer(
+                self._num_envs,
+                adapter.user_size,
+                self._num_candidates,
+                adapter.doc_size,
+                self._slate_size,
+                replay_capacity,
+                batch_size,
+                learner.update_horizon,
+                learner.gamma,
+                seed,
+            )
+            self._learner._replay_buffer = self._replay
+            learner.eval_mode = False
+        self._draws = streams.chunk_draws(seed, "exploration", self._first_user, self._num_envs)
+        # The states and slates that the next rewards belong to.
+        self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @property
+    def eval_mode(self) -> bool:
+        """Whether the agent only recommends."""
+        return self._learner.eval_mode
+
+    @property
+    def training_steps(self) -> int:
+        """Number of slates recommended in training so far, to all users together."""
+        return self._learner.training_steps
+
+    @abc.abstractmethod
+    def _best_slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """Returns the slates of the highest estimated values, shape (n_users, slate_size)."""
+
+    @abc.abstractmethod
+    def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what users clicked, see ``Batch.clicks``, and the rewards to learn from."""
+
+    # How the agent takes part in sessions.
+
+    def begin(self, observation: vector_agent.Observation) -> np.ndarray:
+        """Begins an episode with every user and returns the first slates."""
+        self._check_users(observation)
+        state = self._learner._obs_adapter.features_of_many(observation)
+        if self._replay is not None:
+            if self._last is not None:  # The last episodes were left before their ends.
+                self._replay.cut_off(np.arange(self._num_envs), *self._last)
+            self._train_steps()
+        return self._recommend(*state)
+
+    def step(
+        self,
+        observation: vector_agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        """Takes in the last transitions, learns, and returns the next slates.
+
+        Where an episode was truncated, its last observation has a value, which counts.
+
+        Raises:
+            RuntimeError: if episodes that are to be learned from were not begun.
+            ValueError: if a reward or an observation is not finite.
+        """
+        self._check_users(observation)
+        state = self._learner._obs_adapter.features_of_many(observation)
+        if self._replay is not None:
+            responses = vector_agent.last_responses(observation, infos)
+            self._store(responses, rewards, terminated)
+            cut_off = np.flatnonzero(truncated & ~terminated)
+            if len(cut_off):
+                self._store_last_states(infos["final_obs"].batch, cut_off)
+            self._train_steps()
+        return self._recommend(*state)
+
+    def _store(self, responses: Any, rewards: np.ndarray, terminated: np.ndarray) -> None:
+        if self._last is None:
+            raise RuntimeError(
+                "Episodes were not begun: call begin(observation) for their first slates."
+            )
+        clicks, learned_rewards = self._outcomes(responses, rewards)
+        if not (np.isfinite(rewards).all() and np.isfinite(learned_rewards).all()):
+            raise ValueError("Rewards must be finite numbers, got some that are not.")
+        assert self._replay is not None
+        self._replay.add(*self._last, clicks, learned_rewards, terminated)
+
+    def _store_last_states(self, observation: Any, rows: np.ndarray) -> None:
+        last = _conversion.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
+        users, documents = self._learner._obs_adapter.features_of_many(last)
+        slates = self._select_slates(users, documents, self._uniforms()[rows])
+        assert self._replay is not None
+        self._replay.cut_off(rows, users, documents, slates)
+
+    def _uniforms(self) -> np.ndarray:
+        """Returns what exploration is drawn from, shape (n_users, slate_size + 1)."""
+        return np.concatenate([draws.uniform(self._slate_size + 1) for draws in self._draws])
+
+    def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        slates = self._select_slates(users, documents, self._uniforms())
+        if self._replay is not None:
+            self._last = users, documents, slates
+            if self._learner._summary_writer is not None:
+                self._learner._slate_counts += np.bincount(
+                    slates.reshape(-1), minlength=self._num_candidates
+                )
+        return slates
+
+    def _select_slates(
+        self, users: np.ndarray, documents: np.ndarray, uniforms: np.ndarray
+    ) -> np.ndarray:
+        slates = random_agent.random_slates(uniforms[:, 1:], self._num_candidates)
+        rows = np.flatnonzero(uniforms[:, 0] >= self._learner._epsilon())
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            slates[block] = self._best_slates(users[block], documents[block])
+        return slates
+
+    # How the agent learns.
+
+    def _train_steps(self) -> None:
+        """Makes the updates that are due in as many steps as there are users."""
+        learner, replay = self._learner, self._replay
+        assert replay is not None
+        begin = learner.training_steps
+        end = begin + self._num_envs
+        if replay.add_count > learner.min_replay_history and replay.can_sample():
+            period = learner.update_period
+            for step in range(-(-begin // period) * period, end, period):
+                learner._update()
+                if step % learner.target_update_period < period:
+                    learner._target_network = learner._online_network
+        learner.training_steps = end
+        frequency = learner.summary_writing_frequency
+        if learner._summary_writer is not None and begin // frequency != end // frequency:
+            learner._write_summary()
+
+    # How the agent is kept.
+
+    def serving_bundle(self) -> dict[str, Any]:
+        """Returns what recommending needs, which single-user agents in evaluation take too.
+
+        See :meth:`recsim.agents.dopamine.dqn_agent.DQNAgent.serving_bundle`.
+        """
+        return self._learner.serving_bundle()
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """Returns all that the agent has learned and will go on with."""
+        bundle = self._learner.bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        replay = bundle.pop("replay")
+        of_users = {
+            "num_envs": self._num_envs,
+            "draws": [draws.state() for draws in self._draws],
+            "last": self._last,
+            "replay": replay,
+        }
+        return {**bundle, "users": of_users}
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
+    ) -> bool:
+        """Restores the agent; False, and a warning that says why, if the bundle does not fit.
+
+        In evaluation, bundles for any number of users and those of single-user agents fit. What
+        is only there for the same users, such as exploration, begins anew for others.
+
+        Raises:
+            ValueError: if the replay buffer was larger or smaller than this agent's.
+        """
+        of_users = bundle_dict.get("users", {})
+        same_users = of_users.get("num_envs") == self._num_envs
+        bundle = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
+        if not self._learner.unbundle(checkpoint_dir, iteration_number, bundle):
+            return False
+        self._last = None
+        if same_users:
+            for draws, state in zip(self._draws, of_users["draws"]):
+                draws.restore(state)
+            self._last = of_users["last"]
+        return True

@@ -1,0 +1,437 @@
+"""Deep agents of many users: acting as single-user agents do, training, and being kept."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
+from recsim.agents.dopamine import circular_replay_buffer
+from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.simulator import checkpoint
+from recsim.vector import wrappers
+
+CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
+NO_CLICK = circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+SEVERAL_CLICKS = circular_replay_buffer.WrappedReplayBuffer.SEVERAL_CLICKS
+
+
+def make_env(num_envs: int = 20, module: Any = interest_evolution, **options: Any) -> Any:
+    return module.create_vector_environment(CONFIG, num_envs, **options)
+
+
+def make_agent(env: Any, **kwargs: Any) -> Any:
+    settings = {"min_replay_history": 50, "update_period": 10, "batch_size": 8, **kwargs}
+    return slate_decomp_q_agent.VectorSlateDecompQAgent(env, replay_capacity=2000, **settings)
+
+
+def play(env: Any, agent: Any, steps: int, seed: int | None = None) -> np.ndarray:
+    observation, _ = env.reset(seed=seed)
+    slates = agent.begin(observation)
+    for _ in range(steps):
+        slates = agent.step(*env.step(slates))
+    return slates
+
+
+# Acting.
+
+
+def strategies() -> list[Any]:
+    names = list(slate_decomp_q_agent._STRATEGIES)
+    return [pytest.param(name, id=name) for name in names if name != "dp_random"]
+
+
+@pytest.mark.parametrize("strategy", strategies())
+@pytest.mark.parametrize("learn_no_click_value", [False, True])
+def test_slate_q_recommends_as_single_user_agents_do(strategy, learn_no_click_value):
+    env = make_env()
+    settings = {"learn_no_click_value": learn_no_click_value, "epsilon_eval": 0.0, "seed": 3}
+    vector = slate_decomp_q_agent.create_vector_agent(strategy, env, eval_mode=True, **settings)
+    single = wrappers.SingleUserAgents(
+        lambda observation_space, action_space, user: slate_decomp_q_agent.create_agent(
+            strategy,
+            None,
+            observation_space=observation_space,
+            action_space=action_space,
+            eval_mode=True,
+            **settings,
+        ),
+        env,
+    )
+    observation, _ = env.reset(seed=1)
+    assert_same_documents(observation, vector.begin(observation), single.begin(observation))
+
+
+def assert_same_documents(observation: Any, slates: np.ndarray, other: np.ndarray) -> None:
+    """Compares features: the last bits decide between documents of one topic, which tie."""
+    users = np.arange(len(slates))[:, np.newaxis]
+    documents = observation["doc"]
+    np.testing.assert_array_equal(documents[users, slates], documents[users, other])
+
+
+def test_full_slate_q_recommends_as_single_user_agents_do(monkeypatch):
+    env = make_env()
+    vector = full_slate_q_agent.VectorFullSlateQAgent(env, eval_mode=True, epsilon_eval=0.0, seed=3)
+    single = wrappers.SingleUserAgents(
+        lambda observation_space, action_space, user: full_slate_q_agent.FullSlateQAgent(
+            None, observation_space, action_space, eval_mode=True, epsilon_eval=0.0, seed=3
+        ),
+        env,
+    )
+    observation, _ = env.reset(seed=1)
+    expected = single.begin(observation)
+    assert_same_documents(observation, vector.begin(observation), expected)
+    monkeypatch.setattr(full_slate_q_agent, "_BLOCK", 1)  # One user at a time.
+    assert_same_documents(observation, vector.begin(observation), expected)
+
+
+def test_selection_of_ones_own_gets_one_user_at_a_time():
+    seen = []
+
+    def select(slate_size, s_no_click, s, q):
+        seen.append((np.shape(s_no_click), s.shape, q.shape))
+        return np.argsort(-q)[:slate_size].reshape(-1, 1)
+
+    env = make_env(num_envs=3)
+    agent = make_agent(env, eval_mode=True, epsilon_eval=0.0, select_slate_fn=select)
+    assert agent.begin(env.reset()[0]).shape == (3, 2)
+    assert seen == [((), (5,), (5,))] * 3
+
+
+@pytest.mark.parametrize("module", [interest_exploration, long_term_satisfaction])
+def test_features_are_those_of_single_user_agents(module):
+    env = make_env(module=module, num_envs=4)
+    full_slates = full_slate_q_agent.VectorFullSlateQAgent(env, eval_mode=True)
+    adapter = full_slates._learner._obs_adapter
+    observation, _ = env.reset()
+    users, documents = adapter.features_of_many(observation)
+    to_single = wrappers.SingleUserAgents(lambda *_: None, env)
+    for user in range(4):
+        of_user, of_documents = adapter.features(to_single._observation(observation, user))
+        np.testing.assert_array_equal(users[user], of_user)
+        np.testing.assert_array_equal(documents[user], of_documents)
+
+
+def test_exploration_is_uniform_and_as_frequent_as_epsilon():
+    env = make_env(num_envs=1000)
+    agent = make_agent(env, eval_mode=True, epsilon_eval=0.25, seed=5)
+    greedy = make_agent(env, eval_mode=True, epsilon_eval=0.0, seed=5)
+    observation, _ = env.reset()
+    slates, best = agent.begin(observation), greedy.begin(observation)
+    assert (np.diff(np.sort(slates, axis=1), axis=1) > 0).all()
+    # A random one of 20 slates is the best one too.
+    share = (slates == best).all(axis=1).mean()
+    assert share == pytest.approx(0.75 + 0.25 / 20, abs=4 * np.sqrt(0.25 * 0.75 / 1000))
+    random = make_agent(env, eval_mode=True, epsilon_eval=1.0).begin(observation)
+    counts = np.bincount(random[:, 0] * 5 + random[:, 1], minlength=25)
+    assert counts.max() < 50 + 5 * np.sqrt(50)
+    assert (counts.reshape(5, 5)[~np.eye(5, dtype=bool)] > 50 - 5 * np.sqrt(50)).all()
+
+
+# The replay buffer.
+
+
+class Numbered:
+    """Users whose states are numbered, so that a batch tells where its rows come from."""
+
+    def __init__(self, num_users: int, seed: int, **kwargs: Any) -> None:
+        self.rng = np.random.RandomState(seed)
+        self.num_users = num_users
+        self.buffer = circular_replay_buffer.VectorReplayBuffer(
+            num_users, 2, 1, 1, 1, **{"batch_size": 1000, "gamma": 0.5, **kwargs}
+        )
+        self.steps = 0
+        # By state number (user, step): what came of it, and the state that followed.
+        self.outcomes: dict[tuple[int, int], tuple[float, str]] = {}
+
+    def states(self, user: Any, step: Any) -> tuple[np.ndarray, ...]:
+        users = np.stack(np.broadcast_arrays(user, step), axis=-1).astype(np.float32)
+        slates = users[:, :1].astype(int) + 100
+        return users, users[:, None, 1:], slates
+
+    def add(self) -> None:
+        step, everyone = self.steps, np.arange(self.num_users)
+        rewards = self.rng.randint(1, 9, self.num_users).astype(np.float32)
+        ends = self.rng.choice(["", "terminal", "cut"], p=[0.7, 0.15, 0.15], size=self.num_users)
+        clicks = np.full(self.num_users, step)
+        states = self.states(everyone, step)
+        self.buffer.add(*states, clicks, rewards, ends == "terminal")
+        cut = np.flatnonzero(ends == "cut")
+        self.buffer.cut_off(cut, *self.states(cut, step + 0.5))
+        for user in range(self.num_users):
+            self.outcomes[user, step] = (rewards[user], ends[user])
+        self.steps += 1
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("capacity", [1000, 25])
+def test_batches_hold_what_happened(horizon, capacity):
+    world = Numbered(5, seed=1, update_horizon=horizon, replay_capacity=capacity)
+    assert not world.buffer.can_sample()
+    for _ in range(23):
+        world.add()
+        if world.steps < 2:
+            continue
+        batch = world.buffer.sample()
+        for row in range(len(batch.rewards)):
+            user, step = batch.users[row].astype(int).tolist()
+            assert world.steps - capacity // 5 <= step < world.steps - 1
+            assert batch.slates[row, 0] == user + 100
+            assert batch.clicks[row] == step == batch.documents[row, 0, 0]
+            reward, length, end = 0.0, 0, ""
+            while length < horizon and not end and step + length < world.steps - 1:
+                gain, end = world.outcomes[user, step + length]
+                reward += 0.5**length * gain
+                length += 1
+            assert batch.rewards[row] == reward
+            assert batch.discounts[row] == 0.5**length
+            assert batch.terminals[row] == (end == "terminal")
+            if end != "terminal":
+                next_step = step + length - (0.5 if end == "cut" else 0)
+                assert batch.next_users[row].tolist() == [user, next_step]
+                assert batch.next_documents[row, 0, 0] == next_step
+                assert batch.next_slates[row, 0] == user + 100
+    # All that can be drawn is.
+    drawn = {(user, step) for user, step in batch.users.tolist()}
+    assert len(drawn) == 5 * (min(23, capacity // 5) - 1)
+
+
+def test_buffer_goes_on_from_its_state(tmp_path):
+    world, other = (Numbered(3, seed=2, replay_capacity=30, update_horizon=2) for _ in range(2))
+    for _ in range(14):
+        world.add()
+    path = str(tmp_path / "buffer")
+    checkpoint.save(path, world.buffer.state())
+    other.buffer.restore(dict(checkpoint.load(path)))
+    other.rng, other.steps = world.rng, world.steps
+    for buffer in (world.buffer, other.buffer):
+        assert buffer.add_count == 42
+    for _ in range(2):
+        batches = [vars(buffer.sample()) for buffer in (world.buffer, other.buffer)]
+        for name, values in batches[0].items():
+            np.testing.assert_array_equal(values, batches[1][name])
+        everyone = world.states(np.arange(3), 99)
+        for buffer in (world.buffer, other.buffer):
+            buffer.add(*everyone, np.zeros(3), np.ones(3), np.zeros(3, bool))
+
+
+def test_buffer_refuses_states_and_capacities_that_do_not_fit():
+    buffer = Numbered(3, seed=0, replay_capacity=30).buffer
+    state = Numbered(3, seed=0, replay_capacity=33).buffer.state()
+    with pytest.raises(ValueError, match="3 users and 11 steps does not fit 3 users and 10 steps"):
+        buffer.restore(state)
+    with pytest.raises(ValueError, match="two transitions for each of 3 users, got 5"):
+        Numbered(3, seed=0, replay_capacity=5)
+
+
+# Training.
+
+
+class Recorder:
+    """Takes the place of a learner's update and tells when it is called."""
+
+    def __init__(self, agent: Any, monkeypatch: Any) -> None:
+        self.updates: list[int] = []
+        self.copies = 0
+        learner = agent._learner
+
+        def update() -> None:
+            learner._target_network = None
+            self.updates.append(learner.training_steps)
+
+        monkeypatch.setattr(learner, "_update", update)
+
+
+@pytest.mark.parametrize(("num_envs", "period"), [(20, 10), (20, 50), (7, 3)])
+def test_updates_are_as_frequent_as_in_single_user_training(num_envs, period, monkeypatch):
+    env = make_env(num_envs=num_envs)
+    agent = make_agent(env, update_period=period, min_replay_history=0)
+    recorder = Recorder(agent, monkeypatch)
+    play(env, agent, steps=100)
+    assert agent.training_steps == 101 * num_envs
+    # Nothing can be learned before there are two steps.
+    assert len(recorder.updates) == pytest.approx(99 * num_envs / period, abs=1)
+
+
+def test_learning_waits_for_the_history_and_targets_follow(monkeypatch):
+    env = make_env(num_envs=20)
+    agent = make_agent(env, update_period=20, min_replay_history=400, target_update_period=100)
+    recorder = Recorder(agent, monkeypatch)
+    copies = []
+    observation, _ = env.reset()
+    slates = agent.begin(observation)
+    for step in range(1, 41):
+        slates = agent.step(*env.step(slates))
+        if agent._learner._target_network is not None:
+            copies.append(step)
+            agent._learner._target_network = None
+    assert recorder.updates[0] == 420
+    assert [step for step in copies if step > 20] == [25, 30, 35, 40]
+
+
+def test_outcomes_are_those_of_single_user_agents():
+    env = make_env(num_envs=4)
+    agent = make_agent(env)
+    responses = {
+        "click": np.array([[0, 1], [0, 0], [1, 0], [1, 1]]),
+        "watch_time": np.array([[9.0, 4.0], [9.0, 9.0], [2.5, 9.0], [1.0, 2.0]], np.float32),
+    }
+    clicks, rewards = agent._outcomes(responses, np.zeros(4))
+    assert clicks.tolist() == [1, NO_CLICK, 0, SEVERAL_CLICKS]
+    assert rewards.tolist() == [4.0, 0.0, 2.5, 3.0]
+    agent = make_agent(env, reward_field=None)
+    assert agent._outcomes(responses, np.arange(4.0))[1].tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_transitions_are_those_of_the_environment():
+    env = make_env(num_envs=6, max_steps_per_episode=4)
+    agent = make_agent(env, epsilon_train=0.0)
+    observation, _ = env.reset()
+    slates = agent.begin(observation)
+    history = []
+    for _ in range(4):
+        happened = env.step(slates)
+        history.append((observation, slates, happened))
+        observation, slates = happened[0], agent.step(*happened)
+    buffer = agent._replay
+    assert (buffer._ends.reshape(-1, 6)[:4] == [[0] * 6] * 3 + [[2] * 6]).all()
+    for step, (before, shown, happened) in enumerate(history):
+        rows = slice(6 * step, 6 * step + 6)
+        np.testing.assert_array_equal(buffer._users[rows], before["user"])
+        np.testing.assert_array_equal(buffer._documents[rows], before["doc"])
+        np.testing.assert_array_equal(buffer._slates[rows], shown)
+        np.testing.assert_allclose(buffer._rewards[rows], happened[1])
+    final = history[-1][2][4]["final_obs"].batch
+    np.testing.assert_array_equal(buffer._last_users[18:24], final["user"])
+    assert not np.array_equal(final["user"], observation["user"])
+    # Episodes that are left are cut off too.
+    happened = env.step(slates)
+    agent.step(*happened)
+    agent.begin(env.reset()[0])
+    assert (buffer._ends[24:30] == 2).all()
+    np.testing.assert_array_equal(buffer._last_users[24:30], happened[0]["user"])
+
+
+def test_rewards_must_be_finite_and_episodes_begun():
+    env = make_env()
+    agent = make_agent(env)
+    observation, _ = env.reset()
+    with pytest.raises(RuntimeError, match=r"call begin\(observation\)"):
+        agent.step(*env.step(np.zeros((20, 2), int)))
+    slates = agent.begin(observation)
+    observation, rewards, *rest = env.step(slates)
+    rewards[3] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        agent.step(observation, rewards, *rest)
+
+
+# Keeping.
+
+
+def test_training_goes_on_from_a_checkpoint_exactly(tmp_path):
+    env = make_env(num_envs=15, max_steps_per_episode=6)
+    kwargs = {"update_period": 15, "target_update_period": 60, "update_horizon": 3}
+    agent, restored = make_agent(env, **kwargs), make_agent(env, **kwargs)
+    observation, _ = env.reset(seed=0)
+    slates = agent.begin(observation)
+    for _ in range(8):
+        slates = agent.step(*env.step(slates))
+    path = str(tmp_path / "bundle")
+    checkpoint.save(path, agent.bundle_and_checkpoint("", 0))
+    bundle = dict(checkpoint.load(path))
+    assert restored.unbundle("", 0, bundle)
+    for _ in range(6):
+        happened = env.step(slates)
+        slates = agent.step(*happened)
+        np.testing.assert_array_equal(slates, restored.step(*happened))
+    for weights, of_restored in zip(
+        agent.serving_bundle()["online_network"], restored.serving_bundle()["online_network"]
+    ):
+        np.testing.assert_array_equal(weights, of_restored)
+    assert agent.training_steps == restored.training_steps == 15 * 15
+    # Single-user agents, and agents of other numbers of users, serve what was learned.
+    observation, _ = env.reset(seed=1)
+    server = make_agent(env, eval_mode=True, epsilon_eval=0.0)
+    assert server.unbundle("", 0, bundle)
+    slates = server.begin(observation)
+    few = make_agent(make_env(num_envs=3), eval_mode=True, epsilon_eval=0.0)
+    assert few.unbundle("", 0, bundle)
+    observation_of_few, _ = make_env(num_envs=3).reset(seed=1)
+    assert_same_documents(observation_of_few, few.begin(observation_of_few), slates[:3])
+    single = wrappers.SingleUserAgents(
+        lambda observation_space, action_space, user: slate_decomp_q_agent.SlateDecompQAgent(
+            None, observation_space, action_space, eval_mode=True, epsilon_eval=0.0
+        ),
+        env,
+    )
+    assert all(agent.unbundle("", 0, bundle) for agent in single.agents)
+    assert_same_documents(observation, single.begin(observation), slates)
+
+
+def test_training_needs_a_bundle_of_the_same_users(caplog):
+    agent = make_agent(make_env(num_envs=4))
+    bundle = agent.bundle_and_checkpoint("", 0)
+    other = make_agent(make_env(num_envs=5))
+    with caplog.at_level(logging.WARNING):
+        assert not other.unbundle("", 0, bundle)
+        assert not other.unbundle("", 0, {})
+    assert "no replay buffer" in caplog.text
+    partial = make_agent(make_env(num_envs=5), allow_partial_reload=True)
+    assert partial.unbundle("", 0, bundle)
+
+
+# Settings and errors.
+
+
+def test_learning_rate_is_that_of_the_optimizer():
+    env = make_env(num_envs=20)
+    agent = make_agent(env, learning_rate=0.125, min_replay_history=0)
+    play(env, agent, steps=3)
+    assert float(agent._learner._trainer._optimizer.learning_rate) == 0.125
+
+
+def test_summaries_are_written_as_often_as_asked():
+    written = []
+
+    class Writer:
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+    env = make_env(num_envs=20)
+    agent = make_agent(env, summary_writer=Writer(), summary_writing_frequency=100)
+    play(env, agent, steps=11)
+    assert {step for _, step in written} == {100, 200}
+    assert ("slate_choices/candidate_4", 200) in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be an integer >= 1"),
+        ({"update_period": 0}, ValueError, "update_period must be an integer >= 1"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate must be a number above 0"),
+        ({"replay_capacity": 39}, ValueError, "two transitions for each of 20 users"),
+        ({"reward_field": "engagement"}, ValueError, "reward_field 'engagement'"),
+    ],
+)
+def test_faulty_arguments_are_told(arguments, error, message):
+    with pytest.raises(error, match=message):
+        slate_decomp_q_agent.VectorSlateDecompQAgent(make_env(), **arguments)
+
+
+def test_faulty_environments_are_told():
+    with pytest.raises(ValueError, match=r"There is no|agent_name must be one of"):
+        slate_decomp_q_agent.create_vector_agent("slate_optimal_optimal", make_env())
+    with pytest.raises(ValueError, match="score_documents_fn"):
+        slate_decomp_q_agent.VectorSlateDecompQAgent(
+            make_env(module=long_term_satisfaction), reward_field="engagement"
+        )
+    single = interest_evolution.create_environment(CONFIG)
+    with pytest.raises(TypeError, match="vector environment"):
+        slate_decomp_q_agent.VectorSlateDecompQAgent(single)
+    agent = make_agent(make_env(num_envs=5))
+    with pytest.raises(ValueError, match=r"\(5, 5\).*\(6, 5, 20\)"):
+        agent.begin(make_env(num_envs=6).reset()[0])
