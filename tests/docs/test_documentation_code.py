@@ -22,7 +22,7 @@ MODULES = [module.name for module in pkgutil.walk_packages(recsim.__path__, "rec
 def code_blocks(page: pathlib.Path, language: str) -> list[str]:
     """Returns the page's fenced blocks of a language, each with its line numbers kept."""
     text = page.read_text(encoding="utf-8")
-    fence = re.compile(rf"^```{re.escape(language)}\n(?::\w+:.*\n)*(.*?)^```$", re.M | re.S)
+    fence = re.compile(rf"^```{re.escape(language)}\n(?::\w+:[^\n]*\n)*(.*?)^```$", re.M | re.S)
     return ["\n" * text.count("\n", 0, m.start(1)) + m.group(1) for m in fence.finditer(text)]
 
 
@@ -42,6 +42,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 def test_every_tutorial_has_a_test():
     assert [page.stem for page in TUTORIALS] == [
+        "developing_a_vector_world",
         "developing_an_agent",
         "developing_an_environment",
         "running_experiments",
@@ -99,6 +100,19 @@ def test_environment_tutorial_shows_the_trade_off(capsys):
     assert means["sensitivity 0.01"]["choc"] > means["sensitivity 0.01"]["kale"]
     assert means["sensitivity 0.1"]["kale"] > means["sensitivity 0.1"]["choc"]
     assert means["sensitivity 0.3"]["kale"] > means["sensitivity 0.3"]["choc"]
+
+
+def test_vector_world_tutorial_agrees_with_its_twin(capsys):
+    page = CHECKOUT / "docs" / "tutorials" / "developing_a_vector_world.md"
+    run_blocks(page, "{code-cell}")
+    out = capsys.readouterr().out
+    assert float(re.search(r"largest difference: (\S+)", out)[1]) < 1e-12
+    assert abs(float(re.search(r"difference: (\S+) standard errors", out)[1])) < 3
+    means = re.findall(r"choc ([\d.]+) ± \S+ +kale ([\d.]+) ±", out)
+    assert [float(choc) > float(kale) for choc, kale in means] == [True, False, False]
+    mathematics, the_world = code_blocks(page, "{code-cell}")[1:3]
+    lines = [line for line in (mathematics + the_world).splitlines() if line.strip()]
+    assert len(lines) < 80
 
 
 def test_experiments_tutorial_resumes_exactly(capsys):
