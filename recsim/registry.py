@@ -294,6 +294,11 @@ REPRODUCTIONS: dict[str, ReproductionEntry] = {
         "SlateQ",
         "the strategies of the SlateQ paper, trained, and the value of no click",
     ),
+    "advantage-amplification": ReproductionEntry(
+        "recsim.experiments.advantage_amplification",
+        "AdvantageAmplification",
+        "temporal aggregation and switching cost in long-term satisfaction",
+    ),
     "interest-exploration": ReproductionEntry(
         "recsim.experiments.interest_exploration_order",
         "InterestExploration",

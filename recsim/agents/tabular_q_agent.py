@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import logging
@@ -92,7 +93,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
                 f"{discretization_bounds!r}."
             )
         number_bins = _validation.positive_int("number_bins", number_bins, minimum=2)
-        self._discretization_bins = np.linspace(low, high, num=number_bins)
+        self._discretization_bins = np.linspace(low, high, num=number_bins).tolist()
         self._gamma = _validation.probability("gamma", gamma)
         self._learning_rate = _validation.probability("learning_rate", learning_rate)
         self._base_exploration_temperature = _validation.probability(
@@ -130,8 +131,13 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         """Returns the values of a ``Discrete`` space, and the bins of those of a ``Box``."""
         if isinstance(gym_space, spaces.Discrete):
             return [int(value) for value in gym_observations]
-        values = np.concatenate([np.ravel(value) for value in gym_observations])
-        return np.digitize(values, self._discretization_bins).tolist()
+        # As numpy.digitize, which takes much longer for a few numbers.
+        edges = self._discretization_bins
+        return [
+            bisect.bisect_right(edges, value)
+            for observation in gym_observations
+            for value in np.ravel(observation).tolist()
+        ]
 
     def _enumerate_slates(
         self, doc_dict: Mapping[str, Any]

@@ -8,6 +8,7 @@ from recsim import _lazy
 
 if TYPE_CHECKING:
     from recsim.experiments import (
+        advantage_amplification,
         bandit_regret,
         benchmark,
         comparison,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "advantage_amplification",
     "bandit_regret",
     "benchmark",
     "comparison",
