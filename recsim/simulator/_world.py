@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from recsim.vector import _conversion
+
 __all__ = [
     "SEEN_BY_AGENTS",
     "differences",
@@ -49,19 +51,34 @@ def vector_identity(env: Any) -> dict[str, str]:
     Args:
         env: a RecSimVectorEnv, or what behaves like one.
     """
+    world = env.unwrapped
     questions: dict[str, Callable[[], Any]] = {
         "num_envs": lambda: env.num_envs,
-        "slate_size": lambda: env.unwrapped.slate_size,
-        "num_candidates": lambda: env.unwrapped.num_candidates,
-        "user space": lambda: env.single_observation_space["user"],
-        "response space": lambda: env.single_observation_space["response"],
-        "document space": lambda: env.unwrapped.document_sampler.observation_space(1),
+        "slate_size": lambda: world.slate_size,
+        "num_candidates": lambda: world.num_candidates,
         "action space": lambda: env.single_action_space,
-        "candidates": lambda: env.unwrapped.candidates,
-        "user model": lambda: type(env.unwrapped.user_model).__name__,
-        "document sampler": lambda: type(env.unwrapped.document_sampler).__name__,
+        "candidates": lambda: world.candidates,
+        "environment": lambda: type(world).__name__,
+        "user model": lambda: type(world.user_model).__name__,
+        "document sampler": lambda: type(world.document_sampler).__name__,
     }
-    return _answers(questions)
+    return {**_answers(questions), **_answers(_seen_by_agents(env))}
+
+
+def _seen_by_agents(env: Any) -> dict[str, Callable[[], Any]]:
+    """Returns what a single-user environment of the same scenario answers alike.
+
+    So the agent of one can be evaluated in the other.
+    """
+
+    def space() -> Any:
+        return _conversion.single_user_space(env.single_observation_space)
+
+    return {
+        "user space": lambda: space()["user"],
+        "response space": lambda: space()["response"],
+        "document space": lambda: next(iter(space()["doc"].spaces.values())),
+    }
 
 
 def _answers(questions: Mapping[str, Callable[[], Any]]) -> dict[str, str]:

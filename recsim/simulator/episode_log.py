@@ -32,8 +32,10 @@ from typing import Any
 
 import numpy as np
 
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim.simulator import _files, _tfrecord, environment
+from recsim.vector import _conversion
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
@@ -181,7 +183,10 @@ class VectorEpisodeLog(EpisodeLog):
                 f"An episode log is of {MAX_LOGGED_USERS:,} users at most, and the environment has "
                 f"{env.num_envs:,}: make one of fewer users to log, or leave episode_log_file out."
             )
-        self._spaces = env.single_observation_space.spaces
+        space = _conversion.single_user_space(env.single_observation_space)
+        self._user_space = space["user"]
+        self._document_space = next(iter(space["doc"].spaces.values()))
+        self._response_space = space["response"][0]
         self._first_user = env.unwrapped.first_user
         # What every step was like, as far back as an episode under way reaches.
         self._steps: collections.deque[dict[str, np.ndarray]] = collections.deque()
@@ -210,7 +215,7 @@ class VectorEpisodeLog(EpisodeLog):
         self._steps.append(
             {
                 **self._seen,
-                **dict(_response_features(self._spaces["response"], step.responses)),
+                **dict(_response_features(self._response_space, step.responses)),
                 "slate": np.array(step.slates),
                 "reward": np.asarray(step.rewards, "<f4")[:, np.newaxis],
                 "is_terminal": step.terminated[:, np.newaxis],
@@ -226,9 +231,9 @@ class VectorEpisodeLog(EpisodeLog):
         self._seen = self._observed(step.observation)
 
     def _observed(self, observation: Any) -> dict[str, np.ndarray]:
-        documents = _flattened(self._spaces["doc"], observation["doc"], 2)
+        documents = spaces_lib.flattened(self._document_space, observation["doc"], 2)
         return {
-            "user": _flattened(self._spaces["user"], observation["user"], 1),
+            "user": spaces_lib.flattened(self._user_space, observation["user"]),
             **dict(_numbered("doc_{}", documents)),
         }
 
@@ -262,51 +267,18 @@ class VectorEpisodeLog(EpisodeLog):
 
 def _response_features(space: Any, responses: Any) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the features of many users' responses, a feature a position and entry."""
-    if not isinstance(responses, Mapping):
-        yield from _numbered("response_{}", _flattened(space, responses, 2))
+    if not isinstance(space, spaces.Dict):
+        yield from _numbered("response_{}", spaces_lib.flattened(space, responses, 2))
         return
     for key, entry in space.spaces.items():
-        yield from _numbered(f"response_{{}}_{key}", _flattened(entry, responses[key], 2))
+        values = spaces_lib.flattened(entry, responses[key], 2)
+        yield from _numbered(f"response_{{}}_{key}", values)
 
 
 def _numbered(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the feature of each document, of values of shape (n_users, n_docs, size)."""
     for i in range(values.shape[1]):
         yield name.format(i), np.ascontiguousarray(values[:, i])
-
-
-def _flattened(space: Any, values: Any, axes: int) -> np.ndarray:
-    """Returns what many users' observations are flattened to, as Gym flattens one's.
-
-    Args:
-        space: the Gymnasium space of one user's.
-        values: the observations: an array of shape (n_users, …), or a dictionary of them.
-        axes: 1; or 2 where the second axis is that of documents, and their space that of one
-            document, batched as Gymnasium batches spaces.
-
-    Returns:
-        Floats of shape (n_users, size) or (n_users, n_docs, size).
-    """
-    if isinstance(values, Mapping):
-        parts = [_flattened(entry, values[key], axes) for key, entry in space.spaces.items()]
-        return np.concatenate(parts, axis=-1)
-    rows = np.reshape(values, (*np.shape(values)[:axes], -1))
-    if hasattr(space, "nvec"):  # MultiDiscrete.
-        sizes, starts = space.nvec, space.start
-    elif hasattr(space, "start"):  # Discrete.
-        sizes, starts = space.n, space.start
-    elif hasattr(space, "n") and len(space.shape) == axes - 1:  # Clicks, each of Discrete(2).
-        sizes, starts = 2, 0
-    else:
-        return rows.astype("<f4")
-    num_entries = rows.shape[-1]
-    columns = [
-        rows[..., i, np.newaxis] - start == np.arange(size)
-        for i, size, start in zip(
-            range(num_entries), np.ravel(sizes), np.broadcast_to(np.ravel(starts), np.size(sizes))
-        )
-    ]
-    return np.concatenate(columns, axis=-1).astype("<f4")
 
 
 class _StepEncoder:

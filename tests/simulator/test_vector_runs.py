@@ -292,6 +292,36 @@ def test_another_number_of_users_can_be_evaluated_but_not_trained_on(tmp_path):
         child.train(tmp_path, child.create_environment(8), num_iterations=7)
 
 
+def test_what_one_user_trained_is_evaluated_by_many_and_not_trained_on(tmp_path):
+    runner_lib.TrainRunner(
+        base_dir=tmp_path,
+        create_agent_fn=create_single_user,
+        env=interest_exploration.create_environment(CONFIG),
+        max_training_steps=5,
+        num_iterations=1,
+        max_steps_per_episode=5,
+        progress=False,
+    ).run_experiment()
+    settings = {
+        "base_dir": tmp_path,
+        "create_agent_fn": lambda sess, env, **_: Indifferent(env),
+        "env": interest_exploration.create_vector_environment(CONFIG, 6),
+        "max_steps_per_episode": 5,
+        "progress": False,
+    }
+    runner_lib.EvalRunner(max_eval_episodes=6, test_mode=True, **settings).run_experiment()
+    assert len(json.loads((tmp_path / "eval_6/returns_5").read_text())) == 6
+    with pytest.raises(ValueError, match="environment was SingleUserEnvironment and is RecSimV"):
+        runner_lib.TrainRunner(num_iterations=2, **settings).run_experiment()
+
+
+class Indifferent(random_agent.VectorRandomAgent):
+    """Takes the bundle of any agent."""
+
+    def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
+        return True
+
+
 def test_users_without_an_episode_that_counts_get_a_warning(tmp_path, caplog):
     child.evaluate(tmp_path, max_eval_episodes=3)
     assert "only so many of the 5 users count" in caplog.text
