@@ -183,7 +183,7 @@ def test_version_and_no_command(capsys):
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"recsim {recsim.__version__}\n"
     assert cli.main([]) == 0
-    assert "{run,reproduce,list}" in capsys.readouterr().out
+    assert "{run,reproduce,bench,list}" in capsys.readouterr().out
 
 
 BAD_INPUT = {
@@ -346,7 +346,7 @@ def test_commands_of_the_documentation(capsys):
         for block in blocks
         if block.startswith("recsim ")
     ]
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         assert cli.main([*command, *QUICK, "--train-steps", "20", "--quiet"]) == 0
         gin.clear_config()
