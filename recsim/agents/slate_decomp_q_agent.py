@@ -50,6 +50,11 @@ __all__ = [
 ]
 
 
+# Number of rows of a large batch whose targets are computed together: what the network computes for
+# them stays in a processor's cache.
+_BLOCK = 64
+
+
 def _takes_tensors(*dtypes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Lets a function of arrays take tensors too, and return tensors of these dtypes then."""
 
@@ -459,8 +464,10 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             rows[:, -3] = not_clicked
             used |= not_clicked
         rows[:, -1] = used
-        if used.any():
-            rows[used, -2] = self._targets(batch, np.flatnonzero(used))
+        learned_from = np.flatnonzero(used)
+        for start in range(0, len(learned_from), _BLOCK):
+            block = learned_from[start : start + _BLOCK]
+            rows[block, -2] = self._targets(batch, block)
         return rows
 
     def _targets(self, batch: circular_replay_buffer.Batch, rows: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 # Number of users whose slates are chosen together: what the network computes for them stays in a
 # processor's cache.
-_BLOCK = 128
+_BLOCK = 64
 
 
 class VectorDQNAgent(vector_agent.AbstractVectorAgent):

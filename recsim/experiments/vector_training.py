@@ -1,0 +1,151 @@
+"""Trains SlateQ with one user and with many at once, for equally many steps, and compares.
+
+Usage::
+
+    python -m recsim.experiments.vector_training [--steps N] [--seeds N] [--users N]
+
+Both trainings are of ``slate_optimal_optimal_q`` in interest evolution, with 10 candidates and
+slates of 3, as in the SlateQ paper; a step is one of one user. The seconds are those of the
+training alone, the returns those of new users, the same ones for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import seeding
+from recsim.agents import slate_decomp_q_agent
+from recsim.environments import interest_evolution
+from recsim.experiments import _training, estimates
+from recsim.vector import simulate
+
+__all__ = ["evaluated", "main", "train_many_users", "train_one_user"]
+
+STRATEGY = "slate_optimal_optimal_q"
+NUM_ENVS = 128
+
+_WORLD = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
+
+
+def _settings(steps: int) -> dict[str, Any]:
+    """Returns the paper's settings, with periods in proportion to the steps."""
+    return {
+        "gamma": 1.0,
+        "min_replay_history": steps // 15,
+        "epsilon_decay_period": steps * 5 // 6,
+        "target_update_period": max(1, steps * 2 // 75),
+    }
+
+
+def train_one_user(steps: int, seed: int) -> dict[str, Any]:
+    """Trains with one user after the other.
+
+    Args:
+        steps: number of training steps.
+        seed: seed of users and agent.
+
+    Returns:
+        What serving needs, see ``DQNAgent.serving_bundle``.
+    """
+    env = interest_evolution.create_environment({**_WORLD, "seed": seed})
+    agent = slate_decomp_q_agent.create_agent(
+        STRATEGY,
+        None,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        seed=seed,
+        **_settings(steps),
+    )
+    while agent.training_steps < steps:
+        observation, done, reward = env.reset(), False, 0.0
+        slate = agent.begin_episode(observation)
+        while True:
+            observation, reward, done, _ = env.step(slate)
+            if done:
+                break
+            slate = agent.step(reward, observation)
+        agent.end_episode(reward, observation)
+    return agent.serving_bundle()
+
+
+def train_many_users(steps: int, seed: int) -> dict[str, Any]:
+    """Trains with many users at once; takes and returns what :func:`train_one_user` does."""
+    env = interest_evolution.create_vector_environment({**_WORLD, "seed": seed}, NUM_ENVS)
+    agent = slate_decomp_q_agent.create_vector_agent(STRATEGY, env, seed=seed, **_settings(steps))
+    observation, _ = env.reset()
+    slates = agent.begin(observation)
+    while agent.training_steps < steps:
+        slates = agent.step(*env.step(slates))
+    return agent.serving_bundle()
+
+
+def evaluated(bundle: dict[str, Any], num_users: int, seed: int) -> np.ndarray:
+    """Returns the returns of users whom a trained agent recommends to, shape (num_users,).
+
+    Args:
+        bundle: what one of the trainings returned.
+        num_users: number of users.
+        seed: seed of the users.
+    """
+    result = simulate.simulate(
+        functools.partial(interest_evolution.create_vector_environment, {**_WORLD, "seed": seed}),
+        functools.partial(_served, bundle),
+        num_users,
+        num_episodes=1,
+        workers=1,
+    )
+    return result.returns[:, 0]
+
+
+def _served(bundle: dict[str, Any], environment: Any) -> Any:
+    agent = slate_decomp_q_agent.create_vector_agent(
+        STRATEGY, environment, eval_mode=True, epsilon_eval=0.0
+    )
+    agent.unbundle("", 0, bundle)
+    return agent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the trainings and prints their returns and times; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recsim.experiments.vector_training", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--steps", type=int, default=300_000, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings each; default: %(default)s")
+    parser.add_argument("--users", type=int, default=5_000, help="of an evaluation; %(default)s")
+    arguments = parser.parse_args(argv)
+    _training.use_one_thread()
+    ways = {"one user": train_one_user, f"{NUM_ENVS} users": train_many_users}
+    returns: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(arguments.seeds):
+        seed = seeding.derived_seed(0, f"vector training {number}")
+        for name, train in ways.items():
+            begin = time.process_time()
+            bundle = train(arguments.steps, seed)
+            seconds[name].append(time.process_time() - begin)
+            returns[name].append(float(evaluated(bundle, arguments.users, seed + 1).mean()))
+            print(
+                f"seed {number}, {name}: return {returns[name][-1]:.2f}, "
+                f"{seconds[name][-1]:.1f} s of processor time",
+                flush=True,
+            )
+    for name in ways:
+        print(f"{name:>10}: {np.mean(seconds[name]):6.1f} s, return ", end="")
+        if arguments.seeds > 1:
+            estimate = estimates.estimate(returns[name])
+            print(f"{estimate['mean']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})")
+        else:
+            print(f"{returns[name][0]:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
