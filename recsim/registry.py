@@ -200,6 +200,18 @@ def _slate_q(strategy: str, environment: Any, **kwargs: Any) -> Any:
     )
 
 
+def _vector_full_slate_q(environment: Any, **kwargs: Any) -> Any:
+    from recsim.agents import full_slate_q_agent
+
+    return full_slate_q_agent.VectorFullSlateQAgent(environment, **kwargs)
+
+
+def _vector_slate_q(strategy: str, environment: Any, **kwargs: Any) -> Any:
+    from recsim.agents import slate_decomp_q_agent
+
+    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **kwargs)
+
+
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
 
@@ -219,6 +231,7 @@ def _slate_q_entry(strategy: str, serving: str, targets: str) -> AgentEntry:
         f"SlateQ: {serving} slates, {targets} targets (interest_evolution)",
         learns=True,
         modules=_SLATE_Q_MODULES,
+        create_vector=functools.partial(_vector_slate_q, strategy),
     )
 
 
@@ -260,6 +273,7 @@ AGENTS: dict[str, AgentEntry] = {
         "deep Q-learning of whole slates, of few candidates",
         learns=True,
         modules=("recsim.agents.full_slate_q_agent",),
+        create_vector=_vector_full_slate_q,
     ),
     **{
         strategy: _slate_q_entry(strategy, serving, targets)
@@ -279,6 +293,7 @@ AGENTS: dict[str, AgentEntry] = {
         functools.partial(_slate_q, "dp_random"),
         "SlateQ's baseline: draws slates at random (interest_evolution)",
         modules=_SLATE_Q_MODULES,
+        create_vector=functools.partial(_vector_slate_q, "dp_random"),
     ),
 }
 
