@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from recsim import registry
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import checkpoint, episode_log, runner_lib
@@ -270,6 +271,51 @@ def test_a_longer_training_goes_on_in_the_middle_of_sessions(candidates, tmp_pat
             child.train(tmp_path / name, env, num_iterations=num_iterations)
         child.evaluate(tmp_path / name)
     assert outcome(tmp_path / "longer") == outcome(tmp_path / "whole")
+
+
+RESUMED = [
+    ("random", "interest_evolution"),
+    ("cluster_bandit_ts", "interest_exploration"),
+    pytest.param("slate_topk_sarsa", "interest_evolution", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("agent", "environment"), RESUMED)
+def test_the_agents_of_the_library_go_on_as_if_nothing_had_been(agent, environment, tmp_path):
+    def create(sess, env, eval_mode, summary_writer):
+        return registry.create_vector_agent(
+            agent, env, seed=5, eval_mode=eval_mode, summary_writer=summary_writer
+        )
+
+    for name, iterations in (("whole", [4]), ("longer", [1, 3, 4])):
+        for num_iterations in iterations:
+            runner_lib.TrainRunner(
+                base_dir=tmp_path / name,
+                create_agent_fn=create,
+                env=registry.create_vector_environment(environment, CONFIG, 30),
+                max_training_steps=300,
+                num_iterations=num_iterations,
+                max_steps_per_episode=7,
+                progress=False,
+            ).run_experiment()
+        runner_lib.EvalRunner(
+            base_dir=tmp_path / name,
+            create_agent_fn=create,
+            env=registry.create_vector_environment(environment, CONFIG, 20),
+            max_eval_episodes=40,
+            max_steps_per_episode=7,
+            test_mode=True,
+            progress=False,
+        ).run_experiment()
+    found = {
+        name: [
+            without_times(tmp_path / name / "train"),
+            without_times(tmp_path / name / "eval_40"),
+            (tmp_path / name / "eval_40/returns_1200").read_text(),
+        ]
+        for name in ("whole", "longer")
+    }
+    assert found["longer"] == found["whole"]
 
 
 def test_a_log_that_begins_later_has_the_sessions_that_begin_later(tmp_path, caplog):
