@@ -478,6 +478,8 @@ class _Chunk:
         terminated = model.is_done(self._users)
         if terminated is None:
             terminated = np.zeros(self.num_users, np.bool_)
+        else:
+            terminated = terminated.copy()  # It may be the users' own, which changes below.
         if env._max_steps is None:
             truncated = np.zeros(self.num_users, np.bool_)
         else:
