@@ -187,7 +187,7 @@ class VectorEpisodeLog(EpisodeLog):
         self._user_space = space["user"]
         self._document_space = next(iter(space["doc"].spaces.values()))
         self._response_space = space["response"][0]
-        self._first_user = env.unwrapped.first_user
+        self._first_user = getattr(env.unwrapped, "first_user", 0)
         # What every step was like, as far back as an episode under way reaches.
         self._steps: collections.deque[dict[str, np.ndarray]] = collections.deque()
         self._seen: dict[str, np.ndarray] = {}  # What was observed after the last step.

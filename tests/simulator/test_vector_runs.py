@@ -18,6 +18,7 @@ from recsim import registry
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import checkpoint, episode_log, runner_lib
+from recsim.vector import wrappers
 
 # The tests' folders are not on the path of modules.
 sys.path.insert(0, os.path.dirname(__file__))
@@ -366,6 +367,42 @@ class Indifferent(random_agent.VectorRandomAgent):
 
     def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
         return True
+
+
+def test_single_user_agents_and_environments_wrapped_as_vectors(tmp_path, caplog):
+    environments = [
+        interest_exploration.create_environment({**CONFIG, "seed": seed}) for seed in range(3)
+    ]
+
+    def create(sess, env, eval_mode, summary_writer):
+        return wrappers.SingleUserAgents(
+            lambda observation_space, action_space, user: random_agent.RandomAgent(
+                action_space, random_seed=user
+            ),
+            env,
+        )
+
+    settings = {
+        "create_agent_fn": create,
+        "env": wrappers.SingleUserEnvs(environments),
+        "max_steps_per_episode": 5,
+        "episode_log_file": "log",
+        "progress": False,
+    }
+    runner_lib.EvalRunner(
+        base_dir=tmp_path, max_eval_episodes=4, test_mode=True, **settings
+    ).run_experiment()
+    assert len(json.loads((tmp_path / "eval_4/returns_0").read_text())) == 4
+    (record,) = records(tmp_path / "eval_4")
+    assert record["AverageEpisodeLength"] == 5
+    assert (tmp_path / "eval_4/log").stat().st_size > 0
+    training = runner_lib.TrainRunner(
+        base_dir=tmp_path, max_training_steps=6, num_iterations=2, **settings
+    )
+    training.run_experiment()
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [6, 12]
+    # Sessions under way of single-user environments are in no checkpoint.
+    assert "Checkpoints hold no random generator of the environment" in caplog.text
 
 
 def test_users_without_an_episode_that_counts_get_a_warning(tmp_path, caplog):
