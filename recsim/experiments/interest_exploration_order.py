@@ -40,14 +40,14 @@ __all__ = [
     "env_config",
 ]
 
-STEPS, QUICK_STEPS = 60_000, 10_000
-USERS, QUICK_USERS = 40, 10
-SEEDS, QUICK_SEEDS = 5, 2
+STEPS, QUICK_STEPS = 50_000, 10_000
+USERS, QUICK_USERS = 25, 10
+SEEDS, QUICK_SEEDS = 8, 2
 
 #: Number of steps of a session, after which it is cut off.
-SESSION_LENGTH = 500
+SESSION_LENGTH = 1000
 
-_NUM_TOPICS = 3
+_NUM_TOPICS = 5
 _POINTS_OF_CURVE = 10
 
 
@@ -66,15 +66,15 @@ class Affinity:
 
 #: The affinities compared. To the other topics the mean of the logarithm is 0.1.
 AFFINITIES = {
+    "high": Affinity("High topic affinity", 1.4),
     "low": Affinity("Low topic affinity", 0.7),
-    "high": Affinity("High topic affinity", 1.2),
 }
 
 
 def env_config(affinity: str, seed: int) -> dict[str, Any]:
     """Returns the config of the world, for ``interest_exploration.create_environment``.
 
-    Three topics are equally likely, and three types of users have a favourite topic each. As each
+    Five topics are equally likely, and five types of users have a favourite topic each. As each
     step has five new documents, of different quality, not every topic is there at every step.
 
     Args:
@@ -92,7 +92,7 @@ def env_config(affinity: str, seed: int) -> dict[str, Any]:
         "topic_quality_mean": [0.0] * _NUM_TOPICS,
         "topic_quality_stddev": [0.2] * _NUM_TOPICS,
         # The average user likes the first topic best, but the most users like another better.
-        "user_type_distribution": [0.4, 0.3, 0.3],
+        "user_type_distribution": [0.4, 0.15, 0.15, 0.15, 0.15],
         "user_document_mean_affinity_matrix": log_affinity.tolist(),
         "user_document_stddev_affinity_matrix": np.full_like(log_affinity, 0.1).tolist(),
         "no_click_mass": 5.0,
@@ -144,9 +144,9 @@ def _full_slate_q(environment: Any, seed: int, steps: int, eval_mode: bool) -> A
         environment.observation_space,
         environment.action_space,
         eval_mode=eval_mode,
-        min_replay_history=max(1, steps // 30),
-        epsilon_decay_period=max(1, steps // 3),
-        target_update_period=max(1, steps // 60),
+        min_replay_history=max(1, steps // 50),
+        epsilon_decay_period=max(1, steps // 5),
+        target_update_period=max(1, steps // 100),
         epsilon_eval=0.0,
         seed=seed,
     )
@@ -347,10 +347,10 @@ plays what the user most likely clicks, which is the best that can be done."""
                 },
                 SESSION_LENGTH * (self._users + (sessions if agent.learns else 0)),
             )
+            for number in range(self._seeds)
+            for affinity in AFFINITIES
             # Those that take long first.
             for key, agent in sorted(AGENTS.items(), key=lambda entry: not entry[1].learns)
-            for affinity in AFFINITIES
-            for number in range(self._seeds)
         ]
 
     def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:

@@ -30,13 +30,13 @@ def play(agent, affinity="high", steps=20, users=3, seed=0):
 def test_the_average_user_hides_what_users_like():
     env = interest_exploration.create_environment(order.env_config("high", 0))
     average = env.environment.user_model.avg_user_state.topic_affinity
-    # The first topic by 0.4 of the users' favour, each other one by 0.3 of it.
-    np.testing.assert_allclose(average, [0.1 + 1.1 * share for share in (0.4, 0.3, 0.3)])
+    shares = [0.4, 0.15, 0.15, 0.15, 0.15]
+    np.testing.assert_allclose(average, [0.1 + 1.3 * share for share in shares])
     sampler = env.environment.user_model._user_sampler
     users = np.array([sampler.sample_user().topic_affinity for _ in range(500)])
-    favourites = np.bincount(users.argmax(axis=1), minlength=3) / 500
-    np.testing.assert_allclose(favourites, [0.4, 0.3, 0.3], atol=0.07)
-    np.testing.assert_allclose(np.log(users.max(axis=1)).mean(), 1.2, atol=0.02)
+    favourites = np.bincount(users.argmax(axis=1), minlength=5) / 500
+    np.testing.assert_allclose(favourites, shares, atol=0.07)
+    np.testing.assert_allclose(np.log(users.max(axis=1)).mean(), 1.4, atol=0.02)
 
 
 def test_low_affinity_is_that_of_the_default_world():
@@ -125,7 +125,7 @@ def test_nobody_learns_in_the_evaluation(short):
 
 
 def test_parts_have_seeds_of_their_own_and_agents_share_users():
-    parts = order.InterestExploration(seeds=2, steps=600, users=3).parts("unused")
+    parts = order.InterestExploration(seeds=2, steps=1500, users=3).parts("unused")
     assert len(parts) == len({part.name for part in parts}) == 2 * 2 * len(order.AGENTS)
     seeds = {}
     for part in parts:
@@ -133,8 +133,8 @@ def test_parts_have_seeds_of_their_own_and_agents_share_users():
     (first,), (second,) = seeds["0"], seeds["1"]
     assert first != second
     sizes = {part.arguments["agent"]: part.size for part in parts}
-    assert sizes["ucb1"] == 1500
-    assert sizes["full_slate_q"] == sizes["tabular_q"] == 2500  # Two whole sessions of training.
+    assert sizes["ucb1"] == 3000
+    assert sizes["full_slate_q"] == sizes["tabular_q"] == 5000  # Two whole sessions of training.
 
 
 def fake_parts(experiment, rates):
@@ -174,7 +174,7 @@ def test_results_by_hand(by_hand):
     assert ucb1["high"] == pytest.approx(0.2 + 12.706 * 0.01, rel=1e-4)
     assert agents["ucb1"]["click_through_rate_by_seed"] == pytest.approx([0.19, 0.21])
     curve = agents["full_slate_q"]["training"]
-    assert curve["steps"] == [500, 1000, 1500]
+    assert curve["steps"] == [1000, 2000, 3000]
     assert curve["mean"] == pytest.approx([0.15, 0.25, 0.35])
     assert "training" not in agents["ucb1"]
     assert json.dumps(results)
@@ -182,7 +182,7 @@ def test_results_by_hand(by_hand):
 
 def test_table_by_hand(by_hand):
     experiment, results = by_hand
-    low, high = experiment.tables(results)
+    high, low = experiment.tables(results)
     assert low.title == "Low topic affinity"
     assert high.rows[4] == ("UCB1", "20.00%", "7.29–32.71%", "2.00", "25.17%", "1.68")
     assert high.rows[5][-2:] == ("–", "–")
@@ -193,8 +193,8 @@ def test_figures(by_hand):
     experiment, results = by_hand
     figures = experiment.figures(results)
     bars, curves = figures["rates"], figures["training"]
-    assert [axes.get_title() for axes in bars.axes] == ["Low topic affinity", "High topic affinity"]
-    heights = [patch.get_height() for patch in bars.axes[1].patches]
+    assert [axes.get_title() for axes in bars.axes] == ["High topic affinity", "Low topic affinity"]
+    heights = [patch.get_height() for patch in bars.axes[0].patches]
     assert heights == pytest.approx([0.1, 0.12, 0.11, 0.15, 0.2, 0.3])
     labels = [line.get_label() for line in curves.axes[0].lines]
     assert labels == [agent.title for agent in order.AGENTS.values()]
