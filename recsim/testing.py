@@ -15,9 +15,11 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import seeding, spaces
+from recsim.agents import random_agent
 from recsim.simulator import environment, recsim_gym
+from recsim.vector import _conversion, streams
 
-__all__ = ["check_agent", "check_environment"]
+__all__ = ["check_agent", "check_environment", "check_vector_environment"]
 
 MakeEnvironment = Callable[[], recsim_gym.RecSimGymEnv]
 MakeAgent = Callable[[recsim_gym.RecSimGymEnv], Any]
@@ -68,6 +70,80 @@ def check_agent(
         second = _play_agent(make_environment(), make_agent, num_steps)
     _assert_same(first, second, "two agents made alike")
     _check_bundle(make_environment, make_agent, num_steps)
+
+
+def check_vector_environment(
+    make_environment: Callable[..., Any], *, num_steps: int = 20, seed: int = 0
+) -> None:
+    """Checks a vector environment, under random slates.
+
+    * Every observation is in its space, and is never changed after it was handed out; so are the
+      last observations of sessions that ended.
+    * Rewards are finite numbers, an entry a user, as are the bools of whose sessions ended.
+    * A user goes through the same whether alone or among others, in the first chunk of users or
+      a later one.
+    * Two environments made alike play the same after a reset with the same seed, and the global
+      generators are left alone.
+
+    Args:
+        make_environment: function called as ``make_environment(num_envs=…, first_user=…)`` that
+            makes a new :class:`recsim.vector.env.RecSimVectorEnv`, the same one at each call but
+            for its users.
+        num_steps: number of steps to play.
+        seed: seed of the environment and of the slates.
+    """
+    first_user, num_envs = streams.CHUNK_SIZE - 3, 6  # The last of a chunk, the first of the next.
+    users = {"num_envs": num_envs, "first_user": first_user}
+    with _GlobalGeneratorsLeftAlone():
+        rollout = _vector_rollout(make_environment(**users), num_steps, seed)
+    twin = _vector_rollout(make_environment(**users), num_steps, seed)
+    _assert_same(twin, rollout, "one of two environments made alike")
+    for row in (0, num_envs - 1):
+        env = make_environment(num_envs=1, first_user=first_user + row)
+        alone = _vector_rollout(env, num_steps, seed)
+        among_others = [_conversion.rows_of(outcome, slice(row, row + 1)) for outcome in rollout]
+        _assert_same(alone, among_others, "a user alone")
+
+
+def _vector_rollout(env: Any, num_steps: int, seed: int) -> list[dict[str, Any]]:
+    """Plays, checks what comes of it and returns it."""
+    handed_out: list[tuple[Any, Any]] = []
+    for *outcome, infos in _play_vector(env, num_steps, seed):
+        _check_outcome(env, *outcome, infos)
+        parts = dict(zip(("observation", "rewards", "terminated", "truncated"), outcome))
+        if infos:
+            _assert_same(infos["_final_obs"], outcome[2] | outcome[3], "_final_obs")
+            parts["final_observation"] = infos["final_obs"].batch
+        handed_out.append((parts, copy.deepcopy(parts)))
+    for parts, as_they_were in handed_out:
+        _assert_same(parts, as_they_were, "an observation after it was handed out")
+    for parts, _ in handed_out:
+        parts.pop("final_observation", None)  # Whether there is one depends on other users.
+    return [parts for parts, _ in handed_out]
+
+
+def _check_outcome(env: Any, observation: Any, rewards: Any, *ended_and_infos: Any) -> None:
+    terminated, truncated, infos = ended_and_infos
+    assert observation in env.observation_space, f"observation not in its space: {observation!r}"
+    assert rewards.shape == (env.num_envs,) and np.isfinite(rewards).all(), rewards
+    for ended in (terminated, truncated):
+        assert ended.shape == (env.num_envs,) and ended.dtype == np.bool_, ended
+    assert bool(infos) == bool((terminated | truncated).any()), "final_obs where a session ends"
+    for final in infos.get("final_obs", ()):
+        assert final is None or final in env.single_observation_space, final
+
+
+def _play_vector(env: Any, num_steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Yields what came of a reset and of each step, under slates that users draw by themselves."""
+    nobody = np.zeros(env.num_envs, np.bool_)
+    observation, infos = env.reset(seed=seed)
+    yield observation, np.zeros(env.num_envs), nobody, nobody, infos
+    agent = random_agent.VectorRandomAgent(env, seed)
+    slates = agent.begin(observation)
+    for _ in range(num_steps):
+        outcome = env.step(slates)
+        yield outcome
+        slates = agent.step(*outcome)
 
 
 def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsim import testing
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.vector import agent as vector_agent
@@ -51,6 +52,48 @@ def rows(tree: Any, index: Any) -> Any:
     if isinstance(tree, dict):
         return {key: rows(value, index) for key, value in tree.items()}
     return tree[index]
+
+
+@scenarios
+@candidate_modes
+def test_contract(scenario: Any, candidates: str) -> None:
+    testing.check_vector_environment(
+        functools.partial(
+            scenario.create_vector_environment,
+            CONFIG,
+            candidates=candidates,
+            max_steps_per_episode=7,
+        )
+    )
+
+
+class DrawsDependingOnOthers(interest_exploration.VectorIEUserModel):
+    def sample_users(self, draws: streams.Draws) -> Any:
+        users = super().sample_users(draws)
+        users.topic_affinity *= draws.num_users
+        return users
+
+
+class ChangesObservations(interest_evolution.VectorIEvUserModel):
+    def observe_users(self, users: Any) -> np.ndarray:
+        return users.interests
+
+
+@pytest.mark.parametrize(
+    ("scenario", "model", "message"),
+    [
+        (interest_exploration, DrawsDependingOnOthers, "a user alone differs"),
+        (interest_evolution, ChangesObservations, "after it was handed out differs"),
+    ],
+)
+def test_contract_is_checked(scenario: Any, model: type, message: str) -> None:
+    def create(**users: Any) -> Any:
+        env = scenario.create_vector_environment(CONFIG, **users)
+        env.user_model.__class__ = model
+        return env
+
+    with pytest.raises(AssertionError, match=message):
+        testing.check_vector_environment(create)
 
 
 @scenarios
