@@ -40,9 +40,9 @@ __all__ = [
     "env_config",
 ]
 
-STEPS, QUICK_STEPS = 50_000, 10_000
-USERS, QUICK_USERS = 25, 10
-SEEDS, QUICK_SEEDS = 8, 2
+STEPS, QUICK_STEPS = 100_000, 10_000
+USERS, QUICK_USERS = 40, 10
+SEEDS, QUICK_SEEDS = 5, 2
 
 #: Number of steps of a session, after which it is cut off.
 SESSION_LENGTH = 1000
