@@ -49,7 +49,7 @@ SENSITIVITIES = (0.01, 0.05, 0.10, 0.20)
 #: The sensitivity at which agents are trained.
 SENSITIVITY = 0.10
 
-STEPS, QUICK_STEPS = 144_000, 60_000
+STEPS, QUICK_STEPS = 600_000, 144_000
 SEEDS, QUICK_SEEDS = 5, 2
 
 _GAMMA = 0.99
@@ -58,8 +58,6 @@ _LAST_EPSILON = 0.01
 # Steps left in the session are told up to this number.
 _CLOCK = 12
 _POINTS_OF_CURVE = 20
-# Each for a quarter of the training.
-_LEARNING_RATES = (0.1, 0.03, 0.01, 0.003)
 
 # The default users of the scenario.
 _USER = {
@@ -88,6 +86,7 @@ class Learner:
         memory: how many of its own last documents it sees, beside the time; None to see neither.
         period: number of steps for which a document is held.
         cost: what a change of the document costs, in the eyes of the agent.
+        rates: the learning rates, each of an equal part of the training.
         colour: its colour in learning curves, None if it has none there.
     """
 
@@ -95,20 +94,26 @@ class Learner:
     memory: int | None
     period: int = 1
     cost: float = 0.0
+    rates: tuple[float, ...] = (0.1, 0.03, 0.01, 0.003)
     colour: str | None = None
 
+
+_HIGHER_RATES = (0.2, 0.1, 0.05, 0.02)
 
 #: The agents. The colours are Okabe and Ito's, which colour-blind readers can tell apart.
 LEARNERS = {
     "blind": Learner("each step", None),
     "blind_10": Learner("10 steps", None, 10),
     "event": Learner("each step", 1, colour="#E69F00"),
+    "event_higher": Learner("each step, higher rates", 1, rates=_HIGHER_RATES),
+    "held_3": Learner("3 steps", 1, 3),
     "held_6": Learner("6 steps", 1, 6, colour="#0072B2"),
     "cost": Learner("each step, cost 10", 1, 1, 10.0, colour="#CC79A7"),
     "held_3_cost": Learner("3 steps, cost 10", 1, 3, 10.0),
     "held_5_cost": Learner("5 steps, cost 10", 1, 5, 10.0, colour="#009E73"),
-    "memory": Learner("each step", 4, colour="#56B4E9"),
-    "memory_2_cost": Learner("2 steps, cost 5", 4, 2, 5.0, colour="#000000"),
+    "memory_2": Learner("each step", 2, colour="#56B4E9"),
+    "memory_4": Learner("each step, higher rates", 4, rates=_HIGHER_RATES),
+    "memory_4_held_2": Learner("2 steps", 4, 2, colour="#000000"),
 }
 
 
@@ -298,7 +303,7 @@ def train(
     curve = np.zeros(_POINTS_OF_CURVE)
     bundle = None
     for point in range(_POINTS_OF_CURVE):
-        rate = _LEARNING_RATES[point * len(_LEARNING_RATES) // _POINTS_OF_CURVE]
+        rate = learner.rates[point * len(learner.rates) // _POINTS_OF_CURVE]
         learning = create_agent(
             learner,
             env,
@@ -509,10 +514,8 @@ of the document costs in the eyes of the agent; the returns are without it."""
                 },
                 self._steps,
             )
-            for memory in (1, 4, None)  # What is compared comes first.
             for number in range(self._seeds)
             for key, learner in LEARNERS.items()
-            if learner.memory == memory
         ]
         return optima + trainings
 
