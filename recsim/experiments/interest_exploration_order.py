@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 STEPS, QUICK_STEPS = 100_000, 10_000
-USERS, QUICK_USERS = 40, 10
+USERS, QUICK_USERS = 200, 10
 SEEDS, QUICK_SEEDS = 5, 2
 
 #: Number of steps of a session, after which it is cut off.
