@@ -146,7 +146,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         self._draws = streams.chunk_draws(random_seed, "bandit", *users, np.float64)
         self._bandits = []
         for draws in self._draws:
-            bandit = alg_ctor(self._num_topics, {"optimism_scaling": ci_scaling}, random_seed)
+            bandit: Any = alg_ctor(self._num_topics, {"optimism_scaling": ci_scaling}, random_seed)
             bandit._rng = _BetaDraws(draws)
             self._bandits.append(bandit)
 

@@ -165,7 +165,7 @@ class SingleUserEnvs(VectorEnv):
                 "environments must have the same action_space, got "
                 f"{sorted({str(env.action_space) for env in self.environments})}."
             )
-        self._space = first.observation_space
+        self._space: Any = first.observation_space
         self._document_space = next(iter(self._space["doc"].spaces.values()))
         self._response_space = self._space["response"][0]
         self._slate_size = len(first.action_space.nvec)  # type: ignore[attr-defined]
@@ -247,7 +247,7 @@ class SingleUserEnvs(VectorEnv):
         if ended.any():
             final = vector_env.FinalObservations(self._stacked(observations), ended)
             infos = {"final_obs": final, "_final_obs": ended}
-            for user in np.flatnonzero(ended):
+            for user in np.flatnonzero(ended).tolist():
                 observations[user] = self.environments[user].reset()
             self._steps[ended] = 0
         return self._stacked(observations), rewards, terminated, truncated, infos
@@ -299,4 +299,4 @@ class SingleUserEnvs(VectorEnv):
 
     def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
         """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
-        self.environments[0]._metrics_writer(self.metrics, add_summary_fn)  # type: ignore[arg-type]
+        self.environments[0]._metrics_writer(self.metrics, add_summary_fn)

@@ -458,18 +458,12 @@ class VectorReplayBuffer:
         Raises:
             ValueError: if it is the state of a buffer of another capacity or number of users.
         """
-        shape, own_shape = (
-            (state["num_users"], state["num_steps"]),
-            (
-                self._num_users,
-                self._num_steps,
-            ),
-        )
-        if shape != own_shape:
+        size = state["num_users"], state["num_steps"]
+        if size != (self._num_users, self._num_steps):
             raise ValueError(
-                f"A replay buffer's state of {shape[0]} users and {shape[1]} steps does not fit "
-                f"{own_shape[0]} users and {own_shape[1]} steps: make the agent with the users and "
-                "the replay_capacity that it was saved with."
+                f"A replay buffer's state of {size[0]} users and {size[1]} steps does not fit "
+                f"{self._num_users} users and {self._num_steps} steps: make the agent with the "
+                "users and the replay_capacity that it was saved with."
             )
         self._steps_added = state["steps_added"]
         rows = slice(self._steps_filled * self._num_users)

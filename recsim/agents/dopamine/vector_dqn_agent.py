@@ -31,9 +31,8 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     it counts in steps are steps of one user: with 1,000 users, each call of :meth:`step` is 1,000
     of them.
 
-    A single-user agent trains on 32 transitions every 4 steps. The same learning from 8 times as
-    many transitions at once, every 128 steps, takes a fraction of the time, and with a higher
-    learning rate it gets as far.
+    A single-user agent trains on 32 transitions every 4 steps. Learning from 8 times as many at
+    once, every 128 steps, and with a higher learning rate, gets as far in a fraction of the time.
 
     Args:
         environment: the environment to recommend in.
@@ -74,7 +73,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             _validation.positive_int(name, number)
         space = _conversion.single_user_space(environment.single_observation_space)
         # In evaluation: it would make a replay buffer for one user.
-        learner = create_learner(
+        learner: Any = create_learner(
             observation_space=space,
             action_space=environment.single_action_space,
             eval_mode=True,
@@ -85,7 +84,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             seed=seed,
             **kwargs,
         )
-        self._learner: Any = learner
+        self._learner = learner
         self._replay: circular_replay_buffer.VectorReplayBuffer | None = None
         if not eval_mode:
             adapter = learner._obs_adapter
