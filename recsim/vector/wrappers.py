@@ -159,17 +159,17 @@ class SingleUserEnvs(VectorEnv):
         )
         self.max_steps_per_episode = max_steps_per_episode
         self._counted: np.ndarray | None = None
-        first = self.environments[0]
+        first: Any = self.environments[0]
         if any(env.action_space != first.action_space for env in self.environments):
             raise ValueError(
                 "environments must have the same action_space, got "
                 f"{sorted({str(env.action_space) for env in self.environments})}."
             )
-        self._space: Any = first.observation_space
+        self._space = first.observation_space
         self._document_space = next(iter(self._space["doc"].spaces.values()))
         self._response_space = self._space["response"][0]
-        self._slate_size = len(first.action_space.nvec)  # type: ignore[attr-defined]
-        num_candidates = int(first.action_space.nvec[0])  # type: ignore[attr-defined]
+        self._slate_size = len(first.action_space.nvec)
+        num_candidates = int(first.action_space.nvec[0])
         self.single_observation_space = spaces.Dict(
             {
                 "user": _conversion.stacked_space(self._space["user"], None),
@@ -177,7 +177,7 @@ class SingleUserEnvs(VectorEnv):
                 "response": _conversion.stacked_space(self._response_space, self._slate_size),
             }
         )
-        self.single_action_space = spaces.MultiDiscrete(first.action_space.nvec)  # type: ignore[attr-defined]
+        self.single_action_space = spaces.MultiDiscrete(first.action_space.nvec)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._steps: np.ndarray | None = None  # Of each user's session; None before a reset.
