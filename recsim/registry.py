@@ -317,7 +317,7 @@ REPRODUCTIONS: dict[str, ReproductionEntry] = {
     "interest-exploration": ReproductionEntry(
         "recsim.experiments.interest_exploration_order",
         "InterestExploration",
-        "agents that explore a user's interests more and more, and who clicks more for it",
+        "agents that explore a user's interests more and more",
     ),
 }
 
