@@ -83,7 +83,7 @@ class Strategy:
     published: float
     published_percent: float | None
     published_quality: float | None
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = ("n_step",)
 
 
 #: The paper's strategies. MYOP has a discount of 0, with which all methods are the same.
@@ -98,7 +98,7 @@ STRATEGIES = {
     "ql_gt_gs": Strategy("QL-GT-GS", "slate_greedy_greedy_q", 172.9, 8.6, -0.377),
     "ql_ot_ts": Strategy("QL-OT-TS", "slate_topk_optimal_q", 169.0, 6.2, -0.491),
     "ql_ot_gs": Strategy("QL-OT-GS", "slate_greedy_optimal_q", 173.8, 9.2, -0.341),
-    "ql_ot_os": Strategy("QL-OT-OS", "slate_optimal_optimal_q", 174.6, 9.7, -0.306),
+    "ql_ot_os": Strategy("QL-OT-OS", "slate_optimal_optimal_q", 174.6, 9.7, -0.306, tuple(METHODS)),
 }
 
 
@@ -386,17 +386,17 @@ def _measures(parts: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
 
 def _tables(results: Mapping[str, Any]) -> Iterator[tables.Table]:
     header = ["strategy", "paper", *[method.title for method in METHODS.values()]]
-    for title, published, cell in (
-        ("Return", "published", _return),
-        ("Return above random", "published_percent", _percent),
-        ("Quality of clicks", "published_quality", _quality),
+    for title, published, form, cell in (
+        ("Return", "published", "{:.1f}", _return),
+        ("Return above random", "published_percent", "{:+.1f}%", _percent),
+        ("Quality of clicks", "published_quality", "{:.3f}", _quality),
     ):
         rows = []
         for strategy in results.values():
             paper = strategy[published]
             methods = strategy["methods"]
             cells = [cell(methods[name]) if name in methods else "–" for name in METHODS]
-            rows.append([strategy["title"], "–" if paper is None else f"{paper:g}", *cells])
+            rows.append([strategy["title"], "–" if paper is None else form.format(paper), *cells])
         yield tables.Table(title, header, rows)
 
 
@@ -468,7 +468,7 @@ def _curves(results: Mapping[str, Any]) -> Figure:
                 _draw(axes, curve, colours[key], "" if key in named else strategy["title"])
                 named.add(key)
         axes.set_title(method.title, fontsize=10)
-        axes.set_xlabel("training steps")
+        axes.set_xlabel("training steps (thousands)")
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("return")
     figure.legend(loc="outside upper center", ncols=5)
@@ -476,7 +476,6 @@ def _curves(results: Mapping[str, Any]) -> Figure:
 
 
 def _draw(axes: Axes, curve: Mapping[str, Any], colour: Any, label: str) -> None:
-    axes.plot(curve["steps"], curve["mean"], color=colour, label=label)
-    axes.fill_between(
-        curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0
-    )
+    thousands = np.array(curve["steps"]) / 1000
+    axes.plot(thousands, curve["mean"], color=colour, label=label)
+    axes.fill_between(thousands, curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 
 import numpy as np
 import pytest
 
-from recsim.experiments import _training, reproduce, slateq
+from recsim.experiments import _training, reproduce, slateq, tables
 from recsim.simulator import checkpoint
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
@@ -72,7 +73,7 @@ def test_settings_are_the_papers_and_shrink_with_the_steps():
 
 def test_every_training_has_a_seed_of_its_own_and_strategies_share_users():
     parts = slateq.SlateQ(seeds=2, steps=300, users=2).parts("folder")
-    assert len(parts) == len({part.name for part in parts}) == 2 * (1 + 1 + 2 + 7 * 3)
+    assert len(parts) == len({part.name for part in parts}) == 2 * (1 + 1 + 2 + 6 + 3)
     seeds = {}
     for part in parts:
         seeds.setdefault(part.name[-1], set()).add(part.arguments["seed"])
@@ -153,7 +154,7 @@ def test_tables_by_hand(small):
         ["random", "159.2", "10.0 ± 0.0", "–", "–"],
         ["QL-OT-OS", "174.6", "–", "–", "15.5 ± 6.4"],
     ]
-    assert above.rows[1] == ["QL-OT-OS", "9.7", "–", "–", "+55.0%"]
+    assert above.rows[1] == ["QL-OT-OS", "+9.7%", "–", "–", "+55.0%"]
     assert quality.rows[1] == ["QL-OT-OS", "–", "–", "–", "-0.500 ± 0.000"]
 
 
@@ -169,3 +170,37 @@ def test_tables_by_hand(small):
 def test_numbers_that_are_too_small(argument, value, message):
     with pytest.raises(ValueError, match=message):
         slateq.SlateQ(**{argument: value})
+
+
+def committed():
+    return json.loads((RESULTS / "slateq" / "results.json").read_text(encoding="utf-8"))
+
+
+def test_committed_results_are_up_to_the_paper():
+    record = committed()
+    assert record["settings"] == {"seeds": 3, "steps": 300_000, "users": 5_000, "seed": 0}
+    returns = {
+        key: {name: measures["return"]["mean"] for name, measures in strategy["methods"].items()}
+        for key, strategy in record["results"].items()
+    }
+    assert abs(returns["random"]["one_step"] - 160.3) < 1
+    assert min(returns["myop_ts"]["one_step"], returns["myop_gs"]["one_step"]) >= 166
+    n_step = {key: methods["n_step"] for key, methods in returns.items() if "n_step" in methods}
+    assert len(n_step) == 7
+    for key, mean in n_step.items():
+        assert mean > slateq.STRATEGIES[key].published
+    assert n_step["ql_tt_ts"] < n_step["ql_gt_gs"] <= n_step["ql_ot_os"]
+    assert n_step["ql_ot_ts"] < n_step["ql_ot_gs"] <= n_step["ql_ot_os"]
+    assert record["results"]["full_slate"]["methods"]["one_step"]["percent_above_random"] > 2.2
+    assert returns["ql_ot_os"]["no_click"] >= 250
+
+
+def test_page_shows_the_committed_results():
+    record = committed()
+    experiment = slateq.SlateQ(**record["settings"])
+    page = (RESULTS / "slateq.md").read_text(encoding="utf-8")
+    for table in experiment.tables(record["results"]):
+        assert tables.markdown(table) in page
+    assert experiment.notes in page
+    assert record["command"] in page
+    assert max(map(len, reproduce.text(experiment, record).splitlines())) <= 80
