@@ -243,12 +243,12 @@ class SlateQ(reproduce.Reproduction):
     unit = "steps"
     packages = ("numpy", "tensorflow", "keras")
     notes = """\
-Returns: mean over users of the sum of a session's rewards, then over seeds, with
-the 95% interval of Student. Paper: printed by Ie et al., with 300,000 steps and
-5,000 users. One step: their method. 100 steps: returns of up to 100 steps, which
-is more than most sessions have. No-click value: one step, where no click has a
-value that is learned. Training, then serving: TS, TT top-k; GS, GT greedy; OS,
-OT optimal slates; MYOP is SARSA with a discount of 0."""
+Returns: mean over users of the sum of a session's rewards, then over seeds,
+with the 95% interval of Student. Paper: printed by Ie et al., with 300,000
+steps and 5,000 users. One step: their method. 100 steps: returns of up to 100
+steps, more than most sessions have. No-click value: one step, where no click
+has a value that is learned. Training, then serving: TS, TT top-k; GS, GT
+greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
 
     def __init__(
         self, seeds: int = SEEDS, steps: int = STEPS, users: int = USERS, seed: int = 0
