@@ -166,8 +166,8 @@ def play(
         advance: called after each user, with about the number of steps.
 
     Returns:
-        float64 arrays of shape (num_users,): ``returns``, ``clicks`` and ``quality``, the sum of
-        the qualities of what was clicked.
+        ``returns``, ``clicks`` and ``quality``, the sum of the qualities of what was clicked, as
+        float64 arrays of shape (num_users,).
     """
     measures = np.zeros((3, num_users))
     for measure in measures.T:

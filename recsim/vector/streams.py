@@ -61,10 +61,10 @@ class Draws(abc.ABC):
 
     @abc.abstractmethod
     def uniform(self, *shape: int) -> np.ndarray:
-        """Returns uniform numbers in [0, 1), a new array of shape (n_users, *shape)."""
+        """Returns uniform numbers in [0, 1), a new array of shape ``(n_users, *shape)``."""
 
     def normal(self, *shape: int) -> np.ndarray:
-        """Returns standard normal numbers, a new array of shape (n_users, *shape).
+        """Returns standard normal numbers, a new array of shape ``(n_users, *shape)``.
 
         They come in pairs, by the method of Box and Muller (1958): of all ways to draw them, it
         leaves the most work to vectorised functions.
@@ -78,7 +78,7 @@ class Draws(abc.ABC):
         return self.uniform(2 * num_pairs)
 
     def categories(self, cumulative: np.ndarray, *shape: int) -> np.ndarray:
-        """Returns categories, int32 of shape (n_users, *shape).
+        """Returns categories, int32 of shape ``(n_users, *shape)``.
 
         Args:
             cumulative: cumulative probabilities of the categories, shape (n_categories,), the
@@ -95,7 +95,7 @@ class Draws(abc.ABC):
         return categories.astype(np.int32)
 
     def integers(self, high: int, *shape: int) -> np.ndarray:
-        """Returns integers in [0, high), int32 of shape (n_users, *shape), all equally likely.
+        """Returns integers in [0, high), int32 of shape ``(n_users, *shape)``, all equally likely.
 
         Args:
             high: a number in [1, 65536]: the numbers are made of uniform ones, which leaves their
