@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -20,11 +21,13 @@ __all__ = ["Training", "trained", "use_one_thread"]
 def use_one_thread() -> None:
     """Lets TensorFlow use one thread: parts of an experiment run side by side on the cores.
 
-    With one thread, sums are added in one order too. Does nothing after the first call.
+    With one thread, sums are added in one order too. Where TensorFlow has computed in this process
+    before, the number of its threads stays.
     """
     tf, _ = training.import_tensorflow()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 @dataclasses.dataclass(frozen=True)
