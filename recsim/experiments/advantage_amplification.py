@@ -11,7 +11,6 @@ arXiv 1905.13559.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _command_line, _validation, agent, seeding
+from recsim import _validation, agent, seeding
 from recsim._gym import spaces
 from recsim.agents import tabular_q_agent
 from recsim.agents.layers import sufficient_statistics, temporal_aggregation
@@ -451,6 +450,10 @@ class AdvantageAmplification(reproduce.Reproduction):
         ValueError: if one is too small.
     """
 
+    sizes = (
+        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each agent"),
+        reproduce.Size("steps", _SESSION * _POINTS_OF_CURVE, STEPS, QUICK_STEPS, "training steps"),
+    )
     name = "advantage-amplification"
     unit = "steps"
     notes = """\
@@ -463,38 +466,7 @@ Possible: the optimum of those who hold a document as long. Cost: what a change
 of the document costs in the eyes of the agent; the returns are without it."""
 
     def __init__(self, seeds: int = SEEDS, steps: int = STEPS, seed: int = 0) -> None:
-        self._seeds = _validation.positive_int("seeds", seeds, minimum=2)
-        self._steps = _validation.positive_int("steps", steps, minimum=_SESSION * _POINTS_OF_CURVE)
-        self._seed = _validation.positive_int("seed", seed, minimum=0)
-
-    @staticmethod
-    def add_options(group: argparse._ArgumentGroup) -> None:
-        """Adds ``--seeds`` and ``--steps``."""
-        for name, least, default, quick, what in (
-            ("--seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each agent"),
-            ("--steps", _SESSION * _POINTS_OF_CURVE, STEPS, QUICK_STEPS, "training steps"),
-        ):
-            group.add_argument(
-                name,
-                metavar="N",
-                type=_command_line.integer(least),
-                help=f"{what} (default: {default}; quick: {quick})",
-            )
-
-    @classmethod
-    def from_options(cls, options: argparse.Namespace) -> AdvantageAmplification:
-        """Makes the experiment that the options of the command ask for."""
-        quick = options.quick
-        return cls(
-            options.seeds or (QUICK_SEEDS if quick else SEEDS),
-            options.steps or (QUICK_STEPS if quick else STEPS),
-            options.seed,
-        )
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Numbers of seeds and training steps, and the seed."""
-        return {"seeds": self._seeds, "steps": self._steps, "seed": self._seed}
+        super().__init__(seed, seeds=seeds, steps=steps)
 
     def parts(self, folder: str) -> list[reproduce.Part]:
         """Returns the parts: dynamic programming, and trainings too short to keep any half done."""
@@ -509,12 +481,14 @@ of the document costs in the eyes of the agent; the returns are without it."""
                 train,
                 {
                     "learner": learner,
-                    "steps": self._steps,
-                    "seed": seeding.derived_seed(self._seed, f"advantage amplification {number}"),
+                    "steps": self.settings["steps"],
+                    "seed": seeding.derived_seed(
+                        self.settings["seed"], f"advantage amplification {number}"
+                    ),
                 },
-                self._steps,
+                self.settings["steps"],
             )
-            for number in range(self._seeds)
+            for number in range(self.settings["seeds"])
             for key, learner in LEARNERS.items()
         ]
         return optima + trainings
@@ -533,7 +507,7 @@ of the document costs in the eyes of the agent; the returns are without it."""
         possible = dict(zip(optimum["periods"], optimum["optimum_of_period"]))
         learners = {}
         for key, learner in LEARNERS.items():
-            trained = [parts[f"{key}_{number}"] for number in range(self._seeds)]
+            trained = [parts[f"{key}_{number}"] for number in range(self.settings["seeds"])]
             learners[key] = {
                 **dataclasses.asdict(learner),
                 "possible": possible[learner.period],

@@ -9,7 +9,6 @@ See "Asymptotically Efficient Adaptive Allocation Rules", Lai and Robbins (1985)
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _command_line, _validation, seeding
+from recsim import seeding
 from recsim.agents.bandits import algorithms
 from recsim.experiments import estimates, reproduce, tables
 
@@ -242,6 +241,7 @@ class BanditRegret(reproduce.Reproduction):
         ValueError: if there are too few runs.
     """
 
+    sizes = (reproduce.Size("runs", 2, RUNS, QUICK_RUNS, "runs of each algorithm on each problem"),)
     name = "bandits"
     unit = "pulls"
     notes = """\
@@ -252,28 +252,7 @@ difference. Tail slope: growth of the regret over the last tenfold of the
 rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."""
 
     def __init__(self, runs: int = RUNS, seed: int = 0) -> None:
-        self._runs = _validation.positive_int("runs", runs, minimum=2)
-        self._seed = _validation.positive_int("seed", seed, minimum=0)
-
-    @staticmethod
-    def add_options(group: argparse._ArgumentGroup) -> None:
-        """Adds ``--runs``."""
-        group.add_argument(
-            "--runs",
-            metavar="N",
-            type=_command_line.integer(2),
-            help=f"runs of each algorithm on each problem (default: {RUNS}; quick: {QUICK_RUNS})",
-        )
-
-    @classmethod
-    def from_options(cls, options: argparse.Namespace) -> BanditRegret:
-        """Makes the experiment that the options of the command ask for."""
-        return cls(options.runs or (QUICK_RUNS if options.quick else RUNS), options.seed)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Number of runs, and the seed."""
-        return {"runs": self._runs, "seed": self._seed}
+        super().__init__(seed, runs=runs)
 
     def parts(self, folder: str) -> list[reproduce.Part]:
         """Returns the parts: some runs of a case each, too short to keep anything of them."""
@@ -283,10 +262,11 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
     def _parts_of(self, case: Case) -> list[reproduce.Part]:
         problem = PROBLEMS[case.problem]
         sizes = [
-            min(_RUNS_IN_PART, self._runs - first) for first in range(0, self._runs, _RUNS_IN_PART)
+            min(_RUNS_IN_PART, self.settings["runs"] - first)
+            for first in range(0, self.settings["runs"], _RUNS_IN_PART)
         ]
         key = f"{case.problem}_{case.algorithm}"
-        seeds = seeding.named_sequence(self._seed, key).spawn(len(sizes))
+        seeds = seeding.named_sequence(self.settings["seed"], key).spawn(len(sizes))
         return [
             reproduce.Part(
                 f"{key}_{number:03}",

@@ -8,7 +8,6 @@ Configurable Simulation Platform for Recommender Systems", Ie et al. (arXiv 1909
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _command_line, _validation, registry, seeding
 from recsim import agent as agent_lib
+from recsim import registry, seeding
 from recsim.agents import greedy_pctr_agent, tabular_q_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
@@ -276,6 +275,11 @@ class InterestExploration(reproduce.Reproduction):
         ValueError: if one is too small.
     """
 
+    sizes = (
+        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings and evaluations of each agent"),
+        reproduce.Size("steps", 1, STEPS, QUICK_STEPS, "training steps"),
+        reproduce.Size("users", 1, USERS, QUICK_USERS, "users of an evaluation"),
+    )
     name = "interest-exploration"
     unit = "steps"
     packages = ("numpy", "tensorflow", "keras")
@@ -289,51 +293,12 @@ plays what the user most likely clicks, which is the best that can be done."""
     def __init__(
         self, seeds: int = SEEDS, steps: int = STEPS, users: int = USERS, seed: int = 0
     ) -> None:
-        self._seeds = _validation.positive_int("seeds", seeds, minimum=2)
-        self._steps = _validation.positive_int("steps", steps)
-        self._users = _validation.positive_int("users", users)
-        self._seed = _validation.positive_int("seed", seed, minimum=0)
-
-    @staticmethod
-    def add_options(group: argparse._ArgumentGroup) -> None:
-        """Adds ``--seeds``, ``--steps`` and ``--users``."""
-        for name, least, default, quick, what in (
-            ("--seeds", 2, SEEDS, QUICK_SEEDS, "trainings and evaluations of each agent"),
-            ("--steps", 1, STEPS, QUICK_STEPS, "training steps"),
-            ("--users", 1, USERS, QUICK_USERS, "users of an evaluation"),
-        ):
-            group.add_argument(
-                name,
-                metavar="N",
-                type=_command_line.integer(least),
-                help=f"{what} (default: {default}; quick: {quick})",
-            )
-
-    @classmethod
-    def from_options(cls, options: argparse.Namespace) -> InterestExploration:
-        """Makes the experiment that the options of the command ask for."""
-        quick = options.quick
-        return cls(
-            options.seeds or (QUICK_SEEDS if quick else SEEDS),
-            options.steps or (QUICK_STEPS if quick else STEPS),
-            options.users or (QUICK_USERS if quick else USERS),
-            options.seed,
-        )
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Numbers of seeds, training steps and users, and the seed."""
-        return {
-            "seeds": self._seeds,
-            "steps": self._steps,
-            "users": self._users,
-            "seed": self._seed,
-        }
+        super().__init__(seed, seeds=seeds, steps=steps, users=users)
 
     def parts(self, folder: str) -> list[reproduce.Part]:
         """Returns the parts: an agent, affinity and seed each, too short to keep anything of."""
         del folder
-        sessions = -(-self._steps // SESSION_LENGTH)
+        sessions = -(-self.settings["steps"] // SESSION_LENGTH)
         return [
             reproduce.Part(
                 _part_name(key, affinity, number),
@@ -341,13 +306,15 @@ plays what the user most likely clicks, which is the best that can be done."""
                 {
                     "agent": key,
                     "affinity": affinity,
-                    "steps": self._steps,
-                    "users": self._users,
-                    "seed": seeding.derived_seed(self._seed, f"interest exploration {number}"),
+                    "steps": self.settings["steps"],
+                    "users": self.settings["users"],
+                    "seed": seeding.derived_seed(
+                        self.settings["seed"], f"interest exploration {number}"
+                    ),
                 },
-                SESSION_LENGTH * (self._users + (sessions if agent.learns else 0)),
+                SESSION_LENGTH * (self.settings["users"] + (sessions if agent.learns else 0)),
             )
-            for number in range(self._seeds)
+            for number in range(self.settings["seeds"])
             for affinity in AFFINITIES
             # Those that take long first.
             for key, agent in sorted(AGENTS.items(), key=lambda entry: not entry[1].learns)
@@ -359,12 +326,15 @@ plays what the user most likely clicks, which is the best that can be done."""
             affinity: {
                 "title": AFFINITIES[affinity].title,
                 "session_length": SESSION_LENGTH,
-                "world": env_config(affinity, self._seed),
+                "world": env_config(affinity, self.settings["seed"]),
                 "agents": {
                     key: _measures(
                         key,
                         affinity,
-                        [parts[_part_name(key, affinity, k)] for k in range(self._seeds)],
+                        [
+                            parts[_part_name(key, affinity, k)]
+                            for k in range(self.settings["seeds"])
+                        ],
                     )
                     for key in AGENTS
                 },

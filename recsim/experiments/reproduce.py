@@ -18,6 +18,7 @@ from __future__ import annotations
 import abc
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _validation, _version
+from recsim import _command_line, _validation, _version
 from recsim.experiments import _parts, tables
 from recsim.experiments._parts import Advance, Part, PartError, Result, usable_cores
 from recsim.simulator import _files, progress
@@ -54,43 +55,80 @@ __all__ = [
 _SETTINGS = "settings.json"
 
 
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A number that says how large an experiment is, and an option of its command.
+
+    Attributes:
+        name: its name.
+        least: its least value.
+        default: its value unless something else is said.
+        quick: its value in a small version of the experiment.
+        description: what it is the number of.
+    """
+
+    name: str
+    least: int
+    default: int
+    quick: int
+    description: str
+
+
 class Reproduction(abc.ABC):
     """An experiment whose parts can be run side by side, and resumed.
 
+    Args:
+        seed: seed of everything, at least 0.
+        **sizes: a number for each of ``sizes``; constructors of subclasses name them.
+
     Attributes:
+        sizes: how large it can be chosen to be.
         name: its name in the command ``recsim reproduce <name>``.
         unit: what progress counts, in the plural.
         notes: what there is to say under its tables.
         packages: the packages whose versions its numbers depend on, beside this library.
     """
 
+    sizes: tuple[Size, ...]
     name: str
     unit: str
     notes: str
     packages: tuple[str, ...] = ("numpy",)
 
-    @staticmethod
-    @abc.abstractmethod
-    def add_options(group: argparse._ArgumentGroup) -> None:
-        """Adds the options that only this experiment has."""
+    def __init__(self, seed: int, **sizes: int) -> None:
+        least = {size.name: size.least for size in self.sizes}
+        #: All that the numbers depend on, under the names of the options, as plain data.
+        self.settings = {
+            name: _validation.positive_int(name, number, minimum=least[name])
+            for name, number in sizes.items()
+        }
+        self.settings["seed"] = _validation.positive_int("seed", seed, minimum=0)
 
     @classmethod
-    @abc.abstractmethod
+    def add_options(cls, group: argparse._ArgumentGroup) -> None:
+        """Adds an option for each of its sizes."""
+        for size in cls.sizes:
+            group.add_argument(
+                f"--{size.name}",
+                metavar="N",
+                type=_command_line.integer(size.least),
+                help=f"{size.description} (default: {size.default}; quick: {size.quick})",
+            )
+
+    @classmethod
     def from_options(cls, options: argparse.Namespace) -> Reproduction:
         """Makes the experiment that the options of the command ask for.
 
         Args:
             options: its own options, ``seed``, and ``quick``, which asks for a small version where
                 nothing else is said.
-
-        Raises:
-            ValueError: if there is no such experiment.
         """
-
-    @property
-    @abc.abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """All that the numbers depend on, under the names of the options, as plain data."""
+        sizes = {
+            size.name: getattr(options, size.name)
+            or (size.quick if options.quick else size.default)
+            for size in cls.sizes
+        }
+        return cls(seed=options.seed, **sizes)
 
     @abc.abstractmethod
     def parts(self, folder: str) -> list[Part]:

@@ -6,7 +6,6 @@ al. (IJCAI 2019); the strategies are named as in its long version, arXiv 1905.12
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import os
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _command_line, _validation, registry, seeding
+from recsim import registry, seeding
 from recsim.experiments import _training, estimates, reproduce, tables
 
 if TYPE_CHECKING:
@@ -239,6 +238,11 @@ class SlateQ(reproduce.Reproduction):
         ValueError: if one is too small.
     """
 
+    sizes = (
+        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy"),
+        reproduce.Size("steps", 300, STEPS, QUICK_STEPS, "training steps"),
+        reproduce.Size("users", 2, USERS, QUICK_USERS, "users of an evaluation"),
+    )
     name = "slateq"
     unit = "steps"
     packages = ("numpy", "tensorflow", "keras")
@@ -253,46 +257,7 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
     def __init__(
         self, seeds: int = SEEDS, steps: int = STEPS, users: int = USERS, seed: int = 0
     ) -> None:
-        self._seeds = _validation.positive_int("seeds", seeds, minimum=2)
-        self._steps = _validation.positive_int("steps", steps, minimum=300)
-        self._users = _validation.positive_int("users", users, minimum=2)
-        self._seed = _validation.positive_int("seed", seed, minimum=0)
-
-    @staticmethod
-    def add_options(group: argparse._ArgumentGroup) -> None:
-        """Adds ``--seeds``, ``--steps`` and ``--users``."""
-        for name, least, default, quick, what in (
-            ("--seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy"),
-            ("--steps", 300, STEPS, QUICK_STEPS, "training steps"),
-            ("--users", 2, USERS, QUICK_USERS, "users of an evaluation"),
-        ):
-            group.add_argument(
-                name,
-                metavar="N",
-                type=_command_line.integer(least),
-                help=f"{what} (default: {default}; quick: {quick})",
-            )
-
-    @classmethod
-    def from_options(cls, options: argparse.Namespace) -> SlateQ:
-        """Makes the experiment that the options of the command ask for."""
-        quick = options.quick
-        return cls(
-            options.seeds or (QUICK_SEEDS if quick else SEEDS),
-            options.steps or (QUICK_STEPS if quick else STEPS),
-            options.users or (QUICK_USERS if quick else USERS),
-            options.seed,
-        )
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Numbers of seeds, training steps and users, and the seed."""
-        return {
-            "seeds": self._seeds,
-            "steps": self._steps,
-            "users": self._users,
-            "seed": self._seed,
-        }
+        super().__init__(seed, seeds=seeds, steps=steps, users=users)
 
     def parts(self, folder: str) -> list[reproduce.Part]:
         """Returns the parts: a training and its evaluation each, the longest first."""
@@ -307,7 +272,7 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
         return [
             self._part(key, method, number, folder)
             for key, method in [*cases, ("random", None)]
-            for number in range(self._seeds)
+            for number in range(self.settings["seeds"])
         ]
 
     def _part(self, key: str, method: str | None, number: int, folder: str) -> reproduce.Part:
@@ -318,19 +283,21 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
             {
                 "strategy": STRATEGIES[key],
                 "method": method,
-                "steps": self._steps,
-                "users": self._users,
-                "seed": seeding.derived_seed(self._seed, f"slateq {number}"),
+                "steps": self.settings["steps"],
+                "users": self.settings["users"],
+                "seed": seeding.derived_seed(self.settings["seed"], f"slateq {number}"),
                 "path": os.path.join(folder, name),
             },
-            self._users * _STEPS_OF_USER + (self._steps if method else 0),
+            self.settings["users"] * _STEPS_OF_USER + (self.settings["steps"] if method else 0),
         )
 
     def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
         """Returns by strategy the published numbers, and by method return, quality and curve."""
 
         def measures(key: str, method: str | None) -> dict[str, Any]:
-            return _measures([parts[_part_name(key, method, k)] for k in range(self._seeds)])
+            return _measures(
+                [parts[_part_name(key, method, k)] for k in range(self.settings["seeds"])]
+            )
 
         random = measures("random", None)
         results: dict[str, Any] = {}
