@@ -73,7 +73,7 @@ def test_settings_are_the_papers_and_shrink_with_the_steps():
 
 def test_every_training_has_a_seed_of_its_own_and_strategies_share_users():
     parts = slateq.SlateQ(seeds=2, steps=300, users=2).parts("folder")
-    assert len(parts) == len({part.name for part in parts}) == 2 * (1 + 1 + 2 + 6 + 3)
+    assert len(parts) == len({part.name for part in parts}) == 2 * (1 + 1 + 2 + 3 * 7)
     seeds = {}
     for part in parts:
         seeds.setdefault(part.name[-1], set()).add(part.arguments["seed"])
