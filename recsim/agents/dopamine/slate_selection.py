@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike
 
 __all__ = ["greedy_slates", "optimal_slates", "slate_values", "top_k_slates"]
 
+# How many times the weight of no click is too much for single precision.
+_LARGE_WEIGHT = 100.0
+
 
 def slate_values(
     slates: np.ndarray, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
@@ -89,6 +92,24 @@ def optimal_slates(
         Indices of shape (..., slate_size), the document that adds most first, and the slates'
         values, of shape (...).
     """
+    slates, values = _optimal_slates(slate_size, s_no_click, s, q)
+    if np.result_type(s, q) != np.float32:
+        return slates, values
+    # The rounding of v counts s_i times in s_i (q_i - v): where s_i is far above s_0, it can hide
+    # that a slate without document i has a much higher value.
+    rounded_off = s.max(axis=-1) > _LARGE_WEIGHT * np.asarray(s_no_click)
+    if not rounded_off.any():
+        return slates, values
+    exact_slates, exact_values = _optimal_slates(
+        slate_size, s_no_click, s.astype(np.float64), q.astype(np.float64)
+    )
+    slates = np.where(rounded_off[..., np.newaxis], exact_slates, slates)
+    return slates, np.where(rounded_off, exact_values, values).astype(np.float32)
+
+
+def _optimal_slates(
+    slate_size: int, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     weighted = s * q
     slates = _highest(weighted, slate_size)
     values = slate_values(slates, s_no_click, s, q)
