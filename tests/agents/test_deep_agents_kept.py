@@ -201,6 +201,32 @@ def test_an_agent_serves_without_its_replay_buffer(tmp_path):
         assert server._replay_buffer is None
 
 
+def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
+    env = make_env()
+    agent = optimal(env, allow_partial_reload=True)
+    slate = agent.begin_episode(env.reset())
+    observation, reward, _, _ = env.step(slate)
+    agent.step(reward, observation)
+    assert agent.unbundle("", 0, agent.serving_bundle())
+    agent.begin_episode(env.reset())
+    expected, _ = agent._features(observation)
+    np.testing.assert_array_equal(agent._replay.sample().next_users[0], expected)
+
+
+def test_evaluation_in_between_leaves_no_trace_in_training():
+    env, other_env = make_env(), make_env()
+    agent, interrupted = optimal(env), optimal(other_env)
+    for each, world in ((agent, env), (interrupted, other_env)):
+        observation, reward, _, _ = world.step(each.begin_episode(world.reset()))
+        each.step(reward, observation)
+    interrupted.eval_mode = True
+    interrupted.begin_episode(make_env().reset())
+    interrupted.eval_mode = False
+    for each, world in ((agent, env), (interrupted, other_env)):
+        each.begin_episode(world.reset())
+    assert same(agent._replay.state(), interrupted._replay.state())
+
+
 def test_training_on_without_the_replay_buffer(caplog):
     env = make_env()
     agent = optimal(env)

@@ -383,6 +383,18 @@ def test_training_needs_a_bundle_of_the_same_users(caplog):
     assert partial.unbundle("", 0, bundle)
 
 
+def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
+    env = make_env(num_envs=4)
+    agent = make_agent(env, allow_partial_reload=True)
+    happened = env.step(agent.begin(env.reset()[0]))
+    agent.step(*happened)
+    assert agent.unbundle("", 0, agent.serving_bundle())
+    agent.step(*env.step(agent.begin(env.reset()[0])))
+    batch = agent._replay.sample()
+    for next_user in batch.next_users:
+        assert (happened[0]["user"] == next_user).all(axis=1).any()
+
+
 # Settings and errors.
 
 

@@ -526,9 +526,10 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:
         slate = self._select_slate(user, documents)
-        self._last = user, documents, slate
-        if self._summary_writer is not None and not self.eval_mode:
-            self._slate_counts[list(slate)] += 1
+        if not self.eval_mode:
+            self._last = user, documents, slate
+            if self._summary_writer is not None:
+                self._slate_counts[list(slate)] += 1
         return slate
 
     def _select_slate(self, user: np.ndarray, documents: np.ndarray) -> Any:
@@ -667,8 +668,11 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 "eval_mode=True, or with allow_partial_reload=True to train without it."
             )
             return False
-        if not self.eval_mode and replay_state is not None:
-            self._replay.restore(replay_state)
+        if not self.eval_mode:
+            if replay_state is not None:
+                self._replay.restore(replay_state)
+            elif self._last is not None:  # The next episode does not follow this one.
+                self._replay.cut_off(*self._last)
         super().unbundle(checkpoint_dir, iteration_number, bundle_dict)
         self.training_steps = bundle_dict["training_steps"]
         self._network = network.QNetwork(bundle_dict["online_network"])
