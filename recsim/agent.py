@@ -11,7 +11,7 @@ import abc
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recsim import seeding
@@ -22,6 +22,7 @@ __all__ = [
     "AbstractMultiUserEpisodicRecommenderAgent",
     "AbstractRecommenderAgent",
     "end_episode",
+    "has_entry",
 ]
 
 Observation = dict[str, Any]
@@ -147,10 +148,7 @@ class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
     ) -> bool:
         """Restores the episode count and the generator; False if the bundle has no count."""
         del checkpoint_dir, iteration_number
-        if "episode_num" not in bundle_dict:
-            _logger.warning(
-                "The bundle has no 'episode_num': it is not of %s.", type(self).__name__
-            )
+        if not has_entry(self, bundle_dict, "episode_num"):
             return False
         self._episode_num = bundle_dict["episode_num"]
         rng = getattr(self, "_rng", None)
@@ -243,8 +241,7 @@ class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
         success = True
         for i, agent in enumerate(self._base_agents):
             key = f"base_agent_bundle_{i}"
-            if key not in bundle_dict:
-                _logger.warning("The bundle has no %r: it is not of %s.", key, type(self).__name__)
+            if not has_entry(self, bundle_dict, key):
                 return False
             success &= agent.unbundle(checkpoint_dir, iteration_number, bundle_dict[key])
         return success
@@ -273,3 +270,17 @@ def end_episode(
         agent.end_episode(reward, observation, truncated=truncated)
     else:
         agent.end_episode(reward, observation)
+
+
+def has_entry(agent: Any, bundle_dict: Mapping[str, Any], key: str) -> bool:
+    """Says whether a bundle has an entry, and warns that it is of another agent if it has not.
+
+    Args:
+        agent: the agent that is to be restored.
+        bundle_dict: the bundle.
+        key: what all bundles of such agents have.
+    """
+    if key in bundle_dict:
+        return True
+    _logger.warning("The bundle has no %r: it is not of %s.", key, type(agent).__name__)
+    return False

@@ -182,12 +182,9 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     ) -> bool:
         """Restores the generators, if they are of as many users; False if there are none."""
         del checkpoint_dir, iteration_number
-        states = bundle_dict.get("bandit_draws")
-        if states is None:
+        if not agent.has_entry(self, bundle_dict, "bandit_draws"):
             return False
-        if len(states) == len(self._draws):
-            for draws, state in zip(self._draws, states):
-                draws.restore(state)
+        streams.restore(self._draws, bundle_dict["bandit_draws"])
         return True
 
 

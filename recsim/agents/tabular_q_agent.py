@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +21,6 @@ ExplorationPolicy = Callable[
     [Iterable[tuple[Sequence[int], Index]], Mapping[Index, float], float],
     tuple[Sequence[int], Index],
 ]
-
-_logger = logging.getLogger(__name__)
 
 _EXPLORATION_POLICIES = ("epsilon_greedy", "min_count")
 
@@ -53,8 +50,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         exploration_policy: 'epsilon_greedy', 'min_count' (the slate played least often in this
             state), or a function of the pairs (slate, index) of all slates, the table of Q-values
             by index, and the exploration temperature, that returns one of the pairs.
-        exploration_temperature: epsilon of the first episode, in [0, 1]; it is multiplied by
-            itself after each episode.
+        exploration_temperature: epsilon of the first episode, in [0, 1]; that of the n-th is its
+            n-th power.
         learning_rate: step size, in [0, 1].
         gamma: discount, in [0, 1].
         ordinal_slates: whether slates of the same documents in another order are other actions.
@@ -253,8 +250,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
 
         A bundle of RecSim's, with ``'q_value_table'`` and ``'sa_count'`` alone, restores these.
         """
-        if "q_value_table" not in bundle_dict:
-            _logger.warning("The bundle has no 'q_value_table': it is not of a TabularQAgent.")
+        if not agent.has_entry(self, bundle_dict, "q_value_table"):
             return False
         self._q_value_table = dict(bundle_dict["q_value_table"])
         self._state_action_counts = dict(bundle_dict.get("sa_count", {}))

@@ -16,6 +16,7 @@ The second kind costs more for each number, and nothing for the users who do not
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = [
     "chunk_rows",
     "chunks",
     "hash_key",
+    "restore",
 ]
 
 #: Number of users whose step is computed together: enough that NumPy's calls cost little for each
@@ -179,6 +181,18 @@ def chunk_draws(
         )
         for number, users in chunks(first_user, num_users)
     ]
+
+
+def restore(draws: Sequence[ChunkDraws], states: Sequence[dict[str, Any]]) -> None:
+    """Continues from the states of draws, if they are of as many chunks.
+
+    Args:
+        draws: the draws of an agent.
+        states: what their :meth:`ChunkDraws.state` returned.
+    """
+    if len(states) == len(draws):
+        for each, state in zip(draws, states):
+            each.restore(state)
 
 
 class ChunkDraws(Draws):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,8 +15,6 @@ from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
 __all__ = ["VectorDQNAgent"]
-
-_logger = logging.getLogger(__name__)
 
 # Number of users whose slates are chosen together: what the network computes for them stays in a
 # processor's cache.
@@ -261,9 +258,10 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         bundle = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
         if not self._learner.unbundle(checkpoint_dir, iteration_number, bundle):
             return False
+        if self._replay is not None and bundle["replay"] is None and self._last is not None:
+            self._replay.cut_off(np.arange(self._num_envs), *self._last)
         self._last = None
         if same_users:
-            for draws, state in zip(self._draws, of_users["draws"]):
-                draws.restore(state)
+            streams.restore(self._draws, of_users["draws"])
             self._last = of_users["last"]
         return True

@@ -110,7 +110,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the arms' bundles and the state of the bandit's generator."""
         bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
-        bundle["bandit_rng_state"] = seeding.generator_state(self._bandit._rng)
+        bundle["bandit_rng_state"] = seeding.owned_state(self._bandit)
         return bundle
 
     def unbundle(
@@ -119,8 +119,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         """Restores the arms and the bandit's generator; False if an arm refuses."""
         if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
             return False
-        if "bandit_rng_state" in bundle_dict:
-            seeding.restore_generator(self._bandit._rng, bundle_dict["bandit_rng_state"])
+        seeding.restore_owned(self._bandit, bundle_dict.get("bandit_rng_state"))
         return True
 
 

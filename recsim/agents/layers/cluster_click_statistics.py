@@ -167,7 +167,7 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         Returns:
             False if the bundle is of another agent, or the base agent refuses.
         """
-        if "base_agent_bundle" not in bundle_dict:
+        if not agent.has_entry(self, bundle_dict, "base_agent_bundle"):
             return False
         if not self._base_agent.unbundle(
             checkpoint_dir, iteration_number, bundle_dict["base_agent_bundle"]
