@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import gin
 import numpy as np
 import pytest
 
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
-from recsim.agents.dopamine import circular_replay_buffer
+from recsim.agents.dopamine import circular_replay_buffer, vector_replay_buffer
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint
 from recsim.vector import wrappers
@@ -140,7 +141,7 @@ class Numbered:
     def __init__(self, num_users: int, seed: int, **kwargs: Any) -> None:
         self.rng = np.random.RandomState(seed)
         self.num_users = num_users
-        self.buffer = circular_replay_buffer.VectorReplayBuffer(
+        self.buffer = vector_replay_buffer.VectorReplayBuffer(
             num_users, 2, 1, 1, 1, **{"batch_size": 1000, "gamma": 0.5, **kwargs}
         )
         self.steps = 0
@@ -225,6 +226,10 @@ def test_buffer_refuses_states_and_capacities_that_do_not_fit():
         buffer.restore(state)
     with pytest.raises(ValueError, match="two transitions for each of 3 users, got 5"):
         Numbered(3, seed=0, replay_capacity=5)
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1, got 0"):
+        Numbered(3, seed=0, replay_capacity=30, batch_size=0)
+    with pytest.raises(TypeError, match="update_horizon must be an integer >= 1, got 1.5"):
+        Numbered(3, seed=0, replay_capacity=30, update_horizon=1.5)
 
 
 # Training.
@@ -398,6 +403,24 @@ def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
 # Settings and errors.
 
 
+def test_settings_by_gin():
+    bindings = [
+        "VectorDQNAgent.update_period = 7",
+        "vector_dqn_agent.VectorDQNAgent.batch_size = 5",
+        "DQNAgent.gamma = 0.5",
+        "SlateDecompQAgent.learn_no_click_value = True",
+    ]
+    try:
+        gin.parse_config(bindings)
+        agent = slate_decomp_q_agent.VectorSlateDecompQAgent(make_env(), replay_capacity=100)
+        learner = agent._learner
+        assert (learner.update_period, agent._replay.batch_size, learner.gamma) == (7, 5, 0.5)
+        assert learner._learn_no_click_value
+        assert make_agent(make_env(), update_period=3)._learner.update_period == 3
+    finally:
+        gin.clear_config()
+
+
 def test_learning_rate_is_that_of_the_optimizer():
     env = make_env(num_envs=20)
     agent = make_agent(env, learning_rate=0.125, min_replay_history=0)
@@ -423,6 +446,8 @@ def test_summaries_are_written_as_often_as_asked():
     ("arguments", "error", "message"),
     [
         ({"batch_size": 0}, ValueError, "batch_size must be an integer >= 1"),
+        ({"replay_capacity": 1e6}, TypeError, "replay_capacity must be an integer >= 1"),
+        ({"gamma": 1.5}, ValueError, "gamma must be a probability"),
         ({"update_period": 0}, ValueError, "update_period must be an integer >= 1"),
         ({"learning_rate": -1.0}, ValueError, "learning_rate must be a number above 0"),
         ({"replay_capacity": 39}, ValueError, "two transitions for each of 20 users"),

@@ -6,11 +6,11 @@ import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import gin
 import numpy as np
 
-from recsim import _validation
 from recsim.agents import random_agent
-from recsim.agents.dopamine import circular_replay_buffer, dqn_agent
+from recsim.agents.dopamine import dqn_agent, vector_replay_buffer
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
@@ -21,6 +21,7 @@ __all__ = ["VectorDQNAgent"]
 _BLOCK = 64
 
 
+@gin.configurable
 class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     """Recommends to many users what one deep agent has learned, and learns from all of them.
 
@@ -66,8 +67,6 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         **kwargs: Any,
     ) -> None:
         super().__init__(environment)
-        for name, number in (("batch_size", batch_size), ("replay_capacity", replay_capacity)):
-            _validation.positive_int(name, number)
         space = _conversion.single_user_space(environment.single_observation_space)
         # In evaluation: it would make a replay buffer for one user.
         learner: Any = create_learner(
@@ -82,10 +81,10 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             **kwargs,
         )
         self._learner = learner
-        self._replay: circular_replay_buffer.VectorReplayBuffer | None = None
+        self._replay: vector_replay_buffer.VectorReplayBuffer | None = None
         if not eval_mode:
             adapter = learner._obs_adapter
-            self._replay = circular_replay_buffer.VectorReplayBuffer(
+            self._replay = vector_replay_buffer.VectorReplayBuffer(
                 self._num_envs,
                 adapter.user_size,
                 self._num_candidates,

@@ -1,0 +1,236 @@
+"""A memory of the last transitions of many users, from which training draws its batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recsim import _validation, seeding
+from recsim.agents.dopamine import transitions
+
+__all__ = ["VectorReplayBuffer"]
+
+# What a state has of each row, but for its documents.
+_PLAIN_ARRAYS = ("users", "slates", "clicks", "rewards", "ends")
+
+
+class VectorReplayBuffer:
+    """The last transitions of many users, who all add one at each step.
+
+    A row belongs to a user and a step; the rows of a step follow one another. The last state of an
+    episode that was cut off is kept beside its last row, in arrays whose memory is used as far as
+    that happens.
+
+    The returns of ``update_horizon`` steps are shorter where an episode ends, and also where the
+    rest of it is not known yet.
+
+    Args:
+        num_users: number of users.
+        user_size: number of features of a user.
+        num_candidates: number of candidates of a state.
+        doc_size: number of features of a document.
+        slate_size: number of documents of a slate.
+        replay_capacity: number of transitions to remember, for at least two steps of all users.
+        batch_size: number of transitions of a batch, >= 1.
+        update_horizon: largest number of steps of a transition, >= 1.
+        gamma: discount of rewards from step to step, in [0, 1].
+        seed: seed of the generator that draws batches.
+
+    Raises:
+        TypeError: if a number is no integer.
+        ValueError: if a number is out of its range.
+        MemoryError: if there is no memory for the arrays.
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        user_size: int,
+        num_candidates: int,
+        doc_size: int,
+        slate_size: int,
+        replay_capacity: int = 1000000,
+        batch_size: int = 32,
+        update_horizon: int = 1,
+        gamma: float = 0.99,
+        seed: int | None = 0,
+    ) -> None:
+        capacity = _validation.positive_int("replay_capacity", replay_capacity)
+        self._num_users = num_users
+        self._num_steps = capacity // num_users
+        if self._num_steps < 2:
+            raise ValueError(
+                f"replay_capacity must be at least two transitions for each of {num_users} users, "
+                f"got {capacity}."
+            )
+        self.batch_size = _validation.positive_int("batch_size", batch_size)
+        self._discounts = transitions.discounts_of_steps(gamma, update_horizon)
+        self._rng = seeding.named_random_state(seed, "replay")
+        rows = self._num_steps * num_users
+        try:
+            self._users, self._last_users = np.zeros((2, rows, user_size), np.float32)
+            self._documents, self._last_documents = np.zeros(
+                (2, rows, num_candidates, doc_size), np.float32
+            )
+            self._slates, self._last_slates = np.zeros((2, rows, slate_size), np.int32)
+            self._clicks = np.zeros(rows, np.int32)
+            self._rewards = np.zeros(rows, np.float32)
+            self._ends = np.zeros(rows, np.int8)
+        except MemoryError as error:
+            size = 8 * (user_size + num_candidates * doc_size + slate_size + 1) + 1
+            raise MemoryError(
+                f"A replay buffer of {rows} transitions needs {rows * size / 2**30:.1f} GiB: "
+                "choose a smaller replay_capacity."
+            ) from error
+        self._steps_added = 0
+
+    @property
+    def add_count(self) -> int:
+        """Number of transitions added so far."""
+        return self._steps_added * self._num_users
+
+    def add(
+        self,
+        users: np.ndarray,
+        documents: np.ndarray,
+        slates: np.ndarray,
+        clicks: np.ndarray,
+        rewards: np.ndarray,
+        terminal: np.ndarray,
+    ) -> None:
+        """Adds the states of all users, the slates shown and what came of them.
+
+        The states that follow are added next, but for users whose episodes ended; where they were
+        cut off, :meth:`cut_off` is called next.
+
+        Args:
+            users: features, shape (n_users, user_size).
+            documents: features, shape (n_users, num_candidates, doc_size).
+            slates: indices of the documents shown, shape (n_users, slate_size).
+            clicks: what the users did, see ``Batch.clicks``, shape (n_users,).
+            rewards: their rewards, shape (n_users,).
+            terminal: whose episodes ended, bools of shape (n_users,).
+        """
+        rows = self._rows_of_step(self._steps_added)
+        self._users[rows] = users
+        self._documents[rows] = documents
+        self._slates[rows] = slates
+        self._clicks[rows] = clicks
+        self._rewards[rows] = rewards
+        self._ends[rows] = np.where(terminal, transitions.TERMINAL, transitions.GOES_ON)
+        self._steps_added += 1
+
+    def _rows_of_step(self, step: int) -> slice:
+        start = step % self._num_steps * self._num_users
+        return slice(start, start + self._num_users)
+
+    def cut_off(
+        self, which: np.ndarray, users: np.ndarray, documents: np.ndarray, slates: np.ndarray
+    ) -> None:
+        """Adds the last states of episodes that are cut off, and the slates that would be next.
+
+        Does nothing where the transition added last is terminal, or where there is none.
+
+        Args:
+            which: the users, distinct integers of shape (n,).
+            users: features, shape (n, user_size).
+            documents: features, shape (n, num_candidates, doc_size).
+            slates: indices of documents, shape (n, slate_size).
+        """
+        if not self._steps_added:
+            return
+        rows = self._rows_of_step(self._steps_added - 1).start + which
+        go_on = self._ends[rows] == transitions.GOES_ON
+        rows = rows[go_on]
+        self._ends[rows] = transitions.CUT_OFF
+        self._last_users[rows] = users[go_on]
+        self._last_documents[rows] = documents[go_on]
+        self._last_slates[rows] = slates[go_on]
+
+    @property
+    def _steps_filled(self) -> int:
+        return min(self._steps_added, self._num_steps)
+
+    def can_sample(self) -> bool:
+        """Says whether there is a transition whose next state is there."""
+        return self._steps_filled > 1
+
+    def sample(self) -> transitions.Batch:
+        """Draws a batch, each transition with equal probability, with replacement.
+
+        Transitions of the step that was added last, whose next states are not all there, are not
+        drawn.
+        """
+        steps_with_next = self._steps_filled - 1
+        num_rows = len(self._ends)
+        drawn = self._rng.randint(steps_with_next * self._num_users, size=self.batch_size)
+        rows = drawn + (self._steps_added - self._steps_filled) * self._num_users
+        rows %= num_rows
+        num_known = steps_with_next - drawn // self._num_users
+        rewards, discounts, last_rows = transitions.returns(
+            rows, self._num_users, self._rewards, self._ends, self._discounts, num_known
+        )
+        ends = self._ends[last_rows]
+        next_rows = (last_rows + self._num_users) % num_rows
+        cut = np.flatnonzero(ends == transitions.CUT_OFF)
+
+        def next_values(values: np.ndarray, last_values: np.ndarray) -> np.ndarray:
+            result = values[next_rows]
+            result[cut] = last_values[last_rows[cut]]
+            return result
+
+        return transitions.Batch(
+            users=self._users[rows],
+            documents=self._documents[rows],
+            slates=self._slates[rows],
+            clicks=self._clicks[rows],
+            rewards=rewards,
+            discounts=discounts,
+            terminals=ends == transitions.TERMINAL,
+            next_users=next_values(self._users, self._last_users),
+            next_documents=next_values(self._documents, self._last_documents),
+            next_slates=next_values(self._slates, self._last_slates),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Returns the buffer's content, its counter and its generator, as data."""
+        rows = slice(self._steps_filled * self._num_users)
+        cut = self._ends[rows] == transitions.CUT_OFF
+        return {
+            "num_users": self._num_users,
+            "num_steps": self._num_steps,
+            "steps_added": self._steps_added,
+            **{name: getattr(self, f"_{name}")[rows].copy() for name in _PLAIN_ARRAYS},
+            "documents": transitions.pack(self._documents[rows]),
+            "last_users": self._last_users[rows][cut],
+            "last_documents": transitions.pack(self._last_documents[rows][cut]),
+            "last_slates": self._last_slates[rows][cut],
+            "rng_state": seeding.generator_state(self._rng),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state` returned.
+
+        Raises:
+            ValueError: if it is the state of a buffer of another capacity or number of users.
+        """
+        size = state["num_users"], state["num_steps"]
+        if size != (self._num_users, self._num_steps):
+            raise ValueError(
+                f"A replay buffer's state of {size[0]} users and {size[1]} steps does not fit "
+                f"{self._num_users} users and {self._num_steps} steps: make the agent with the "
+                "users and the replay_capacity that it was saved with."
+            )
+        self._steps_added = state["steps_added"]
+        rows = slice(self._steps_filled * self._num_users)
+        for name in _PLAIN_ARRAYS:
+            getattr(self, f"_{name}")[rows] = state[name]
+        transitions.unpack(state["documents"], self._documents[rows])
+        cut = np.flatnonzero(self._ends[rows] == transitions.CUT_OFF)
+        self._last_users[cut] = state["last_users"]
+        last_documents = np.empty((len(cut), *self._documents.shape[1:]), np.float32)
+        transitions.unpack(state["last_documents"], last_documents)
+        self._last_documents[cut] = last_documents
+        self._last_slates[cut] = state["last_slates"]
+        seeding.restore_generator(self._rng, state["rng_state"])
