@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 from recsim import _validation, agent, choice_model
 from recsim import spaces as spaces_lib
 from recsim.agents.dopamine import (
+    adapters,
     circular_replay_buffer,
     dqn_agent,
     network,
@@ -406,7 +407,7 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             action_space=action_space,
             **kwargs,
         )
-        _check_response_fields(dqn_agent.part_of(observation_space, "response"), reward_field)
+        _check_response_fields(adapters.part_of(observation_space, "response"), reward_field)
         self._interests = _interests_of(observation_space.spaces["user"])
         if score_documents_fn is None:
             _check_scorable(observation_space, self._interests)

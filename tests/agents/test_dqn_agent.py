@@ -273,6 +273,7 @@ def test_settings_by_gin():
     bindings = [
         "DQNAgent.gamma = 0.5",
         "dqn_agent.DQNAgent.update_period = 7",
+        "dopamine.dqn_agent.ObservationAdapter.stack_size = 2",
         "WrappedReplayBuffer.batch_size = 5",
         "circular_replay_buffer.WrappedReplayBuffer.replay_capacity = 100",
         "slate_decomp_q_agent.SlateDecompQAgent.learn_no_click_value = True",
@@ -284,6 +285,7 @@ def test_settings_by_gin():
         assert (agent.gamma, agent.update_period, agent._replay.batch_size) == (0.5, 7, 5)
         assert agent._replay._discounts.tolist() == [1.0, 0.5]
         assert agent._replay._capacity == 100
+        assert agent._obs_adapter._stack_size == 2
         assert agent._learn_no_click_value
         assert make(slate_decomp_q_agent.SlateDecompQAgent, gamma=0.25).gamma == 0.25
         with pytest.raises(ValueError, match="max_num_slates=11"):

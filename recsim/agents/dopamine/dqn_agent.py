@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import abc
 import collections
-import contextlib
 import functools
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
 import numpy as np
 
 from recsim import _validation, agent, seeding
-from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim.agents.dopamine import circular_replay_buffer, network, training
+from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training
+from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
 __all__ = [
     "DQNAgent",
@@ -35,212 +34,12 @@ __all__ = [
     "wrapped_replay_buffer",
 ]
 
-#: Features of a user, shape (user_size,), and of the candidates, shape (num_candidates, doc_size).
-State = tuple[np.ndarray, np.ndarray]
-
 _HIDDEN_UNITS = (256, 32)
 
 _logger = logging.getLogger(__name__)
 
 #: What a network returns: ``q_values`` of shape (batch, number of outputs).
 DQNNetworkType = collections.namedtuple("DQNNetworkType", ["q_values"])
-
-
-class ResponseAdapter:
-    """Turns the responses to a slate into one array.
-
-    Args:
-        input_response_space: the ``Tuple`` space of the responses, each a ``Dict`` of numbers.
-    """
-
-    def __init__(self, input_response_space: Any) -> None:
-        responses = input_response_space.spaces
-        self._response_names = list(responses[0].spaces)
-        self._response_shape = (len(responses), len(self._response_names))
-
-    @property
-    def response_names(self) -> list[str]:
-        """The keys of a response, in the order of the array's columns."""
-        return self._response_names
-
-    @property
-    def response_shape(self) -> tuple[int, int]:
-        """(slate size, number of keys)."""
-        return self._response_shape
-
-    @property
-    def response_dtype(self) -> Any:
-        """The dtype of the array, float32."""
-        return np.float32
-
-    def encode(self, responses: Sequence[Any]) -> np.ndarray:
-        """Returns the responses as an array of shape ``response_shape``."""
-        encoded = np.zeros(self._response_shape, np.float32)
-        for row, response in zip(encoded, responses):
-            for column, name in enumerate(self._response_names):
-                row[column] = np.asarray(response[name]).item()
-        return encoded
-
-
-def part_of(observation_space: Any, name: str) -> Any:
-    """Returns the space of a part of the observations, 'user', 'doc' or 'response'.
-
-    Raises:
-        ValueError: if the observations have no such part.
-    """
-    parts: Any = getattr(observation_space, "spaces", ())
-    if name not in parts:
-        raise ValueError(
-            "observation_space must be a Dict space of 'user', 'doc' and 'response' "
-            f"(environment.observation_space), got {observation_space!r}."
-        )
-    return parts[name]
-
-
-@gin.configurable
-class ObservationAdapter:
-    """Turns observations of users and documents, of whatever spaces, into arrays of features.
-
-    Integers become indicators of their values, and what is missing becomes zeros, see
-    :func:`recsim.spaces.flatten`.
-
-    Args:
-        input_observation_space: space of the observations.
-        stack_size: length of the last axis of what :meth:`encode` returns.
-
-    Raises:
-        ValueError: if the space has no users or no documents.
-    """
-
-    def __init__(self, input_observation_space: Any, stack_size: int = 1) -> None:
-        self._user_space = part_of(input_observation_space, "user")
-        doc_spaces = part_of(input_observation_space, "doc").spaces
-        self._doc_space = next(iter(doc_spaces.values()))
-        self._num_candidates = len(doc_spaces)
-        self._user_size = spaces_lib.flat_size(self._user_space)
-        self._doc_size = spaces_lib.flat_size(self._doc_space)
-        self._stack_size = stack_size
-
-    @property
-    def num_candidates(self) -> int:
-        """Number of documents of an observation."""
-        return self._num_candidates
-
-    @property
-    def user_size(self) -> int:
-        """Number of features of a user."""
-        return self._user_size
-
-    @property
-    def doc_size(self) -> int:
-        """Number of features of a document."""
-        return self._doc_size
-
-    @property
-    def output_observation_space(self) -> spaces.Box:
-        """The space of what :meth:`encode` returns, without the last axis."""
-        shape = (self._num_candidates + 1, max(self._user_size, self._doc_size))
-        # What only pads a row is always 0.
-        bound = np.zeros(shape, np.float32)
-        bound[0, : self._user_size] = np.inf
-        bound[1:, : self._doc_size] = np.inf
-        return spaces.Box(low=-bound, high=bound, dtype=np.float32)
-
-    def features(self, observation: agent.Observation) -> State:
-        """Returns the features of an observation.
-
-        Returns:
-            The user's, float32 of shape (user_size,), and the documents', float32 of shape
-            (number of documents, doc_size).
-
-        Raises:
-            ValueError: if a feature is not finite, or does not fit its space.
-        """
-        with _must_fit("user", self._user_space):
-            user = np.empty(self._user_size, np.float32)
-            spaces_lib.flatten(self._user_space, observation["user"], user)
-        with _must_fit("doc", self._doc_space):
-            documents = list(observation["doc"].values())
-            if isinstance(self._doc_space, spaces.Box):
-                docs = np.array(documents, np.float32).reshape(len(documents), self._doc_size)
-            else:
-                docs = np.empty((len(documents), self._doc_size), np.float32)
-                for row, document in zip(docs, documents):
-                    spaces_lib.flatten(self._doc_space, document, row)
-        _check_finite(observation, user, docs)
-        return user, docs
-
-    def features_of_many(self, observation: agent.Observation) -> State:
-        """Returns the features of an observation of many users.
-
-        Args:
-            observation: arrays with the users on axis 0, and those of ``doc`` with each user's
-                documents on axis 1.
-
-        Returns:
-            The users', float32 of shape (n_users, user_size), and the documents', float32 of
-            shape (n_users, number of documents, doc_size).
-
-        Raises:
-            ValueError: as :meth:`features`.
-        """
-        with _must_fit("user", self._user_space):
-            users = spaces_lib.flattened(self._user_space, observation["user"])
-        with _must_fit("doc", self._doc_space):
-            docs = spaces_lib.flattened(self._doc_space, observation["doc"], num_axes=2)
-        _check_finite(observation, users, docs)
-        return users, docs
-
-    def encode(self, observation: agent.Observation) -> np.ndarray:
-        """Returns an observation as an image: the user's row, then a row for each document.
-
-        Returns:
-            float32 array of shape (num_candidates + 1, width, stack_size), whose rows are padded
-            with zeros to the larger of ``user_size`` and ``doc_size``. The observation is the
-            first of the stack.
-        """
-        user, documents = self.features(observation)
-        images = self.images(user[np.newaxis], documents[np.newaxis])
-        image = np.zeros((*images.shape[1:3], self._stack_size), np.float32)
-        image[..., :1] = images[0]
-        return image
-
-    def images(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        """Returns images of users' and documents' features, see :meth:`encode`.
-
-        Args:
-            users: array of shape (batch, user_size).
-            documents: array of shape (batch, num_candidates, doc_size).
-
-        Returns:
-            float32 array of shape (batch, num_candidates + 1, width, 1).
-        """
-        batch, num_candidates, _ = documents.shape
-        width = max(self._user_size, self._doc_size)
-        images = np.zeros((batch, num_candidates + 1, width, 1), np.float32)
-        images[:, 0, : self._user_size, 0] = users
-        images[:, 1:, : self._doc_size, 0] = documents
-        return images
-
-
-def _check_finite(observation: agent.Observation, *features: np.ndarray) -> None:
-    for name, array in zip(("user", "doc"), features):
-        # A sum of finite features is finite, unless they are beyond all reason.
-        if not math.isfinite(array.sum()):
-            raise ValueError(
-                f"observation[{name!r}] must hold finite numbers, got {observation[name]!r}."
-            )
-
-
-@contextlib.contextmanager
-def _must_fit(part: str, space: Any) -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"observation[{part!r}] does not fit the space that the agent was made for, {space!r}"
-            f"{' for each document' if part == 'doc' else ''}: {type(error).__name__}: {error}."
-        ) from error
 
 
 @functools.cache
@@ -499,7 +298,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             self._replay.cut_off(user, documents, self._select_slate(user, documents))
         self._last = None
 
-    def _features(self, observation: agent.Observation) -> State:
+    def _features(self, observation: agent.Observation) -> adapters.State:
         user, documents = self._obs_adapter.features(observation)
         if len(documents) != self._num_candidates:
             self._refuse_documents(len(documents))
