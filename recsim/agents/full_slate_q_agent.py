@@ -78,8 +78,8 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
             **kwargs,
         )
         self._all_possible_slates = list(itertools.permutations(range(num_candidates), slate_size))
+        self._slates = slates = np.array(self._all_possible_slates)
         # For each beginning of a slate, in their order, the documents that can come next.
-        slates = np.array(self._all_possible_slates)
         self._next_documents = [
             slates[:: math.perm(num_candidates - place - 1, slate_size - place - 1), place].reshape(
                 -1, num_candidates - place
@@ -153,8 +153,7 @@ class VectorFullSlateQAgent(vector_dqn_agent.VectorDQNAgent):
 
     def _best_slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         learner = self._learner
-        slates = np.array(learner._all_possible_slates)
-        units = len(slates) * learner._online_network.first_layer[1].size
+        units = len(learner._slates) * learner._online_network.first_layer[1].size
         size = max(1, _BLOCK // units)
         best = [
             learner._values(
@@ -162,7 +161,7 @@ class VectorFullSlateQAgent(vector_dqn_agent.VectorDQNAgent):
             ).argmax(axis=-1)
             for i in range(0, len(users), size)
         ]
-        return slates[np.concatenate(best)]
+        return learner._slates[np.concatenate(best)]
 
     def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         no_click = circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
