@@ -423,8 +423,16 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             "learn_no_click_value": self._learn_no_click_value,
         }
 
+    # Documents are valued one by one, so that there may be any number in serving, and in a slate.
+
+    def _fits(self, description: dict[str, Any]) -> bool:
+        if self.eval_mode:
+            of_any_size = ("num_candidates", "slate_size")
+            own = self._description()
+            description = {**description, **{name: own[name] for name in of_any_size}}
+        return super()._fits(description)
+
     def _refuse_documents(self, number: int) -> None:
-        # Documents are valued one by one, so that there may be any number in serving.
         if not self.eval_mode or number < self._slate_size:
             super()._refuse_documents(number)
 

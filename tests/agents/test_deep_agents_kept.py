@@ -268,6 +268,20 @@ def test_bundles_of_other_spaces_are_refused(caplog):
     assert not full_slate(make_env("exploration")).unbundle("", 0, {"episode_num": 1})
 
 
+def test_slate_q_serves_candidates_and_slates_of_any_number():
+    env = make_env()
+    other = interest_evolution.create_environment(
+        {"num_candidates": 7, "slate_size": 3, "resample_documents": True, "seed": 0}
+    )
+    agent = optimal(env)
+    play(env, agent, 60)
+    server = optimal(other, eval_mode=True, epsilon_eval=0.0)
+    assert server.unbundle("", 0, agent.bundle_and_checkpoint("", 0))
+    assert same(server._online_network.weights, agent._online_network.weights)
+    assert len(set(server.begin_episode(other.reset()).tolist())) == 3
+    assert not full_slate(other, eval_mode=True).unbundle("", 0, full_slate(env).serving_bundle())
+
+
 def run(base_dir, make_agent, iterations, seed=0):
     def create_agent(sess, environment, eval_mode, summary_writer):
         return make_agent(

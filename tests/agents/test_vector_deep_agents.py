@@ -364,6 +364,9 @@ def test_training_goes_on_from_a_checkpoint_exactly(tmp_path):
     slates = server.begin(observation)
     few = make_agent(make_env(num_envs=3), eval_mode=True, epsilon_eval=0.0)
     assert few.unbundle("", 0, bundle)
+    other_config = {**CONFIG, "num_candidates": 8}
+    more_candidates = interest_evolution.create_vector_environment(other_config, 3)
+    assert make_agent(more_candidates, eval_mode=True).unbundle("", 0, bundle)
     observation_of_few, _ = make_env(num_envs=3).reset(seed=1)
     assert_same_documents(observation_of_few, few.begin(observation_of_few), slates[:3])
     single = wrappers.SingleUserAgents(

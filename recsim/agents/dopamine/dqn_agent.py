@@ -406,6 +406,10 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             "hidden_units": self._hidden_units,
         }
 
+    def _fits(self, description: dict[str, Any]) -> bool:
+        """Says whether this agent takes the bundle of an agent of a description."""
+        return description == self._description()
+
     def serving_bundle(self) -> dict[str, Any]:
         """Returns what recommending needs: the networks and counters, but no replay buffer.
 
@@ -452,8 +456,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             ValueError: if the replay buffer was larger or smaller than this agent's, and its
                 content does not fit.
         """
-        description = bundle_dict.get("description")
-        if description != self._description():
+        description = bundle_dict.get("description", {})
+        if not self._fits(description):
             _logger.warning(
                 "The bundle is of another agent or of other spaces: it has %s, this agent has %s.",
                 description,
