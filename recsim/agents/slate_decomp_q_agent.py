@@ -51,11 +51,6 @@ __all__ = [
 ]
 
 
-# Number of rows of a large batch whose targets are computed together: what the network computes for
-# them stays in a processor's cache.
-_BLOCK = 64
-
-
 def _takes_tensors(*dtypes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Lets a function of arrays take tensors too, and return tensors of these dtypes then."""
 
@@ -474,8 +469,8 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             used |= not_clicked
         rows[:, -1] = used
         learned_from = np.flatnonzero(used)
-        for start in range(0, len(learned_from), _BLOCK):
-            block = learned_from[start : start + _BLOCK]
+        for start in range(0, len(learned_from), network.BLOCK):
+            block = learned_from[start : start + network.BLOCK]
             rows[block, -2] = self._targets(batch, block)
         return rows
 

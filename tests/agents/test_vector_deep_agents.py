@@ -240,7 +240,6 @@ class Recorder:
 
     def __init__(self, agent: Any, monkeypatch: Any) -> None:
         self.updates: list[int] = []
-        self.copies = 0
         learner = agent._learner
 
         def update() -> None:

@@ -11,7 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["QNetwork"]
+__all__ = ["BLOCK", "QNetwork"]
+
+#: Number of users whose values are best computed together: what the network computes for them stays
+#: in a processor's cache.
+BLOCK = 64
 
 
 class QNetwork:

@@ -10,15 +10,11 @@ import gin
 import numpy as np
 
 from recsim.agents import random_agent
-from recsim.agents.dopamine import dqn_agent, vector_replay_buffer
+from recsim.agents.dopamine import dqn_agent, network, vector_replay_buffer
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
 __all__ = ["VectorDQNAgent"]
-
-# Number of users whose slates are chosen together: what the network computes for them stays in a
-# processor's cache.
-_BLOCK = 64
 
 
 @gin.configurable
@@ -196,8 +192,8 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     ) -> np.ndarray:
         slates = random_agent.random_slates(uniforms[:, 1:], self._num_candidates)
         rows = np.flatnonzero(uniforms[:, 0] >= self._learner._epsilon())
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK]
+        for start in range(0, len(rows), network.BLOCK):
+            block = rows[start : start + network.BLOCK]
             slates[block] = self._best_slates(users[block], documents[block])
         return slates
 
