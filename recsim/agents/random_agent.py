@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _arrays, agent
+from recsim import _arrays, _validation, agent
 from recsim.vector import agent as vector_agent
 from recsim.vector import streams
 
@@ -47,6 +47,7 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
 
     def __init__(self, environment: Any, random_seed: int = 0) -> None:
         super().__init__(environment)
+        _validation.positive_int("random_seed", random_seed, 0)
         self._draws = streams.chunk_draws(
             random_seed, "random agent", self._first_user, self._num_envs
         )
@@ -59,13 +60,11 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
-        """Restores the states of the generators; False if they are of other users."""
+        """Restores the generators, if they are of as many users; False if there are none."""
         del checkpoint_dir, iteration_number
-        states = bundle_dict.get("rng_states", ())
-        if len(states) != len(self._draws):
+        if not agent.has_entry(self, bundle_dict, "rng_states"):
             return False
-        for draws, state in zip(self._draws, states, strict=True):
-            draws.restore(state)
+        streams.restore(self._draws, bundle_dict["rng_states"])
         return True
 
     def step(

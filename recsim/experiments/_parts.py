@@ -167,7 +167,11 @@ def _receive(connection: Any, part: Part, process: Any) -> Any:
         return connection.recv()
     except EOFError:
         process.join()
+        if process.exitcode < 0:
+            reason = "it was killed, as processes are when memory runs out"
+        else:
+            reason = "the error that it printed says why"
         raise PartError(
             f"The process of {part.name} ended with exit code {process.exitcode} before it was "
-            "done."
+            f"done: {reason}."
         ) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,12 +31,20 @@ class EpisodeByEpisode:
 
     Args:
         runner: the runner, whose ``_run_one_episode`` plays.
+
+    Raises:
+        TypeError: if the environment is of another kind.
     """
 
     def __init__(self, runner: Any) -> None:
         self._runner = runner
-        world = runner._env.environment
-        self.several_users = isinstance(world, environment_lib.MultiUserEnvironment)
+        env = runner._env
+        if not hasattr(env, "environment"):
+            raise TypeError(
+                "env must be a RecSimGymEnv, as the scenarios' create_environment makes, or a "
+                f"RecSimVectorEnv, as their create_vector_environment makes, got {env!r}."
+            )
+        self.several_users = isinstance(env.environment, environment_lib.MultiUserEnvironment)
 
     def check_agent(self, agent: Any) -> None:
         """Raises ValueError if an agent does not fit the environment."""
@@ -132,6 +142,7 @@ class AllUsersAtOnce:
         runner: the runner, whose metrics and log are told of the episodes that ended.
 
     Raises:
+        TypeError: if the environment lacks methods of a RecSimVectorEnv.
         ValueError: if the environment does not begin new episodes by itself in the same step.
     """
 
@@ -140,6 +151,14 @@ class AllUsersAtOnce:
     def __init__(self, runner: Any) -> None:
         self._runner = runner
         self._env = runner._env
+        needed = ("max_steps_per_episode", "count_metrics_of", "reset_metrics", "write_metrics")
+        missing = [name for name in needed if not hasattr(self._env, name)]
+        if missing:
+            raise TypeError(
+                "env must be a RecSimVectorEnv or what behaves like one, got "
+                f"{self._env}, which has no {', '.join(missing)}: pass the environment without "
+                "wrappers, and one that recsim made."
+            )
         self._world = self._env.unwrapped
         mode = self._env.metadata.get("autoreset_mode")
         if getattr(mode, "name", mode) != "SAME_STEP":
@@ -179,14 +198,14 @@ class AllUsersAtOnce:
     def train(self, num_steps: int, advance: progress.Advance) -> int:
         """Plays at least so many steps, of all users together, and returns how many there were."""
         start_time = time.perf_counter()
-        if self._slates is None:
-            self._begin(np.full(self._num_users, np.iinfo(np.int64).max))
-        self._world.max_steps_per_episode = self._max_steps
         done = 0
-        while done < num_steps:
-            self._step()
-            done += self._num_users
-            advance(self._num_users, max(0, done - num_steps))
+        with self._limited_sessions():
+            if self._slates is None:
+                self._begin(np.full(self._num_users, np.iinfo(np.int64).max))
+            while done < num_steps:
+                self._step()
+                done += self._num_users
+                advance(self._num_users, max(0, done - num_steps))
         self._count_time(start_time, done)
         return done
 
@@ -201,20 +220,31 @@ class AllUsersAtOnce:
             )
         start_time = time.perf_counter()
         each, rest = divmod(num_episodes, self._num_users)
-        self._begin(each + (np.arange(self._num_users) < rest))
         returns = np.empty(num_episodes)
         steps, remaining = 0, num_episodes
-        while remaining:
-            playing = self._episodes < self._num_episodes
-            self._world.count_metrics_of(None if playing.all() else playing)
-            step = self._step()
-            returns[step.episodes] = step.returns
-            steps += self._num_users
-            remaining -= len(step.users)
-            advance(len(step.users), 0)
-        self._world.count_metrics_of(None)
+        with self._limited_sessions():
+            self._begin(each + (np.arange(self._num_users) < rest))
+            while remaining:
+                playing = self._episodes < self._num_episodes
+                self._world.count_metrics_of(None if playing.all() else playing)
+                step = self._step()
+                returns[step.episodes] = step.returns
+                steps += self._num_users
+                remaining -= len(step.users)
+                advance(len(step.users), 0)
         self._count_time(start_time, steps)
         return returns.tolist()
+
+    @contextlib.contextmanager
+    def _limited_sessions(self) -> Iterator[None]:
+        """Cuts sessions off at the limit while the runner plays, and not when others do."""
+        own_limit = self._world.max_steps_per_episode
+        self._world.max_steps_per_episode = self._max_steps
+        try:
+            yield
+        finally:
+            self._world.max_steps_per_episode = own_limit
+            self._world.count_metrics_of(None)
 
     def _begin(self, num_episodes: np.ndarray) -> None:
         """Begins an episode for every user.
@@ -222,7 +252,6 @@ class AllUsersAtOnce:
         Args:
             num_episodes: how many of the users' episodes count, integers of shape (n_users,).
         """
-        self._world.max_steps_per_episode = self._max_steps
         observation, _ = self._env.reset()
         self._num_episodes = num_episodes
         self._episodes = np.zeros(self._num_users, np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from recsim import _validation
 from recsim.experiments import _parts
-from recsim.vector import streams
+from recsim.vector import streams, world
 
 __all__ = ["Simulation", "simulate"]
 
@@ -78,16 +79,19 @@ def simulate(
         num_episodes: episodes to simulate for each, in place of ``num_steps``.
         seed: seed of the environment, an integer >= 0; None for the one of its config.
         workers: the most processes to use; None for one a core. With more than one the functions
-            must be ones that can be pickled (not lambdas), and a script has to call this under
-            ``if __name__ == "__main__":``.
+            must be ones that can be pickled (not lambdas) and come from a module or a script (not
+            from a notebook), and a script has to call this under ``if __name__ == "__main__":``.
         advance: called with the number of users done since the last call.
 
     Returns:
         Returns and lengths by user, and the environment's metrics.
 
     Raises:
-        TypeError, ValueError: if a number is below 1, or not exactly one of ``num_steps`` and
-            ``num_episodes`` is given.
+        TypeError, ValueError: if a number is below 1, not exactly one of ``num_steps`` and
+            ``num_episodes`` is given, sessions never end that should, or a function that goes to
+            another process cannot be pickled.
+        RuntimeError: if a process ends before its users are done, by an error, which it prints,
+            or because it was killed.
 
     Example:
         >>> import functools
@@ -110,12 +114,20 @@ def simulate(
         _validation.positive_int("num_steps", num_steps)
     else:
         _validation.positive_int("num_episodes", num_episodes)
+    if seed is not None:
+        _validation.positive_int("seed", seed, 0)
     if workers is None:
         workers = _parts.usable_cores()
     chunks = [users for _, users in streams.chunks(0, num_users)]
     # A part of neighbouring chunks for each worker: starting a process takes long.
     num_parts = min(_validation.positive_int("workers", workers), len(chunks))
     bounds = [part * len(chunks) // num_parts for part in range(num_parts + 1)]
+    if num_parts > 1:
+        _check_pickled("make_environment", make_environment)
+        _check_pickled("make_agent", make_agent)
+    of_one_user = make_environment(num_envs=1, first_user=0)
+    if num_episodes is not None:
+        _check_that_sessions_end(of_one_user)
     parts = [
         _parts.Part(
             name=f"chunks_{start}_to_{stop - 1}",
@@ -145,16 +157,39 @@ def simulate(
         np.concatenate([result["returns"] for result in ordered]),
         np.concatenate([result["lengths"] for result in ordered]),
         dict(metrics),
-        _written(make_environment, metrics),
+        _written(of_one_user, metrics),
     )
 
 
-def _written(make_environment: MakeEnvironment, metrics: Mapping[str, float]) -> dict[str, float]:
+def _check_pickled(name: str, function: Callable[..., Any]) -> None:
+    """Raises TypeError if a function cannot be sent to another process."""
+    try:
+        pickle.dumps(function)
+    except Exception as error:
+        raise TypeError(
+            f"{name} must be a function that can be pickled, to be called in several processes, "
+            f"got {function!r} ({error}): define it at the top level of a module, take a "
+            "functools.partial of one that is, or pass workers=1."
+        ) from error
+
+
+def _check_that_sessions_end(env: Any) -> None:
+    """Raises ValueError if an environment says that no session in it ever ends."""
+    model = getattr(env.unwrapped, "user_model", None)
+    if not isinstance(model, world.VectorUserModel) or env.unwrapped.max_steps_per_episode:
+        return
+    if type(model).is_done is world.VectorUserModel.is_done:
+        raise ValueError(
+            f"num_episodes needs sessions that end, which those of {type(model).__name__} do not: "
+            "make the environment with max_steps_per_episode, or simulate num_steps."
+        )
+
+
+def _written(env: Any, metrics: Mapping[str, float]) -> dict[str, float]:
     """Returns what an environment reports of metrics."""
     written: dict[str, float] = {}
-    writer = make_environment(num_envs=1, first_user=0).metrics_writer
-    if writer is not None:
-        writer(metrics, written.__setitem__)
+    if env.metrics_writer is not None:
+        env.metrics_writer(metrics, written.__setitem__)
     return written
 
 

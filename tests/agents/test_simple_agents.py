@@ -13,7 +13,9 @@ from recsim import choice_model
 from recsim._gym import spaces
 from recsim.agents.cluster_bandit_agent import GreedyClusterAgent
 from recsim.agents.greedy_pctr_agent import GreedyPCTRAgent
-from recsim.agents.random_agent import RandomAgent
+from recsim.agents.random_agent import RandomAgent, VectorRandomAgent
+from recsim.environments import interest_exploration
+from recsim.vector import streams
 
 
 class QualityFan:
@@ -55,6 +57,30 @@ def test_random_agent_restores_its_generator(topic_world):
     restored = RandomAgent(world.action_space, random_seed=2)
     assert restored.unbundle("", 0, bundle)
     assert [restored.step(0.0, world.observation()) for _ in range(10)] == expected
+
+
+def make_vector_env(num_envs):
+    config = {"num_candidates": 8, "slate_size": 3, "resample_documents": True, "seed": 0}
+    return interest_exploration.create_vector_environment(config, num_envs)
+
+
+def test_vector_random_agent_restores_its_generators_and_takes_the_bundle_of_other_users():
+    env, smaller = (make_vector_env(number) for number in (streams.CHUNK_SIZE + 2, 5))
+    observation, _ = env.reset()
+    agent, restored = (VectorRandomAgent(env, random_seed=seed) for seed in (1, 2))
+    agent.begin(observation)
+    bundle = agent.bundle_and_checkpoint("", 0)
+    assert restored.unbundle("", 0, bundle)
+    np.testing.assert_array_equal(restored.begin(observation), agent.begin(observation))
+    few = VectorRandomAgent(smaller)
+    assert few.unbundle("", 0, bundle)
+    assert few.begin(smaller.reset()[0]).shape == (5, 3)
+    assert not few.unbundle("", 0, {})
+
+
+def test_vector_random_agent_checks_its_seed():
+    with pytest.raises(ValueError, match="random_seed must be an integer >= 0, got -1"):
+        VectorRandomAgent(make_vector_env(2), random_seed=-1)
 
 
 def test_random_slate_is_short_where_candidates_are_few(topic_world):

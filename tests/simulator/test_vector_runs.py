@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from recsim import registry
 from recsim.agents import random_agent
@@ -150,6 +152,7 @@ def test_the_smaller_limit_of_steps_holds(runner, own, longest, tmp_path):
     child.train(tmp_path, env, max_steps_per_episode=runner, max_training_steps=5, num_iterations=9)
     lengths = [record.get("AverageEpisodeLength", 0) for record in records(tmp_path / "train")]
     assert max(lengths) == longest
+    assert env.max_steps_per_episode == own  # Of the environment, whoever plays next.
 
 
 def test_an_iteration_without_the_end_of_an_episode(tmp_path):
@@ -330,6 +333,22 @@ def test_a_log_that_begins_later_has_the_sessions_that_begin_later(tmp_path, cap
     assert "will hold no episodes before" in caplog.text
 
 
+def test_a_log_that_begins_while_no_session_ends(tmp_path):
+    env = interest_exploration.create_vector_environment(CONFIG, child.NUM_USERS)
+    for settings in ({"num_iterations": 1}, {"num_iterations": 6, "episode_log_file": "log"}):
+        runner_lib.TrainRunner(
+            base_dir=tmp_path,
+            create_agent_fn=create_random,
+            env=env,
+            max_training_steps=2 * child.NUM_USERS,
+            max_steps_per_episode=5,
+            progress=False,
+            **settings,
+        ).run_experiment()
+    # Of 12 steps of each user, the first 5 and the last 2 are of other episodes.
+    assert (tmp_path / "train/log").read_bytes().count(b"user_number") == child.NUM_USERS
+
+
 def test_another_number_of_users_can_be_evaluated_but_not_trained_on(tmp_path):
     child.train(tmp_path)
     child.evaluate(tmp_path, child.create_environment(8), max_eval_episodes=16)
@@ -438,6 +457,25 @@ def test_mistakes(make_env, create_agent, message, tmp_path):
         )
 
 
+ENV_ID = "recsim/InterestExploration-v0"
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (lambda: gymnasium.make(ENV_ID), "env must be a RecSimGymEnv, as"),
+        (
+            lambda: gymnasium.make_vec(ENV_ID, num_envs=2, vectorization_mode="sync"),
+            "SyncVectorEnv.* has no max_steps_per_episode, .* without wrappers",
+        ),
+        (lambda: RecordEpisodeStatistics(child.create_environment()), "which has no max_steps_per"),
+    ],
+)
+def test_environments_of_other_kinds(env, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        runner_lib.EvalRunner(base_dir=tmp_path, create_agent_fn=create_random, env=env())
+
+
 def start_child(base_dir):
     process = subprocess.Popen(
         [sys.executable, child.__file__, str(base_dir)], stdout=subprocess.PIPE, text=True
@@ -455,13 +493,17 @@ def test_kill_9_at_random_moments_of_a_vector_training(tmp_path):
     expected = outcome(tmp_path / "whole")
     moments = random.Random(7)
     kills = 0
-    while kills < 4:
-        base_dir = tmp_path / f"killed_{kills}"
+    for attempt in range(20):
+        base_dir = tmp_path / f"killed_{attempt}"
         process = start_child(base_dir)
         time.sleep(moments.uniform(0.0, 0.5 * duration))
         process.kill()
         process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-        if process.returncode == -signal.SIGKILL:
-            assert start_child(base_dir).communicate()[0] == "done\n"
-            assert outcome(base_dir) == expected
+        if process.returncode != -signal.SIGKILL:
+            continue  # It had ended.
+        assert start_child(base_dir).communicate()[0] == "done\n"
+        assert outcome(base_dir) == expected
+        kills += 1
+        if kills == 4:
+            return
+    pytest.fail(f"Runs ended before they were killed four times: {kills} kills.")

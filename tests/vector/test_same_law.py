@@ -283,6 +283,10 @@ def recorded_cases() -> list[str]:
     return list(json.loads(RECORDS.read_text())) if RECORDS.exists() else []
 
 
+def test_every_case_is_recorded() -> None:
+    assert sorted(recorded_cases()) == sorted(f"{name} {mode}" for name, mode in CASES)
+
+
 @pytest.mark.parametrize("case", recorded_cases())
 def test_same_law(case: str) -> None:
     name, mode = case.split()
@@ -300,7 +304,7 @@ def test_same_law(case: str) -> None:
 
 
 def test_the_comparison_sees_small_differences() -> None:
-    """A probability of a click that is off by a fiftieth, or another scenario's mode, shows."""
+    """A probability of a click that is off by a fiftieth shows."""
     recorded = json.loads(RECORDS.read_text())["interest_exploration step"]
     sample = vector_sample("interest_exploration", "step", NUM_SIMULATED, {})
     rng = np.random.default_rng(0)

@@ -1,0 +1,98 @@
+"""What simulating many users refuses, and what it takes beside the library's own worlds."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsim.agents import random_agent
+from recsim.environments import interest_evolution, interest_exploration
+from recsim.vector import simulate, streams, wrappers
+
+CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
+#: Users of two chunks, for two processes.
+MANY = streams.CHUNK_SIZE + 1
+
+create = functools.partial(interest_exploration.create_vector_environment, CONFIG)
+
+
+def create_single_user_envs(num_envs: int, first_user: int) -> wrappers.SingleUserEnvs:
+    environments = [
+        interest_evolution.create_environment({**CONFIG, "seed": first_user + row})
+        for row in range(num_envs)
+    ]
+    return wrappers.SingleUserEnvs(environments, first_user=first_user)
+
+
+def test_single_user_environments_are_simulated() -> None:
+    result = simulate.simulate(
+        create_single_user_envs, random_agent.VectorRandomAgent, 3, num_steps=5, workers=1
+    )
+    assert result.returns.shape == (3,) and result.num_steps == 15
+    assert result.metrics["impression"] == 15
+    assert result.written_metrics["CTR"] == result.metrics["click"] / 15
+
+
+def test_vector_agents_go_by_the_numbers_of_single_users() -> None:
+    together, second = create_single_user_envs(2, 0), create_single_user_envs(1, 1)
+    slates = [
+        random_agent.VectorRandomAgent(env).begin(env.reset()[0]) for env in (together, second)
+    ]
+    np.testing.assert_array_equal(slates[0][1:], slates[1])
+    assert not np.array_equal(slates[0][:1], slates[1])
+
+
+def test_sessions_that_never_end_have_no_number_of_episodes() -> None:
+    with pytest.raises(ValueError, match=r"VectorIEUserModel do not: .* max_steps_per_episode"):
+        simulate.simulate(create, random_agent.VectorRandomAgent, 3, num_episodes=1)
+    cut = functools.partial(create, max_steps_per_episode=4)
+    result = simulate.simulate(cut, random_agent.VectorRandomAgent, 3, num_episodes=2)
+    assert result.lengths.tolist() == [[4, 4]] * 3
+
+
+@pytest.mark.parametrize(
+    ("functions", "name"),
+    [
+        ((lambda **users: create(**users), random_agent.VectorRandomAgent), "make_environment"),
+        ((create, lambda env: random_agent.VectorRandomAgent(env)), "make_agent"),
+    ],
+)
+def test_functions_for_several_processes_must_be_pickled(
+    functions: tuple[Callable[..., Any], Callable[..., Any]], name: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"{name} must be a function that can be pickled.*workers"):
+        simulate.simulate(*functions, MANY, num_steps=1, workers=2)
+    assert simulate.simulate(*functions, MANY, num_steps=1, workers=1).num_users == MANY
+
+
+def test_an_error_in_a_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    fails = functools.partial(random_agent.VectorRandomAgent, random_seed=-1)
+    with pytest.raises(RuntimeError, match=r"chunks_\d_to_\d ended with exit code 1 .* printed"):
+        simulate.simulate(create, fails, MANY, num_steps=1, workers=2)
+    assert "random_seed must be an integer >= 0, got -1" in capfd.readouterr().err
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_users": 0}, ValueError, "num_users must be an integer >= 1, got 0"),
+        ({"num_users": 2.5}, TypeError, "num_users must be an integer >= 1, got 2.5"),
+        ({"num_steps": 1.5}, TypeError, "num_steps must be an integer"),
+        ({"workers": 0}, ValueError, "workers must be an integer >= 1, got 0"),
+        ({"workers": "2"}, TypeError, "workers must be an integer"),
+        ({"seed": -1}, ValueError, "seed must be an integer >= 0, got -1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        simulate.simulate(
+            create,
+            random_agent.VectorRandomAgent,
+            **{"num_users": 3, "num_steps": 1, **arguments},
+        )
