@@ -226,7 +226,7 @@ class VectorEpisodeLog(EpisodeLog):
             if self._lengths[user] > 0:
                 self._add_episode(int(user))
         self._lengths[step.ended] = 0
-        while len(self._steps) > self._lengths.max():
+        while len(self._steps) > max(0, self._lengths.max()):
             self._steps.popleft()
         self._seen = self._observed(step.observation)
 
