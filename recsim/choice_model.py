@@ -93,7 +93,8 @@ def _logit_weights(scores: ArrayLike, no_click_mass: ArrayLike) -> np.ndarray:
     if not np.isfinite(highest).all():
         raise ValueError(
             "scores must give a distribution: logits without NaN and plus infinity, and not all "
-            f"minus infinity, got {logits.tolist()} for the documents and, last, no click."
+            f"minus infinity, got {_first_bad(logits, np.isfinite(highest))} for the documents "
+            "and, last, no click."
         )
     logits -= highest
     return np.exp(logits, out=logits)
@@ -169,13 +170,14 @@ def cascade_probabilities(
         ValueError: if an attention or a scaled weight is not in [0, 1].
     """
     click_if_seen = score_scaling * np.asarray(weights)
-    if not _all_probabilities(click_if_seen):
+    if not _are_probabilities(click_if_seen).all():
         raise ValueError(
             f"score_scaling={score_scaling!r} must turn every score into a probability in [0, 1], "
-            f"got {click_if_seen.tolist()}; choose a smaller score_scaling."
+            f"got {_first_bad(click_if_seen, _are_probabilities(click_if_seen))}; choose a "
+            "smaller score_scaling."
         )
     attention = np.asarray(attention_prob, dtype=click_if_seen.dtype)
-    if not _all_probabilities(attention):
+    if not _are_probabilities(attention).all():
         raise ValueError(f"attention_prob must be in [0, 1], got {attention.tolist()}.")
     click_if_reached = attention[..., np.newaxis] * click_if_seen
     probabilities = _append_no_click(click_if_reached, 1.0)
@@ -184,8 +186,19 @@ def cascade_probabilities(
     return probabilities
 
 
-def _all_probabilities(values: np.ndarray) -> bool:
-    return bool(((values >= 0.0) & (values <= 1.0)).all())
+def _are_probabilities(values: np.ndarray) -> np.ndarray:
+    return (values >= 0.0) & (values <= 1.0)
+
+
+def _first_bad(values: np.ndarray, good: np.ndarray) -> list[float]:
+    """Returns the numbers of the first slate that is no good: there may be thousands of slates.
+
+    Args:
+        values: numbers of slates, shape (..., n).
+        good: bools of shape (..., n) or (..., 1).
+    """
+    slates = values.reshape(-1, values.shape[-1])
+    return slates[good.all(axis=-1).argmin()].tolist()
 
 
 def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarray:
@@ -201,8 +214,9 @@ def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarra
 
 def _check_totals(weights: np.ndarray, total: np.ndarray) -> None:
     # A NaN among the weights makes the total NaN, which is in no range.
-    if not ((total > 0.0) & (total < np.inf)).all() or weights.min() < 0.0:
-        _refuse_weights(weights.tolist())
+    good = (total > 0.0) & (total < np.inf)
+    if not good.all() or weights.min() < 0.0:
+        _refuse_weights(_first_bad(weights, good & (weights >= 0.0)))
 
 
 def _refuse_weights(weights: list[Any]) -> NoReturn:

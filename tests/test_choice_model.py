@@ -148,6 +148,24 @@ def test_sample_choice_stays_in_range_just_below_one():
     assert choice_model.sample_choice([0.5, 1.0, 0.0], np.nextafter(1.0, 0.0)) <= 2
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda scores: choice_model.multinomial_logit_probabilities(scores, 0.0),
+        lambda scores: choice_model.multinomial_proportional_probabilities(scores),
+        lambda scores: choice_model.cascade_probabilities(scores),
+        lambda scores: choice_model.sample_choice(scores, np.zeros(4000)),
+    ],
+)
+def test_of_thousands_of_slates_the_first_bad_one_is_told(choose):
+    scores = np.full((4000, 3), 0.25)
+    scores[1234] = [0.5, np.nan, 0.125]
+    scores[2345] = [0.75, np.nan, 0.125]
+    with pytest.raises(ValueError, match=r"got \[0\.5, nan, 0\.125(, 0\.0)?\]") as error:
+        choose(scores)
+    assert len(str(error.value)) < 300
+
+
 def test_no_click_is_none():
     model = scored(choice_model.MultinomialLogitChoiceModel({"no_click_mass": 100.0}), [0.0, 0.0])
     assert model.choose_item() is None
