@@ -13,8 +13,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recsim import _validation
+from recsim.simulator import environment
 
-__all__ = ["ClassWithConstants", "check_config", "chosen", "vector_options", "with_constants"]
+__all__ = [
+    "ClassWithConstants",
+    "check_config",
+    "chosen",
+    "single_user_world",
+    "vector_options",
+    "with_constants",
+]
 
 REQUIRED_WITHOUT_SEED = ("num_candidates", "slate_size", "resample_documents")
 REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
@@ -68,13 +76,26 @@ def check_config(
                 f"env_config has the key {key!r}, which this environment does not use; the "
                 f"nearest key that it knows is {close[0]!r}.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,  # The call of create_environment.
             )
 
 
 def chosen(env_config: Mapping[str, T], keys: Collection[str]) -> dict[str, T]:
     """Returns the part of a config with the given keys, where they are present."""
     return {key: env_config[key] for key in keys if key in env_config}
+
+
+def single_user_world(
+    env_config: Mapping[str, Any], user_model: Any, document_sampler: Any
+) -> environment.SingleUserEnvironment:
+    """Returns a world with one user, of the sizes of a config that was checked."""
+    return environment.SingleUserEnvironment(
+        user_model,
+        document_sampler,
+        env_config["num_candidates"],
+        env_config["slate_size"],
+        resample_documents=env_config["resample_documents"],
+    )
 
 
 def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import numpy as np
 from recsim import _arrays, _validation, choice_model, document, seeding, user, utils
 from recsim._gym import spaces
 from recsim.environments import _config
-from recsim.simulator import environment, recsim_gym
+from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
 
 if TYPE_CHECKING:
@@ -619,16 +619,8 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> observation["user"].shape
         (20,)
     """
-    user_model, document_sampler = _world(env_config)
-    single_user_world = environment.SingleUserEnvironment(
-        user_model,
-        document_sampler,
-        env_config["num_candidates"],
-        env_config["slate_size"],
-        resample_documents=env_config["resample_documents"],
-    )
     return recsim_gym.RecSimGymEnv(
-        single_user_world,
+        _config.single_user_world(env_config, *_world(env_config)),
         clicked_watchtime_reward,
         utils.aggregate_video_cluster_metrics,
         utils.write_video_cluster_metrics,
@@ -778,9 +770,11 @@ class VectorIEvUserModel(world.VectorUserModel):
         interests = users.interests.reshape(-1)
         interest = interests.take(positions)
         new_interest = updated_interests(
-            interest[:, np.newaxis], np.ones_like(interest)[:, np.newaxis], draws.uniform(),
+            interest[:, np.newaxis],
+            np.ones_like(interest)[:, np.newaxis],
+            draws.uniform(),
             *self._intercepts,
-        )[:, 0]  # fmt: skip
+        )[:, 0]
         interests[positions] = np.where(clicked, new_interest, interest)
         budget = updated_budget(
             users.time_budget,

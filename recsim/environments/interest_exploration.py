@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from recsim import _arrays, _validation, choice_model, document, user, utils
 from recsim._gym import spaces
 from recsim.environments import _config
-from recsim.simulator import environment, recsim_gym
+from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
 
 if TYPE_CHECKING:
@@ -454,16 +454,8 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> len(observation["doc"]), len(observation["response"]), done
         (5, 2, False)
     """
-    user_model, document_sampler = _world(env_config)
-    single_user_world = environment.SingleUserEnvironment(
-        user_model,
-        document_sampler,
-        env_config["num_candidates"],
-        env_config["slate_size"],
-        resample_documents=env_config["resample_documents"],
-    )
     return recsim_gym.RecSimGymEnv(
-        single_user_world,
+        _config.single_user_world(env_config, *_world(env_config)),
         total_clicks_reward,
         utils.aggregate_video_cluster_metrics,
         utils.write_video_cluster_metrics,

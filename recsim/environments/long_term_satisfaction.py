@@ -26,7 +26,7 @@ import numpy as np
 from recsim import _arrays, _validation, document, user
 from recsim._gym import spaces
 from recsim.environments import _config
-from recsim.simulator import environment, recsim_gym
+from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
 
 if TYPE_CHECKING:
@@ -421,15 +421,9 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> reward > 0
         True
     """
-    user_model, document_sampler = _world(env_config)
-    single_user_world = environment.SingleUserEnvironment(
-        user_model,
-        document_sampler,
-        env_config["num_candidates"],
-        env_config["slate_size"],
-        resample_documents=env_config["resample_documents"],
+    return recsim_gym.RecSimGymEnv(
+        _config.single_user_world(env_config, *_world(env_config)), clicked_engagement_reward
     )
-    return recsim_gym.RecSimGymEnv(single_user_world, clicked_engagement_reward)
 
 
 def _world(env_config: Mapping[str, Any]) -> tuple[LTSUserModel, LTSDocumentSampler]:
