@@ -57,7 +57,9 @@ def take_chosen(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
         indices: indices into the rows, shape (n_rows,).
     """
     num_rows, row_length = values.shape[:2]
-    positions = np.minimum(indices, row_length - 1) * num_rows
+    # In integers that positions in the whole array fit into.
+    positions = np.minimum(indices, row_length - 1, dtype=np.intp)
+    positions *= num_rows
     positions += np.arange(num_rows)
     return values.swapaxes(0, 1).reshape(-1, *values.shape[2:]).take(positions, axis=0)
 

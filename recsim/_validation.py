@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "candidates_and_slate",
     "finite",
     "non_negative_float",
     "nearest_name",
@@ -38,6 +39,23 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
     if number < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, got {number}.")
     return number
+
+
+def candidates_and_slate(num_candidates: Any, slate_size: Any) -> tuple[int, int]:
+    """Returns the numbers of candidates and of documents in a slate, as ints.
+
+    Raises:
+        TypeError: if one is not a whole number.
+        ValueError: if one is below 1, or the slate is larger than the candidate set.
+    """
+    candidates = positive_int("num_candidates", num_candidates)
+    size = positive_int("slate_size", slate_size)
+    if size > candidates:
+        raise ValueError(
+            "slate_size must be at most num_candidates, got "
+            f"slate_size={slate_size} and num_candidates={num_candidates}."
+        )
+    return candidates, size
 
 
 def non_negative_float(name: str, value: Any) -> float:

@@ -40,13 +40,9 @@ class AbstractEnvironment(abc.ABC):
         slate_size: int,
         resample_documents: bool = True,
     ) -> None:
-        self._num_candidates = _validation.positive_int("num_candidates", num_candidates)
-        self._slate_size = _validation.positive_int("slate_size", slate_size)
-        if slate_size > num_candidates:
-            raise ValueError(
-                "slate_size must be at most num_candidates, got "
-                f"slate_size={slate_size} and num_candidates={num_candidates}."
-            )
+        self._num_candidates, self._slate_size = _validation.candidates_and_slate(
+            num_candidates, slate_size
+        )
         self._user_model = user_model
         self._document_sampler = document_sampler
         self._resample_documents = resample_documents

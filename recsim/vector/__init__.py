@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from recsim import _lazy
 
 if TYPE_CHECKING:
-    from recsim.vector import agent, env, simulate, streams, world
+    from recsim.vector import agent, env, simulate, streams, world, wrappers
 
-__all__ = ["agent", "env", "simulate", "streams", "world"]
+__all__ = ["agent", "env", "simulate", "streams", "world", "wrappers"]
 
 # Worlds need the abstract classes, and should not wait for Gymnasium.
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)

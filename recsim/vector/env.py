@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import abc
 import collections
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
 from recsim import _validation
-from recsim.vector import streams, world
+from recsim.vector import _chunk, _conversion, streams, world
 
-__all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv"]
+__all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
 
 #: When users get new candidates: at each step, at each episode, or never, and then all the same.
 CANDIDATES = ("step", "episode", "shared")
@@ -30,7 +30,8 @@ class FinalObservations(Sequence[Any]):
     """The last observations of episodes that ended, as a sequence with an entry a user.
 
     An entry is a user's observation, or None where no episode ended; it is made when it is asked
-    for. :attr:`batch` has all of them as arrays, for agents that learn from many users at once.
+    for. Indices are integers, or slices, lists and arrays of them or of bools, which give lists.
+    :attr:`batch` has all of them as arrays, for agents that learn from many users at once.
 
     Args:
         batch: the observations of all users, whose rows count where an episode ended.
@@ -47,30 +48,178 @@ class FinalObservations(Sequence[Any]):
         return len(self._ended)
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+        if isinstance(index, slice) or np.ndim(index):
+            return [self[i] for i in np.arange(len(self))[index].tolist()]
         index = range(len(self))[index]
         if index in self._replaced:
             return self._replaced[index]
-        return _row(self.batch, index) if self._ended[index] else None
+        # With the dots a number is an array, as the spaces of Gymnasium have it.
+        return _conversion.rows_of(self.batch, (index, ...)) if self._ended[index] else None
 
     def __setitem__(self, index: int, observation: Any) -> None:
         """Replaces an entry, as Gymnasium's wrappers of observations do."""
         self._replaced[range(len(self))[index]] = observation
 
 
-class RecSimVectorEnv(VectorEnv):
-    """A world of many users, each with a session of their own.
-
-    An observation is a dictionary of arrays with the users on axis 0: ``user``, ``doc``, the
-    candidates, of shape (num_envs, num_candidates, …), and ``response``, the responses to the
-    last slate, of shape (num_envs, slate_size, …), which are zeros after a reset. Observations
-    are never changed after they were handed out.
+class SlateVectorEnv(VectorEnv, abc.ABC):
+    """The base class of vector environments whose users are shown slates, a session after another.
 
     When a user's session ends, a new user takes the place in the same step
     (``AutoresetMode.SAME_STEP``). The observation is then of the new user, and
     ``infos['final_obs']`` (:class:`FinalObservations`) has the last one of the old user, with the
     responses to the last slate, where ``infos['_final_obs']`` is True.
+
+    Subclasses set ``single_observation_space``.
+
+    Args:
+        num_envs: number of users, at least 1.
+        num_candidates: number of candidates that a user can be recommended.
+        slate_size: number of documents in a slate.
+        max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
+        first_user: number of the first user, which random numbers go by.
+
+    Raises:
+        TypeError: if a size is no integer.
+        ValueError: if a size is below 1, or the slate is larger than the candidate set.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        num_envs: int,
+        num_candidates: int,
+        slate_size: int,
+        max_steps_per_episode: int | None = None,
+        first_user: int = 0,
+    ) -> None:
+        self.num_envs = _validation.positive_int("num_envs", num_envs)
+        self._num_candidates, self._slate_size = _validation.candidates_and_slate(
+            num_candidates, slate_size
+        )
+        self.max_steps_per_episode = max_steps_per_episode
+        self._first_user = _validation.positive_int("first_user", first_user, 0)
+        self._counted: np.ndarray | None = None
+        self.single_action_space = spaces.MultiDiscrete(
+            np.full(self._slate_size, self._num_candidates)
+        )
+
+    # The spaces of all users have arrays of bounds as large as an observation: only on demand.
+    @functools.cached_property
+    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
+        """The space of the observations of all users."""
+        return batch_space(self.single_observation_space, self.num_envs)  # type: ignore[return-value]
+
+    @functools.cached_property
+    def action_space(self) -> spaces.Space:  # type: ignore[override]
+        """The space of the slates of all users, integers of shape (num_envs, slate_size)."""
+        return batch_space(self.single_action_space, self.num_envs)
+
+    @property
+    def num_candidates(self) -> int:
+        """Number of candidates that a user can be recommended."""
+        return self._num_candidates
+
+    @property
+    def slate_size(self) -> int:
+        """Number of documents in a slate."""
+        return self._slate_size
+
+    @property
+    def first_user(self) -> int:
+        """Number of the first user."""
+        return self._first_user
+
+    @property
+    def max_steps_per_episode(self) -> int | None:
+        """Number of steps after which a session is truncated; None for no limit."""
+        return self._max_steps
+
+    @max_steps_per_episode.setter
+    def max_steps_per_episode(self, limit: int | None) -> None:
+        if limit is not None:
+            _validation.positive_int("max_steps_per_episode", limit)
+        self._max_steps = limit
+
+    @staticmethod
+    def _check_options(options: Mapping[str, Any] | None) -> None:
+        """Raises ValueError if a reset is asked for an option."""
+        if options:
+            raise ValueError(f"options must be empty: none are known, got {dict(options)!r}.")
+
+    def _checked_slates(self, slates: Any, was_reset: bool) -> np.ndarray:
+        """Returns slates, shape (num_envs, slate_size).
+
+        Args:
+            slates: what ``step`` was called with.
+            was_reset: whether ``reset`` was called before.
+
+        Raises:
+            RuntimeError: if there was no reset before.
+            TypeError: if the slates are no integers.
+            ValueError: if they have another shape.
+            IndexError: if an index points at no candidate.
+        """
+        if not was_reset:
+            raise RuntimeError("step was called before reset: call reset() to start the episodes.")
+        array = np.asarray(slates)
+        if array.dtype.kind not in "iu":
+            raise TypeError(
+                "actions must be integers (indices of candidates), got an array of dtype "
+                f"{array.dtype}."
+            )
+        if array.shape != (self.num_envs, self._slate_size):
+            raise ValueError(
+                "actions must have the shape (num_envs, slate_size) = "
+                f"({self.num_envs}, {self._slate_size}), got {array.shape}."
+            )
+        if array.min() < 0 or array.max() >= self._num_candidates:
+            raise IndexError(
+                f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
+                f"{array.min()} to {array.max()}."
+            )
+        # NumPy takes no sums of these and signed integers.
+        return array.astype(np.int64) if array.dtype == np.uint64 else array
+
+    def count_metrics_of(self, users: np.ndarray | None) -> None:
+        """Says whose slates count in the metrics from now on.
+
+        Args:
+            users: bools of shape (num_envs,); None for all, as in the beginning.
+        """
+        self._counted = users
+
+    @property
+    @abc.abstractmethod
+    def metrics(self) -> Mapping[str, float]:
+        """The metrics since they were last set to zero."""
+
+    @abc.abstractmethod
+    def reset_metrics(self) -> None:
+        """Sets every metric to zero."""
+
+    @property
+    @abc.abstractmethod
+    def metrics_writer(self) -> Callable[..., None] | None:
+        """The function ``(metrics, add_summary_fn)`` that reports metrics, if there is one."""
+
+    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
+        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
+        if self.metrics_writer is not None:
+            self.metrics_writer(collections.defaultdict(float, self.metrics), add_summary_fn)
+
+
+class RecSimVectorEnv(SlateVectorEnv):
+    """A world of many users, each with a session of their own.
+
+    An observation is a dictionary of arrays with the users on axis 0: ``user``; ``doc``, the
+    candidates, of shape (num_envs, num_candidates, …); and ``response``, the responses to the
+    last slate, of shape (num_envs, slate_size, …), which are zeros after a reset. Observations
+    are never changed after they were handed out. The arrays of ``doc`` may be the documents
+    themselves: they are read-only.
+
+    Sessions end as :class:`SlateVectorEnv` says. Where candidates do not belong to an episode, a
+    new user begins with those of the old user's last observation.
 
     User ``k``'s trajectory under given slates depends on the seed and on ``k``, not on the number
     of users (see :mod:`recsim.vector.streams`).
@@ -98,11 +247,10 @@ class RecSimVectorEnv(VectorEnv):
 
     Raises:
         TypeError: if a size is no integer.
-        ValueError: if a size is below 1, the slate is larger than the candidate set,
-            ``candidates`` is not known or ``dtype`` is not one of the two.
+        ValueError: if a size is below 1, the slate is larger than the candidate set or of another
+            size than the user model's, ``candidates`` is not known or ``dtype`` is not one of the
+            two.
     """
-
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
@@ -121,20 +269,18 @@ class RecSimVectorEnv(VectorEnv):
         first_user: int = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.num_envs = _validation.positive_int("num_envs", num_envs)
-        self._num_candidates = _validation.positive_int("num_candidates", num_candidates)
-        self._slate_size = _validation.positive_int("slate_size", slate_size)
-        if slate_size > num_candidates:
+        super().__init__(num_envs, num_candidates, slate_size, max_steps_per_episode, first_user)
+        model_size = getattr(user_model, "slate_size", None)
+        if model_size != slate_size:
             raise ValueError(
-                "slate_size must be at most num_candidates, got "
-                f"slate_size={slate_size} and num_candidates={num_candidates}."
+                f"user_model must have the slate_size of the environment, got {model_size} and "
+                f"{slate_size}: give VectorUserModel.__init__ the same."
             )
         if candidates not in CANDIDATES:
             raise ValueError(
                 f"candidates must be one of {', '.join(map(repr, CANDIDATES))}, got "
                 f"{candidates!r}.{_validation.nearest_name(candidates, CANDIDATES)}"
             )
-        self.max_steps_per_episode = max_steps_per_episode
         self._dtype = np.dtype(dtype)
         if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}.")
@@ -147,9 +293,8 @@ class RecSimVectorEnv(VectorEnv):
         if seed is None:
             seed = np.random.SeedSequence().entropy  # type: ignore[assignment]
         self._default_seed = _validation.positive_int("seed", seed, 0)
-        self._first_user = _validation.positive_int("first_user", first_user, 0)
-        self._chunks: list[_Chunk] = []
-        self._counted: np.ndarray | None = None
+        self._chunks: list[_chunk.Chunk] = []
+        self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
         self.single_observation_space = spaces.Dict(
             {
                 "user": _with_dtype(user_model.user_space(), self._dtype),
@@ -157,19 +302,7 @@ class RecSimVectorEnv(VectorEnv):
                 "response": _with_dtype(user_model.response_space(), self._dtype),
             }
         )
-        self.single_action_space = spaces.MultiDiscrete(np.full(slate_size, num_candidates))
         self.reset_metrics()
-
-    # The spaces of all users have arrays of bounds as large as an observation: only on demand.
-    @functools.cached_property
-    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
-        """The space of the observations of all users."""
-        return batch_space(self.single_observation_space, self.num_envs)  # type: ignore[return-value]
-
-    @functools.cached_property
-    def action_space(self) -> spaces.Space:  # type: ignore[override]
-        """The space of the slates of all users, integers of shape (num_envs, slate_size)."""
-        return batch_space(self.single_action_space, self.num_envs)
 
     @property
     def user_model(self) -> world.VectorUserModel:
@@ -182,40 +315,14 @@ class RecSimVectorEnv(VectorEnv):
         return self._document_sampler
 
     @property
-    def num_candidates(self) -> int:
-        """Number of candidates that a user can be recommended."""
-        return self._num_candidates
-
-    @property
-    def slate_size(self) -> int:
-        """Number of documents in a slate."""
-        return self._slate_size
-
-    @property
     def candidates(self) -> str:
         """When users get new candidates: one of :data:`CANDIDATES`."""
         return self._candidates
 
     @property
-    def first_user(self) -> int:
-        """Number of the first user."""
-        return self._first_user
-
-    @property
     def dtype(self) -> np.dtype:
         """The dtype of the numbers that are not integers."""
         return self._dtype
-
-    @property
-    def max_steps_per_episode(self) -> int | None:
-        """Number of steps after which a session is truncated; None for no limit."""
-        return self._max_steps
-
-    @max_steps_per_episode.setter
-    def max_steps_per_episode(self, limit: int | None) -> None:
-        if limit is not None:
-            _validation.positive_int("max_steps_per_episode", limit)
-        self._max_steps = limit
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -231,16 +338,14 @@ class RecSimVectorEnv(VectorEnv):
             The first observation, and an empty dictionary.
 
         Raises:
-            ValueError: for an option.
+            TypeError: if the seed is no integer: users have no seeds of their own.
+            ValueError: if it is negative, or for an option.
         """
-        if options:
-            raise ValueError(f"options must be empty: none are known, got {dict(options)!r}.")
+        self._check_options(options)
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
             self._make_chunks(_validation.positive_int("seed", seed, 0))
-        for chunk in self._chunks:
-            chunk.begin_all()
-        return self._joined([chunk.observe() for chunk in self._chunks]), {}
+        return self._joined([chunk.begin_all() for chunk in self._chunks]), {}
 
     def _make_chunks(self, seed: int) -> None:
         self._seed = seed
@@ -251,7 +356,7 @@ class RecSimVectorEnv(VectorEnv):
             draws = streams.UserDraws(key, _EVERYONE, _EVERYONE, self._dtype)
             documents = self._document_sampler.sample(draws, self._num_candidates)
             shared_documents = world.map_fields(lambda field: field[0], documents)
-            self._shared_observation = _map_arrays(
+            self._shared_observation = _conversion.map_arrays(
                 lambda array: np.broadcast_to(array, (self.num_envs, *array.shape)),
                 self._document_sampler.observe(shared_documents),
             )
@@ -260,7 +365,7 @@ class RecSimVectorEnv(VectorEnv):
             seed, "environment", self._first_user, self.num_envs, self._dtype
         )
         self._chunks = [
-            _Chunk(self, seed, users, draws, shared_documents)
+            _chunk.Chunk(self, seed, users, draws, shared_documents)
             for (_, users), draws in zip(chunks, draws_of_chunks, strict=True)
         ]
 
@@ -284,57 +389,57 @@ class RecSimVectorEnv(VectorEnv):
             ValueError: if they have another shape.
             IndexError: if an index points at no candidate.
         """
-        slates = self._checked(actions)
-        steps = []
-        start = 0
-        for chunk in self._chunks:
-            stop = start + chunk.num_users
-            counted = None if self._counted is None else self._counted[start:stop]
-            steps.append(chunk.step(slates[start:stop], counted))
-            start = stop
-        for chunk_step in steps:
-            for name, value in chunk_step.metrics.items():
-                self._metrics[name] += value
-        observation = self._joined([chunk_step.observation for chunk_step in steps])
-        rewards = _concatenated([chunk_step.rewards for chunk_step in steps])
-        terminated = _concatenated([chunk_step.terminated for chunk_step in steps])
-        truncated = _concatenated([chunk_step.truncated for chunk_step in steps])
+        slates = self._checked_slates(actions, bool(self._chunks))
+        steps, rewards = [], []
+        for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
+            responses, step = chunk.step(slates[rows])
+            rewards.append(self._reward_aggregator(responses))
+            self._count_metrics(responses, rows)
+            steps.append(step)
+        observation = self._joined([step.observation for step in steps])
+        terminated = _concatenated([step.terminated for step in steps])
+        truncated = _concatenated([step.truncated for step in steps])
         infos: dict[str, Any] = {}
-        if any(chunk_step.final_observation is not None for chunk_step in steps):
+        if any(step.final_observation is not None for step in steps):
+            last_observations = [step.final_observation or step.observation for step in steps]
+            # Old users and new ones see the same candidates, but for those of an episode.
+            documents = None if self._candidates == "episode" else observation["doc"]
+            final = self._joined(last_observations, documents)
             ended = terminated | truncated
-            final = self._joined(
-                [chunk_step.final_observation or chunk_step.observation for chunk_step in steps]
-            )
             infos = {"final_obs": FinalObservations(final, ended), "_final_obs": ended}
-        return observation, rewards, terminated, truncated, infos
+        return observation, _concatenated(rewards), terminated, truncated, infos
 
-    def _checked(self, slates: Any) -> np.ndarray:
-        if not self._chunks:
-            raise RuntimeError("step was called before reset: call reset() to start the episodes.")
-        array = np.asarray(slates)
-        if array.dtype.kind not in "iu":
-            raise TypeError(
-                "actions must be integers (indices of candidates), got an array of dtype "
-                f"{array.dtype}."
-            )
-        if array.shape != (self.num_envs, self._slate_size):
-            raise ValueError(
-                "actions must have the shape (num_envs, slate_size) = "
-                f"({self.num_envs}, {self._slate_size}), got {array.shape}."
-            )
-        if array.min() < 0 or array.max() >= self._num_candidates:
-            raise IndexError(
-                f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
-                f"{array.min()} to {array.max()}."
-            )
-        return array
+    def _count_metrics(self, responses: Any, rows: slice) -> None:
+        """Adds the responses of the users of some rows to the metrics, of those who count."""
+        if self._metrics_aggregator is None:
+            return
+        if self._counted is not None:
+            counted = self._counted[rows]
+            if not counted.any():
+                return
+            responses = world.map_fields(lambda field: field[counted], responses)
+        for name, value in self._metrics_aggregator(responses).items():
+            self._metrics[name] += value
 
-    def _joined(self, observations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Returns the observation of all users, of those of the chunks."""
-        joined = _joined_arrays(observations)
-        if self._shared_observation is not None:
-            joined["doc"] = self._shared_observation
-        return {key: joined[key] for key in ("user", "doc", "response")}
+    def _joined(
+        self, observations: Sequence[dict[str, Any]], documents: Any = None
+    ) -> dict[str, Any]:
+        """Returns the observation of all users, of those of the chunks.
+
+        Args:
+            observations: the observations of the chunks.
+            documents: what is observed of the documents of all users, if it is there already.
+        """
+        if documents is None:
+            documents = self._shared_observation
+        if documents is None:
+            documents = _joined_arrays([observation["doc"] for observation in observations])
+            documents = _conversion.map_arrays(_read_only, documents)
+        return {
+            "user": _joined_arrays([observation["user"] for observation in observations]),
+            "doc": documents,
+            "response": _joined_arrays([observation["response"] for observation in observations]),
+        }
 
     def checkpoint_state(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
@@ -344,25 +449,29 @@ class RecSimVectorEnv(VectorEnv):
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned, with the next step."""
+        """Continues from a state that :meth:`checkpoint_state` returned, with the next step.
+
+        Raises:
+            ValueError: if the state is of other users.
+        """
+        sizes = [len(chunk_state["episodes"]) for chunk_state in state["chunks"]]
+        own_sizes = [len(users) for _, users in streams.chunks(self._first_user, self.num_envs)]
+        if sizes and sizes != own_sizes:
+            raise ValueError(
+                f"state must be of the {self.num_envs} users from number {self._first_user} on, "
+                f"got that of {sum(sizes)} others."
+            )
         self._chunks = []
-        if state["chunks"]:
-            self._make_chunks(state["seed"])
-            for chunk, chunk_state in zip(self._chunks, state["chunks"], strict=True):
-                chunk.restore(chunk_state)
+        if not sizes:
+            return
+        self._make_chunks(state["seed"])
+        for chunk, chunk_state in zip(self._chunks, state["chunks"], strict=True):
+            chunk.restore(chunk_state)
 
     @property
     def metrics(self) -> Mapping[str, float]:
         """The metrics since they were last set to zero."""
         return dict(self._metrics)
-
-    def count_metrics_of(self, users: np.ndarray | None) -> None:
-        """Says whose slates count in the metrics from now on.
-
-        Args:
-            users: bools of shape (num_envs,); None for all, as in the beginning.
-        """
-        self._counted = users
 
     def reset_metrics(self) -> None:
         """Sets every metric to zero."""
@@ -373,208 +482,12 @@ class RecSimVectorEnv(VectorEnv):
         """The function that reports metrics."""
         return self._metrics_writer
 
-    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
-        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
-        if self._metrics_writer is not None:
-            self._metrics_writer(self._metrics, add_summary_fn)
 
-
-@dataclasses.dataclass
-class _ChunkStep:
-    """What came of a step of a chunk of users."""
-
-    observation: dict[str, Any]
-    rewards: np.ndarray  # (n_users,)
-    terminated: np.ndarray  # (n_users,), bool
-    truncated: np.ndarray  # (n_users,), bool
-    final_observation: dict[str, Any] | None  # None where no session ended.
-    metrics: Mapping[str, float]
-
-
-class _Chunk:
-    """The users of one chunk that an environment has.
-
-    Args:
-        env: the environment.
-        seed: the seed of the environment.
-        users: numbers of the users.
-        draws: the random numbers of the chunk.
-        shared_documents: the candidates that all users share, if they do.
-    """
-
-    def __init__(
-        self,
-        env: RecSimVectorEnv,
-        seed: int,
-        users: range,
-        draws: streams.ChunkDraws,
-        shared_documents: Any,
-    ) -> None:
-        self.num_users = len(users)
-        self._env = env
-        self._model = env._user_model
-        self._sampler = env._document_sampler
-        self._candidates = env._candidates
-        self._user_numbers = np.arange(users.start, users.stop)
-        self._episodes = np.full(self.num_users, -1, np.int64)
-        self._steps = np.zeros(self.num_users, np.int64)
-        self._user_key = streams.hash_key(seed, "users")
-        self._document_key = streams.hash_key(seed, "documents")
-        self._draws = draws
-        self._users: Any = None
-        self._documents: Any = shared_documents
-        self._no_response = _zeros(env._user_model.response_space(), self.num_users, env._dtype)
-
-    def begin_all(self) -> None:
-        """Begins an episode for all users."""
-        everyone = np.arange(self.num_users)
-        self._users = self._new_users(everyone)
-        if self._candidates == "episode":
-            self._documents = self._new_documents(everyone)
-        elif self._candidates == "step":
-            self._documents = self._sampler.sample(self._draws, self._env._num_candidates)
-
-    def _new_users(self, rows: np.ndarray) -> Any:
-        """Returns new users for some rows, whose next episodes begin."""
-        self._episodes[rows] += 1
-        self._steps[rows] = 0
-        return self._model.sample_users(self._draws_of(self._user_key, rows))
-
-    def _new_documents(self, rows: np.ndarray) -> Any:
-        draws = self._draws_of(self._document_key, rows)
-        return self._sampler.sample(draws, self._env._num_candidates)
-
-    def _draws_of(self, key: int, rows: np.ndarray) -> streams.UserDraws:
-        users, episodes = self._user_numbers[rows], self._episodes[rows]
-        return streams.UserDraws(key, users, episodes, self._env._dtype)
-
-    def observe(self) -> dict[str, Any]:
-        """Returns the observation after a reset of all users."""
-        return self._observation(self._observe_documents(), self._no_response)
-
-    def _observe_documents(self) -> Any:
-        # What all users share is the environment's to show.
-        return {} if self._candidates == "shared" else self._sampler.observe(self._documents)
-
-    def _observation(self, documents: Any, responses: Any) -> dict[str, Any]:
-        users = self._model.observe_users(self._users)
-        return {"user": users, "doc": documents, "response": responses}
-
-    def step(self, slates: np.ndarray, counted: np.ndarray | None) -> _ChunkStep:
-        """Shows a slate to every user, and replaces those whose sessions end.
-
-        Args:
-            slates: the slates.
-            counted: whose slates count in the metrics, None for all.
-        """
-        env, model, draws = self._env, self._model, self._draws
-        documents = world.slate_documents(self._documents, slates, self._candidates == "shared")
-        choice = model.choose(self._users, documents, draws)
-        responses = model.respond(self._users, documents, choice, draws)
-        self._users = model.update(self._users, documents, choice, responses, draws)
-        if self._candidates == "step":
-            self._documents = self._sampler.sample(draws, env._num_candidates)
-        self._steps += 1
-        terminated = model.is_done(self._users)
-        if terminated is None:
-            terminated = np.zeros(self.num_users, np.bool_)
-        else:
-            terminated = terminated.copy()  # It may be the users' own, which changes below.
-        if env._max_steps is None:
-            truncated = np.zeros(self.num_users, np.bool_)
-        else:
-            truncated = self._steps >= env._max_steps
-        observation = self._observation(
-            self._observe_documents(), model.observe_responses(responses)
-        )
-        final_observation = None
-        rows = np.flatnonzero(terminated | truncated)
-        if len(rows):
-            final_observation, observation = observation, self._replace(rows, observation)
-        return _ChunkStep(
-            observation,
-            env._reward_aggregator(responses),
-            terminated,
-            truncated,
-            final_observation,
-            self._metrics(responses, counted),
-        )
-
-    def _metrics(self, responses: Any, counted: np.ndarray | None) -> Mapping[str, float]:
-        aggregate = self._env._metrics_aggregator
-        if aggregate is None:
-            return {}
-        if counted is not None:
-            responses = world.map_fields(lambda field: field[counted], responses)
-        return aggregate(responses)
-
-    def state(self) -> dict[str, Any]:
-        """Returns the state between two steps, as data."""
-        documents = None if self._candidates == "shared" else _fields(self._documents)
-        return {
-            "episodes": self._episodes.copy(),
-            "steps": self._steps.copy(),
-            "draws": self._draws.state(),
-            "users": _fields(self._users),
-            "documents": documents,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continues from a state that :meth:`state` returned."""
-        self.begin_all()  # For users and documents to put the arrays into.
-        self._episodes = state["episodes"].copy()
-        self._steps = state["steps"].copy()
-        self._draws.restore(state["draws"])
-        self._users = _with_fields(self._users, state["users"])
-        if state["documents"] is not None:
-            self._documents = _with_fields(self._documents, state["documents"])
-
-    def _replace(self, rows: np.ndarray, observation: dict[str, Any]) -> dict[str, Any]:
-        """Replaces the users of some rows by new ones and returns the observation after it."""
-        _set_rows(self._users, self._new_users(rows), rows)
-        documents = observation["doc"]
-        if self._candidates == "episode":
-            # Documents were handed out: they are never changed.
-            self._documents = world.map_fields(np.copy, self._documents)
-            _set_rows(self._documents, self._new_documents(rows), rows)
-            documents = self._observe_documents()
-        responses = _map_arrays(lambda array: _with_zeros(array, rows), observation["response"])
-        return self._observation(documents, responses)
-
-
-def _set_rows(values: Any, new: Any, rows: np.ndarray) -> None:
-    """Sets rows of the fields of a dataclass."""
-    for field in dataclasses.fields(values):
-        getattr(values, field.name)[rows] = getattr(new, field.name)
-
-
-def _fields(values: Any) -> dict[str, np.ndarray]:
-    """Returns copies of the fields of a dataclass."""
-    return {
-        field.name: np.array(getattr(values, field.name)) for field in dataclasses.fields(values)
-    }
-
-
-def _with_fields(values: Any, fields: Mapping[str, np.ndarray]) -> Any:
-    """Returns a dataclass with copies of other fields."""
-    return dataclasses.replace(values, **{name: np.array(field) for name, field in fields.items()})
-
-
-def _with_zeros(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    array = array.copy()
-    array[rows] = 0
-    return array
-
-
-def _map_arrays(function: Callable[[np.ndarray], Any], tree: Any) -> Any:
-    """Returns what a function makes of the arrays of a nested dictionary."""
-    if isinstance(tree, Mapping):
-        return {key: _map_arrays(function, value) for key, value in tree.items()}
-    return function(tree)
-
-
-def _row(tree: Any, index: int) -> Any:
-    return _map_arrays(lambda array: array[index], tree)
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Returns a view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _joined_arrays(trees: Sequence[Any]) -> Any:
@@ -586,14 +499,6 @@ def _joined_arrays(trees: Sequence[Any]) -> Any:
 
 def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _zeros(space: Any, num_users: int, dtype: np.dtype) -> Any:
-    """Returns zeros of the shapes of a space."""
-    if isinstance(space, spaces.Dict):
-        return {key: _zeros(entry, num_users, dtype) for key, entry in space.spaces.items()}
-    entry_dtype = dtype if space.dtype.kind == "f" else space.dtype
-    return np.zeros((num_users, *space.shape), entry_dtype)
 
 
 def _with_dtype(space: Any, dtype: np.dtype) -> Any:

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 
 from recsim import _validation, seeding
 from recsim import agent as single_user_agent
@@ -130,7 +128,7 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
         )
 
 
-class SingleUserEnvs(VectorEnv):
+class SingleUserEnvs(vector_env.SlateVectorEnv):
     """Single-user environments as a vector environment, an environment a user.
 
     Sessions end, and observations come, as in :class:`recsim.vector.env.RecSimVectorEnv`.
@@ -139,48 +137,45 @@ class SingleUserEnvs(VectorEnv):
         environments: the environments, at least one, all with the same spaces. Those of the same
             seed have the same documents and users: give each a seed of its own.
         max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
+        first_user: number of the first user, which the random numbers of vector agents go by, as
+            where :func:`recsim.vector.simulate.simulate` makes the environment.
 
     Raises:
-        ValueError: if there is no environment, or their slates differ.
+        ValueError: if there is no environment, one has several users, or their slates differ.
     """
-
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
         environments: Sequence[recsim_gym.RecSimGymEnv],
         *,
         max_steps_per_episode: int | None = None,
+        first_user: int = 0,
     ) -> None:
         #: The environments.
         self.environments = list(environments)
-        self.num_envs = _validation.positive_int(
-            "the number of environments", len(self.environments)
-        )
-        self.max_steps_per_episode = max_steps_per_episode
-        self._counted: np.ndarray | None = None
+        number = _validation.positive_int("the number of environments", len(self.environments))
+        if any(env._multi_user for env in self.environments):
+            raise ValueError("environments must have one user each, got one with several.")
         first: Any = self.environments[0]
         if any(env.action_space != first.action_space for env in self.environments):
             raise ValueError(
                 "environments must have the same action_space, got "
                 f"{sorted({str(env.action_space) for env in self.environments})}."
             )
+        nvec = first.action_space.nvec
+        super().__init__(number, int(nvec[0]), len(nvec), max_steps_per_episode, first_user)
         self._space = first.observation_space
         self._document_space = next(iter(self._space["doc"].spaces.values()))
         self._response_space = self._space["response"][0]
-        self._slate_size = len(first.action_space.nvec)
-        num_candidates = int(first.action_space.nvec[0])
         self.single_observation_space = spaces.Dict(
             {
                 "user": _conversion.stacked_space(self._space["user"], None),
-                "doc": _conversion.stacked_space(self._document_space, num_candidates),
+                "doc": _conversion.stacked_space(self._document_space, self._num_candidates),
                 "response": _conversion.stacked_space(self._response_space, self._slate_size),
             }
         )
-        self.single_action_space = spaces.MultiDiscrete(first.action_space.nvec)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._steps: np.ndarray | None = None  # Of each user's session; None before a reset.
+        self._was_reset = False
+        self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' sessions.
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -198,13 +193,13 @@ class SingleUserEnvs(VectorEnv):
         Raises:
             ValueError: for an option.
         """
-        if options:
-            raise ValueError(f"options must be empty: none are known, got {dict(options)!r}.")
+        self._check_options(options)
         if seed is not None:
             for number, env in enumerate(self.environments):
                 env.seed(seeding.derived_seed(seed, f"user {number}"))
                 env.reset_sampler()
-        self._steps = np.zeros(self.num_envs, np.int64)
+        self._was_reset = True
+        self._steps[:] = 0
         return self._stacked([env.reset() for env in self.environments]), {}
 
     def step(
@@ -222,14 +217,8 @@ class SingleUserEnvs(VectorEnv):
             RuntimeError: if there was no reset before.
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
         """
-        if self._steps is None:
-            raise RuntimeError("step was called before reset: call reset() to start the episodes.")
-        slates = np.asarray(actions)
-        if slates.shape != (self.num_envs, self._slate_size):
-            raise ValueError(
-                "actions must have the shape (num_envs, slate_size) = "
-                f"({self.num_envs}, {self._slate_size}), got {slates.shape}."
-            )
+        # All of them before any user is shown a slate.
+        slates = self._checked_slates(actions, self._was_reset)
         observations = []
         rewards = np.empty(self.num_envs, np.float32)
         terminated = np.empty(self.num_envs, np.bool_)
@@ -265,38 +254,20 @@ class SingleUserEnvs(VectorEnv):
         }
 
     @property
-    def max_steps_per_episode(self) -> int | None:
-        """Number of steps after which a session is truncated; None for no limit."""
-        return self._max_steps
-
-    @max_steps_per_episode.setter
-    def max_steps_per_episode(self, limit: int | None) -> None:
-        if limit is not None:
-            _validation.positive_int("max_steps_per_episode", limit)
-        self._max_steps = limit
-
-    def count_metrics_of(self, users: np.ndarray | None) -> None:
-        """Says whose slates count in the metrics from now on.
-
-        Args:
-            users: bools of shape (num_envs,); None for all, as in the beginning.
-        """
-        self._counted = users
-
-    @property
     def metrics(self) -> Mapping[str, float]:
         """The metrics of all users since they were last set to zero."""
         metrics: dict[str, float] = collections.defaultdict(float)
         for env in self.environments:
             for name, value in env._metrics.items():
                 metrics[name] += value
-        return metrics
+        return dict(metrics)
 
     def reset_metrics(self) -> None:
         """Sets every metric to zero."""
         for env in self.environments:
             env.reset_metrics()
 
-    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
-        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
-        self.environments[0]._metrics_writer(self.metrics, add_summary_fn)
+    @property
+    def metrics_writer(self) -> Callable[..., None]:
+        """The function that reports metrics: that of the first environment."""
+        return self.environments[0]._metrics_writer

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from recsim import testing
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
-from recsim.vector import simulate, streams
+from recsim.vector import simulate, streams, world
 
 SCENARIOS = [interest_exploration, interest_evolution, long_term_satisfaction]
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
@@ -189,6 +191,42 @@ def test_a_reset_without_a_seed_goes_on() -> None:
     assert_equal(second, env.reset()[0])
 
 
+@scenarios
+@candidate_modes
+@pytest.mark.parametrize("num_envs", [2, SIZE + 1])
+def test_what_is_done_to_observations_does_not_change_the_world(
+    scenario: Any, candidates: str, num_envs: int
+) -> None:
+    def spoil(tree: Any) -> None:
+        if isinstance(tree, dict):
+            for value in tree.values():
+                spoil(value)
+        elif tree.flags.writeable:
+            tree[...] = 1
+
+    create = functools.partial(
+        scenario.create_vector_environment,
+        CONFIG,
+        num_envs,
+        candidates=candidates,
+        max_steps_per_episode=2,
+    )
+    env, twin = create(), create()
+    slates = np.tile([4, 1], (num_envs, 1))
+    for _ in range(2):
+        observation, _ = env.reset()
+        assert_equal(observation, twin.reset()[0])
+        for _ in range(3):
+            spoil(observation)
+            observation, rewards, _, _, infos = env.step(slates)
+            expected = twin.step(slates)
+            assert_equal(observation, expected[0])
+            assert_equal(rewards, expected[1])
+            if infos:
+                assert_equal(infos["final_obs"].batch, expected[4]["final_obs"].batch)
+                spoil(infos["final_obs"].batch)
+
+
 @pytest.mark.parametrize("num_envs", [4, SIZE + 1])
 def test_a_user_whose_session_ends_is_replaced_in_the_same_step(num_envs: int) -> None:
     env = interest_evolution.create_vector_environment(CONFIG, num_envs, max_steps_per_episode=4)
@@ -215,6 +253,10 @@ def test_final_observations_have_entries_where_sessions_ended() -> None:
     ended = np.array([True, False, True])
     final = vector_env.FinalObservations({"user": np.arange(3)}, ended)
     assert [entry and entry["user"] for entry in final] == [0, None, 2]
+    assert [entry["user"] for entry in final[ended]] == [0, 2]
+    assert final[[2, 1]][1] is None and final[np.array([2])][0]["user"] == 2
+    # A number is an array, as Gymnasium takes it for an observation.
+    assert isinstance(final[0]["user"], np.ndarray)
     final[2] = "replaced"
     assert final[-1] == "replaced" and final[:2] == [{"user": 0}, None]
     with pytest.raises(IndexError):
@@ -383,3 +425,114 @@ def test_bad_simulations() -> None:
             run(3, **amounts)
     with pytest.raises(ValueError, match="num_steps must be"):
         run(3, num_steps=0)
+
+
+@dataclasses.dataclass
+class Pages:
+    number: np.ndarray  # (n_users, n_docs), int32
+
+
+@dataclasses.dataclass
+class Readers:
+    left: np.ndarray  # (n_users,), int32: slates left.
+    last: np.ndarray  # (n_users,), int32: the page read last.
+
+
+class PageSampler(world.VectorDocumentSampler):
+    def sample(self, draws: streams.Draws, num_documents: int) -> Pages:
+        return Pages(draws.integers(1000, num_documents))
+
+    def observe(self, documents: Pages) -> np.ndarray:
+        return documents.number
+
+    def observation_space(self, num_documents: int) -> Any:
+        return spaces.MultiDiscrete(np.full(num_documents, 1000), dtype=np.int32)
+
+
+class ReaderModel(world.VectorUserModel):
+    """Reads the last page of each slate; sessions have 3 steps. Its numbers are of small dtypes."""
+
+    def sample_users(self, draws: streams.Draws) -> Readers:
+        return Readers(np.full(draws.num_users, 3), np.zeros(draws.num_users, np.int32))
+
+    def choose(self, users: Readers, documents: Pages, draws: streams.Draws) -> np.ndarray:
+        return np.full(draws.num_users, self.slate_size - 1, np.int8)
+
+    def respond(self, users: Readers, documents: Pages, choice: np.ndarray, draws: Any) -> Pages:
+        return documents
+
+    def update(self, users: Readers, documents: Pages, choice: np.ndarray, *_: Any) -> Readers:
+        read = world.chosen_documents(documents, choice)
+        return Readers(users.left - 1, read.number)
+
+    def is_done(self, users: Readers) -> np.ndarray:
+        return (users.left <= 0).astype(np.int64)
+
+    def observe_users(self, users: Readers) -> np.ndarray:
+        return users.last.copy()
+
+    def user_space(self) -> Any:
+        return spaces.Discrete(1000)
+
+    def observe_responses(self, responses: Pages) -> np.ndarray:
+        return responses.number
+
+    def response_space(self) -> Any:
+        return spaces.MultiDiscrete(np.full(self.slate_size, 1000), dtype=np.int32)
+
+
+def read_pages(num_envs: int, slate_size: int = 20, **options: Any) -> vector_env.RecSimVectorEnv:
+    return vector_env.RecSimVectorEnv(
+        ReaderModel(slate_size),
+        PageSampler(),
+        num_candidates=20,
+        slate_size=20,
+        num_envs=num_envs,
+        reward_aggregator=lambda pages: pages.number[:, -1],
+        metrics_aggregator=lambda pages: {"mean": pages.number.mean(), "users": len(pages.number)},
+        **options,
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64, np.intp])
+@candidate_modes
+def test_slates_and_choices_of_any_integers(dtype: type, candidates: str) -> None:
+    env = read_pages(SIZE, candidates=candidates)
+    observation, _ = env.reset()
+    slates = np.tile(np.arange(20)[::-1], (SIZE, 1)).astype(dtype)
+    expected = observation["doc"][:, 0]
+    observation, rewards, terminated, *_ = env.step(slates)
+    assert_equal(rewards, expected)
+    assert_equal(observation["user"], expected)
+    assert terminated.dtype == np.bool_
+    env.step(slates)
+    assert env.step(slates)[2].all()
+
+
+def test_a_model_of_another_slate_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="slate_size of the environment, got 3 and 20"):
+        read_pages(2, slate_size=3)
+
+
+def test_metrics_are_not_asked_of_nobody() -> None:
+    env = read_pages(SIZE + 2)
+    env.reset()
+    env.count_metrics_of(np.arange(SIZE + 2) >= SIZE)
+    env.step(np.tile(np.arange(20), (SIZE + 2, 1)))
+    assert env.metrics["users"] == 2 and np.isfinite(env.metrics["mean"])
+
+
+def test_a_state_of_other_users_is_refused() -> None:
+    env = read_pages(5)
+    env.reset()
+    with pytest.raises(ValueError, match="of the 4 users from number 0 on, got that of 5 others"):
+        read_pages(4).restore_state(env.checkpoint_state())
+    across = read_pages(5, first_user=SIZE - 2)
+    across.reset(seed=3)
+    before = across.checkpoint_state()
+    with pytest.raises(ValueError, match=f"the 5 users from number {SIZE - 2} on"):
+        across.restore_state(env.checkpoint_state())
+    slates = np.tile(np.arange(20), (5, 1))
+    rewards = across.step(slates)[1]  # It goes on.
+    across.restore_state(before)
+    assert_equal(across.step(slates)[1], rewards)

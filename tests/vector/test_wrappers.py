@@ -13,6 +13,7 @@ from recsim import spaces
 from recsim.agents import cluster_bandit_agent, random_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.simulator import environment, recsim_gym
 from recsim.vector import env as vector_env
 from recsim.vector import wrappers
 
@@ -127,8 +128,23 @@ def test_faulty_environments_and_actions_are_told():
     env.reset()
     with pytest.raises(ValueError, match=r"\(3, 2\), got \(2, 2\)"):
         env.step(np.zeros((2, 2), int))
-    with pytest.raises(IndexError):
-        env.step(np.full((3, 2), 5))
+    with pytest.raises(TypeError, match="must be integers"):
+        env.step(np.zeros((3, 2)))
+    with pytest.raises(IndexError, match="0 to 4, got 0 to 5"):
+        env.step([[0, 1], [2, 3], [4, 5]])
+    assert not env.metrics  # Nobody was shown a slate.
+
+
+def test_environments_of_several_users_are_refused():
+    users = [
+        interest_exploration.IEUserModel(1, response_model_ctor=interest_exploration.IEResponse)
+        for _ in range(2)
+    ]
+    several = environment.MultiUserEnvironment(
+        users, interest_exploration.IETopicDocumentSampler(), 3, 1
+    )
+    with pytest.raises(ValueError, match="must have one user each"):
+        wrappers.SingleUserEnvs([recsim_gym.RecSimGymEnv(several, sum)])
 
 
 class Recorder(single_user_agent.AbstractEpisodicRecommenderAgent):

@@ -1,0 +1,194 @@
+"""The users of one chunk: what happens to them in a step, and who takes whose place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+
+from recsim.vector import _conversion, streams, world
+
+if TYPE_CHECKING:
+    from recsim.vector import env as vector_env
+
+__all__ = ["Chunk", "ChunkStep"]
+
+
+@dataclasses.dataclass
+class ChunkStep:
+    """What came of a step of a chunk of users."""
+
+    observation: dict[str, Any]
+    terminated: np.ndarray  # (n_users,), bool
+    truncated: np.ndarray  # (n_users,), bool
+    final_observation: dict[str, Any] | None  # None where no session ended.
+
+
+class Chunk:
+    """The users of one chunk that an environment has.
+
+    In the observations, ``doc`` is None where all users share their candidates.
+
+    Args:
+        env: the environment.
+        seed: the seed of the environment.
+        users: numbers of the users.
+        draws: the random numbers of the chunk.
+        shared_documents: the candidates that all users share, if they do.
+    """
+
+    def __init__(
+        self,
+        env: vector_env.RecSimVectorEnv,
+        seed: int,
+        users: range,
+        draws: streams.ChunkDraws,
+        shared_documents: Any,
+    ) -> None:
+        self.num_users = len(users)
+        self._env = env
+        self._model = env.user_model
+        self._sampler = env.document_sampler
+        self._candidates = env.candidates
+        self._user_numbers = np.arange(users.start, users.stop)
+        self._episodes = np.full(self.num_users, -1, np.int64)
+        self._steps = np.zeros(self.num_users, np.int64)
+        self._user_key = streams.hash_key(seed, "users")
+        self._document_key = streams.hash_key(seed, "documents")
+        self._draws = draws
+        self._users: Any = None
+        self._documents: Any = shared_documents
+
+    def begin_all(self) -> dict[str, Any]:
+        """Begins an episode for all users and returns the first observation."""
+        everyone = np.arange(self.num_users)
+        self._users = self._new_users(everyone)
+        if self._candidates == "episode":
+            self._documents = self._new_documents(everyone)
+        elif self._candidates == "step":
+            self._documents = self._sampler.sample(self._draws, self._env.num_candidates)
+        no_response = _zeros(self._model.response_space(), self.num_users, self._env.dtype)
+        return self._observation(self._observe_documents(), no_response)
+
+    def _new_users(self, rows: np.ndarray) -> Any:
+        """Returns new users for some rows, whose next episodes begin."""
+        self._episodes[rows] += 1
+        self._steps[rows] = 0
+        return self._model.sample_users(self._draws_of(self._user_key, rows))
+
+    def _new_documents(self, rows: np.ndarray) -> Any:
+        draws = self._draws_of(self._document_key, rows)
+        return self._sampler.sample(draws, self._env.num_candidates)
+
+    def _draws_of(self, key: int, rows: np.ndarray) -> streams.UserDraws:
+        users, episodes = self._user_numbers[rows], self._episodes[rows]
+        return streams.UserDraws(key, users, episodes, self._env.dtype)
+
+    def _observe_documents(self) -> Any:
+        # What all users share is the environment's to show.
+        return None if self._candidates == "shared" else self._sampler.observe(self._documents)
+
+    def _observation(self, documents: Any, responses: Any) -> dict[str, Any]:
+        users = self._model.observe_users(self._users)
+        return {"user": users, "doc": documents, "response": responses}
+
+    def step(self, slates: np.ndarray) -> tuple[Any, ChunkStep]:
+        """Shows a slate to every user, and replaces those whose sessions end.
+
+        Returns:
+            The responses, and what came of the step.
+        """
+        env, model, draws = self._env, self._model, self._draws
+        documents = world.slate_documents(self._documents, slates, self._candidates == "shared")
+        choice = model.choose(self._users, documents, draws)
+        responses = model.respond(self._users, documents, choice, draws)
+        self._users = model.update(self._users, documents, choice, responses, draws)
+        if self._candidates == "step":
+            self._documents = self._sampler.sample(draws, env.num_candidates)
+        self._steps += 1
+        done = model.is_done(self._users)
+        # A copy, for it may be the users' own, which changes when some are replaced.
+        terminated = np.array(done, np.bool_) if done is not None else self._nobody()
+        limit = env.max_steps_per_episode
+        truncated = self._steps >= limit if limit is not None else self._nobody()
+        observation = self._observation(
+            self._observe_documents(), model.observe_responses(responses)
+        )
+        final_observation = None
+        rows = np.flatnonzero(terminated | truncated)
+        if len(rows):
+            final_observation, observation = observation, self._replace(rows, observation)
+        return responses, ChunkStep(observation, terminated, truncated, final_observation)
+
+    def _nobody(self) -> np.ndarray:
+        return np.zeros(self.num_users, np.bool_)
+
+    def _replace(self, rows: np.ndarray, observation: dict[str, Any]) -> dict[str, Any]:
+        """Replaces the users of some rows by new ones and returns the observation after it."""
+        _set_rows(self._users, self._new_users(rows), rows)
+        documents = observation["doc"]
+        if self._candidates == "episode":
+            # Documents were handed out: they are never changed.
+            self._documents = world.map_fields(np.copy, self._documents)
+            _set_rows(self._documents, self._new_documents(rows), rows)
+            documents = self._observe_documents()
+        responses = _conversion.map_arrays(
+            lambda array: _with_zeros(array, rows), observation["response"]
+        )
+        return self._observation(documents, responses)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the state between two steps, as data."""
+        documents = None if self._candidates == "shared" else _fields(self._documents)
+        return {
+            "episodes": self._episodes.copy(),
+            "steps": self._steps.copy(),
+            "draws": self._draws.state(),
+            "users": _fields(self._users),
+            "documents": documents,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continues from a state that :meth:`state` returned."""
+        self.begin_all()  # For users and documents to put the arrays into.
+        self._episodes = state["episodes"].copy()
+        self._steps = state["steps"].copy()
+        self._draws.restore(state["draws"])
+        self._users = _with_fields(self._users, state["users"])
+        if state["documents"] is not None:
+            self._documents = _with_fields(self._documents, state["documents"])
+
+
+def _set_rows(values: Any, new: Any, rows: np.ndarray) -> None:
+    """Sets rows of the fields of a dataclass."""
+    for field in dataclasses.fields(values):
+        getattr(values, field.name)[rows] = getattr(new, field.name)
+
+
+def _fields(values: Any) -> dict[str, np.ndarray]:
+    """Returns copies of the fields of a dataclass."""
+    return {
+        field.name: np.array(getattr(values, field.name)) for field in dataclasses.fields(values)
+    }
+
+
+def _with_fields(values: Any, fields: Mapping[str, np.ndarray]) -> Any:
+    """Returns a dataclass with copies of other fields."""
+    return dataclasses.replace(values, **{name: np.array(field) for name, field in fields.items()})
+
+
+def _with_zeros(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array[rows] = 0
+    return array
+
+
+def _zeros(space: Any, num_users: int, dtype: np.dtype) -> Any:
+    """Returns zeros of the shapes of a space."""
+    if isinstance(space, spaces.Dict):
+        return {key: _zeros(entry, num_users, dtype) for key, entry in space.spaces.items()}
+    entry_dtype = dtype if space.dtype.kind == "f" else space.dtype
+    return np.zeros((num_users, *space.shape), entry_dtype)
