@@ -8,8 +8,8 @@ arrays with the users on axis 0:
 * *responses*, fields of shape (n_users, slate_size, …).
 
 The documents of slates have shape (n_users, slate_size, …). Documents and responses are never
-changed once they are made. Users may be changed in place; what
-:meth:`VectorUserModel.observe_users` returns may not change with them.
+changed once they are made. Users may be changed in place, and are where others take their places:
+responses, and what :meth:`VectorUserModel.observe_users` returns, may not change with them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,11 @@ class VectorDocumentSampler(abc.ABC):
 
     @abc.abstractmethod
     def observation_space(self, num_documents: int) -> Any:
-        """Returns the Gymnasium space of what agents see of one user's candidates."""
+        """Returns the Gymnasium space of what agents see of one user's candidates.
+
+        Args:
+            num_documents: number of candidates, the length of axis 0.
+        """
 
 
 class VectorUserModel(abc.ABC):
@@ -143,7 +147,10 @@ class VectorUserModel(abc.ABC):
 
     @abc.abstractmethod
     def response_space(self) -> Any:
-        """Returns the Gymnasium space of what agents see of one user's responses."""
+        """Returns the Gymnasium space of what agents see of one user's responses.
+
+        Zeros, which stand for no response, must be in it.
+        """
 
 
 def map_fields(function: Callable[..., Any], *values: T) -> T:
