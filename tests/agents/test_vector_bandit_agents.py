@@ -139,7 +139,7 @@ def test_bandit_goes_on_from_a_checkpoint(alg_ctor, tmp_path):
         np.testing.assert_array_equal(slates, restored.step(*happened))
 
 
-def test_bundle_fits_agents_of_other_numbers_of_users_and_no_other_agents():
+def test_bundle_fits_agents_of_other_numbers_of_users_and_no_other_agents(caplog):
     agent = make_bandit(make_env(num_envs=5))
     env = make_env(num_envs=7)
     other = make_bandit(env)
@@ -148,6 +148,8 @@ def test_bundle_fits_agents_of_other_numbers_of_users_and_no_other_agents():
     assert other.begin(observation).shape == (7, 2)
     assert not other.unbundle("", 0, {})
     assert not other.unbundle("", 0, {"base_agent_bundle": {}})
+    assert "no 'base_agent_bundle': it is not of VectorClusterClickStatsLayer" in caplog.text
+    assert "no 'bandit_draws': it is not of VectorClusterBanditAgent" in caplog.text
 
 
 def test_statistics_layer_shows_the_counts_of_the_session_and_of_the_last_one():

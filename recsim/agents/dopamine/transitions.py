@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 #: What follows a row: the next row of the same episode; nothing, for the episode ended; or the last
-#: observation of an episode that was cut off, which may have a row of its own, with nothing after it.
+#: observation of an episode that was cut off. If that has a row of its own, nothing follows it.
 GOES_ON, TERMINAL, CUT_OFF, LAST_OBSERVATION = range(4)
 
 
