@@ -30,7 +30,7 @@ class ChunkStep:
 class Chunk:
     """The users of one chunk that an environment has.
 
-    In the observations, ``doc`` is None where all users share their candidates.
+    In the observations, ``doc`` has the documents that are to be observed.
 
     Args:
         env: the environment.
@@ -71,7 +71,7 @@ class Chunk:
         elif self._candidates == "step":
             self._documents = self._sampler.sample(self._draws, self._env.num_candidates)
         no_response = _zeros(self._model.response_space(), self.num_users, self._env.dtype)
-        return self._observation(self._observe_documents(), no_response)
+        return self._observation(no_response)
 
     def _new_users(self, rows: np.ndarray) -> Any:
         """Returns new users for some rows, whose next episodes begin."""
@@ -87,13 +87,9 @@ class Chunk:
         users, episodes = self._user_numbers[rows], self._episodes[rows]
         return streams.UserDraws(key, users, episodes, self._env.dtype)
 
-    def _observe_documents(self) -> Any:
-        # What all users share is the environment's to show.
-        return None if self._candidates == "shared" else self._sampler.observe(self._documents)
-
-    def _observation(self, documents: Any, responses: Any) -> dict[str, Any]:
+    def _observation(self, responses: Any) -> dict[str, Any]:
         users = self._model.observe_users(self._users)
-        return {"user": users, "doc": documents, "response": responses}
+        return {"user": users, "doc": self._documents, "response": responses}
 
     def step(self, slates: np.ndarray) -> tuple[Any, ChunkStep]:
         """Shows a slate to every user, and replaces those whose sessions end.
@@ -114,9 +110,7 @@ class Chunk:
         terminated = np.array(done, np.bool_) if done is not None else self._nobody()
         limit = env.max_steps_per_episode
         truncated = self._steps >= limit if limit is not None else self._nobody()
-        observation = self._observation(
-            self._observe_documents(), model.observe_responses(responses)
-        )
+        observation = self._observation(model.observe_responses(responses))
         final_observation = None
         rows = np.flatnonzero(terminated | truncated)
         if len(rows):
@@ -129,16 +123,14 @@ class Chunk:
     def _replace(self, rows: np.ndarray, observation: dict[str, Any]) -> dict[str, Any]:
         """Replaces the users of some rows by new ones and returns the observation after it."""
         _set_rows(self._users, self._new_users(rows), rows)
-        documents = observation["doc"]
         if self._candidates == "episode":
             # Documents were handed out: they are never changed.
             self._documents = world.map_fields(np.copy, self._documents)
             _set_rows(self._documents, self._new_documents(rows), rows)
-            documents = self._observe_documents()
         responses = _conversion.map_arrays(
             lambda array: _with_zeros(array, rows), observation["response"]
         )
-        return self._observation(documents, responses)
+        return self._observation(responses)
 
     def state(self) -> dict[str, Any]:
         """Returns the state between two steps, as data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import collections
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -427,19 +427,35 @@ class RecSimVectorEnv(SlateVectorEnv):
         """Returns the observation of all users, of those of the chunks.
 
         Args:
-            observations: the observations of the chunks.
+            observations: the observations of the chunks, with documents that are to be observed.
             documents: what is observed of the documents of all users, if it is there already.
         """
         if documents is None:
             documents = self._shared_observation
         if documents is None:
-            documents = _joined_arrays([observation["doc"] for observation in observations])
+            # Those of a chunk at a time: what is observed of all of them takes the most memory.
+            observe = self._document_sampler.observe
+            documents = self._joined_arrays(observe(part["doc"]) for part in observations)
             documents = _conversion.map_arrays(_read_only, documents)
         return {
-            "user": _joined_arrays([observation["user"] for observation in observations]),
+            "user": self._joined_arrays(part["user"] for part in observations),
             "doc": documents,
-            "response": _joined_arrays([observation["response"] for observation in observations]),
+            "response": self._joined_arrays(part["response"] for part in observations),
         }
+
+    def _joined_arrays(self, parts: Iterable[Any]) -> Any:
+        """Returns nested dictionaries of arrays, those of each chunk, joined along axis 0."""
+        joined: Any = None
+        for part, rows in zip(parts, self._rows_of_chunks, strict=True):
+            if len(self._chunks) == 1:
+                return part
+            if joined is None:
+                joined = _conversion.map_arrays(self._array_of_all_users, part)
+            _set_rows(joined, part, rows)
+        return joined
+
+    def _array_of_all_users(self, array: np.ndarray) -> np.ndarray:
+        return np.empty_like(array, shape=(self.num_envs, *array.shape[1:]))
 
     def checkpoint_state(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
@@ -490,11 +506,13 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _joined_arrays(trees: Sequence[Any]) -> Any:
-    """Returns nested dictionaries of arrays as one, joined along axis 0."""
-    if isinstance(trees[0], Mapping):
-        return {key: _joined_arrays([tree[key] for tree in trees]) for key in trees[0]}
-    return _concatenated(trees)
+def _set_rows(tree: Any, of_rows: Any, rows: slice) -> None:
+    """Sets rows of the arrays of a nested dictionary."""
+    if isinstance(tree, Mapping):
+        for key in tree:
+            _set_rows(tree[key], of_rows[key], rows)
+    else:
+        tree[rows] = of_rows
 
 
 def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,11 +82,24 @@ class ChangesObservations(interest_evolution.VectorIEvUserModel):
         return users.interests
 
 
+class KeepsWhatIsNoField(long_term_satisfaction.VectorLTSUserModel):
+    def respond(self, users: Any, *args: Any) -> Any:
+        responses = super().respond(users, *args)
+        responses.engagement *= getattr(users, "mood", 1.0)
+        return responses
+
+    def update(self, users: Any, *args: Any) -> Any:
+        changed = super().update(users, *args)
+        changed.mood = 0.9 * getattr(users, "mood", 1.0)
+        return changed
+
+
 @pytest.mark.parametrize(
     ("scenario", "model", "message"),
     [
         (interest_exploration, DrawsDependingOnOthers, "a user alone differs"),
         (interest_evolution, ChangesObservations, "after it was handed out differs"),
+        (long_term_satisfaction, KeepsWhatIsNoField, "restored from a checkpoint differs"),
     ],
 )
 def test_contract_is_checked(scenario: Any, model: type, message: str) -> None:
@@ -120,6 +134,18 @@ def test_observations_are_of_their_space_and_never_change(
             assert final in env.single_observation_space
     for observation, as_it_was in handed_out:
         assert_equal(observation, as_it_was)
+
+
+def test_a_step_takes_little_more_memory_than_its_observation() -> None:
+    num_envs = 10 * SIZE
+    env = interest_evolution.create_vector_environment({**CONFIG, "num_candidates": 20}, num_envs)
+    env.reset()
+    slates = np.tile([0, 1], (num_envs, 1))
+    tracemalloc.start()
+    observation = env.step(slates)[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.7 * observation["doc"].nbytes
 
 
 @scenarios
