@@ -7,6 +7,7 @@ Call the checks from the tests of an environment or agent of your own; each rais
 from __future__ import annotations
 
 import copy
+import functools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -84,6 +85,10 @@ def check_vector_environment(
       a later one.
     * Two environments made alike play the same after a reset with the same seed, and the global
       generators are left alone.
+    * An environment that got another one's ``checkpoint_state`` between two steps goes on as that
+      one does.
+
+    Give the environment a ``max_steps_per_episode`` below ``num_steps``, for sessions to end.
 
     Args:
         make_environment: function called as ``make_environment(num_envs=…, first_user=…)`` that
@@ -103,6 +108,7 @@ def check_vector_environment(
         alone = _vector_rollout(env, num_steps, seed)
         among_others = [_conversion.rows_of(outcome, slice(row, row + 1)) for outcome in rollout]
         _assert_same(alone, among_others, "a user alone")
+    _check_vector_checkpoint(functools.partial(make_environment, **users), num_steps, seed)
 
 
 def _vector_rollout(env: Any, num_steps: int, seed: int) -> list[dict[str, Any]]:
@@ -144,6 +150,21 @@ def _play_vector(env: Any, num_steps: int, seed: int) -> Iterator[tuple[Any, ...
         outcome = env.step(slates)
         yield outcome
         slates = agent.step(*outcome)
+
+
+def _check_vector_checkpoint(
+    make_environment: Callable[[], Any], num_steps: int, seed: int
+) -> None:
+    env, resumed = make_environment(), make_environment()
+    for _ in _play_vector(env, num_steps, seed):
+        pass
+    resumed.restore_state(copy.deepcopy(env.checkpoint_state()))
+    rng = np.random.RandomState(seed)
+    nvec = env.single_action_space.nvec
+    for _ in range(num_steps):
+        slates = rng.randint(nvec[0], size=(env.num_envs, len(nvec)))
+        (*outcome, _), (*expected, _) = resumed.step(slates), env.step(slates)
+        _assert_same(outcome, expected, "an environment restored from a checkpoint")
 
 
 def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int) -> None:

@@ -9,7 +9,8 @@ arrays with the users on axis 0:
 
 The documents of slates have shape (n_users, slate_size, …). Documents and responses are never
 changed once they are made. Users may be changed in place, and are where others take their places:
-responses, and what :meth:`VectorUserModel.observe_users` returns, may not change with them.
+responses, and what :meth:`VectorUserModel.observe_users` returns, may not change with them. Users
+are what their fields hold: nothing else of them, and nothing of the model, is in a checkpoint.
 """
 
 from __future__ import annotations
