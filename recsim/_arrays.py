@@ -7,6 +7,8 @@ users at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -14,6 +16,7 @@ __all__ = [
     "accumulated",
     "empty_slates",
     "highest",
+    "joined",
     "row_positions",
     "take_chosen",
     "take_along_rows",
@@ -25,6 +28,11 @@ __all__ = [
 def empty_slates(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Returns an array of shape (..., slate_size), not filled, its last axis first in memory."""
     return np.empty(shape, dtype, order="F")
+
+
+def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays of users who follow one another as one, or the only one as it is."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def row_positions(indices: np.ndarray, row_length: int) -> np.ndarray:

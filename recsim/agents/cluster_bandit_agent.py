@@ -170,7 +170,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
             )
             cluster_id, quality = documents["cluster_id"][rows], documents["quality"][rows]
             slates.append(_best_documents(self._slate_size, priorities, cluster_id, quality))
-        return slates[0] if len(slates) == 1 else np.concatenate(slates)
+        return _arrays.joined(slates)
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the states of the bandits' generators."""

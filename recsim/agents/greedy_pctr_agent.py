@@ -116,7 +116,7 @@ class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
             self._best_slates(_conversion.rows_of(observation["doc"], rows))
             for rows in streams.chunk_rows(self._first_user, self._num_envs)
         ]
-        return slates[0] if len(slates) == 1 else np.concatenate(slates)
+        return _arrays.joined(slates)
 
     def _best_slates(self, documents: Any) -> np.ndarray:
         weights = self._choice_model.choice_weights(self._score_documents_fn(documents))

@@ -81,7 +81,7 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
             random_slates(draws.uniform(self._slate_size), self._num_candidates)
             for draws in self._draws
         ]
-        return slates[0] if len(slates) == 1 else np.concatenate(slates)
+        return _arrays.joined(slates)
 
 
 def random_slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:

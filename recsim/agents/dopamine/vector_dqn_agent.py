@@ -9,6 +9,7 @@ from typing import Any
 import gin
 import numpy as np
 
+from recsim import _arrays
 from recsim.agents import random_agent
 from recsim.agents.dopamine import dqn_agent, network, vector_replay_buffer
 from recsim.vector import _conversion, streams
@@ -175,7 +176,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
 
     def _uniforms(self) -> np.ndarray:
         """Returns what exploration is drawn from, shape (n_users, slate_size + 1)."""
-        return np.concatenate([draws.uniform(self._slate_size + 1) for draws in self._draws])
+        return _arrays.joined([draws.uniform(self._slate_size + 1) for draws in self._draws])
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         slates = self._select_slates(users, documents, self._uniforms())
