@@ -1,0 +1,196 @@
+"""Checkpoints of runs: what goes on, and what is refused as of another agent, run or world."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from runner_helpers import (
+    CONFIG,
+    CountingAgent,
+    RecordingAgent,
+    create_counting,
+    eval_runner,
+    records,
+    returns,
+    snapshot,
+    train_runner,
+)
+
+from recsim.environments import interest_exploration, long_term_satisfaction
+from recsim.simulator import environment, recsim_gym
+
+
+def test_a_checkpoint_of_another_agent_is_refused(tmp_path, env):
+    train_runner(tmp_path, env, create_counting).run_experiment()
+    for runner in (
+        train_runner(tmp_path, env, num_iterations=3),
+        eval_runner(tmp_path, env, test_mode=True),
+    ):
+        with pytest.raises(ValueError, match=r"ckpt\.1' is not of this agent: RandomAgent"):
+            runner.run_experiment()
+
+
+def test_another_prefix_does_not_start_over_in_silence(tmp_path, env):
+    train_runner(tmp_path, env).run_experiment()
+    with pytest.raises(ValueError, match="checkpoint_file_prefix"):
+        train_runner(tmp_path, env, checkpoint_file_prefix="other").run_experiment()
+    train_runner(tmp_path / "other", env, checkpoint_file_prefix="other").run_experiment()
+    assert (tmp_path / "other/train/checkpoints/other.1").exists()
+
+
+def test_a_resumed_run_clears_what_the_killed_one_left(tmp_path, env):
+    train_runner(tmp_path, env, num_iterations=3, keep_checkpoints=9).run_experiment()
+    checkpoints = tmp_path / "train/checkpoints"
+    for iteration in (1, 2):
+        (checkpoints / f"ckpt.{iteration}").unlink()
+    for folder, name in ((checkpoints, "ckpt.1"), (tmp_path / "train", "metrics.jsonl")):
+        (folder / f".{name}.{'0a' * 16}.tmp").write_bytes(b"PK")
+    # With longer iterations the steps are others than before.
+    train_runner(tmp_path, env, max_training_steps=30).run_experiment()
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["ckpt.0", "ckpt.1"]
+    assert list((tmp_path / "train").glob(".*")) == []
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 50]
+
+
+def test_a_finished_training_says_so(tmp_path, env, caplog):
+    train_runner(tmp_path, env).run_experiment()
+    before = snapshot(tmp_path)
+    train_runner(tmp_path, env).run_experiment()
+    assert "Nothing to train: 2 iterations are done" in caplog.text
+    assert snapshot(tmp_path) == before
+
+
+def test_an_agent_without_state_is_checkpointed_and_resumed(tmp_path, env):
+    class Stateless(RecordingAgent):
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            return {}
+
+        def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
+            return False
+
+    def create_agent(sess, environment, eval_mode, summary_writer=None):
+        return Stateless(environment.action_space)
+
+    train_runner(tmp_path, env, create_agent).run_experiment()
+    train_runner(tmp_path, env, create_agent, num_iterations=3).run_experiment()
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 40, 60]
+
+
+def test_an_agents_state_that_is_no_data_is_refused_by_name(tmp_path, env):
+    class Unfit(RecordingAgent):
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            return {"q_table": [0.0, object()]}
+
+    with pytest.raises(TypeError, match=r"agent\.q_table\[1\] cannot go into a checkpoint"):
+        train_runner(
+            tmp_path, env, lambda *args, **kwargs: Unfit(env.action_space)
+        ).run_experiment()
+
+
+def test_agents_may_write_files_of_their_own(tmp_path, env):
+    class Writer(CountingAgent):
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            pathlib.Path(checkpoint_dir, f"own.{iteration_number}").write_text(str(self.steps))
+            return {"file": True}
+
+        def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
+            path = pathlib.Path(checkpoint_dir, f"own.{iteration_number}")
+            self.steps = int(path.read_text())
+            return True
+
+    def create_agent(sess, environment, eval_mode, summary_writer=None):
+        return Writer(environment.action_space)
+
+    train_runner(tmp_path, env, create_agent).run_experiment()
+    runner = train_runner(tmp_path, env, create_agent, num_iterations=3)
+    runner.run_experiment()
+    assert runner._agent.steps == 60
+
+
+# Worlds
+
+
+@pytest.mark.parametrize(
+    ("make", "config", "message"),
+    [
+        (long_term_satisfaction, {}, r"document space was Dict\(.* and is Box\("),
+        (interest_exploration, {"slate_size": 3}, "slate_size was 2 and is 3"),
+    ],
+)
+def test_a_checkpoint_of_another_world_is_refused(make, config, message, tmp_path, env):
+    train_runner(tmp_path, env).run_experiment()
+    before = snapshot(tmp_path / "train/checkpoints")
+    for runner in (train_runner, eval_runner):
+        other = make.create_environment({**CONFIG, **config})
+        kwargs = {"test_mode": True} if runner is eval_runner else {"num_iterations": 3}
+        with pytest.raises(ValueError, match=message) as caught:
+            runner(tmp_path, other, **kwargs).run_experiment()
+        assert "is of another world" in str(caught.value)
+        assert "choose another base_dir" in str(caught.value)
+    assert snapshot(tmp_path / "train/checkpoints") == before
+
+
+def test_an_evaluation_may_have_other_users_and_more_candidates(tmp_path, env):
+    train_runner(tmp_path, env).run_experiment()
+    other = interest_exploration.create_environment({**CONFIG, "num_candidates": 9, "seed": 5})
+    eval_runner(tmp_path, other, test_mode=True).run_experiment()
+    assert len(returns(tmp_path / "eval_3/returns_40")) == 3
+    with pytest.raises(ValueError, match="num_candidates was 5 and is 9; action space was"):
+        train_runner(tmp_path, other, num_iterations=3).run_experiment()
+
+
+def test_a_world_with_other_parts_is_refused_for_resuming(tmp_path, env):
+    class OtherUser(interest_exploration.IEUserModel):
+        pass
+
+    train_runner(tmp_path, env).run_experiment()
+    env.environment.user_model.__class__ = OtherUser
+    with pytest.raises(ValueError, match=r"user models was \['IEUserModel'\] and is \['OtherUser"):
+        train_runner(tmp_path, env, num_iterations=3).run_experiment()
+    eval_runner(tmp_path, env, test_mode=True).run_experiment()
+
+
+class World(environment.SingleUserEnvironment):
+    """A world whose parts may lack state."""
+
+    def __init__(self, env, state):
+        self._world, self._state = env.environment, state
+
+    def __getattr__(self, name):
+        return getattr(self._world, name)
+
+    def reset(self):
+        return self._world.reset()
+
+    def step(self, slate):
+        return self._world.step(slate)
+
+    def checkpoint_state(self):
+        if isinstance(self._state, Exception):
+            raise self._state
+        return self._state
+
+    def restore_state(self, state):
+        assert state == self._state
+
+
+@pytest.mark.parametrize(
+    ("state", "part"),
+    [
+        ({"rng": None}, "the environment"),
+        ({"rng": {}, "document_sampler": {"rng": None, "doc_count": 3}}, "document_sampler"),
+        ({"rng": {}, "user_models": [{"user_sampler": {"rng": None}}]}, "user_sampler"),
+        (AttributeError("no _rng"), "the environment"),
+    ],
+)
+def test_parts_without_a_generator_are_named_and_run(state, part, tmp_path, env, caplog):
+    for parts in ("one", "two"):
+        world = recsim_gym.RecSimGymEnv(World(env, state), lambda responses: 1.0)
+        train_runner(tmp_path / parts, world).run_experiment()
+        assert caplog.text.count(f"hold no random generator of {part}: ") == 1
+        assert caplog.text.count("checkpoint_state failed") == isinstance(state, Exception)
+        caplog.clear()
+        eval_runner(tmp_path / parts, world, test_mode=True).run_experiment()
+        assert returns(tmp_path / parts / "eval_3/returns_40") == [10, 10, 10]
+        caplog.clear()
