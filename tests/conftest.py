@@ -56,3 +56,25 @@ def assert_recorded():
             assert ours == recorded, where
 
     return check
+
+
+@pytest.fixture
+def refused(capsys):
+    """Returns a function that makes a call of a command that is refused, and returns the error.
+
+    It checks that the exit code is 2, that nothing is on the standard output, and that the error
+    ends the standard error stream and is no traceback.
+    """
+
+    def call(command, *arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            command(*arguments)
+        assert caught.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "Traceback" not in err
+        assert err.endswith("\n")
+        return err
+
+    return call

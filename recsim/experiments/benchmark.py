@@ -1,11 +1,14 @@
-"""Steps a second of environments with agents, for one user and for many: ``recsim bench``.
+"""Speed and memory of environments with agents, for one user and for many: ``recsim bench``.
 
 One user is simulated by the single-user engine in one process. Many are simulated as
 :func:`recsim.vector.simulate.simulate` does it, by processes that share the users, less the time
 that processes take to start. Whole loops are measured: environment, observations and agent. With an
 interpreter that has RecSim 0.2.4, the same loop runs there for one user, by turns with the others,
 so that what else the machine does touches all of them. Only ratios mean anything on another
-machine.
+machine. Memory is the most that the processes have resident during a measurement, all of them
+together: interpreter and libraries, the environment, the agent and the users' returns. Linux alone
+can begin to measure it anew for each case; elsewhere it is left out. What an earlier case did not
+give back to the system counts too, so a case measured alone may come to a little less.
 """
 
 from __future__ import annotations
@@ -16,17 +19,16 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-import recsim
 from recsim import _version, registry
-from recsim.experiments import _parts, tables
+from recsim.experiments import _parts, _workers, tables
 from recsim.simulator import _files, progress
 from recsim.vector import streams
 
@@ -134,7 +136,8 @@ def fitting_cases(
                     cases += new
         if not found and error is not None:
             raise error
-    return sorted(cases, key=lambda case: list(environments).index(case.environment))
+    order = list(environments).index
+    return sorted(dict.fromkeys(cases), key=lambda case: order(case.environment))
 
 
 class _Processes:
@@ -149,28 +152,12 @@ class _Processes:
     def __init__(self, python: str, number: int, errors: IO[str]) -> None:
         self._python = python
         self._errors = errors
-        is_ours = python == sys.executable
-        self._processes = [
-            subprocess.Popen(
-                # RecSim's interpreter is isolated from what this one finds by PYTHONPATH.
-                [python, *([] if is_ours else ["-I"]), _WORKER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-            )
-            for _ in range(number)
-        ]
+        self._processes = [_workers.start(python, _WORKER, errors) for _ in range(number)]
 
     def wait(self) -> None:
         """Waits until they are ready."""
         for process in self._processes:
-            library = self._read(process)
-            if self._python != sys.executable and library == recsim.__file__:
-                raise RuntimeError(
-                    f"{self._python} imports this library, not RecSim 0.2.4: name another one."
-                )
+            _workers.check_library(self._python, self._read(process))
 
     def _read(self, process: Any) -> str:
         line = process.stdout.readline()
@@ -185,8 +172,8 @@ class _Processes:
             process.stdin.write(f"{line}\n")
             process.stdin.flush()
 
-    def steps_a_second(self, case: Case, seconds: float) -> float:
-        """Returns how many steps of all users the processes make in a second together."""
+    def measured(self, case: Case, seconds: float) -> tuple[float, float | None]:
+        """Returns how many steps all users make in a second, and the MiB of the processes."""
         shares = _shares(case.num_users, len(self._processes))
         processes = self._processes[: len(shares)]
         for process, share in zip(processes, shares):
@@ -196,11 +183,9 @@ class _Processes:
             self._read(process)
         for process in processes:
             self._write(process, "go")
-        rate = 0.0
-        for process in processes:
-            steps, elapsed = json.loads(self._read(process))
-            rate += steps / elapsed
-        return rate
+        answers = [json.loads(self._read(process)) for process in processes]
+        peaks = [peak for _, _, peak in answers]
+        return sum(n / elapsed for n, elapsed, _ in answers), None if None in peaks else sum(peaks)
 
     def close(self) -> None:
         """Ends the processes."""
@@ -217,10 +202,7 @@ def _shares(num_users: int, most: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _processes(python: str | None, number: int) -> Iterator[_Processes | None]:
-    if python is None:
-        yield None
-        return
+def _processes(python: str, number: int) -> Iterator[_Processes]:
     with tempfile.TemporaryFile("w+") as errors:
         processes = _Processes(python, number, errors)
         try:
@@ -249,35 +231,38 @@ def measure(
         recsim_python: an interpreter that has RecSim 0.2.4, to be measured too.
         show_progress: see :class:`recsim.simulator.runner_lib.Runner`.
 
+    Returns:
+        ``machine``, ``rounds``, ``seconds``, ``workers`` and ``cases``: for each its settings, how
+        many ``processes`` it had, and of each round the ``steps_per_second``, the
+        ``peak_memory_mib`` (None for all where the system cannot tell) and the
+        ``recsim_steps_per_second`` (None for all without RecSim).
+
     Raises:
         RuntimeError: if a process fails, with what it said, or if the interpreter that should have
             RecSim 0.2.4 has this library instead.
         OSError: if there is no such interpreter.
     """
     workers = workers or _parts.usable_cores()
-    ours: dict[Case, list[float]] = {case: [] for case in cases}
+    ours: dict[Case, list[tuple[float, float | None]]] = {case: [] for case in cases}
     theirs: dict[Case, list[float]] = {}
     if recsim_python is not None:
-        alone = [dataclasses.replace(case, num_users=1) for case in cases]
-        theirs = {case: [] for case in alone if case.agent in RECSIM_AGENTS}
-    with (
-        _processes(sys.executable, workers) as our_processes,
-        _processes(recsim_python, 1) as their_processes,
-        progress.progress_bar(
-            "Benchmark", rounds * (len(ours) + len(theirs)), "measurements", show_progress
-        ) as advance,
-    ):
-        for _ in range(rounds):
-            measured: set[Case] = set()
+        theirs = {_of_one_user(case): [] for case in cases if case.agent in RECSIM_AGENTS}
+    total = rounds * (len(ours) + len(theirs))
+    with contextlib.ExitStack() as stack:
+        our_processes = stack.enter_context(_processes(sys.executable, workers))
+        if recsim_python is not None:
+            their_processes = stack.enter_context(_processes(recsim_python, 1))
+        advance = stack.enter_context(
+            progress.progress_bar("Benchmark", total, "measurements", show_progress)
+        )
+        for number in range(rounds):
             for case in cases:
-                alone_case = dataclasses.replace(case, num_users=1)
-                if alone_case in theirs and alone_case not in measured and their_processes:
-                    rate = their_processes.steps_a_second(alone_case, seconds)
-                    theirs[alone_case].append(rate)
-                    measured.add(alone_case)
+                of_one_user = _of_one_user(case)
+                if of_one_user in theirs and len(theirs[of_one_user]) == number:
+                    rate, _ = their_processes.measured(of_one_user, seconds)
+                    theirs[of_one_user].append(rate)
                     advance(1, 0)
-                assert our_processes is not None
-                ours[case].append(our_processes.steps_a_second(case, seconds))
+                ours[case].append(our_processes.measured(case, seconds))
                 advance(1, 0)
     return {
         "machine": machine(),
@@ -285,14 +270,29 @@ def measure(
         "seconds": seconds,
         "workers": workers,
         "cases": [
-            {
-                **dataclasses.asdict(case),
-                "processes": len(_shares(case.num_users, workers)),
-                "steps_per_second": rates,
-                "recsim_steps_per_second": theirs.get(dataclasses.replace(case, num_users=1)),
-            }
-            for case, rates in ours.items()
+            _record(case, workers, measurements, theirs.get(_of_one_user(case)))
+            for case, measurements in ours.items()
         ],
+    }
+
+
+def _of_one_user(case: Case) -> Case:
+    return dataclasses.replace(case, num_users=1)
+
+
+def _record(
+    case: Case,
+    workers: int,
+    measurements: Sequence[tuple[float, float | None]],
+    recsim_rates: list[float] | None,
+) -> dict[str, Any]:
+    rates, peaks = zip(*measurements)
+    return {
+        **dataclasses.asdict(case),
+        "processes": len(_shares(case.num_users, workers)),
+        "steps_per_second": list(rates),
+        "peak_memory_mib": None if None in peaks else [round(peak, 1) for peak in peaks],
+        "recsim_steps_per_second": recsim_rates,
     }
 
 
@@ -319,13 +319,13 @@ def _processor() -> str:
 def measured_tables(record: Mapping[str, Any]) -> list[tables.Table]:
     """Returns what :func:`measure` returned as a table for each environment, a row a case."""
     compared = any(case["recsim_steps_per_second"] for case in record["cases"])
-    header = ["agent, candidates x slate", "users", "steps/s", "range"]
+    header = ["agent, candidates x slate", "users", "steps/s", "range", "MiB"]
     if compared:
         header += ["RecSim 0.2.4", "ratio", "range"]
     rows: dict[str, list[list[str]]] = {}
     for case in record["cases"]:
         rows.setdefault(case["environment"], []).append(_row(case, compared))
-    return [tables.Table(environment, header, of_it) for environment, of_it in rows.items()]
+    return [tables.Table(environment, header, of_it, 2) for environment, of_it in rows.items()]
 
 
 def text(record: Mapping[str, Any], width: int = 80) -> str:
@@ -335,17 +335,22 @@ def text(record: Mapping[str, Any], width: int = 80) -> str:
         record: what it returned.
         width: number of columns of the terminal. Wider tables go on below.
     """
-    heading = (
-        f"{', '.join(f'{name} {value}' for name, value in record['machine'].items())}\n"
-        f"Steps a second of all users together: median and range of {record['rounds']} rounds"
+    setting = ", ".join(f"{name} {value}" for name, value in record["machine"].items())
+    meaning = (
+        "Steps a second of all users together: median and range of "
+        f"{record['rounds']} rounds. MiB: the most memory of the processes together, median."
     )
-    return "\n\n".join([heading, *(tables.plain(t, width) for t in measured_tables(record))])
+    heading = "\n".join(textwrap.fill(line, width) for line in (setting, meaning))
+    shown = [tables.plain(table, width) for table in measured_tables(record)]
+    return "\n\n".join([heading, *shown])
 
 
 def _row(record: Mapping[str, Any], compared: bool) -> list[str]:
     rates = record["steps_per_second"]
+    peaks = record.get("peak_memory_mib")
     name = f"{record['agent']}, {record['num_candidates']} x {record['slate_size']}"
     row = [name, f"{record['num_users']:,}", *_median_and_range(rates, "{:,.0f}")]
+    row.append("–" if peaks is None else f"{statistics.median(peaks):,.0f}")
     if not compared:
         return row
     others = record["recsim_steps_per_second"]

@@ -17,12 +17,14 @@ class Table:
     Attributes:
         title: a line on it.
         header: the names of the columns.
-        rows: as many cells each as there are columns; the first is the row's name.
+        rows: as many cells each as there are columns.
+        num_labels: how many columns, the first ones, name a row.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    num_labels: int = 1
 
 
 def markdown(table: Table) -> str:
@@ -52,8 +54,10 @@ def plain(table: Table, width: int = 80) -> str:
         table: the table.
         width: number of columns of the terminal. A wider table goes on below.
     """
-    labels, *columns = _columns(table)
-    return "\n".join([table.title, "", laid_out(labels, [columns], width)])
+    columns = _columns(table)
+    # The names of the rows stand before each part of the table.
+    labels = [_GAP.join(cells) for cells in zip(*_padded(columns[: table.num_labels]))]
+    return "\n".join([table.title, "", laid_out(labels, [columns[table.num_labels :]], width)])
 
 
 def laid_out(labels: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], width: int) -> str:

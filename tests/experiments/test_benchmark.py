@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
+import numpy as np
 import pytest
 
 from recsim import cli, registry
-from recsim.experiments import benchmark
+from recsim.experiments import _benchmark_worker, benchmark
 from recsim.vector import streams
 
 
-def record(**changes):
+def record():
     """Returns a record of made-up measurements."""
     cases = [
         {
@@ -24,6 +26,7 @@ def record(**changes):
             "resample_documents": True,
             "processes": 1,
             "steps_per_second": [rate * num_users, 2.0 * rate * num_users, 4.0 * rate * num_users],
+            "peak_memory_mib": [60.4, 1.0e5, 2000.6],
             "recsim_steps_per_second": [100.0, 200.0, 100.0],
         }
         for environment, rate in (("interest_exploration", 1000.0), ("interest_evolution", 500.0))
@@ -78,15 +81,49 @@ def test_processes_share_whole_chunks_of_users(num_users, most, shares):
 def test_tables_have_medians_and_ratios_of_rounds():
     exploration, evolution = benchmark.measured_tables(record())
     assert exploration.title == "interest_exploration"
-    assert exploration.header[4:] == ["RecSim 0.2.4", "ratio", "range"]
+    assert exploration.header[4:] == ["MiB", "RecSim 0.2.4", "ratio", "range"]
     # Rates 1000, 2000, 4000 beside 100, 200, 100.
     assert exploration.rows[0] == [
-        *("random, 10 x 2", "1", "2,000", "1,000–4,000"),
+        *("random, 10 x 2", "1", "2,000", "1,000–4,000", "2,001"),
         *("100", "10.0", "10.0–40.0"),
     ]
     assert evolution.rows[3][:3] == ["random, 100 x 2", "1,000", "1,000,000"]
     assert evolution.rows[3][-2:] == ["5,000", "5,000–20,000"]
-    assert "median and range of 3 rounds" in benchmark.text(record())
+    assert "median and range of 3 rounds" in benchmark.text(record(), 100)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_text_fits_the_terminal(width):
+    wide = record()
+    for case in wide["cases"]:
+        case["agent"] = "cluster_bandit_kl_ucb"
+    wide["machine"] = dict.fromkeys(("system", "processor"), "a processor of a long name")
+    text = benchmark.text(wide, width)
+    assert max(map(len, text.splitlines())) <= width
+    # Each part of a table that goes on below tells which row has how many users.
+    parts = [part for part in text.split("\n\n") if part.startswith("agent")]
+    assert len(parts) == 4
+    assert all(len(re.findall(r" 10 x 2 +1,000  ", part)) == 1 for part in parts)
+
+
+def test_memory_that_is_not_known():
+    unknown = record()
+    for case in unknown["cases"]:
+        case["peak_memory_mib"] = None
+    assert benchmark.measured_tables(unknown)[0].rows[0][4] == "–"
+
+
+def test_peak_memory_is_that_since_the_reset():
+    if not _benchmark_worker.reset_peak_memory():
+        pytest.skip("the system does not reset it")
+    before = _benchmark_worker.peak_memory()
+    block = np.ones(8 * 2**20)
+    with_block = _benchmark_worker.peak_memory()
+    del block
+    assert 60 < with_block - before < 80
+    assert abs(_benchmark_worker.peak_memory() - with_block) < 5
+    assert _benchmark_worker.reset_peak_memory()
+    assert _benchmark_worker.peak_memory() - before < 20
 
 
 def test_without_recsim_there_are_no_ratios():
@@ -124,11 +161,11 @@ def test_files(tmp_path):
         (["--recsim-python", "no/such/file"], "must be a file that can be read"),
     ],
 )
-def test_mistakes_end_in_one_line(arguments, message, capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["bench", *arguments])
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
+def test_mistakes_end_in_one_line(arguments, message, refused):
+    err = refused(cli.main, ["bench", *arguments])
+    assert err.startswith("recsim bench: error: ")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 SMALL = ["--environment", "long_term_satisfaction", "--agent", "random", "--size", "3x1"]
@@ -146,6 +183,8 @@ def test_bench_measures_and_compares(capsys, monkeypatch, tmp_path):
     assert [case["num_users"] for case in cases] == [1, 5000]
     assert all(len(case["steps_per_second"]) == 2 for case in cases)
     assert all(rate > 0 for case in cases for rate in case["steps_per_second"])
+    if sys.platform == "linux":
+        assert all(10 < peak < 1000 for case in cases for peak in case["peak_memory_mib"])
     assert shown.count("random, 3 x 1") == 2
 
 

@@ -42,6 +42,21 @@ def test_plain_fits_the_width():
     ]
 
 
+def test_names_of_rows_stand_before_every_part():
+    table = tables.Table(
+        "Title", ["name", "a", "b", "c"], [["x", "1", "2", "3"], ["yy", "10", "20", "30"]], 2
+    )
+    assert tables.plain(table, 12).splitlines()[2:] == [
+        "name   a   b",
+        "x      1   2",
+        "yy    10  20",
+        "",
+        "name   a   c",
+        "x      1   3",
+        "yy    10  30",
+    ]
+
+
 def test_intervals_cover_the_mean_as_often_as_they_say():
     samples = np.random.RandomState(0).exponential(size=(20, 10_000))
     found = {name: np.array(values) for name, values in estimates.estimate(samples).items()}
