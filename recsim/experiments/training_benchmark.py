@@ -12,7 +12,6 @@ another machine.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -22,7 +21,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-import recsim
+from recsim import _command_line
+from recsim.experiments import _workers
 
 __all__ = ["CASES", "Case", "main", "seconds_to_train"]
 
@@ -64,50 +64,59 @@ def seconds_to_train(python: str, case: Case) -> float:
         RuntimeError: if the process fails, with what it said, or if an interpreter that should
             have RecSim 0.2.4 has this library instead.
     """
-    is_ours = python == sys.executable
     begin = time.perf_counter()
-    result = subprocess.run(
-        # RecSim's interpreter is isolated from what this one finds by PYTHONPATH.
-        [python, *([] if is_ours else ["-I"]), _WORKER],
-        input=json.dumps(dataclasses.asdict(case)),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=False,
-    )
+    process = _workers.start(python, _WORKER, subprocess.PIPE)
+    answer, errors = process.communicate(json.dumps(dataclasses.asdict(case)))
     seconds = time.perf_counter() - begin
-    if result.returncode:
-        raise RuntimeError(f"{python} could not train:\n{result.stderr}")
-    answer = json.loads(result.stdout.splitlines()[-1])
-    if not is_ours and answer["library"] == recsim.__file__:
-        raise RuntimeError(f"{python} imports this library, not RecSim 0.2.4: name another one.")
+    if process.returncode:
+        raise RuntimeError(f"{python} could not train:\n{errors}")
+    _workers.check_library(python, json.loads(answer.splitlines()[-1])["library"])
     return seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmark and prints its table; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recsim.experiments.training_benchmark",
-        description="Measures the time of trainings, RecSim 0.2.4 beside them if given.",
-    )
-    parser.add_argument("--recsim-python", help="an interpreter that has RecSim 0.2.4")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    arguments = parser.parse_args(argv)
-    print(f"{'agent':<26}{'steps':>8}{'seconds':>10}{'RecSim 0.2.4':>14}{'ratio':>8}  range")
-    for case in CASES:
-        line = f"{case.agent:<26}{case.steps:>8,}"
-        ours, theirs = [], []
-        for _ in range(arguments.rounds):
-            ours.append(seconds_to_train(sys.executable, case))
-            if arguments.recsim_python:
-                theirs.append(seconds_to_train(arguments.recsim_python, case))
-        line += f"{statistics.median(ours):>10.1f}"
-        if theirs:
-            ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
-            line += f"{statistics.median(theirs):>14.1f}{statistics.median(ratios):>7.1f}x"
-            line += f"  {ratios[0]:.1f} to {ratios[-1]:.1f}"
-        print(line, flush=True)
+    """Runs the benchmark and prints its table; returns the exit code."""
+    with _command_line.orderly_exit("training_benchmark"):
+        parser = _command_line.Parser(
+            prog="python -m recsim.experiments.training_benchmark",
+            description="Measures the time of trainings, and of RecSim 0.2.4's by turns with them.",
+        )
+        parser.add_argument(
+            "--recsim-python",
+            metavar="INTERPRETER",
+            type=_command_line.existing_file,
+            help="the Python interpreter of an environment with RecSim 0.2.4, to measure it too",
+        )
+        parser.add_argument(
+            "--rounds",
+            metavar="N",
+            type=_command_line.integer(1),
+            default=3,
+            help="how often to measure everything, by turns (default: %(default)s)",
+        )
+        options = parser.parse(sys.argv[1:] if argv is None else argv)
+        print(f"{'agent':<26}{'steps':>8}{'seconds':>10}{'RecSim 0.2.4':>14}{'ratio':>8}  range")
+        with _command_line.user_errors(parser, RuntimeError, OSError):
+            for case in CASES:
+                print(_row(case, options.recsim_python, options.rounds), flush=True)
     return 0
+
+
+def _row(case: Case, recsim_python: str | None, rounds: int) -> str:
+    """Measures a case and returns its row of the table."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(seconds_to_train(sys.executable, case))
+        if recsim_python:
+            theirs.append(seconds_to_train(recsim_python, case))
+    row = f"{case.agent:<26}{case.steps:>8,}{statistics.median(ours):>10.1f}"
+    if not theirs:
+        return row
+    ratios = sorted(recsim / this for this, recsim in zip(ours, theirs))
+    return (
+        f"{row}{statistics.median(theirs):>14.1f}{statistics.median(ratios):>7.1f}x"
+        f"  {ratios[0]:.1f} to {ratios[-1]:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ Usage::
 
 Both trainings are of ``slate_optimal_optimal_q`` in interest evolution, with 10 candidates and
 slates of 3, as in the SlateQ paper; a step is one of one user. The seconds are those of the
-training alone, the returns those of new users, the same ones for all.
+training alone, the returns those of new users, the same for both trainings of a seed.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import seeding
+from recsim import _command_line, seeding
 from recsim.agents import slate_decomp_q_agent
 from recsim.environments import interest_evolution
 from recsim.experiments import _training, estimates
@@ -113,38 +112,53 @@ def _served(bundle: dict[str, Any], environment: Any) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the trainings and prints their returns and times; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recsim.experiments.vector_training", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--steps", type=int, default=300_000, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings each; default: %(default)s")
-    parser.add_argument("--users", type=int, default=5_000, help="of an evaluation; %(default)s")
-    arguments = parser.parse_args(argv)
-    _training.use_one_thread()
-    ways = {"one user": train_one_user, f"{NUM_ENVS} users": train_many_users}
-    returns: dict[str, list[float]] = {name: [] for name in ways}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(arguments.seeds):
-        seed = seeding.derived_seed(0, f"vector training {number}")
-        for name, train in ways.items():
-            begin = time.process_time()
-            bundle = train(arguments.steps, seed)
-            seconds[name].append(time.process_time() - begin)
-            returns[name].append(float(evaluated(bundle, arguments.users, seed + 1).mean()))
-            print(
-                f"seed {number}, {name}: return {returns[name][-1]:.2f}, "
-                f"{seconds[name][-1]:.1f} s of processor time",
-                flush=True,
-            )
-    for name in ways:
-        print(f"{name:>10}: {np.mean(seconds[name]):6.1f} s, return ", end="")
-        if arguments.seeds > 1:
+    """Runs the trainings and prints their returns and times; returns the exit code."""
+    with _command_line.orderly_exit("vector_training"):
+        options = _parser().parse(sys.argv[1:] if argv is None else argv)
+        _training.use_one_thread()
+        ways = {"one user": train_one_user, f"{NUM_ENVS} users": train_many_users}
+        returns: dict[str, list[float]] = {name: [] for name in ways}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(options.seeds):
+            seed = seeding.derived_seed(0, f"vector training {number}")
+            for name, train in ways.items():
+                begin = time.process_time()
+                bundle = train(options.steps, seed)
+                seconds[name].append(time.process_time() - begin)
+                returns[name].append(float(evaluated(bundle, options.users, seed + 1).mean()))
+                print(
+                    f"seed {number}, {name}: return {returns[name][-1]:.2f}, "
+                    f"{seconds[name][-1]:.1f} s of processor time",
+                    flush=True,
+                )
+        for name in ways:
             estimate = estimates.estimate(returns[name])
-            print(f"{estimate['mean']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})")
-        else:
-            print(f"{returns[name][0]:.2f}")
+            print(
+                f"{name:>10}: {np.mean(seconds[name]):6.1f} s, return {estimate['mean']:.2f} "
+                f"({estimate['low']:.2f} to {estimate['high']:.2f})"
+            )
     return 0
+
+
+def _parser() -> _command_line.Parser:
+    parser = _command_line.Parser(
+        prog="python -m recsim.experiments.vector_training",
+        description="Trains SlateQ with one user and with many at once, and compares times and\n"
+        "returns (with new users; mean and 95% interval over seeds).",
+    )
+    for name, least, default, text in (
+        ("--steps", 300, 300_000, "training steps"),
+        ("--seeds", 2, 3, "trainings of each kind"),
+        ("--users", 1, 5_000, "users of an evaluation"),
+    ):
+        parser.add_argument(
+            name,
+            metavar="N",
+            type=_command_line.integer(least),
+            default=default,
+            help=f"{text} (default: %(default)s)",
+        )
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+"""The commands that measure trainings: beside RecSim 0.2.4, and with many users at once."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from recsim.experiments import training_benchmark, vector_training
+
+
+def test_training_times_are_compared_by_round(monkeypatch, capsys, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("")
+    seconds = {sys.executable: iter([2.0, 4.0, 3.0]), str(python): iter([20.0, 20.0, 60.0])}
+    monkeypatch.setattr(training_benchmark, "seconds_to_train", lambda p, case: next(seconds[p]))
+    monkeypatch.setattr(training_benchmark, "CASES", training_benchmark.CASES[:1])
+    assert training_benchmark.main(["--recsim-python", str(python)]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["agent", "steps", "seconds"]
+    # Ratios 10, 5 and 20.
+    assert " ".join(row.split()) == "slate_optimal_optimal_q 20,000 3.0 20.0 10.0x 5.0 to 20.0"
+    assert len(header) <= len(row) <= 80
+
+
+def test_without_recsim_there_is_a_time_alone(monkeypatch, capsys):
+    monkeypatch.setattr(training_benchmark, "seconds_to_train", lambda python, case: 1.5)
+    assert training_benchmark.main(["--rounds", "1"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split()[2:] for row in rows] == [["1.5"]] * len(training_benchmark.CASES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["slate_topk_sarsa", "full_slate_q"])
+def test_a_training_is_timed(agent):
+    case = training_benchmark.Case(agent, 100, 20)
+    assert training_benchmark.seconds_to_train(sys.executable, case) > 0
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo no recsim here >&2\nexit 1\n", "could not train:\n.*no recsim here"),
+        # One that ignores that it is to be isolated from this library.
+        (f'shift\nexec {sys.executable} "$@"\n', "imports this library, not RecSim 0.2.4"),
+    ],
+)
+@pytest.mark.slow
+def test_an_interpreter_without_recsim(script, message, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}")
+    python.chmod(0o755)
+    with pytest.raises(RuntimeError, match=f"(?s){message}"):
+        training_benchmark.seconds_to_train(
+            str(python), training_benchmark.Case("slate_topk_sarsa", 10, 100)
+        )
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        (training_benchmark, ["--rounds", "0"], "--rounds: must be an integer >= 1, got '0'"),
+        (training_benchmark, ["--recsim-python", "no"], "must be a file that can be read"),
+        (training_benchmark, ["--round", "3"], "Did you mean '--rounds'"),
+        (vector_training, ["--seeds", "1"], "--seeds: must be an integer >= 2, got '1'"),
+        (vector_training, ["--steps", "10"], "--steps: must be an integer >= 300, got '10'"),
+        (vector_training, ["--user", "3"], "Did you mean '--users'"),
+    ],
+)
+def test_mistakes_end_in_one_line(module, arguments, message, refused):
+    err = refused(module.main, arguments)
+    assert err.startswith(f"python -m {module.__name__}: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_both_ways_of_training_are_compared(monkeypatch, capsys):
+    monkeypatch.setattr(vector_training, "train_one_user", lambda steps, seed: {"users": 1})
+    monkeypatch.setattr(vector_training, "train_many_users", lambda steps, seed: {"users": 2})
+    evaluations = []
+
+    def evaluated(bundle, num_users, seed):
+        evaluations.append((bundle["users"], num_users, seed))
+        return np.full(num_users, 100.0 * bundle["users"] + len(evaluations))
+
+    monkeypatch.setattr(vector_training, "evaluated", evaluated)
+    assert vector_training.main(["--seeds", "2", "--users", "7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[:4]] == ["seed 0", "seed 0", "seed 1", "seed 1"]
+    # Returns 101 and 103: standard error 1, and Student's quantile with one degree is 12.706.
+    assert re.fullmatch(r"  one user: +\d+\.\d s, return 102.00 \(89.29 to 114.71\)", lines[4])
+    assert lines[5].endswith("return 203.00 (190.29 to 215.71)")
+    # Both trainings of a seed meet the same users in the evaluation.
+    (first, same, second, again) = [seed for _, _, seed in evaluations]
+    assert first == same != second == again
