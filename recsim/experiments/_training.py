@@ -40,7 +40,6 @@ class Training:
         num_iterations: number of points of the learning curve.
         steps_in_iteration: number of steps from one to the next.
         evaluate: returns the value of the curve for an agent's bundle.
-        max_steps_per_episode: number of steps after which an episode is cut off.
     """
 
     create_agent: Callable[..., Any]
@@ -48,7 +47,6 @@ class Training:
     num_iterations: int
     steps_in_iteration: int
     evaluate: Callable[[dict[str, Any]], float]
-    max_steps_per_episode: int = 27000
 
 
 def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
@@ -59,19 +57,22 @@ def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
     Args:
         setup: how.
         path: where to keep the result: a file of the name ``<path>.agent``, and a folder.
-        advance: called with the number of training steps since the last call.
+        advance: called with the number of training steps since the last call, at first with those
+            of earlier commands.
 
     Returns:
         ``agent``, a bundle for serving; ``steps`` and ``curve``, float64 arrays of shape
         (num_iterations,).
     """
     result_path = f"{path}.agent"
-    if not os.path.exists(result_path):
+    if os.path.exists(result_path):
+        advance(setup.num_iterations * setup.steps_in_iteration)
+    else:
         runner = _Runner(setup, path, advance)
         runner.run_experiment()
         checkpoint.save(result_path, runner.result())
-        # With its replay buffer, a checkpoint is some thousand times as large as the result.
-        shutil.rmtree(os.path.join(path, "train", "checkpoints"))
+    # With its replay buffer, a checkpoint is some thousand times as large as the result.
+    shutil.rmtree(os.path.join(path, "train", "checkpoints"), ignore_errors=True)
     return dict(checkpoint.load(result_path))
 
 
@@ -88,10 +89,18 @@ class _Runner(runner_lib.TrainRunner):
             env=setup.env,
             max_training_steps=setup.steps_in_iteration,
             num_iterations=setup.num_iterations,
-            max_steps_per_episode=setup.max_steps_per_episode,
             keep_checkpoints=1,
             progress=False,
         )
+
+    def _initialize_checkpointer_and_maybe_resume(
+        self, checkpoint_file_prefix: str
+    ) -> tuple[int, int]:
+        iteration, steps_of_earlier_commands = super()._initialize_checkpointer_and_maybe_resume(
+            checkpoint_file_prefix
+        )
+        self._advance(steps_of_earlier_commands)
+        return iteration, steps_of_earlier_commands
 
     def _run_one_episode(self) -> tuple[int, float]:
         episode = super()._run_one_episode()

@@ -250,11 +250,7 @@ class Comparison:
 
     def _prepare_folder(self) -> None:
         _files.writable_folder("The output folder", self._output_dir)
-        if os.listdir(self._output_dir):
-            raise ValueError(
-                f"The output folder {self._output_dir!r} is not empty: choose another, so that "
-                "nothing in it is overwritten."
-            )
+        _files.check_empty("The output folder", self._output_dir)
 
     def _create_runners(self, agent: str) -> list[Any]:
         """Returns the runners of an agent in the order to run them, the evaluation last."""

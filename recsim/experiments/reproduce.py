@@ -161,23 +161,21 @@ def prepare(experiment: Reproduction, folder: str) -> None:
 
     Raises:
         ValueError: if the folder holds anything but an earlier run of the same settings.
-        ImportError: if matplotlib is not installed.
+        ImportError: if a package that it needs is not installed.
+        BlockingIOError: if another command writes to the folder now.
         OSError: if the folder cannot be written to.
     """
     import_matplotlib()
+    identity = _identity(experiment)
     _files.writable_folder("The output folder", folder)
-    _files.remove_unfinished(folder)
-    settings = _identity(experiment)
-    path = os.path.join(folder, _SETTINGS)
-    if os.path.exists(path):
-        _check_same(settings, _read_json(path), folder)
-    elif os.listdir(folder):
-        raise ValueError(
-            f"The output folder {folder!r} is not empty: choose another, so that nothing in it is "
-            "overwritten."
-        )
-    else:
-        _write_json(path, settings)
+    with _files.locked(folder):
+        _files.remove_unfinished(folder)
+        path = os.path.join(folder, _SETTINGS)
+        if os.path.exists(path):
+            _check_same(identity, _read_json(path), folder)
+        else:
+            _files.check_empty("The output folder", folder)
+            _write_json(path, identity)
 
 
 def run(
@@ -205,29 +203,31 @@ def run(
     """
     workers = _validation.positive_int("workers", workers)
     prepare(experiment, folder)
-    start = time.perf_counter()
-    parts = experiment.parts(os.path.join(folder, "parts"))
-    computed = _compute(experiment, parts, folder, workers, show_progress)
-    finished = {part.name: _read_part(folder, part) for part in parts}
-    path = os.path.join(folder, "results.json")
-    if not computed and os.path.exists(path):
-        record = _read_json(path)  # Written anew, with how long it took then.
-    else:
-        record = {
-            "experiment": experiment.name,
-            "command": _command(experiment, workers),
-            **_identity(experiment),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "time": {
-                "seconds": round(time.perf_counter() - start, 1),
-                "parts": len(parts),
-                "parts_of_earlier_commands": len(parts) - computed,
-                "seconds_of_all_parts": round(sum(float(p["seconds"]) for p in finished.values())),
-            },
-        }
-    record["results"] = experiment.results(finished)
-    _write_files(experiment, record, folder)
-    return record
+    with _files.locked(folder):
+        start = time.perf_counter()
+        parts = experiment.parts(os.path.join(folder, "parts"))
+        computed = _compute(experiment, parts, folder, workers, show_progress)
+        finished = {part.name: _read_part(folder, part) for part in parts}
+        path = os.path.join(folder, "results.json")
+        if not computed and os.path.exists(path):
+            record = _read_json(path)  # Written anew, with how long it took then.
+        else:
+            record = {
+                **_identity(experiment),
+                "command": _command(experiment, workers),
+                "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+                "time": {
+                    "seconds": round(time.perf_counter() - start, 1),
+                    "parts": len(parts),
+                    "parts_of_earlier_commands": len(parts) - computed,
+                    "seconds_of_all_parts": round(
+                        sum(float(part["seconds"]) for part in finished.values())
+                    ),
+                },
+            }
+        record["results"] = experiment.results(finished)
+        _write_files(experiment, record, folder)
+        return record
 
 
 def text(experiment: Reproduction, record: Mapping[str, Any], width: int = 80) -> str:
@@ -251,6 +251,7 @@ def _compute(
 ) -> int:
     """Runs the parts that no earlier command has finished; returns how many there were."""
     os.makedirs(os.path.join(folder, "parts"), exist_ok=True)
+    _files.remove_unfinished(os.path.join(folder, "parts"))
     left = [part for part in parts if not os.path.exists(_part_path(folder, part))]
     if not left:
         return 0
@@ -281,7 +282,13 @@ def _read_part(folder: str, part: Part) -> dict[str, np.ndarray]:
 def _identity(experiment: Reproduction) -> dict[str, Any]:
     """Returns what must be the same for parts of two commands to go together."""
     distributions = metadata.packages_distributions()  # Importing them may take long.
+    for package in experiment.packages:
+        if package not in distributions:
+            raise ImportError(
+                f"{experiment.name} needs {package}, which is not installed: pip install {package}."
+            )
     return {
+        "experiment": experiment.name,
         "settings": experiment.settings,
         "versions": {
             "recsim": _version.__version__,
@@ -298,8 +305,12 @@ def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str
     """Raises ValueError, with what differs, if a folder's results are of other settings."""
 
     def flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-        versions = {f"version of {name}": text for name, text in identity["versions"].items()}
-        return {**identity["settings"], **versions}
+        versions = identity.get("versions", {})
+        return {
+            "experiment": identity.get("experiment", "nothing"),
+            **identity.get("settings", {}),
+            **{f"version of {name}": text for name, text in versions.items()},
+        }
 
     there, here = flat(found), flat(wanted)
     differences = [

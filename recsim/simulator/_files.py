@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 __all__ = [
     "atomic_file",
+    "check_empty",
     "locked",
     "move",
     "remove_empty_folders",
@@ -87,6 +88,19 @@ def writable_folder(name: str, folder: str) -> None:
         ) from None
 
 
+def check_empty(name: str, folder: str) -> None:
+    """Raises ValueError if there is something in a folder.
+
+    Args:
+        name: what the folder is, for the error.
+        folder: its path.
+    """
+    if os.listdir(folder):
+        raise ValueError(
+            f"{name} {folder!r} is not empty: choose another, so that nothing in it is overwritten."
+        )
+
+
 def remove_empty_folders(folder: str) -> None:
     """Removes a folder and those in it, but for the ones that hold a file."""
     for path, _, _ in os.walk(folder, topdown=False):
@@ -116,7 +130,7 @@ def locked(folder: str) -> Iterator[None]:
         except BlockingIOError:
             raise BlockingIOError(
                 f"Another run is writing to {folder!r} now: wait for it to end, stop it, or choose "
-                "another base_dir."
+                "another folder."
             ) from None
         except OSError:  # This file system has no locks.
             pass

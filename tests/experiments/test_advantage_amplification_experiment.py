@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from recsim.agents.layers import temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
 from recsim.experiments import advantage_amplification as amplification
-from recsim.experiments import reproduce, tables
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
@@ -274,33 +273,6 @@ def test_trainings_of_a_seed_have_the_same_users_whatever_the_number_of_seeds():
     assert few["event_0"] == few["held_6_0"] != few["event_1"]
 
 
-def test_options():
-    def experiment(quick, **options):
-        options = types.SimpleNamespace(
-            **{"seeds": None, "steps": None, "seed": 4, "quick": quick, **options}
-        )
-        return amplification.AdvantageAmplification.from_options(options).settings
-
-    full = {"seeds": amplification.SEEDS, "steps": amplification.STEPS, "seed": 4}
-    quick = {"seeds": amplification.QUICK_SEEDS, "steps": amplification.QUICK_STEPS, "seed": 4}
-    assert experiment(False) == full
-    assert experiment(True) == quick
-    assert experiment(True, seeds=9, steps=1300) == {"seeds": 9, "steps": 1300, "seed": 4}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"seeds": 1}, "seeds must be an integer >= 2, got 1"),
-        ({"steps": 1199}, "steps must be an integer >= 1200, got 1199"),
-        ({"seed": -1}, "seed must be an"),
-    ],
-)
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        amplification.AdvantageAmplification(**arguments)
-
-
 def committed():
     path = RESULTS / "advantage_amplification" / "results.json"
     return json.loads(path.read_text(encoding="utf-8"))
@@ -320,15 +292,3 @@ def test_committed_returns_are_those_of_the_documents():
         for documents, value in zip(measures["documents"], measures["return_by_seed"]):
             scores = ["kC".index(letter) for letter in documents]
             assert amplification.expected_return(0.10, scores) == pytest.approx(value, abs=0.01)
-
-
-def test_page_shows_the_committed_results():
-    record = committed()
-    experiment = amplification.AdvantageAmplification(**record["settings"])
-    page = (RESULTS / "advantage_amplification.md").read_text(encoding="utf-8")
-    for table in experiment.tables(record["results"]):
-        assert tables.markdown(table) in page
-    assert experiment.notes in page
-    assert record["command"] in page
-    assert f"{record['time']['seconds_of_all_parts']:,} seconds" in page
-    assert max(map(len, reproduce.text(experiment, record).splitlines())) <= 80

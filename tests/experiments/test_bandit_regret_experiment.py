@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import types
 
 import numpy as np
 import pytest
 
 from recsim.agents.bandits import algorithms
-from recsim.experiments import bandit_regret, reproduce, tables
+from recsim.experiments import bandit_regret
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
@@ -191,25 +190,6 @@ def test_table_and_figure(small):
     assert all(axes.get_xscale() == "log" for axes in figure.axes)
 
 
-def test_options():
-    def experiment(runs, quick):
-        options = types.SimpleNamespace(runs=runs, quick=quick, seed=4)
-        return bandit_regret.BanditRegret.from_options(options).settings
-
-    assert experiment(None, False) == {"runs": bandit_regret.RUNS, "seed": 4}
-    assert experiment(None, True) == {"runs": bandit_regret.QUICK_RUNS, "seed": 4}
-    assert experiment(7, True) == {"runs": 7, "seed": 4}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({"runs": 1}, "runs must be an integer >= 2, got 1"), ({"seed": -1}, "seed must be an")],
-)
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        bandit_regret.BanditRegret(**arguments)
-
-
 def committed():
     return json.loads((RESULTS / "bandits" / "results.json").read_text(encoding="utf-8"))
 
@@ -223,15 +203,3 @@ def test_committed_results_reproduce_the_references():
     ]
     assert len(compared) == 9
     assert max(map(abs, compared)) < 3
-
-
-def test_page_shows_the_committed_results():
-    record = committed()
-    experiment = bandit_regret.BanditRegret(**record["settings"])
-    page = (RESULTS / "bandits.md").read_text(encoding="utf-8")
-    for table in experiment.tables(record["results"]):
-        assert tables.markdown(table) in page
-    assert experiment.notes in page
-    assert record["command"] in page
-    assert f"{record['time']['seconds']:.0f} seconds" in page
-    assert max(map(len, reproduce.text(experiment, record).splitlines())) <= 80

@@ -1,20 +1,15 @@
-"""Interest exploration's order: the world, the parts, and the results in the docs."""
+"""Interest exploration's order: the world, the parts, and what is made of them."""
 
 from __future__ import annotations
 
 import json
-import pathlib
-import types
 
 import numpy as np
 import pytest
 
-from recsim import registry
 from recsim.environments import interest_exploration
 from recsim.experiments import interest_exploration_order as order
 from recsim.experiments import reproduce
-
-RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 @pytest.fixture
@@ -200,34 +195,6 @@ def test_figures(by_hand):
     assert labels == [agent.title for agent in order.AGENTS.values()]
 
 
-def test_options():
-    def settings(quick, **given):
-        options = {"seeds": None, "steps": None, "users": None, "seed": 4, **given}
-        experiment = order.InterestExploration.from_options(
-            types.SimpleNamespace(quick=quick, **options)
-        )
-        return experiment.settings
-
-    full = {"seeds": order.SEEDS, "steps": order.STEPS, "users": order.USERS, "seed": 4}
-    assert settings(False) == full
-    assert settings(True)["steps"] == order.QUICK_STEPS
-    assert settings(True, steps=7, users=2)["steps"] == 7
-
-
-@pytest.mark.parametrize(
-    ("argument", "value", "message"),
-    [
-        ("seeds", 1, "seeds must be an integer >= 2, got 1"),
-        ("steps", 0, "steps must be an integer >= 1, got 0"),
-        ("users", 0, "users must be an integer >= 1, got 0"),
-        ("seed", -1, "seed must be an integer >= 0, got -1"),
-    ],
-)
-def test_numbers_that_are_too_small(argument, value, message):
-    with pytest.raises(ValueError, match=message):
-        order.InterestExploration(**{argument: value})
-
-
 @pytest.mark.slow
 def test_the_whole_of_it_in_small(short, tmp_path):
     experiment = order.InterestExploration(seeds=2, steps=60, users=2)
@@ -238,7 +205,3 @@ def test_the_whole_of_it_in_small(short, tmp_path):
     assert list(agents) == list(order.AGENTS)
     again = reproduce.run(experiment, str(tmp_path / "run"), show_progress=False)
     assert again["results"] == record["results"]
-
-
-def test_it_is_listed():
-    assert registry.reproduction_entry("interest-exploration").load() is order.InterestExploration

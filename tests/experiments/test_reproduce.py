@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import json
 import multiprocessing
 import os
@@ -19,6 +21,7 @@ import pytest
 
 from recsim import cli, registry
 from recsim.experiments import _parts, bandit_regret, reproduce
+from recsim.simulator import _files
 
 FILES = ["regret.png", "regret.svg", "results.json", "settings.json", "table.md"]
 
@@ -200,13 +203,46 @@ def test_progress_of_all_parts_adds_up():
         assert len(done) > 2
 
 
-def test_every_reproduction_can_be_made(capsys):
-    for name, entry in registry.REPRODUCTIONS.items():
-        assert entry.load().name == name
-        assert issubclass(entry.load(), reproduce.Reproduction)
-        with pytest.raises(SystemExit):
-            cli.main(["reproduce", name, "--help"])
-        assert f"options of {name}:" in capsys.readouterr().out
+@pytest.mark.parametrize("name", registry.REPRODUCTIONS)
+def test_every_reproduction_can_be_made(name, capsys):
+    kind = registry.reproduction_entry(name).load()
+    assert kind.name == name
+    assert issubclass(kind, reproduce.Reproduction)
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", name, "--help"])
+    assert f"options of {name}:" in capsys.readouterr().out
+    defaults = inspect.signature(kind).parameters
+    assert {size.name: size.default for size in kind.sizes} == {
+        size.name: defaults[size.name].default for size in kind.sizes
+    }
+
+
+@pytest.mark.parametrize("name", registry.REPRODUCTIONS)
+def test_sizes_are_those_of_the_options_then_the_defaults(name):
+    kind = registry.reproduction_entry(name).load()
+
+    def settings(quick, **given):
+        options = {**dict.fromkeys(size.name for size in kind.sizes), "seed": 4, **given}
+        return kind.from_options(argparse.Namespace(quick=quick, **options)).settings
+
+    full = {size.name: size.default for size in kind.sizes}
+    quick = {size.name: size.quick for size in kind.sizes}
+    assert settings(False) == {**full, "seed": 4}
+    assert settings(True) == {**quick, "seed": 4}
+    first = kind.sizes[0]
+    assert settings(True, **{first.name: 77}) == {**quick, first.name: 77, "seed": 4}
+    assert all(size.least <= size.quick <= size.default for size in kind.sizes)
+
+
+@pytest.mark.parametrize("name", registry.REPRODUCTIONS)
+def test_numbers_that_are_too_small(name):
+    kind = registry.reproduction_entry(name).load()
+    for size, least in [*((size.name, size.least) for size in kind.sizes), ("seed", 0)]:
+        message = f"{size} must be an integer >= {least}, got {least - 1}"
+        with pytest.raises(ValueError, match=message):
+            kind(**{size: least - 1})
+        with pytest.raises(TypeError, match=f"{size} must be an integer"):
+            kind(**{size: 1e6})
 
 
 def test_the_command(capsys):
@@ -240,33 +276,100 @@ BAD_INPUT = {
     "reproduce bandits --workers 0": "--workers: must be an integer >= 1, got '0'",
     "reproduce bandits --seed -1": r"--seed: must be in \[0, 4294967295\], got '-1'",
     "reproduce bandits again": "unexpected argument 'again'",
+    "reproduce --output slateq bandits --runs 0": "--runs: must be an integer >= 2, got '0'",
     "reproduce bandits --output a_file": "output folder must be a folder that can be written to",
     "reproduce bandits --output full": "'full' is not empty: choose another",
     "reproduce bandits --output before --runs 9": "other settings .runs 8 there and 9 here",
+    "reproduce slateq --output before": "other settings .experiment bandits there and slateq here",
+    "reproduce bandits --output foreign": "other settings .experiment nothing there and bandits",
 }
 
 
 @pytest.mark.parametrize("arguments", BAD_INPUT)
-def test_mistakes_are_told_in_one_line(arguments, capsys):
+def test_mistakes_are_told_in_one_line(arguments, refused):
     pathlib.Path("a_file").write_text("")
-    pathlib.Path("full").mkdir()
-    pathlib.Path("full", "kept").write_text("")
+    for folder, file in (("full", "kept"), ("foreign", "settings.json")):
+        pathlib.Path(folder).mkdir()
+        pathlib.Path(folder, file).write_text("{}")
     reproduce.prepare(bandit_regret.BanditRegret(8), "before")
-    with pytest.raises(SystemExit) as caught:
-        cli.main(shlex.split(arguments))
-    assert caught.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(rf"recsim reproduce( bandits)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
+    err = refused(cli.main, shlex.split(arguments))
+    name = "( bandits| slateq)?"
+    assert re.fullmatch(rf"recsim reproduce{name}: error: .*{BAD_INPUT[arguments]}.*\n", err)
     assert not pathlib.Path("before", "parts").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_folder_without_permission(capsys):
+def test_folder_without_permission(refused):
     pathlib.Path("closed").mkdir(mode=0o500)
-    with pytest.raises(SystemExit):
-        cli.main(["reproduce", "bandits", "--output", "closed/run"])
-    assert "Permission denied" in capsys.readouterr().err
+    arguments = ["reproduce", "bandits", "--output", "closed/run"]
+    assert "Permission denied" in refused(cli.main, arguments)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(bandit_regret.BanditRegret, "packages", ("numpy", "no_such_package"))
+    with pytest.raises(ImportError, match="bandits needs no_such_package, which is not installed"):
+        run("out")
+    assert not pathlib.Path("out").exists()
+
+
+def test_one_command_at_a_time_writes_to_a_folder():
+    pytest.importorskip("fcntl")
+    pathlib.Path("out").mkdir()
+    with (
+        _files.locked("out"),
+        pytest.raises(BlockingIOError, match="'out' now: wait .* or choose another folder"),
+    ):
+        run("out")
+    assert run("out")["results"]
+
+
+def test_what_a_killed_command_left_unfinished_is_removed():
+    def leave_unfinished(folder, name):
+        pathlib.Path(folder).mkdir(exist_ok=True)
+        pathlib.Path(folder, f".{name}.{'0a' * 16}.tmp").write_bytes(b"PK")
+
+    leave_unfinished("out", "settings.json")
+    reproduce.prepare(bandit_regret.BanditRegret(300), "out")
+    leave_unfinished("out/parts", "one_kl_ucb_000.npz")
+    assert run("out")["results"] == run("whole")["results"]
+    assert files("out") == files("whole")
+    assert parts("out").keys() == parts("whole").keys()
+
+
+KILLED = """
+import sys
+from recsim.experiments import bandit_regret, reproduce
+
+bandit_regret.PROBLEMS = {"one": bandit_regret.Problem("2 arms", (0.6, 0.4), 1000)}
+bandit_regret.CASES = [bandit_regret.Case("one", "kl_ucb"), bandit_regret.Case("one", "thompson")]
+bandit_regret.BanditRegret.figures = lambda *_: {}
+workers = int(sys.argv[2])
+reproduce.run(bandit_regret.BanditRegret(2000), sys.argv[1], workers=workers, show_progress=False)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_kill_9_at_random_moments():
+    def start(folder, workers):
+        return subprocess.Popen([sys.executable, "-c", KILLED, folder, str(workers)])
+
+    def results(folder):
+        found = json.loads(pathlib.Path(folder, "results.json").read_text())
+        assert found["time"]["parts"] == 16
+        return found["results"]
+
+    moments = np.random.RandomState(0).uniform(0.5, 4.0, size=4)
+    for seconds in moments:
+        process = start("killed", 2)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    assert start("killed", 2).wait() == 0
+    assert start("whole", 1).wait() == 0
+    assert results("killed") == results("whole")
+    assert files("killed") == files("whole")
+    assert parts("killed").keys() == parts("whole").keys()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
