@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import itertools
 import os
 import shutil
 import sys
@@ -20,6 +21,23 @@ __all__ = ["main"]
 
 _ENVIRONMENT = "interest_exploration"
 _AGENTS = ["cluster_bandit_ucb1", "random"]
+
+# Numbers of candidates and sizes of slates, numbers of users, rounds and seconds of a benchmark.
+_BENCH: dict[str, Any] = {
+    "size": [(10, 2), (30, 2), (100, 2), (300, 2), (100, 10)],
+    "users": [1, 1000, 10000, 100000],
+    "rounds": 5,
+    "seconds": 0.5,
+}
+_QUICK_BENCH: dict[str, Any] = {
+    "size": [(10, 2), (100, 10)],
+    "users": [1, 10000],
+    "rounds": 2,
+    "seconds": 0.1,
+}
+
+# Parsers and groups of options.
+_Options = argparse._ActionsContainer
 
 _RUN_DESCRIPTION = """\
 Runs agents in an environment, one after the other on the same users, and shows a table:
@@ -45,9 +63,8 @@ is finished is kept in the output folder: after an interruption the same command
 and ends with the same numbers.
 """
 
-
 _BENCH_DESCRIPTION = """\
-Measures steps a second of environments with agents: of one user with the single-user engine, of
+Measures speed and memory of environments with agents: of one user with the single-user engine, of
 many with the vector engine on all processor cores. Every combination of environment, agent, size
 and number of users is measured, as far as the agent fits.
 """
@@ -119,7 +136,7 @@ def _parser(arguments: Sequence[str]) -> _command_line.Parser:
     bench = commands.add_parser(
         "bench",
         usage="%(prog)s [option ...]",
-        help="measure steps a second",
+        help="measure speed and memory",
         description=_BENCH_DESCRIPTION,
         epilog=_BENCH_EXAMPLES,
     )
@@ -130,7 +147,6 @@ def _parser(arguments: Sequence[str]) -> _command_line.Parser:
 
 
 def _add_run_options(run: argparse.ArgumentParser) -> None:
-    integer = _command_line.integer
     what = run.add_argument_group("what to run")
     what.add_argument(
         "--environment",
@@ -146,56 +162,33 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         help="an agent or several, see recsim list; the last is what the others are compared "
         f"with (default: {' '.join(_AGENTS)})",
     )
-    what.add_argument(
+    _add_count(
+        what,
         "--num-candidates",
-        metavar="N",
-        type=integer(1),
+        "documents to choose from at each step (default: %(default)s)",
         default=10,
-        help="documents to choose from at each step (default: %(default)s)",
     )
-    what.add_argument(
-        "--slate-size",
-        metavar="N",
-        type=integer(1),
-        default=2,
-        help="documents in a slate (default: %(default)s)",
-    )
+    _add_count(what, "--slate-size", "documents in a slate (default: %(default)s)", default=2)
     what.add_argument(
         "--no-resample",
         action="store_true",
         help="keep the same documents throughout (default: new ones at each step)",
     )
     how = run.add_argument_group("how long")
-    how.add_argument(
-        "--steps",
-        metavar="N",
-        type=integer(1),
-        help="most steps of an episode, the session of one user (default: 200)",
-    )
-    how.add_argument(
-        "--episodes", metavar="N", type=integer(1), help="episodes of each agent (default: 50)"
-    )
-    how.add_argument(
+    _add_count(how, "--steps", "most steps of an episode, the session of one user (default: 200)")
+    _add_count(how, "--episodes", "episodes of each agent (default: 50)")
+    _add_count(
+        how,
         "--train-steps",
-        metavar="N",
-        type=integer(1),
-        help="steps that an agent that learns is trained for before (default: 10000)",
+        "steps that an agent that learns is trained for before (default: 10000)",
     )
-    how.add_argument(
+    _add_count(
+        how,
         "--num-envs",
-        metavar="N",
-        type=integer(1),
-        help="simulate N users at once, with the vector forms of environment and agents; "
-        "--episodes are then of all of them together (default: one each)",
+        "simulate N users at once, with the vector forms of environment and agents; --episodes "
+        "are then of all of them together (default: one each)",
     )
-    how.add_argument(
-        "--seed",
-        metavar="N",
-        type=integer(0, 2**32 - 1),
-        default=0,
-        help="seed of everything: the same gives the same table but for the speed "
-        "(default: %(default)s)",
-    )
+    _add_seed(how, "seed of everything: the same gives the same table but for the speed")
     files = run.add_argument_group("files and settings")
     files.add_argument(
         "--output",
@@ -219,37 +212,27 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         default=[],
         help="gin bindings, such as 'ClusterBanditAgent.ci_scaling = 0.5'",
     )
-    files.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_quiet(files)
 
 
 def _add_reproduce_options(reproduce: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    integer = _command_line.integer
     reproduce.add_argument(
         "experiment",
         metavar="EXPERIMENT",
         type=_experiment,
         help=f"one of: {', '.join(registry.REPRODUCTIONS)} (EXPERIMENT --help has its options)",
     )
-    for name in registry.REPRODUCTIONS.keys() & set(arguments):
+    if name := _named_experiment(arguments):
         reproduce.prog, reproduce.usage = f"{reproduce.prog} {name}", "%(prog)s [option ...]"
         group = reproduce.add_argument_group(f"options of {name}")
         registry.reproduction_entry(name).load().add_options(group)
-    reproduce.add_argument(
-        "--quick", action="store_true", help="a small version, unless other options say otherwise"
-    )
-    reproduce.add_argument(
-        "--seed",
-        metavar="N",
-        type=integer(0, 2**32 - 1),
-        default=0,
-        help="seed of everything (default: %(default)s)",
-    )
-    reproduce.add_argument(
+    _add_quick(reproduce)
+    _add_seed(reproduce, "seed of everything")
+    _add_count(
+        reproduce,
         "--workers",
-        metavar="N",
-        type=integer(1),
-        help="processes that work side by side, which changes nothing else (default: as many as "
-        "there are processor cores)",
+        "processes that work side by side, which changes nothing else (default: as many as there "
+        "are processor cores)",
     )
     reproduce.add_argument(
         "--output",
@@ -257,14 +240,22 @@ def _add_reproduce_options(reproduce: argparse.ArgumentParser, arguments: Sequen
         help="folder for the files: new, empty, or that of the same command before (default: "
         "recsim_runs/EXPERIMENT, with --quick recsim_runs/EXPERIMENT_quick)",
     )
-    reproduce.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_quiet(reproduce)
+
+
+def _named_experiment(arguments: Sequence[str]) -> str | None:
+    """Returns the first experiment that the arguments name, None if there is none."""
+    for before, argument in itertools.pairwise(arguments):
+        if argument in registry.REPRODUCTIONS and before != "--output":
+            return argument
+    return None
 
 
 def _add_bench_options(bench: argparse.ArgumentParser) -> None:
-    integer = _command_line.integer
-    bench.add_argument(
-        "--quick", action="store_true", help="a small version, unless other options say otherwise"
-    )
+    def defaults(name: str) -> str:
+        return f"(default: {_shown(_BENCH[name])}; quick: {_shown(_QUICK_BENCH[name])})"
+
+    _add_quick(bench)
     what = bench.add_argument_group("what to measure")
     what.add_argument(
         "--environment", metavar="NAME", nargs="+", help="environments (default: all)"
@@ -280,16 +271,13 @@ def _add_bench_options(bench: argparse.ArgumentParser) -> None:
         metavar="CxS",
         nargs="+",
         type=_size,
-        help="numbers of candidates and sizes of slates, such as 10x2 (default: 10x2, 30x2, 100x2, "
-        "300x2 and 100x10; with --quick 10x2 and 100x10)",
+        help="numbers of candidates and sizes of slates, such as 10x2 " + defaults("size"),
     )
-    what.add_argument(
+    _add_count(
+        what,
         "--users",
-        metavar="N",
+        "numbers of users; 1 is the single-user engine " + defaults("users"),
         nargs="+",
-        type=integer(1),
-        help="numbers of users; 1 is the single-user engine (default: 1, 1000, 10000 and 100000; "
-        "with --quick 1 and 10000)",
     )
     what.add_argument(
         "--no-resample",
@@ -303,23 +291,17 @@ def _add_bench_options(bench: argparse.ArgumentParser) -> None:
         help="the Python interpreter of an environment with RecSim 0.2.4, to measure it too",
     )
     how = bench.add_argument_group("how to measure")
-    how.add_argument(
-        "--rounds",
-        metavar="N",
-        type=integer(1),
-        help="how often to measure everything, by turns (default: 5; with --quick 2)",
-    )
+    _add_count(how, "--rounds", "how often to measure everything, by turns " + defaults("rounds"))
     how.add_argument(
         "--seconds",
         metavar="S",
         type=_positive_number,
-        help="least time of each measurement (default: 0.5; with --quick 0.1)",
+        help="least time of each measurement " + defaults("seconds"),
     )
-    how.add_argument(
+    _add_count(
+        how,
         "--workers",
-        metavar="N",
-        type=integer(1),
-        help="processes for many users (default: as many as there are processor cores)",
+        "processes for many users (default: as many as there are processor cores)",
     )
     files = bench.add_argument_group("files")
     files.add_argument("--output", metavar="FILE", help="a JSON file for the measurements")
@@ -329,7 +311,39 @@ def _add_bench_options(bench: argparse.ArgumentParser) -> None:
         type=_figure_file,
         help="a figure (.png, .svg or .pdf): steps a second against users, and against candidates",
     )
-    files.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_quiet(files)
+
+
+def _add_count(group: _Options, name: str, text: str, **settings: Any) -> None:
+    """Adds an option that takes a number of something, at least 1."""
+    group.add_argument(name, metavar="N", type=_command_line.integer(1), help=text, **settings)
+
+
+def _add_seed(group: _Options, text: str) -> None:
+    group.add_argument(
+        "--seed",
+        metavar="N",
+        type=_command_line.integer(0, 2**32 - 1),
+        default=0,
+        help=f"{text} (default: %(default)s)",
+    )
+
+
+def _add_quick(group: _Options) -> None:
+    group.add_argument(
+        "--quick", action="store_true", help="a small version, unless other options say otherwise"
+    )
+
+
+def _add_quiet(group: _Options) -> None:
+    group.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _shown(value: Any) -> str:
+    """Returns the value of an option of ``recsim bench`` as it is written there."""
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -445,9 +459,10 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    quick = options.quick
-    sizes = [(10, 2), (100, 10)] if quick else [(10, 2), (30, 2), (100, 2), (300, 2), (100, 10)]
-    users = [1, 10_000] if quick else [1, 1_000, 10_000, 100_000]
+    defaults = _QUICK_BENCH if options.quick else _BENCH
+    sizes, users, rounds, seconds = (
+        getattr(options, name) or default for name, default in defaults.items()
+    )
     with _command_line.user_errors(options.parser, ValueError, OSError, ImportError):
         for name in options.environment or ():
             registry.environment_entry(name)
@@ -461,19 +476,18 @@ def _bench(options: argparse.Namespace) -> int:
             reproduce.import_matplotlib()
         for file in filter(None, (options.output, options.figure)):
             _files.writable_folder("The file's folder", os.path.dirname(file) or os.curdir)
-        agents = list(registry.AGENTS) if every_agent else options.agent or benchmark.RECSIM_AGENTS
         cases = benchmark.fitting_cases(
             options.environment or list(registry.ENVIRONMENTS),
-            agents,
-            options.size or sizes,
-            options.users or users,
+            list(registry.AGENTS) if every_agent else options.agent or benchmark.RECSIM_AGENTS,
+            sizes,
+            users,
             resample_documents=not options.no_resample,
         )
     with _command_line.user_errors(options.parser, RuntimeError, OSError):
         record = benchmark.measure(
             cases,
-            rounds=options.rounds or (2 if quick else 5),
-            seconds=options.seconds or (0.1 if quick else 0.5),
+            rounds=rounds,
+            seconds=seconds,
             workers=options.workers,
             recsim_python=options.recsim_python,
             show_progress=False if options.quiet else None,

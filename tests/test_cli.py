@@ -220,47 +220,36 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("arguments", BAD_INPUT)
-def test_mistakes_are_told_in_one_line(arguments, capsys):
+def test_mistakes_are_told_in_one_line(arguments, refused):
     pathlib.Path("a_file").write_text("")
     pathlib.Path("full").mkdir()
     pathlib.Path("full", "kept").write_text("")
-    with pytest.raises(SystemExit) as caught:
-        cli.main(shlex.split(arguments))
-    assert caught.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+    err = refused(cli.main, shlex.split(arguments))
     assert re.fullmatch(rf"recsim( run)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
     assert "In call to configurable" not in err
     assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
     assert not pathlib.Path("recsim_runs").exists()
 
 
-def test_a_mistake_leaves_the_folders_of_other_runs(capsys):
+def test_a_mistake_leaves_the_folders_of_other_runs(refused):
     pathlib.Path("recsim_runs/earlier").mkdir(parents=True)
-    with pytest.raises(SystemExit):
-        cli.main(["run", "--slate-size", "11"])
+    refused(cli.main, ["run", "--slate-size", "11"])
     assert new_files() == ["recsim_runs", "recsim_runs/earlier"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_folder_without_permission(capsys):
+def test_folder_without_permission(refused):
     pathlib.Path("closed").mkdir(mode=0o500)
-    with pytest.raises(SystemExit):
-        cli.main(["run", "--output", "closed/run"])
-    assert "Permission denied" in capsys.readouterr().err
+    assert "Permission denied" in refused(cli.main, ["run", "--output", "closed/run"])
 
 
-def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+def test_a_full_disk_is_told_in_one_line(monkeypatch, refused):
     def run(self):
         raise OSError(28, "No space left on device", "results.json")
 
     monkeypatch.setattr(comparison.Comparison, "run", run)
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["run", *QUICK])
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == (
-        "recsim run: error: No space left on device: 'results.json'\n"
-    )
+    err = refused(cli.main, ["run", *QUICK])
+    assert err == "recsim run: error: No space left on device: 'results.json'\n"
 
 
 def test_the_process_succeeds_and_its_output_is_plain():
@@ -338,23 +327,43 @@ def test_interrupted(agent):
     assert [path for path in new_files() if path.endswith(".tmp")] == []
 
 
-def test_commands_of_the_documentation(capsys):
+def documented(command):
+    """Returns the section on a command in the documentation."""
     page = (CHECKOUT / "docs" / "command_line.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```bash\n(.*?)^```$", page, re.M | re.S)
-    commands = [
-        shlex.split(block.replace("\\\n", " "))[1:]
-        for block in blocks
-        if block.startswith("recsim ")
-    ]
+    return page.partition(f"\n## recsim {command}\n")[2].partition("\n## ")[0]
+
+
+def options_in_help(capsys, *command):
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--help"])
+    return re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M)
+
+
+def test_commands_of_the_documentation():
+    blocks = re.findall(r"^```bash\n(.*?)^```$", documented("run"), re.M | re.S)
+    commands = [shlex.split(block.replace("\\\n", " ")) for block in blocks]
     assert len(commands) == 3
-    for command in commands:
+    for program, *command in commands:
+        assert program == "recsim"
         assert cli.main([*command, *QUICK, "--train-steps", "20", "--quiet"]) == 0
         gin.clear_config()
-    options = re.findall(r"^(--[a-z-]+)", page, re.M)
-    with pytest.raises(SystemExit):
-        cli.main(["run", "--help"])
-    known = re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M)
-    assert options == known
+
+
+def test_options_of_the_documentation(capsys):
+    def in_table(command):
+        rows = [row for row in documented(command).splitlines() if row.startswith("| `--")]
+        return re.findall(r"`(--[a-z-]+)(?= [A-Z]|`)", "\n".join(rows))
+
+    assert re.findall(r"^(--[a-z-]+)", documented("run"), re.M) == options_in_help(capsys, "run")
+    assert in_table("bench") == options_in_help(capsys, "bench")
+    of_experiments = {
+        option
+        for name in registry.REPRODUCTIONS
+        for option in options_in_help(capsys, "reproduce", name)
+    }
+    assert set(in_table("reproduce")) == of_experiments
+    experiments = re.findall(r"^\| `([a-z][a-z-]*)` \|", documented("reproduce"), re.M)
+    assert experiments == list(registry.REPRODUCTIONS)
 
 
 def test_the_default_run_is_fast(tmp_path):
