@@ -58,12 +58,10 @@ def test_submodules_load_at_first_use(tmp_path):
 
 def test_every_submodule_is_an_attribute_of_its_package(tmp_path):
     code = (
-        "import recsim\n"
-        "for name in ('checkpoint', 'episode_log', 'progress', 'summary', 'environment'):\n"
-        "    getattr(recsim.simulator, name)\n"
-        "recsim.agents.bandits.glm_algorithms\n"
-        "recsim.agents.bandits.algorithms\n"
-        "recsim.agents.layers.temporal_aggregation\n"
+        "import functools, pkgutil, recsim\n"
+        "for module in pkgutil.walk_packages(recsim.__path__, 'recsim.'):\n"
+        "    if '._' not in module.name:\n"
+        "        functools.reduce(getattr, module.name.split('.')[1:], recsim)\n"
     )
     run_python(code, tmp_path)
 

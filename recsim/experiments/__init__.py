@@ -13,10 +13,13 @@ if TYPE_CHECKING:
         benchmark,
         comparison,
         estimates,
+        interest_exploration_order,
         report,
         reproduce,
         slateq,
         tables,
+        training_benchmark,
+        vector_training,
     )
 
 __all__ = [
@@ -25,10 +28,13 @@ __all__ = [
     "benchmark",
     "comparison",
     "estimates",
+    "interest_exploration_order",
     "report",
     "reproduce",
     "slateq",
     "tables",
+    "training_benchmark",
+    "vector_training",
 ]
 
 __getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)
