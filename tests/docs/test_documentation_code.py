@@ -67,12 +67,10 @@ def test_readme_shows_what_the_default_experiment_prints(capsys, monkeypatch):
     assert set(shown) <= set(figures(capsys.readouterr().out))
 
 
-def test_readme_examples_show_clicks(capsys):
-    assert run_blocks(CHECKOUT / "README.md", "python") == 2
-    lines = re.findall(r"^(\d+) clicks on (\d+) slates$", capsys.readouterr().out, re.M)
-    (clicks, slates), (clicks_of_many, slates_of_many) = [map(int, line) for line in lines]
-    assert 0 < clicks < slates == 1000
-    assert 0 < clicks_of_many < slates_of_many == 200_000
+def test_readme_example_shows_clicks(capsys):
+    assert run_blocks(CHECKOUT / "README.md", "python") == 1
+    clicks, slates = re.findall(r"(\d+) clicks on (\d+) slates\n", capsys.readouterr().out)[0]
+    assert 0 < int(clicks) < int(slates) == 1000
 
 
 def test_agent_tutorial_shows_the_published_values(capsys):
