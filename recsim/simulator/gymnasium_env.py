@@ -8,7 +8,6 @@ such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector e
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -177,5 +176,6 @@ def make_vec(
     options = {name: settings.pop(name) for name in _VECTOR_OPTIONS if name in settings}
     if max_episode_steps is not None:
         options["max_steps_per_episode"] = max_episode_steps
-    module = importlib.import_module(registry.environment_entry(environment_name).module)
-    return module.create_vector_environment(_config(settings), num_envs, **options)
+    return registry.create_vector_environment(
+        environment_name, _config(settings), num_envs, **options
+    )
