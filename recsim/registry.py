@@ -122,7 +122,7 @@ def _greedy_pctr(environment: Any, **_: Any) -> Any:
 def _vector_greedy_pctr(environment: Any, **_: Any) -> Any:
     from recsim.agents import greedy_pctr_agent
 
-    user_model = environment.unwrapped.user_model
+    user_model = getattr(environment.unwrapped, "user_model", environment.unwrapped)
     if not hasattr(user_model, "average_user_scores"):
         raise ValueError(
             "the user model needs average_user_scores to rank by, which "

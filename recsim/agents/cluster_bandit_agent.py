@@ -9,7 +9,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _arrays, agent
+from recsim import _arrays, _validation, agent
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
 from recsim.vector import _conversion, streams
@@ -137,6 +137,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         random_seed: int = 0,
     ) -> None:
         super().__init__(environment)
+        _validation.positive_int("random_seed", random_seed, 0)
         observation_space = environment.single_observation_space
         document_space = _conversion.item_spaces(observation_space.spaces["doc"])[0]
         self._num_topics = _num_topics(document_space)

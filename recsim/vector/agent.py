@@ -34,6 +34,7 @@ class AbstractVectorAgent(abc.ABC):
         self._slate_size = len(nvec)
         self._num_candidates = int(nvec[0])
         self._num_envs: int = environment.num_envs
+        self._document_keys = _keys(environment.single_observation_space["doc"])
         #: Number of the first user, which an agent's random numbers go by.
         self._first_user: int = getattr(environment.unwrapped, "first_user", 0)
 
@@ -57,8 +58,14 @@ class AbstractVectorAgent(abc.ABC):
         return self.step(observation, rewards, nobody, nobody, {})
 
     def _check_users(self, observation: Observation) -> None:
-        """Raises ValueError if an observation is not of as many users as the agent serves."""
+        """Raises ValueError if an observation is not of the users and the world of the agent."""
         array: Any = observation["doc"]
+        if _keys(array) != self._document_keys:
+            raise ValueError(
+                f"The agent was made for documents with {self._document_keys or 'no keys'}, got an "
+                f"observation whose documents have {_keys(array) or 'no keys'}: make the agent for "
+                "the environment that it recommends in."
+            )
         while isinstance(array, Mapping):
             array = next(iter(array.values()))
         if array.shape[:2] != (self._num_envs, self._num_candidates):
@@ -130,8 +137,22 @@ def last_responses(observation: Observation, infos: Mapping[str, Any]) -> Any:
 
     Returns:
         Arrays of shape (n_users, slate_size, …), as in ``observation['response']``.
+
+    Raises:
+        TypeError: if they are not of one of this library's environments.
     """
     if "final_obs" not in infos:
         return observation["response"]
+    final = infos["final_obs"]
+    if not hasattr(final, "batch"):
+        raise TypeError(
+            "infos['final_obs'] must be the FinalObservations of a RecSimVectorEnv, got "
+            f"{type(final).__name__}: let the agent recommend in a vector environment of recsim's."
+        )
     # The rows of those who go on are in it too.
-    return infos["final_obs"].batch["response"]
+    return final.batch["response"]
+
+
+def _keys(documents: Any) -> list[str]:
+    """Returns the names of what is observed of documents; none where it is an array."""
+    return sorted(documents.keys()) if hasattr(documents, "keys") else []

@@ -145,7 +145,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     def _check_options(options: Mapping[str, Any] | None) -> None:
         """Raises ValueError if a reset is asked for an option."""
         if options:
-            raise ValueError(f"options must be empty: none are known, got {dict(options)!r}.")
+            raise ValueError(f"options must be empty: none are known, got {options!r}.")
 
     def _checked_slates(self, slates: Any, was_reset: bool) -> np.ndarray:
         """Returns slates, shape (num_envs, slate_size).
@@ -162,7 +162,13 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         """
         if not was_reset:
             raise RuntimeError("step was called before reset: call reset() to start the episodes.")
-        array = np.asarray(slates)
+        try:
+            array = np.asarray(slates)
+        except ValueError:
+            raise ValueError(
+                f"actions must have {self._slate_size} documents for each of {self.num_envs} "
+                "users, got lists of different lengths: slates of many users are full."
+            ) from None
         if array.dtype.kind not in "iu":
             raise TypeError(
                 "actions must be integers (indices of candidates), got an array of dtype "

@@ -122,9 +122,8 @@ def simulate(
     # A part of neighbouring chunks for each worker: starting a process takes long.
     num_parts = min(_validation.positive_int("workers", workers), len(chunks))
     bounds = [part * len(chunks) // num_parts for part in range(num_parts + 1)]
-    if num_parts > 1:
-        _check_pickled("make_environment", make_environment)
-        _check_pickled("make_agent", make_agent)
+    _check_function("make_environment", make_environment, num_parts > 1)
+    _check_function("make_agent", make_agent, num_parts > 1)
     of_one_user = make_environment(num_envs=1, first_user=0)
     if num_episodes is not None:
         _check_that_sessions_end(of_one_user)
@@ -161,8 +160,12 @@ def simulate(
     )
 
 
-def _check_pickled(name: str, function: Callable[..., Any]) -> None:
-    """Raises TypeError if a function cannot be sent to another process."""
+def _check_function(name: str, function: Any, elsewhere: bool) -> None:
+    """Raises TypeError for what is no function, or cannot be pickled to be called elsewhere."""
+    if not callable(function):
+        raise TypeError(f"{name} must be a function, got {function!r}.")
+    if not elsewhere:
+        return
     try:
         pickle.dumps(function)
     except Exception as error:

@@ -141,6 +141,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             where :func:`recsim.vector.simulate.simulate` makes the environment.
 
     Raises:
+        TypeError: if one of them is no single-user environment.
         ValueError: if there is no environment, one has several users, or their slates differ.
     """
 
@@ -154,6 +155,12 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         #: The environments.
         self.environments = list(environments)
         number = _validation.positive_int("the number of environments", len(self.environments))
+        for env in self.environments:
+            if not hasattr(env, "environment"):
+                raise TypeError(
+                    "environments must be RecSimGymEnvs, as the scenarios' create_environment "
+                    f"makes, got {env!r}."
+                )
         if any(env._multi_user for env in self.environments):
             raise ValueError("environments must have one user each, got one with several.")
         first: Any = self.environments[0]
@@ -191,11 +198,13 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             The first observation, and an empty dictionary.
 
         Raises:
-            ValueError: for an option.
+            TypeError: if the seed is no integer: users have no seeds of their own.
+            ValueError: if it is negative, or for an option.
         """
         self._check_options(options)
         if seed is not None:
-            for number, env in enumerate(self.environments):
+            _validation.positive_int("seed", seed, 0)
+            for number, env in enumerate(self.environments, start=self._first_user):
                 env.seed(seeding.derived_seed(seed, f"user {number}"))
                 env.reset_sampler()
         self._was_reset = True

@@ -139,6 +139,11 @@ def test_bandit_goes_on_from_a_checkpoint(alg_ctor, tmp_path):
         np.testing.assert_array_equal(slates, restored.step(*happened))
 
 
+def test_seeds_are_checked():
+    with pytest.raises(ValueError, match="random_seed must be an integer >= 0, got -1"):
+        make_bandit(make_env(), random_seed=-1)
+
+
 def test_bundle_fits_agents_of_other_numbers_of_users_and_no_other_agents(caplog):
     agent = make_bandit(make_env(num_envs=5))
     env = make_env(num_envs=7)

@@ -86,6 +86,7 @@ def test_an_error_in_a_process_is_told(capfd: pytest.CaptureFixture[str]) -> Non
         ({"num_steps": 1.5}, TypeError, "num_steps must be an integer"),
         ({"workers": 0}, ValueError, "workers must be an integer >= 1, got 0"),
         ({"workers": "2"}, TypeError, "workers must be an integer"),
+        ({"make_agent": "random"}, TypeError, "make_agent must be a function, got 'random'"),
         ({"seed": -1}, ValueError, "seed must be an integer >= 0, got -1"),
     ],
 )
@@ -93,6 +94,10 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
     with pytest.raises(error, match=message):
         simulate.simulate(
             create,
-            random_agent.VectorRandomAgent,
-            **{"num_users": 3, "num_steps": 1, **arguments},
+            **{
+                "make_agent": random_agent.VectorRandomAgent,
+                "num_users": 3,
+                "num_steps": 1,
+                **arguments,
+            },
         )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from recsim import testing
+from recsim import registry, testing
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.vector import agent as vector_agent
@@ -360,6 +360,7 @@ BAD_SLATES: list[tuple[Any, type[Exception], str]] = [
     ([[0, 1]] * 2, ValueError, r"shape \(num_envs, slate_size\) = \(3, 2\), got \(2, 2\)"),
     ([[0], [1], [2]], ValueError, r"got \(3, 1\)"),
     ([0, 1, 2], ValueError, r"got \(3,\)"),
+    ([[0, 1], [2], [3, 4]], ValueError, "2 documents for each of 3 users, got lists of different"),
     ([[0, 1], [0, 6], [2, 3]], IndexError, "candidates, 0 to 5, got 0 to 6"),
     ([[0, 1], [0, -1], [2, 3]], IndexError, "got -1 to 3"),
     ([[0.0, 1.0]] * 3, TypeError, "must be integers .* dtype float64"),
@@ -387,13 +388,25 @@ def test_bad_reset() -> None:
     env = interest_exploration.create_vector_environment(CONFIG, 3)
     with pytest.raises(ValueError, match="seed must be an integer >= 0"):
         env.reset(seed=-1)
-    with pytest.raises(ValueError, match="options must be empty"):
-        env.reset(options={"users": 3})
+    for options in ({"users": 3}, [3], 3):
+        with pytest.raises(ValueError, match="options must be empty"):
+            env.reset(options=options)
 
 
 def test_agents_are_made_for_vector_environments() -> None:
     with pytest.raises(TypeError, match="environment must be a vector environment"):
         random_agent.VectorRandomAgent(interest_exploration.create_environment(CONFIG))
+
+
+def test_agents_tell_other_worlds_and_other_libraries_environments() -> None:
+    env = interest_exploration.create_vector_environment(CONFIG, 3)
+    agent = registry.create_vector_agent("cluster_bandit_ucb1", env)
+    other = interest_evolution.create_vector_environment(CONFIG, 3)
+    with pytest.raises(ValueError, match=r"with \['cluster_id', 'quality'\], got .* no keys"):
+        agent.begin(other.reset()[0])
+    observation, _ = env.reset()
+    with pytest.raises(TypeError, match="must be the FinalObservations .* got ndarray"):
+        vector_agent.last_responses(observation, {"final_obs": np.full(3, None)})
 
 
 @pytest.mark.parametrize(("num_candidates", "slate_size"), [(1, 1), (3, 3), (6, 2), (40, 7)])

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from recsim import agent as single_user_agent
-from recsim import spaces
+from recsim import registry, spaces
 from recsim.agents import cluster_bandit_agent, random_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
@@ -103,6 +103,23 @@ def test_seed_repeats_the_users_and_their_choices():
         np.testing.assert_array_equal(rewards, rewards_again)
 
 
+def test_agents_that_need_a_vector_world_are_refused():
+    with pytest.raises(ValueError, match="average_user_scores .* SingleUserEnvs does not have"):
+        registry.create_vector_agent("greedy_pctr", make_envs(interest_exploration))
+
+
+def test_users_of_a_number_make_the_same_choices_in_any_company():
+    envs = [make_envs(interest_exploration, 3)]
+    envs.append(
+        wrappers.SingleUserEnvs(make_envs(interest_exploration, 3).environments[1:], first_user=1)
+    )
+    rewards = []
+    for env in envs:
+        env.reset(seed=5)
+        rewards.append([env.step([[0, 1]] * env.num_envs)[1] for _ in range(20)])
+    np.testing.assert_array_equal(np.array(rewards[0])[:, 1:], rewards[1])
+
+
 def test_vector_agents_play_in_wrapped_environments():
     env = make_envs(interest_exploration, max_steps_per_episode=4)
     agent = cluster_click_statistics.VectorClusterClickStatsLayer(
@@ -117,6 +134,8 @@ def test_vector_agents_play_in_wrapped_environments():
 def test_faulty_environments_and_actions_are_told():
     with pytest.raises(ValueError, match="number of environments must be an integer >= 1"):
         wrappers.SingleUserEnvs([])
+    with pytest.raises(TypeError, match="must be RecSimGymEnvs"):
+        wrappers.SingleUserEnvs([make_envs(interest_exploration)])
     other = interest_exploration.create_environment({**CONFIG, "num_candidates": 6, "seed": 0})
     env = make_envs(interest_exploration)
     with pytest.raises(ValueError, match="same action_space"):
@@ -125,6 +144,9 @@ def test_faulty_environments_and_actions_are_told():
         env.step(np.zeros((3, 2), int))
     with pytest.raises(ValueError, match="options must be empty"):
         env.reset(options={"users": 3})
+    for seed, error in ((-1, ValueError), ([1, 2, 3], TypeError)):
+        with pytest.raises(error, match="seed must be an integer >= 0"):
+            env.reset(seed=seed)
     env.reset()
     with pytest.raises(ValueError, match=r"\(3, 2\), got \(2, 2\)"):
         env.step(np.zeros((2, 2), int))
