@@ -521,10 +521,12 @@ class VectorLTSUserModel(world.VectorUserModel):
         """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
         parameters = self._parameters
         score = documents.clickbait_score[:, 0]
+        with np.errstate(over="ignore"):  # In float32 users soon have a satisfaction of just 0.
+            satisfied = satisfaction(users.net_positive_exposure, parameters["sensitivity"])
         log_engagements = log_engagement(
             interpolated(score, parameters["choc_mean"], parameters["kale_mean"]),
             interpolated(score, parameters["choc_stddev"], parameters["kale_stddev"]),
-            satisfaction(users.net_positive_exposure, parameters["sensitivity"]),
+            satisfied,
             draws.normal(),
         )
         clicked = world.clicked(choice, self.slate_size)

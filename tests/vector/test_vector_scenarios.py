@@ -1,0 +1,18 @@
+"""What holds of one scenario's vector form, and not of every environment."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsim.environments import long_term_satisfaction
+
+CONFIG = {"num_candidates": 2, "slate_size": 1, "resample_documents": True, "seed": 0}
+
+
+def test_users_whose_satisfaction_float32_cannot_tell_from_zero() -> None:
+    env = long_term_satisfaction.create_vector_environment({**CONFIG, "sensitivity": 300.0}, 500)
+    env.reset()
+    rewards = np.array([env.step(np.zeros((500, 1), int))[1] for _ in range(5)])
+    # The satisfied users' engagement has a mean logarithm of 4 to 5, that of the others of 0.
+    assert np.isfinite(rewards).all()
+    assert abs(np.mean(np.log(rewards) < 2.0) - 0.5) < 0.1
