@@ -40,40 +40,42 @@ _QUICK_BENCH: dict[str, Any] = {
 _Options = argparse._ActionsContainer
 
 _RUN_DESCRIPTION = """\
-Runs agents in an environment, one after the other on the same users, and shows a table:
-return, click-through rate, mean quality of the clicks, steps a second, and the share of the
-clicks on each topic. All of it is in files in the output folder too.
+Runs agents in an environment, one after the other on the same users, and shows
+a table: return, click-through rate, mean quality of the clicks, steps a second,
+and the share of the clicks on each topic. All of it is in files in the output
+folder too.
 """
 
 _RUN_EXAMPLES = """\
 examples:
   recsim run
-  recsim run --agent cluster_bandit_ts greedy_pctr random --episodes 200 --seed 1
+  recsim run --agent cluster_bandit_ts greedy_pctr random --episodes 200
   recsim run --num-envs 10000
   recsim run --environment long_term_satisfaction --agent tabular_q random \\
       --slate-size 1 --gin-bindings 'LTSStaticUserSampler.sensitivity = 0.1'
 
-What --steps, --episodes and --train-steps leave open may be bound by gin. Underscores in the
-names of options are as good as hyphens.
+What --steps, --episodes and --train-steps leave open may be bound by gin.
+Underscores in the names of options are as good as hyphens.
 """
 
 _REPRODUCE_DESCRIPTION = """\
-Repeats published experiments and shows the results beside the published ones, with a figure. What
-is finished is kept in the output folder: after an interruption the same command goes on from there
-and ends with the same numbers.
+Repeats published experiments and shows the results beside the published ones,
+with figures. What is finished is kept in the output folder: after an
+interruption the same command goes on from there and ends with the same numbers.
 """
 
 _BENCH_DESCRIPTION = """\
-Measures speed and memory of environments with agents: of one user with the single-user engine, of
-many with the vector engine on all processor cores. Every combination of environment, agent, size
-and number of users is measured, as far as the agent fits.
+Measures speed and memory of environments with agents: of one user with the
+single-user engine, of many with the vector engine on all processor cores. Every
+combination of environment, agent, size and number of users is measured, as far
+as the agent fits.
 """
 
 _BENCH_EXAMPLES = """\
 examples:
   recsim bench --quick
-  recsim bench --environment interest_evolution --size 10x2 --users 1 1000 100000 1000000
-  recsim bench --recsim-python recsim024/bin/python --output bench.json --figure bench.png
+  recsim bench --environment interest_evolution --size 10x2 --users 1000 1000000
+  recsim bench --recsim-python recsim024/bin/python --output bench.json
 """
 
 

@@ -157,6 +157,16 @@ def test_help_names_the_defaults(capsys):
     assert "recsim run --agent cluster_bandit_ts greedy_pctr random" in text
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["", "run", "reproduce", *(f"reproduce {name}" for name in registry.REPRODUCTIONS), "bench"],
+)
+def test_help_fits_the_terminal(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_help_and_list_are_light(tmp_path):
     for arguments in (["--help"], ["run", "--help"], ["list"], ["--version"]):
         code = (

@@ -22,6 +22,7 @@ SHORT = "--gin_bindings=runner_lib.Runner.max_steps_per_episode=10"
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     yield
     gin.clear_config()
 
@@ -229,6 +230,7 @@ def test_help(capsys):
     out = capsys.readouterr().out
     for flag in ("base_dir", "agent_name", "environment_name", "episode_log_file", "debug_mode"):
         assert f"--{flag}" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_command_of_the_documentation():
