@@ -11,12 +11,7 @@ import gin
 import numpy as np
 
 from recsim import _validation, agent
-from recsim.agents.dopamine import (
-    circular_replay_buffer,
-    dqn_agent,
-    network,
-    vector_dqn_agent,
-)
+from recsim.agents.dopamine import dqn_agent, network, transitions, vector_dqn_agent
 
 __all__ = ["FullSlateQAgent", "VectorFullSlateQAgent"]
 
@@ -121,7 +116,7 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
     def _random_slate(self, num_documents: int) -> tuple[int, ...]:
         return self._all_possible_slates[self._rng.randint(len(self._all_possible_slates))]
 
-    def _training_rows(self, batch: circular_replay_buffer.Batch) -> np.ndarray:
+    def _training_rows(self, batch: transitions.Batch) -> np.ndarray:
         batch_size = len(batch.rewards)
         documents = np.take_along_axis(batch.documents, batch.slates[:, :, np.newaxis], axis=1)
         rows = np.ones((batch_size, self._num_inputs() + 2), np.float32)
@@ -136,7 +131,7 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
         return rows
 
     def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
-        return circular_replay_buffer.WrappedReplayBuffer.NO_CLICK, float(reward)
+        return transitions.NO_CLICK, float(reward)
 
 
 class VectorFullSlateQAgent(vector_dqn_agent.VectorDQNAgent):
@@ -164,5 +159,5 @@ class VectorFullSlateQAgent(vector_dqn_agent.VectorDQNAgent):
         return learner._slates[np.concatenate(best)]
 
     def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        no_click = circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+        no_click = transitions.NO_CLICK
         return np.full(len(rewards), no_click), rewards

@@ -26,10 +26,10 @@ from recsim import _validation, agent, choice_model
 from recsim import spaces as spaces_lib
 from recsim.agents.dopamine import (
     adapters,
-    circular_replay_buffer,
     dqn_agent,
     network,
     slate_selection,
+    transitions,
     vector_dqn_agent,
 )
 
@@ -453,7 +453,7 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         slate = self._select_slate_fn(self._slate_size, s_no_click, s, (q - q_no_click)[0])
         return np.asarray(slate).reshape(-1)
 
-    def _training_rows(self, batch: circular_replay_buffer.Batch) -> np.ndarray:
+    def _training_rows(self, batch: transitions.Batch) -> np.ndarray:
         user_size = self._obs_adapter.user_size
         clicked = batch.clicks >= 0
         used = clicked.copy()
@@ -464,7 +464,7 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         documents = batch.documents[positions, batch.slates[positions, batch.clicks]]
         rows[:, user_size : user_size + documents.shape[-1]] = documents * clicked[:, np.newaxis]
         if self._learn_no_click_value:
-            not_clicked = batch.clicks == circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+            not_clicked = batch.clicks == transitions.NO_CLICK
             rows[:, -3] = not_clicked
             used |= not_clicked
         rows[:, -1] = used
@@ -474,7 +474,7 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             rows[block, -2] = self._targets(batch, block)
         return rows
 
-    def _targets(self, batch: circular_replay_buffer.Batch, rows: np.ndarray) -> np.ndarray:
+    def _targets(self, batch: transitions.Batch, rows: np.ndarray) -> np.ndarray:
         users, documents = batch.next_users[rows], batch.next_documents[rows]
         slates, terminals = batch.next_slates[rows], batch.terminals[rows]
         discounts = batch.discounts[rows]
@@ -500,10 +500,9 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
     def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
         responses = observation["response"]  # type: ignore[index]
         clicks = [i for i, response in enumerate(responses) if response["click"]]
-        buffer = circular_replay_buffer.WrappedReplayBuffer
-        click = buffer.NO_CLICK
+        click = transitions.NO_CLICK
         if clicks:
-            click = clicks[0] if len(clicks) == 1 else buffer.SEVERAL_CLICKS
+            click = clicks[0] if len(clicks) == 1 else transitions.SEVERAL_CLICKS
         if not all(math.isfinite(responses[i]["click"]) for i in clicks):
             raise ValueError(f"A response's click must be a finite number, got {responses!r}.")
         if self._reward_field is not None:
@@ -540,11 +539,10 @@ class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
         return np.array(slates).reshape(len(users), self._slate_size)
 
     def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        buffer = circular_replay_buffer.WrappedReplayBuffer
         clicked = responses["click"] != 0
         num_clicks = clicked.sum(axis=1)
-        clicks = np.where(num_clicks == 0, buffer.NO_CLICK, clicked.argmax(axis=1))
-        clicks[num_clicks > 1] = buffer.SEVERAL_CLICKS
+        clicks = np.where(num_clicks == 0, transitions.NO_CLICK, clicked.argmax(axis=1))
+        clicks[num_clicks > 1] = transitions.SEVERAL_CLICKS
         field = self._learner._reward_field
         if field is not None:
             rewards = responses[field].sum(axis=1, where=clicked)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsim._gym import spaces
-from recsim.agents.dopamine import circular_replay_buffer, network
+from recsim.agents.dopamine import network, transitions
 from recsim.agents.full_slate_q_agent import FullSlateQAgent
 from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
 from recsim.agents.layers.temporal_aggregation import TemporalAggregationLayer
@@ -63,7 +63,7 @@ def test_what_a_batch_teaches():
             ("next_documents", (4, 20)),
         ]
     }
-    batch = circular_replay_buffer.Batch(
+    batch = transitions.Batch(
         **features,
         slates=np.argsort(rng.random((size, 4)))[:, :2],
         clicks=np.full(size, -1),

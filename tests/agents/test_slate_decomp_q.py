@@ -11,7 +11,7 @@ import pytest
 from recsim import choice_model
 from recsim._gym import spaces
 from recsim.agents import slate_decomp_q_agent as slate_q
-from recsim.agents.dopamine import circular_replay_buffer, network
+from recsim.agents.dopamine import network, transitions
 from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer
 from recsim.agents.layers.temporal_aggregation import TemporalAggregationLayer
 from recsim.environments import (
@@ -158,7 +158,7 @@ def some_batch(agent, size=60, seed=0):
     def topics():
         return np.eye(width, dtype=np.float32)[rng.integers(width, size=(size, 4))]
 
-    return circular_replay_buffer.Batch(
+    return transitions.Batch(
         users=rng.uniform(-1, 1, (size, width)).astype(np.float32),
         documents=topics(),
         slates=np.argsort(rng.random((size, 4)))[:, :2].astype(np.int32),
@@ -222,7 +222,7 @@ def test_what_a_batch_teaches(strategy, learn_no_click_value):
     used = 0
     for i, row in enumerate(rows):
         click = batch.clicks[i]
-        not_clicked = click == circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+        not_clicked = click == transitions.NO_CLICK
         assert row[-1] == (click >= 0 or (learn_no_click_value and not_clicked))
         if not row[-1]:
             continue
@@ -244,7 +244,7 @@ def test_what_a_batch_teaches(strategy, learn_no_click_value):
 def test_a_batch_without_clicks_teaches_nothing():
     agent = make()
     batch = some_batch(agent)
-    batch.clicks[:] = circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
+    batch.clicks[:] = transitions.NO_CLICK
     assert not agent._training_rows(batch)[:, -1].any()
 
 

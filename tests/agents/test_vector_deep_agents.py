@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
-from recsim.agents.dopamine import circular_replay_buffer, vector_replay_buffer
+from recsim.agents.dopamine import transitions, vector_replay_buffer
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint
 from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
-NO_CLICK = circular_replay_buffer.WrappedReplayBuffer.NO_CLICK
-SEVERAL_CLICKS = circular_replay_buffer.WrappedReplayBuffer.SEVERAL_CLICKS
+NO_CLICK = transitions.NO_CLICK
+SEVERAL_CLICKS = transitions.SEVERAL_CLICKS
 
 
 def make_env(num_envs: int = 20, module: Any = interest_evolution, **options: Any) -> Any:

@@ -9,9 +9,8 @@ import numpy as np
 
 from recsim import _validation, seeding
 from recsim.agents.dopamine import transitions
-from recsim.agents.dopamine.transitions import Batch
 
-__all__ = ["Batch", "WrappedReplayBuffer"]
+__all__ = ["WrappedReplayBuffer"]
 
 
 @gin.configurable
@@ -37,9 +36,6 @@ class WrappedReplayBuffer:
         ValueError: if a number is out of its range.
         MemoryError: if there is no memory for the arrays.
     """
-
-    #: Values of ``clicks`` that are no positions.
-    NO_CLICK, SEVERAL_CLICKS = -1, -2
 
     def __init__(
         self,
@@ -106,7 +102,9 @@ class WrappedReplayBuffer:
         last_row = (self._num_rows - 1) % self._capacity
         if self.add_count and self._arrays["ends"][last_row] == transitions.GOES_ON:
             self._arrays["ends"][last_row] = transitions.CUT_OFF
-            self._write(user, documents, slate, self.NO_CLICK, 0.0, transitions.LAST_OBSERVATION)
+            self._write(
+                user, documents, slate, transitions.NO_CLICK, 0.0, transitions.LAST_OBSERVATION
+            )
 
     def _write(self, *values: Any) -> None:
         row = self._num_rows % self._capacity
@@ -122,7 +120,7 @@ class WrappedReplayBuffer:
         """Says whether there is a transition whose next state is there."""
         return self._size > self._update_horizon
 
-    def sample(self) -> Batch:
+    def sample(self) -> transitions.Batch:
         """Draws a batch, each transition with equal probability, with replacement."""
         rows = self._draw_rows()
         rewards, discounts, last_rows = transitions.returns(
@@ -130,7 +128,7 @@ class WrappedReplayBuffer:
         )
         next_rows = (last_rows + 1) % self._capacity
         users, documents, slates = (self._arrays[name] for name in ("users", "documents", "slates"))
-        return Batch(
+        return transitions.Batch(
             users=users[rows],
             documents=documents[rows],
             slates=slates[rows],

@@ -20,7 +20,7 @@ import numpy as np
 
 from recsim import _validation, agent, seeding
 from recsim._gym import spaces
-from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training
+from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
 __all__ = [
@@ -215,7 +215,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """Returns the slate of the highest estimated value."""
 
     @abc.abstractmethod
-    def _training_rows(self, batch: circular_replay_buffer.Batch) -> np.ndarray:
+    def _training_rows(self, batch: transitions.Batch) -> np.ndarray:
         """Returns inputs, targets and use of a batch, see ``Trainer.step``."""
 
     @abc.abstractmethod

@@ -13,8 +13,8 @@ import numpy as np
 
 __all__ = ["BLOCK", "QNetwork"]
 
-#: Number of users whose values are best computed together: what the network computes for them stays
-#: in a processor's cache.
+#: Number of users whose values are best computed together, for what the network computes for them
+#: stays in a processor's cache.
 BLOCK = 64
 
 

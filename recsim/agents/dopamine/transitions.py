@@ -12,6 +12,8 @@ __all__ = [
     "CUT_OFF",
     "GOES_ON",
     "LAST_OBSERVATION",
+    "NO_CLICK",
+    "SEVERAL_CLICKS",
     "TERMINAL",
     "Batch",
     "discounts_of_steps",
@@ -20,9 +22,12 @@ __all__ = [
     "unpack",
 ]
 
-#: What follows a row: the next row of the same episode; nothing, for the episode ended; or the last
-#: observation of an episode that was cut off. If that has a row of its own, nothing follows it.
+#: What follows a row. It is the next row of the same episode; nothing, for the episode ended; or
+#: the last observation of an episode that was cut off, which nothing follows if it has a row.
 GOES_ON, TERMINAL, CUT_OFF, LAST_OBSERVATION = range(4)
+
+#: Values of ``Batch.clicks`` that are no positions.
+NO_CLICK, SEVERAL_CLICKS = -1, -2
 
 
 @dataclasses.dataclass
@@ -33,8 +38,8 @@ class Batch:
         users: features of the users, float32 of shape (batch, user_size).
         documents: features of the candidates, float32 of shape (batch, num_candidates, doc_size).
         slates: indices of the documents shown, integers of shape (batch, slate_size).
-        clicks: what the user did: the clicked position of the slate, or one of
-            ``WrappedReplayBuffer.NO_CLICK`` and ``SEVERAL_CLICKS``; shape (batch,).
+        clicks: what the user did, the clicked position of the slate or one of ``NO_CLICK`` and
+            ``SEVERAL_CLICKS``, integers of shape (batch,).
         rewards: discounted sums of the rewards on the way, float32 of shape (batch,).
         discounts: factors of the value of the next state, float32 of shape (batch,).
         terminals: whether there is no next state, for the episode ended, bool of shape (batch,).
