@@ -1,0 +1,71 @@
+"""Trainings of experiments: their curve, their progress, and what is left when they go on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recsim.agents import random_agent
+from recsim.environments import long_term_satisfaction
+from recsim.experiments import _training
+
+CONFIG = {"num_candidates": 3, "slate_size": 1, "resample_documents": True, "seed": 0}
+SESSION = 60
+
+
+class Counting(random_agent.RandomAgent):
+    """An agent whose value is the number of steps that it has made."""
+
+    steps = 0
+
+    def step(self, reward, observation):
+        self.steps += 1
+        return super().step(reward, observation)
+
+    def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        return {**bundle, "steps": self.steps}
+
+    def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
+        self.steps = bundle_dict["steps"]
+        return super().unbundle(checkpoint_dir, iteration_number, bundle_dict)
+
+    def serving_bundle(self):
+        return {"steps": self.steps}
+
+
+def train(path, progress, last=None):
+    """Trains for four sessions, a point of the curve each, and stops after the last one."""
+
+    def evaluate(bundle):
+        if last is not None and bundle["steps"] > last * SESSION:
+            raise KeyboardInterrupt
+        return float(bundle["steps"])
+
+    setup = _training.Training(
+        lambda sess, env, eval_mode, summary_writer: Counting(env.action_space),
+        long_term_satisfaction.create_environment(CONFIG),
+        4,
+        SESSION,
+        evaluate,
+    )
+    return _training.trained(setup, str(path), progress.append)
+
+
+@pytest.mark.parametrize("last", [0, 2])
+def test_a_training_that_goes_on_shows_all_its_progress(last, tmp_path):
+    whole, stopped, resumed, again = [], [], [], []
+    expected = train(tmp_path / "whole", whole)
+    assert expected["agent"] == {"steps": 4 * SESSION}
+    assert expected["steps"].tolist() == expected["curve"].tolist() == [60, 120, 180, 240]
+    path = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train(path, stopped, last)
+    assert list((path / "train/checkpoints").iterdir()) or last == 0
+    results = [train(path, resumed), train(path, again)]
+    for result in results:
+        np.testing.assert_equal(result, expected)
+    assert sum(whole) == sum(resumed) == sum(again) == 4 * SESSION
+    assert sum(stopped) == (last + 1) * SESSION
+    # Checkpoints are not kept once there is the result.
+    assert not (path / "train/checkpoints").exists()
