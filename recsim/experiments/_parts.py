@@ -12,6 +12,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import resource_tracker
@@ -157,8 +158,17 @@ def _one_thread() -> Iterator[None]:
 def _work(part: Part, connection: Connection) -> None:
     """Runs a part in a process of its own, which the one that started it ends on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # That process was killed.
         connection.send(part.run(connection.send))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it has ended, be it killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _receive(connection: Any, part: Part, process: Any) -> Any:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +81,45 @@ def test_an_error_in_a_process_is_told(capfd: pytest.CaptureFixture[str]) -> Non
         simulate.simulate(create, fails, MANY, num_steps=1, workers=2)
     assert "random_seed must be an integer >= 0, got -1" in capfd.readouterr().err
     assert multiprocessing.active_children() == []
+
+
+LONG_SIMULATION = """
+import functools, multiprocessing, threading, time
+from recsim.agents import random_agent
+from recsim.environments import interest_exploration
+from recsim.vector import simulate
+
+def tell():
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.05)
+    print("simulating", flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
+config = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
+create = functools.partial(interest_exploration.create_vector_environment, config)
+simulate.simulate(create, random_agent.VectorRandomAgent, 8192, num_steps=10**6, workers=2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_started_it(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG_SIMULATION],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "simulating\n"
+        process.send_signal(number)
+        # The output ends with the last process that could write to it.
+        process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
