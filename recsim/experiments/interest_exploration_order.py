@@ -431,7 +431,7 @@ def _bars(results: Mapping[str, Any]) -> Figure:
                 label = "" if row else "paper, in another world"
                 axes.hlines(measures["published"], row - 0.4, row + 0.4, color="black", label=label)
         titles = [measures["title"] for measures in agents.values()]
-        axes.set_xticks(range(len(titles)), titles, rotation=20)
+        axes.set_xticks(range(len(titles)), titles, rotation=20, ha="right")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center")
     return figure
 

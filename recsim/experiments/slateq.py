@@ -413,7 +413,8 @@ def _bars(results: Mapping[str, Any]) -> Figure:
             color="black",
             label="" if row else "paper",
         )
-    axes.set_xticks(range(len(results)), [each["title"] for each in results.values()], rotation=30)
+    titles = [each["title"] for each in results.values()]
+    axes.set_xticks(range(len(titles)), titles, rotation=30, ha="right")
     axes.set(ylabel="return", ylim=(150, None))
     axes.grid(axis="y", alpha=0.25)
     figure.legend(loc="outside upper center", ncols=len(METHODS) + 1)

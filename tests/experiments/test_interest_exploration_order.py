@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
 from recsim.environments import interest_exploration
 from recsim.experiments import interest_exploration_order as order
-from recsim.experiments import reproduce
+from recsim.experiments import reproduce, tables
+
+RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 @pytest.fixture
@@ -205,3 +209,30 @@ def test_the_whole_of_it_in_small(short, tmp_path):
     assert list(agents) == list(order.AGENTS)
     again = reproduce.run(experiment, str(tmp_path / "run"), show_progress=False)
     assert again["results"] == record["results"]
+
+
+def committed():
+    path = RESULTS / "interest_exploration" / "results.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_committed_results_show_the_order():
+    agents = committed()["results"]["high"]["agents"]
+    in_order = ("random", "greedy", "full_slate_q", "ucb1")
+    for lower, higher in itertools.pairwise(agents[key]["click_through_rate"] for key in in_order):
+        assert lower["high"] < higher["low"]
+
+
+def test_page_shows_the_committed_results():
+    record = committed()
+    experiment = order.InterestExploration(**record["settings"])
+    page = (RESULTS / "interest_exploration.md").read_text(encoding="utf-8")
+    for table in experiment.tables(record["results"]):
+        assert tables.markdown(table) in page
+    assert experiment.notes in page
+    assert record["command"] in page
+    assert f"{record['time']['seconds']:.0f} seconds" in page
+    assert max(map(len, reproduce.text(experiment, record).splitlines())) <= 80
+    for affinity, of_affinity in record["results"].items():
+        assert of_affinity["world"] == order.env_config(affinity, record["settings"]["seed"])
+        assert of_affinity["session_length"] == order.SESSION_LENGTH
