@@ -175,7 +175,7 @@ def _receive(connection: Any, part: Part, process: Any) -> Any:
     """Returns the next message of a part: units of work done, or at last its result."""
     try:
         return connection.recv()
-    except EOFError:
+    except (EOFError, OSError):  # The latter in the middle of a message.
         process.join()
         if process.exitcode < 0:
             reason = "it was killed, as processes are when memory runs out"

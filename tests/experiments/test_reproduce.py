@@ -11,9 +11,11 @@ import pathlib
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 import time
+import types
 from importlib import metadata
 
 import numpy as np
@@ -193,6 +195,16 @@ def test_a_killed_process_is_told():
     with pytest.raises(reproduce.PartError, match="exit code -9 before it was done: it was killed"):
         list(_parts.run_parts(long, 2, kill))
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_process_that_is_killed_while_it_sends_is_told():
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    os.write(writer.fileno(), struct.pack("!i", 1000) + b"the beginning")
+    writer.close()
+    process = types.SimpleNamespace(exitcode=-9, join=lambda: None)
+    with pytest.raises(reproduce.PartError, match="it was killed"):
+        _parts._receive(reader, part_of(), process)
 
 
 def test_progress_of_all_parts_adds_up():
