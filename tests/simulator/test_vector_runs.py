@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -14,17 +13,15 @@ import time
 import gymnasium
 import numpy as np
 import pytest
+import vector_training_child as child
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from runner_helpers import records
 
 from recsim import registry
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import checkpoint, episode_log, runner_lib
 from recsim.vector import wrappers
-
-# The tests' folders are not on the path of modules.
-sys.path.insert(0, os.path.dirname(__file__))
-import vector_training_child as child
 
 CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 4}
 
@@ -35,11 +32,6 @@ def create_single_user(sess, environment, eval_mode, summary_writer=None):
 
 def create_random(sess, environment, eval_mode, summary_writer=None):
     return random_agent.VectorRandomAgent(environment)
-
-
-def records(folder):
-    lines = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def without_times(folder):
