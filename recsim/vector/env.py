@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
-from recsim import _validation
+from recsim import _arrays, _validation
 from recsim.vector import _chunk, _conversion, streams, world
 
 __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
@@ -403,8 +403,8 @@ class RecSimVectorEnv(SlateVectorEnv):
             self._count_metrics(responses, rows)
             steps.append(step)
         observation = self._joined([step.observation for step in steps])
-        terminated = _concatenated([step.terminated for step in steps])
-        truncated = _concatenated([step.truncated for step in steps])
+        terminated = _arrays.joined([step.terminated for step in steps])
+        truncated = _arrays.joined([step.truncated for step in steps])
         infos: dict[str, Any] = {}
         if any(step.final_observation is not None for step in steps):
             last_observations = [step.final_observation or step.observation for step in steps]
@@ -413,7 +413,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             final = self._joined(last_observations, documents)
             ended = terminated | truncated
             infos = {"final_obs": FinalObservations(final, ended), "_final_obs": ended}
-        return observation, _concatenated(rewards), terminated, truncated, infos
+        return observation, _arrays.joined(rewards), terminated, truncated, infos
 
     def _count_metrics(self, responses: Any, rows: slice) -> None:
         """Adds the responses of the users of some rows to the metrics, of those who count."""
@@ -519,10 +519,6 @@ def _set_rows(tree: Any, of_rows: Any, rows: slice) -> None:
             _set_rows(tree[key], of_rows[key], rows)
     else:
         tree[rows] = of_rows
-
-
-def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _with_dtype(space: Any, dtype: np.dtype) -> Any:
