@@ -391,29 +391,38 @@ def save(
 
 
 def _figure(record: Mapping[str, Any]) -> Figure:
-    """Returns the figure: throughput against users, and against candidates."""
+    """Returns the figure: throughput against users, and against candidates, where they differ."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    by_users, by_candidates = figure.subplots(1, 2)
     cases = record["cases"]
-    first = cases[0]
-    of_size = [case for case in cases if _size(case) == _size(first)]
-    _draw(
-        by_users, of_size, "num_users", f"{_size(first)[0]} candidates, slates of {_size(first)[1]}"
-    )
-    by_users.set_xlabel("users")
+    num_candidates, slate_size = _size(cases[0])
     most_users = max(case["num_users"] for case in cases)
-    alike = [
-        case
-        for case in cases
-        if case["slate_size"] == first["slate_size"] and case["num_users"] == most_users
-    ]
-    title = f"{most_users:,} users, slates of {first['slate_size']}"
-    _draw(by_candidates, alike, "num_candidates", title)
-    by_candidates.set_xlabel("candidates")
-    by_users.set_ylabel("steps a second, of all users together")
-    figure.legend(*by_users.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    panels = {
+        "num_users": (
+            f"{num_candidates} candidates, slates of {slate_size}",
+            [case for case in cases if _size(case) == (num_candidates, slate_size)],
+        ),
+        "num_candidates": (
+            f"{most_users:,} users, slates of {slate_size}",
+            [
+                case
+                for case in cases
+                if case["num_users"] == most_users and case["slate_size"] == slate_size
+            ],
+        ),
+    }
+    shown = [
+        by for by, (_, of_panel) in panels.items() if len({case[by] for case in of_panel}) > 1
+    ] or ["num_users"]
+    figure = Figure(figsize=(3.5 + 3.5 * len(shown), 4.5), layout="constrained")
+    all_axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, by in zip(all_axes, shown, strict=True):
+        title, of_panel = panels[by]
+        _draw(axes, of_panel, by, title)
+        axes.set_xlabel({"num_users": "users", "num_candidates": "candidates"}[by])
+    all_axes[0].set_ylabel("steps a second, of all users together")
+    handles = all_axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=1 + len(shown))
     return figure
 
 

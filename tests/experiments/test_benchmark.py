@@ -147,6 +147,14 @@ def test_files(tmp_path):
     assert [line.get_xdata().tolist() for line in candidates.get_lines()] == [[10, 100]] * 2
 
 
+def test_figure_has_no_panel_for_a_single_number_of_candidates():
+    of_one_size = record()
+    size = of_one_size["cases"][0]["num_candidates"]
+    of_one_size["cases"] = [case for case in of_one_size["cases"] if case["num_candidates"] == size]
+    (axes,) = benchmark._figure(of_one_size).axes
+    assert axes.get_xlabel() == "users"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
