@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from recsim._parts import Advance
 from recsim.agents.dopamine import training
-from recsim.experiments._parts import Advance
 from recsim.simulator import checkpoint, recsim_gym, runner_lib, summary
 
 __all__ = ["Training", "trained", "use_one_thread"]

@@ -27,8 +27,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _version, registry
-from recsim.experiments import _parts, _workers, tables
+from recsim import _parts, _version, registry
+from recsim.experiments import _workers, tables
 from recsim.simulator import _files, progress
 from recsim.vector import streams
 

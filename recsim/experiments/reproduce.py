@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _command_line, _validation, _version
-from recsim.experiments import _parts, tables
-from recsim.experiments._parts import Advance, Part, PartError, Result, usable_cores
+from recsim import _command_line, _parts, _validation, _version
+from recsim._parts import Advance, Part, PartError, Result, usable_cores
+from recsim.experiments import tables
 from recsim.simulator import _files, progress
 
 if TYPE_CHECKING:

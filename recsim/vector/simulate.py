@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation
-from recsim.experiments import _parts
+from recsim import _parts, _validation
 from recsim.vector import streams, world
 
 __all__ = ["Simulation", "simulate"]

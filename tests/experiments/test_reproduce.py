@@ -21,8 +21,8 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from recsim import cli, registry
-from recsim.experiments import _parts, bandit_regret, reproduce
+from recsim import _parts, cli, registry
+from recsim.experiments import bandit_regret, reproduce
 from recsim.simulator import _files
 
 FILES = ["regret.png", "regret.svg", "results.json", "settings.json", "table.md"]
