@@ -242,6 +242,10 @@ def measure(
             RecSim 0.2.4 has this library instead.
         OSError: if there is no such interpreter.
     """
+    if recsim_python == sys.executable:
+        raise RuntimeError(
+            f"{recsim_python} runs this library, not RecSim 0.2.4: name another interpreter."
+        )
     workers = workers or _parts.usable_cores()
     ours: dict[Case, list[tuple[float, float | None]]] = {case: [] for case in cases}
     theirs: dict[Case, list[float]] = {}

@@ -214,3 +214,8 @@ def test_an_interpreter_without_recsim(python, message, tmp_path):
     case = benchmark.Case("long_term_satisfaction", "random", 3, 1, 1)
     with pytest.raises(RuntimeError, match=f"(?s){message}"):
         benchmark.measure([case], rounds=1, seconds=0.01, recsim_python=str(script))
+
+
+def test_this_interpreter_is_not_that_of_recsim_024():
+    with pytest.raises(RuntimeError, match="runs this library, not RecSim 0.2.4"):
+        benchmark.measure([], recsim_python=sys.executable)
