@@ -1,13 +1,10 @@
 """One user at a time and many at once: the same law, and the same numbers for the same draws.
 
 ``data/single_user_law.json`` has what the single-user engine did: for each scenario, choice model
-and way to sample candidates, histograms over 1,500 to 2,000 users of what is compared here. To
-record all of it again, with 10,000 users each (a quarter of an hour)::
+and way to sample candidates, histograms over 20,000 users of what is compared here. To record all of
+it again (half an hour)::
 
-    python tests/vector/test_same_law.py 10000
-
-'interest_evolution/proportional_cascade step' was recorded with seed 2 and 4,000 users: one p-value
-of the 2,000 users of seed 1 was 5e-5, which did not come again in this larger sample.
+    python tests/vector/test_same_law.py 20000
 """
 
 from __future__ import annotations
