@@ -16,6 +16,7 @@ The second kind costs more for each number, and nothing for the users who do not
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ class Draws(abc.ABC):
         leaves the most work to vectorised functions. In float32 none is beyond 5.8, where one of
         100 million would be: a uniform number has 24 bits.
         """
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         numbers = self.uniform(2 * ((size + 1) // 2))
         _box_muller(numbers.reshape(-1))
         return numbers[:, :size].reshape(self.num_users, *shape)
@@ -292,7 +293,7 @@ class UserDraws(Draws):
 
     def uniform(self, *shape: int) -> np.ndarray:
         """See :meth:`Draws.uniform`."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         counters = np.arange(self._counter + 1, self._counter + size + 1, dtype=np.uint64)
         self._counter += size
         words = _mixed(self._keys[:, np.newaxis] + counters * _GOLDEN)
