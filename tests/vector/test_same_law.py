@@ -1,8 +1,8 @@
 """One user at a time and many at once: the same law, and the same numbers for the same draws.
 
 ``data/single_user_law.json`` has what the single-user engine did: for each scenario, choice model
-and way to sample candidates, histograms over 20,000 users of what is compared here. To record all of
-it again (half an hour)::
+and way to sample candidates, histograms over 20,000 users of what is compared here. To record all
+of it again (half an hour)::
 
     python tests/vector/test_same_law.py 20000
 """
