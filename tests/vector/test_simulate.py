@@ -111,6 +111,8 @@ def test_no_process_outlives_the_one_that_started_it(number: signal.Signals) -> 
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # Where the tests run in the background, the shell has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         assert process.stdout is not None and process.stdout.readline() == "simulating\n"
