@@ -92,6 +92,7 @@ from recsim.vector import simulate
 def tell():
     while len(multiprocessing.active_children()) < 2:
         time.sleep(0.05)
+    time.sleep(0.5)  # Until the start is over, in which Ctrl-C is held back from one thread only.
     print("simulating", flush=True)
 
 threading.Thread(target=tell, daemon=True).start()
