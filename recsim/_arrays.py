@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 __all__ = [
     "accumulated",
+    "chosen_positions",
     "empty_slates",
     "highest",
     "joined",
@@ -57,18 +58,27 @@ def take_positions(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return entries.take(positions, axis=0).swapaxes(0, 1)
 
 
-def take_chosen(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Returns an entry of each row, shape (n_rows, …); the last one where the index is too large.
+def chosen_positions(indices: np.ndarray, row_length: int) -> np.ndarray:
+    """Returns where an entry of each row is, shape (n_rows,); the last if the index is too large.
+
+    Args:
+        indices: indices into rows, shape (n_rows,).
+        row_length: number of entries in a row.
+    """
+    # In integers that positions in the whole array fit into.
+    positions = np.minimum(indices, row_length - 1, dtype=np.intp)
+    positions *= len(indices)
+    positions += np.arange(len(indices))
+    return positions
+
+
+def take_chosen(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Returns an entry of each row, shape (n_rows, …).
 
     Args:
         values: array of shape (n_rows, row_length, …), as :func:`take_positions` returns it.
-        indices: indices into the rows, shape (n_rows,).
+        positions: what :func:`chosen_positions` returned.
     """
-    num_rows, row_length = values.shape[:2]
-    # In integers that positions in the whole array fit into.
-    positions = np.minimum(indices, row_length - 1, dtype=np.intp)
-    positions *= num_rows
-    positions += np.arange(num_rows)
     return values.swapaxes(0, 1).reshape(-1, *values.shape[2:]).take(positions, axis=0)
 
 

@@ -77,37 +77,5 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
     ) -> np.ndarray:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
         del observation, rewards, terminated, truncated, infos
-        slates = [
-            random_slates(draws.uniform(self._slate_size), self._num_candidates)
-            for draws in self._draws
-        ]
+        slates = [draws.slates(self._num_candidates, self._slate_size) for draws in self._draws]
         return _arrays.joined(slates)
-
-
-def random_slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
-    """Returns slates of different candidates, drawn as if from a box.
-
-    The box is a list of the candidates. What is drawn is replaced by the last entry, and the list
-    is one shorter then. It is never made: each draw looks up what replaced what before.
-
-    Args:
-        uniform: numbers in [0, 1), shape (n_users, slate_size).
-        num_candidates: number of candidates.
-
-    Returns:
-        Integers of shape (n_users, slate_size).
-    """
-    drawn_from, slates, replacements = (
-        _arrays.empty_slates(uniform.shape, np.int32) for _ in range(3)
-    )
-    for draw in range(uniform.shape[1]):
-        last = num_candidates - 1 - draw
-        place, slate, replacement = (array[:, draw] for array in (drawn_from, slates, replacements))
-        np.multiply(uniform[:, draw], uniform.dtype.type(last + 1), out=place, casting="unsafe")
-        slate[:] = place
-        replacement[:] = last
-        for earlier in range(draw):
-            earlier_place, filled_with = drawn_from[:, earlier], replacements[:, earlier]
-            np.copyto(slate, filled_with, where=earlier_place == place)
-            np.copyto(replacement, filled_with, where=earlier_place == last)
-    return slates

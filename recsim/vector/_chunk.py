@@ -21,10 +21,13 @@ __all__ = ["Chunk", "ChunkStep"]
 class ChunkStep:
     """What came of a step of a chunk of users."""
 
+    responses: Any
     observation: dict[str, Any]
     terminated: np.ndarray  # (n_users,), bool
     truncated: np.ndarray  # (n_users,), bool
-    final_observation: dict[str, Any] | None  # None where no session ended.
+    #: The rows where sessions ended, and what was observed in them that is not in the observation.
+    ended: np.ndarray
+    last: dict[str, Any] | None  # None where no session ended.
 
 
 class Chunk:
@@ -53,9 +56,9 @@ class Chunk:
         self._model = env.user_model
         self._sampler = env.document_sampler
         self._candidates = env.candidates
-        self._user_numbers = np.arange(users.start, users.stop)
-        self._episodes = np.full(self.num_users, -1, np.int64)
-        self._steps = np.zeros(self.num_users, np.int64)
+        self._first_user = users.start
+        self._episodes = np.full(self.num_users, -1, np.int32)
+        self._steps = np.zeros(self.num_users, np.int32)
         self._user_key = streams.hash_key(seed, "users")
         self._document_key = streams.hash_key(seed, "documents")
         self._draws = draws
@@ -84,19 +87,15 @@ class Chunk:
         return self._sampler.sample(draws, self._env.num_candidates)
 
     def _draws_of(self, key: int, rows: np.ndarray) -> streams.UserDraws:
-        users, episodes = self._user_numbers[rows], self._episodes[rows]
-        return streams.UserDraws(key, users, episodes, self._env.dtype)
+        users = self._first_user + rows
+        return streams.UserDraws(key, users, self._episodes[rows], self._env.dtype)
 
     def _observation(self, responses: Any) -> dict[str, Any]:
         users = self._model.observe_users(self._users)
         return {"user": users, "doc": self._documents, "response": responses}
 
-    def step(self, slates: np.ndarray) -> tuple[Any, ChunkStep]:
-        """Shows a slate to every user, and replaces those whose sessions end.
-
-        Returns:
-            The responses, and what came of the step.
-        """
+    def step(self, slates: np.ndarray) -> ChunkStep:
+        """Shows a slate to every user, and replaces those whose sessions end."""
         env, model, draws = self._env, self._model, self._draws
         documents = world.slate_documents(self._documents, slates, self._candidates == "shared")
         choice = model.choose(self._users, documents, draws)
@@ -110,27 +109,28 @@ class Chunk:
         terminated = np.array(done, np.bool_) if done is not None else self._nobody()
         limit = env.max_steps_per_episode
         truncated = self._steps >= limit if limit is not None else self._nobody()
-        observation = self._observation(model.observe_responses(responses))
-        final_observation = None
-        rows = np.flatnonzero(terminated | truncated)
-        if len(rows):
-            final_observation, observation = observation, self._replace(rows, observation)
-        return responses, ChunkStep(observation, terminated, truncated, final_observation)
+        observed = model.observe_responses(responses)
+        ended = np.flatnonzero(terminated | truncated)
+        last = None
+        if len(ended):
+            last = self._replace(ended)
+            last["response"] = _conversion.rows_of(observed, ended)
+            observed = _conversion.map_arrays(lambda array: _with_zeros(array, ended), observed)
+        return ChunkStep(responses, self._observation(observed), terminated, truncated, ended, last)
 
     def _nobody(self) -> np.ndarray:
         return np.zeros(self.num_users, np.bool_)
 
-    def _replace(self, rows: np.ndarray, observation: dict[str, Any]) -> dict[str, Any]:
-        """Replaces the users of some rows by new ones and returns the observation after it."""
+    def _replace(self, rows: np.ndarray) -> dict[str, Any]:
+        """Replaces the users of some rows by new ones and returns what was observed of the old."""
+        last = {"user": self._model.observe_users(_rows(self._users, rows))}
         _set_rows(self._users, self._new_users(rows), rows)
         if self._candidates == "episode":
+            last["doc"] = self._sampler.observe(_rows(self._documents, rows))
             # Documents were handed out: they are never changed.
             self._documents = world.map_fields(np.copy, self._documents)
             _set_rows(self._documents, self._new_documents(rows), rows)
-        responses = _conversion.map_arrays(
-            lambda array: _with_zeros(array, rows), observation["response"]
-        )
-        return self._observation(responses)
+        return last
 
     def state(self) -> dict[str, Any]:
         """Returns the state between two steps, as data."""
@@ -154,6 +154,11 @@ class Chunk:
             self._documents = _with_fields(self._documents, state["documents"])
 
 
+def _rows(values: Any, rows: np.ndarray) -> Any:
+    """Returns a dataclass with rows of the fields of another."""
+    return world.map_fields(lambda field: field[rows], values)
+
+
 def _set_rows(values: Any, new: Any, rows: np.ndarray) -> None:
     """Sets rows of the fields of a dataclass."""
     for field in dataclasses.fields(values):
@@ -173,7 +178,7 @@ def _with_fields(values: Any, fields: Mapping[str, np.ndarray]) -> Any:
 
 
 def _with_zeros(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    array = array.copy()
+    array = array.copy(order="K")
     array[rows] = 0
     return array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import collections
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,20 @@ class FinalObservations(Sequence[Any]):
     :attr:`batch` has all of them as arrays, for agents that learn from many users at once.
 
     Args:
-        batch: the observations of all users, whose rows count where an episode ended.
+        batch: the observations of all users, whose rows count where an episode ended; or a
+            function that returns them, called when they are first asked for.
         ended: where an episode ended, bools of shape (n_users,).
     """
 
     def __init__(self, batch: Any, ended: np.ndarray) -> None:
-        #: The observations as arrays with the users on axis 0.
-        self.batch = batch
+        self._make_batch = batch if callable(batch) else lambda: batch
         self._ended = ended
         self._replaced: dict[int, Any] = {}
+
+    @functools.cached_property
+    def batch(self) -> Any:
+        """The observations as arrays with the users on axis 0."""
+        return self._make_batch()
 
     def __len__(self) -> int:
         return len(self._ended)
@@ -351,7 +356,10 @@ class RecSimVectorEnv(SlateVectorEnv):
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
             self._make_chunks(_validation.positive_int("seed", seed, 0))
-        return self._joined([chunk.begin_all() for chunk in self._chunks]), {}
+        observation: dict[str, Any] = {}
+        for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
+            observation = self._with_rows(observation, chunk.begin_all(), rows)
+        return self._handed_out(observation), {}
 
     def _make_chunks(self, seed: int) -> None:
         self._seed = seed
@@ -396,24 +404,26 @@ class RecSimVectorEnv(SlateVectorEnv):
             IndexError: if an index points at no candidate.
         """
         slates = self._checked_slates(actions, bool(self._chunks))
-        steps, rewards = [], []
+        observation: dict[str, Any] = {}
+        rewards, terminated, truncated, ended, last = [], [], [], [], []
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
-            responses, step = chunk.step(slates[rows])
-            rewards.append(self._reward_aggregator(responses))
-            self._count_metrics(responses, rows)
-            steps.append(step)
-        observation = self._joined([step.observation for step in steps])
-        terminated = _arrays.joined([step.terminated for step in steps])
-        truncated = _arrays.joined([step.truncated for step in steps])
+            step = chunk.step(slates[rows])
+            rewards.append(self._reward_aggregator(step.responses))
+            self._count_metrics(step.responses, rows)
+            observation = self._with_rows(observation, step.observation, rows)
+            terminated.append(step.terminated)
+            truncated.append(step.truncated)
+            if step.last is not None:
+                ended.append(step.ended + rows.start)
+                last.append(step.last)
+        observation = self._handed_out(observation)
+        happened = [_arrays.joined(arrays) for arrays in (rewards, terminated, truncated)]
         infos: dict[str, Any] = {}
-        if any(step.final_observation is not None for step in steps):
-            last_observations = [step.final_observation or step.observation for step in steps]
-            # Old users and new ones see the same candidates, but for those of an episode.
-            documents = None if self._candidates == "episode" else observation["doc"]
-            final = self._joined(last_observations, documents)
-            ended = terminated | truncated
-            infos = {"final_obs": FinalObservations(final, ended), "_final_obs": ended}
-        return observation, _arrays.joined(rewards), terminated, truncated, infos
+        if ended:
+            infos = {"_final_obs": happened[1] | happened[2]}
+            batch = functools.partial(_with_last, observation, ended, last)
+            infos["final_obs"] = FinalObservations(batch, infos["_final_obs"])
+        return observation, happened[0], happened[1], happened[2], infos
 
     def _count_metrics(self, responses: Any, rows: slice) -> None:
         """Adds the responses of the users of some rows to the metrics, of those who count."""
@@ -427,38 +437,35 @@ class RecSimVectorEnv(SlateVectorEnv):
         for name, value in self._metrics_aggregator(responses).items():
             self._metrics[name] += value
 
-    def _joined(
-        self, observations: Sequence[dict[str, Any]], documents: Any = None
+    def _with_rows(
+        self, observation: dict[str, Any], of_chunk: dict[str, Any], rows: slice
     ) -> dict[str, Any]:
-        """Returns the observation of all users, of those of the chunks.
+        """Returns the observation of all users, with that of a chunk put in.
 
         Args:
-            observations: the observations of the chunks, with documents that are to be observed.
-            documents: what is observed of the documents of all users, if it is there already.
+            observation: the observation with those of the chunks before; empty for the first one.
+            of_chunk: the observation of the chunk, with documents that are to be observed.
+            rows: the rows of the chunk.
         """
-        if documents is None:
-            documents = self._shared_observation
-        if documents is None:
-            # Those of a chunk at a time: what is observed of all of them takes the most memory.
-            observe = self._document_sampler.observe
-            documents = self._joined_arrays(observe(part["doc"]) for part in observations)
-            documents = _conversion.map_arrays(_read_only, documents)
-        return {
-            "user": self._joined_arrays(part["user"] for part in observations),
-            "doc": documents,
-            "response": self._joined_arrays(part["response"] for part in observations),
-        }
+        part = dict(of_chunk)
+        if self._shared_observation is not None:
+            del part["doc"]
+        else:
+            # Those of a chunk at a time: what is observed of all documents takes the most memory.
+            part["doc"] = self._document_sampler.observe(part["doc"])
+        if len(self._chunks) == 1:
+            return part
+        if not observation:
+            observation = _conversion.map_arrays(self._array_of_all_users, part)
+        _set_rows(observation, part, rows)
+        return observation
 
-    def _joined_arrays(self, parts: Iterable[Any]) -> Any:
-        """Returns nested dictionaries of arrays, those of each chunk, joined along axis 0."""
-        joined: Any = None
-        for part, rows in zip(parts, self._rows_of_chunks, strict=True):
-            if len(self._chunks) == 1:
-                return part
-            if joined is None:
-                joined = _conversion.map_arrays(self._array_of_all_users, part)
-            _set_rows(joined, part, rows)
-        return joined
+    def _handed_out(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns an observation with documents that cannot be written to."""
+        documents = self._shared_observation
+        if documents is None:
+            documents = _conversion.map_arrays(_read_only, observation["doc"])
+        return {"user": observation["user"], "doc": documents, "response": observation["response"]}
 
     def _array_of_all_users(self, array: np.ndarray) -> np.ndarray:
         return np.empty_like(array, shape=(self.num_envs, *array.shape[1:]))
@@ -512,7 +519,25 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _set_rows(tree: Any, of_rows: Any, rows: slice) -> None:
+def _with_last(
+    observation: dict[str, Any], ended: Sequence[np.ndarray], last: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns an observation with what was observed last where sessions ended.
+
+    Args:
+        observation: the observation of all users, new ones where sessions ended.
+        ended: the rows where they did, of some chunks.
+        last: what was observed there of the old users, where it is not as in the observation.
+    """
+    with_last = dict(observation)
+    for key in last[0]:
+        with_last[key] = _conversion.map_arrays(np.array, observation[key])
+        for rows, parts in zip(ended, last, strict=True):
+            _set_rows(with_last[key], parts[key], rows)
+    return with_last
+
+
+def _set_rows(tree: Any, of_rows: Any, rows: slice | np.ndarray) -> None:
     """Sets rows of the arrays of a nested dictionary."""
     if isinstance(tree, Mapping):
         for key in tree:

@@ -4,9 +4,9 @@ Users have numbers, 0, 1, 2, …, and belong to chunks of :data:`CHUNK_SIZE` of 
 that a user gets follow from the seed, the user's number and the order of the calls alone. They do
 not depend on how many other users there are, nor on the work being spread over several workers.
 
-* :class:`ChunkDraws` are for what happens at every step. Each chunk has a generator, which seeds a
-  new stream for each call. A call fills the rows of the chunk's users from the first on, so that
-  those who come after a user never change the user's row.
+* :class:`ChunkDraws` are for what happens at every step. Each chunk has a generator, in
+  whose period a stream begins for each array that is filled. It fills the rows of the chunk's users
+  from the first on, so that those who come after a user never change the user's row.
 * :class:`UserDraws` are for what happens to a few users at a time, when their episodes begin. The
   numbers are hashes of the user's number, the number of the episode and a counter.
 
@@ -16,8 +16,9 @@ The second kind costs more for each number, and nothing for the users who do not
 from __future__ import annotations
 
 import abc
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,23 @@ __all__ = [
     "chunks",
     "hash_key",
     "restore",
+    "slates",
 ]
 
 #: Number of users whose step is computed together: enough that NumPy's calls cost little for each
 #: of them, few enough that their arrays stay in a processor's cache.
-CHUNK_SIZE = 4096
+CHUNK_SIZE = 2048
 
 # Pairs of normal numbers that are computed together.
 _BLOCK = 8192
+
+# So many numbers of a user are drawn at once where a call asks for at most half of them. They are
+# those of later calls then: filling an array has a price that does not depend on its size.
+_FEW = 8
+
+# Distance of two streams, 2**128 divided by the golden ratio: in the generator's period of 2**128,
+# multiples of it are far from one another, however many there are.
+_STREAM_LENGTH = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 # Number of categories from which on a binary search is faster than comparing with each.
 _MANY = 24
@@ -73,10 +83,7 @@ class Draws(abc.ABC):
         leaves the most work to vectorised functions. In float32 none is beyond 5.8, where one of
         100 million would be: a uniform number has 24 bits.
         """
-        size = math.prod(shape)
-        numbers = self.uniform(2 * ((size + 1) // 2))
-        _box_muller(numbers.reshape(-1))
-        return numbers[:, :size].reshape(self.num_users, *shape)
+        return _normal(self.uniform, self.num_users, shape)
 
     def categories(self, cumulative: np.ndarray, *shape: int) -> np.ndarray:
         """Returns categories, int32 of shape ``(n_users, *shape)``.
@@ -104,6 +111,51 @@ class Draws(abc.ABC):
             *shape: shape of a user's numbers.
         """
         return (self.uniform(*shape) * self.dtype.type(high)).astype(np.int32)
+
+    def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
+        """Returns slates of different candidates, int32 of shape ``(n_users, slate_size)``.
+
+        All slates are equally likely.
+
+        Args:
+            num_candidates: number of candidates, at least ``slate_size``.
+            slate_size: number of candidates in a slate.
+        """
+        return slates(self.uniform(slate_size), num_candidates)
+
+
+def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
+    """Returns slates of different candidates, all equally likely.
+
+    A number says which of the candidates that are left is next. From the last position to the
+    first, those that come later make room for it: the decoding of a Lehmer code.
+
+    Args:
+        uniform: numbers in [0, 1), shape (..., slate_size).
+        num_candidates: number of candidates.
+
+    Returns:
+        Integers of shape (..., slate_size).
+    """
+    # Positions first in memory: what follows is computed for a position of all slates at once.
+    by_position = np.moveaxis(uniform, -1, 0)
+    lengths = np.arange(num_candidates, num_candidates - len(by_position), -1)
+    lengths = lengths.astype(uniform.dtype).reshape(-1, *[1] * (uniform.ndim - 1))
+    result = np.multiply(by_position, lengths, order="C").astype(np.int32)
+    for position in reversed(range(len(result) - 1)):
+        later = result[position + 1 :]
+        later += later >= result[position]
+    return np.moveaxis(result, 0, -1)
+
+
+def _normal(
+    uniform: Callable[[int], np.ndarray], num_users: int, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Returns normal numbers made of uniform ones, which a function draws."""
+    size = math.prod(shape)
+    numbers = uniform(2 * ((size + 1) // 2))
+    _box_muller(numbers.reshape(-1))
+    return numbers[:, :size].reshape(num_users, *shape)
 
 
 def _box_muller(numbers: np.ndarray) -> None:
@@ -194,6 +246,14 @@ def restore(draws: Sequence[ChunkDraws], states: Sequence[dict[str, Any]]) -> No
             each.restore(state)
 
 
+@dataclasses.dataclass
+class _Ahead:
+    """Numbers that were drawn for several calls, and are still to be handed out."""
+
+    generator: dict[str, Any]  # The state before they were drawn.
+    numbers: list[np.ndarray]  # Those of the next call last.
+
+
 class ChunkDraws(Draws):
     """The numbers of a range of users of one chunk, new ones at each call.
 
@@ -214,33 +274,70 @@ class ChunkDraws(Draws):
         self.num_users = num_users
         self.dtype = np.dtype(dtype)
         self._first_row = first_row
-        self._seeds = np.random.SFC64(sequence)
-        self._bits = np.random.SFC64(0)
+        self._bits = np.random.PCG64DXSM(sequence)
         self._rng = np.random.Generator(self._bits)
-        self._state: Any = self._bits.state
+        self._ahead: dict[tuple[Any, ...], _Ahead] = {}
 
     def uniform(self, *shape: int) -> np.ndarray:
         """See :meth:`Draws.uniform`."""
-        self._next_stream()
+        return self._numbers("uniform", shape)
+
+    def normal(self, *shape: int) -> np.ndarray:
+        """See :meth:`Draws.normal`."""
+        return self._numbers("normal", shape)
+
+    def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
+        """See :meth:`Draws.slates`."""
+        return self._numbers("slates", (slate_size,), num_candidates)
+
+    def _numbers(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
+        """Returns the numbers of a call, drawn with those of later calls where they are few."""
+        if math.prod(shape) > _FEW // 2:
+            return self._new(kind, shape, *arguments)
+        key = (kind, shape, *arguments)
+        ahead = self._ahead.get(key)
+        if ahead is None or not ahead.numbers:
+            ahead = self._ahead[key] = self._draw_ahead(*key)
+        return ahead.numbers.pop()
+
+    def _draw_ahead(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> _Ahead:
+        generator = dict(self._bits.state)
+        calls = _FEW // max(1, math.prod(shape))
+        numbers = self._new(kind, (calls, *shape), *arguments)
+        return _Ahead(generator, list(np.ascontiguousarray(numbers.swapaxes(0, 1))[::-1]))
+
+    def _new(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
+        """Returns numbers of a new stream."""
+        if kind == "normal":
+            return _normal(self._new_uniform, self.num_users, shape)
+        uniform = self._new_uniform(*shape)
+        return slates(uniform, *arguments) if kind == "slates" else uniform
+
+    def _new_uniform(self, *shape: int) -> np.ndarray:
         out = np.empty((self._first_row + self.num_users, *shape), self.dtype)
         self._rng.random(out=out, dtype=self.dtype.type)
+        # A step of the generator makes a float64 or two float32.
+        self._bits.advance(_STREAM_LENGTH - -(-out.nbytes // 8))
         return out[self._first_row :]
-
-    def _next_stream(self) -> None:
-        """Starts the stream of the next call, wherever the last one ended."""
-        words = self._state["state"]["state"]
-        words[:3] = self._seeds.random_raw(3)
-        words[3] = 1
-        self._bits.state = self._state
-        self._bits.random_raw(12, output=False)  # As SFC64 mixes its seeds.
 
     def state(self) -> dict[str, Any]:
         """Returns the state of the generator, as data for a checkpoint."""
-        return dict(self._seeds.state)
+        ahead = [
+            {"of": list(key), "generator": dict(ahead.generator), "left": len(ahead.numbers)}
+            for key, ahead in self._ahead.items()
+        ]
+        return {"generator": dict(self._bits.state), "ahead": ahead}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`state` returned."""
-        self._seeds.state = state  # type: ignore[assignment]
+        """Continues from a state that :meth:`state` returned, of any number of users."""
+        self._ahead = {}
+        for entry in state["ahead"]:
+            kind, shape, *arguments = entry["of"]
+            key = (kind, tuple(shape), *arguments)
+            self._bits.state = entry["generator"]
+            self._ahead[key] = self._draw_ahead(*key)
+            del self._ahead[key].numbers[entry["left"] :]
+        self._bits.state = state["generator"]
 
 
 # Constants of SplitMix64 (Steele, Lea and Flood, 2014).

@@ -193,7 +193,15 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
         choice: positions in the slates, shape (n_users,). Where it is slate_size, for nothing
             chosen, the last document of the slate is returned.
     """
-    return map_fields(lambda field: _arrays.take_chosen(field, choice), documents)
+    positions: np.ndarray | None = None
+
+    def take(field: np.ndarray) -> np.ndarray:
+        nonlocal positions
+        if positions is None:
+            positions = _arrays.chosen_positions(choice, field.shape[1])
+        return _arrays.take_chosen(field, positions)
+
+    return map_fields(take, documents)
 
 
 def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
@@ -203,8 +211,8 @@ def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
         choice: positions in the slates, shape (n_users,); slate_size where nothing was clicked.
         slate_size: number of documents in a slate.
     """
-    clicks = _arrays.empty_slates((len(choice), slate_size), np.bool_)
-    return np.equal(choice[:, np.newaxis], np.arange(slate_size), out=clicks)
+    # By position, the order in memory.
+    return np.equal(np.arange(slate_size)[:, np.newaxis], choice).T
 
 
 def total_clicks(responses: Any) -> np.ndarray:

@@ -45,9 +45,11 @@ def test_single_user_environments_are_simulated() -> None:
 
 def test_vector_agents_go_by_the_numbers_of_single_users() -> None:
     together, second = create_single_user_envs(2, 0), create_single_user_envs(1, 1)
-    slates = [
-        random_agent.VectorRandomAgent(env).begin(env.reset()[0]) for env in (together, second)
-    ]
+    slates = []
+    for env in (together, second):
+        agent = random_agent.VectorRandomAgent(env)
+        observation, _ = env.reset()
+        slates.append(np.stack([agent.begin(observation) for _ in range(10)], axis=1))
     np.testing.assert_array_equal(slates[0][1:], slates[1])
     assert not np.array_equal(slates[0][:1], slates[1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,7 +23,10 @@ def drawn(seed: int, first_user: int, num_users: int, dtype: type = np.float32) 
             lambda d: d.normal(3),
             lambda d: d.uniform(2, 5),
             lambda d: d.integers(7, 4),
-            lambda d: d.normal(),
+            # As many calls as need numbers to be drawn ahead more than once.
+            *[lambda d: d.normal()] * 11,
+            *[lambda d: d.slates(9, 3)] * 3,
+            lambda d: d.slates(10, 3),
             lambda d: d.normal(2, 2),
         )
     ]
@@ -29,7 +34,16 @@ def drawn(seed: int, first_user: int, num_users: int, dtype: type = np.float32) 
 
 @pytest.mark.parametrize(
     ("first_user", "num_users"),
-    [(0, 1), (0, 17), (5, 1), (SIZE - 1, 1), (SIZE - 1, 2), (SIZE, 3), (7123, 1), (100, 5000)],
+    [
+        (0, 1),
+        (0, 17),
+        (5, 1),
+        (SIZE - 1, 1),
+        (SIZE - 1, 2),
+        (SIZE, 3),
+        (2 * SIZE - 969, 1),
+        (100, SIZE + 904),
+    ],
 )
 def test_users_draw_the_same_in_any_company(first_user: int, num_users: int) -> None:
     everyone = drawn(3, 0, 2 * SIZE)
@@ -96,14 +110,58 @@ def test_episodes_of_a_user_are_drawn_in_any_order_and_company() -> None:
         np.testing.assert_array_equal(alone.normal(2)[0], expected[1][row])
 
 
-def test_state_continues() -> None:
-    draws = streams.chunk_draws(0, "state", 0, 5)[0]
-    draws.uniform(3)
+@pytest.mark.parametrize("num_users", [5, 3, 8])
+def test_state_continues(num_users: int) -> None:
+    """Also with other users, as evaluations do, who are not the first of their chunk."""
+
+    def calls(draws: streams.ChunkDraws) -> list[np.ndarray]:
+        # The first ones have been drawn ahead, the last ones have not.
+        return [
+            draws.slates(6, 2),
+            draws.normal(),
+            draws.normal(4),
+            draws.normal(),
+            draws.uniform(),
+        ]
+
+    draws, others = (streams.chunk_draws(0, "state", 7, number)[0] for number in (5, num_users))
+    for _ in range(3):
+        calls(draws)
+    others.uniform(3)
     state = draws.state()
-    expected = draws.normal(4)
-    draws.uniform()
+    expected = [calls(draws) for _ in range(9)]
     draws.restore(state)
-    np.testing.assert_array_equal(draws.normal(4), expected)
+    others.restore(state)
+    num_same = min(5, num_users)
+    for of_round in expected:
+        for numbers, again, of_others in zip(of_round, calls(draws), calls(others), strict=True):
+            np.testing.assert_array_equal(again, numbers)
+            np.testing.assert_array_equal(of_others[:num_same], numbers[:num_same])
+
+
+@pytest.mark.parametrize("slate_size", [1, 2, 3, 4])
+def test_slates_are_the_permutations_in_order(slate_size: int) -> None:
+    """Evenly spaced numbers give every slate of four candidates once, sorted."""
+    expected = list(itertools.permutations(range(4), slate_size))
+    digits = np.unravel_index(np.arange(len(expected)), (4, 3, 2, 1)[:slate_size])
+    uniform = [(digit + 0.5) / length for digit, length in zip(digits, (4, 3, 2, 1))]
+    slates = streams.slates(np.stack(uniform, axis=-1), 4)
+    assert slates.dtype == np.int32 and [tuple(slate) for slate in slates.tolist()] == expected
+    in_parts = streams.slates(np.stack(uniform, axis=-1).reshape(2, -1, slate_size), 4)
+    np.testing.assert_array_equal(in_parts.reshape(-1, slate_size), slates)
+
+
+def test_numbers_drawn_ahead_are_of_the_right_law() -> None:
+    """Over users and over calls: neither those of a call nor those of a user go together."""
+    draws = streams.chunk_draws(0, "ahead", 0, 500)[0]
+    normal = np.stack([draws.normal() for _ in range(40)], axis=1)
+    assert stats.kstest(normal.ravel(), "norm").pvalue > 0.001
+    correlations = np.corrcoef(normal.T) - np.eye(40)
+    assert abs(correlations).max() < 5 / np.sqrt(500)
+    slates = np.stack([draws.slates(4, 2) for _ in range(40)])
+    counts = np.bincount(slates[..., 0].ravel() * 4 + slates[..., 1].ravel(), minlength=16)
+    assert (counts.reshape(4, 4).diagonal() == 0).all()
+    assert stats.chisquare(counts[counts > 0]).pvalue > 0.001 and (counts > 0).sum() == 12
 
 
 def test_chunks_of_users() -> None:

@@ -10,7 +10,6 @@ import gin
 import numpy as np
 
 from recsim import _arrays
-from recsim.agents import random_agent
 from recsim.agents.dopamine import dqn_agent, network, vector_replay_buffer
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
@@ -191,7 +190,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     def _select_slates(
         self, users: np.ndarray, documents: np.ndarray, uniforms: np.ndarray
     ) -> np.ndarray:
-        slates = random_agent.random_slates(uniforms[:, 1:], self._num_candidates)
+        slates = streams.slates(uniforms[:, 1:], self._num_candidates)
         rows = np.flatnonzero(uniforms[:, 0] >= self._learner._epsilon())
         for start in range(0, len(rows), network.BLOCK):
             block = rows[start : start + network.BLOCK]
