@@ -4,9 +4,9 @@ Users have numbers, 0, 1, 2, …, and belong to chunks of :data:`CHUNK_SIZE` of 
 that a user gets follow from the seed, the user's number and the order of the calls alone. They do
 not depend on how many other users there are, nor on the work being spread over several workers.
 
-* :class:`ChunkDraws` are for what happens at every step. Each chunk has a generator, in
-  whose period a stream begins for each array that is filled. It fills the rows of the chunk's users
-  from the first on, so that those who come after a user never change the user's row.
+* :class:`ChunkDraws` are for what happens at every step. Each chunk has a generator, in whose
+  period a stream begins for each array that is filled. It fills the rows of the chunk's users from
+  the first on, so that those who come after a user never change the user's row.
 * :class:`UserDraws` are for what happens to a few users at a time, when their episodes begin. The
   numbers are hashes of the user's number, the number of the episode and a counter.
 
