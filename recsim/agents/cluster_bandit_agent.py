@@ -181,7 +181,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
-        """Restores the generators, if they are of as many users; False if there are none."""
+        """Restores the generators, if they are of as many chunks; False if there are none."""
         del checkpoint_dir, iteration_number
         if not agent.has_entry(self, bundle_dict, "bandit_draws"):
             return False

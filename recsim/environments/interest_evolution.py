@@ -655,7 +655,7 @@ def _world(env_config: Mapping[str, Any]) -> tuple[IEvUserModel, UtilityModelVid
 class VectorIEvDocuments:
     """Videos of many users, each of one topic."""
 
-    cluster_id: np.ndarray  # (n_users, n_docs), integers as small as they can be: topics.
+    cluster_id: np.ndarray  # (n_users, n_docs), int32: topics.
     quality: np.ndarray  # (n_users, n_docs)
 
 
@@ -687,14 +687,13 @@ class VectorIEvDocumentSampler(world.VectorDocumentSampler):
     def __init__(self, sampler: UtilityModelVideoSampler) -> None:
         self._means = sampler.cluster_means
         self._one_hot = sampler._one_hot
-        self._topic_dtype = np.min_scalar_type(-len(self._means))
 
     def sample(self, draws: streams.Draws, num_documents: int) -> VectorIEvDocuments:
         """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
         topics = draws.integers(len(self._means), num_documents)
         means = self._means.astype(draws.dtype).take(topics)
         quality = means + 0.1 * draws.normal(num_documents)
-        return VectorIEvDocuments(topics.astype(self._topic_dtype), quality)
+        return VectorIEvDocuments(topics, quality)
 
     def observe(self, documents: VectorIEvDocuments) -> np.ndarray:
         """Returns the videos' features, shape (n_users, n_docs, n_topics)."""
@@ -752,8 +751,7 @@ class VectorIEvUserModel(world.VectorUserModel):
         del draws
         clicked = world.clicked(choice, self.slate_size)
         watch_time = self._watch_time(users)[:, np.newaxis] * clicked
-        topics = documents.cluster_id.astype(np.int32)
-        return VectorIEvResponses(clicked, watch_time, documents.quality, topics)
+        return VectorIEvResponses(clicked, watch_time, documents.quality, documents.cluster_id)
 
     def _watch_time(self, users: VectorIEvUsers) -> np.ndarray:
         """Returns how long users would watch a video: while time is left."""

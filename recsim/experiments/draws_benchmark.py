@@ -27,7 +27,8 @@ from recsim.vector import streams
 __all__ = ["RecordedDraws", "main", "measured"]
 
 SIZES = ((10, 2), (100, 10))
-_STEPS_OF_ROUND = 20
+# A multiple of the steps for which numbers are drawn at once.
+_STEPS_OF_ROUND = 24
 
 
 class RecordedDraws(streams.Draws):
@@ -37,7 +38,7 @@ class RecordedDraws(streams.Draws):
         draws: the other draws.
 
     Attributes:
-        calls: ``'uniform'`` or ``'normal'``, and the shape of a user's numbers.
+        calls: names of methods, and what they were called with.
     """
 
     def __init__(self, draws: streams.Draws) -> None:
@@ -55,6 +56,11 @@ class RecordedDraws(streams.Draws):
         """See :meth:`recsim.vector.streams.Draws.normal`."""
         self.calls.append(("normal", shape))
         return self.draws.normal(*shape)
+
+    def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
+        """See :meth:`recsim.vector.streams.Draws.slates`."""
+        self.calls.append(("slates", (num_candidates, slate_size)))
+        return self.draws.slates(num_candidates, slate_size)
 
 
 def measured(environment: str, num_candidates: int, slate_size: int, rounds: int) -> dict[str, Any]:
@@ -92,11 +98,16 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
     calls = _calls_of(step, env._chunks[0], agent)
     draws = streams.chunk_draws(0, "draws benchmark", 0, env.num_envs, env.dtype)[0]
     generator = np.random.Generator(np.random.SFC64(0))
-    arrays = [(name, np.empty((env.num_envs, *shape), env.dtype)) for name, shape in calls]
+    # A slate is made of a uniform number for each position.
+    shapes = [
+        ("uniform", arguments[1:]) if name == "slates" else (name, arguments)
+        for name, arguments in calls
+    ]
+    arrays = [(name, np.empty((env.num_envs, *shape), env.dtype)) for name, shape in shapes]
 
     def draw() -> None:
-        for name, shape in calls:
-            getattr(draws, name)(*shape)
+        for name, arguments in calls:
+            getattr(draws, name)(*arguments)
 
     def draw_by_numpy() -> None:
         for name, array in arrays:
@@ -104,7 +115,7 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
             fill(out=array, dtype=array.dtype.type)
 
     def numbers(of: str) -> int:
-        return sum(math.prod(shape) for name, shape in calls if name == of)
+        return sum(math.prod(shape) for name, shape in shapes if name == of)
 
     ways = {"step": step, "draws": draw, "numpy": draw_by_numpy}
     times = [

@@ -25,15 +25,16 @@ class ChunkStep:
     observation: dict[str, Any]
     terminated: np.ndarray  # (n_users,), bool
     truncated: np.ndarray  # (n_users,), bool
-    #: The rows where sessions ended, and what was observed in them that is not in the observation.
-    ended: np.ndarray
-    last: dict[str, Any] | None  # None where no session ended.
+    ended_rows: np.ndarray  # (n_ended,): where sessions ended.
+    #: What was observed there last, by key, where it is not as in the observation; None if no
+    #: session ended.
+    last: dict[str, Any] | None
 
 
 class Chunk:
     """The users of one chunk that an environment has.
 
-    In the observations, ``doc`` has the documents that are to be observed.
+    Documents that all users share are not in the observations.
 
     Args:
         env: the environment.
@@ -91,8 +92,10 @@ class Chunk:
         return streams.UserDraws(key, users, self._episodes[rows], self._env.dtype)
 
     def _observation(self, responses: Any) -> dict[str, Any]:
-        users = self._model.observe_users(self._users)
-        return {"user": users, "doc": self._documents, "response": responses}
+        observation = {"user": self._model.observe_users(self._users), "response": responses}
+        if self._candidates != "shared":
+            observation["doc"] = self._sampler.observe(self._documents)
+        return observation
 
     def step(self, slates: np.ndarray) -> ChunkStep:
         """Shows a slate to every user, and replaces those whose sessions end."""
@@ -110,13 +113,13 @@ class Chunk:
         limit = env.max_steps_per_episode
         truncated = self._steps >= limit if limit is not None else self._nobody()
         observed = model.observe_responses(responses)
-        ended = np.flatnonzero(terminated | truncated)
+        rows = np.flatnonzero(terminated | truncated)
         last = None
-        if len(ended):
-            last = self._replace(ended)
-            last["response"] = _conversion.rows_of(observed, ended)
-            observed = _conversion.map_arrays(lambda array: _with_zeros(array, ended), observed)
-        return ChunkStep(responses, self._observation(observed), terminated, truncated, ended, last)
+        if len(rows):
+            last = self._replace(rows)
+            last["response"] = _conversion.rows_of(observed, rows)
+            observed = _conversion.map_arrays(lambda array: _with_zeros(array, rows), observed)
+        return ChunkStep(responses, self._observation(observed), terminated, truncated, rows, last)
 
     def _nobody(self) -> np.ndarray:
         return np.zeros(self.num_users, np.bool_)

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
-from recsim import _arrays, _validation
+from recsim import _validation
 from recsim.vector import _chunk, _conversion, streams, world
 
 __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
@@ -40,14 +40,23 @@ class FinalObservations(Sequence[Any]):
     """
 
     def __init__(self, batch: Any, ended: np.ndarray) -> None:
-        self._make_batch = batch if callable(batch) else lambda: batch
+        if callable(batch):
+            self._make_batch = batch
+        else:
+            self.batch = batch
         self._ended = ended
         self._replaced: dict[int, Any] = {}
 
     @functools.cached_property
     def batch(self) -> Any:
-        """The observations as arrays with the users on axis 0."""
-        return self._make_batch()
+        """The observations as arrays with the users on axis 0.
+
+        An environment's are put together, when they are first asked for, from the observation that
+        came with them: do not write to its arrays before.
+        """
+        batch = self._make_batch()
+        del self._make_batch  # It holds other observations.
+        return batch
 
     def __len__(self) -> int:
         return len(self._ended)
@@ -356,9 +365,9 @@ class RecSimVectorEnv(SlateVectorEnv):
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
             self._make_chunks(_validation.positive_int("seed", seed, 0))
-        observation: dict[str, Any] = {}
+        observation: Any = None
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
-            observation = self._with_rows(observation, chunk.begin_all(), rows)
+            observation = self._joined(observation, chunk.begin_all(), rows)
         return self._handed_out(observation), {}
 
     def _make_chunks(self, seed: int) -> None:
@@ -404,26 +413,31 @@ class RecSimVectorEnv(SlateVectorEnv):
             IndexError: if an index points at no candidate.
         """
         slates = self._checked_slates(actions, bool(self._chunks))
-        observation: dict[str, Any] = {}
-        rewards, terminated, truncated, ended, last = [], [], [], [], []
+        outcome: Any = None
+        ended_rows, last = [], []
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
             step = chunk.step(slates[rows])
-            rewards.append(self._reward_aggregator(step.responses))
             self._count_metrics(step.responses, rows)
-            observation = self._with_rows(observation, step.observation, rows)
-            terminated.append(step.terminated)
-            truncated.append(step.truncated)
+            of_chunk = {
+                "observation": step.observation,
+                "rewards": self._reward_aggregator(step.responses),
+                "terminated": step.terminated,
+                "truncated": step.truncated,
+            }
+            outcome = self._joined(outcome, of_chunk, rows)
             if step.last is not None:
-                ended.append(step.ended + rows.start)
+                ended_rows.append(step.ended_rows + rows.start)
                 last.append(step.last)
-        observation = self._handed_out(observation)
-        happened = [_arrays.joined(arrays) for arrays in (rewards, terminated, truncated)]
+        observation = self._handed_out(outcome["observation"])
+        terminated, truncated = outcome["terminated"], outcome["truncated"]
         infos: dict[str, Any] = {}
-        if ended:
-            infos = {"_final_obs": happened[1] | happened[2]}
-            batch = functools.partial(_with_last, observation, ended, last)
-            infos["final_obs"] = FinalObservations(batch, infos["_final_obs"])
-        return observation, happened[0], happened[1], happened[2], infos
+        if last:
+            ended = terminated | truncated
+            # Not the dictionary that is handed out: entries may be replaced in that.
+            own = _conversion.map_arrays(lambda array: array, observation)
+            batch = functools.partial(_with_last, own, ended_rows, last)
+            infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
+        return observation, outcome["rewards"], terminated, truncated, infos
 
     def _count_metrics(self, responses: Any, rows: slice) -> None:
         """Adds the responses of the users of some rows to the metrics, of those who count."""
@@ -437,31 +451,25 @@ class RecSimVectorEnv(SlateVectorEnv):
         for name, value in self._metrics_aggregator(responses).items():
             self._metrics[name] += value
 
-    def _with_rows(
-        self, observation: dict[str, Any], of_chunk: dict[str, Any], rows: slice
-    ) -> dict[str, Any]:
-        """Returns the observation of all users, with that of a chunk put in.
+    def _joined(self, joined: Any, of_chunk: Any, rows: slice) -> Any:
+        """Returns nested dictionaries of arrays of all users, with those of a chunk put in.
+
+        A chunk's are put in before the next one's are made: observations take the most memory.
 
         Args:
-            observation: the observation with those of the chunks before; empty for the first one.
-            of_chunk: the observation of the chunk, with documents that are to be observed.
+            joined: what this returned for the chunk before; None for the first one.
+            of_chunk: the arrays of a chunk.
             rows: the rows of the chunk.
         """
-        part = dict(of_chunk)
-        if self._shared_observation is not None:
-            del part["doc"]
-        else:
-            # Those of a chunk at a time: what is observed of all documents takes the most memory.
-            part["doc"] = self._document_sampler.observe(part["doc"])
         if len(self._chunks) == 1:
-            return part
-        if not observation:
-            observation = _conversion.map_arrays(self._array_of_all_users, part)
-        _set_rows(observation, part, rows)
-        return observation
+            return of_chunk
+        if joined is None:
+            joined = _conversion.map_arrays(self._array_of_all_users, of_chunk)
+        _set_rows(joined, of_chunk, rows)
+        return joined
 
     def _handed_out(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """Returns an observation with documents that cannot be written to."""
+        """Returns an observation with documents, which cannot be written to."""
         documents = self._shared_observation
         if documents is None:
             documents = _conversion.map_arrays(_read_only, observation["doc"])
@@ -520,19 +528,19 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 
 def _with_last(
-    observation: dict[str, Any], ended: Sequence[np.ndarray], last: Sequence[dict[str, Any]]
+    observation: dict[str, Any], ended_rows: Sequence[np.ndarray], last: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Returns an observation with what was observed last where sessions ended.
 
     Args:
         observation: the observation of all users, new ones where sessions ended.
-        ended: the rows where they did, of some chunks.
+        ended_rows: the rows where they did, of some chunks.
         last: what was observed there of the old users, where it is not as in the observation.
     """
     with_last = dict(observation)
     for key in last[0]:
         with_last[key] = _conversion.map_arrays(np.array, observation[key])
-        for rows, parts in zip(ended, last, strict=True):
+        for rows, parts in zip(ended_rows, last, strict=True):
             _set_rows(with_last[key], parts[key], rows)
     return with_last
 

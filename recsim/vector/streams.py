@@ -46,9 +46,9 @@ CHUNK_SIZE = 2048
 # Pairs of normal numbers that are computed together.
 _BLOCK = 8192
 
-# So many numbers of a user are drawn at once where a call asks for at most half of them. They are
-# those of later calls then: filling an array has a price that does not depend on its size.
-_FEW = 8
+# So many numbers of a user are drawn at once where a call asks for at most half of them: what NumPy
+# takes for each array, whatever its size, is then taken once for several calls.
+_FEW = 6
 
 # Distance of two streams, 2**128 divided by the golden ratio: in the generator's period of 2**128,
 # multiples of it are far from one another, however many there are.
@@ -115,17 +115,17 @@ class Draws(abc.ABC):
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
         """Returns slates of different candidates, int32 of shape ``(n_users, slate_size)``.
 
-        All slates are equally likely.
+        All slates are equally likely, as far as :meth:`integers` are.
 
         Args:
-            num_candidates: number of candidates, at least ``slate_size``.
+            num_candidates: number of candidates, in [slate_size, 65536].
             slate_size: number of candidates in a slate.
         """
         return slates(self.uniform(slate_size), num_candidates)
 
 
 def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
-    """Returns slates of different candidates, all equally likely.
+    """Returns slates of different candidates, made of uniform numbers.
 
     A number says which of the candidates that are left is next. From the last position to the
     first, those that come later make room for it: the decoding of a Lehmer code.
@@ -257,6 +257,9 @@ class _Ahead:
 class ChunkDraws(Draws):
     """The numbers of a range of users of one chunk, new ones at each call.
 
+    Where a call asks for few numbers of each user, those of the next calls of its kind and shape
+    are drawn with them.
+
     Args:
         sequence: the chunk's seeds.
         num_users: number of users.
@@ -304,7 +307,9 @@ class ChunkDraws(Draws):
         generator = dict(self._bits.state)
         calls = _FEW // max(1, math.prod(shape))
         numbers = self._new(kind, (calls, *shape), *arguments)
-        return _Ahead(generator, list(np.ascontiguousarray(numbers.swapaxes(0, 1))[::-1]))
+        # Copies, so that those handed out keep no others in memory.
+        of_calls = [numbers[:, call].copy(order="K") for call in reversed(range(calls))]
+        return _Ahead(generator, of_calls)
 
     def _new(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
         """Returns numbers of a new stream."""
@@ -323,8 +328,15 @@ class ChunkDraws(Draws):
     def state(self) -> dict[str, Any]:
         """Returns the state of the generator, as data for a checkpoint."""
         ahead = [
-            {"of": list(key), "generator": dict(ahead.generator), "left": len(ahead.numbers)}
-            for key, ahead in self._ahead.items()
+            {
+                "kind": kind,
+                "shape": [int(length) for length in shape],
+                "arguments": arguments,
+                "generator": dict(ahead.generator),
+                "left": len(ahead.numbers),
+            }
+            for (kind, shape, *arguments), ahead in self._ahead.items()
+            if ahead.numbers
         ]
         return {"generator": dict(self._bits.state), "ahead": ahead}
 
@@ -332,8 +344,7 @@ class ChunkDraws(Draws):
         """Continues from a state that :meth:`state` returned, of any number of users."""
         self._ahead = {}
         for entry in state["ahead"]:
-            kind, shape, *arguments = entry["of"]
-            key = (kind, tuple(shape), *arguments)
+            key = (entry["kind"], tuple(entry["shape"]), *entry["arguments"])
             self._bits.state = entry["generator"]
             self._ahead[key] = self._draw_ahead(*key)
             del self._ahead[key].numbers[entry["left"] :]

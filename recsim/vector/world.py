@@ -133,7 +133,11 @@ class VectorUserModel(abc.ABC):
 
     @abc.abstractmethod
     def observe_users(self, users: Any) -> Any:
-        """Returns what agents see of users: an array of shape (n_users, …), or a dict of them."""
+        """Returns what agents see of users: an array of shape (n_users, …), or a dict of them.
+
+        Args:
+            users: all users, or those of them whose sessions end.
+        """
 
     @abc.abstractmethod
     def user_space(self) -> Any:

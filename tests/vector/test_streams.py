@@ -22,6 +22,8 @@ def drawn(seed: int, first_user: int, num_users: int, dtype: type = np.float32) 
             lambda d: d.uniform(),
             lambda d: d.normal(3),
             lambda d: d.uniform(2, 5),
+            # An odd number of them: the generator makes two float32 in a step.
+            *[lambda d: d.uniform(5)] * 2,
             lambda d: d.integers(7, 4),
             # As many calls as need numbers to be drawn ahead more than once.
             *[lambda d: d.normal()] * 11,

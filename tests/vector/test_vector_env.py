@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import gc
+import pickle
 import tracemalloc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -176,10 +179,14 @@ def test_users_do_not_depend_on_others(
             assert_equal(rows(of_all[5]["final_obs"].batch, users), of_some[5]["final_obs"].batch)
 
 
-def test_sessions_that_end_at_different_times_do_not_mix_users() -> None:
-    create = functools.partial(interest_evolution.create_vector_environment, CONFIG)
-    everyone, alone = create(300), create(1, first_user=123)
-    ends = 0
+@candidate_modes
+def test_sessions_that_end_at_different_times_do_not_mix_users(candidates: str) -> None:
+    create = functools.partial(
+        interest_evolution.create_vector_environment, CONFIG, candidates=candidates
+    )
+    # The last of a chunk and the first of the next.
+    everyone, alone = create(300, first_user=SIZE - 120), create(1, first_user=SIZE + 3)
+    ends, others_end = 0, 0
     for of_all, of_one in zip(
         play(everyone, random_agent.VectorRandomAgent(everyone), 250),
         play(alone, random_agent.VectorRandomAgent(alone), 250),
@@ -187,8 +194,46 @@ def test_sessions_that_end_at_different_times_do_not_mix_users() -> None:
     ):
         for one, other in zip(of_all[1:5], of_one[1:5], strict=True):
             assert_equal(rows(one, slice(123, 124)), other)
-        ends += of_one[3][0]
-    assert ends >= 2
+        others_end += bool(of_all[5]) and not of_one[5]
+        if of_one[5]:
+            ends += 1
+            assert_equal(of_all[5]["final_obs"][123], of_one[5]["final_obs"][0])
+    assert ends >= 2 and others_end > 100
+
+
+@candidate_modes
+@pytest.mark.parametrize("num_envs", [40, SIZE + 40])
+def test_last_observations_can_be_asked_for_late(candidates: str, num_envs: int) -> None:
+    """They are put together when they are asked for, of what was observed then."""
+    env, twin = (
+        interest_evolution.create_vector_environment(CONFIG, num_envs, candidates=candidates)
+        for _ in range(2)
+    )
+    steps, of_twin = (play(each, random_agent.VectorRandomAgent(each), 130) for each in (env, twin))
+    late = []
+    for step, at_once in zip(steps, of_twin, strict=True):
+        observation, infos = step[1], step[5]
+        if infos:
+            late.append((infos["final_obs"], copy.deepcopy(at_once[5]["final_obs"].batch)))
+            # Entries, not arrays: the agent is still to see the observation.
+            step[5]["final_obs"] = None
+            del observation["user"]
+            observation["response"]["click"] = None
+    assert len(late) > 10
+    for final, expected in late:
+        assert_equal(final.batch, expected)
+        assert final.batch is final.batch
+
+
+def test_last_observations_keep_no_others_in_memory() -> None:
+    env = interest_evolution.create_vector_environment(CONFIG, 5, max_steps_per_episode=1)
+    env.reset()
+    observation, *_, infos = env.step(np.zeros((5, 2), int))
+    next_users = weakref.ref(observation["user"])
+    assert infos["final_obs"].batch["user"] is not observation["user"]
+    del observation
+    gc.collect()
+    assert next_users() is None
 
 
 @scenarios
@@ -283,6 +328,10 @@ def test_final_observations_have_entries_where_sessions_ended() -> None:
     assert final[[2, 1]][1] is None and final[np.array([2])][0]["user"] == 2
     # A number is an array, as Gymnasium takes it for an observation.
     assert isinstance(final[0]["user"], np.ndarray)
+    copied = copy.deepcopy(final)
+    copied.batch["user"][0] = 7
+    restored = pickle.loads(pickle.dumps(final))
+    assert final[0]["user"] == restored[0]["user"] == 0 and copied[0]["user"] == 7
     final[2] = "replaced"
     assert final[-1] == "replaced" and final[:2] == [{"user": 0}, None]
     with pytest.raises(IndexError):
