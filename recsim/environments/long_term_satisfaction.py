@@ -495,6 +495,17 @@ class VectorLTSUserModel(world.VectorUserModel):
         super().__init__(user_model._slate_size)
         sampler: Any = user_model._user_sampler
         self._parameters = {name: float(value) for name, value in sampler._state_parameters.items()}
+        # Mean and standard deviation together, shape (2, 1), of choc and of kale.
+        self._of_choc_and_kale = {
+            np.dtype(dtype): [
+                np.array(
+                    [[self._parameters[f"{food}_mean"]], [self._parameters[f"{food}_stddev"]]],
+                    dtype,
+                )
+                for food in ("choc", "kale")
+            ]
+            for dtype in (np.float32, np.float64)
+        }
         self._max_engagement = LTSResponse.MAX_ENGAGEMENT_MAGNITUDE
 
     def sample_users(self, draws: streams.Draws) -> VectorLTSUsers:
@@ -519,16 +530,11 @@ class VectorLTSUserModel(world.VectorUserModel):
         draws: streams.Draws,
     ) -> VectorLTSResponses:
         """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
-        parameters = self._parameters
         score = documents.clickbait_score[:, 0]
         with np.errstate(over="ignore"):  # In float32 users soon have a satisfaction of just 0.
-            satisfied = satisfaction(users.net_positive_exposure, parameters["sensitivity"])
-        log_engagements = log_engagement(
-            interpolated(score, parameters["choc_mean"], parameters["kale_mean"]),
-            interpolated(score, parameters["choc_stddev"], parameters["kale_stddev"]),
-            satisfied,
-            draws.normal(),
-        )
+            satisfied = satisfaction(users.net_positive_exposure, self._parameters["sensitivity"])
+        location, scale = interpolated(score, *self._of_choc_and_kale[score.dtype])
+        log_engagements = log_engagement(location, scale, satisfied, draws.normal())
         clicked = world.clicked(choice, self.slate_size)
         engagement = _arrays.empty_slates(clicked.shape, log_engagements.dtype)
         engagement[:, 0] = np.exp(log_engagements)

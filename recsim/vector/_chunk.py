@@ -74,7 +74,8 @@ class Chunk:
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
             self._documents = self._sampler.sample(self._draws, self._env.num_candidates)
-        no_response = _zeros(self._model.response_space(), self.num_users, self._env.dtype)
+        observed: Any = self._env.single_observation_space
+        no_response = _zeros(observed["response"], self.num_users)
         return self._observation(no_response)
 
     def _new_users(self, rows: np.ndarray) -> Any:
@@ -186,9 +187,8 @@ def _with_zeros(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return array
 
 
-def _zeros(space: Any, num_users: int, dtype: np.dtype) -> Any:
-    """Returns zeros of the shapes of a space."""
+def _zeros(space: Any, num_users: int) -> Any:
+    """Returns zeros of the shapes and dtypes of a space."""
     if isinstance(space, spaces.Dict):
-        return {key: _zeros(entry, num_users, dtype) for key, entry in space.spaces.items()}
-    entry_dtype = dtype if space.dtype.kind == "f" else space.dtype
-    return np.zeros((num_users, *space.shape), entry_dtype)
+        return {key: _zeros(entry, num_users) for key, entry in space.spaces.items()}
+    return np.zeros((num_users, *space.shape), space.dtype)

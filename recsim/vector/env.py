@@ -193,7 +193,8 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
                 "actions must have the shape (num_envs, slate_size) = "
                 f"({self.num_envs}, {self._slate_size}), got {array.shape}."
             )
-        if array.min() < 0 or array.max() >= self._num_candidates:
+        # Without a sign, negative numbers are the largest.
+        if array.view(f"u{array.itemsize}").max() >= self._num_candidates:
             raise IndexError(
                 f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
                 f"{array.min()} to {array.max()}."
