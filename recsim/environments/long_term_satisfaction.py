@@ -495,17 +495,11 @@ class VectorLTSUserModel(world.VectorUserModel):
         super().__init__(user_model._slate_size)
         sampler: Any = user_model._user_sampler
         self._parameters = {name: float(value) for name, value in sampler._state_parameters.items()}
-        # Mean and standard deviation together, shape (2, 1), of choc and of kale.
-        self._of_choc_and_kale = {
-            np.dtype(dtype): [
-                np.array(
-                    [[self._parameters[f"{food}_mean"]], [self._parameters[f"{food}_stddev"]]],
-                    dtype,
-                )
-                for food in ("choc", "kale")
-            ]
-            for dtype in (np.float32, np.float64)
-        }
+        # Mean and standard deviation of the engagement with each, shape (2, 1).
+        self._choc, self._kale = (
+            np.array([[self._parameters[f"{food}_mean"]], [self._parameters[f"{food}_stddev"]]])
+            for food in ("choc", "kale")
+        )
         self._max_engagement = LTSResponse.MAX_ENGAGEMENT_MAGNITUDE
 
     def sample_users(self, draws: streams.Draws) -> VectorLTSUsers:
@@ -533,7 +527,9 @@ class VectorLTSUserModel(world.VectorUserModel):
         score = documents.clickbait_score[:, 0]
         with np.errstate(over="ignore"):  # In float32 users soon have a satisfaction of just 0.
             satisfied = satisfaction(users.net_positive_exposure, self._parameters["sensitivity"])
-        location, scale = interpolated(score, *self._of_choc_and_kale[score.dtype])
+        location, scale = interpolated(
+            score, self._choc.astype(score.dtype), self._kale.astype(score.dtype)
+        )
         log_engagements = log_engagement(location, scale, satisfied, draws.normal())
         clicked = world.clicked(choice, self.slate_size)
         engagement = _arrays.empty_slates(clicked.shape, log_engagements.dtype)

@@ -74,8 +74,8 @@ class Chunk:
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
             self._documents = self._sampler.sample(self._draws, self._env.num_candidates)
-        observed: Any = self._env.single_observation_space
-        no_response = _zeros(observed["response"], self.num_users)
+        space: Any = self._env.single_observation_space
+        no_response = _zeros(space["response"], self.num_users)
         return self._observation(no_response)
 
     def _new_users(self, rows: np.ndarray) -> Any:

@@ -51,8 +51,8 @@ class FinalObservations(Sequence[Any]):
     def batch(self) -> Any:
         """The observations as arrays with the users on axis 0.
 
-        An environment's are put together, when they are first asked for, from the observation that
-        came with them: do not write to its arrays before.
+        An environment's are put together when they are first asked for. The rows of those who go
+        on are then as in the observation that came with them.
         """
         batch = self._make_batch()
         del self._make_batch  # It holds other observations.
@@ -193,8 +193,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
                 "actions must have the shape (num_envs, slate_size) = "
                 f"({self.num_envs}, {self._slate_size}), got {array.shape}."
             )
-        # Without a sign, negative numbers are the largest.
-        if array.view(f"u{array.itemsize}").max() >= self._num_candidates:
+        if array.min() < 0 or array.max() >= self._num_candidates:
             raise IndexError(
                 f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
                 f"{array.min()} to {array.max()}."
@@ -421,7 +420,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             self._count_metrics(step.responses, rows)
             of_chunk = {
                 "observation": step.observation,
-                "rewards": self._reward_aggregator(step.responses),
+                "rewards": self._rewards(step.responses, chunk.num_users),
                 "terminated": step.terminated,
                 "truncated": step.truncated,
             }
@@ -439,6 +438,16 @@ class RecSimVectorEnv(SlateVectorEnv):
             batch = functools.partial(_with_last, own, ended_rows, last)
             infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
         return observation, outcome["rewards"], terminated, truncated, infos
+
+    def _rewards(self, responses: Any, num_users: int) -> np.ndarray:
+        rewards = self._reward_aggregator(responses)
+        if np.shape(rewards) != (num_users,):
+            raise ValueError(
+                "reward_aggregator must return a reward for each user, an array of shape "
+                f"({num_users},), got one of shape {np.shape(rewards)}: sum over axis 1 of the "
+                "responses alone."
+            )
+        return rewards
 
     def _count_metrics(self, responses: Any, rows: slice) -> None:
         """Adds the responses of the users of some rows to the metrics, of those who count."""
@@ -543,6 +552,7 @@ def _with_last(
         with_last[key] = _conversion.map_arrays(np.array, observation[key])
         for rows, parts in zip(ended_rows, last, strict=True):
             _set_rows(with_last[key], parts[key], rows)
+    with_last["doc"] = _conversion.map_arrays(_read_only, with_last["doc"])
     return with_last
 
 

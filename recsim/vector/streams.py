@@ -277,8 +277,7 @@ class ChunkDraws(Draws):
         self.num_users = num_users
         self.dtype = np.dtype(dtype)
         self._first_row = first_row
-        self._bits = np.random.PCG64DXSM(sequence)
-        self._rng = np.random.Generator(self._bits)
+        self._rng = np.random.Generator(np.random.PCG64DXSM(sequence))
         self._ahead: dict[tuple[Any, ...], _Ahead] = {}
 
     def uniform(self, *shape: int) -> np.ndarray:
@@ -304,7 +303,7 @@ class ChunkDraws(Draws):
         return ahead.numbers.pop()
 
     def _draw_ahead(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> _Ahead:
-        generator = dict(self._bits.state)
+        generator = dict(self._rng.bit_generator.state)
         calls = _FEW // max(1, math.prod(shape))
         numbers = self._new(kind, (calls, *shape), *arguments)
         # Copies, so that those handed out keep no others in memory.
@@ -321,8 +320,9 @@ class ChunkDraws(Draws):
     def _new_uniform(self, *shape: int) -> np.ndarray:
         out = np.empty((self._first_row + self.num_users, *shape), self.dtype)
         self._rng.random(out=out, dtype=self.dtype.type)
-        # A step of the generator makes a float64 or two float32.
-        self._bits.advance(_STREAM_LENGTH - -(-out.nbytes // 8))
+        bits: Any = self._rng.bit_generator
+        # A step of it makes a float64 or two float32.
+        bits.advance(_STREAM_LENGTH - -(-out.nbytes // 8))
         return out[self._first_row :]
 
     def state(self) -> dict[str, Any]:
@@ -338,17 +338,17 @@ class ChunkDraws(Draws):
             for (kind, shape, *arguments), ahead in self._ahead.items()
             if ahead.numbers
         ]
-        return {"generator": dict(self._bits.state), "ahead": ahead}
+        return {"generator": dict(self._rng.bit_generator.state), "ahead": ahead}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`state` returned, of any number of users."""
         self._ahead = {}
         for entry in state["ahead"]:
             key = (entry["kind"], tuple(entry["shape"]), *entry["arguments"])
-            self._bits.state = entry["generator"]
+            self._rng.bit_generator.state = entry["generator"]
             self._ahead[key] = self._draw_ahead(*key)
             del self._ahead[key].numbers[entry["left"] :]
-        self._bits.state = state["generator"]
+        self._rng.bit_generator.state = state["generator"]
 
 
 # Constants of SplitMix64 (Steele, Lea and Flood, 2014).

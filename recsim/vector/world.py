@@ -59,8 +59,9 @@ class VectorDocumentSampler(abc.ABC):
         """Returns what agents see of documents: an array, or a dictionary of arrays.
 
         Args:
-            documents: a dataclass from :meth:`sample`; where all users share their candidates,
-                with fields of shape (num_documents, …).
+            documents: a dataclass from :meth:`sample`, of all users or of those whose sessions
+                end; where all users share their candidates, with fields of shape
+                (num_documents, …).
         """
 
     @abc.abstractmethod

@@ -163,7 +163,8 @@ def test_slate_q_finds_the_optimum_also_where_sessions_are_cut_off(strategy, hor
         value = s[mood, pair] @ q[mood, pair] / (s[mood, pair].sum() + s_no_click[mood])
         # Over six seeds the values learned were 0.95 to 1.11 times the optimum with one step, and
         # 0.76 to 1.01 times with several, which are those of a policy that explores.
-        assert value == pytest.approx(values[mood], rel=0.15 if horizon == 1 else 0.3)
+        least = 0.85 if horizon == 1 else 0.7
+        assert least * values[mood] < value < 1.15 * values[mood]
 
 
 @pytest.mark.slow

@@ -117,7 +117,6 @@ def test_state_continues(num_users: int) -> None:
     """Also with other users, as evaluations do, who are not the first of their chunk."""
 
     def calls(draws: streams.ChunkDraws) -> list[np.ndarray]:
-        # The first ones have been drawn ahead, the last ones have not.
         return [
             draws.slates(6, 2),
             draws.normal(),
@@ -127,10 +126,11 @@ def test_state_continues(num_users: int) -> None:
         ]
 
     draws, others = (streams.chunk_draws(0, "state", 7, number)[0] for number in (5, num_users))
-    for _ in range(3):
+    for _ in range(2):
         calls(draws)
     others.uniform(3)
     state = draws.state()
+    assert {entry["kind"] for entry in state["ahead"]} == {"slates", "normal", "uniform"}
     expected = [calls(draws) for _ in range(9)]
     draws.restore(state)
     others.restore(state)

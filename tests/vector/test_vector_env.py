@@ -214,15 +214,18 @@ def test_last_observations_can_be_asked_for_late(candidates: str, num_envs: int)
     for step, at_once in zip(steps, of_twin, strict=True):
         observation, infos = step[1], step[5]
         if infos:
-            late.append((infos["final_obs"], copy.deepcopy(at_once[5]["final_obs"].batch)))
+            final = infos["final_obs"]
+            finals = [final, copy.deepcopy(final), pickle.loads(pickle.dumps(final))]
+            late.append((finals, copy.deepcopy(at_once[5]["final_obs"].batch)))
             # Entries, not arrays: the agent is still to see the observation.
             step[5]["final_obs"] = None
             del observation["user"]
             observation["response"]["click"] = None
     assert len(late) > 10
-    for final, expected in late:
-        assert_equal(final.batch, expected)
-        assert final.batch is final.batch
+    for finals, expected in late:
+        for final in finals:
+            assert_equal(final.batch, expected)
+            assert final.batch is final.batch and not final.batch["doc"].flags.writeable
 
 
 def test_last_observations_keep_no_others_in_memory() -> None:
@@ -425,6 +428,32 @@ def test_bad_slates(slates: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         env.step(slates)
     env.step([[0, 0], [5, 1], [2, 3]])  # The environment goes on; slates may repeat documents.
+
+
+def test_slates_of_small_and_of_foreign_integers() -> None:
+    env = interest_exploration.create_vector_environment({**CONFIG, "num_candidates": 200}, 2)
+    env.reset()
+    with pytest.raises(IndexError, match="got -100 to 3"):
+        env.step(np.array([[0, 1], [-100, 3]], np.int8))
+    twin = copy.deepcopy(env)
+    slates = np.array([[0, 150], [2, 3]])
+    assert_equal(env.step(slates.astype(">i8"))[0], twin.step(slates)[0])
+
+
+@pytest.mark.parametrize("num_envs", [3, SIZE + 1])
+def test_rewards_that_are_not_one_a_user(num_envs: int) -> None:
+    one_of_all = interest_exploration.create_vector_environment(CONFIG, num_envs)
+    env = vector_env.RecSimVectorEnv(
+        one_of_all.user_model,
+        one_of_all.document_sampler,
+        one_of_all.num_candidates,
+        one_of_all.slate_size,
+        num_envs,
+        lambda responses: responses.clicked.sum(),
+    )
+    env.reset()
+    with pytest.raises(ValueError, match=r"reward_aggregator must return .*got one of shape \(\)"):
+        env.step(np.zeros((num_envs, 2), int))
 
 
 def test_step_before_reset() -> None:
