@@ -6,8 +6,9 @@ Usage::
 
 For each world with the random agent: the time of a whole step, of the same draws alone, and of
 NumPy's generator that fills arrays with as many uniform and normal numbers, for each user of one
-chunk, in one process. They are measured by turns, in processor time, and the least of the rounds
-counts. Rates depend on the machine; compare ratios only.
+chunk; and the time of a step of fewer and of more users. They are measured by turns in one process,
+in processor time, and the least of the rounds counts. Rates depend on the machine; compare ratios
+only.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from recsim.vector import streams
 __all__ = ["RecordedDraws", "main", "measured"]
 
 SIZES = ((10, 2), (100, 10))
+USERS = (1000, streams.CHUNK_SIZE, 10_000)
 # A multiple of the steps for which numbers are drawn at once.
 _STEPS_OF_ROUND = 24
 
@@ -73,29 +75,21 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
         rounds: number of rounds.
 
     Returns:
-        By name: ``uniform`` and ``normal``, how many numbers a user's step takes of each; and
-        ``step``, ``draws`` and ``numpy``, nanoseconds of a user's step, of its draws alone, and of
-        NumPy's generator filling arrays with as many numbers.
+        By name: ``uniform`` and ``normal``, how many numbers a user's step takes of each;
+        ``steps``, nanoseconds of a user's step by number of users (:data:`USERS`); and of a user of
+        one chunk, ``draws`` and ``numpy``, nanoseconds of the draws of a step alone, and of NumPy's
+        generator filling arrays with as many numbers.
     """
-    env = registry.create_vector_environment(
-        environment,
-        {
-            "num_candidates": num_candidates,
-            "slate_size": slate_size,
-            "resample_documents": True,
-            "seed": 0,
-        },
-        num_envs=streams.CHUNK_SIZE,
-    )
-    agent = registry.create_vector_agent("random", env)
-    observation, _ = env.reset()
-    slates = agent.begin(observation)
-
-    def step() -> None:
-        nonlocal slates
-        slates = agent.step(*env.step(slates))
-
-    calls = _calls_of(step, env._chunks[0], agent)
+    config = {
+        "num_candidates": num_candidates,
+        "slate_size": slate_size,
+        "resample_documents": True,
+        "seed": 0,
+    }
+    worlds = {number: _World(environment, config, number) for number in USERS}
+    world = worlds[streams.CHUNK_SIZE]
+    env = world.env
+    calls = _calls_of(world.step, env._chunks[0], world.agent)
     draws = streams.chunk_draws(0, "draws benchmark", 0, env.num_envs, env.dtype)[0]
     generator = np.random.Generator(np.random.SFC64(0))
     # A slate is made of a uniform number for each position.
@@ -117,13 +111,43 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
     def numbers(of: str) -> int:
         return sum(math.prod(shape) for name, shape in shapes if name == of)
 
-    ways = {"step": step, "draws": draw, "numpy": draw_by_numpy}
+    ways: dict[Any, tuple[Callable[[], None], int]] = {
+        "draws": (draw, env.num_envs),
+        "numpy": (draw_by_numpy, env.num_envs),
+        **{number: (world.step, number) for number, world in worlds.items()},
+    }
     times = [
-        {name: _nanoseconds(way) / env.num_envs for name, way in ways.items()}
+        {name: _nanoseconds(way) / num_users for name, (way, num_users) in ways.items()}
         for _ in range(rounds)
     ]
     least = {name: min(each[name] for each in times) for name in ways}
-    return {"uniform": numbers("uniform"), "normal": numbers("normal"), **least}
+    return {
+        "uniform": numbers("uniform"),
+        "normal": numbers("normal"),
+        "draws": least["draws"],
+        "numpy": least["numpy"],
+        "steps": {number: least[number] for number in USERS},
+    }
+
+
+class _World:
+    """An environment with the random agent.
+
+    Args:
+        environment: a name of :data:`recsim.registry.ENVIRONMENTS`.
+        config: the config of the environment.
+        num_users: number of users.
+    """
+
+    def __init__(self, environment: str, config: dict[str, Any], num_users: int) -> None:
+        self.env = registry.create_vector_environment(environment, config, num_envs=num_users)
+        self.agent = registry.create_vector_agent("random", self.env)
+        observation, _ = self.env.reset()
+        self._slates = self.agent.begin(observation)
+
+    def step(self) -> None:
+        """Makes a step of all users."""
+        self._slates = self.agent.step(*self.env.step(self._slates))
 
 
 def _calls_of(step: Callable[[], None], *owners: Any) -> list[tuple[str, tuple[int, ...]]]:
@@ -151,24 +175,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and prints its table; returns the exit status."""
     with _command_line.orderly_exit("draws_benchmark"):
         options = _parser().parse(sys.argv[1:] if argv is None else argv)
-        rows = []
+        of_draws, of_users = [], []
         for num_candidates, slate_size in SIZES:
             for environment in registry.ENVIRONMENTS:
                 times = measured(environment, num_candidates, slate_size, options.rounds)
-                rows.append(
+                name = f"{environment}, {num_candidates} x {slate_size}"
+                steps = times["steps"]
+                step = steps[streams.CHUNK_SIZE]
+                of_draws.append(
                     [
-                        f"{environment}, {num_candidates} x {slate_size}",
+                        name,
                         f"{times['uniform']} + {times['normal']}",
-                        f"{times['step']:.0f} ns",
+                        f"{step:.0f} ns",
                         f"{times['draws']:.0f} ns",
                         f"{times['numpy']:.0f} ns",
-                        f"{times['draws'] / times['step']:.0%}",
-                        f"{times['step'] / times['numpy']:.1f}",
+                        f"{times['draws'] / step:.0%}",
+                        f"{step / times['numpy']:.1f}",
                     ]
                 )
-        header = "world", "uniform + normal", "step", "draws", "NumPy", "share", "step / NumPy"
+                longest_to_shortest = max(steps.values()) / min(steps.values())
+                of_users.append(
+                    [
+                        name,
+                        *[f"{steps[number]:.0f} ns" for number in USERS],
+                        f"{longest_to_shortest:.2f}",
+                    ]
+                )
+        header = ["world", "uniform + normal", "step", "draws", "NumPy", "share", "step / NumPy"]
         title = f"A user's step of {streams.CHUNK_SIZE:,}: its time, and that of its draws alone"
-        print(tables.plain(tables.Table(title, header, rows), width=100))
+        print(tables.plain(tables.Table(title, header, of_draws), width=100))
+        print()
+        header = ["world", *[f"{number:,} users" for number in USERS], "longest / shortest"]
+        title = "A user's step, by number of users"
+        print(tables.plain(tables.Table(title, header, of_users), width=100))
     return 0
 
 

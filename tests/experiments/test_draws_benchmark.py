@@ -21,13 +21,14 @@ from recsim.experiments import draws_benchmark
 def test_numbers_of_a_step_are_counted(environment, uniform, normal):
     times = draws_benchmark.measured(environment, num_candidates=7, slate_size=2, rounds=1)
     assert (times["uniform"], times["normal"]) == (uniform, normal)
-    assert min(times["step"], times["draws"], times["numpy"]) > 0
+    assert min(*times["steps"].values(), times["draws"], times["numpy"]) > 0
 
 
 def test_table(capsys, monkeypatch):
     monkeypatch.setattr(draws_benchmark, "SIZES", ((5, 1),))
     assert draws_benchmark.main(["--rounds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 1 + 3
+    assert len(lines) == 2 * (2 + 1 + 3) + 1
     assert lines[3].split()[:4] == ["interest_exploration,", "5", "x", "1"]
+    assert lines[9].split()[:5] == ["world", "1,000", "users", "2,048", "users"]
     assert max(map(len, lines)) <= 100
