@@ -692,8 +692,7 @@ class VectorIEvDocumentSampler(world.VectorDocumentSampler):
         """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
         topics = draws.integers(len(self._means), num_documents)
         means = self._means.astype(draws.dtype).take(topics)
-        quality = means + 0.1 * draws.normal(num_documents)
-        return VectorIEvDocuments(topics, quality)
+        return VectorIEvDocuments(topics, means + 0.1 * draws.normal(num_documents))
 
     def observe(self, documents: VectorIEvDocuments) -> np.ndarray:
         """Returns the videos' features, shape (n_users, n_docs, n_topics)."""

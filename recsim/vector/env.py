@@ -440,11 +440,11 @@ class RecSimVectorEnv(SlateVectorEnv):
         return observation, outcome["rewards"], terminated, truncated, infos
 
     def _rewards(self, responses: Any, num_users: int) -> np.ndarray:
-        rewards = self._reward_aggregator(responses)
-        if np.shape(rewards) != (num_users,):
+        rewards = np.asarray(self._reward_aggregator(responses))
+        if rewards.shape != (num_users,):
             raise ValueError(
                 "reward_aggregator must return a reward for each user, an array of shape "
-                f"({num_users},), got one of shape {np.shape(rewards)}: sum over axis 1 of the "
+                f"({num_users},), got one of shape {rewards.shape}: sum over axis 1 of the "
                 "responses alone."
             )
         return rewards

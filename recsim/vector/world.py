@@ -179,15 +179,8 @@ def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
     """
     if shared:
         return map_fields(lambda field: _arrays.take_shared(field, slates), documents)
-    positions: np.ndarray | None = None
-
-    def take(field: np.ndarray) -> np.ndarray:
-        nonlocal positions
-        if positions is None:
-            positions = _arrays.row_positions(slates, field.shape[1])
-        return _arrays.take_positions(field, positions)
-
-    return map_fields(take, documents)
+    positions = _arrays.row_positions(slates, _num_documents(documents))
+    return map_fields(lambda field: _arrays.take_positions(field, positions), documents)
 
 
 def chosen_documents(documents: T, choice: np.ndarray) -> T:
@@ -198,15 +191,13 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
         choice: positions in the slates, shape (n_users,). Where it is slate_size, for nothing
             chosen, the last document of the slate is returned.
     """
-    positions: np.ndarray | None = None
+    positions = _arrays.chosen_positions(choice, _num_documents(documents))
+    return map_fields(lambda field: _arrays.take_chosen(field, positions), documents)
 
-    def take(field: np.ndarray) -> np.ndarray:
-        nonlocal positions
-        if positions is None:
-            positions = _arrays.chosen_positions(choice, field.shape[1])
-        return _arrays.take_chosen(field, positions)
 
-    return map_fields(take, documents)
+def _num_documents(documents: Any) -> int:
+    """Returns the length of axis 1, which all fields share."""
+    return getattr(documents, dataclasses.fields(documents)[0].name).shape[1]
 
 
 def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
