@@ -79,7 +79,8 @@ class SummaryWriter:
 class MetricsFile:
     """The metrics as JSON lines, one a step at which they were taken, in the order of steps.
 
-    The file is rewritten, whole or not at all, at each record.
+    A record is appended, at a cost that does not grow with the file. Where a process was killed
+    while it wrote one, the torn last line counts as not written.
 
     Args:
         path: the file, which may be there from an earlier process.
@@ -99,16 +100,27 @@ class MetricsFile:
             ValueError: if it holds something else than metrics.
         """
         self._records: list[dict[str, Any]] = []
-        if os.path.exists(self._path):
-            with open(self._path, encoding="utf-8") as file:
-                try:
-                    self._records = [json.loads(line) for line in file]
-                    self._records.sort(key=lambda record: record["total_steps"])
-                except (ValueError, TypeError, KeyError) as error:
-                    raise ValueError(
-                        f"{self._path!r} does not hold metrics of recsim ({error!r}); move it away "
-                        "or choose another base_dir."
-                    ) from error
+        # Length of the file; None if it is not there or has to be written anew.
+        self._size: int | None = None
+        try:
+            with open(self._path, "rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            return
+        *lines, rest = content.split(b"\n")
+        try:
+            self._records = [json.loads(line) for line in lines]
+            if rest and not _is_torn(rest):
+                self._records.append(json.loads(rest))
+            steps = [record["total_steps"] for record in self._records]
+            self._records.sort(key=lambda record: record["total_steps"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{self._path!r} does not hold metrics of recsim ({error!r}); move it away "
+                "or choose another base_dir."
+            ) from error
+        if not rest and steps == sorted(steps):
+            self._size = len(content)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -117,17 +129,54 @@ class MetricsFile:
 
     def add(self, total_steps: int, metrics: Mapping[str, Any]) -> None:
         """Records the metrics at a step, in place of those recorded there before."""
-        others = [record for record in self._records if record["total_steps"] != total_steps]
-        self._write([*others, {"total_steps": total_steps, **metrics}])
+        record = {"total_steps": total_steps, **metrics}
+        is_last = not self._records or self._records[-1]["total_steps"] < total_steps
+        if is_last and self._append(record):
+            return
+        others = [other for other in self._records if other["total_steps"] != total_steps]
+        self._write([*others, record])
 
     def drop_after(self, total_steps: int) -> None:
         """Drops what was recorded after a step, from which a run goes on."""
         kept = [record for record in self._records if record["total_steps"] <= total_steps]
-        if len(kept) < len(self._records):
+        if len(kept) < len(self._records) or (self._size is None and kept):
             self._write(kept)
 
+    def _append(self, record: dict[str, Any]) -> bool:
+        """Writes a record after the others; False if the file has to be written anew for it."""
+        if self._size is None or not os.path.exists(self._path):
+            return False
+        line = _line(record)
+        with open(self._path, "r+b") as file:
+            if file.seek(0, os.SEEK_END) < self._size:  # Somebody shortened it.
+                return False
+            file.seek(self._size)  # Overwrites what a failed writing left.
+            file.write(line)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        self._size += len(line)
+        self._records.append(record)
+        return True
+
     def _write(self, records: list[dict[str, Any]]) -> None:
-        self._records = sorted(records, key=lambda record: record["total_steps"])
-        lines = "".join(json.dumps(record) + "\n" for record in self._records)
+        records = sorted(records, key=lambda record: record["total_steps"])
+        content = b"".join(map(_line, records))
         with _files.atomic_file(self._path) as file:
-            file.write(lines.encode())
+            file.write(content)
+        self._records, self._size = records, len(content)
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return f"{json.dumps(record)}\n".encode()
+
+
+def _is_torn(line: bytes) -> bool:
+    """Says whether a last line without an end is a record that was not written whole."""
+    try:
+        json.loads(line)
+    except ValueError:
+        line = line.rstrip(b"\0")  # What a power failure may leave in place of the rest.
+        beginning = b'{"total_steps": '
+        return line[: len(beginning)] == beginning[: len(line)]
+    return False

@@ -146,7 +146,70 @@ def test_metrics_after_a_step_can_be_dropped(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == '{"total_steps": 10}\n{"total_steps": 20}\n'
 
 
-@pytest.mark.parametrize("content", ["no json", "[1]", '{"a": 1}'])
+def test_a_record_is_appended_and_the_others_are_not_written_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics = summary.MetricsFile(path)
+    metrics.add(10, {"CTR": 0.5})
+    file = path.stat().st_ino
+    marked = path.read_bytes().replace(b"0.5", b"0.7")
+    with open(path, "r+b") as open_file:  # What is written again would lose the mark.
+        open_file.write(marked)
+    for step in range(20, 100, 10):
+        metrics.add(step, {"CTR": 0.5})
+    assert path.stat().st_ino == file
+    assert path.read_bytes().startswith(marked)
+    assert [record["total_steps"] for record in summary.MetricsFile(path).records] == [
+        *range(10, 100, 10)
+    ]
+
+
+LINES = b'{"total_steps": 10, "CTR": 0.5}\n{"total_steps": 20, "CTR": 0.25}\n'
+THIRD = b'{"total_steps": 30, "CTR": 0.75}\n'
+
+
+@pytest.mark.parametrize("torn", [THIRD[:n] for n in range(1, len(THIRD) - 1)] + [b"\0" * 9])
+def test_a_torn_last_line_is_dropped(tmp_path, torn):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(LINES + torn)
+    metrics = summary.MetricsFile(path)
+    assert [record["total_steps"] for record in metrics.records] == [10, 20]
+    metrics.drop_after(20)
+    assert path.read_bytes() == LINES
+    path.write_bytes(LINES + torn)
+    summary.MetricsFile(path).add(30, {"CTR": 0.75})
+    assert path.read_bytes() == LINES + THIRD
+
+
+def test_a_last_line_that_lacks_only_its_end_is_kept(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(LINES[:-1])
+    summary.MetricsFile(path).add(30, {"CTR": 0.75})
+    assert path.read_bytes() == LINES + THIRD
+
+
+@pytest.mark.parametrize("content", [b"", LINES[:40]])
+def test_metrics_that_somebody_shortened_or_removed_are_written_again(tmp_path, content):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(LINES)
+    metrics = summary.MetricsFile(path)
+    path.write_bytes(content)
+    metrics.add(30, {"CTR": 0.75})
+    assert path.read_bytes() == LINES + THIRD
+    path.unlink()
+    metrics.add(40, {})
+    assert path.read_bytes() == LINES + THIRD + b'{"total_steps": 40}\n'
+
+
+def test_what_a_failed_writing_left_is_overwritten(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(LINES)
+    metrics = summary.MetricsFile(path)
+    path.write_bytes(LINES + b"x" * 200)
+    metrics.add(30, {"CTR": 0.75})
+    assert path.read_bytes() == LINES + THIRD
+
+
+@pytest.mark.parametrize("content", ["no json", "[1]", '{"a": 1}', "[1]\n", '{"totals'])
 def test_a_foreign_metrics_file_is_refused(tmp_path, content):
     path = tmp_path / "metrics.jsonl"
     path.write_text(content)
