@@ -292,6 +292,14 @@ def _add_bench_options(bench: argparse.ArgumentParser) -> None:
         type=_command_line.existing_file,
         help="the Python interpreter of an environment with RecSim 0.2.4, to measure it too",
     )
+    what.add_argument(
+        "--baseline-python",
+        metavar="INTERPRETER",
+        type=_command_line.existing_file,
+        help="the Python interpreter of an environment with another version of this library, to "
+        "measure it too, interleaved: with six --rounds or more, the table has a 95%% confidence "
+        "interval of the median ratio",
+    )
     how = bench.add_argument_group("how to measure")
     _add_count(how, "--rounds", "how often to measure everything, by turns " + defaults("rounds"))
     how.add_argument(
@@ -492,6 +500,7 @@ def _bench(options: argparse.Namespace) -> int:
             seconds=seconds,
             workers=options.workers,
             recsim_python=options.recsim_python,
+            baseline_python=options.baseline_python,
             show_progress=False if options.quiet else None,
         )
     _print(benchmark.text(record, shutil.get_terminal_size().columns))

@@ -1,4 +1,4 @@
-"""Scripts that measure, run by this interpreter or by one that has RecSim 0.2.4."""
+"""Scripts that measure, run by this interpreter or by one that has another library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def start(python: str, script: str, errors: Any) -> subprocess.Popen[str]:
         script: path of the script.
         errors: where its standard error stream goes, as subprocess has it.
     """
-    # RecSim's interpreter is isolated from what this one finds by PYTHONPATH.
+    # Another library's interpreter is isolated from what this one finds by PYTHONPATH.
     isolated = [] if python == sys.executable else ["-I"]
     return subprocess.Popen(
         [python, *isolated, script],
@@ -35,11 +35,14 @@ def start(python: str, script: str, errors: Any) -> subprocess.Popen[str]:
 
 
 def check_library(python: str, library: str) -> None:
-    """Raises RuntimeError if an interpreter that should have RecSim 0.2.4 has this library.
+    """Raises RuntimeError if an interpreter that should have another library has this one.
 
     Args:
         python: the interpreter.
         library: the file of the package ``recsim`` that it imported.
     """
     if python != sys.executable and library == recsim.__file__:
-        raise RuntimeError(f"{python} imports this library, not RecSim 0.2.4: name another one.")
+        raise RuntimeError(
+            f"{python} imports this library, not RecSim 0.2.4 or another version of it: name "
+            "another one."
+        )

@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _parts, _version, registry
-from recsim.experiments import _workers, tables
+from recsim.experiments import _workers, estimates, tables
 from recsim.simulator import _files, progress
 from recsim.vector import streams
 
@@ -219,6 +219,7 @@ def measure(
     seconds: float = 0.5,
     workers: int | None = None,
     recsim_python: str | None = None,
+    baseline_python: str | None = None,
     show_progress: bool | None = None,
 ) -> dict[str, Any]:
     """Measures cases and returns what a report is made of, as plain data.
@@ -229,33 +230,42 @@ def measure(
         seconds: how long each case is played at least in a round.
         workers: the most processes for many users; None for one a core.
         recsim_python: an interpreter that has RecSim 0.2.4, to be measured too.
+        baseline_python: an interpreter that has another version of this library, to be measured
+            too: each case, with as many users and processes, before or after ours in turn.
         show_progress: see :class:`recsim.simulator.runner_lib.Runner`.
 
     Returns:
         ``machine``, ``rounds``, ``seconds``, ``workers`` and ``cases``: for each its settings, how
         many ``processes`` it had, and of each round the ``steps_per_second``, the
-        ``peak_memory_mib`` (None for all where the system cannot tell) and the
-        ``recsim_steps_per_second`` (None for all without RecSim).
+        ``peak_memory_mib`` (None for all where the system cannot tell), the
+        ``recsim_steps_per_second`` (None for all without RecSim) and the
+        ``baseline_steps_per_second`` (None for all without a baseline).
 
     Raises:
-        RuntimeError: if a process fails, with what it said, or if the interpreter that should have
-            RecSim 0.2.4 has this library instead.
+        RuntimeError: if a process fails, with what it said, or if an interpreter has this very
+            library in the place of RecSim 0.2.4 or of another version.
         OSError: if there is no such interpreter.
     """
-    if recsim_python == sys.executable:
-        raise RuntimeError(
-            f"{recsim_python} runs this library, not RecSim 0.2.4: name another interpreter."
-        )
+    for python, other in ((recsim_python, "RecSim 0.2.4"), (baseline_python, "a baseline")):
+        if python == sys.executable:
+            raise RuntimeError(
+                f"{python} runs this library, not {other}: name another interpreter."
+            )
     workers = workers or _parts.usable_cores()
     ours: dict[Case, list[tuple[float, float | None]]] = {case: [] for case in cases}
     theirs: dict[Case, list[float]] = {}
     if recsim_python is not None:
         theirs = {_of_one_user(case): [] for case in cases if case.agent in RECSIM_AGENTS}
-    total = rounds * (len(ours) + len(theirs))
+    baseline: dict[Case, list[float]] = {}
+    if baseline_python is not None:
+        baseline = {case: [] for case in cases}
+    total = rounds * (len(ours) + len(theirs) + len(baseline))
     with contextlib.ExitStack() as stack:
         our_processes = stack.enter_context(_processes(sys.executable, workers))
         if recsim_python is not None:
             their_processes = stack.enter_context(_processes(recsim_python, 1))
+        if baseline_python is not None:
+            baseline_processes = stack.enter_context(_processes(baseline_python, workers))
         advance = stack.enter_context(
             progress.progress_bar("Benchmark", total, "measurements", show_progress)
         )
@@ -266,15 +276,21 @@ def measure(
                     rate, _ = their_processes.measured(of_one_user, seconds)
                     theirs[of_one_user].append(rate)
                     advance(1, 0)
+                if baseline and number % 2:
+                    baseline[case].append(baseline_processes.measured(case, seconds)[0])
                 ours[case].append(our_processes.measured(case, seconds))
-                advance(1, 0)
+                if baseline and not number % 2:
+                    baseline[case].append(baseline_processes.measured(case, seconds)[0])
+                advance(2 if baseline else 1, 0)
     return {
         "machine": machine(),
         "rounds": rounds,
         "seconds": seconds,
         "workers": workers,
         "cases": [
-            _record(case, workers, measurements, theirs.get(_of_one_user(case)))
+            _record(
+                case, workers, measurements, theirs.get(_of_one_user(case)), baseline.get(case)
+            )
             for case, measurements in ours.items()
         ],
     }
@@ -289,6 +305,7 @@ def _record(
     workers: int,
     measurements: Sequence[tuple[float, float | None]],
     recsim_rates: list[float] | None,
+    baseline_rates: list[float] | None,
 ) -> dict[str, Any]:
     rates, peaks = zip(*measurements)
     return {
@@ -297,6 +314,7 @@ def _record(
         "steps_per_second": list(rates),
         "peak_memory_mib": None if None in peaks else [round(peak, 1) for peak in peaks],
         "recsim_steps_per_second": recsim_rates,
+        "baseline_steps_per_second": baseline_rates,
     }
 
 
@@ -323,12 +341,15 @@ def _processor() -> str:
 def measured_tables(record: Mapping[str, Any]) -> list[tables.Table]:
     """Returns what :func:`measure` returned as a table for each environment, a row a case."""
     compared = any(case["recsim_steps_per_second"] for case in record["cases"])
+    has_baseline = any(case.get("baseline_steps_per_second") for case in record["cases"])
     header = ["agent, candidates x slate", "users", "steps/s", "range", "MiB"]
     if compared:
         header += ["RecSim 0.2.4", "ratio", "range"]
+    if has_baseline:
+        header += ["baseline", "ratio", "95% interval"]
     rows: dict[str, list[list[str]]] = {}
     for case in record["cases"]:
-        rows.setdefault(case["environment"], []).append(_row(case, compared))
+        rows.setdefault(case["environment"], []).append(_row(case, compared, has_baseline))
     return [tables.Table(environment, header, of_it, 2) for environment, of_it in rows.items()]
 
 
@@ -349,20 +370,29 @@ def text(record: Mapping[str, Any], width: int = 80) -> str:
     return "\n\n".join([heading, *shown])
 
 
-def _row(record: Mapping[str, Any], compared: bool) -> list[str]:
+def _row(record: Mapping[str, Any], compared: bool, has_baseline: bool) -> list[str]:
     rates = record["steps_per_second"]
     peaks = record.get("peak_memory_mib")
     name = f"{record['agent']}, {record['num_candidates']} x {record['slate_size']}"
     row = [name, f"{record['num_users']:,}", *_median_and_range(rates, "{:,.0f}")]
     row.append("–" if peaks is None else f"{statistics.median(peaks):,.0f}")
-    if not compared:
-        return row
-    others = record["recsim_steps_per_second"]
+    if compared:
+        row += _ratio_to_recsim(rates, record["recsim_steps_per_second"])
+    if has_baseline:
+        others = record["baseline_steps_per_second"]
+        ratios = [ours / other for ours, other in zip(rates, others, strict=True)]
+        low, high = estimates.median_interval(ratios)
+        row += [f"{statistics.median(others):,.0f}", f"{statistics.median(ratios):.3f}"]
+        row.append(f"{low:.3f}–{high:.3f}")
+    return row
+
+
+def _ratio_to_recsim(rates: Sequence[float], others: Sequence[float] | None) -> list[str]:
     if others is None:
-        return [*row, "–", "–", "–"]
+        return ["–", "–", "–"]
     ratios = [ours / theirs for ours, theirs in zip(rates, others)]
     digits = "{:,.1f}" if min(ratios) < 20 else "{:,.0f}"
-    return [*row, f"{statistics.median(others):,.0f}", *_median_and_range(ratios, digits)]
+    return [f"{statistics.median(others):,.0f}", *_median_and_range(ratios, digits)]
 
 
 def _median_and_range(values: Sequence[float], style: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["estimate", "in_standard_errors"]
+__all__ = ["estimate", "in_standard_errors", "median_interval"]
 
 
 def estimate(values: ArrayLike) -> dict[str, Any]:
@@ -58,3 +58,30 @@ def in_standard_errors(
         other_error: its standard error, not 0 if the first is.
     """
     return float((mean - other_mean) / np.hypot(standard_error, other_error))
+
+
+def median_interval(values: ArrayLike) -> tuple[float, float]:
+    """Returns a confidence interval of a median, of at least 95%, from order statistics.
+
+    It supposes nothing of the distribution: the number of values below the median is binomial.
+
+    Args:
+        values: the sample, shape (n,). Fewer than six values bound nothing at 95%: the interval
+            is then the whole line.
+
+    Returns:
+        The interval's ends, minus and plus infinity where there are too few values.
+
+    Example:
+        >>> median_interval(range(15))
+        (3.0, 11.0)
+    """
+    from scipy import special
+
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    number = len(ordered)
+    # The rank of the lower end: with 97.5%, so many values at least are below the median.
+    rank = int((special.bdtr(np.arange(number), number, 0.5) <= 0.025).sum())
+    if not rank:
+        return -np.inf, np.inf
+    return float(ordered[rank - 1]), float(ordered[-rank])

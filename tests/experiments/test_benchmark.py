@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 
 import numpy as np
 import pytest
 
+import recsim
 from recsim import cli, registry
 from recsim.experiments import _benchmark_worker, benchmark
 from recsim.vector import streams
@@ -28,6 +30,7 @@ def record():
             "steps_per_second": [rate * num_users, 2.0 * rate * num_users, 4.0 * rate * num_users],
             "peak_memory_mib": [60.4, 1.0e5, 2000.6],
             "recsim_steps_per_second": [100.0, 200.0, 100.0],
+            "baseline_steps_per_second": None,
         }
         for environment, rate in (("interest_exploration", 1000.0), ("interest_evolution", 500.0))
         for num_candidates in (10, 100)
@@ -219,3 +222,39 @@ def test_an_interpreter_without_recsim(python, message, tmp_path):
 def test_this_interpreter_is_not_that_of_recsim_024():
     with pytest.raises(RuntimeError, match="runs this library, not RecSim 0.2.4"):
         benchmark.measure([], recsim_python=sys.executable)
+
+
+def test_a_baseline_is_compared_round_by_round():
+    compared = record()
+    for case in compared["cases"]:
+        case["steps_per_second"] = [float(rate) for rate in range(100, 115)]
+        case["baseline_steps_per_second"] = [100.0] * 15
+        case["recsim_steps_per_second"] = None
+    row = benchmark.measured_tables(compared)[0].rows[0]
+    # The median of 1.00, 1.01, ... 1.14, and the 4th and the 12th of them.
+    assert row[-3:] == ["100", "1.070", "1.030–1.110"]
+
+
+@pytest.mark.slow
+def test_another_version_of_the_library_is_measured_too(tmp_path):
+    package = os.path.dirname(os.path.dirname(recsim.__file__))
+    script = tmp_path / "python"  # One that finds the library in a folder of another name.
+    (tmp_path / "other").symlink_to(package)
+    script.write_text(
+        f'#!/bin/sh\nshift\nexport PYTHONPATH={tmp_path / "other"}\nexec {sys.executable} "$@"\n'
+    )
+    script.chmod(0o755)
+    cases = [
+        benchmark.Case("long_term_satisfaction", "random", 3, 1, users) for users in (1, 5000)
+    ]
+    measured = benchmark.measure(
+        cases, rounds=2, seconds=0.01, workers=2, baseline_python=str(script), show_progress=False
+    )
+    for case in measured["cases"]:
+        assert len(case["baseline_steps_per_second"]) == 2
+        assert all(0.1 < rate < 1e9 for rate in case["baseline_steps_per_second"])
+
+
+def test_this_interpreter_is_not_a_baseline():
+    with pytest.raises(RuntimeError, match="runs this library, not a baseline"):
+        benchmark.measure([], baseline_python=sys.executable)

@@ -78,3 +78,15 @@ def test_too_few_values(values):
 
 def test_in_standard_errors():
     assert estimates.in_standard_errors(10.0, 3.0, 20.0, 4.0) == pytest.approx(-2.0)
+
+
+def test_intervals_of_medians_cover():
+    rng = np.random.default_rng(3)
+    for number in (6, 15, 40):
+        samples = rng.exponential(size=(2000, number))
+        intervals = np.array([estimates.median_interval(sample) for sample in samples])
+        covered = (intervals[:, 0] <= np.log(2)) & (np.log(2) <= intervals[:, 1])
+        # At least 95%, here within three standard errors of 2,000 samples.
+        assert covered.mean() > 0.935
+    assert estimates.median_interval([1.0] * 5) == (-np.inf, np.inf)
+    assert estimates.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
