@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -46,7 +47,10 @@ def aggregate_video_cluster_metrics(
 
 
 def write_video_cluster_metrics(
-    metrics: MutableMapping[str, float], add_summary_fn: Callable[[str, float], None]
+    metrics: MutableMapping[str, float],
+    add_summary_fn: Callable[[str, float], None],
+    *,
+    num_topics: int = 0,
 ) -> None:
     """Reports click-through rate, mean quality of clicks, and clicks a slate by topic.
 
@@ -57,20 +61,23 @@ def write_video_cluster_metrics(
 
     Args:
         metrics: the counts of :func:`aggregate_video_cluster_metrics`.
-        add_summary_fn: called as ``add_summary_fn(tag, value)`` for each metric. Nothing is
-            reported before the first slate.
+        add_summary_fn: called as ``add_summary_fn(tag, value)`` for each metric, with NaN for one
+            that is not defined: the quality where nothing was clicked, all of them before the
+            first slate.
+        num_topics: number of topics, each of which is reported, with 0 where it has no clicks.
+            Without it, the topics that were clicked are.
     """
-    impressions = metrics.get("impression", 0)
-    if not impressions:
-        return
-    clicks = metrics.get("click", 0)
-    add_summary_fn("CTR", clicks / impressions)
-    if clicks:
-        add_summary_fn("AverageQuality", metrics["quality"] / clicks)
-    for name in sorted(metrics):
-        if name.startswith(CLUSTER_PREFIX):
-            cluster = name.removeprefix(CLUSTER_PREFIX)
-            clicks_a_slate = metrics[name] / impressions
-            add_summary_fn(f"cluster_watch_count_frac/cluster_{cluster}", clicks_a_slate)
+    impressions, clicks = metrics.get("impression", 0), metrics.get("click", 0)
+    add_summary_fn("CTR", _ratio(clicks, impressions))
+    add_summary_fn("AverageQuality", _ratio(metrics.get("quality", 0), clicks))
+    names = {f"{CLUSTER_PREFIX}{topic}" for topic in range(num_topics)}
+    names.update(name for name in metrics if name.startswith(CLUSTER_PREFIX))
+    for name in sorted(names):
+        tag = f"cluster_watch_count_frac/cluster_{name.removeprefix(CLUSTER_PREFIX)}"
+        add_summary_fn(tag, _ratio(metrics.get(name, 0), impressions))
     no_click = metrics.get("cluster_watch_count_no_click", 0)
-    add_summary_fn("cluster_watch_count_frac/no_click", no_click / impressions)
+    add_summary_fn("cluster_watch_count_frac/no_click", _ratio(no_click, impressions))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

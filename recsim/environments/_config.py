@@ -7,12 +7,12 @@ import difflib
 import functools
 import warnings
 from abc import ABCMeta
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
-from recsim import _validation
+from recsim import _validation, utils
 from recsim.simulator import environment
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "chosen",
     "single_user_world",
     "vector_options",
+    "video_metrics_writer",
     "with_constants",
 ]
 
@@ -96,6 +97,17 @@ def single_user_world(
         env_config["slate_size"],
         resample_documents=env_config["resample_documents"],
     )
+
+
+def video_metrics_writer(user_model: Any) -> Callable[..., None]:
+    """Returns the writer of the metrics of clicks by topic, which reports every topic.
+
+    Args:
+        user_model: a user model whose responses have a ``cluster_id`` out of a Discrete space.
+    """
+    space: Any = user_model._response_model_ctor.response_space()
+    num_topics = int(space["cluster_id"].n)
+    return functools.partial(utils.write_video_cluster_metrics, num_topics=num_topics)
 
 
 def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -454,11 +454,12 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
         >>> len(observation["doc"]), len(observation["response"]), done
         (5, 2, False)
     """
+    user_model, document_sampler = _world(env_config)
     return recsim_gym.RecSimGymEnv(
-        _config.single_user_world(env_config, *_world(env_config)),
+        _config.single_user_world(env_config, user_model, document_sampler),
         total_clicks_reward,
         utils.aggregate_video_cluster_metrics,
-        utils.write_video_cluster_metrics,
+        _config.video_metrics_writer(user_model),
     )
 
 
@@ -687,6 +688,6 @@ def create_vector_environment(
         num_envs=num_envs,
         reward_aggregator=world.total_clicks,
         metrics_aggregator=world.video_cluster_metrics,
-        metrics_writer=utils.write_video_cluster_metrics,
+        metrics_writer=_config.video_metrics_writer(user_model),
         **_config.vector_options(env_config, options),
     )

@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _parts, _version, registry
+from recsim._internal import json_text
 from recsim.experiments import _workers, estimates, tables
 from recsim.simulator import _files, progress
 from recsim.vector import streams
@@ -419,7 +420,7 @@ def save(
     """
     if output is not None:
         with _files.atomic_file(os.fspath(output)) as file:
-            file.write(f"{json.dumps(record, indent=1)}\n".encode())
+            file.write(f"{json_text.dumps(record, indent=1)}\n".encode())
     if figure is not None:
         _figure(record).savefig(figure, dpi=150)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
+from recsim._internal import json_text
 from recsim.experiments import estimates
 from recsim.simulator import _files, _settings, runner_lib
 
@@ -47,11 +47,11 @@ class Results:
     Attributes:
         settings: how it was run, as plain data.
         episodes: for each agent an array of shape (num_episodes,) a measure: ``steps``,
-            ``return`` and ``steps_per_second``; in worlds that count clicks
+            ``return`` and ``steps_per_second``; in environments that count clicks
             ``click_through_rate`` (clicks a slate), and in those with topics ``click_quality``
-            (mean quality of what was clicked) and ``click_share_of_topic_<i>`` (share of the
-            episode's clicks, unlike the runners' metrics, which are by slate). NaN stands where
-            an episode has no such value, such as the quality of no clicks.
+            (mean quality of what was clicked) and ``click_share_of_topic_<i>`` for every topic
+            (share of the episode's clicks, unlike the runners' metrics, which are by slate). NaN
+            stands where an episode has no such value, such as the quality of no clicks.
     """
 
     settings: dict[str, Any]
@@ -59,7 +59,7 @@ class Results:
 
     @property
     def topics(self) -> list[int]:
-        """The topics that some agent got clicks on, ascending."""
+        """The topics, ascending."""
         measures = next(iter(self.episodes.values()))
         return [_topic(name) for name in measures if name.startswith(_SHARE_OF_TOPIC)]
 
@@ -77,6 +77,7 @@ class Results:
                 for agent, measures in self.episodes.items()
             },
             "return_differences": self.return_differences(),
+            "intervals": "over users, with one seed of training",
         }
 
     def return_differences(self) -> list[dict[str, Any]]:
@@ -335,6 +336,10 @@ class _EpisodeRecorder(runner_lib.EvalRunner):
     def episode_counts(self) -> dict[str, np.ndarray]:
         """Returns steps, return, speed and the environment's metrics of each episode."""
         names = dict.fromkeys(name for episode in self._episodes for name in episode)
+        if "impression" in names:
+            space: Any = self._env.environment.user_model.response_space()
+            topics = range(_num_topics(getattr(space, "spaces", [None])[0]))
+            names |= dict.fromkeys(f"{utils.CLUSTER_PREFIX}{topic}" for topic in topics)
         return {
             name: np.array([episode.get(name, 0) for episode in self._episodes]) for name in names
         }
@@ -346,9 +351,7 @@ class _UsersRecorder(runner_lib.EvalRunner):
     def _run_eval_phase(self, total_steps: int) -> None:
         self._episodes: dict[str, np.ndarray] = {}
         self._counts: dict[str, np.ndarray] = {}  # Of each user's present episode.
-        space = self._env.single_observation_space["response"]
-        counted = {"click", "quality", "cluster_id"} <= set(space.keys())
-        self._num_topics = int(space["cluster_id"].nvec.max()) if counted else 0
+        self._num_topics = _num_topics(self._env.single_observation_space["response"])
         super()._run_eval_phase(total_steps)
         seconds = np.sum(self._stats["episode_time"])
         rate = self._episodes["steps"].sum() / seconds
@@ -377,9 +380,25 @@ class _UsersRecorder(runner_lib.EvalRunner):
         """Returns what :meth:`_EpisodeRecorder.episode_counts` does."""
         counts = dict(self._episodes)
         by_topic = counts.pop(_CLICKS_BY_TOPIC, np.zeros((0, 0)))
-        for topic in np.flatnonzero(by_topic.any(axis=0)):
+        for topic in range(by_topic.shape[1]):
             counts[f"{utils.CLUSTER_PREFIX}{topic}"] = by_topic[:, topic]
         return counts
+
+
+def _num_topics(response_space: Any) -> int:
+    """Returns how many topics clicks are counted by, 0 where responses do not say.
+
+    Args:
+        response_space: the space of a response, or of one user's responses to a slate as arrays.
+    """
+    try:
+        entries = dict(response_space.spaces)
+    except (AttributeError, TypeError, ValueError):
+        return 0
+    if not {"click", "quality", "cluster_id"} <= set(entries):
+        return 0
+    topics = entries["cluster_id"]
+    return int(topics.nvec.max() if hasattr(topics, "nvec") else getattr(topics, "n", 0))
 
 
 def _click_counts(responses: Mapping[str, np.ndarray], num_topics: int) -> dict[str, np.ndarray]:
@@ -410,7 +429,7 @@ def _measures(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     measures = {name: counts[name] for name in ("steps", "return", "steps_per_second")}
     if "impression" not in counts:
         return measures
-    clicks = counts["click"]
+    clicks = counts.get("click", 0 * counts["impression"])
     clicked = np.where(clicks, clicks, np.nan)  # What is divided by it is not there without.
     measures["click_through_rate"] = clicks / counts["impression"]
     measures["click_quality"] = counts.get("quality", 0 * clicks) / clicked
@@ -443,7 +462,7 @@ def _topic(name: str) -> int:
 
 
 def _write_files(results: Results, folder: str) -> None:
-    summary = json.dumps(results.summary(), indent=2)
+    summary = json_text.dumps(results.summary(), indent=2)
     with _files.atomic_file(os.path.join(folder, "results.json")) as file:
         file.write(f"{summary}\n".encode())
     text = io.StringIO()

@@ -72,11 +72,12 @@ def _topic_columns(results: comparison.Results) -> list[list[str]]:
     topics = results.topics
     shown = topics
     if len(topics) > _MAX_TOPICS:
-        mean = {
-            topic: np.nanmean([results.click_shares(agent, [topic]) for agent in results.episodes])
+        # The sum goes by the mean share, and is there where nobody clicked too.
+        total = {
+            topic: np.nansum([results.click_shares(agent, [topic]) for agent in results.episodes])
             for topic in topics
         }
-        shown = sorted(sorted(topics, key=mean.__getitem__)[-_MAX_TOPICS:])
+        shown = sorted(sorted(topics, key=total.__getitem__)[-_MAX_TOPICS:])
     groups = {f"topic {topic}": [topic] for topic in shown}
     others = [topic for topic in topics if topic not in shown]
     if others:
@@ -110,6 +111,11 @@ def _notes(results: comparison.Results) -> list[str]:
         notes.append("Clicks on a topic: share of an episode's clicks.")
     for agent, steps in settings["training_steps"].items():
         notes.append(f"{agent} was trained for {_count(steps, 'step')} with other users.")
+    if settings["training_steps"]:
+        notes += [
+            "Deviations and intervals are over users, with one seed of training: the same",
+            "agent trained with another seed may differ from this one by more than they say.",
+        ]
     return notes
 
 

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _command_line, _parts, _validation, _version
+from recsim._internal import json_text
 from recsim._parts import Advance, Part, PartError, Result, usable_cores
 from recsim.experiments import tables
 from recsim.simulator import _files, progress
@@ -370,4 +371,4 @@ def _read_json(path: str) -> dict[str, Any]:
 
 def _write_json(path: str, data: Mapping[str, Any]) -> None:
     with _files.atomic_file(path) as file:
-        file.write(f"{json.dumps(data, indent=1)}\n".encode())
+        file.write(f"{json_text.dumps(data, indent=1)}\n".encode())

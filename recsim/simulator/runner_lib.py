@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import logging
 import os
 import re
@@ -31,6 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
+from recsim._internal import json_text
 from recsim.simulator import _files, _play, _world, checkpoint, summary
 from recsim.simulator import progress as progress_lib
 
@@ -299,6 +299,9 @@ class Runner:
     def _write_metrics(self, step: int, suffix: str) -> None:
         """Writes the metrics since :meth:`_initialize_metrics` to both kinds of files.
 
+        Every metric is in both at each step, with 0 for what did not happen. One that is not
+        defined is ``null`` in ``metrics.jsonl`` and left out for TensorBoard.
+
         Args:
             step: number of training steps that they belong to.
             suffix: ``train`` or ``eval``, the end of TensorBoard's tags.
@@ -308,13 +311,15 @@ class Runner:
 
         def add_summary(tag: str, value: float) -> None:
             metrics[tag] = float(value)
-            self._summary_writer.add_scalar(f"{tag}/{suffix}", value, step)
+            if not np.isnan(value):  # What is not defined is no point of a curve.
+                self._summary_writer.add_scalar(f"{tag}/{suffix}", value, step)
 
-        if lengths:  # Many users may have played without an end of an episode.
-            add_summary("TimePerStep", np.sum(self._stats["episode_time"]) / np.sum(lengths))
-            add_summary("AverageEpisodeLength", np.mean(lengths))
-            add_summary("AverageEpisodeRewards", np.mean(rewards))
-            add_summary("StdEpisodeRewards", np.std(rewards))
+        # Users in parallel may have played without an end of an episode.
+        times = self._stats["episode_time"]
+        add_summary("TimePerStep", np.sum(times) / np.sum(lengths) if lengths else np.nan)
+        add_summary("AverageEpisodeLength", np.mean(lengths) if lengths else np.nan)
+        add_summary("AverageEpisodeRewards", np.mean(rewards) if lengths else np.nan)
+        add_summary("StdEpisodeRewards", np.std(rewards) if lengths else np.nan)
         self._env.write_metrics(add_summary)
         self._summary_writer.flush()
         self._metrics_file.add(step, metrics)
@@ -672,7 +677,7 @@ class EvalRunner(Runner):
             episode_rewards = self._play.evaluate(self._max_eval_episodes, advance)
         self._write_metrics(total_steps, suffix="eval")
         with _files.atomic_file(self._returns_path(total_steps)) as file:
-            file.write(json.dumps(episode_rewards).encode())
+            file.write(json_text.dumps(episode_rewards).encode())
 
     def _returns_path(self, total_steps: int) -> str:
         return os.path.join(self._output_dir, f"returns_{total_steps}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from recsim._internal import json_text
 from recsim.simulator import _files, _tfrecord
 
 __all__ = ["MetricsFile", "SummaryWriter"]
@@ -81,6 +82,7 @@ class MetricsFile:
 
     A record is appended, at a cost that does not grow with the file. Where a process was killed
     while it wrote one, the torn last line counts as not written.
+    A metric that is not defined, such as the quality of no clicks, is ``null`` there.
 
     Args:
         path: the file, which may be there from an earlier process.
@@ -129,7 +131,7 @@ class MetricsFile:
 
     def add(self, total_steps: int, metrics: Mapping[str, Any]) -> None:
         """Records the metrics at a step, in place of those recorded there before."""
-        record = {"total_steps": total_steps, **metrics}
+        record = json.loads(_line({"total_steps": total_steps, **metrics}))  # As it will be read.
         is_last = not self._records or self._records[-1]["total_steps"] < total_steps
         if is_last and self._append(record):
             return
@@ -168,7 +170,7 @@ class MetricsFile:
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    return f"{json.dumps(record)}\n".encode()
+    return f"{json_text.dumps(record)}\n".encode()
 
 
 def _is_torn(line: bytes) -> bool:

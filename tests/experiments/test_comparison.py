@@ -114,6 +114,38 @@ def test_returns_and_metrics_are_those_of_the_runner(tmp_path):
     assert list(folder.glob("events.out.tfevents.*"))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("num_envs", [None, 1])
+@pytest.mark.parametrize(
+    ("environment", "topics"),
+    [("interest_exploration", 2), ("interest_evolution", 20), ("long_term_satisfaction", 0)],
+)
+def test_a_single_step_without_a_click_is_a_result(environment, topics, num_envs, tmp_path):
+    rates = set()
+    for seed in range(6):
+        folder = tmp_path / str(seed)
+        results = compare(
+            folder, environment, num_envs=num_envs, seed=seed, episodes=1, steps=1
+        ).run()
+        report.text(results)
+        assert results.topics == list(range(topics))
+        text = (folder / "results.json").read_text()
+        assert "NaN" not in text
+        found = json.loads(text)["agents"]["random"]
+        with open(folder / "episodes.csv", newline="", encoding="utf-8") as file:
+            (row,) = csv.DictReader(file)
+        assert "nan" not in row.values()
+        if not topics:
+            continue
+        rate = found["click_through_rate"]["mean"]
+        rates.add(rate)
+        assert float(row["click_through_rate"]) == rate
+        names = ["click_quality", *(f"click_share_of_topic_{topic}" for topic in range(topics))]
+        for name in names:  # Of no clicks there are none, neither here nor there.
+            assert (found[name]["mean"] is None) == (row[name] == "") == (rate == 0)
+    assert not topics or 0.0 in rates
+
+
 def test_the_same_seed_gives_the_same_results(tmp_path):
     def run(name, seed):
         agents = ["tabular_q", "cluster_bandit_ts", "random"]
@@ -345,7 +377,15 @@ def test_one_episode_has_no_spread(tmp_path):
 def test_notes_tell_of_training(tmp_path):
     agents = ["tabular_q", "random"]
     results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
-    assert "tabular_q was trained for 30 steps with other users." in report.text(results)
+    text = report.text(results)
+    assert "tabular_q was trained for 30 steps with other users." in text
+    note = "Deviations and intervals are over users, with one seed of training"
+    assert note in text
+    assert max(map(len, text.splitlines())) <= 80
+    with open(tmp_path / "results.json") as file:
+        assert json.load(file)["intervals"] == "over users, with one seed of training"
+    untrained = compare(tmp_path / "untrained", "long_term_satisfaction").run()
+    assert note not in report.text(untrained)
     assert "Return: engagement." in report.text(results)
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from recsim import registry
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib, summary
@@ -126,10 +127,42 @@ def test_a_later_writer_has_a_later_file(tmp_path):
     assert len(names) == 3
 
 
+@pytest.mark.parametrize("num_envs", [None, 2])
+@pytest.mark.parametrize("name", sorted(registry.ENVIRONMENTS))
+def test_records_have_the_same_metrics_whatever_was_clicked(name, num_envs, tmp_path):
+    """One step an iteration leaves most topics, often all, without a click."""
+    if num_envs is None:
+        env, create = registry.create_environment(name, CONFIG), registry.create_agent
+    else:
+        env = registry.create_vector_environment(name, CONFIG, num_envs)
+        create = registry.create_vector_agent
+    runner_lib.TrainRunner(
+        base_dir=tmp_path,
+        env=env,
+        create_agent_fn=lambda sess, env, **_: create("random", env),
+        max_training_steps=1,
+        num_iterations=12,
+        max_steps_per_episode=1,
+        progress=False,
+    ).run_experiment()
+    lines = (tmp_path / "train" / "metrics.jsonl").read_text().splitlines()
+    assert not any("NaN" in line or "Infinity" in line for line in lines)
+    found = [json.loads(line) for line in lines]
+    assert {tuple(record) for record in found} == {tuple(found[0])}
+    topics = {"interest_exploration": 2, "interest_evolution": 20, "long_term_satisfaction": 0}
+    tags = [f"cluster_watch_count_frac/cluster_{topic}" for topic in range(topics[name])]
+    assert set(tags) == {tag for tag in found[0] if "/cluster_" in tag}
+    for record in found:
+        assert sum(record[tag] for tag in tags) == pytest.approx(record.get("CTR", 0))
+    if tags:
+        assert any(record["AverageQuality"] is None for record in found)
+
+
 def test_metrics_are_json_lines_in_the_order_of_steps(tmp_path):
     path = tmp_path / "metrics.jsonl"
     metrics = summary.MetricsFile(path)
     metrics.add(20, {"CTR": 0.5, "bad": float("nan")})
+    assert json.loads(path.read_text()) == {"total_steps": 20, "CTR": 0.5, "bad": None}
     metrics.add(10, {"CTR": 0.1})
     summary.MetricsFile(path).add(20, {"CTR": 0.75})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [

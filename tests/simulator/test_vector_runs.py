@@ -160,7 +160,11 @@ def test_an_iteration_without_the_end_of_an_episode(tmp_path):
         progress=False,
     ).run_experiment()
     assert [record["episodes"] for record in records(tmp_path / "train")] == [0, 0, 5]
-    assert "AverageEpisodeRewards" not in records(tmp_path / "train")[0]
+    first, second, third = records(tmp_path / "train")
+    assert list(first) == list(second) == list(third)
+    for name in ("TimePerStep", "AverageEpisodeLength", "AverageEpisodeRewards"):
+        assert first[name] is second[name] is None
+        assert third[name] > 0
 
 
 def test_the_log_has_the_episodes_of_every_user(tmp_path):

@@ -1,0 +1,1 @@
+"""What the library shares within itself; nothing here is for users to import."""
