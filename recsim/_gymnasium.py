@@ -13,13 +13,21 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["IDS", "register", "register_when_imported"]
+__all__ = ["IDS", "MAX_EPISODE_STEPS", "register", "register_when_imported"]
 
 #: The scenarios by the ids of their environments.
 IDS = {
     "recsim/InterestEvolution-v0": "interest_evolution",
     "recsim/InterestExploration-v0": "interest_exploration",
     "recsim/LongTermSatisfaction-v0": "long_term_satisfaction",
+}
+
+#: After how many steps episodes are truncated. In interest exploration nothing else ends them; in
+#: the other scenarios the time budgets do, before the limit unless a config raises them.
+MAX_EPISODE_STEPS = {
+    "interest_evolution": 1000,
+    "interest_exploration": 200,
+    "long_term_satisfaction": 1000,
 }
 
 
@@ -33,6 +41,7 @@ def register() -> None:
                 env_id,
                 entry_point="recsim.simulator.gymnasium_env:make",
                 vector_entry_point="recsim.simulator.gymnasium_env:make_vec",
+                max_episode_steps=MAX_EPISODE_STEPS[name],
                 kwargs={"environment_name": name},
             )
 

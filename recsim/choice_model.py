@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import _arrays, _validation
+from recsim._internal import keys
 from recsim._overrides import defined_nearest
 
 __all__ = [
@@ -256,6 +257,11 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
     return (cumulative[..., :-1] <= threshold).sum(axis=-1)
 
 
+#: What the models below read in their ``choice_features``. A user's features may serve any of them,
+#: so each model takes all of these and leaves those that it has no use for.
+CHOICE_FEATURES = ("attention_prob", "min_normalizer", "no_click_mass", "score_scaling")
+
+
 class AbstractChoiceModel(abc.ABC):
     """A user's choice model: scores the documents of a slate, then chooses one or none.
 
@@ -343,6 +349,13 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         choice = sample_choice(weights, self._random_sample())
         return None if choice == len(weights) - 1 else choice
 
+    def _check_features(self, choice_features: Mapping[str, Any]) -> None:
+        """Warns of features that no model reads."""
+        similarity = keys.similarity_for(type(self))
+        keys.warn_of_unknown(
+            "choice_features", choice_features, CHOICE_FEATURES, similarity=similarity
+        )
+
     def _set_weights(self, weights: np.ndarray) -> None:
         self._scores = weights[:-1]
         self._score_no_click = weights[-1]
@@ -359,6 +372,7 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
     """
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._check_features(choice_features)
         self._no_click_mass = choice_features.get("no_click_mass", -np.inf)
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
@@ -385,6 +399,7 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
     """
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._check_features(choice_features)
         self._min_normalizer = _required(choice_features, "min_normalizer")
         self._no_click_mass = choice_features.get("no_click_mass", 0)
 
@@ -416,6 +431,7 @@ class CascadeChoiceModel(NormalizableChoiceModel):
     """
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
+        self._check_features(choice_features)
         self._attention_prob = _validation.probability(
             "attention_prob", choice_features.get("attention_prob", 1.0)
         )

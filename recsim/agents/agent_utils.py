@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 
 from recsim._gym import spaces
+from recsim._internal import keys
 
 __all__ = [
     "GymSpaceWalker",
     "build_base_agent",
     "epsilon_greedy_exploration",
     "min_count_exploration",
+    "warn_of_unused",
 ]
+
+# What runners and layers offer every agent, of use to it or not.
+_OFFERED = ("eval_mode", "gamma", "observation_space", "sess", "summary_writer")
 
 # A slate, and its index in a table.
 StateAction = tuple[Sequence[int], Any]
@@ -116,20 +121,57 @@ def min_count_exploration(
     return best
 
 
+def warn_of_unused(
+    agent_class: type, kwargs: Iterable[str], also_known: type | None = None
+) -> None:
+    """Warns of keyword arguments that an agent has no use for, naming the nearest that it has.
+
+    Args:
+        agent_class: the class of the agent.
+        kwargs: the arguments' names. Those that runners and layers offer every agent are passed
+            over.
+        also_known: a class whose arguments are known too.
+    """
+    if kwargs:
+        known = {*keys.parameters_of(agent_class), *_OFFERED}
+        if also_known is not None:
+            known |= keys.parameters_of(also_known)
+        keys.warn_of_unknown(f"The arguments of {agent_class.__name__}", kwargs, known)
+
+
 def build_base_agent(
-    agent_ctor: Callable[..., Any], offered: Mapping[str, Any], **kwargs: Any
+    agent_ctor: Callable[..., Any],
+    offered: Mapping[str, Any],
+    layer: type | None = None,
+    /,
+    **kwargs: Any,
 ) -> Any:
     """Constructs the base agent of a layer.
 
     Args:
         agent_ctor: the class of the agent, or a callable that constructs it.
         offered: arguments that the agent gets if its constructor takes them.
+        layer: the class of the layer, for errors to suggest its parameters too.
         **kwargs: arguments that it gets in any case.
+
+    Raises:
+        TypeError: for an argument that its constructor does not take, naming the nearest that it
+            or the layer takes.
     """
     try:
         parameters = inspect.signature(agent_ctor).parameters
     except ValueError:  # A callable that has no signature to read.
         return agent_ctor(**offered, **kwargs)
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    of_layer = keys.parameters_of(layer) if layer is not None else set()
+    if takes_all:
+        # A misspelled argument of the layer would get lost in the base agent's.
+        of_agent = keys.parameters_of(agent_ctor)
+        passed_on = [name for name in kwargs if name not in of_agent]
+        what = f"What {layer.__name__} passes on" if layer is not None else ""
+        keys.warn_of_unknown(what, passed_on, of_layer, similarity=0.8)
+    else:
+        name = getattr(agent_ctor, "__name__", repr(agent_ctor))
+        keys.refuse_unknown(name, kwargs, parameters, of_layer)
     taken = {name: value for name, value in offered.items() if takes_all or name in parameters}
     return agent_ctor(**taken, **kwargs)

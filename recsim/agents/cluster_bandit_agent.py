@@ -10,6 +10,7 @@ import gin
 import numpy as np
 
 from recsim import _arrays, _validation, agent
+from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
 from recsim.vector import _conversion, streams
@@ -69,13 +70,15 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         observation_space: space of the observations; not used.
         action_space: the ``MultiDiscrete`` space of slates.
         cluster_id: the topic.
-        **kwargs: not used.
+        **kwargs: not used; there is a warning for what is not among the arguments of RecSim's
+            agents.
     """
 
     def __init__(
         self, observation_space: Any, action_space: Any, cluster_id: int, **kwargs: Any
     ) -> None:
-        del observation_space, kwargs
+        del observation_space
+        agent_utils.warn_of_unused(GreedyClusterAgent, kwargs, also_known=ClusterBanditAgent)
         super().__init__(action_space)
         self._cluster_id = cluster_id
 

@@ -56,7 +56,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         gamma: discount, in [0, 1].
         ordinal_slates: whether slates of the same documents in another order are other actions.
         seed: seed of the generator that explores.
-        **kwargs: not used.
+        **kwargs: not used; there is a warning for what is not among the arguments of RecSim's
+            agents.
 
     Raises:
         TypeError: if ``number_bins`` is no integer, or ``exploration_policy`` neither a name nor
@@ -81,7 +82,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         seed: int | None = 0,
         **kwargs: Any,
     ) -> None:
-        del kwargs
+        agent_utils.warn_of_unused(TabularQAgent, kwargs)
         super().__init__(action_space)
         low, high = discretization_bounds
         if not low < high:

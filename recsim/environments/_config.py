@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copyreg
-import difflib
 import functools
-import warnings
 from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -13,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recsim import _validation, utils
+from recsim._internal import keys
 from recsim.simulator import environment
 
 __all__ = [
@@ -27,6 +26,9 @@ __all__ = [
 
 REQUIRED_WITHOUT_SEED = ("num_candidates", "slate_size", "resample_documents")
 REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
+
+# What may be said of a vector environment beside its config.
+VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode", "seed")
 
 T = TypeVar("T")
 
@@ -69,16 +71,7 @@ def check_config(
     seed = env_config.get("seed")
     if seed is not None and _validation.positive_int("env_config['seed']", seed, 0) >= 2**32:
         raise ValueError(f"env_config['seed'] must be in [0, 2**32 - 1], got {seed}.")
-    known = {*required, *REQUIRED_KEYS, *optional}
-    for key in env_config:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            warnings.warn(
-                f"env_config has the key {key!r}, which this environment does not use; the "
-                f"nearest key that it knows is {close[0]!r}.",
-                UserWarning,
-                stacklevel=4,  # The call of create_environment.
-            )
+    keys.warn_of_unknown("env_config", env_config, {*required, *REQUIRED_KEYS, *optional})
 
 
 def chosen(env_config: Mapping[str, T], keys: Collection[str]) -> dict[str, T]:
@@ -116,7 +109,11 @@ def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) ->
     Args:
         env_config: a config that was checked.
         options: further keyword arguments of :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    Raises:
+        TypeError: for an option that is not known, naming the nearest.
     """
+    keys.refuse_unknown("create_vector_environment", options, VECTOR_OPTIONS)
     return {
         "num_candidates": env_config["num_candidates"],
         "slate_size": env_config["slate_size"],

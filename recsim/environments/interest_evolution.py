@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from recsim.vector import env as vector_env
 
 __all__ = [
+    "CONFIG_KEYS",
     "IEvResponse",
     "IEvUserDistributionSampler",
     "IEvUserModel",
@@ -50,6 +51,9 @@ __all__ = [
     "updated_budget",
     "updated_interests",
 ]
+
+#: The entries that a config may have beside those of every scenario.
+CONFIG_KEYS = ("choice_model",)
 
 
 def updated_interests(
@@ -634,7 +638,7 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
 
 def _world(env_config: Mapping[str, Any]) -> tuple[IEvUserModel, UtilityModelVideoSampler]:
     """Returns the user model and the sampler of videos of a config."""
-    _config.check_config(env_config, ("choice_model",))
+    _config.check_config(env_config, CONFIG_KEYS)
     name = env_config.get("choice_model", "multinomial_proportional")
     if name not in _CHOICE_MODELS:
         raise ValueError(

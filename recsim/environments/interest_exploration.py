@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from recsim.vector import env as vector_env
 
 __all__ = [
+    "CONFIG_KEYS",
     "IEClusterUserSampler",
     "IEDocument",
     "IEResponse",
@@ -59,6 +60,8 @@ _USER_KEYS = (
     "user_document_mean_affinity_matrix",
     "user_document_stddev_affinity_matrix",
 )
+#: The entries that a config may have beside those of every scenario.
+CONFIG_KEYS = (*_DOCUMENT_KEYS, *_USER_KEYS, "no_click_mass")
 
 
 def document_scores(
@@ -465,7 +468,7 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
 
 def _world(env_config: Mapping[str, Any]) -> tuple[IEUserModel, IETopicDocumentSampler]:
     """Returns the user model and the sampler of documents of a config."""
-    _config.check_config(env_config, (*_DOCUMENT_KEYS, *_USER_KEYS, "no_click_mass"))
+    _config.check_config(env_config, CONFIG_KEYS)
     seed = env_config["seed"]
     document_sampler = IETopicDocumentSampler(
         seed=seed, **_config.chosen(env_config, _DOCUMENT_KEYS)

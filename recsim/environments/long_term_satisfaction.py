@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recsim.vector import env as vector_env
 
 __all__ = [
+    "CONFIG_KEYS",
     "LTSDocument",
     "LTSDocumentSampler",
     "LTSResponse",
@@ -58,7 +59,8 @@ __all__ = [
 # An array without entries can be handed out again and again: no one can change it.
 _NOTHING = np.array([])
 
-_USER_KEYS = (
+#: The entries that a config may have beside those of every scenario: the users' parameters.
+CONFIG_KEYS = (
     "memory_discount",
     "sensitivity",
     "innovation_stddev",
@@ -428,10 +430,10 @@ def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv
 
 def _world(env_config: Mapping[str, Any]) -> tuple[LTSUserModel, LTSDocumentSampler]:
     """Returns the user model and the sampler of documents of a config."""
-    _config.check_config(env_config, _USER_KEYS, required=_config.REQUIRED_WITHOUT_SEED)
+    _config.check_config(env_config, CONFIG_KEYS, required=_config.REQUIRED_WITHOUT_SEED)
     seed = env_config.get("seed", 0)
     user_sampler = LTSStaticUserSampler(
-        user_ctor=LTSUserState, seed=seed, **_config.chosen(env_config, _USER_KEYS)
+        user_ctor=LTSUserState, seed=seed, **_config.chosen(env_config, CONFIG_KEYS)
     )
     user_model = LTSUserModel(
         env_config["slate_size"],

@@ -3,11 +3,17 @@
 Importing recsim lets ``gymnasium.make`` and ``gymnasium.make_vec`` know the scenarios, as
 ``recsim/InterestExploration-v0``, ``recsim/InterestEvolution-v0`` and
 ``recsim/LongTermSatisfaction-v0``. Both take the entries of an ``env_config`` as keyword arguments,
-such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector environment.
+such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector environment. Other
+keywords are a TypeError.
+
+Episodes are truncated after 200 steps in interest exploration, whose sessions have no end of their
+own, and after 1,000 in the other scenarios, whose sessions end before unless the config says
+otherwise. ``max_episode_steps=…`` sets another limit, and -1 none.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +22,7 @@ import numpy as np
 from gymnasium import spaces
 
 from recsim import registry, seeding
+from recsim._internal import keys
 from recsim.simulator import recsim_gym
 from recsim.vector import _conversion
 
@@ -29,7 +36,7 @@ DEFAULT_CONFIG = {
     "seed": 0,
 }
 
-# What make_vec takes beside the entries of a config.
+# What make_vec takes beside the entries of a config, of which the seed is one.
 _VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode")
 
 
@@ -83,11 +90,16 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         Args:
             seed: an integer >= 0 that users, documents and choices depend on from now on; None to
                 go on as before.
-            options: ignored, none are known.
+            options: none are known.
 
         Returns:
             The first observation, and an empty dictionary.
+
+        Raises:
+            ValueError: for an option.
         """
+        if options:
+            raise ValueError(f"options must be empty: none are known, got {options!r}.")
         super().reset(seed=seed)
         if seed is not None:
             self._seed(seed)
@@ -143,18 +155,46 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         )
 
 
-def _config(settings: dict[str, Any]) -> dict[str, Any]:
+def _config(
+    environment_name: str, settings: dict[str, Any], further: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the config of a scenario.
+
+    Args:
+        environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
+        settings: entries of its config.
+        further: what else could have been among the settings.
+
+    Raises:
+        TypeError: for a setting that the scenario does not know, naming the nearest.
+    """
+    entry = registry.environment_entry(environment_name)
+    own_keys = getattr(importlib.import_module(entry.module), "CONFIG_KEYS", None)
+    if own_keys is not None:  # A scenario of a user's own need not say what it knows.
+        known = {*DEFAULT_CONFIG, *own_keys}
+        keys.refuse_unknown(f"The environment {environment_name!r}", settings, known, further)
     return {**DEFAULT_CONFIG, **settings}
 
 
-def make(environment_name: str, **env_config: Any) -> RecSimGymnasiumEnv:
+def make(
+    environment_name: str, *, render_mode: str | None = None, **env_config: Any
+) -> RecSimGymnasiumEnv:
     """Makes a scenario for Gymnasium's ``make``.
 
     Args:
         environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
+        render_mode: None, for there is nothing to see.
         **env_config: entries of its config; missing ones are those of :data:`DEFAULT_CONFIG`.
+
+    Raises:
+        TypeError: for a keyword that is no entry of a config, naming the nearest; or for a
+            render mode.
+        KeyError, TypeError, ValueError: for a config that gives no environment.
     """
-    return RecSimGymnasiumEnv(registry.create_environment(environment_name, _config(env_config)))
+    if render_mode is not None:
+        raise TypeError(f"render_mode must be None: there is nothing to see, got {render_mode!r}.")
+    config = _config(environment_name, env_config, ("max_episode_steps",))
+    return RecSimGymnasiumEnv(registry.create_environment(environment_name, config))
 
 
 def make_vec(
@@ -168,14 +208,20 @@ def make_vec(
     Args:
         environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
         num_envs: number of users.
-        max_episode_steps: sessions are truncated after so many steps.
+        max_episode_steps: episodes are truncated after so many steps; None or -1 for no limit.
+            Gymnasium passes the registered limit where its caller gives none.
         **settings: entries of its config, as :func:`make` takes them, and the options
             ``candidates``, ``dtype``, ``first_user`` and ``max_steps_per_episode`` of
-            :class:`recsim.vector.env.RecSimVectorEnv`.
+            :class:`recsim.vector.env.RecSimVectorEnv`; the last goes before ``max_episode_steps``.
+
+    Raises:
+        TypeError: for a keyword that is neither, naming the nearest.
+        KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
     options = {name: settings.pop(name) for name in _VECTOR_OPTIONS if name in settings}
-    if max_episode_steps is not None:
-        options["max_steps_per_episode"] = max_episode_steps
+    limit = None if max_episode_steps == -1 else max_episode_steps
+    options.setdefault("max_steps_per_episode", limit)
+    further = ("num_envs", "max_episode_steps", *_VECTOR_OPTIONS)
     return registry.create_vector_environment(
-        environment_name, _config(settings), num_envs, **options
+        environment_name, _config(environment_name, settings, further), num_envs, **options
     )

@@ -30,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import json_text
+from recsim._internal import json_text, keys
 from recsim.simulator import _files, _play, _world, checkpoint, summary
 from recsim.simulator import progress as progress_lib
 
@@ -399,14 +399,8 @@ class Runner:
 
 def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None:
     """Raises TypeError for a keyword that neither a class nor Runner has, naming the nearest."""
-    known = set(inspect.signature(Runner).parameters)
-    for keyword in keywords:
-        if keyword not in known:
-            own = set(inspect.signature(runner_class).parameters) - {"kwargs"}
-            raise TypeError(
-                f"{runner_class.__name__} has no parameter {keyword!r}."
-                f"{_validation.nearest_name(keyword, sorted(known | own))}"
-            )
+    known = keys.parameters_of(Runner)
+    keys.refuse_unknown(runner_class.__name__, keywords, known, keys.parameters_of(runner_class))
 
 
 @gin.configurable

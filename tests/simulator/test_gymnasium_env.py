@@ -132,3 +132,47 @@ def test_an_environment_of_several_users_is_refused() -> None:
     world = environment.MultiUserEnvironment(users, ie.IETopicDocumentSampler(), 3, 1)
     with pytest.raises(ValueError, match="must have one user, got one with 2"):
         gymnasium_env.RecSimGymnasiumEnv(recsim_gym.RecSimGymEnv(world, sum))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_episodes_end_whatever_the_scenario(env_id: str) -> None:
+    env = gymnasium.make(env_id)
+    limit = _gymnasium.MAX_EPISODE_STEPS[_gymnasium.IDS[env_id]]
+    assert env.spec is not None and env.spec.max_episode_steps == limit
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(limit):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            break
+    assert terminated or truncated
+    # Only interest exploration needs the limit.
+    assert truncated == (env_id == "recsim/InterestExploration-v0")
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({}, "the registered one"),
+        ({"max_episode_steps": 3}, 3),
+        ({"max_steps_per_episode": 4}, 4),
+        ({"max_steps_per_episode": None}, None),
+        ({"max_episode_steps": -1}, None),
+    ],
+)
+def test_limits_of_vector_environments(env_id: str, given: dict, limit: object) -> None:
+    env = gymnasium.make_vec(env_id, num_envs=2, **given)
+    if limit == "the registered one":
+        limit = _gymnasium.MAX_EPISODE_STEPS[_gymnasium.IDS[env_id]]
+    assert env.unwrapped.max_steps_per_episode == limit
+    env.reset(seed=0)
+    for step in range(1, 5):
+        truncated = env.step(env.action_space.sample())[3]
+        assert truncated.all() == truncated.any() == (limit is not None and step == limit)
+
+
+def test_limits_of_one_user() -> None:
+    env = gymnasium.make("recsim/InterestExploration-v0", max_episode_steps=-1)
+    env.reset(seed=0)
+    assert not any(env.step([0, 1])[3] for _ in range(250))

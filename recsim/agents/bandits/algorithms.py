@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import _validation
+from recsim._internal import keys
 
 __all__ = [
     "KLUCB",
@@ -183,7 +184,8 @@ class MABAlgorithm:
 
     Args:
         num_arms: number of arms, at least 2.
-        params: attributes to set, such as ``{'optimism_scaling': 0.5}``.
+        params: attributes to set, such as ``{'optimism_scaling': 0.5}``. One that the algorithm
+            does not have is set too, with a warning.
         seed: seed of the bandit's generator.
 
     Raises:
@@ -198,9 +200,16 @@ class MABAlgorithm:
         self.reward = np.zeros(num_arms)
         self._rng = np.random.RandomState(seed)
         self.optimism_scaling = 1.0
+        similarity = keys.similarity_for(type(self))
+        keys.warn_of_unknown("params", params, self._attributes(), similarity=similarity)
         for name, value in params.items():
             setattr(self, name, value)
         _validation.non_negative_float("optimism_scaling", self.optimism_scaling)
+
+    def _attributes(self) -> list[str]:
+        """Returns the names of the attributes that ``params`` can set."""
+        names = [name for name in dir(self) if not name.startswith("__")]
+        return [name for name in names if not callable(getattr(self, name))]
 
     def set_state(self, pulls: ArrayLike, reward: ArrayLike) -> None:
         """Sets the pulls and the summed rewards of the arms, each of shape (num_arms,).

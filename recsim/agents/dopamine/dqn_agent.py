@@ -20,6 +20,7 @@ import numpy as np
 
 from recsim import _validation, agent, seeding
 from recsim._gym import spaces
+from recsim._internal import keys
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
@@ -532,6 +533,8 @@ class DQNAgentRecSim(DQNAgent):
         **kwargs: Any,
     ) -> None:
         del sess, num_actions
+        takes = keys.parameters_of(DQNAgent) - {"adapter"}
+        keys.refuse_unknown(type(self).__name__, kwargs, takes, keys.parameters_of(type(self)))
         if stack_size != 1:
             raise ValueError(
                 f"stack_size must be 1, got {stack_size!r}; FixedLengthHistoryLayer shows an "

@@ -54,6 +54,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
             agent_utils.build_base_agent(
                 base_agent_ctor,
                 {"observation_space": base_observation_space},
+                type(self),
                 action_space=action_space,
                 **kwargs,
             )

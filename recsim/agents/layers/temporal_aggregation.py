@@ -109,6 +109,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
                     "observation_space": observation_space,
                     "gamma": self._gamma**self._aggregation_period,
                 },
+                type(self),
                 action_space=action_space,
                 **kwargs,
             )
