@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from recsim._internal import numbers
+
 __all__ = ["check_observation", "flat_size", "flatten", "flattened"]
 
 
@@ -127,11 +129,13 @@ def flatten(space: Any, observation: Any, out: np.ndarray) -> None:
     if kind == "Box":
         out[:] = np.reshape(observation, -1)
     elif kind == "Discrete":
-        _flatten_integer(int(observation) - int(getattr(space, "start", 0)), out)
+        number = numbers.as_int("an observation of a Discrete space", observation)
+        _flatten_integer(number - int(getattr(space, "start", 0)), out)
     elif kind == "MultiDiscrete":
         start = 0
-        for number, size in zip(np.ravel(observation), np.ravel(space.nvec)):
-            _flatten_integer(int(number), out[start : start + size])
+        name = "an entry of an observation of a MultiDiscrete space"
+        for number, size in zip(np.ravel(observation).tolist(), np.ravel(space.nvec)):
+            _flatten_integer(numbers.as_int(name, number), out[start : start + size])
             start += size
     else:
         entries = space.spaces.items() if kind == "Dict" else enumerate(space.spaces)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from recsim._internal import numbers
+
 __all__ = ["CLUSTER_PREFIX", "aggregate_video_cluster_metrics", "write_video_cluster_metrics"]
 
 #: What the names of the counts of clicks on a topic begin with; the topic follows.
@@ -27,6 +29,9 @@ def aggregate_video_cluster_metrics(
 
     Returns:
         ``metrics``.
+
+    Raises:
+        TypeError, ValueError: if an entry of a response is not one number.
     """
     del info  # Unused.
     if responses and not isinstance(responses[0], dict):
@@ -35,12 +40,19 @@ def aggregate_video_cluster_metrics(
             if of_one_user:
                 aggregate_video_cluster_metrics(of_one_user, metrics)
         return metrics
-    clicked = [response for response in responses if response["click"]]
+    clicked = [
+        response
+        for response in responses
+        if numbers.is_nonzero("a response's click", response["click"])
+    ]
     metrics["impression"] += 1
     for response in clicked:
         metrics["click"] += 1
-        metrics["quality"] += float(response["quality"])
-        metrics[f"{CLUSTER_PREFIX}{response['cluster_id']}"] += 1
+        metrics["quality"] += numbers.finite("a response's quality", response["quality"])
+        topic = response["cluster_id"]
+        if not isinstance(topic, str):
+            topic = numbers.as_int("a response's cluster_id", topic)
+        metrics[f"{CLUSTER_PREFIX}{topic}"] += 1
     if not clicked:
         metrics["cluster_watch_count_no_click"] += 1
     return metrics

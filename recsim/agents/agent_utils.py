@@ -17,6 +17,7 @@ __all__ = [
     "epsilon_greedy_exploration",
     "min_count_exploration",
     "warn_of_unused",
+    "number_of_topics",
 ]
 
 # What runners and layers offer every agent, of use to it or not.
@@ -137,6 +138,30 @@ def warn_of_unused(
         if also_known is not None:
             known |= keys.parameters_of(also_known)
         keys.warn_of_unknown(f"The arguments of {agent_class.__name__}", kwargs, known)
+
+
+def number_of_topics(where: str, space: Any) -> int:
+    """Returns the number of topics that a space of topics' numbers, from 0, tells.
+
+    Args:
+        where: where the space is found, for errors.
+        space: a ``Discrete`` space, or a ``Box`` of one entry whose upper bound is the last topic.
+
+    Raises:
+        ValueError: if it is another space, or its numbers do not begin with 0.
+    """
+    if isinstance(space, spaces.Discrete):
+        first, last = int(getattr(space, "start", 0)), int(space.start + space.n) - 1
+    elif isinstance(space, spaces.Box) and space.high.size == 1 and np.isfinite(space.high).all():
+        first, last = 0, int(space.high.item())
+    else:
+        raise ValueError(
+            f"{where} must have a Discrete 'cluster_id', or one in a Box of one entry and a "
+            f"finite upper bound, got {space}."
+        )
+    if first != 0:
+        raise ValueError(f"cluster_id in {where} must be numbers from 0 on, got {space}.")
+    return last + 1
 
 
 def build_base_agent(

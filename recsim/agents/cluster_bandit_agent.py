@@ -10,6 +10,7 @@ import gin
 import numpy as np
 
 from recsim import _arrays, _validation, agent
+from recsim._internal import numbers
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
@@ -29,7 +30,8 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
 
     Args:
         observation_space: space of the observations, whose documents have ``cluster_id``
-            (``Discrete``) and ``quality``.
+            (``Discrete``, or a ``Box`` of one entry whose upper bound is the last topic) and
+            ``quality``.
         action_space: the ``MultiDiscrete`` space of slates.
         alg_ctor: class of the bandit algorithm, a subclass of MABAlgorithm.
         ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
@@ -37,8 +39,8 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         **kwargs: arguments for the topics' agents.
 
     Raises:
-        ValueError: as :class:`AbstractClickBanditLayer`, or if documents have no discrete
-            ``cluster_id``.
+        ValueError: as :class:`AbstractClickBanditLayer`, or if documents have no
+            ``cluster_id`` of such a space.
     """
 
     def __init__(
@@ -90,22 +92,17 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         del reward
         qualities = {
-            index: float(document["quality"])
+            index: numbers.finite("a document's quality", document["quality"])
             for index, document in enumerate(observation["doc"].values())
-            if document["cluster_id"] == self._cluster_id
+            if numbers.as_int("a document's cluster_id", document["cluster_id"]) == self._cluster_id
         }
         ascending = sorted(qualities, key=qualities.__getitem__)
         return ascending[::-1]
 
 
 def _num_topics(document_space: Any) -> int:
-    num_topics = getattr(getattr(document_space, "spaces", {}).get("cluster_id"), "n", None)
-    if num_topics is None:
-        raise ValueError(
-            "observation_space['doc'] must have documents with a Discrete 'cluster_id', got "
-            f"{document_space}."
-        )
-    return int(num_topics)
+    topics = getattr(document_space, "spaces", {}).get("cluster_id")
+    return agent_utils.number_of_topics("observation_space['doc']", topics)
 
 
 class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
@@ -128,7 +125,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         random_seed: seed of the bandit, an integer >= 0.
 
     Raises:
-        ValueError: if there are fewer than two topics, documents have no discrete ``cluster_id``,
+        ValueError: if there are fewer than two topics, documents have no suitable ``cluster_id``,
             or the observations have no counts of that many topics.
     """
 
@@ -167,13 +164,16 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         self._check_users(observation)
         counts = observation["user"]["sufficient_statistics"]
         documents = observation["doc"]
+        topics = numbers.whole_per_item("documents' cluster_id", documents["cluster_id"], 2)
+        qualities = numbers.one_per_item("documents' quality", documents["quality"], 2)
         slates = []
         for bandit, rows in zip(self._bandits, self._rows):
             priorities = _priorities(
                 bandit, counts["impression_count"][rows], counts["click_count"][rows]
             )
-            cluster_id, quality = documents["cluster_id"][rows], documents["quality"][rows]
-            slates.append(_best_documents(self._slate_size, priorities, cluster_id, quality))
+            slates.append(
+                _best_documents(self._slate_size, priorities, topics[rows], qualities[rows])
+            )
         return _arrays.joined(slates)
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
         return rows
 
     def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
-        return transitions.NO_CLICK, float(reward)
+        return transitions.NO_CLICK, reward
 
 
 class VectorFullSlateQAgent(vector_dqn_agent.VectorDQNAgent):

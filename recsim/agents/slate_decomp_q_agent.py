@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from recsim import _validation, agent, choice_model
 from recsim import spaces as spaces_lib
+from recsim._internal import numbers
 from recsim.agents.dopamine import (
     adapters,
     dqn_agent,
@@ -499,15 +499,18 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
 
     def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
         responses = observation["response"]  # type: ignore[index]
-        clicks = [i for i, response in enumerate(responses) if response["click"]]
+        clicks = [
+            i
+            for i, response in enumerate(responses)
+            if numbers.is_nonzero("a response's click", response["click"])
+        ]
         click = transitions.NO_CLICK
         if clicks:
             click = clicks[0] if len(clicks) == 1 else transitions.SEVERAL_CLICKS
-        if not all(math.isfinite(responses[i]["click"]) for i in clicks):
-            raise ValueError(f"A response's click must be a finite number, got {responses!r}.")
         if self._reward_field is not None:
-            reward = sum(float(responses[i][self._reward_field]) for i in clicks)
-        return click, float(reward)
+            name = f"a response's {self._reward_field}"
+            reward = sum(numbers.as_float(name, responses[i][self._reward_field]) for i in clicks)
+        return click, reward
 
 
 #: Functions that select slates for many users at once.
@@ -539,13 +542,14 @@ class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
         return np.array(slates).reshape(len(users), self._slate_size)
 
     def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        clicked = responses["click"] != 0
+        clicked = numbers.one_per_item("responses' click", responses["click"], 2) != 0
         num_clicks = clicked.sum(axis=1)
         clicks = np.where(num_clicks == 0, transitions.NO_CLICK, clicked.argmax(axis=1))
         clicks[num_clicks > 1] = transitions.SEVERAL_CLICKS
         field = self._learner._reward_field
         if field is not None:
-            rewards = responses[field].sum(axis=1, where=clicked)
+            of_documents = numbers.one_per_item(f"responses' {field}", responses[field], 2)
+            rewards = of_documents.sum(axis=1, where=clicked)
         return clicks, rewards
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from recsim import _validation, agent
 from recsim._gym import spaces
+from recsim._internal import numbers
 from recsim.agents import agent_utils
 
 __all__ = ["TabularQAgent"]
@@ -128,7 +130,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> list[int]:
         """Returns the values of a ``Discrete`` space, and the bins of those of a ``Box``."""
         if isinstance(gym_space, spaces.Discrete):
-            return [int(value) for value in gym_observations]
+            name = "an observation of a Discrete space"
+            return [numbers.as_int(name, value) for value in gym_observations]
         # As numpy.digitize, which takes much longer for a few numbers.
         edges = self._discretization_bins
         return [
@@ -182,9 +185,13 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         if index is None:
             return
         old_value = self._q_value_table.get(index, 0.0)
-        self._q_value_table[index] = (
-            self._learning_rate * target + (1.0 - self._learning_rate) * old_value
-        )
+        new_value = self._learning_rate * target + (1.0 - self._learning_rate) * old_value
+        if not math.isfinite(new_value):
+            raise ValueError(
+                f"The value of a slate is no longer finite: the target is {target!r} after the "
+                f"value {old_value!r}. Scale the rewards down, or choose a gamma below 1."
+            )
+        self._q_value_table[index] = new_value
         self._state_action_counts[index] = self._state_action_counts.get(index, 0) + 1
 
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
@@ -203,8 +210,11 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             Indices into ``observation['doc']``.
 
         Raises:
+            TypeError, ValueError: if the reward is not a finite number.
             ValueError: if there are fewer documents than the slate has places.
         """
+        if not self._eval_mode:
+            reward = numbers.finite("reward", reward)
         state_actions = list(self._enumerate_state_action_indices(observation))
         slate, value = self._greedy(state_actions)
         if self._eval_mode:
@@ -226,7 +236,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         if self._eval_mode:
             return
-        target = reward
+        target = numbers.finite("reward", reward)
         if truncated:
             _, value = self._greedy(self._enumerate_state_action_indices(observation))
             target += self._gamma * value

@@ -21,6 +21,7 @@ import numpy as np
 
 from recsim import _arrays, _validation, choice_model, document, seeding, user, utils
 from recsim._gym import spaces
+from recsim._internal import numbers
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
@@ -588,12 +589,14 @@ class IEvUserModel(user.AbstractUserModel):
 
 def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
     """Returns the time watched of the videos clicked among the responses."""
-    return float(sum([response.watch_time for response in responses if response.clicked]))
+    watch_times = [response.watch_time for response in responses if response.clicked]
+    return numbers.as_float("the watch time", sum(watch_times))
 
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:
     """Returns the number of clicks among the responses."""
-    return float(sum([response.clicked for response in responses]))
+    clicks = sum([response.clicked for response in responses])
+    return numbers.as_float("the number of clicks", clicks)
 
 
 _CHOICE_MODELS = {

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from recsim import _arrays, _validation, choice_model, document, user, utils
 from recsim._gym import spaces
+from recsim._internal import numbers
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
@@ -427,7 +428,8 @@ def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> lis
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:
     """Returns the number of clicks among the responses."""
-    return float(sum([response.clicked for response in responses]))
+    clicks = sum([response.clicked for response in responses])
+    return numbers.as_float("the number of clicks", clicks)
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

@@ -25,6 +25,7 @@ import numpy as np
 
 from recsim import _arrays, _validation, document, user
 from recsim._gym import spaces
+from recsim._internal import numbers
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
@@ -397,7 +398,8 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
 
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
     """Returns the engagement with the documents clicked among the responses."""
-    return float(sum([response.engagement for response in responses if response.clicked]))
+    engagements = [response.engagement for response in responses if response.clicked]
+    return numbers.as_float("the engagement", sum(engagements))
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recsim._internal import numbers
 from recsim.simulator import _world, episode_log, progress
 from recsim.simulator import environment as environment_lib
 from recsim.vector import agent as vector_agent
@@ -89,7 +90,7 @@ class EpisodeByEpisode:
         returns = []
         for _ in range(num_episodes):
             _, episode_return = self._runner._run_one_episode()
-            returns.append(float(episode_return))
+            returns.append(numbers.as_float("the return of an episode", episode_return))
             advance(1, 0)
         return returns
 
@@ -265,6 +266,8 @@ class AllUsersAtOnce:
         """Shows every user a slate and lets the agent choose the next ones."""
         slates = self._slates
         observation, rewards, terminated, truncated, infos = self._env.step(slates)
+        if not np.isfinite(rewards).all():
+            raise ValueError("The environment's rewards must be finite, got some that are not.")
         self._lengths += 1
         self._returns += rewards
         ended = np.flatnonzero(terminated | truncated)

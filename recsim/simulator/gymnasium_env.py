@@ -22,7 +22,7 @@ import numpy as np
 from gymnasium import spaces
 
 from recsim import registry, seeding
-from recsim._internal import keys
+from recsim._internal import keys, numbers
 from recsim.simulator import recsim_gym
 from recsim.vector import _conversion
 
@@ -136,7 +136,8 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
         """
         observation, reward, done, _ = self._env.step(action)
-        return self._observation(observation), float(reward), bool(done), False, {}
+        number = numbers.finite("the reward", reward)
+        return self._observation(observation), number, bool(done), False, {}
 
     def _observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         documents = list(observation["doc"].values())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsim._gym import gym, spaces
+from recsim._internal import numbers
 from recsim.simulator import environment
 
 __all__ = ["RecSimGymEnv"]
@@ -36,7 +37,8 @@ class RecSimGymEnv(gym.Env):
     Args:
         raw_environment: a SingleUserEnvironment or MultiUserEnvironment.
         reward_aggregator: function of the responses of a step (a list of them; with several users
-            a list of lists) that returns the reward.
+            a list of lists) that returns the reward, a finite number; with several users a number,
+            or one for each user.
         metrics_aggregator: function ``(responses' observations, metrics, info) -> metrics``.
         metrics_writer: function ``(metrics, add_summary_fn)`` that reports the metrics by
             calling ``add_summary_fn(tag, value)``.
@@ -102,6 +104,8 @@ class RecSimGymEnv(gym.Env):
         Raises:
             RuntimeError: if there was no reset before.
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
+            TypeError, ValueError: if the reward is not a finite number (for each user, where
+                there are several).
         """
         user_obs, doc_obs, responses, done = self._environment.step(action)
         if self._multi_user:
@@ -109,7 +113,27 @@ class RecSimGymEnv(gym.Env):
         else:
             observed = _observe_responses(responses)
         observation = {"user": user_obs, "doc": doc_obs, "response": observed}
-        return observation, self._reward_aggregator(responses), done, self.extract_env_info()
+        reward = self._reward_aggregator(responses)
+        if type(reward) is not float or reward - reward != 0.0:  # Infinity or NaN.
+            reward = self._checked_reward(reward)
+        return observation, reward, done, self.extract_env_info()
+
+    def _checked_reward(self, reward: Any) -> Any:
+        """Returns a reward of another kind than a float, if it is one or one for each user."""
+        name = "the reward, of reward_aggregator,"
+        if self._multi_user:
+            rewards = numbers.float_array(name, reward)
+            num_users = len(self._environment._user_models)
+            if rewards.shape in ((num_users,), (num_users, 1)):
+                of_users = [numbers.finite(name, of_user) for of_user in rewards]
+                return of_users if rewards.ndim == 2 else reward
+            if rewards.size != 1:
+                raise ValueError(
+                    f"{name} must be a number, or one for each of the {num_users} users, got an "
+                    f"array of shape {rewards.shape}: {numbers.described(reward)}."
+                )
+        number = numbers.finite(name, reward)
+        return number if isinstance(reward, (np.ndarray, list, tuple)) else reward
 
     def reset(self) -> dict[str, Any]:  # type: ignore[override]
         """Starts an episode with a new user and returns the first observation."""

@@ -30,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import json_text, keys
+from recsim._internal import json_text, keys, numbers
 from recsim.simulator import _files, _play, _world, checkpoint, summary
 from recsim.simulator import progress as progress_lib
 
@@ -242,7 +242,11 @@ class Runner:
             observation, reward, done, info = env.step(action)
             responses = observation["response"]
             env.update_metrics(responses, info)
-            total_reward += np.sum(reward) if self._several_users else reward
+            if self._several_users:
+                total_reward += numbers.finite("the sum of the users' rewards", np.sum(reward))
+            else:
+                reward = numbers.finite("the reward", reward)
+                total_reward += reward
             num_steps += 1
             self._log_one_step(seen["user"], seen["doc"], action, responses, reward, done)
             truncated = not done and num_steps == self._max_steps_per_episode

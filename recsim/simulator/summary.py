@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from recsim._internal import json_text
+from recsim._internal import json_text, numbers
 from recsim.simulator import _files, _tfrecord
 
 __all__ = ["MetricsFile", "SummaryWriter"]
@@ -42,7 +42,8 @@ class SummaryWriter:
             value: any real number; it is stored as a 32-bit float.
             step: its place on the horizontal axis, >= 0.
         """
-        point = _tfrecord.bytes_field(1, tag.encode()) + _tfrecord.float_field(2, value)
+        number = numbers.as_float(f"the value of {tag!r}", value)
+        point = _tfrecord.bytes_field(1, tag.encode()) + _tfrecord.float_field(2, number)
         self.add_summary(_tfrecord.bytes_field(1, point), step)
 
     def add_summary(self, summary: Any, global_step: int | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import collections
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
 from recsim import _validation
+from recsim._internal import numbers
 from recsim.vector import _chunk, _conversion, streams, world
 
 __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
@@ -409,7 +411,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         Raises:
             RuntimeError: if there was no reset before.
             TypeError: if the slates are no integers.
-            ValueError: if they have another shape.
+            ValueError: if they have another shape, or a reward is not finite.
             IndexError: if an index points at no candidate.
         """
         slates = self._checked_slates(actions, bool(self._chunks))
@@ -440,12 +442,21 @@ class RecSimVectorEnv(SlateVectorEnv):
         return observation, outcome["rewards"], terminated, truncated, infos
 
     def _rewards(self, responses: Any, num_users: int) -> np.ndarray:
-        rewards = np.asarray(self._reward_aggregator(responses))
+        rewards = numbers.float_array(
+            "the rewards, of reward_aggregator,", self._reward_aggregator(responses)
+        )
         if rewards.shape != (num_users,):
             raise ValueError(
                 "reward_aggregator must return a reward for each user, an array of shape "
                 f"({num_users},), got one of shape {rewards.shape}: sum over axis 1 of the "
                 "responses alone."
+            )
+        # A sum of finite rewards is finite, unless they are beyond all reason.
+        if not (math.isfinite(np.add.reduce(rewards)) or np.isfinite(rewards).all()):
+            bad = rewards[~np.isfinite(rewards)]
+            raise ValueError(
+                f"reward_aggregator must return finite rewards, got {bad[0]} for {len(bad)} of "
+                f"{num_users} users."
             )
         return rewards
 

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from recsim import _validation, seeding
 from recsim import agent as single_user_agent
 from recsim._gym import spaces as gym_spaces
+from recsim._internal import numbers
 from recsim.simulator import recsim_gym
 from recsim.vector import _conversion
 from recsim.vector import agent as vector_agent
@@ -75,7 +76,7 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
         self._check_users(observation)
         slates = []
         for user, agent in enumerate(self.agents):
-            reward = float(rewards[user])
+            reward = numbers.as_float("a user's reward", rewards[user])
             if not (terminated[user] or truncated[user]):
                 slates.append(agent.step(reward, self._observation(observation, user)))
                 continue
@@ -232,7 +233,8 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         rewards = np.empty(self.num_envs, np.float32)
         terminated = np.empty(self.num_envs, np.bool_)
         for user, (env, slate) in enumerate(zip(self.environments, slates)):
-            observation, rewards[user], terminated[user], info = env.step(slate)
+            observation, reward, terminated[user], info = env.step(slate)
+            rewards[user] = numbers.finite_float32("the reward", reward)
             if self._counted is None or self._counted[user]:
                 env.update_metrics(observation["response"], info)
             observations.append(observation)

@@ -376,9 +376,9 @@ def test_numbers_that_are_none(agent_class):
         agent.begin_episode({**observation, "doc": documents})
     slate = agent.begin_episode(observation)
     observation, _, _, _ = env.step(slate)
-    with pytest.raises(ValueError, match="The reward must be a finite number, got nan"):
+    with pytest.raises(ValueError, match="reward must be a finite number, got nan"):
         agent.step(np.nan, observation)
-    with pytest.raises(ValueError, match="The reward must be a finite number, got inf"):
+    with pytest.raises(ValueError, match="reward must be a finite number, got inf"):
         agent.end_episode(np.inf, observation)
 
 

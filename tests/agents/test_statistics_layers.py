@@ -168,11 +168,11 @@ def with_response_space(world, response):
         ({"click": spaces.Discrete(2)}, "the key 'cluster_id', got responses with .'click'"),
         (
             {"click": spaces.Discrete(2), "cluster_id": spaces.MultiDiscrete([2, 2])},
-            "must be a Discrete space",
+            "must have a Discrete 'cluster_id'",
         ),
         (
             {"click": spaces.Discrete(2), "cluster_id": spaces.Box(0, 3, shape=(2,))},
-            "must be a Discrete space, or a Box of one entry",
+            "must have a Discrete 'cluster_id', or one in a Box of one entry",
         ),
         (
             {"click": spaces.Discrete(2), "cluster_id": spaces.Box(0, np.inf, shape=())},

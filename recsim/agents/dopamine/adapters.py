@@ -13,6 +13,7 @@ import numpy as np
 from recsim import agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
+from recsim._internal import numbers
 
 __all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
 
@@ -52,7 +53,7 @@ class ResponseAdapter:
         encoded = np.zeros(self._response_shape, np.float32)
         for row, response in zip(encoded, responses):
             for column, name in enumerate(self._response_names):
-                row[column] = np.asarray(response[name]).item()
+                row[column] = numbers.as_float(f"a response's {name}", response[name])
         return encoded
 
 

@@ -11,7 +11,6 @@ import abc
 import collections
 import functools
 import logging
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from recsim import _validation, agent, seeding
 from recsim._gym import spaces
-from recsim._internal import keys
+from recsim._internal import keys, numbers
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
@@ -318,10 +317,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             raise RuntimeError(
                 "An episode was not begun: call begin_episode(observation) for its first slate."
             )
+        reward = numbers.finite_float32("reward", reward)
         click, learned_reward = self._outcome(reward, observation)
-        for number in (reward, learned_reward):
-            if not math.isfinite(number):
-                raise ValueError(f"The reward must be a finite number, got {number!r}.")
+        learned_reward = numbers.finite_float32("the reward to learn from", learned_reward)
         self._replay.add(*self._last, click, learned_reward, terminal)
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:

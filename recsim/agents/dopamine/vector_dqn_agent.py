@@ -161,8 +161,14 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
                 "Episodes were not begun: call begin(observation) for their first slates."
             )
         clicks, learned_rewards = self._outcomes(responses, rewards)
-        if not (np.isfinite(rewards).all() and np.isfinite(learned_rewards).all()):
-            raise ValueError("Rewards must be finite numbers, got some that are not.")
+        for name, array in (("rewards", rewards), ("rewards to learn from", learned_rewards)):
+            with np.errstate(over="ignore"):  # What single precision cannot hold becomes infinity.
+                good = np.isfinite(np.asarray(array, np.float32))
+            if not good.all():
+                raise ValueError(
+                    f"The {name} must be finite numbers in single precision, got "
+                    f"{np.asarray(array)[~good][0]}."
+                )
         assert self._replay is not None
         self._replay.add(*self._last, clicks, learned_rewards, terminated)
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from recsim import agent
 from recsim._gym import spaces
+from recsim._internal import numbers
+from recsim.agents import agent_utils
 from recsim.agents.layers import sufficient_statistics
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
@@ -66,9 +68,14 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
         impressions = self._sufficient_statistics["impression_count"]
         clicks = self._sufficient_statistics["click_count"]
         for response in observation["response"] or ():
-            cluster_id = int(response["cluster_id"])
+            cluster_id = numbers.as_int("a response's cluster_id", response["cluster_id"])
+            if not 0 <= cluster_id < self._num_clusters:
+                raise ValueError(
+                    f"a response's cluster_id must be in 0 to {self._num_clusters - 1}, as its "
+                    f"space has it, got {cluster_id}."
+                )
             impressions[cluster_id] += 1
-            if response["click"]:
+            if numbers.is_nonzero("a response's click", response["click"]):
                 clicks[cluster_id] += 1
 
 
@@ -126,9 +133,11 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         """Updates the statistics and returns the base agent's slates."""
         self._check_users(observation)
         responses = vector_agent.last_responses(observation, infos)
+        topics = numbers.whole_per_item("responses' cluster_id", responses["cluster_id"], 2)
+        clicks = numbers.whole_per_item("responses' click", responses["click"], 2)
         for rows in self._chunks:
-            _count(self._impressions[rows], responses["cluster_id"][rows], 1)
-            _count(self._clicks[rows], responses["cluster_id"][rows], responses["click"][rows])
+            _count(self._impressions[rows], topics[rows], 1)
+            _count(self._clicks[rows], topics[rows], clicks[rows])
         if "final_obs" in infos:
             from recsim.vector import env  # Which takes Gymnasium, as whoever made the infos does.
 
@@ -234,14 +243,6 @@ def _num_clusters(response_space: Any) -> int:
                 f"observation_space['response'] must contain the key {key!r}, got responses "
                 f"with {sorted(response_space.spaces)}."
             )
-    cluster_id_space = response_space.spaces["cluster_id"]
-    if isinstance(cluster_id_space, spaces.Discrete):
-        return int(cluster_id_space.n)
-    if isinstance(cluster_id_space, spaces.Box) and cluster_id_space.high.size == 1:
-        last_cluster = cluster_id_space.high.item()
-        if np.isfinite(last_cluster):
-            return int(last_cluster) + 1
-    raise ValueError(
-        "cluster_id in observation_space['response'] must be a Discrete space, or a Box of one "
-        f"entry and a finite upper bound, got {cluster_id_space}."
+    return agent_utils.number_of_topics(
+        "observation_space['response']", response_space.spaces["cluster_id"]
     )

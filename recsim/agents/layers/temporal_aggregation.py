@@ -11,6 +11,7 @@ import numpy as np
 
 from recsim import _validation, agent
 from recsim._gym import spaces
+from recsim._internal import numbers
 from recsim.agents import agent_utils
 
 __all__ = ["TemporalAggregationLayer"]
@@ -152,7 +153,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         self, reward: float, observation: agent.Observation
     ) -> tuple[float, agent.Observation]:
         episode = self._episode
-        episode.reward += episode.discount * reward
+        episode.reward += episode.discount * numbers.finite("reward", reward)
         episode.discount *= self._gamma
         if self._switching_cost == 0:
             return episode.reward, observation

@@ -1,0 +1,200 @@
+"""Numbers that come from outside: of an observation, a response, a reward, an argument.
+
+Environments hand out numbers as Python's, as NumPy scalars and as arrays of one entry, such as an
+element of ``Box(shape=(1,))``. All of them count as the number, and what is not one number is
+refused by name. A Python float passes at the price of a call.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "as_float",
+    "as_int",
+    "described",
+    "finite",
+    "finite_float32",
+    "float_array",
+    "is_nonzero",
+    "one_per_item",
+    "whole_per_item",
+]
+
+#: Types of single numbers, the frequent ones first: the last one is slow to ask for.
+_NUMBERS = (float, int, np.floating, np.integer, numbers.Real)
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+#: Characters of a value that an error shows.
+_SHOWN = 120
+
+
+def as_float(name: str, value: Any) -> float:
+    """Returns a number as a float; an array of one entry counts as that entry.
+
+    Args:
+        name: what the number is, for errors.
+        value: the number: Python's, NumPy's, or an array of one.
+
+    Raises:
+        TypeError: if it is not a number.
+        ValueError: if it is several numbers, or too large for a float.
+    """
+    if type(value) is float:
+        return value
+    if type(value) is np.ndarray and value.size == 1:
+        value = value.item()
+        if type(value) is float:
+            return value
+    if isinstance(value, _NUMBERS):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(
+                f"{name} must be a number that a float can hold, got {described(value)}."
+            ) from None
+    return _unusual(name, value)
+
+
+def _unusual(name: str, value: Any) -> float:
+    """Returns what is neither a Python number nor a NumPy array as a float."""
+    if isinstance(value, np.bool_):
+        return float(value)
+    array = None
+    if value is not None and not isinstance(value, (str, bytes, dict)):
+        try:
+            array = np.asarray(value)
+        except Exception:  # Whatever a stranger's object does when it is asked for an array.
+            array = None
+    if array is None or array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must be a number, got {described(value)} of type {type(value).__name__}."
+        )
+    if array.size != 1:
+        raise ValueError(
+            f"{name} must be one number, got {array.size} in an array of shape {array.shape}: "
+            f"{described(value)}."
+        )
+    return float(array.item())
+
+
+def described(value: Any) -> str:
+    """Returns the ``repr`` of a value for an error, shortened where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # An integer of more digits than Python writes, or a stranger's object.
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def finite(name: str, value: Any) -> float:
+    """Returns a number as a finite float, as :func:`as_float` does; ValueError if it is not one."""
+    number = value if type(value) is float else as_float(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {described(value)}.")
+    return number
+
+
+def finite_float32(name: str, value: Any) -> float:
+    """Returns what :func:`finite` does, if single precision can hold it; ValueError if not."""
+    number = finite(name, value)
+    if not -_MAX_FLOAT32 <= number <= _MAX_FLOAT32:
+        raise ValueError(
+            f"{name} must be a number that single precision can hold, at most {_MAX_FLOAT32:.3g}, "
+            f"got {described(value)}: scale it down."
+        )
+    return number
+
+
+def as_int(name: str, value: Any) -> int:
+    """Returns a whole number as an int; an array of one entry counts as that entry.
+
+    Raises:
+        TypeError: if it is not a number.
+        ValueError: if it is several numbers, or not a whole one.
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    number = as_float(name, value)
+    if not number.is_integer():
+        raise ValueError(f"{name} must be a whole number, got {described(value)}.")
+    return int(number)
+
+
+def is_nonzero(name: str, value: Any) -> bool:
+    """Says whether a number, such as a response's click, is another one than 0.
+
+    Raises:
+        TypeError: if it is not a number.
+        ValueError: if it is several numbers, or not finite.
+    """
+    if type(value) is int or type(value) is bool:
+        return value != 0
+    return finite(name, value) != 0.0
+
+
+def float_array(name: str, values: Any) -> np.ndarray:
+    """Returns numbers as an array of float32 or float64: float64 unless they were float32.
+
+    Args:
+        name: what the numbers are, for errors.
+        values: numbers, in an array or in nested lists.
+
+    Raises:
+        TypeError: if they are not numbers.
+        ValueError: if nested lists have different lengths.
+    """
+    if type(values) is np.ndarray and values.dtype.char in "fd":
+        return values
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be an array of numbers, got lists of different lengths: "
+            f"{described(values)}."
+        ) from None
+    except Exception:  # Whatever a stranger's object does when it is asked for an array.
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must be numbers, got {described(values)} of type {type(values).__name__}."
+        )
+    return array if array.dtype == np.float32 else array.astype(np.float64)
+
+
+def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
+    """Returns an array with one number for each item, without further axes of length one.
+
+    Args:
+        name: what the numbers are, for errors.
+        values: array whose first ``num_axes`` axes count the items, such as users and documents.
+        num_axes: number of those axes.
+
+    Raises:
+        ValueError: if an item has several numbers.
+    """
+    values = np.asarray(values)
+    if values.ndim == num_axes:
+        return values
+    if values.ndim < num_axes or any(length != 1 for length in values.shape[num_axes:]):
+        raise ValueError(
+            f"{name} must have one number for each item, items on the first {num_axes} axes, got "
+            f"an array of shape {values.shape}."
+        )
+    return values.reshape(values.shape[:num_axes])
+
+
+def whole_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
+    """Returns what :func:`one_per_item` does as integers; ValueError if one is not whole."""
+    values = one_per_item(name, values, num_axes)
+    if values.dtype.kind in "iu":
+        return values
+    whole = values.astype(np.int64)
+    if (whole != values).any():
+        raise ValueError(f"{name} must hold whole numbers, got {described(values)}.")
+    return whole
