@@ -58,10 +58,11 @@ def integer(minimum: int, maximum: int | None = None) -> Any:
 
 
 def existing_file(path: str) -> str:
-    """A type for argparse: the path of a file that can be read."""
-    if not (os.path.isfile(path) and os.access(path, os.R_OK)):
+    """A type for argparse: the path of a file that can be read, with ``~`` expanded."""
+    file = os.path.expanduser(path)
+    if not (os.path.isfile(file) and os.access(file, os.R_OK)):
         raise argparse.ArgumentTypeError(f"must be a file that can be read, got {path!r}")
-    return path
+    return file
 
 
 @contextlib.contextmanager

@@ -479,13 +479,16 @@ def _bench(options: argparse.Namespace) -> int:
         every_agent = options.agent == ["all"]
         for name in () if every_agent else options.agent or ():
             registry.agent_entry(name)
+        from recsim._internal import paths
         from recsim.experiments import benchmark, reproduce
-        from recsim.simulator import _files
 
         if options.figure:
             reproduce.import_matplotlib()
-        for file in filter(None, (options.output, options.figure)):
-            _files.writable_folder("The file's folder", os.path.dirname(file) or os.curdir)
+        for name in ("output", "figure"):  # What cannot be written is told of now.
+            if (file := getattr(options, name)) is not None:
+                setattr(options, name, paths.output_file(f"--{name}", file))
+        if options.output is not None and options.output == options.figure:
+            raise ValueError("--output and --figure must be different files.")
         cases = benchmark.fitting_cases(
             options.environment or list(registry.ENVIRONMENTS),
             list(registry.AGENTS) if every_agent else options.agent or benchmark.RECSIM_AGENTS,
@@ -512,7 +515,7 @@ def _bench(options: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _output_folder(options: argparse.Namespace) -> Iterator[str]:
     """Yields the folder for the files of a run; a new one is removed again if the block raises."""
-    if options.output:
+    if options.output is not None:
         yield options.output
         return
     folder = _fresh_folder(options.environment)

@@ -449,6 +449,23 @@ FILE_TABLE = {
     "truncated checkpoint": (load_truncated_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
     "foreign checkpoint": (load_foreign_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
     "object in a checkpoint": (save_an_object, TypeError, "table.*object"),
+    "checkpoint at no path": (lambda _: checkpoint.save(3, 1), TypeError, "path must be a path.*3"),
+    "checkpoint at an address": (
+        lambda _: checkpoint.save("gs://bucket/ckpt", 1),
+        ValueError,
+        "gs:// addresses are not supported",
+    ),
+    "run at no path": (lambda _: run(""), ValueError, "base_dir must be a path, got ''"),
+    "log in place of the metrics": (
+        lambda folder: run(folder, episode_log_file="metrics.jsonl"),
+        ValueError,
+        "episode_log_file must not be one of the run's own files",
+    ),
+    "log that is a folder": (
+        lambda folder: run(folder, episode_log_file=folder),
+        IsADirectoryError,
+        "episode_log_file must be a file",
+    ),
     "episode log that exists": (log_twice, FileExistsError, "log.*choose another"),
 }
 

@@ -225,7 +225,12 @@ BAD_INPUT = {
     "run --gin-bindings Runner.max_steps_per_episode=0": "must be an integer >= 1, got 0",
     "run --output a_file": "output folder must be a folder that can be written to",
     "run --output a_file/below": "output folder must be a folder that can be written to",
-    "run --output full": "'full' is not empty: choose another",
+    "run --output full": "full' is not empty: choose another",
+    "run --output ''": "output_dir must be a path, got ''",
+    "run --output gs://bucket": "gs:// addresses are not supported",
+    "bench --output full": "--output must be a file, got 'full'",
+    "bench --output a_file/b.json": "The folder of --output must be a folder that can be written",
+    "bench --output b.png --figure b.png": "--output and --figure must be different files",
 }
 
 
@@ -235,7 +240,7 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     pathlib.Path("full").mkdir()
     pathlib.Path("full", "kept").write_text("")
     err = refused(cli.main, shlex.split(arguments))
-    assert re.fullmatch(rf"recsim( run)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
+    assert re.fullmatch(rf"recsim( run| bench)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
     assert "In call to configurable" not in err
     assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
     assert not pathlib.Path("recsim_runs").exists()

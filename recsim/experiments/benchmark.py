@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _parts, _version, registry
-from recsim._internal import json_text
+from recsim._internal import json_text, paths
 from recsim.experiments import _workers, estimates, tables
 from recsim.simulator import _files, progress
 from recsim.vector import streams
@@ -289,9 +289,7 @@ def measure(
         "seconds": seconds,
         "workers": workers,
         "cases": [
-            _record(
-                case, workers, measurements, theirs.get(_of_one_user(case)), baseline.get(case)
-            )
+            _record(case, workers, measurements, theirs.get(_of_one_user(case)), baseline.get(case))
             for case, measurements in ours.items()
         ],
     }
@@ -403,14 +401,14 @@ def _median_and_range(values: Sequence[float], style: str) -> tuple[str, str]:
 
 def save(
     record: Mapping[str, Any],
-    output: str | os.PathLike[str] | None,
-    figure: str | os.PathLike[str] | None,
+    output: paths.Path | None,
+    figure: paths.Path | None,
 ) -> None:
     """Saves what :func:`measure` returned.
 
     Args:
         record: what it returned.
-        output: a file for it as JSON, or None.
+        output: a file for it as JSON, or None. Its folder is made.
         figure: a file for a figure, whose ending says its format (.png, .svg, .pdf), or None.
 
     Raises:
@@ -419,10 +417,12 @@ def save(
         ImportError: if Matplotlib is not installed.
     """
     if output is not None:
-        with _files.atomic_file(os.fspath(output)) as file:
+        with _files.atomic_file(paths.output_file("output", output)) as file:
             file.write(f"{json_text.dumps(record, indent=1)}\n".encode())
     if figure is not None:
-        _figure(record).savefig(figure, dpi=150)
+        path = paths.output_file("figure", figure)
+        with _files.atomic_file(path) as file:
+            _figure(record).savefig(file, dpi=150, format=os.path.splitext(path)[1][1:])
 
 
 def _figure(record: Mapping[str, Any]) -> Figure:

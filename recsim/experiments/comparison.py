@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
-from recsim._internal import json_text
+from recsim._internal import json_text, paths
 from recsim.experiments import estimates
 from recsim.simulator import _files, _settings, runner_lib
 
@@ -179,7 +179,7 @@ class Comparison:
         self,
         environment: str,
         agents: Sequence[str],
-        output_dir: str | os.PathLike[str],
+        output_dir: paths.Path,
         *,
         num_candidates: int = 10,
         slate_size: int = 2,
@@ -199,7 +199,7 @@ class Comparison:
             "resample_documents": resample_documents,
             "seed": seed,
         }
-        self._output_dir = os.fspath(output_dir)
+        self._output_dir = paths.absolute("output_dir", output_dir)
         self._progress = progress
         self._train_settings = _settings.unbound("TrainRunner", TRAIN_DEFAULTS)
         eval_defaults = EVAL_DEFAULTS
@@ -250,7 +250,7 @@ class Comparison:
         return create(agent, env, **kwargs)
 
     def _prepare_folder(self) -> None:
-        _files.writable_folder("The output folder", self._output_dir)
+        paths.writable_folder("The output folder", self._output_dir)
         _files.check_empty("The output folder", self._output_dir)
 
     def _create_runners(self, agent: str) -> list[Any]:

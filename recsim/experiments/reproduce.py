@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _command_line, _parts, _validation, _version
-from recsim._internal import json_text
+from recsim._internal import json_text, paths
 from recsim._parts import Advance, Part, PartError, Result, usable_cores
 from recsim.experiments import tables
 from recsim.simulator import _files, progress
@@ -153,7 +153,7 @@ class Reproduction(abc.ABC):
         """Returns figures by name. Matplotlib is there when this is called."""
 
 
-def prepare(experiment: Reproduction, folder: str) -> None:
+def prepare(experiment: Reproduction, folder: paths.Path) -> None:
     """Checks, before anything is computed, that a run can begin or go on in a folder.
 
     Args:
@@ -167,8 +167,9 @@ def prepare(experiment: Reproduction, folder: str) -> None:
         OSError: if the folder cannot be written to.
     """
     import_matplotlib()
+    folder = paths.absolute("folder", folder)
     identity = _identity(experiment)
-    _files.writable_folder("The output folder", folder)
+    paths.writable_folder("The output folder", folder)
     with _files.locked(folder):
         _files.remove_unfinished(folder)
         path = os.path.join(folder, _SETTINGS)
@@ -181,7 +182,7 @@ def prepare(experiment: Reproduction, folder: str) -> None:
 
 def run(
     experiment: Reproduction,
-    folder: str,
+    folder: paths.Path,
     *,
     workers: int = 1,
     show_progress: bool | None = None,
@@ -203,6 +204,7 @@ def run(
         PartError: if the process of a part ends before the part is done.
     """
     workers = _validation.positive_int("workers", workers)
+    folder = paths.absolute("folder", folder)
     prepare(experiment, folder)
     with _files.locked(folder):
         start = time.perf_counter()

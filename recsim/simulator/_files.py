@@ -1,11 +1,10 @@
-"""Files that appear whole or not at all, whenever the process is killed, and folders for them."""
+"""Files that appear whole or not at all, whenever the process is killed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -17,7 +16,6 @@ __all__ = [
     "move",
     "remove_empty_folders",
     "remove_unfinished",
-    "writable_folder",
 ]
 
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)
@@ -61,31 +59,6 @@ def move(source: str, target: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def writable_folder(name: str, folder: str) -> None:
-    """Makes a folder, with its parents, and checks that files can be written there.
-
-    Args:
-        name: what the folder is, for the error.
-        folder: its path.
-
-    Raises:
-        OSError: of the fitting kind (PermissionError, NotADirectoryError, FileExistsError…), if
-            it cannot be made or written to.
-    """
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        kind = NotADirectoryError if isinstance(error, FileExistsError) else type(error)
-        raise kind(
-            error.errno,
-            f"{name} must be a folder that can be written to ({error.strerror}); choose another "
-            "folder or change its permissions",
-            folder,
-        ) from None
 
 
 def check_empty(name: str, folder: str) -> None:

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from recsim import _validation, seeding
+from recsim._internal import paths
 from recsim.simulator import _files
 
 __all__ = ["CheckpointError", "Checkpointer", "is_checkpoint", "load", "save"]
@@ -57,11 +58,11 @@ class CheckpointError(ValueError):
     """A file is no good checkpoint: truncated, altered, or not a checkpoint at all."""
 
 
-def save(path: str | os.PathLike[str], tree: Any) -> None:
+def save(path: paths.Path, tree: Any) -> None:
     """Writes a tree of data to a checkpoint file, whole or not at all.
 
     Args:
-        path: the file; one that exists is replaced.
+        path: the file, whose folder is made; one that exists is replaced.
         tree: the data, of the types that the module's description lists.
 
     Raises:
@@ -76,7 +77,9 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
         "tree": encoder.encode(tree),
         "generators": encoder.generators,
     }
-    with _files.atomic_file(os.fspath(path)) as file:
+    path = paths.absolute("path", path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with _files.atomic_file(path) as file:
         with zipfile.ZipFile(file, "w") as archive:
             # A ZipInfo without a date: equal trees give equal files.
             archive.writestr(zipfile.ZipInfo("tree.json"), json.dumps(document))
@@ -90,21 +93,22 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
         file.write(digest)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: paths.Path) -> Any:
     """Reads the tree that :func:`save` wrote, after verifying the file.
 
     Raises:
         CheckpointError: if the file is truncated, altered or no checkpoint.
         FileNotFoundError: if there is no such file.
     """
+    path = paths.absolute("path", path)
     with open(path, "rb") as file:
-        _verify(file, os.fspath(path))
+        _verify(file, path)
         try:
             with zipfile.ZipFile(file) as archive:
                 document = json.loads(archive.read("tree.json"))
                 if document["format"] > _FORMAT:
                     raise CheckpointError(
-                        f"{os.fspath(path)!r} was written by a newer version of recsim (its format "
+                        f"{path!r} was written by a newer version of recsim (its format "
                         f"is {document['format']}, this version reads up to {_FORMAT}); upgrade "
                         "recsim to read it."
                     )
@@ -113,16 +117,17 @@ def load(path: str | os.PathLike[str]) -> Any:
             raise
         except Exception as error:  # The file is whole: only another program can have written it.
             raise CheckpointError(
-                f"{os.fspath(path)!r} has a checkpoint's checksum but not its content ({error!r}); "
+                f"{path!r} has a checkpoint's checksum but not its content ({error!r}); "
                 "delete it, or choose another base_dir."
             ) from error
 
 
-def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+def is_checkpoint(path: paths.Path) -> bool:
     """Says whether a file is a whole checkpoint."""
+    path = paths.absolute("path", path)
     try:
         with open(path, "rb") as file:
-            _verify(file, os.fspath(path))
+            _verify(file, path)
     except (CheckpointError, IsADirectoryError):
         return False
     return True
@@ -316,16 +321,16 @@ class Checkpointer:
         keep: how many of the newest to keep, >= 1.
 
     Raises:
-        TypeError: if ``keep`` is not an integer.
+        TypeError: if ``folder`` is no path, ``prefix`` no string or ``keep`` not an integer.
         ValueError: if ``keep`` is below 1, or ``prefix`` is no file name.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], prefix: str = "ckpt", *, keep: int = 3
-    ) -> None:
-        if not prefix or os.path.basename(prefix) != prefix:
+    def __init__(self, folder: paths.Path, prefix: str = "ckpt", *, keep: int = 3) -> None:
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix must be a string, got {prefix!r}.")
+        if not prefix or os.path.basename(prefix) != prefix or "\0" in prefix:
             raise ValueError(f"prefix must be the beginning of a file name, got {prefix!r}.")
-        self._folder = os.fspath(folder)
+        self._folder = paths.absolute("folder", folder)
         self._prefix = prefix
         self._keep = _validation.positive_int("keep", keep)
 

@@ -34,6 +34,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
+from recsim._internal import paths
 from recsim.simulator import _files, _tfrecord, environment
 from recsim.vector import _conversion
 
@@ -50,14 +51,19 @@ class EpisodeLog:
     That file grows by an episode whenever one ends.
 
     Args:
-        path: the file.
+        path: the file, whose folder is made.
         env: the RecSimGymEnv whose episodes are logged.
+
+    Raises:
+        TypeError, ValueError: if ``path`` is no path.
+        OSError: if the file cannot be written.
     """
 
-    def __init__(self, path: str, env: Any) -> None:
-        self._path = path
+    def __init__(self, path: paths.Path, env: Any) -> None:
+        self._path = paths.output_file("path", path)
         self._env = env
-        self._part = _tfrecord.RecordFile(path + ".part", batch_bytes=0)
+        part = paths.output_file("path", f"{self._path}.part")
+        self._part = _tfrecord.RecordFile(part, batch_bytes=0)
         self._started = False
         self._encoder: _StepEncoder | None = None
         self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
@@ -169,14 +175,16 @@ class VectorEpisodeLog(EpisodeLog):
     """A log of the episodes of many users, an episode of a user a record.
 
     Args:
-        path: the file.
+        path: the file, whose folder is made.
         env: the RecSimVectorEnv whose episodes are logged.
 
     Raises:
-        ValueError: if it has more than :data:`MAX_LOGGED_USERS` users.
+        TypeError: if ``path`` is no path.
+        ValueError: likewise, or if there are more than :data:`MAX_LOGGED_USERS` users.
+        OSError: if the file cannot be written.
     """
 
-    def __init__(self, path: str, env: Any) -> None:
+    def __init__(self, path: paths.Path, env: Any) -> None:
         super().__init__(path, env)
         if env.num_envs > MAX_LOGGED_USERS:
             raise ValueError(

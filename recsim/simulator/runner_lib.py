@@ -30,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import json_text, keys, numbers
+from recsim._internal import json_text, keys, numbers, paths
 from recsim.simulator import _files, _play, _world, checkpoint, summary
 from recsim.simulator import progress as progress_lib
 
@@ -39,17 +39,20 @@ __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
 _logger = logging.getLogger(__name__)
 
 
-def load_gin_configs(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
+def load_gin_configs(gin_files: Sequence[paths.Path], gin_bindings: Sequence[str]) -> None:
     """Loads configuration files and bindings of gin; later ones override earlier ones.
 
     Args:
-        gin_files: paths of configuration files.
+        gin_files: paths of configuration files; a leading ``~`` is expanded.
         gin_bindings: bindings such as ``'runner_lib.Runner.max_steps_per_episode=100'``.
 
     Raises:
         ValueError: if a binding names something unknown; the error suggests the nearest name.
         OSError: if a file cannot be read.
     """
+    if isinstance(gin_files, (str, os.PathLike)):
+        gin_files = [gin_files]
+    gin_files = [os.path.expanduser(os.fspath(file)) for file in gin_files or ()]
     with gin.unlock_config():  # It is locked if configurations were loaded before.
         try:
             gin.parse_config_files_and_bindings(gin_files, bindings=gin_bindings)
@@ -76,15 +79,17 @@ class Runner:
     """What training and evaluation share: an agent, an environment, episodes and their metrics.
 
     Args:
-        base_dir: the folder for everything that the run writes.
+        base_dir: the folder for everything that the run writes. A relative path is that of now: a
+            later change of the current directory does not move it.
         create_agent_fn: function ``(sess, environment, eval_mode=…, summary_writer=…)`` that
             returns the agent. ``sess`` is None (there is no TensorFlow session), ``environment``
             is ``env``, and ``summary_writer`` is a
             :class:`recsim.simulator.summary.SummaryWriter`.
         env: a :class:`recsim.simulator.recsim_gym.RecSimGymEnv`, for one user or several, or a
             :class:`recsim.vector.env.RecSimVectorEnv`, for a vector agent.
-        episode_log_file: name of the file in the output folder that episodes are logged to; ''
-            for no log.
+        episode_log_file: name of the file in the output folder that episodes are logged to, or an
+            absolute path, which stays where it is; '' for no log. It must not be a file that the
+            run writes itself.
         checkpoint_file_prefix: beginning of the names of checkpoints.
         max_steps_per_episode: number of steps, >= 1, after which an episode is cut off. A vector
             environment's own limit holds where it is smaller.
@@ -95,8 +100,10 @@ class Runner:
     Raises:
         TypeError: if an argument is of the wrong type.
         ValueError: if ``base_dir`` is None, a number is out of range, the agent is for another
-            kind of environment or number of users, or a log of too many users is asked for.
-        OSError: (PermissionError, NotADirectoryError…) if the output folder cannot be written to;
+            kind of environment or number of users, or a log of too many users or in place of a
+            file of the run is asked for.
+        OSError: (PermissionError, NotADirectoryError…) if the output folder, the checkpoints' or
+            the episode log cannot be written to;
             FileExistsError if there is an episode log that is not this run's own to go on with.
     """
 
@@ -113,10 +120,10 @@ class Runner:
 
     def __init__(
         self,
-        base_dir: str | os.PathLike[str],
+        base_dir: paths.Path,
         create_agent_fn: Callable[..., Any],
         env: Any,
-        episode_log_file: str = "",
+        episode_log_file: paths.Path = "",
         checkpoint_file_prefix: str = "ckpt",
         max_steps_per_episode: int = 27000,
         *,
@@ -130,7 +137,7 @@ class Runner:
                 "create_agent_fn must be a function (sess, environment, eval_mode, "
                 f"summary_writer) that returns an agent, got {create_agent_fn!r}."
             )
-        self._base_dir = os.fspath(base_dir)
+        self._base_dir = self._train_base_dir = paths.absolute("base_dir", base_dir)
         self._create_agent_fn = create_agent_fn
         self._env = env
         self._episode_log_file = episode_log_file
@@ -144,14 +151,24 @@ class Runner:
     def _set_up(self, eval_mode: bool) -> None:
         """Prepares the output folder and creates the agent."""
         self._eval_mode = eval_mode
-        _files.writable_folder("The output folder", self._output_dir)
+        paths.writable_folder("The output folder", self._output_dir)
+        if os.path.lexists(self._checkpoint_dir) and not eval_mode:
+            paths.writable_folder("The checkpoints' folder", self._checkpoint_dir)
+        checkpoint.Checkpointer(self._checkpoint_dir, self._checkpoint_file_prefix)  # Checks both.
         self._summary_writer = summary.SummaryWriter(self._output_dir)
         self._metrics_file = summary.MetricsFile(os.path.join(self._output_dir, "metrics.jsonl"))
         self._play = _play.way_to_play(self)
         self._several_users = self._play.several_users
         self._episode_log: Any = None
         if self._episode_log_file:
-            path = os.path.join(self._output_dir, self._episode_log_file)
+            path = paths.run_file(
+                "episode_log_file",
+                self._episode_log_file,
+                self._output_dir,
+                self._base_dir,
+                self._train_base_dir,
+            )
+            self._log_name = _name_in(self._output_dir, path)
             self._episode_log = self._play.episode_log(path)
             if self._episode_log.is_complete and not self._goes_on_with_log():
                 self._episode_log.check_free()
@@ -332,7 +349,7 @@ class Runner:
         """Saves a checkpoint of everything that the run needs to go on after an iteration."""
         logs = {}
         if self._episode_log is not None:
-            logs[self._episode_log_file] = self._episode_log.sync()
+            logs[self._log_name] = self._episode_log.sync()
         experiment_data = {
             "recsim_version": _version.__version__,
             "numpy_version": np.__version__,
@@ -391,14 +408,23 @@ class Runner:
         """Takes the episode log back to its length at the checkpoint."""
         if self._episode_log is None:
             return
-        if self._episode_log_file not in lengths:
+        if self._log_name not in lengths:
             _logger.warning(
                 "The episode log %s will hold no episodes before iteration %d: the run was not "
                 "logged there so far.",
-                self._episode_log_file,
+                self._log_name,
                 iteration + 1,
             )
-        self._episode_log.start(lengths.get(self._episode_log_file, 0))
+        self._episode_log.start(lengths.get(self._log_name, 0))
+
+
+def _name_in(folder: str, path: str) -> str:
+    """Returns what a file is called in a checkpoint: by its place in the folder that it is in.
+
+    So a run can be moved. A file that is not in the folder is called by its path.
+    """
+    inside = path.startswith(os.path.join(folder, ""))
+    return os.path.relpath(path, folder) if inside else path
 
 
 def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None:
@@ -451,7 +477,7 @@ class TrainRunner(Runner):
     def _goes_on_with_log(self) -> bool:
         checkpoints = checkpoint.Checkpointer(self._checkpoint_dir, self._checkpoint_file_prefix)
         newest = checkpoints.load_newest()
-        return newest is not None and self._episode_log_file in newest[1]["episode_logs"]
+        return newest is not None and self._log_name in newest[1]["episode_logs"]
 
     def _warn_of_parts_without_generator(self) -> None:
         if self._initial_env_state is None:
@@ -550,7 +576,7 @@ class EvalRunner(Runner):
         max_eval_episodes: int = 125000,
         test_mode: bool = False,
         min_interval_secs: float = 30,
-        train_base_dir: str | os.PathLike[str] | None = None,
+        train_base_dir: paths.Path | None = None,
         *,
         timeout_secs: float = 3600,
         **kwargs: Any,
@@ -564,8 +590,9 @@ class EvalRunner(Runner):
         self._timeout_secs = _validation.non_negative_float("timeout_secs", timeout_secs)
         super().__init__(**kwargs)
         self._output_dir = os.path.join(self._base_dir, f"eval_{max_eval_episodes}")
-        train_base_dir = self._base_dir if train_base_dir is None else os.fspath(train_base_dir)
-        self._checkpoint_dir = os.path.join(train_base_dir, "train", "checkpoints")
+        if train_base_dir is not None:
+            self._train_base_dir = paths.absolute("train_base_dir", train_base_dir)
+        self._checkpoint_dir = os.path.join(self._train_base_dir, "train", "checkpoints")
         self._set_up(eval_mode=True)
 
     def run_experiment(self) -> None:

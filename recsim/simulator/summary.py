@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from recsim._internal import json_text, numbers
+from recsim._internal import json_text, numbers, paths
 from recsim.simulator import _files, _tfrecord
 
 __all__ = ["MetricsFile", "SummaryWriter"]
@@ -26,12 +26,12 @@ class SummaryWriter:
     Runners hand it to agents, which may add scalars of their own.
 
     Args:
-        folder: where the event file will be. The file is made at the first writing, and never
-            changed by a later process, which makes one of its own.
+        folder: where the event file will be. Folder and file are made at the first writing; a
+            later process makes a file of its own.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._folder = os.fspath(folder)
+    def __init__(self, folder: paths.Path) -> None:
+        self._folder = paths.absolute("folder", folder)
         self._file: _tfrecord.RecordFile | None = None
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
@@ -68,6 +68,7 @@ class SummaryWriter:
     def _add_event(self, content: bytes, step: int | None) -> None:
         if self._file is None:
             seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+            os.makedirs(self._folder, exist_ok=True)
             # TensorBoard reads the files of a folder in the order of their names.
             name = f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}.{socket.gethostname()}"
             self._file = _tfrecord.RecordFile(os.path.join(self._folder, name), _BATCH_BYTES)
@@ -90,10 +91,11 @@ class MetricsFile:
 
     Raises:
         ValueError: if the file is there but holds something else.
+        OSError: if it cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+    def __init__(self, path: paths.Path) -> None:
+        self._path = paths.output_file("path", path)
         self.read()
 
     def read(self) -> None:

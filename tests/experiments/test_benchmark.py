@@ -244,9 +244,7 @@ def test_another_version_of_the_library_is_measured_too(tmp_path):
         f'#!/bin/sh\nshift\nexport PYTHONPATH={tmp_path / "other"}\nexec {sys.executable} "$@"\n'
     )
     script.chmod(0o755)
-    cases = [
-        benchmark.Case("long_term_satisfaction", "random", 3, 1, users) for users in (1, 5000)
-    ]
+    cases = [benchmark.Case("long_term_satisfaction", "random", 3, 1, users) for users in (1, 5000)]
     measured = benchmark.measure(
         cases, rounds=2, seconds=0.01, workers=2, baseline_python=str(script), show_progress=False
     )

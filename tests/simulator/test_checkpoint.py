@@ -382,7 +382,13 @@ def test_keep_must_be_positive(tmp_path):
         checkpoint.Checkpointer(tmp_path, keep=0)
 
 
-def test_a_full_disk_or_missing_folder_leaves_nothing(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        checkpoint.save(tmp_path / "missing" / "tree", 1)
-    assert list(tmp_path.iterdir()) == []
+def test_a_folder_on_the_way_is_made(tmp_path):
+    checkpoint.save(tmp_path / "missing" / "tree", 1)
+    assert checkpoint.load(tmp_path / "missing" / "tree") == 1
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        checkpoint.save(tmp_path / "file" / "tree", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
