@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable, Iterable, Sequence
+import operator
+import warnings
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from recsim import seeding
 from recsim._gym import spaces
+from recsim._internal import keys
 from recsim._overrides import defined_nearest
 
 __all__ = [
@@ -20,12 +23,22 @@ __all__ = [
     "CandidateSet",
 ]
 
+# After so many documents with known IDs in a row a candidate set cannot be filled.
+_MAX_TRIES = 10_000
+
 
 class CandidateSet:
-    """The documents that can be recommended at one step, in order and by ID."""
+    """The documents that can be recommended at one step, in order and by ID.
+
+    An ID is an integer or whatever can be a dictionary's key. In observations it is ``str(ID)``, so
+    that the IDs of a set must differ as strings too.
+    """
+
+    # The ID that a document was added with last in the place of another one.
+    _replaced: Hashable = None
 
     def __init__(self) -> None:
-        self._documents: dict[int, Any] = {}
+        self._documents: dict[Hashable, Any] = {}
 
     def size(self) -> int:
         """Returns the number of documents."""
@@ -35,34 +48,95 @@ class CandidateSet:
         """Returns the documents in the order in which they were added."""
         return list(self._documents.values())
 
-    def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
+    def get_documents(self, document_ids: Iterable[Any]) -> list[Any]:
         """Returns the documents with the given IDs, in that order.
 
         Args:
-            document_ids: integers, or strings of integers as in the keys of an observation.
+            document_ids: IDs, or the strings of them that are the keys of an observation.
 
         Raises:
             KeyError: if the set has no document with an ID.
         """
+        document_ids = list(document_ids)
         documents = self._documents
-        return [documents[int(document_id)] for document_id in document_ids]
+        try:
+            return [
+                documents[key if key in documents or not isinstance(key, str) else int(key)]
+                for key in document_ids
+            ]
+        except (KeyError, TypeError, ValueError):
+            return list(map(self._named, document_ids))
+
+    def _named(self, document_id: Hashable) -> Any:
+        """Returns the document with an ID, or with an ID of that string."""
+        documents = self._documents
+        if document_id in documents:
+            return documents[document_id]
+        if isinstance(document_id, str):
+            for key, document in documents.items():
+                # Integers in any spelling, as RecSim takes them.
+                if str(key) == document_id or _is_integer(key, document_id):
+                    return document
+        raise KeyError(f"There is no document with the ID {document_id!r} in the candidate set.")
 
     def add_document(self, document: Any) -> None:
-        """Adds a document, in place of one with the same ID."""
-        self._documents[document.doc_id()] = document
+        """Adds a document, in place of one with the same ID.
+
+        Raises:
+            TypeError: if its ID cannot be a dictionary's key.
+        """
+        document_id = document.doc_id()
+        try:
+            if document_id in self._documents:
+                self._replaced = document_id
+            self._documents[document_id] = document
+        except TypeError:
+            raise TypeError(
+                "doc_id() must return what can be a dictionary's key, such as an integer, a string "
+                f"or a tuple of them, got {document_id!r} from {type(document).__name__}."
+            ) from None
 
     def remove_document(self, document: Any) -> None:
         """Removes a document; KeyError if it is not in the set."""
         del self._documents[document.doc_id()]
 
     def create_observation(self) -> dict[str, Any]:
-        """Returns the observations of the documents, keyed by their IDs as strings."""
-        return {str(key): doc.create_observation() for key, doc in self._documents.items()}
+        """Returns the observations of the documents, keyed by their IDs as strings.
+
+        Raises:
+            ValueError: if two IDs have the same string.
+        """
+        documents = self._documents
+        observation = {str(key): doc.create_observation() for key, doc in documents.items()}
+        if len(observation) != len(documents):
+            raise _same_string(documents)
+        return observation
 
     def observation_space(self) -> spaces.Dict:
         """Returns the space of :meth:`create_observation`, with its keys in the same order."""
         items = [(str(key), doc.observation_space()) for key, doc in self._documents.items()]
         return spaces.Dict(items)
+
+
+def _is_integer(key: Hashable, text: str) -> bool:
+    """Says whether a text is an integer that equals a key."""
+    try:
+        return int(text) == key
+    except ValueError:
+        return False
+
+
+def _same_string(document_ids: Iterable[Any]) -> ValueError:
+    """Returns the error that two IDs have the same string."""
+    by_string: dict[str, Hashable] = {}
+    for document_id in document_ids:
+        other = by_string.setdefault(str(document_id), document_id)
+        if other is not document_id:
+            return ValueError(
+                "The IDs of a candidate set must differ as strings, which are the keys of "
+                f"observation['doc'], got {other!r} and {document_id!r}."
+            )
+    raise AssertionError("All strings differ.")
 
 
 class _LazyCandidateSet(CandidateSet):
@@ -95,11 +169,18 @@ class _LazyCandidateSet(CandidateSet):
         document = self._made[document_id] = self._doc_ctor(doc_id=document_id, **features)
         return document
 
-    def get_documents(self, document_ids: Iterable[int | str]) -> list[Any]:
+    def get_documents(self, document_ids: Iterable[Any]) -> list[Any]:
         if self._all is not None:
             return super().get_documents(document_ids)
+        document_ids = list(document_ids)
         made, make = self._made, self._make
-        return [made[key] if key in made else make(key) for key in map(int, document_ids)]
+        try:
+            integers = [
+                int(key) if isinstance(key, str) else operator.index(key) for key in document_ids
+            ]
+            return [made[key] if key in made else make(key) for key in integers]
+        except (KeyError, TypeError, ValueError):
+            return super().get_documents(document_ids)
 
     def create_observation(self) -> dict[str, Any]:
         if self._made:
@@ -117,6 +198,8 @@ class AbstractDocumentSampler(abc.ABC):
             operating system.
     """
 
+    _warned_of_repeated_ids = False
+
     def __init__(self, doc_ctor: Callable[..., Any], seed: int | None = 0) -> None:
         self._doc_ctor = doc_ctor
         self._seed = seed
@@ -131,11 +214,51 @@ class AbstractDocumentSampler(abc.ABC):
         """Returns a new document."""
 
     def sample_candidates(self, num_documents: int) -> CandidateSet:
-        """Returns a candidate set of new documents, ``num_documents`` times a sampled one."""
+        """Returns a candidate set of new documents, ``num_documents`` times a sampled one.
+
+        Where an ID comes twice, as when documents of a corpus are sampled with replacement, the
+        first document with it stays, others are sampled in the place of the later ones, and there
+        is a warning, once for each sampler.
+
+        Raises:
+            ValueError: if there are no ``num_documents`` different IDs to be had.
+        """
         candidates = CandidateSet()
         for _ in range(num_documents):
-            candidates.add_document(self.sample_document())
+            candidates.add_document(self._document_of_new_id(candidates))
         return candidates
+
+    def _document_of_new_id(self, candidates: CandidateSet) -> Any:
+        """Returns a sampled document whose ID no candidate has."""
+        document = self.sample_document()
+        try:
+            if document.doc_id() not in candidates._documents:
+                return document
+        except TypeError:
+            return document  # The candidate set refuses its ID.
+        return self._document_in_place_of(document.doc_id(), candidates._documents)
+
+    def _document_in_place_of(self, repeated: Hashable, taken: Collection[Hashable]) -> Any:
+        """Returns a sampled document whose ID is none of those taken, and warns once."""
+        if not self._warned_of_repeated_ids:
+            self._warned_of_repeated_ids = True
+            warnings.warn(
+                f"{type(self).__name__} sampled the document ID {repeated!r} twice for one "
+                "candidate set, which has each ID once: another document is sampled in its place. "
+                "Sample without replacement, or give each document an ID of its own.",
+                UserWarning,
+                stacklevel=keys.stacklevel_of_caller(),
+            )
+        for _ in range(_MAX_TRIES):
+            document = self.sample_document()
+            if document.doc_id() not in taken:
+                return document
+        raise ValueError(
+            f"{type(self).__name__} sampled the document ID {repeated!r} twice, and the "
+            f"{_MAX_TRIES:,} documents after it had IDs of the {len(taken)} candidates so far too: "
+            "give each document an ID of its own, or make the environment with fewer candidates "
+            "(num_candidates)."
+        )
 
     def get_doc_ctor(self) -> Callable[..., Any]:
         """Returns the class of the documents."""
@@ -226,16 +349,17 @@ class AbstractDocument(abc.ABC):
     """A document (an item that can be recommended).
 
     Args:
-        doc_id: an integer that no other document of the sampler has.
+        doc_id: an integer, or what else can be a dictionary's key, that no other document of a
+            candidate set has.
     """
 
     #: Number of observable features, where a subclass has a fixed one.
     NUM_FEATURES: int | None = None
 
-    def __init__(self, doc_id: int) -> None:
+    def __init__(self, doc_id: Hashable) -> None:
         self._doc_id = doc_id
 
-    def doc_id(self) -> int:
+    def doc_id(self) -> Any:
         """Returns the document's ID."""
         return self._doc_id
 

@@ -13,7 +13,14 @@ import warnings
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-__all__ = ["MISSPELLED", "parameters_of", "refuse_unknown", "similarity_for", "warn_of_unknown"]
+__all__ = [
+    "MISSPELLED",
+    "parameters_of",
+    "refuse_unknown",
+    "similarity_for",
+    "stacklevel_of_caller",
+    "warn_of_unknown",
+]
 
 #: From this similarity (difflib's ratio) on a key is taken for a misspelled one.
 MISSPELLED = 0.6
@@ -45,7 +52,7 @@ def warn_of_unknown(
             warnings.warn(
                 f"{what} has the key {key!r}, which nothing reads{nearest}.",
                 UserWarning,
-                stacklevel=_stacklevel_of_caller(),
+                stacklevel=stacklevel_of_caller(),
             )
 
 
@@ -99,8 +106,11 @@ def _closest(key: object, known: Iterable[str], cutoff: float) -> list[str]:
     return difflib.get_close_matches(str(key), public, n=1, cutoff=cutoff)
 
 
-def _stacklevel_of_caller() -> int:
-    """Returns the ``stacklevel`` of :func:`warn_of_unknown` that names the caller's line."""
+def stacklevel_of_caller() -> int:
+    """Returns the ``stacklevel`` for a warning that is to name the line that called the library.
+
+    It is for ``warnings.warn`` in the function that calls this one.
+    """
     frame = sys._getframe(1)
     level = 1
     while frame.f_back is not None and _in_library(frame.f_globals.get("__name__", "")):
