@@ -12,7 +12,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from recsim import seeding
 
@@ -43,6 +43,10 @@ class AbstractRecommenderAgent(abc.ABC):
     """
 
     _multi_user = False
+
+    #: Names of attributes, without a leading underscore, that shape the state: a checkpoint of an
+    #: agent with other values of these is refused (:mod:`recsim.simulator.fingerprint`).
+    state_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, action_space: Any) -> None:
         nvec = getattr(action_space, "nvec", None)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import gin
 import numpy as np
@@ -360,6 +360,14 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
     Raises:
         TypeError, ValueError: for arguments or spaces that give no agent.
     """
+
+    state_settings: ClassVar[tuple[str, ...]] = (
+        *dqn_agent.DQNAgentRecSim.state_settings,
+        "compute_target_fn",
+        "learn_no_click_value",
+        "reward_field",
+        "select_slate_fn",
+    )
 
     def __init__(
         self,

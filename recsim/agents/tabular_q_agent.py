@@ -7,7 +7,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -66,6 +66,12 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             a function.
         ValueError: if an argument is out of its range, or the exploration policy unknown.
     """
+
+    state_settings: ClassVar[tuple[str, ...]] = (
+        "discretization_bins",
+        "ignore_response",
+        "ordinal_slates",
+    )
 
     def __init__(
         self,

@@ -6,17 +6,23 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from recsim._internal import numbers
-from recsim.simulator import _world, episode_log, progress
 from recsim.simulator import environment as environment_lib
+from recsim.simulator import episode_log, progress
 from recsim.vector import agent as vector_agent
 
-__all__ = ["AllUsersAtOnce", "EpisodeByEpisode", "UsersStep", "way_to_play"]
+__all__ = [
+    "AllUsersAtOnce",
+    "EpisodeByEpisode",
+    "UsersStep",
+    "parts_without_generator",
+    "way_to_play",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -66,10 +72,6 @@ class EpisodeByEpisode:
                 "MultiUserEnvironment: let create_agent_fn return an agent for several users (an "
                 "AbstractMultiUserEpisodicRecommenderAgent), or pass a single-user environment."
             )
-
-    def identity(self) -> dict[str, str]:
-        """Returns what tells the world from others."""
-        return _world.identity(self._runner._env)
 
     def episode_log(self, path: str) -> episode_log.EpisodeLog:
         """Returns a log for the episodes."""
@@ -187,10 +189,6 @@ class AllUsersAtOnce:
                 f"{name} serves {agent.num_envs:,} users, but the environment has "
                 f"{self._num_users:,}: create it for this environment."
             )
-
-    def identity(self) -> dict[str, str]:
-        """Returns what tells the world from others."""
-        return _world.vector_identity(self._env)
 
     def episode_log(self, path: str) -> episode_log.VectorEpisodeLog:
         """Returns a log for the episodes."""
@@ -323,3 +321,15 @@ class AllUsersAtOnce:
         self._returns = state["returns"]
         if self._runner._episode_log is not None and state["episode_log"] is not None:
             self._runner._episode_log.restore(state["episode_log"])
+
+
+def parts_without_generator(state: Any, part: str = "the environment") -> Iterator[str]:
+    """Yields the parts of an environment whose ``checkpoint_state`` has None for a generator."""
+    if isinstance(state, Mapping):
+        if state.get("rng", state) is None:
+            yield part
+        for name, value in state.items():
+            yield from parts_without_generator(value, str(name))
+    elif isinstance(state, list):
+        for i, value in enumerate(state):
+            yield from parts_without_generator(value, f"{part}[{i}]")

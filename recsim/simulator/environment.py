@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, document, seeding
+from recsim.simulator import fingerprint
 
 __all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "SingleUserEnvironment"]
 
@@ -211,6 +212,7 @@ class AbstractEnvironment(abc.ABC):
         if not hasattr(self, "_document_sampler"):  # It did not call this class's __init__.
             return {"rng": None}
         return {
+            "scenario": fingerprint.of_scenario(self).shape(),
             "rng": seeding.owned_state(self),
             "document_sampler": self._document_sampler.checkpoint_state(),
             "user_models": [model.checkpoint_state() for model in self._user_models],
@@ -220,14 +222,15 @@ class AbstractEnvironment(abc.ABC):
         """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
 
         Raises:
-            ValueError: if the state is of a world with another number of users.
+            ValueError: if the state is of another scenario. Nothing is restored then.
         """
         if not hasattr(self, "_document_sampler"):
             return
+        fingerprint.check_state(self, state)
         if len(state["user_models"]) != len(self._user_models):
             raise ValueError(
-                f"state must be of a world with {len(self._user_models)} users, got one with "
-                f"{len(state['user_models'])}."
+                f"state must be of an environment with {len(self._user_models)} users, got one "
+                f"with {len(state['user_models'])}."
             )
         seeding.restore_owned(self, state["rng"])
         self._document_sampler.restore_state(state["document_sampler"])

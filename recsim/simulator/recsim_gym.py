@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim._gym import gym, spaces
 from recsim._internal import numbers
-from recsim.simulator import environment
+from recsim.simulator import environment, fingerprint
 
 __all__ = ["RecSimGymEnv"]
 
@@ -184,8 +184,22 @@ class RecSimGymEnv(gym.Env):
         return self._environment.checkpoint_state()
 
     def restore_state(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned; reset comes next."""
-        self._environment.restore_state(state)
+        """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
+
+        Raises:
+            ValueError: if the state is of another scenario, or does not fit. The environment stays
+                as it was then.
+        """
+        fingerprint.check_state(self._environment, state)
+        before = self._environment.checkpoint_state()
+        try:
+            self._environment.restore_state(state)
+        except Exception as error:
+            self._environment.restore_state(before)
+            raise ValueError(
+                f"state does not fit this environment ({error!r}): it must be what "
+                "checkpoint_state returned, of an environment made alike."
+            ) from error
 
 
 def _observe_responses(responses: Any) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ import numpy as np
 from recsim import _validation, _version
 from recsim import agent as agent_lib
 from recsim._internal import json_text, keys, numbers, paths
-from recsim.simulator import _files, _play, _world, checkpoint, summary
+from recsim.simulator import _files, _play, checkpoint, fingerprint, summary
 from recsim.simulator import progress as progress_lib
 
 __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
@@ -172,9 +172,9 @@ class Runner:
             self._episode_log = self._play.episode_log(path)
             if self._episode_log.is_complete and not self._goes_on_with_log():
                 self._episode_log.check_free()
-        self._world = self._play.identity()
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
+        self._fingerprint = fingerprint.fingerprint(self._env, self._agent).data()
         self._has_run = False
 
     def _goes_on_with_log(self) -> bool:
@@ -216,14 +216,36 @@ class Runner:
             self._told_of_env_state = True
             return None
 
-    def _check_world(self, iteration: int, old: dict[str, str], names: Iterable[str]) -> None:
-        """Raises ValueError if a checkpoint is of a world that differs in one of some aspects."""
-        compared = {name: old[name] for name in names if name in old}
-        if different := _world.differences(compared, self._world):
+    def _check_fingerprint(self, iteration: int, experiment_data: dict[str, Any]) -> None:
+        """Compares what a checkpoint is of with the environment and the agent of this run.
+
+        Other settings, and a checkpoint from before there were fingerprints, get a warning.
+
+        Raises:
+            ValueError: if something differs that shapes the state.
+        """
+        path = self._checkpointer.path(iteration)
+        there = experiment_data.get("fingerprint")
+        if there is None:
+            _logger.warning(
+                "The checkpoint %r is from an earlier version of recsim and does not say what "
+                "scenario and agent it is of: make sure that they are those of its training.",
+                path,
+            )
+            return
+        different = fingerprint.differences(there, self._fingerprint, evaluation=self._eval_mode)
+        if different.state:
+            of_agent = there["agent"]["type"] != self._fingerprint["agent"]["type"]
             raise ValueError(
-                f"The checkpoint {self._checkpointer.path(iteration)!r} is of another world: "
-                f"{'; '.join(different)}. Make the environment as the agent's training had it, or "
-                "choose another base_dir (of the training: train_base_dir)."
+                f"The checkpoint {path!r} is of another {'agent' if of_agent else 'training'}: "
+                f"{'; '.join(different.state)}. Make the environment and the agent as the "
+                "training had them, or choose another base_dir (of the training: train_base_dir)."
+            )
+        if different.settings and not self._eval_mode:
+            _logger.warning(
+                "The training resumes from %r with other settings than it had: %s.",
+                path,
+                "; ".join(different.settings),
             )
 
     def _restore_agent(self, iteration: int, experiment_data: dict[str, Any]) -> None:
@@ -360,7 +382,7 @@ class Runner:
             "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
             "environment": self._env_state(),
             "play": self._play.state(),
-            "world": self._world,
+            "fingerprint": self._fingerprint,
         }
         self._checkpointer.save(iteration, experiment_data)
 
@@ -384,7 +406,7 @@ class Runner:
                 self._episode_log.start()
             return 0, 0
         iteration, experiment_data = newest
-        self._check_world(iteration, experiment_data["world"], self._world)
+        self._check_fingerprint(iteration, experiment_data)
         self._restore_agent(iteration, experiment_data)
         self._resume_episode_log(iteration, experiment_data["episode_logs"])
         if experiment_data["environment"] is not None:
@@ -483,7 +505,7 @@ class TrainRunner(Runner):
         if self._initial_env_state is None:
             parts = ["the environment"]
         else:
-            parts = list(_world.parts_without_generator(self._initial_env_state))
+            parts = list(_play.parts_without_generator(self._initial_env_state))
         if parts:
             _logger.warning(
                 "Checkpoints hold no random generator of %s: if it draws numbers, a resumed "
@@ -684,7 +706,7 @@ class EvalRunner(Runner):
         self._start_over()
         self._has_run = True
         if experiment_data is not None:
-            self._check_world(iteration, experiment_data["world"], _world.SEEN_BY_AGENTS)
+            self._check_fingerprint(iteration, experiment_data)
             self._restore_agent(iteration, experiment_data)
         self._summary_writer.restart_at(total_steps)
         self._run_eval_phase(total_steps)

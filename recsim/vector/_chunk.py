@@ -177,8 +177,18 @@ def _fields(values: Any) -> dict[str, np.ndarray]:
 
 
 def _with_fields(values: Any, fields: Mapping[str, np.ndarray]) -> Any:
-    """Returns a dataclass with copies of other fields."""
-    return dataclasses.replace(values, **{name: np.array(field) for name, field in fields.items()})
+    """Returns a dataclass with copies of other fields.
+
+    Raises:
+        ValueError: if they are of other names, shapes or dtypes.
+    """
+    new = {name: np.array(field) for name, field in fields.items()}
+    for name, own in _fields(values).items():
+        field = new.get(name)
+        if field is None or (field.shape, field.dtype) != (own.shape, own.dtype):
+            there = "nothing" if field is None else f"{field.dtype} of shape {field.shape}"
+            raise ValueError(f"{name} must be {own.dtype} of shape {own.shape}, got {there}.")
+    return dataclasses.replace(values, **new)
 
 
 def _with_zeros(array: np.ndarray, rows: np.ndarray) -> np.ndarray:

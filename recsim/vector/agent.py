@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,9 @@ class AbstractVectorAgent(abc.ABC):
     Raises:
         TypeError: if it is no vector environment whose actions are slates.
     """
+
+    #: See :attr:`recsim.agent.AbstractRecommenderAgent.state_settings`.
+    state_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, environment: Any) -> None:
         space = getattr(environment, "single_action_space", None)

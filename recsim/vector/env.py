@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 
 from recsim import _validation
 from recsim._internal import numbers
+from recsim.simulator import fingerprint
 from recsim.vector import _chunk, _conversion, streams, world
 
 __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
@@ -502,6 +503,7 @@ class RecSimVectorEnv(SlateVectorEnv):
     def checkpoint_state(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
         return {
+            "scenario": self._scenario,
             "seed": self._seed if self._chunks else None,
             "chunks": [chunk.state() for chunk in self._chunks],
         }
@@ -510,8 +512,10 @@ class RecSimVectorEnv(SlateVectorEnv):
         """Continues from a state that :meth:`checkpoint_state` returned, with the next step.
 
         Raises:
-            ValueError: if the state is of other users.
+            ValueError: if the state is of other users, of another scenario, or does not fit. The
+                environment stays as it was then.
         """
+        fingerprint.check_state(self, state)
         sizes = [len(chunk_state["episodes"]) for chunk_state in state["chunks"]]
         own_sizes = [len(users) for _, users in streams.chunks(self._first_user, self.num_envs)]
         if sizes and sizes != own_sizes:
@@ -519,12 +523,25 @@ class RecSimVectorEnv(SlateVectorEnv):
                 f"state must be of the {self.num_envs} users from number {self._first_user} on, "
                 f"got that of {sum(sizes)} others."
             )
-        self._chunks = []
         if not sizes:
+            self._chunks = []
             return
-        self._make_chunks(state["seed"])
-        for chunk, chunk_state in zip(self._chunks, state["chunks"], strict=True):
-            chunk.restore(chunk_state)
+        before = dict(vars(self))
+        try:
+            self._make_chunks(state["seed"])
+            for chunk, chunk_state in zip(self._chunks, state["chunks"], strict=True):
+                chunk.restore(chunk_state)
+        except Exception as error:
+            vars(self).update(before)
+            raise ValueError(
+                f"state does not fit this environment ({error!r}): it must be what "
+                "checkpoint_state returned, of an environment made alike."
+            ) from error
+
+    @functools.cached_property
+    def _scenario(self) -> dict[str, Any]:
+        """What shapes the state, as data."""
+        return fingerprint.of_scenario(self).shape()
 
     @property
     def metrics(self) -> Mapping[str, float]:

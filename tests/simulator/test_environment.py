@@ -176,5 +176,5 @@ def test_a_world_with_further_state_hooks_it_into_checkpoints():
 def test_a_state_of_another_number_of_users_is_refused():
     env = make_several("interest_evolution", CONFIG)
     other = make_several("interest_evolution", {**CONFIG, "user_seeds": [0, 1, 2]})
-    with pytest.raises(ValueError, match="a world with 2 users, got one with 3"):
+    with pytest.raises(ValueError, match="num users was 3 and is 2"):
         env.restore_state(other.checkpoint_state())

@@ -17,8 +17,10 @@ from runner_helpers import (
     train_runner,
 )
 
+from recsim import registry
+from recsim.agents import tabular_q_agent
 from recsim.environments import interest_exploration, long_term_satisfaction
-from recsim.simulator import environment, recsim_gym
+from recsim.simulator import checkpoint, environment, recsim_gym
 
 
 def test_a_checkpoint_of_another_agent_is_refused(tmp_path, env):
@@ -27,7 +29,9 @@ def test_a_checkpoint_of_another_agent_is_refused(tmp_path, env):
         train_runner(tmp_path, env, num_iterations=3),
         eval_runner(tmp_path, env, test_mode=True),
     ):
-        with pytest.raises(ValueError, match=r"ckpt\.1' is not of this agent: RandomAgent"):
+        with pytest.raises(
+            ValueError, match=r"ckpt\.1' is of another agent: agent type was Co.* Ra"
+        ):
             runner.run_experiment()
 
 
@@ -108,17 +112,17 @@ def test_agents_may_write_files_of_their_own(tmp_path, env):
     assert runner._agent.steps == 60
 
 
-# Worlds
+# Scenarios and agents
 
 
 @pytest.mark.parametrize(
     ("make", "config", "message"),
     [
-        (long_term_satisfaction, {}, r"document space was Dict\(.* and is Box\("),
-        (interest_exploration, {"slate_size": 3}, "slate_size was 2 and is 3"),
+        (long_term_satisfaction, {}, r"spaces document was \{\"Dict.* and is \{\"Box"),
+        (interest_exploration, {"slate_size": 3}, "slate size was 2 and is 3"),
     ],
 )
-def test_a_checkpoint_of_another_world_is_refused(make, config, message, tmp_path, env):
+def test_a_checkpoint_of_another_scenario_is_refused(make, config, message, tmp_path, env):
     train_runner(tmp_path, env).run_experiment()
     before = snapshot(tmp_path / "train/checkpoints")
     for runner in (train_runner, eval_runner):
@@ -126,7 +130,7 @@ def test_a_checkpoint_of_another_world_is_refused(make, config, message, tmp_pat
         kwargs = {"test_mode": True} if runner is eval_runner else {"num_iterations": 3}
         with pytest.raises(ValueError, match=message) as caught:
             runner(tmp_path, other, **kwargs).run_experiment()
-        assert "is of another world" in str(caught.value)
+        assert "is of another training" in str(caught.value)
         assert "choose another base_dir" in str(caught.value)
     assert snapshot(tmp_path / "train/checkpoints") == before
 
@@ -136,19 +140,87 @@ def test_an_evaluation_may_have_other_users_and_more_candidates(tmp_path, env):
     other = interest_exploration.create_environment({**CONFIG, "num_candidates": 9, "seed": 5})
     eval_runner(tmp_path, other, test_mode=True).run_experiment()
     assert len(returns(tmp_path / "eval_3/returns_40")) == 3
-    with pytest.raises(ValueError, match="num_candidates was 5 and is 9; action space was"):
+    with pytest.raises(ValueError, match="num candidates was 5 and is 9"):
         train_runner(tmp_path, other, num_iterations=3).run_experiment()
 
 
-def test_a_world_with_other_parts_is_refused_for_resuming(tmp_path, env):
+def test_a_scenario_with_other_users_is_refused_for_resuming(tmp_path, env):
     class OtherUser(interest_exploration.IEUserModel):
         pass
 
     train_runner(tmp_path, env).run_experiment()
     env.environment.user_model.__class__ = OtherUser
-    with pytest.raises(ValueError, match=r"user models was \['IEUserModel'\] and is \['OtherUser"):
+    with pytest.raises(ValueError, match="users model was IEUserModel and is OtherUser"):
         train_runner(tmp_path, env, num_iterations=3).run_experiment()
     eval_runner(tmp_path, env, test_mode=True).run_experiment()
+
+
+def test_candidates_that_are_not_replaced_are_another_scenario(tmp_path, env):
+    train_runner(tmp_path, env).run_experiment()
+    other = interest_exploration.create_environment({**CONFIG, "resample_documents": False})
+    with pytest.raises(ValueError, match="candidates was step and is shared"):
+        train_runner(tmp_path, other, num_iterations=3).run_experiment()
+
+
+@pytest.mark.parametrize(
+    ("trained", "other"),
+    [
+        ("cluster_bandit_ts", "cluster_bandit_ucb1"),
+        ("random", "greedy_pctr"),
+        ("tabular_q", "random"),
+        ("greedy_pctr", "random"),
+    ],
+)
+@pytest.mark.parametrize("vector", [False, True])
+def test_another_agent_takes_nothing_over(trained, other, vector, tmp_path, env):
+    create = registry.create_agent
+    if vector:
+        create = registry.create_vector_agent
+        env = registry.create_vector_environment("interest_exploration", CONFIG, 3)
+        if registry.agent_entry(trained).create_vector is None:
+            pytest.skip("It has no vector form.")
+
+    def creating(name):
+        return lambda sess, env, eval_mode, summary_writer: create(
+            name, env, seed=1, eval_mode=eval_mode, summary_writer=summary_writer
+        )
+
+    train_runner(tmp_path, env, creating(trained)).run_experiment()
+    before = snapshot(tmp_path / "train/checkpoints")
+    for runner in (
+        train_runner(tmp_path, env, creating(other), num_iterations=3),
+        eval_runner(tmp_path, env, creating(other), test_mode=True),
+    ):
+        with pytest.raises(ValueError, match=r"agent .* was .* and is "):
+            runner.run_experiment()
+    assert snapshot(tmp_path / "train/checkpoints") == before
+    train_runner(tmp_path, env, creating(trained), num_iterations=3).run_experiment()
+    eval_runner(tmp_path, env, creating(trained), test_mode=True).run_experiment()
+
+
+def test_other_settings_resume_with_a_warning(tmp_path, env, caplog):
+    def creating(**settings):
+        return lambda sess, env, eval_mode, summary_writer: tabular_q_agent.TabularQAgent(
+            env.observation_space, env.action_space, eval_mode=eval_mode, **settings
+        )
+
+    train_runner(tmp_path, env, creating()).run_experiment()
+    train_runner(tmp_path, env, creating(gamma=0.5), num_iterations=3).run_experiment()
+    assert "resumes from" in caplog.text
+    assert "agent gamma was 0.99 and is 0.5." in caplog.text
+    with pytest.raises(ValueError, match="agent modes ignore response was true and is false"):
+        train_runner(tmp_path, env, creating(ignore_response=False)).run_experiment()
+
+
+def test_a_checkpoint_from_before_fingerprints_loads_with_a_warning(tmp_path, env, caplog):
+    train_runner(tmp_path, env, create_counting).run_experiment()
+    path = tmp_path / "train/checkpoints/ckpt.1"
+    tree = checkpoint.load(path)
+    del tree["fingerprint"], tree["environment"]["scenario"]
+    checkpoint.save(path, {**tree, "world": {"slate_size": "2"}})
+    train_runner(tmp_path, env, create_counting, num_iterations=3).run_experiment()
+    assert "does not say what scenario and agent it is of" in caplog.text
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 40, 60]
 
 
 class World(environment.SingleUserEnvironment):

@@ -88,7 +88,9 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_runs(tmp_path,
     assert attempts
     assert len(records(tmp_path / "train")) == 2
     # It is free again.
-    train_runner(tmp_path, second, num_iterations=3).run_experiment()
+    train_runner(
+        tmp_path, second, lambda *args, **kw: Meanwhile(env.action_space), num_iterations=3
+    ).run_experiment()
     assert len(records(tmp_path / "train")) == 3
 
 

@@ -350,7 +350,7 @@ def test_another_number_of_users_can_be_evaluated_but_not_trained_on(tmp_path):
     child.evaluate(tmp_path, child.create_environment(8), max_eval_episodes=16)
     (returns,) = tmp_path.glob("eval_16/returns_*")
     assert len(json.loads(returns.read_text())) == 16
-    with pytest.raises(ValueError, match="num_envs was 5 and is 8"):
+    with pytest.raises(ValueError, match="num users was 5 and is 8"):
         child.train(tmp_path, child.create_environment(8), num_iterations=7)
 
 
@@ -373,7 +373,7 @@ def test_what_one_user_trained_is_evaluated_by_many_and_not_trained_on(tmp_path)
     }
     runner_lib.EvalRunner(max_eval_episodes=6, test_mode=True, **settings).run_experiment()
     assert len(json.loads((tmp_path / "eval_6/returns_5").read_text())) == 6
-    with pytest.raises(ValueError, match="environment was SingleUserEnvironment and is RecSimV"):
+    with pytest.raises(ValueError, match="environment was SingleUserEnvironment and is RecSi"):
         runner_lib.TrainRunner(num_iterations=2, **settings).run_experiment()
 
 

@@ -12,7 +12,7 @@ import collections
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gin
 import numpy as np
@@ -129,6 +129,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         MemoryError: if there is no memory for the replay buffer.
     """
 
+    state_settings: ClassVar[tuple[str, ...]] = ("update_horizon", "optimizer_name")
+
     def __init__(
         self,
         adapter: ObservationAdapter,
@@ -167,6 +169,10 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         training.check_arguments(optimizer_name, optimizer, loss, learning_rate)
         self._learning_rate = learning_rate
         self._trainer_arguments = (optimizer_name, optimizer, loss)
+        self.loss = loss
+        self.optimizer_name = optimizer_name or "rmsprop"
+        if optimizer is not None:
+            self.optimizer_name = type(optimizer).__name__
         self.gamma = _validation.probability("gamma", gamma)
         self.update_horizon = at_least("update_horizon", update_horizon)
         self.min_replay_history = at_least("min_replay_history", min_replay_history, 0)
