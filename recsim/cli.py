@@ -182,7 +182,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     _add_count(
         how,
         "--train-steps",
-        "steps that an agent that learns is trained for before (default: 10000)",
+        "steps that an agent that learns is trained for before (default: 30000)",
     )
     _add_count(
         how,
@@ -213,6 +213,11 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         help="gin bindings, such as 'ClusterBanditAgent.ci_scaling = 0.5'",
+    )
+    files.add_argument(
+        "--gin-allow-unused",
+        action="store_true",
+        help="run although a gin binding has no effect on what is run (default: an error)",
     )
     _add_quiet(files)
 
@@ -436,6 +441,7 @@ def _run(options: argparse.Namespace) -> int:
                 train_steps=options.train_steps,
                 num_envs=options.num_envs,
                 progress=False if options.quiet else None,
+                refuse_unused_bindings=not options.gin_allow_unused,
             )
     with _command_line.user_errors(parser, OSError):
         results = experiment.run()

@@ -97,7 +97,8 @@ def _run(flags: argparse.Namespace) -> None:
     registry.agent_entry(agent_name)
     registry.environment_entry(flags.environment_name)
     registry.import_all()
-    from recsim.simulator import _settings, runner_lib
+    from recsim._internal import bindings
+    from recsim.simulator import runner_lib
 
     runner_lib.load_gin_configs(flags.gin_files, flags.gin_bindings)
     shared: dict[str, Any] = {
@@ -114,13 +115,13 @@ def _run(flags: argparse.Namespace) -> None:
         env=registry.create_environment(flags.environment_name, _ENV_CONFIG),
         episode_log_file=flags.episode_log_file,
         **shared,
-        **_settings.unbound("TrainRunner", _TRAIN_DEFAULTS),
+        **bindings.unbound(runner_lib.TrainRunner, _TRAIN_DEFAULTS),
     ).run_experiment()
     runner_lib.EvalRunner(
         env=registry.create_environment(flags.environment_name, _ENV_CONFIG),
         test_mode=True,
         **shared,
-        **_settings.unbound("EvalRunner", _EVAL_DEFAULTS),
+        **bindings.unbound(runner_lib.EvalRunner, _EVAL_DEFAULTS),
     ).run_experiment()
 
 

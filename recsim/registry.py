@@ -64,6 +64,10 @@ class AgentEntry:
             raises ValueError if it cannot recommend in that environment.
         description: a line on it.
         learns: whether it learns from one episode for the next, so that it has to be trained.
+        environment: name of the scenario that it is meant for, None if it suits any. By default
+            ``recsim run`` trains an agent that learns until it is better than chance there.
+        plans_training: whether ``create`` and ``create_vector`` take ``training_steps`` too: the
+            number of steps that the agent will be trained for, or None.
         modules: paths of the modules that have what gin can configure of it.
         create_vector: the like of ``create`` for vector environments; None if it has no vector
             form.
@@ -74,6 +78,8 @@ class AgentEntry:
     learns: bool = False
     modules: tuple[str, ...] = ()
     create_vector: Callable[..., Any] | None = None
+    environment: str | None = None
+    plans_training: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,15 +186,39 @@ def _feature_bounds(document_spaces: Any) -> tuple[float, float]:
     return 0.0, 10.0
 
 
-def _full_slate_q(environment: Any, **kwargs: Any) -> Any:
+def _warm_up(training_steps: int | None, *learners: type) -> dict[str, Any]:
+    """Returns the setting that lets deep agents gather a tenth of their training's transitions.
+
+    Args:
+        training_steps: number of steps of the training, None if there is none to plan for.
+        *learners: the classes that are given the setting, which is left to gin if it is bound.
+    """
+    if training_steps is None:
+        return {}
+    from recsim._internal import bindings
+
+    setting: dict[str, Any] = {"min_replay_history": min(_MOST_WARM_UP, training_steps // 10)}
+    for learner in learners:
+        setting = bindings.unbound(learner, setting)
+    return setting
+
+
+def _full_slate_q(environment: Any, *, training_steps: int | None = None, **kwargs: Any) -> Any:
     from recsim.agents import full_slate_q_agent
 
-    return full_slate_q_agent.FullSlateQAgent(
-        None, environment.observation_space, environment.action_space, **kwargs
+    agent_class = full_slate_q_agent.FullSlateQAgent
+    return agent_class(
+        None,
+        environment.observation_space,
+        environment.action_space,
+        **_warm_up(training_steps, agent_class),
+        **kwargs,
     )
 
 
-def _slate_q(strategy: str, environment: Any, **kwargs: Any) -> Any:
+def _slate_q(
+    strategy: str, environment: Any, *, training_steps: int | None = None, **kwargs: Any
+) -> Any:
     from recsim.agents import slate_decomp_q_agent
 
     return slate_decomp_q_agent.create_agent(
@@ -196,21 +226,36 @@ def _slate_q(strategy: str, environment: Any, **kwargs: Any) -> Any:
         None,
         observation_space=environment.observation_space,
         action_space=environment.action_space,
+        **_warm_up(training_steps, slate_decomp_q_agent.SlateDecompQAgent),
         **kwargs,
     )
 
 
-def _vector_full_slate_q(environment: Any, **kwargs: Any) -> Any:
+def _vector_full_slate_q(
+    environment: Any, *, training_steps: int | None = None, **kwargs: Any
+) -> Any:
     from recsim.agents import full_slate_q_agent
 
-    return full_slate_q_agent.VectorFullSlateQAgent(environment, **kwargs)
+    agent_class = full_slate_q_agent.VectorFullSlateQAgent
+    warm_up = _warm_up(training_steps, agent_class, full_slate_q_agent.FullSlateQAgent)
+    return agent_class(environment, **warm_up, **kwargs)
 
 
-def _vector_slate_q(strategy: str, environment: Any, **kwargs: Any) -> Any:
+def _vector_slate_q(
+    strategy: str, environment: Any, *, training_steps: int | None = None, **kwargs: Any
+) -> Any:
     from recsim.agents import slate_decomp_q_agent
 
-    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **kwargs)
+    warm_up = _warm_up(
+        training_steps,
+        slate_decomp_q_agent.VectorSlateDecompQAgent,
+        slate_decomp_q_agent.SlateDecompQAgent,
+    )
+    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **warm_up, **kwargs)
 
+
+# The number of transitions that deep agents gather by default before they learn: RecSim's.
+_MOST_WARM_UP = 20_000
 
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
@@ -221,6 +266,7 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
         functools.partial(_cluster_bandit, algorithm),
         f"learns a user's topics by {name} (interest_exploration)",
         modules=_BANDIT_MODULES,
+        environment="interest_exploration",
         create_vector=functools.partial(_vector_cluster_bandit, algorithm),
     )
 
@@ -232,6 +278,8 @@ def _slate_q_entry(strategy: str, serving: str, targets: str) -> AgentEntry:
         learns=True,
         modules=_SLATE_Q_MODULES,
         create_vector=functools.partial(_vector_slate_q, strategy),
+        environment="interest_evolution",
+        plans_training=True,
     )
 
 
@@ -261,19 +309,25 @@ AGENTS: dict[str, AgentEntry] = {
         _greedy_pctr,
         "ranks by the clicks of the average user (interest_exploration)",
         create_vector=_vector_greedy_pctr,
+        environment="interest_exploration",
     ),
     "cluster_bandit_ucb1": _bandit_entry("UCB1", "UCB1"),
     "cluster_bandit_kl_ucb": _bandit_entry("KLUCB", "KL-UCB"),
     "cluster_bandit_ts": _bandit_entry("ThompsonSampling", "Thompson sampling"),
     "tabular_q": AgentEntry(
-        _tabular_q, "Q-learning with a table over binned observations", learns=True
+        _tabular_q,
+        "Q-learning with a table over binned observations (interest_exploration)",
+        learns=True,
+        environment="interest_exploration",
     ),
     "full_slate_q": AgentEntry(
         _full_slate_q,
-        "deep Q-learning of whole slates, of few candidates",
+        "deep Q-learning of whole slates, of few candidates (interest_evolution)",
         learns=True,
         modules=("recsim.agents.full_slate_q_agent",),
         create_vector=_vector_full_slate_q,
+        environment="interest_evolution",
+        plans_training=True,
     ),
     **{
         strategy: _slate_q_entry(strategy, serving, targets)
@@ -294,6 +348,7 @@ AGENTS: dict[str, AgentEntry] = {
         "SlateQ's baseline: draws slates at random (interest_evolution)",
         modules=_SLATE_Q_MODULES,
         create_vector=functools.partial(_vector_slate_q, "dp_random"),
+        environment="interest_evolution",
     ),
 }
 
@@ -387,6 +442,7 @@ def create_agent(
     seed: int | None = 0,
     eval_mode: bool = False,
     summary_writer: Any = None,
+    training_steps: int | None = None,
 ) -> Any:
     """Makes an agent for an environment.
 
@@ -396,11 +452,22 @@ def create_agent(
         seed: seed of the agent's generator.
         eval_mode: whether it is only to show what it has learned.
         summary_writer: where it may write statistics for TensorBoard, or None.
+        training_steps: number of steps that it will be trained for. Deep agents then gather
+            transitions for a tenth of them before they learn, and for 20,000 steps at most, unless
+            gin binds ``min_replay_history``. None for the agent's own setting.
 
     Raises:
         ValueError: if the name is unknown, or the agent cannot recommend in this environment.
     """
-    return _created(name, agent_entry(name).create, environment, seed, eval_mode, summary_writer)
+    return _created(
+        name,
+        agent_entry(name).create,
+        environment,
+        training_steps,
+        seed=seed,
+        eval_mode=eval_mode,
+        summary_writer=summary_writer,
+    )
 
 
 def create_vector_agent(
@@ -410,6 +477,7 @@ def create_vector_agent(
     seed: int = 0,
     eval_mode: bool = False,
     summary_writer: Any = None,
+    training_steps: int | None = None,
 ) -> Any:
     """Makes an agent for an environment of many users.
 
@@ -419,6 +487,9 @@ def create_vector_agent(
         seed: seed of the agent's generator.
         eval_mode: whether it is only to show what it has learned.
         summary_writer: where it may write statistics for TensorBoard, or None.
+        training_steps: number of steps that it will be trained for. Deep agents then gather
+            transitions for a tenth of them before they learn, and for 20,000 steps at most, unless
+            gin binds ``min_replay_history``. None for the agent's own setting.
 
     Raises:
         ValueError: if the name is unknown, or the agent has no vector form or cannot recommend in
@@ -431,19 +502,28 @@ def create_vector_agent(
             f"The agent {name!r} has no vector form, for many users at once. Agents that have one: "
             f"{', '.join(known)}."
         )
-    return _created(name, create, environment, seed, eval_mode, summary_writer)
+    return _created(
+        name,
+        create,
+        environment,
+        training_steps,
+        seed=seed,
+        eval_mode=eval_mode,
+        summary_writer=summary_writer,
+    )
 
 
 def _created(
     name: str,
     create: Callable[..., Any],
     environment: Any,
-    seed: int | None,
-    eval_mode: bool,
-    summary_writer: Any,
+    training_steps: int | None,
+    **arguments: Any,
 ) -> Any:
+    if agent_entry(name).plans_training:
+        arguments["training_steps"] = training_steps
     try:
-        return create(environment, seed=seed, eval_mode=eval_mode, summary_writer=summary_writer)
+        return create(environment, **arguments)
     except ValueError as error:
         raise ValueError(
             f"The agent {name!r} cannot recommend in this environment: {error}"

@@ -103,7 +103,9 @@ def test_every_option_counts():
         "seed": 3,
         "episodes": 2,
         "max_steps_per_episode": 9,
-        "training_steps": {"tabular_q": 30},
+        "training_steps": {"tabular_q": 90},  # Whole episodes.
+        "training_updates": {"tabular_q": 90},
+        "min_replay_history": {},
     }
     assert gin.query_parameter("LTSStaticUserSampler.sensitivity") == 0.5
 
@@ -118,6 +120,20 @@ def test_bindings_of_worlds_and_agents_change_the_results():
     plain = returns("plain")
     assert returns("agent", "ClusterBanditAgent.ci_scaling = 0.0") != plain
     assert returns("world", "IETopicDocumentSampler.topic_quality_mean = (3.0, 3.0)") != plain
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--gin-bindings", "scaling = 0.1", "ClusterBanditAgent.ci_scaling = %scaling"],
+        # An option takes precedence over a binding, which may stand in a file for other runs.
+        ["--gin-bindings", "Runner.max_steps_per_episode = 7", "EvalRunner.max_eval_episodes = 9"],
+        ["--train-steps", "60", "--gin-bindings", "TrainRunner.max_training_steps = 2"],
+        ["--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.1", "--gin-allow-unused"],
+    ],
+)
+def test_bindings_that_are_used_or_may_be_unused_are_let_pass(arguments):
+    assert cli.main(["run", *QUICK, "--quiet", *arguments]) == 0
 
 
 def test_folders_of_runs_in_the_same_second_are_different(monkeypatch):
@@ -223,6 +239,23 @@ BAD_INPUT = {
     "run --gin-bindings Runer.max_steps_per_episode=3": "Did you mean 'Runner'",
     "run --gin-bindings nonsense": "expected ':' or '='",
     "run --gin-bindings Runner.max_steps_per_episode=0": "must be an integer >= 1, got 0",
+    "run --environment interest_evolution --agent full_slate_q --train-steps 4": (
+        "4 training steps are too few for full_slate_q"
+    ),
+    "run --environment interest_evolution --agent slate_topk_sarsa --train-steps 1 --num-envs 9": (
+        "9 training steps are too few for slate_topk_sarsa"
+    ),
+    "run --gin-bindings LTSStaticUserSampler.sensitivity=0.1": (
+        "'LTSStaticUserSampler.sensitivity' has no effect: no LTSStaticUserSampler is made"
+    ),
+    "run --num-envs 3 --gin-bindings DQNAgent.gamma=0.5": "'DQNAgent.gamma' has no effect",
+    "run --gin-bindings AbstractClickBanditLayer.ci_scaling=0.1": (
+        "gives AbstractClickBanditLayer this argument itself. Nearest are: "
+        "ClusterBanditAgent.ci_scaling"
+    ),
+    "run --gin-bindings Runner.progress=False": "'Runner.progress' has no effect",
+    "run --gin-bindings other/ClusterBanditAgent.ci_scaling=0.1": "made in the scope 'other'",
+    "run --gin-bindings scaling=0.1": "'scaling' has no effect: no value that is used refers to",
     "run --output a_file": "output folder must be a folder that can be written to",
     "run --output a_file/below": "output folder must be a folder that can be written to",
     "run --output full": "full' is not empty: choose another",

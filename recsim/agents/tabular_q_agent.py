@@ -185,6 +185,16 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         slate, index = max(state_actions, key=lambda pair: self._q_value_table.get(pair[1], 0.0))
         return slate, self._q_value_table.get(index, 0.0)
 
+    @property
+    def num_updates(self) -> int:
+        """Number of updates of the table so far."""
+        return sum(self._state_action_counts.values())
+
+    @property
+    def steps_without_update(self) -> int:
+        """0: the first step is learned from."""
+        return 0
+
     def _learn(self, target: float) -> None:
         """Moves the value of the slate played last towards a target."""
         index = self._previous_state_action_index

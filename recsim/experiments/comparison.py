@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import os
 import sys
@@ -25,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
-from recsim._internal import json_text, paths
+from recsim._internal import bindings, json_text, learning, paths
 from recsim.experiments import estimates
-from recsim.simulator import _files, _settings, runner_lib
+from recsim.simulator import _files, runner_lib
 
 __all__ = ["Comparison", "Results", "difference", "mean_and_deviation"]
 
 #: Arguments of the runners that neither the caller nor gin gives.
-TRAIN_DEFAULTS = {"max_training_steps": 1000, "num_iterations": 10, "max_steps_per_episode": 200}
+TRAIN_DEFAULTS = {"max_training_steps": 3000, "num_iterations": 10, "max_steps_per_episode": 200}
 EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
@@ -153,16 +154,21 @@ class Comparison:
         steps: greatest number of steps of an episode, ``Runner.max_steps_per_episode``; 200 by
             default.
         episodes: number of episodes, ``EvalRunner.max_eval_episodes``; 50 by default.
-        train_steps: number of training steps of agents that learn, in 10 iterations; 10,000 by
-            default. Each iteration's last episode is played to the end.
+        train_steps: number of training steps of agents that learn, in 10 iterations; 30,000 by
+            default. Each iteration's last episode is played to the end. Deep agents gather
+            transitions for a tenth of the steps, and for 20,000 at most, before they learn, unless
+            gin binds their ``min_replay_history``.
         num_envs: number of users who play at once, each the same number of episodes, by default
             one; None for one user after the other. An agent that learns is trained by 100 users at
             once at most, so that they play whole sessions.
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
+        refuse_unused_bindings: whether a gin binding that has no effect on what is run is an
+            error. One of an argument that the caller gives, such as ``steps``, may be there.
 
     Raises:
         ValueError: for an unknown or repeated name, an agent that does not fit the environment or
-            has no vector form, a setting that gives no world or run, or a folder that is not empty.
+            has no vector form, a setting that gives no world or run, a training too short for an
+            agent to learn anything in it, a folder that is not empty, or a binding without effect.
         TypeError: for an argument of the wrong type.
         OSError: if the folder cannot be written to.
 
@@ -190,6 +196,7 @@ class Comparison:
         train_steps: int | None = None,
         num_envs: int | None = None,
         progress: bool | None = None,
+        refuse_unused_bindings: bool = False,
     ) -> None:
         self._environment = environment
         self._num_envs = num_envs
@@ -201,12 +208,12 @@ class Comparison:
         }
         self._output_dir = paths.absolute("output_dir", output_dir)
         self._progress = progress
-        self._train_settings = _settings.unbound("TrainRunner", TRAIN_DEFAULTS)
+        self._train_settings = bindings.unbound(runner_lib.TrainRunner, TRAIN_DEFAULTS)
         eval_defaults = EVAL_DEFAULTS
         if num_envs is not None:
             _validation.positive_int("num_envs", num_envs)
             eval_defaults = {**EVAL_DEFAULTS, "max_eval_episodes": num_envs}
-        self._eval_settings = _settings.unbound("EvalRunner", eval_defaults)
+        self._eval_settings = bindings.unbound(runner_lib.EvalRunner, eval_defaults)
         if steps is not None:
             self._train_settings["max_steps_per_episode"] = steps
             self._eval_settings["max_steps_per_episode"] = steps
@@ -216,10 +223,14 @@ class Comparison:
             _validation.positive_int("train_steps", train_steps)
             self._train_settings["num_iterations"] = min(10, train_steps)
             self._train_settings["max_training_steps"] = -(-train_steps // 10)
+        given = {"steps": steps, "episodes": episodes, "train_steps": train_steps}
         self._check_names(agents)
         self._prepare_folder()
         try:
-            self._runners = {agent: self._create_runners(agent) for agent in agents}
+            with bindings.recorded() as made:
+                self._runners = {agent: self._create_runners(agent) for agent in agents}
+            if refuse_unused_bindings:
+                made.refuse_unused(_overridden(given))
         except BaseException:
             # The runners' own folders, so that the folder can be taken for the next attempt.
             for agent in agents:
@@ -258,10 +269,8 @@ class Comparison:
         seed = self._env_config["seed"]
         agent_seed = seeding.derived_seed(seed, "agent")
 
-        def create_agent(_: Any, env: Any, eval_mode: bool, summary_writer: Any = None) -> Any:
-            return self._create_agent(
-                agent, env, seed=agent_seed, eval_mode=eval_mode, summary_writer=summary_writer
-            )
+        def create_agent(_: Any, env: Any, **arguments: Any) -> Any:
+            return self._create_agent(agent, env, seed=agent_seed, **arguments)
 
         shared: dict[str, Any] = {
             "base_dir": os.path.join(self._output_dir, agent),
@@ -272,7 +281,9 @@ class Comparison:
         if registry.agent_entry(agent).learns:
             other_users = {**self._env_config, "seed": seeding.derived_seed(seed, "training")}
             env = self._create_environment(other_users, _MOST_TRAINING_USERS)
-            runners.append(runner_lib.TrainRunner(env=env, **shared, **self._train_settings))
+            training = _Training(env=env, **shared, **self._train_settings)
+            training.check_length(agent)
+            runners.append(training)
         env = self._create_environment(self._env_config, None)
         recorder = _EpisodeRecorder if self._num_envs is None else _UsersRecorder
         runners.append(recorder(env=env, test_mode=True, **shared, **self._eval_settings))
@@ -287,13 +298,16 @@ class Comparison:
             for runner in runners:
                 runner.run_experiment()
             episodes[agent] = _measures(runners[-1].episode_counts())
-        results = Results(self._used_settings(), _same_measures(episodes))
+        results = Results(self.settings(), _same_measures(episodes))
         _write_files(results, self._output_dir)
         return results
 
-    def _used_settings(self) -> dict[str, Any]:
-        """Returns the settings, those that gin gave included."""
+    def settings(self) -> dict[str, Any]:
+        """Returns the settings, those that gin gave included, and how long trainings have been."""
         evaluation = next(iter(self._runners.values()))[-1]
+        trainings = {
+            agent: runners[0] for agent, runners in self._runners.items() if len(runners) > 1
+        }
         return {
             "recsim_version": _version.__version__,
             "environment": self._environment,
@@ -301,12 +315,74 @@ class Comparison:
             **({} if self._num_envs is None else {"num_envs": self._num_envs}),
             "episodes": evaluation._max_eval_episodes,
             "max_steps_per_episode": evaluation._max_steps_per_episode,
-            "training_steps": {
-                agent: runners[0]._max_training_steps * runners[0]._num_iterations
-                for agent, runners in self._runners.items()
-                if len(runners) > 1
+            "training_steps": {agent: runner.total_steps for agent, runner in trainings.items()},
+            "training_updates": {agent: runner.num_updates for agent, runner in trainings.items()},
+            "min_replay_history": {
+                agent: runner.min_replay_history
+                for agent, runner in trainings.items()
+                if runner.min_replay_history is not None
             },
         }
+
+
+def _overridden(given: Mapping[str, Any]) -> list[str]:
+    """Returns the bindings that the arguments given to a comparison take precedence over."""
+    parameters = {
+        "steps": ("max_steps_per_episode",),
+        "episodes": ("max_eval_episodes",),
+        "train_steps": ("max_training_steps", "num_iterations"),
+    }
+    return [
+        f"{runner}.{parameter}"
+        for name, value in given.items()
+        if value is not None
+        for parameter in parameters[name]
+        for runner in ("Runner", "TrainRunner", "EvalRunner")
+    ]
+
+
+class _Training(runner_lib.TrainRunner):
+    """A training that tells the agent how long it will be, and knows how much came of it."""
+
+    #: Number of steps so far.
+    total_steps = 0
+
+    def _set_up(self, eval_mode: bool) -> None:
+        self._create_agent_fn = functools.partial(
+            self._create_agent_fn, training_steps=self._planned_steps
+        )
+        super()._set_up(eval_mode)
+
+    @property
+    def _planned_steps(self) -> int:
+        """The least number of steps of the whole training."""
+        together = getattr(self._env, "num_envs", 1)
+        in_iteration = -(-self._max_training_steps // together) * together
+        return in_iteration * self._num_iterations
+
+    def check_length(self, agent: str) -> None:
+        """Raises ValueError if the agent learns nothing in so many steps."""
+        without_update = learning.steps_without_update(self._agent)
+        if self._planned_steps <= without_update:
+            raise ValueError(
+                f"{self._planned_steps:,} training steps are too few for {agent}, which makes no "
+                f"update in its first {without_update:,}: ask for more (train_steps), or let it "
+                "learn earlier (gin's DQNAgent.min_replay_history)."
+            )
+
+    def _run_train_phase(self, total_steps: int) -> int:
+        self.total_steps = super()._run_train_phase(total_steps)
+        return self.total_steps
+
+    @property
+    def num_updates(self) -> int | None:
+        """How many updates the agent has made, None if it does not say."""
+        return learning.num_updates(self._agent)
+
+    @property
+    def min_replay_history(self) -> int | None:
+        """How many transitions the agent gathered before it learned, None if it gathers none."""
+        return getattr(self._agent, "min_replay_history", None)
 
 
 class _EpisodeRecorder(runner_lib.EvalRunner):

@@ -110,7 +110,12 @@ def _notes(results: comparison.Results) -> list[str]:
     if results.topics:
         notes.append("Clicks on a topic: share of an episode's clicks.")
     for agent, steps in settings["training_steps"].items():
-        notes.append(f"{agent} was trained for {_count(steps, 'step')} with other users.")
+        if settings["training_updates"][agent] == 0:
+            notes.append(
+                f"{agent} has learned nothing: it made no update in {_count(steps, 'step')}."
+            )
+        else:
+            notes.append(f"{agent} was trained for {_count(steps, 'step')} with other users.")
     if settings["training_steps"]:
         notes += [
             "Deviations and intervals are over users, with one seed of training: the same",

@@ -30,8 +30,8 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import json_text, keys, numbers, paths
-from recsim.simulator import _files, _play, checkpoint, fingerprint, summary
+from recsim._internal import json_text, keys, learning, numbers, paths
+from recsim.simulator import _files, _play, _world, checkpoint, fingerprint, summary
 from recsim.simulator import progress as progress_lib
 
 __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
@@ -537,6 +537,7 @@ class TrainRunner(Runner):
         remaining = range(start_iteration, self._num_iterations)
         if remaining:
             self._train(remaining, total_steps)
+            self._warn_if_nothing_was_learned()
         else:
             _logger.warning(
                 "Nothing to train: %d iterations are done and num_iterations is %d. Raise it to "
@@ -546,6 +547,24 @@ class TrainRunner(Runner):
             )
         if self._episode_log is not None:
             self._episode_log.finish()
+
+    def _warn_if_nothing_was_learned(self) -> None:
+        if learning.num_updates(self._agent) != 0:  # None where the agent does not say.
+            return
+        steps = self._max_training_steps * self._num_iterations
+        needed = learning.steps_without_update(self._agent)
+        reason = (
+            f"it makes none in its first {needed:,} steps. Train it for longer (max_training_steps"
+            " times num_iterations), or let it learn earlier (DQNAgent.min_replay_history)."
+            if needed >= steps
+            else "no step brought anything to learn from."
+        )
+        _logger.warning(
+            "%s has learned nothing: it made no update in a training of %s steps, for %s",
+            type(self._agent).__name__,
+            f"{steps:,}",
+            reason,
+        )
 
     def _train(self, iterations: Sequence[int], total_steps: int) -> None:
         self._metrics_file.drop_after(total_steps)

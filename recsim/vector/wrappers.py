@@ -50,6 +50,10 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
             for row in range(self._num_envs)
         ]
 
+    @property
+    def _base_agents(self) -> list[Any]:
+        return self.agents
+
     def begin(self, observation: vector_agent.Observation) -> np.ndarray:
         """Begins an episode with every agent and returns their slates."""
         self._check_users(observation)

@@ -183,7 +183,8 @@ def test_agents_that_learn_are_trained_with_other_users(monkeypatch, spies, tmp_
     assert len(trained.users) == 10  # An iteration of 20 steps is an episode of 25.
     assert len(evaluated.users) == 4
     assert len({str(user) for user in [*trained.users, *evaluated.users]}) == 14
-    assert results.settings["training_steps"] == {"spy_first": 200}
+    assert results.settings["training_steps"] == {"spy_first": 250}
+    assert results.settings["training_updates"] == {"spy_first": None}  # It does not say.
     assert (tmp_path / "spy_first" / "train" / "checkpoints").is_dir()
     assert (tmp_path / "spy_first" / "eval_4" / "returns_250").is_file()
 
@@ -314,6 +315,7 @@ def made_up(num_topics, agents=("bandit", "random")):
         "episodes": 2,
         "max_steps_per_episode": 10,
         "training_steps": {},
+        "training_updates": {},
     }
     return comparison.Results(settings, dict.fromkeys(agents, measures))
 
@@ -378,7 +380,9 @@ def test_notes_tell_of_training(tmp_path):
     agents = ["tabular_q", "random"]
     results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
     text = report.text(results)
-    assert "tabular_q was trained for 30 steps with other users." in text
+    steps = results.settings["training_steps"]["tabular_q"]
+    assert steps == results.settings["training_updates"]["tabular_q"] == 250  # Whole episodes.
+    assert "tabular_q was trained for 250 steps with other users." in text
     note = "Deviations and intervals are over users, with one seed of training"
     assert note in text
     assert max(map(len, text.splitlines())) <= 80
@@ -442,3 +446,103 @@ def test_users_at_once_who_train_are_few_enough_for_whole_sessions(tmp_path, mon
     assert {100, 130} <= set(numbers)
     assert results.settings["training_steps"] == {"learner": 4000}
     assert len(results.episodes["learner"]["return"]) == 4
+
+
+class NeverLearns(random_agent.RandomAgent):
+    """Says that it learns, and makes no update."""
+
+    num_updates = 0
+    steps_without_update = 0
+
+
+def test_an_agent_that_has_learned_nothing_is_not_called_trained(tmp_path, monkeypatch, caplog):
+    entry = registry.AgentEntry(
+        lambda env, **_: NeverLearns(env.action_space), "learns nothing", learns=True
+    )
+    monkeypatch.setitem(registry.AGENTS, "never", entry)
+    results = compare(tmp_path, agents=["never", "random"], train_steps=50).run()
+    text = report.text(results)
+    assert "never has learned nothing: it made no update in 250 steps." in text
+    assert "was trained" not in text
+    assert "NeverLearns has learned nothing" in caplog.text
+
+
+DEEP = ["full_slate_q", "slate_optimal_optimal_q", "myopic_slate_greedy_sarsa"]
+
+
+@pytest.mark.parametrize("num_envs", [None, 3])
+@pytest.mark.parametrize(
+    ("train_steps", "bindings", "expected"),
+    [
+        (None, [], 3000),
+        (2000, [], 200),
+        (10**6, [], 20_000),
+        (2000, ["DQNAgent.min_replay_history = 77"], 77),
+        (None, ["TrainRunner.max_training_steps = 90"], 90),
+    ],
+)
+def test_warm_up_follows_the_length_of_the_training(
+    num_envs, train_steps, bindings, expected, tmp_path
+):
+    runner_lib.load_gin_configs([], bindings)
+    experiment = compare(
+        tmp_path, "interest_evolution", DEEP, train_steps=train_steps, num_envs=num_envs
+    )
+    found = experiment.settings()["min_replay_history"]
+    assert found == dict.fromkeys(DEEP, pytest.approx(expected, abs=3))
+
+
+def test_warm_up_by_the_name_of_the_agent(tmp_path):
+    runner_lib.load_gin_configs([], ["SlateDecompQAgent.min_replay_history = 5"])
+    for num_envs in (None, 3):
+        experiment = compare(
+            tmp_path / str(num_envs), "interest_evolution", DEEP[:2], num_envs=num_envs
+        )
+        assert experiment.settings()["min_replay_history"] == {DEEP[0]: 3000, DEEP[1]: 5}
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "train_steps", "bindings", "message"),
+    [
+        (None, 4, [], "4 training steps are too few for full_slate_q, .* its first 4: ask"),
+        (130, 90, ["DQNAgent.min_replay_history = 1000"], "1,000 .* its first 1,000: ask"),
+        (None, 3000, ["DQNAgent.min_replay_history = 3000"], "3,000 .* its first 3,004: ask"),
+        (
+            None,
+            None,
+            ["TrainRunner.max_training_steps = 1", "DQNAgent.min_replay_history = 10"],
+            "10 training steps are too few .* its first 12: ask",
+        ),
+    ],
+)
+def test_trainings_too_short_for_any_update_are_refused(
+    num_envs, train_steps, bindings, message, tmp_path
+):
+    runner_lib.load_gin_configs([], bindings)
+    with pytest.raises(ValueError, match=message):
+        compare(
+            tmp_path,
+            "interest_evolution",
+            ["full_slate_q", "random"],
+            train_steps=train_steps,
+            num_envs=num_envs,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("num_envs", [None, 3])
+def test_a_training_just_long_enough_changes_the_results(num_envs, tmp_path):
+    """What was found: results of 1, 4,000 and 10,000 training steps were equal to the bit."""
+    returns = []
+    for train_steps in (200, 400):
+        results = compare(
+            tmp_path / str(train_steps),
+            "interest_evolution",
+            ["full_slate_q"],
+            train_steps=train_steps,
+            num_envs=num_envs,
+            steps=100,
+        ).run()
+        assert results.settings["training_updates"]["full_slate_q"] > 0
+        returns.append(results.episodes["full_slate_q"]["return"].tolist())
+    assert returns[0] != returns[1]

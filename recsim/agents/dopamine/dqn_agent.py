@@ -188,6 +188,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self.eval_mode = eval_mode
         #: Number of training steps so far: of slates recommended in training.
         self.training_steps = 0
+        #: Number of updates of the network so far, of those that learned from something.
+        self.num_updates = 0
         self._tf_device = tf_device
         self._allow_partial_reload = allow_partial_reload
         self._hidden_units = tuple(at_least("hidden_units", size) for size in hidden_units)
@@ -356,6 +358,12 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
 
     # How the agent learns.
 
+    @property
+    def steps_without_update(self) -> int:
+        """Number of training steps in which a new agent makes no update yet."""
+        needed = max(self.min_replay_history, self.update_horizon)
+        return (needed // self.update_period + 1) * self.update_period
+
     def _train_step(self) -> None:
         """Updates the network and its copy, if it is time to."""
         replay = self._replay
@@ -384,6 +392,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 self._trainer.set_optimizer_state(self._optimizer_state)
         self._trainer.step(rows)
         self._network_is_current = False
+        if rows[:, -1].any():
+            self.num_updates += 1
 
     def _write_summary(self) -> None:
         step = self.training_steps
@@ -426,6 +436,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             **super().bundle_and_checkpoint("", 0),
             "description": self._description(),
             "training_steps": self.training_steps,
+            "num_updates": self.num_updates,
             "online_network": list(self._online_network.weights),
             "target_network": list(self._target_network.weights),
         }
@@ -488,6 +499,10 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._network_is_current = True
         self._trainer = None
         self._optimizer_state = bundle_dict.get("optimizer_state")
+        self.num_updates = bundle_dict.get("num_updates", 0)
+        if "num_updates" not in bundle_dict and self._optimizer_state:
+            # A bundle from before there was the count; Keras counts an optimizer's steps.
+            self.num_updates = int(self._optimizer_state[0])
         self._last = bundle_dict.get("last")
         if "slate_counts" in bundle_dict:
             self._slate_counts = bundle_dict["slate_counts"].copy()

@@ -108,6 +108,25 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         """Number of slates recommended in training so far, to all users together."""
         return self._learner.training_steps
 
+    @property
+    def min_replay_history(self) -> int:
+        """Number of transitions, of all users together, to gather before learning begins."""
+        return self._learner.min_replay_history
+
+    @property
+    def num_updates(self) -> int:
+        """Number of updates of the network so far, of those that learned from something."""
+        return self._learner.num_updates
+
+    @property
+    def steps_without_update(self) -> int:
+        """Number of training steps, of all users together, in which a new agent makes no update."""
+        learner, period = self._learner, self._learner.update_period
+        # The first step of all users with enough transitions, the next one of which is there too.
+        calls = max(2, learner.min_replay_history // self._num_envs + 1)
+        first_update = -(-calls * self._num_envs // period) * period
+        return (first_update // self._num_envs - 1) * self._num_envs
+
     @abc.abstractmethod
     def _best_slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         """Returns the slates of the highest estimated values, shape (n_users, slate_size)."""

@@ -115,6 +115,10 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         self._impressions = np.zeros((self._num_envs, num_clusters), np.int32)
         self._clicks = np.zeros((self._num_envs, num_clusters), np.int32)
 
+    @property
+    def _base_agents(self) -> list[Any]:
+        return [self._base_agent]
+
     def begin(self, observation: agent.Observation) -> np.ndarray:
         """Forgets the statistics and begins an episode with every user."""
         self._check_users(observation)

@@ -1,0 +1,122 @@
+"""Gin's bindings: which there are for a class, and which of them had no effect."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import gin
+
+__all__ = ["Made", "bound_parameters", "recorded", "unbound"]
+
+#: Parameters by gin's scope and name of what is configured.
+_Configuration = dict[tuple[str, str], dict[str, Any]]
+
+
+def bound_parameters(of_class: type) -> set[str]:
+    """Returns the parameters that gin binds for a class or a class that it is derived from."""
+    names: set[str] = set()
+    for base in of_class.__mro__:
+        with contextlib.suppress(ValueError):  # Gin cannot configure this one.
+            names |= set(gin.get_bindings(base, resolve_references=False))
+    return names
+
+
+def unbound(of_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that gin has no binding for.
+
+    An argument given in code takes precedence over a binding; defaults that a binding is to
+    override are given only where there is none.
+
+    Args:
+        of_class: the class whose arguments the settings are.
+        settings: arguments by name.
+    """
+    bound = bound_parameters(of_class)
+    return {name: value for name, value in settings.items() if name not in bound}
+
+
+class Made:
+    """What gin configured while it was recorded: the parameters that bindings could set."""
+
+    def __init__(self) -> None:
+        self._configuration: _Configuration = {}
+
+    def refuse_unused(self, overridden: Collection[str] = ()) -> None:
+        """Raises ValueError, which names it and its nearest neighbours, for a binding not used.
+
+        Args:
+            overridden: bindings such as ``'Runner.max_steps_per_episode'`` that may be given
+                though something else takes precedence over them.
+        """
+        for (scope, selector), parameters in gin.config._CONFIG.items():
+            for parameter in parameters:
+                name = _name(scope, selector, parameter)
+                if name not in overridden and not self._used(scope, selector, parameter):
+                    raise ValueError(self._complaint(scope, selector, parameter))
+
+    def _used(self, scope: str, selector: str, parameter: str) -> bool:
+        wanted = f"{scope}/" if scope else ""
+        return any(
+            made == selector and f"{within}/".startswith(wanted) and parameter in parameters
+            for (within, made), parameters in self._configuration.items()
+        )
+
+    def _complaint(self, scope: str, selector: str, parameter: str) -> str:
+        name = _name(scope, selector, parameter)
+        made = any(selector == other for _, other in self._configuration)
+        class_name = _name("", selector)
+        if selector == _MACRO:
+            reason = "no value that is used refers to it"
+        elif not made:
+            reason = f"no {class_name} is made for what is run"
+        elif scope:
+            reason = f"no {class_name} is made in the scope {scope!r}"
+        else:
+            reason = f"what is run gives {class_name} this argument itself"
+        nearest = self._nearest(selector, parameter)
+        hint = f" Nearest are: {', '.join(nearest)}." if nearest else ""
+        return f"The gin binding of {name!r} has no effect: {reason}.{hint}"
+
+    def _nearest(self, selector: str, parameter: str) -> list[str]:
+        """Returns bindings that would have an effect: of the same parameter, then similar ones."""
+        names = sorted(
+            {
+                _name("", made, known)
+                for (_, made), parameters in self._configuration.items()
+                for known in parameters
+                if made != _MACRO
+            }
+        )
+        same = [name for name in names if name.rpartition(".")[2] == parameter]
+        wanted = _name("", selector, parameter)
+        similar = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+        return list(dict.fromkeys([*same, *similar]))[:3]
+
+
+_MACRO = "gin.macro"
+
+
+def _name(scope: str, selector: str, parameter: str = "") -> str:
+    """Returns how a binding is written, with the least of modules."""
+    if selector == _MACRO:
+        return scope
+    name = selector.rpartition(".")[2]
+    return "".join([f"{scope}/" * bool(scope), name, f".{parameter}" * bool(parameter)])
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[Made]:
+    """Records what gin configures within the block."""
+    operative: _Configuration = gin.config._OPERATIVE_CONFIG
+    before = {key: dict(parameters) for key, parameters in operative.items()}
+    operative.clear()
+    made = Made()
+    try:
+        yield made
+    finally:
+        made._configuration = {key: dict(parameters) for key, parameters in operative.items()}
+        for key, parameters in before.items():
+            operative[key] = {**parameters, **operative.get(key, {})}

@@ -1,0 +1,40 @@
+"""What agents say of how much they have learned, layers and wrappers included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recsim import types
+
+__all__ = ["num_updates", "steps_without_update"]
+
+
+def num_updates(agent: object) -> int | None:
+    """Returns how many updates an agent has made, its base agents included.
+
+    Args:
+        agent: any agent.
+
+    Returns:
+        The number, or None if neither the agent nor a base agent is a
+        :class:`recsim.types.Learner`.
+    """
+    counts = [learner.num_updates for learner in _learners(agent)]
+    return sum(counts) if counts else None
+
+
+def steps_without_update(agent: object) -> int:
+    """Returns in how many training steps a new agent makes no update, 0 if it does not say.
+
+    Args:
+        agent: any agent.
+    """
+    return min((learner.steps_without_update for learner in _learners(agent)), default=0)
+
+
+def _learners(agent: object) -> Iterator[types.Learner]:
+    if isinstance(agent, types.Learner):
+        yield agent
+        return
+    for base_agent in getattr(agent, "_base_agents", ()):
+        yield from _learners(base_agent)
