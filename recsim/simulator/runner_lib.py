@@ -31,7 +31,7 @@ import numpy as np
 from recsim import _validation, _version
 from recsim import agent as agent_lib
 from recsim._internal import json_text, keys, learning, numbers, paths
-from recsim.simulator import _files, _play, _world, checkpoint, fingerprint, summary
+from recsim.simulator import _files, _play, checkpoint, fingerprint, summary
 from recsim.simulator import progress as progress_lib
 
 __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
