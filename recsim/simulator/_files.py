@@ -16,6 +16,7 @@ __all__ = [
     "move",
     "remove_empty_folders",
     "remove_unfinished",
+    "sync_folder",
 ]
 
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)
@@ -53,8 +54,13 @@ def remove_unfinished(folder: str) -> None:
 def move(source: str, target: str) -> None:
     """Renames a file within its folder, in place of another, lastingly."""
     os.replace(source, target)
+    sync_folder(os.path.dirname(target) or ".")
+
+
+def sync_folder(folder: str) -> None:
+    """Brings the names of a folder's files onto the disk."""
     if os.name == "posix":  # Elsewhere folders cannot be opened.
-        descriptor = os.open(os.path.dirname(target) or ".", os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -83,7 +89,7 @@ def remove_empty_folders(folder: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Keeps other blocks of this function, of any process, out of a folder.
+    """Keeps other blocks of this function, of any process, out of a folder (or a file).
 
     The system ends the lock with the process, however that ends. Where there are no such locks, as
     on Windows and some network file systems, nobody is kept out.

@@ -8,7 +8,10 @@ https://protobuf.dev/programming-guides/encoding (messages).
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 import struct
+from typing import BinaryIO
 
 import numpy as np
 
@@ -29,18 +32,39 @@ _BLOCK = 1024
 class RecordFile:
     """A TFRecord file that grows by some records at a time.
 
-    It is open only while it is written to, so that there is nothing to close.
+    It is open only while it is written to, so that there is nothing to close. What is written
+    begins where the last whole writing ended: what a failed one left is overwritten.
 
     Args:
         path: the file. It is made at the first writing.
         batch_bytes: how many bytes of records to gather before they are written.
+        complete: whether the file must not lack what was written to it before. If so, its SHA-256
+            is kept too.
     """
 
-    def __init__(self, path: str, batch_bytes: int) -> None:
+    def __init__(self, path: str, batch_bytes: int, *, complete: bool = False) -> None:
         self.path = path
         self._batch_bytes = batch_bytes
+        self._complete = complete
+        self.begin_after(0, hashlib.sha256())
+
+    def begin_after(self, size: int, sha256: hashlib._Hash) -> None:
+        """Goes on after the first bytes of the file, and drops what was gathered.
+
+        Args:
+            size: how many bytes.
+            sha256: their SHA-256, which is taken over.
+        """
+        #: Number of bytes written so far.
+        self.size = size
+        self._sha256 = sha256
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what has been written to a ``complete`` file so far, in hexadecimal."""
+        return self._sha256.hexdigest()
 
     def add(self, data: bytes) -> None:
         """Appends one record, now or with a later one."""
@@ -51,16 +75,46 @@ class RecordFile:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the records gathered so far."""
-        if self._pending:
-            with open(self.path, "ab") as file:
-                file.write(b"".join(self._pending))
-            self.drop_pending()
+        """Writes the records gathered so far.
 
-    def drop_pending(self) -> None:
-        """Drops the records gathered but not written."""
+        Raises:
+            OSError: if they cannot be written, or a ``complete`` file lacks what it had.
+        """
+        if not self._pending:
+            return
+        data = b"".join(self._pending)
+        with self._opened() as file:
+            file.seek(self.size)
+            file.write(data)
+            file.truncate()
+        if self._complete:
+            self._sha256.update(data)
+        self.size += len(data)
         self._pending = []
         self._pending_bytes = 0
+
+    def sync(self) -> None:
+        """Brings what has been written onto the disk.
+
+        Raises:
+            OSError: as :meth:`flush`.
+        """
+        self.flush()
+        if self.size:
+            with self._opened() as file:
+                os.fsync(file.fileno())
+
+    def _opened(self) -> BinaryIO:
+        """Opens the file, which is as long as what was written to it, or longer."""
+        exists = os.path.exists(self.path)
+        size = os.path.getsize(self.path) if exists else 0
+        if size < self.size and self._complete:
+            raise OSError(
+                f"{self.path!r} had {self.size} bytes and has {size}: it was removed or changed "
+                "while it was written to. Leave it alone until the run has ended."
+            )
+        self.size = min(self.size, size)
+        return open(self.path, "r+b" if exists else "w+b")
 
 
 def _record(data: bytes) -> bytes:

@@ -25,7 +25,9 @@ does not need TensorFlow.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -63,7 +65,7 @@ class EpisodeLog:
         self._path = paths.output_file("path", path)
         self._env = env
         part = paths.output_file("path", f"{self._path}.part")
-        self._part = _tfrecord.RecordFile(part, batch_bytes=0)
+        self._part = _tfrecord.RecordFile(part, batch_bytes=0, complete=True)
         self._started = False
         self._encoder: _StepEncoder | None = None
         self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
@@ -82,38 +84,49 @@ class EpisodeLog:
                 "episode_log_file or base_dir, or move the file away."
             )
 
-    def start(self, length: int = 0) -> None:
-        """Goes on after the first ``length`` bytes of the log, dropping the rest.
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other runs from writing this log, wherever their own folders are.
+
+        Raises:
+            BlockingIOError: if another one writes it now.
+        """
+        part = self._part.path
+        if not (os.path.exists(part) or self.is_complete):
+            with open(part, "ab"):
+                _files.sync_folder(os.path.dirname(part))
+        with _files.locked(part if os.path.exists(part) else self._path):
+            yield
+
+    def start(self, kept: Mapping[str, Any] | int | None = None) -> None:
+        """Goes on after the beginning of the log that a run had written, dropping the rest.
 
         A log that was complete is unfinished again from here on.
 
         Args:
-            length: what :meth:`sync` returned when the episodes to keep were in the log; 0 to
-                begin anew.
+            kept: what :meth:`sync` returned when the episodes to keep were in the log; None to
+                begin anew. Checkpoints of earlier versions have its length only, so that its
+                content cannot be compared.
 
         Raises:
             FileExistsError: if there is a complete log, and nothing or too little of it is to be
                 kept.
-            ValueError: if the unfinished log is shorter than ``length``.
+            ValueError: if the log does not begin with what is to be kept.
         """
-        part = self._part.path
-        unfinished = os.path.exists(part)
-        if length and not unfinished and self.is_complete and os.path.getsize(self._path) >= length:
+        if not isinstance(kept, Mapping):
+            kept = {"length": kept or 0, "sha256": None}
+        part, length = self._part.path, kept["length"]
+        is_begun = os.path.exists(part)
+        if not is_begun and length and self.is_complete and os.path.getsize(self._path) >= length:
+            sha256 = _checked_beginning(self._path, kept)
             _files.move(self._path, part)
-        self.check_free()
-        size = os.path.getsize(part) if os.path.exists(part) else 0
-        if size < length:
-            raise ValueError(
-                f"The unfinished episode log {part!r} has {size} bytes, but the run to resume "
-                f"had written {length}: it was removed or changed. Put it back, or choose another "
-                "episode_log_file, which will then hold the episodes from here on."
-            )
-        self._part.drop_pending()
-        self._lists.clear()
-        if length:
+        else:
+            self.check_free()
+            sha256 = _checked_beginning(part, kept)
+        if os.path.exists(part):
             os.truncate(part, length)
-        elif os.path.exists(part):
-            os.remove(part)
+        self._part.begin_after(length, sha256)
+        self._lists.clear()
         self._started = True
 
     def add_step(
@@ -152,23 +165,54 @@ class EpisodeLog:
             self._part.add(_sequence_example(self._lists))
             self._lists.clear()
 
-    def sync(self) -> int:
+    def sync(self) -> dict[str, Any]:
         """Brings the episodes logged so far onto the disk.
 
         Returns:
-            The length of the log in bytes.
+            The log's length in bytes and its SHA-256, as ``length`` and ``sha256``.
+
+        Raises:
+            OSError: if the log was removed or shortened since it was begun.
         """
-        if not os.path.exists(self._part.path):
-            return 0
-        with open(self._part.path, "ab") as file:
-            os.fsync(file.fileno())
-            return file.tell()
+        self._part.sync()
+        return {"length": self._part.size, "sha256": self._part.sha256}
 
     def finish(self) -> None:
         """Gives the log, now complete, its name. Without an episode there is no file."""
-        if self.sync():
+        self._part.sync()
+        if self._part.size:
             _files.move(self._part.path, self._path)
+        elif os.path.exists(self._part.path):
+            os.remove(self._part.path)
         self._started = False
+
+
+def _checked_beginning(path: str, kept: Mapping[str, Any]) -> hashlib._Hash:
+    """Returns the SHA-256 of the beginning of a file, which must be what a run had written."""
+    remaining = length = kept["length"]
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    remedy = (
+        "Put it back, or choose another episode_log_file, which will then hold the episodes from "
+        "here on."
+    )
+    if size < length:
+        raise ValueError(
+            f"The episode log {path!r} has {size} bytes, but the run to resume had written "
+            f"{length}: it was removed or changed. {remedy}"
+        )
+    sha256 = hashlib.sha256()
+    if not length:
+        return sha256
+    with open(path, "rb") as file:
+        while remaining and (chunk := file.read(min(remaining, 1 << 20))):
+            sha256.update(chunk)
+            remaining -= len(chunk)
+    if kept["sha256"] not in (None, sha256.hexdigest()):
+        raise ValueError(
+            f"The episode log {path!r} does not hold what the run to resume had written: its "
+            f"content was changed. {remedy}"
+        )
+    return sha256
 
 
 class VectorEpisodeLog(EpisodeLog):

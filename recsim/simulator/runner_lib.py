@@ -184,7 +184,8 @@ class Runner:
     @contextlib.contextmanager
     def _locked_output(self) -> Iterator[None]:
         """Has the output folder to itself, without what killed processes left unfinished."""
-        with _files.locked(self._output_dir):
+        log = contextlib.nullcontext() if self._episode_log is None else self._episode_log.locked()
+        with _files.locked(self._output_dir), log:
             _files.remove_unfinished(self._output_dir)
             self._metrics_file.read()  # It may have changed before the folder was locked.
             yield
@@ -426,18 +427,18 @@ class Runner:
                     "checkpoint_file_prefix to go on with it, or another base_dir to start afresh."
                 )
 
-    def _resume_episode_log(self, iteration: int, lengths: dict[str, int]) -> None:
-        """Takes the episode log back to its length at the checkpoint."""
+    def _resume_episode_log(self, iteration: int, logs: dict[str, Any]) -> None:
+        """Takes the episode log back to what it was at the checkpoint."""
         if self._episode_log is None:
             return
-        if self._log_name not in lengths:
+        if self._log_name not in logs:
             _logger.warning(
                 "The episode log %s will hold no episodes before iteration %d: the run was not "
                 "logged there so far.",
                 self._log_name,
                 iteration + 1,
             )
-        self._episode_log.start(lengths.get(self._log_name, 0))
+        self._episode_log.start(logs.get(self._log_name))
 
 
 def _name_in(folder: str, path: str) -> str:

@@ -241,19 +241,22 @@ def test_a_resumed_log_drops_what_came_after_the_checkpoint(tmp_path):
     log = episode_log.EpisodeLog(str(tmp_path / "log"), env)
     log.start()
     add_episode(log, env)
-    length = log.sync()
+    position = log.sync()
     kept = (tmp_path / "log.part").read_bytes()
-    assert len(kept) == length > 0
+    assert len(kept) == position["length"] > 0
+    assert hashlib.sha256(kept).hexdigest() == position["sha256"]
     add_episode(log, env)
     log.sync()
 
     log = episode_log.EpisodeLog(str(tmp_path / "log"), env)
-    log.start(length)
+    log.start(position)
     add_episode(log, env)
+    after = log.sync()
     log.finish()
     content = (tmp_path / "log").read_bytes()
     assert content.startswith(kept)
-    assert len(content) == 2 * length
+    assert len(content) == 2 * len(kept)
+    assert hashlib.sha256(content).hexdigest() == after["sha256"]
 
 
 def test_every_episode_that_has_ended_is_in_the_unfinished_log(tmp_path):
@@ -280,14 +283,15 @@ def test_a_complete_log_goes_on_if_it_has_what_is_to_be_kept(tmp_path):
     env = interest_exploration.create_environment(CONFIG)
     log = episode_log.EpisodeLog(str(tmp_path / "log"), env)
     add_episode(log, env)
-    length = log.sync()
+    position = log.sync()
+    length = position["length"]
     log.finish()
     kept = (tmp_path / "log").read_bytes()
-    for too_much in (0, length + 1):
+    for too_much in (None, 0, length + 1, {**position, "length": length + 1}):
         with pytest.raises(FileExistsError, match="would be overwritten"):
             log.start(too_much)
         assert (tmp_path / "log").read_bytes() == kept
-    log.start(length)
+    log.start(position)
     add_episode(log, env)
     log.finish()
     assert (tmp_path / "log").read_bytes()[:length] == kept
@@ -301,6 +305,59 @@ def test_a_log_that_lost_what_its_checkpoint_counts_is_refused(tmp_path):
     (tmp_path / "log.part").write_bytes(b"1234")
     with pytest.raises(ValueError, match=r"has 4 bytes, but the run to resume had written 5"):
         log.start(5)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_log_whose_content_changed_is_refused_and_left_alone(tmp_path, complete):
+    env = interest_exploration.create_environment(CONFIG)
+    log = episode_log.EpisodeLog(tmp_path / "log", env)
+    add_episode(log, env)
+    position = log.sync()
+    add_episode(log, env)
+    if complete:
+        log.finish()
+    path = tmp_path / ("log" if complete else "log.part")
+    content = path.read_bytes()
+    for place in (0, position["length"] // 2, position["length"] - 1):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(
+            ValueError, match=r"does not hold .* its content was changed. Put it ba"
+        ):
+            episode_log.EpisodeLog(tmp_path / "log", env).start(position)
+        assert path.read_bytes() == changed
+    # What came after it is dropped, whatever it is.
+    path.write_bytes(content[: position["length"]] + b"anything")
+    resumed = episode_log.EpisodeLog(tmp_path / "log", env)
+    resumed.start(position)
+    assert resumed.sync() == position
+    assert (tmp_path / "log.part").read_bytes() == content[: position["length"]]
+
+
+def test_a_log_that_disappears_while_it_is_written_is_told_of(tmp_path):
+    env = interest_exploration.create_environment(CONFIG)
+    log = episode_log.EpisodeLog(tmp_path / "log", env)
+    add_episode(log, env)
+    (tmp_path / "log.part").unlink()
+    with pytest.raises(OSError, match="was removed or changed while it was written to"):
+        add_episode(log, env)
+    for act in (log.sync, log.finish):
+        with pytest.raises(OSError, match="was removed or changed while it was written to"):
+            act()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_failed_writing_left_is_overwritten(tmp_path):
+    file = _tfrecord.RecordFile(str(tmp_path / "file"), batch_bytes=10**6)
+    file.add(b"one")
+    file.flush()
+    with open(tmp_path / "file", "ab") as open_file:
+        open_file.write(_tfrecord._record(b"two")[:7])
+    file.add(b"two")
+    file.flush()
+    expected = _tfrecord._record(b"one") + _tfrecord._record(b"two")
+    assert (tmp_path / "file").read_bytes() == expected
 
 
 def test_a_second_log_of_a_name_is_refused(tmp_path):

@@ -278,7 +278,7 @@ def check_files_of_a_killed_run(base_dir):
         assert whole_records(path)[1] == b""
     part = train_dir / "episodes.tfrecord.part"
     if trees:
-        length = trees[-1]["episode_logs"]["episodes.tfrecord"]
+        length = trees[-1]["episode_logs"]["episodes.tfrecord"]["length"]
         os.truncate(part, length)
         assert whole_records(part)[1] == b""
         assert whole_records(part)[0]

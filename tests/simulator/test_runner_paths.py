@@ -62,6 +62,80 @@ def test_an_absolute_log_stays_where_the_user_says(tmp_path, env):
     assert not list((tmp_path / "run").glob("**/log*"))
 
 
+def interrupted_training(folder, env, **kwargs):
+    """Trains for an iteration as if it was killed before the end; returns the unfinished log."""
+    runner = train_runner(folder, env, num_iterations=1, episode_log_file="log", **kwargs)
+    runner.run_experiment()
+    log = folder / "train/log"
+    return log.rename(log.with_name("log.part"))
+
+
+@pytest.mark.parametrize("change", ["flip", "remove", "shorten", "empty"])
+def test_a_resumed_training_refuses_a_log_that_changed(tmp_path, env, change):
+    part = interrupted_training(tmp_path, env)
+    content = part.read_bytes()
+    if change == "remove":
+        part.unlink()
+    elif change == "flip":
+        part.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    else:
+        part.write_bytes(content[:-1] if change == "shorten" else b"")
+    runner = train_runner(tmp_path, env, num_iterations=2, episode_log_file="log")
+    with pytest.raises(ValueError, match="episode log .* was (removed or )?changed"):
+        runner.run_experiment()
+    assert not (tmp_path / "train/log").exists()
+    part.write_bytes(content)  # As the message says.
+    runner.run_experiment()
+    assert (tmp_path / "train/log").read_bytes().startswith(content)
+
+
+def test_a_run_that_was_moved_goes_on_with_its_log(tmp_path, env):
+    part = interrupted_training(tmp_path / "old", env)
+    content = part.read_bytes()
+    (tmp_path / "old").rename(tmp_path / "new")
+    train_runner(
+        tmp_path / "new", env, num_iterations=2, episode_log_file=tmp_path / "new/train/log"
+    ).run_experiment()
+    log = tmp_path / "new/train/log"
+    assert log.read_bytes().startswith(content)
+    assert log.stat().st_size > len(content)
+
+
+def test_the_log_of_a_checkpoint_of_before_is_compared_by_its_length(tmp_path, env):
+    part = interrupted_training(tmp_path, env)
+    content = part.read_bytes()
+    (path,) = (tmp_path / "train/checkpoints").iterdir()
+    tree = checkpoint.load(path)
+    tree["episode_logs"] = {"log": len(content)}
+    checkpoint.save(path, tree)
+    train_runner(tmp_path, env, num_iterations=2, episode_log_file="log").run_experiment()
+    assert (tmp_path / "train/log").read_bytes().startswith(content)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are of POSIX")
+def test_two_runs_do_not_write_one_log(tmp_path, env):
+    log = tmp_path / "log"
+
+    class Rival(random_agent.RandomAgent):
+        def step(self, reward, observation):
+            if not seen:
+                seen.append(True)
+                with pytest.raises(BlockingIOError, match="log"):
+                    rival.run_experiment()
+            return super().step(reward, observation)
+
+    seen = []
+    rival = eval_runner(tmp_path / "other", env, test_mode=True, episode_log_file=log)
+    train_runner(
+        tmp_path / "run", env, lambda *args, **kwargs: Rival(env.action_space), episode_log_file=log
+    ).run_experiment()
+    assert seen
+    content = log.read_bytes()
+    with pytest.raises(FileExistsError, match="would be overwritten"):
+        rival.run_experiment()
+    assert log.read_bytes() == content
+
+
 @pytest.mark.parametrize("make_runner", [train_runner, eval_runner])
 @pytest.mark.parametrize(
     "name",
