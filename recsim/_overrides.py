@@ -1,10 +1,12 @@
-"""Which of several methods a class hierarchy defines nearest to a class."""
+"""Which method of a class hierarchy, or of an object of any class, is the one to call."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["defined_nearest"]
+__all__ = ["defined_nearest", "own_method"]
 
 
 @functools.cache
@@ -25,3 +27,17 @@ def defined_nearest(cls: type, name: str, *others: str) -> bool:
         if any(other in vars(base) for other in others):
             return False
     return False
+
+
+def own_method(part: Any, base: type, name: str) -> Callable[..., Any]:
+    """Returns a method that RecSim lacks: an object's own, or else what its base class would do.
+
+    An object that has the methods of RecSim's classes may have another base class than ours.
+
+    Args:
+        part: the object.
+        base: our class of such objects.
+        name: the method, one that every instance of ``base`` has.
+    """
+    own = getattr(part, name, None)
+    return functools.partial(getattr(base, name), part) if own is None else own

@@ -141,11 +141,7 @@ class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns ``{'episode_num': …}``, with ``'rng_state'`` where the agent has a generator."""
         del checkpoint_dir, iteration_number  # All state is in the bundle.
-        bundle: dict[str, Any] = {"episode_num": self._episode_num}
-        rng = getattr(self, "_rng", None)
-        if seeding.is_generator(rng):
-            bundle["rng_state"] = seeding.generator_state(rng)
-        return bundle
+        return {"episode_num": self._episode_num, **_generator_states(self)}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
@@ -155,9 +151,7 @@ class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
         if not has_entry(self, bundle_dict, "episode_num"):
             return False
         self._episode_num = bundle_dict["episode_num"]
-        rng = getattr(self, "_rng", None)
-        if seeding.is_generator(rng) and "rng_state" in bundle_dict:
-            seeding.restore_generator(rng, bundle_dict["rng_state"])
+        _restore_generators(self, bundle_dict)
         return True
 
 
@@ -232,23 +226,52 @@ class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
             end_episode(agent, reward, observation, truncated=truncated)
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns ``{'base_agent_bundle_0': …, …}``, a bundle for each base agent."""
-        return {
+        """Returns ``{'base_agent_bundle_0': …, …}``, a bundle for each base agent.
+
+        There is ``'rng_state'`` too where the layer keeps a generator in ``self._rng``.
+        """
+        bundles: dict[str, Any] = {
             f"base_agent_bundle_{i}": agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
             for i, agent in enumerate(self._base_agents)
         }
+        return {**bundles, **_generator_states(self)}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
-        """Restores every base agent; False if a bundle is missing or one of them refuses it."""
+        """Restores what is in the bundles; False if one is missing or a base agent refuses it."""
         success = True
         for i, agent in enumerate(self._base_agents):
             key = f"base_agent_bundle_{i}"
             if not has_entry(self, bundle_dict, key):
                 return False
             success &= agent.unbundle(checkpoint_dir, iteration_number, bundle_dict[key])
+        _restore_generators(self, bundle_dict)
         return success
+
+
+# The generators of agents in their bundles. What is called _rng belongs to RecSim's agents and to
+# subclasses; an agent of this library that RecSim lets draw from np.random has _exploration_rng.
+_GENERATORS = {"_rng": "rng_state", "_exploration_rng": "exploration_rng_state"}
+
+
+def _generator_states(agent: Any) -> dict[str, Any]:
+    states = {}
+    for attribute, key in _GENERATORS.items():
+        rng = getattr(agent, attribute, None)
+        if seeding.is_generator(rng):
+            states[key] = seeding.generator_state(rng)
+    return states
+
+
+def _restore_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> None:
+    # Bundles of recsim up to version 0.4 have the state of _exploration_rng under this key.
+    older = bundle_dict.get("rng_state")
+    for attribute, key in _GENERATORS.items():
+        rng = getattr(agent, attribute, None)
+        state = bundle_dict.get(key, older)
+        if seeding.is_generator(rng) and state is not None:
+            seeding.restore_generator(rng, state)
 
 
 @functools.cache

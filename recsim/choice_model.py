@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import _arrays, _validation
-from recsim._internal import keys
+from recsim._internal import keys, shared_stream
 from recsim._overrides import defined_nearest
 
 __all__ = [
@@ -265,13 +265,16 @@ CHOICE_FEATURES = ("attention_prob", "min_normalizer", "no_click_mass", "score_s
 class AbstractChoiceModel(abc.ABC):
     """A user's choice model: scores the documents of a slate, then chooses one or none.
 
-    The model draws from a generator in ``self._rng``. An environment puts its own there; a model
-    used alone makes one with seed 0 at its first draw.
+    The model draws from the stream of the environment that its user is in. A model used alone
+    draws from a generator of its own with seed 0.
     """
+
+    #: The stream that the model was given, see :meth:`use_generator`.
+    environment_rng: np.random.RandomState | None = None
 
     _scores: np.ndarray | None = None
     _score_no_click: Any = None
-    _rng: np.random.RandomState | None = None
+    _rng_when_alone: np.random.RandomState | None = None
 
     @abc.abstractmethod
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
@@ -298,12 +301,18 @@ class AbstractChoiceModel(abc.ABC):
 
     def use_generator(self, rng: np.random.RandomState) -> None:
         """Makes the model draw from ``rng`` from now on."""
-        self._rng = rng
+        self.environment_rng = rng
 
     def _random_sample(self) -> float:
-        if self._rng is None:
-            self._rng = np.random.RandomState(0)
-        return self._rng.random_sample()
+        # A user model may keep its choice models where nobody finds them, or make them as it goes.
+        rng = self.environment_rng
+        if rng is None:
+            rng = shared_stream.CURRENT.rng
+        if rng is None:
+            if self._rng_when_alone is None:
+                self._rng_when_alone = np.random.RandomState(0)
+            rng = self._rng_when_alone
+        return rng.random_sample()
 
 
 class NormalizableChoiceModel(AbstractChoiceModel):

@@ -10,6 +10,8 @@ import numpy as np
 
 from recsim import _validation, choice_model, seeding
 from recsim._gym import spaces
+from recsim._internal import owned_generators
+from recsim._overrides import own_method
 
 __all__ = [
     "AbstractResponse",
@@ -94,9 +96,14 @@ class AbstractUserSampler(abc.ABC):
 class AbstractUserModel(abc.ABC):
     """The dynamics of a user: choice, response, change of state and end of the session.
 
-    Choices and transitions draw from the generator in ``self._rng``, whose stream is derived from
-    the sampler's seed and independent of it. An environment shares one such generator among its
-    users and their choice models (:meth:`use_generator`).
+    Choices and transitions draw from ``self.environment_rng``, whose stream is derived from the
+    sampler's seed and independent of it. An environment shares one such generator among its users
+    and their choice models (:meth:`use_generator`). Other generators that a subclass keeps, under
+    whatever name, are its own: nobody else draws from them, ``env.seed`` leaves them alone, and
+    checkpoints have them.
+
+    Attributes:
+        environment_rng: the ``RandomState`` that the users of an environment share.
 
     Args:
         response_model_ctor: the class (or a constructor) of the responses.
@@ -122,11 +129,11 @@ class AbstractUserModel(abc.ABC):
         self._response_model_ctor = response_model_ctor
         self._user_sampler = user_sampler
         self._user_state = user_sampler.sample_user()
-        self._rng = seeding.named_random_state(getattr(user_sampler, "_seed", 0), "user model")
+        self.environment_rng = initial_generator(user_sampler)
 
     def use_generator(self, rng: np.random.RandomState) -> None:
         """Makes the user's transitions and its choice models draw from ``rng`` from now on."""
-        self._rng = rng
+        self.environment_rng = rng
         for attribute in vars(self).values():
             if isinstance(attribute, choice_model.AbstractChoiceModel):
                 attribute.use_generator(rng)
@@ -176,14 +183,33 @@ class AbstractUserModel(abc.ABC):
     def checkpoint_state(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps of the user model between two episodes.
 
-        The generator of choices belongs to the environment, and a new user is sampled for each
-        episode; a model with state that outlives an episode extends this dictionary, and
+        That is the sampler of users, and the generators that the model and its choice models keep
+        in attributes. ``environment_rng`` is the environment's, and a new user is sampled for each
+        episode; a model with further state that outlives an episode extends this dictionary, and
         :meth:`restore_state`, with data (numbers, strings, containers, arrays).
         """
         sampler = getattr(self, "_user_sampler", None)
-        return {"user_sampler": sampler and sampler.checkpoint_state()}
+        shared = getattr(self, "environment_rng", None)
+        generators = owned_generators.found(self, shared, (choice_model.AbstractChoiceModel,))
+        state: dict[str, Any] = {"user_sampler": None, "generators": generators}
+        if sampler is not None:
+            state["user_sampler"] = own_method(sampler, AbstractUserSampler, "checkpoint_state")()
+        elif not generators:
+            state["rng"] = None  # Whatever it draws from, it is not here.
+        return state
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned."""
         if state["user_sampler"] is not None:
-            self._user_sampler.restore_state(state["user_sampler"])
+            own_method(self._user_sampler, AbstractUserSampler, "restore_state")(
+                state["user_sampler"]
+            )
+        owned_generators.restore(self, state.get("generators", {}))
+
+
+def initial_generator(user_sampler: Any) -> np.random.RandomState:
+    """Returns the generator of users' choices, derived from the seed of a sampler of users."""
+    try:
+        return seeding.named_random_state(getattr(user_sampler, "_seed", 0), "user model")
+    except (TypeError, ValueError):  # What it calls so is not a seed.
+        return seeding.named_random_state(0, "user model")

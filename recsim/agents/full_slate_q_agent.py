@@ -114,7 +114,9 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
         return self._all_possible_slates[best]
 
     def _random_slate(self, num_documents: int) -> tuple[int, ...]:
-        return self._all_possible_slates[self._rng.randint(len(self._all_possible_slates))]
+        return self._all_possible_slates[
+            self._exploration_rng.randint(len(self._all_possible_slates))
+        ]
 
     def _training_rows(self, batch: transitions.Batch) -> np.ndarray:
         batch_size = len(batch.rewards)

@@ -109,7 +109,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._eval_mode = eval_mode
         self._ignore_response = ignore_response
         self._ordinal_slates = ordinal_slates
-        self._rng = np.random.RandomState(seed)
+        self._exploration_rng = np.random.RandomState(seed)
         self._exploration_policy = _known_policy(exploration_policy)
         self._q_value_table: dict[Index, float] = {}
         self._state_action_counts: dict[Index, int] = {}
@@ -128,7 +128,9 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             return agent_utils.min_count_exploration(state_actions, self._state_action_counts)
         policy = self._exploration_policy
         if policy == "epsilon_greedy":
-            policy = functools.partial(agent_utils.epsilon_greedy_exploration, rng=self._rng)
+            policy = functools.partial(
+                agent_utils.epsilon_greedy_exploration, rng=self._exploration_rng
+            )
         return policy(state_actions, self._q_value_table, self._exploration_temperature)
 
     def _discretize_gym_leaf(

@@ -533,7 +533,7 @@ class IEvUserModel(user.AbstractUserModel):
         )
         super().__init__(response_model_ctor, sampler, slate_size)
         self.choice_model = choice_model_ctor(self._user_state.choice_features)
-        self.use_generator(self._rng)
+        self.use_generator(self.environment_rng)
         self._alpha_x_intercept = alpha_x_intercept
         self._alpha_y_intercept = alpha_y_intercept
 
@@ -550,7 +550,7 @@ class IEvUserModel(user.AbstractUserModel):
                 state.user_interests = updated_interests(
                     state.user_interests,
                     video.features,
-                    self._rng.random_sample(),
+                    self.environment_rng.random_sample(),
                     self._alpha_x_intercept,
                     self._alpha_y_intercept,
                 )

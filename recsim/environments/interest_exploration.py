@@ -127,7 +127,7 @@ class IEUserModel(user.AbstractUserModel):
         sampler = user_sampler or IEClusterUserSampler(user_ctor=self._user_state_ctor, seed=seed)
         super().__init__(response_model_ctor, sampler, slate_size)  # type: ignore[arg-type]
         self.choice_model = choice_model_ctor({"no_click_mass": no_click_mass})
-        self.use_generator(self._rng)
+        self.use_generator(self.environment_rng)
 
     @property
     def avg_user_state(self) -> Any:

@@ -160,7 +160,7 @@ class LTSUserModel(user.AbstractUserModel):
                     state.net_positive_exposure,
                     doc.clickbait_score,
                     state.memory_discount,
-                    state.innovation_stddev * self._rng.standard_normal(),
+                    state.innovation_stddev * self.environment_rng.standard_normal(),
                 )
                 state.satisfaction = satisfaction(state.net_positive_exposure, state.sensitivity)
                 state.time_budget -= 1
@@ -187,7 +187,9 @@ class LTSUserModel(user.AbstractUserModel):
         scale = interpolated(doc.clickbait_score, state.choc_stddev, state.kale_stddev)
         response.clicked = True
         response.engagement = np.exp(
-            log_engagement(location, scale, state.satisfaction, self._rng.standard_normal())
+            log_engagement(
+                location, scale, state.satisfaction, self.environment_rng.standard_normal()
+            )
         )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, document, seeding
+from recsim import _validation, document, seeding, user
+from recsim._internal import global_generator, owned_generators, shared_stream
+from recsim._overrides import own_method
 from recsim.simulator import fingerprint
 
 __all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "SingleUserEnvironment"]
@@ -18,8 +20,9 @@ __all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "Single
 class AbstractEnvironment(abc.ABC):
     """A world of users and documents.
 
-    All choices and transitions of its users draw from one generator of the environment, whose
-    stream is derived from the (first) user sampler's seed, or set by :meth:`seed`.
+    All choices and transitions of its users draw from one generator of the environment,
+    ``environment_rng``, whose stream is derived from the (first) user sampler's seed, or set by
+    :meth:`seed`.
 
     Args:
         user_model: an AbstractUserModel, or a list of them (one a user).
@@ -48,31 +51,47 @@ class AbstractEnvironment(abc.ABC):
         self._document_sampler = document_sampler
         self._resample_documents = resample_documents
         self._check_user_model()
-        first_user = self._user_models[0]
-        if not hasattr(first_user, "_rng"):  # It did not call its base class's __init__.
-            first_user._rng = seeding.named_random_state(0, "user model")
-        self._use_generator(first_user._rng)
+        self._share_generator()
         self._do_resample_documents()
 
-    # The observations of the candidates, by ID; None before the first reset.
-    _current_documents: dict[str, Any] | None = None
+    # The observations of the candidates, by ID. There are none before the first reset.
+    _current_documents: dict[str, Any]
+    #: The random stream that the users share.
+    environment_rng: np.random.RandomState | None = None
+    # How many resets and steps are still watched for draws from NumPy's global generator.
+    _steps_to_watch = global_generator.WATCHED_STEPS
 
     @property
     def _user_models(self) -> Sequence[Any]:
         """The users' models as a sequence, for one user as for several."""
-        return [self._user_model]
+        models = self._user_model
+        return models if isinstance(models, (list, tuple)) else [models]
 
     def _check_user_model(self) -> None:
-        if isinstance(self._user_model, (list, tuple)):
-            raise TypeError(
-                f"user_model must be one user model, got a {type(self._user_model).__name__} of "
-                f"{len(self._user_model)}; a MultiUserEnvironment takes several."
-            )
+        """Raises TypeError or ValueError if what the environment is made for is not there."""
+
+    def _share_generator(self) -> None:
+        """Gives all users the environment's stream; at first, that of the first user."""
+        rng = self.environment_rng
+        if rng is None:
+            first_user = self._user_models[0]
+            rng = getattr(first_user, "environment_rng", None)
+            if rng is None:  # It has another base class, or did not call its __init__.
+                rng = user.initial_generator(getattr(first_user, "_user_sampler", None))
+        self._use_generator(rng)
 
     def _use_generator(self, rng: np.random.RandomState) -> None:
-        self._rng = rng
+        self.environment_rng = rng
         for user_model in self._user_models:
-            user_model.use_generator(rng)
+            if hasattr(user_model, "use_generator"):
+                user_model.use_generator(rng)
+
+    def _watch(self) -> global_generator.Watch | None:
+        """Returns what watches a step, None if it is not one of the first."""
+        if not self._steps_to_watch:
+            return None
+        self._steps_to_watch -= 1
+        return global_generator.Watch()
 
     def seed(self, seed: int | None = None) -> None:
         """Gives the users' choices and transitions a ``RandomState(seed)``, shared among them.
@@ -82,9 +101,10 @@ class AbstractEnvironment(abc.ABC):
         self._use_generator(np.random.RandomState(seed))
 
     def _do_resample_documents(self) -> None:
-        self._candidate_set: document.CandidateSet = self._document_sampler.sample_candidates(
-            self._num_candidates
-        )
+        sampler = self._document_sampler
+        self._candidate_set: document.CandidateSet = own_method(
+            sampler, document.AbstractDocumentSampler, "sample_candidates"
+        )(self._num_candidates)
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()
@@ -102,19 +122,31 @@ class AbstractEnvironment(abc.ABC):
                 "document an ID of its own, or sample without replacement."
             )
 
-    def _reset_users_and_documents(self) -> dict[str, Any]:
-        for user_model in self._user_models:
-            user_model.reset()
-        # A user model may have made a new choice model for its new user.
-        self._use_generator(self._rng)
-        if self._resample_documents:
-            self._do_resample_documents()
-        return self._observe_documents()
+    def _reset_users_and_documents(self) -> tuple[list[Any], dict[str, Any]]:
+        """Begins with new users and returns what is observed of each, and of the documents."""
+        user_models = self._user_models
+        self._share_generator()
+        current, watch = shared_stream.CURRENT, self._watch()
+        outer, current.rng = current.rng, self.environment_rng
+        try:
+            for user_model in user_models:
+                user_model.reset()
+            # A user model may have made a new choice model for its new user.
+            self._share_generator()
+            user_obs = [user_model.create_observation() for user_model in user_models]
+            if watch:
+                watch.check(user_models[0], global_generator.IN_USER_MODEL)
+            return user_obs, self._next_documents(watch)
+        finally:
+            current.rng = outer
 
-    def _next_documents(self) -> dict[str, Any]:
+    def _next_documents(self, watch: global_generator.Watch | None) -> dict[str, Any]:
         if self._resample_documents:
             self._do_resample_documents()
-        return self._observe_documents()
+        documents = self._observe_documents()
+        if watch:
+            watch.check(self._document_sampler, global_generator.IN_SAMPLER)
+        return documents
 
     def _slate_documents(self, slate: Sequence[int]) -> list[Any]:
         """Returns the candidates that a slate points at.
@@ -125,9 +157,12 @@ class AbstractEnvironment(abc.ABC):
             ValueError: if it is longer than ``slate_size``.
             IndexError: if an index points at no candidate.
         """
-        if self._current_documents is None:
-            raise RuntimeError("step was called before reset: call reset() to start an episode.")
-        document_ids = list(self._current_documents)
+        try:
+            document_ids = list(self._current_documents)
+        except AttributeError:
+            raise RuntimeError(
+                "step was called before reset: call reset() to start an episode."
+            ) from None
         try:
             chosen = [document_ids[index] for index in slate]
             if len(chosen) <= self._slate_size and (not chosen or min(slate) >= 0):
@@ -211,11 +246,18 @@ class AbstractEnvironment(abc.ABC):
         """
         if not hasattr(self, "_document_sampler"):  # It did not call this class's __init__.
             return {"rng": None}
+        rng = self.environment_rng
         return {
             "scenario": fingerprint.of_scenario(self).shape(),
-            "rng": seeding.owned_state(self),
-            "document_sampler": self._document_sampler.checkpoint_state(),
-            "user_models": [model.checkpoint_state() for model in self._user_models],
+            "rng": None if rng is None else seeding.generator_state(rng),
+            "generators": owned_generators.found(self, rng),
+            "document_sampler": own_method(
+                self._document_sampler, document.AbstractDocumentSampler, "checkpoint_state"
+            )(),
+            "user_models": [
+                own_method(model, user.AbstractUserModel, "checkpoint_state")()
+                for model in self._user_models
+            ],
         }
 
     def restore_state(self, state: dict[str, Any]) -> None:
@@ -232,19 +274,31 @@ class AbstractEnvironment(abc.ABC):
                 f"state must be of an environment with {len(self._user_models)} users, got one "
                 f"with {len(state['user_models'])}."
             )
-        seeding.restore_owned(self, state["rng"])
-        self._document_sampler.restore_state(state["document_sampler"])
+        if state["rng"] is not None:
+            self._share_generator()
+            seeding.restore_generator(self.environment_rng, state["rng"])  # type: ignore[arg-type]
+        owned_generators.restore(self, state.get("generators", {}))
+        own_method(self._document_sampler, document.AbstractDocumentSampler, "restore_state")(
+            state["document_sampler"]
+        )
         for model, model_state in zip(self._user_models, state["user_models"], strict=True):
-            model.restore_state(model_state)
+            own_method(model, user.AbstractUserModel, "restore_state")(model_state)
 
 
 class SingleUserEnvironment(AbstractEnvironment):
     """A world with one user."""
 
+    def _check_user_model(self) -> None:
+        if isinstance(self._user_model, (list, tuple)):
+            raise TypeError(
+                f"user_model must be one user model, got a {type(self._user_model).__name__} of "
+                f"{len(self._user_model)}; a MultiUserEnvironment takes several."
+            )
+
     def reset(self) -> tuple[Any, dict[str, Any]]:
         """See :meth:`AbstractEnvironment.reset`."""
-        documents = self._reset_users_and_documents()
-        return self._user_model.create_observation(), documents
+        (user_obs,), documents = self._reset_users_and_documents()
+        return user_obs, documents
 
     def reset_sampler(self) -> None:
         """See :meth:`AbstractEnvironment.reset_sampler`."""
@@ -254,13 +308,24 @@ class SingleUserEnvironment(AbstractEnvironment):
     def step(self, slate: Sequence[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         documents = self._slate_documents(slate)
-        user_model = self._user_model
-        responses = user_model.simulate_response(documents)
-        user_model.update_state(documents, responses)
-        self._document_sampler.update_state(documents, responses)
-        user_obs = user_model.create_observation()
-        done = user_model.is_terminal()
-        return user_obs, self._next_documents(), responses, done
+        user_model, document_sampler = self._user_model, self._document_sampler
+        current, watch = shared_stream.CURRENT, self._watch()
+        outer, current.rng = current.rng, self.environment_rng
+        try:
+            responses = user_model.simulate_response(documents)
+            user_model.update_state(documents, responses)
+            if watch:
+                watch.check(user_model, global_generator.IN_USER_MODEL)
+            document_sampler.update_state(documents, responses)
+            if watch:
+                watch.check(document_sampler, global_generator.IN_SAMPLER)
+            user_obs = user_model.create_observation()
+            if watch:
+                watch.check(user_model, global_generator.IN_USER_MODEL)
+            done = user_model.is_terminal()
+            return user_obs, self._next_documents(watch), responses, done
+        finally:
+            current.rng = outer
 
 
 #: RecSim's older name of :class:`SingleUserEnvironment`.
@@ -279,11 +344,13 @@ class MultiUserEnvironment(AbstractEnvironment):
         return self._user_model
 
     def _check_user_model(self) -> None:
-        if not isinstance(self._user_model, (list, tuple)):
+        try:
+            number = len(self._user_model)
+        except TypeError:
             raise TypeError(
                 f"user_model must be a list of user models, one a user, got {self._user_model!r}."
-            )
-        if not self._user_model:
+            ) from None
+        if not number:
             raise ValueError("user_model must hold at least one user model, got an empty list.")
 
     @property
@@ -293,8 +360,7 @@ class MultiUserEnvironment(AbstractEnvironment):
 
     def reset(self) -> tuple[list[Any], dict[str, Any]]:
         """See :meth:`AbstractEnvironment.reset`."""
-        documents = self._reset_users_and_documents()
-        return [user_model.create_observation() for user_model in self.user_model], documents
+        return self._reset_users_and_documents()
 
     def reset_sampler(self) -> None:
         """See :meth:`AbstractEnvironment.reset_sampler`."""
@@ -313,19 +379,28 @@ class MultiUserEnvironment(AbstractEnvironment):
             )
         # Every slate is checked before any user responds.
         all_documents = [self._slate_documents(slate) for slate in slates]
-        all_responses = [
-            self._respond(user_model, documents)
-            for user_model, documents in zip(self.user_model, all_documents, strict=True)
-        ]
-        shown = [
-            pair
-            for documents, responses in zip(all_documents, all_responses, strict=True)
-            for pair in zip(documents, responses, strict=False)
-        ]
-        self._document_sampler.update_state([doc for doc, _ in shown], [resp for _, resp in shown])
-        user_obs = [user_model.create_observation() for user_model in self.user_model]
-        done = all(user_model.is_terminal() for user_model in self.user_model)
-        return user_obs, self._next_documents(), all_responses, done
+        user_models, document_sampler = self.user_model, self._document_sampler
+        current, watch = shared_stream.CURRENT, self._watch()
+        outer, current.rng = current.rng, self.environment_rng
+        try:
+            all_responses, user_obs = [], []
+            for user_model, documents in zip(user_models, all_documents, strict=True):
+                all_responses.append(self._respond(user_model, documents))
+                user_obs.append(user_model.create_observation())
+                if watch:
+                    watch.check(user_model, global_generator.IN_USER_MODEL)
+            shown = [
+                pair
+                for documents, responses in zip(all_documents, all_responses, strict=True)
+                for pair in zip(documents, responses, strict=False)
+            ]
+            document_sampler.update_state([doc for doc, _ in shown], [resp for _, resp in shown])
+            if watch:
+                watch.check(document_sampler, global_generator.IN_SAMPLER)
+            done = all(user_model.is_terminal() for user_model in user_models)
+            return user_obs, self._next_documents(watch), all_responses, done
+        finally:
+            current.rng = outer
 
     @staticmethod
     def _respond(user_model: Any, documents: list[Any]) -> Sequence[Any]:

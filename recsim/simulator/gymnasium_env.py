@@ -59,10 +59,8 @@ class RecSimGymnasiumEnv(gymnasium.Env):
 
     def __init__(self, env: recsim_gym.RecSimGymEnv) -> None:
         world = env.environment
-        if len(world._user_models) != 1 or env._multi_user:
-            raise ValueError(
-                f"env must have one user, got one with {len(world._user_models)} users."
-            )
+        if env._multi_user:
+            raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")
         self._env = env
         document_spaces: Any = env.observation_space["doc"]
         self._document_space = next(iter(document_spaces.spaces.values()))

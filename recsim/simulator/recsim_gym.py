@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsim._gym import gym, spaces
-from recsim._internal import numbers
+from recsim._internal import global_generator, numbers, shared_stream
 from recsim.simulator import environment, fingerprint
 
 __all__ = ["RecSimGymEnv"]
@@ -58,6 +58,11 @@ class RecSimGymEnv(gym.Env):
         self._multi_user = isinstance(raw_environment, environment.MultiUserEnvironment)
         self.reset_metrics()
 
+    # The stream of the choice models in an environment of another base class, which has none.
+    _substitute_rng: np.random.RandomState | None = None
+    # How many resets and steps are still watched for draws from NumPy's global generator.
+    _steps_to_watch = global_generator.WATCHED_STEPS
+
     @property
     def environment(self) -> environment.AbstractEnvironment:
         """The world behind this environment."""
@@ -73,14 +78,14 @@ class RecSimGymEnv(gym.Env):
         """Slates: one index into ``observation['doc']`` a position; a Tuple for several users."""
         world = self._environment
         slates = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
-        return spaces.Tuple((slates,) * len(world._user_models)) if self._multi_user else slates
+        return spaces.Tuple((slates,) * len(world.user_model)) if self._multi_user else slates
 
     @property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
         """The space of observations with the current documents' IDs as keys of ``doc``."""
         world = self._environment
         if self._multi_user:
-            models = world._user_models
+            models = world.user_model
             user = spaces.Tuple([model.observation_space() for model in models])
             response = spaces.Tuple([model.response_space() for model in models])
         else:
@@ -107,23 +112,34 @@ class RecSimGymEnv(gym.Env):
             TypeError, ValueError: if the reward is not a finite number (for each user, where
                 there are several).
         """
-        user_obs, doc_obs, responses, done = self._environment.step(action)
-        if self._multi_user:
-            observed = tuple([_observe_responses(of_one_user) for of_one_user in responses])
-        else:
-            observed = _observe_responses(responses)
-        observation = {"user": user_obs, "doc": doc_obs, "response": observed}
-        reward = self._reward_aggregator(responses)
-        if type(reward) is not float or reward - reward != 0.0:  # Infinity or NaN.
-            reward = self._checked_reward(reward)
-        return observation, reward, done, self.extract_env_info()
+        current, watch = shared_stream.CURRENT, self._watch()
+        outer, current.rng = current.rng, self._environment_rng()
+        try:
+            user_obs, doc_obs, responses, done = self._environment.step(action)
+            if watch:
+                watch.check(self._environment, global_generator.IN_ENVIRONMENT)
+            if self._multi_user:
+                observed = tuple([_observe_responses(of_one_user) for of_one_user in responses])
+            else:
+                observed = _observe_responses(responses)
+            observation = {"user": user_obs, "doc": doc_obs, "response": observed}
+            if watch:
+                watch.check(_first_of(responses), global_generator.IN_RESPONSE)
+            reward = self._reward_aggregator(responses)
+            if watch:
+                watch.check(self._reward_aggregator, global_generator.IN_RESPONSE)
+            if type(reward) is not float or reward - reward != 0.0:  # Infinity or NaN.
+                reward = self._checked_reward(reward)
+            return observation, reward, done, self.extract_env_info()
+        finally:
+            current.rng = outer
 
     def _checked_reward(self, reward: Any) -> Any:
         """Returns a reward of another kind than a float, if it is one or one for each user."""
         name = "the reward, of reward_aggregator,"
         if self._multi_user:
             rewards = numbers.float_array(name, reward)
-            num_users = len(self._environment._user_models)
+            num_users = len(self._environment.user_model)
             if rewards.shape in ((num_users,), (num_users, 1)):
                 of_users = [numbers.finite(name, of_user) for of_user in rewards]
                 return of_users if rewards.ndim == 2 else reward
@@ -137,8 +153,28 @@ class RecSimGymEnv(gym.Env):
 
     def reset(self) -> dict[str, Any]:  # type: ignore[override]
         """Starts an episode with a new user and returns the first observation."""
-        user_obs, doc_obs = self._environment.reset()
-        return {"user": user_obs, "doc": doc_obs, "response": None}
+        current, watch = shared_stream.CURRENT, self._watch()
+        outer, current.rng = current.rng, self._environment_rng()
+        try:
+            user_obs, doc_obs = self._environment.reset()
+            if watch:
+                watch.check(self._environment, global_generator.IN_ENVIRONMENT)
+            return {"user": user_obs, "doc": doc_obs, "response": None}
+        finally:
+            current.rng = outer
+
+    def _environment_rng(self) -> np.random.RandomState:
+        rng = getattr(self._environment, "environment_rng", None) or self._substitute_rng
+        if rng is None:
+            rng = self._substitute_rng = np.random.RandomState(0)
+        return rng
+
+    def _watch(self) -> global_generator.Watch | None:
+        """Returns what watches a step, None if it is not one of the first."""
+        if not self._steps_to_watch:
+            return None
+        self._steps_to_watch -= 1
+        return global_generator.Watch()
 
     def reset_sampler(self) -> None:
         """Sets the samplers of documents and users back to their seeds."""
@@ -160,7 +196,10 @@ class RecSimGymEnv(gym.Env):
         Returns:
             The list ``[seed]``.
         """
-        self._environment.seed(seed)
+        if hasattr(self._environment, "seed"):
+            self._environment.seed(seed)
+        else:
+            self._substitute_rng = np.random.RandomState(seed)
         return [seed]
 
     def extract_env_info(self) -> dict[str, Any]:
@@ -181,6 +220,8 @@ class RecSimGymEnv(gym.Env):
 
     def checkpoint_state(self) -> dict[str, Any]:
         """Returns the generators and counters of the world between two episodes, as data."""
+        if not hasattr(self._environment, "checkpoint_state"):
+            return {"rng": None}
         return self._environment.checkpoint_state()
 
     def restore_state(self, state: dict[str, Any]) -> None:
@@ -190,6 +231,8 @@ class RecSimGymEnv(gym.Env):
             ValueError: if the state is of another scenario, or does not fit. The environment stays
                 as it was then.
         """
+        if not hasattr(self._environment, "restore_state"):
+            return
         fingerprint.check_state(self._environment, state)
         before = self._environment.checkpoint_state()
         try:
@@ -204,3 +247,10 @@ class RecSimGymEnv(gym.Env):
 
 def _observe_responses(responses: Any) -> tuple[Any, ...]:
     return tuple([response.create_observation() for response in responses])
+
+
+def _first_of(responses: Any) -> Any:
+    """Returns a response, of some user, None if there is none."""
+    for response in responses:
+        return _first_of(response) if isinstance(response, (list, tuple)) else response
+    return None

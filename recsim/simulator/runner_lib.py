@@ -30,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import json_text, keys, learning, numbers, paths
+from recsim._internal import global_generator, json_text, keys, learning, numbers, paths
 from recsim.simulator import _files, _play, checkpoint, fingerprint, summary
 from recsim.simulator import progress as progress_lib
 
@@ -117,6 +117,7 @@ class Runner:
     _checkpointer: Any = None
     _num_iterations: int | None = None
     _told_of_env_state = False
+    _watched_agent: Any = None
 
     def __init__(
         self,
@@ -273,10 +274,17 @@ class Runner:
             The number of steps and the sum of the rewards (of all users).
         """
         env, agent = self._env, self._agent
+        begin_episode, next_slate = agent.begin_episode, agent.step
+        if agent is not self._watched_agent:
+            self._watched_agent = agent
+            begin_episode, next_slate = (
+                global_generator.watched(method, agent, global_generator.IN_AGENT)
+                for method in (begin_episode, next_slate)
+            )
         start_time = time.perf_counter()
         num_steps, total_reward = 0, 0.0
         observation = env.reset()
-        action = agent.begin_episode(observation)
+        action = begin_episode(observation)
         while True:
             seen = observation
             observation, reward, done, info = env.step(action)
@@ -292,7 +300,7 @@ class Runner:
             truncated = not done and num_steps == self._max_steps_per_episode
             if done or truncated:
                 break
-            action = agent.step(reward, observation)
+            action = next_slate(reward, observation)
         agent_lib.end_episode(agent, reward, observation, truncated=truncated)
         self._update_episode_metrics(
             episode_length=num_steps,

@@ -117,6 +117,7 @@ class OutOfBounds(interest_evolution.IEvUserModel):
         (OutOfBounds, "must lie within"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*draws from NumPy's global generator:UserWarning")
 def test_the_contract_notices_faults(user_model, message):
     def make():
         user = user_model(

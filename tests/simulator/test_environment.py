@@ -139,7 +139,7 @@ def test_a_choice_model_made_at_reset_draws_from_the_environments_generator():
     )
     for _ in range(2):
         world.reset()
-        assert user.choice_model._rng is user._rng is world._rng
+        assert user.choice_model.environment_rng is user.environment_rng is world.environment_rng
 
 
 class Population(interest_evolution.UtilityModelVideoSampler):

@@ -399,7 +399,7 @@ def test_the_same_draws_give_the_same_numbers(name: str) -> None:
         rewards = env._reward_aggregator(responses)
         done = model.is_done(users)
         for row, single in enumerate(singles):
-            single._use_generator(Replayed(draws.drawn, row))
+            single.user_model.use_generator(Replayed(draws.drawn, row))
             slate = single_user_documents(name, documents, row)
             of_single = single.user_model.simulate_response(slate)
             single.user_model.update_state(slate, of_single)

@@ -194,7 +194,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._allow_partial_reload = allow_partial_reload
         self._hidden_units = tuple(at_least("hidden_units", size) for size in hidden_units)
         self._seed = seed
-        self._rng = seeding.named_random_state(seed, "exploration")
+        self._exploration_rng = seeding.named_random_state(seed, "exploration")
         self._replay_arguments = {
             name: value
             for name, value in (("replay_capacity", replay_capacity), ("batch_size", batch_size))
@@ -339,12 +339,12 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         return slate
 
     def _select_slate(self, user: np.ndarray, documents: np.ndarray) -> Any:
-        if self._rng.random_sample() < self._epsilon():
+        if self._exploration_rng.random_sample() < self._epsilon():
             return self._random_slate(len(documents))
         return self._best_slate(user, documents)
 
     def _random_slate(self, num_documents: int) -> Any:
-        return self._rng.permutation(num_documents)[: self._slate_size]
+        return self._exploration_rng.permutation(num_documents)[: self._slate_size]
 
     def _epsilon(self) -> float:
         if self.eval_mode:

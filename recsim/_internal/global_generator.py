@@ -1,0 +1,116 @@
+"""Notices when users' code draws from NumPy's global generator, which ``env.seed`` leaves alone."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from recsim import seeding
+
+__all__ = [
+    "IN_AGENT",
+    "IN_ENVIRONMENT",
+    "IN_RESPONSE",
+    "IN_SAMPLER",
+    "IN_USER_MODEL",
+    "WATCHED_STEPS",
+    "Watch",
+]
+
+#: How many steps of an environment, or of an agent, are watched.
+WATCHED_STEPS = 10
+
+IN_USER_MODEL = (
+    "draw from self.environment_rng in the user model instead (or hand it to what draws): "
+    "env.seed(s) then gives the numbers that it gives in RecSim"
+)
+IN_SAMPLER = "draw from the sampler's self._rng instead"
+IN_RESPONSE = "let the user model draw it from self.environment_rng, and keep it in the response"
+IN_ENVIRONMENT = "draw from the environment's self.environment_rng instead"
+IN_AGENT = (
+    "draw from a generator that the agent keeps in self._rng, made from a seed, such as "
+    "numpy.random.RandomState(seed)"
+)
+
+_told: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class Watch:
+    """Looks at the global generator now and then, and warns where it has moved on.
+
+    Looking draws nothing. A look takes some microseconds, so only first steps are watched. What
+    another watch noticed in the meantime is not told again.
+    """
+
+    _noticed_by_all = 0
+
+    def __init__(self) -> None:
+        self._moved_on()
+
+    def _moved_on(self) -> bool:
+        state = seeding.generator_state(np.random.mtrand._rand)
+        # Some libraries draw when they are imported.
+        before, self._last = getattr(self, "_last", None), state
+        context = len(sys.modules), Watch._noticed_by_all
+        context_before, self._context = getattr(self, "_context", None), context
+        return context == context_before and not _equal(state, before)
+
+    def check(self, part: Any, remedy: str) -> None:
+        """Warns, once for each class, if the generator moved on since the last look.
+
+        Args:
+            part: the object whose methods were called since then, or the function.
+            remedy: what to do, one of this module's texts.
+        """
+        if not self._moved_on():
+            return
+        Watch._noticed_by_all += 1
+        self._context = len(sys.modules), Watch._noticed_by_all
+        kind: Any = part if inspect.isfunction(part) else type(part)
+        if kind in _told:
+            return
+        _told.add(kind)
+        warnings.warn(
+            f"{kind.__module__}.{kind.__qualname__}, or something that it calls, draws from "
+            "NumPy's global generator (np.random), which neither env.seed nor a checkpoint of "
+            f"this library covers: {remedy}. See docs/deviations.md.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def watched(method: Callable[..., Any], part: Any, remedy: str) -> Callable[..., Any]:
+    """Returns a function that does what a method does, and watches its first calls.
+
+    Args:
+        method: the method.
+        part: the object that it belongs to.
+        remedy: see :meth:`Watch.check`.
+    """
+    remaining = WATCHED_STEPS
+
+    def call(*args: Any) -> Any:
+        nonlocal remaining
+        if not remaining:
+            return method(*args)
+        remaining -= 1
+        watch = Watch()
+        result = method(*args)
+        watch.check(part, remedy)
+        return result
+
+    return call
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(
+            _equal(first[key], second[key]) for key in first
+        )
+    return bool(np.array_equal(first, second))
