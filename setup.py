@@ -21,12 +21,16 @@ setup(
     package_data={"recsim": ["py.typed"]},
     python_requires=">=3.10",
     install_requires=[
+        "cloudpickle>=3.0",
         "gin-config>=0.5.0",
         "gym==0.26.2",
         "gymnasium>=1.1",
+        "loky>=3.4.1",
         "numpy>=1.26",
+        "psutil>=5.9",
         "scipy>=1.11",
         "tensorflow>=2.16",
+        "threadpoolctl>=3.1",
         "tqdm>=4.60",
     ],
     extras_require={

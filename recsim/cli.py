@@ -459,7 +459,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         experiment = registry.reproduction_entry(name).load().from_options(options)
         reproduce.prepare(experiment, folder)
     try:
-        with _command_line.user_errors(options.parser, OSError, reproduce.PartError):
+        with _command_line.user_errors(options.parser, OSError, reproduce.TaskError):
             record = reproduce.run(
                 experiment,
                 folder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shutil
@@ -11,23 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from recsim._parts import Advance
-from recsim.agents.dopamine import training
+from recsim.parallel import Advance
 from recsim.simulator import checkpoint, recsim_gym, runner_lib, summary
 
-__all__ = ["Training", "trained", "use_one_thread"]
-
-
-def use_one_thread() -> None:
-    """Lets TensorFlow use one thread: parts of an experiment run side by side on the cores.
-
-    With one thread, sums are added in one order too. Where TensorFlow has computed in this process
-    before, the number of its threads stays.
-    """
-    tf, _ = training.import_tensorflow()
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+__all__ = ["Training", "trained"]
 
 
 @dataclasses.dataclass(frozen=True)

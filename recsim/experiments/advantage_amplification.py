@@ -412,7 +412,7 @@ def optimal_return(
 
 
 def _optima(sensitivity: float, advance: reproduce.Advance) -> reproduce.Result:
-    """Runs a part: expected returns of policies without learning, by name."""
+    """Runs a task: expected returns of policies without learning, by name."""
     switched = [
         expected_return(sensitivity, np.arange(_SESSION) >= _SESSION - choc)
         for choc in range(_SESSION + 1)
@@ -468,15 +468,15 @@ of the document costs in the eyes of the agent; the returns are without it."""
     def __init__(self, seeds: int = SEEDS, steps: int = STEPS, seed: int = 0) -> None:
         super().__init__(seed, seeds=seeds, steps=steps)
 
-    def parts(self, folder: str) -> list[reproduce.Part]:
-        """Returns the parts: dynamic programming, and trainings too short to keep any half done."""
+    def tasks(self, folder: str) -> list[reproduce.Task]:
+        """Returns the tasks: dynamic programming, and trainings too short to keep any half done."""
         del folder
         optima = [
-            reproduce.Part(_optima_name(value), _optima, {"sensitivity": value}, _SESSION)
+            reproduce.Task(_optima_name(value), _optima, {"sensitivity": value}, _SESSION)
             for value in SENSITIVITIES
         ]
         trainings = [
-            reproduce.Part(
+            reproduce.Task(
                 f"{key}_{number}",
                 train,
                 {
@@ -493,12 +493,12 @@ of the document costs in the eyes of the agent; the returns are without it."""
         ]
         return optima + trainings
 
-    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
         """Returns the optima by sensitivity, and by agent its settings, return and curve."""
         optima = {
             f"{value:.2f}": {
                 name: np.asarray(number).tolist()
-                for name, number in parts[_optima_name(value)].items()
+                for name, number in tasks[_optima_name(value)].items()
                 if name != "seconds"
             }
             for value in SENSITIVITIES
@@ -507,7 +507,7 @@ of the document costs in the eyes of the agent; the returns are without it."""
         possible = dict(zip(optimum["periods"], optimum["optimum_of_period"]))
         learners = {}
         for key, learner in LEARNERS.items():
-            trained = [parts[f"{key}_{number}"] for number in range(self.settings["seeds"])]
+            trained = [tasks[f"{key}_{number}"] for number in range(self.settings["seeds"])]
             learners[key] = {
                 **dataclasses.asdict(learner),
                 "possible": possible[learner.period],

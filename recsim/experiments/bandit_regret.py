@@ -42,8 +42,8 @@ __all__ = [
 Index = Callable[[np.ndarray, np.ndarray, int, Any], np.ndarray]
 
 RUNS, QUICK_RUNS = 4000, 200
-# Runs played side by side in one part: enough to be fast, few enough to fit a processor's cache.
-_RUNS_IN_PART = 250
+# Runs played side by side in one task: enough to be fast, few enough to fit a processor's cache.
+_RUNS_IN_TASK = 250
 _POINTS_A_DECADE = 20
 _FIRST_POINT = 10
 
@@ -223,7 +223,7 @@ def _play(
     seed: np.random.SeedSequence,
     advance: reproduce.Advance,
 ) -> reproduce.Result:
-    """Runs a part: ``regret`` of shape (num_runs, number of recorded rounds)."""
+    """Runs a task: ``regret`` of shape (num_runs, number of recorded rounds)."""
     rng = np.random.default_rng(seed)
     rounds = recorded_rounds(problem.horizon)
     index = ALGORITHMS[algorithm].index
@@ -235,7 +235,7 @@ class BanditRegret(reproduce.Reproduction):
 
     Args:
         runs: number of runs of each case, at least 2.
-        seed: seed of everything, at least 0. Each case and part has a stream of its own.
+        seed: seed of everything, at least 0. Each case and task has a stream of its own.
 
     Raises:
         ValueError: if there are too few runs.
@@ -254,21 +254,21 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
     def __init__(self, runs: int = RUNS, seed: int = 0) -> None:
         super().__init__(seed, runs=runs)
 
-    def parts(self, folder: str) -> list[reproduce.Part]:
-        """Returns the parts: some runs of a case each, too short to keep anything of them."""
+    def tasks(self, folder: str) -> list[reproduce.Task]:
+        """Returns the tasks: some runs of a case each, too short to keep anything of them."""
         del folder
-        return [part for case in CASES for part in self._parts_of(case)]
+        return [task for case in CASES for task in self._tasks_of(case)]
 
-    def _parts_of(self, case: Case) -> list[reproduce.Part]:
+    def _tasks_of(self, case: Case) -> list[reproduce.Task]:
         problem = PROBLEMS[case.problem]
         sizes = [
-            min(_RUNS_IN_PART, self.settings["runs"] - first)
-            for first in range(0, self.settings["runs"], _RUNS_IN_PART)
+            min(_RUNS_IN_TASK, self.settings["runs"] - first)
+            for first in range(0, self.settings["runs"], _RUNS_IN_TASK)
         ]
         key = f"{case.problem}_{case.algorithm}"
         seeds = seeding.named_sequence(self.settings["seed"], key).spawn(len(sizes))
         return [
-            reproduce.Part(
+            reproduce.Task(
                 f"{key}_{number:03}",
                 _play,
                 {
@@ -282,7 +282,7 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
             for number, (size, seed) in enumerate(zip(sizes, seeds))
         ]
 
-    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
         """Returns by problem its description, and by algorithm regret, slope and curve."""
         problems: dict[str, Any] = {
             name: {
@@ -294,7 +294,7 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
             for name, problem in PROBLEMS.items()
         }
         for case in CASES:
-            regret = np.concatenate([parts[part.name]["regret"] for part in self._parts_of(case)])
+            regret = np.concatenate([tasks[task.name]["regret"] for task in self._tasks_of(case)])
             problems[case.problem]["algorithms"][case.algorithm] = _measures(case, regret)
         return problems
 

@@ -27,9 +27,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _parts, _version, registry
+import recsim
+from recsim import _version, parallel, registry
 from recsim._internal import json_text, paths
-from recsim.experiments import _workers, estimates, tables
+from recsim.experiments import estimates, tables
 from recsim.simulator import _files, progress
 from recsim.vector import streams
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RECSIM_AGENTS",
     "Case",
+    "check_library",
     "fitting_cases",
     "machine",
     "measure",
@@ -141,6 +143,20 @@ def fitting_cases(
     return sorted(dict.fromkeys(cases), key=lambda case: order(case.environment))
 
 
+def check_library(python: str, library: str) -> None:
+    """Raises RuntimeError if an interpreter that should have another library has this one.
+
+    Args:
+        python: the interpreter.
+        library: the file of the package ``recsim`` that it imported.
+    """
+    if python != sys.executable and library == recsim.__file__:
+        raise RuntimeError(
+            f"{python} imports this library, not RecSim 0.2.4 or another version of it: name "
+            "another one."
+        )
+
+
 class _Processes:
     """Processes that measure cases at the same time.
 
@@ -153,12 +169,12 @@ class _Processes:
     def __init__(self, python: str, number: int, errors: IO[str]) -> None:
         self._python = python
         self._errors = errors
-        self._processes = [_workers.start(python, _WORKER, errors) for _ in range(number)]
+        self._processes = [parallel.start_script(python, _WORKER, errors) for _ in range(number)]
 
     def wait(self) -> None:
         """Waits until they are ready."""
         for process in self._processes:
-            _workers.check_library(self._python, self._read(process))
+            check_library(self._python, self._read(process))
 
     def _read(self, process: Any) -> str:
         line = process.stdout.readline()
@@ -252,7 +268,7 @@ def measure(
             raise RuntimeError(
                 f"{python} runs this library, not {other}: name another interpreter."
             )
-    workers = workers or _parts.usable_cores()
+    workers = workers or parallel.usable_cores()
     ours: dict[Case, list[tuple[float, float | None]]] = {case: [] for case in cases}
     theirs: dict[Case, list[float]] = {}
     if recsim_python is not None:
@@ -325,7 +341,7 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": _parts.usable_cores(),
+        "cores": parallel.usable_cores(),
     }
 
 

@@ -20,7 +20,7 @@ from recsim import registry, seeding
 from recsim.agents import greedy_pctr_agent, tabular_q_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
-from recsim.experiments import _training, estimates, reproduce, tables
+from recsim.experiments import estimates, reproduce, tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -238,7 +238,7 @@ def click_through_rates(
 def _play(
     agent: str, affinity: str, steps: int, users: int, seed: int, advance: reproduce.Advance
 ) -> reproduce.Result:
-    """Runs a part: ``rates`` of the users of the evaluation, and of those of the training."""
+    """Runs a task: ``rates`` of the users of the evaluation, and of those of the training."""
     create = functools.partial(AGENTS[agent].create, seed=seed, steps=steps)
 
     def world(use: str) -> recsim_gym.RecSimGymEnv:
@@ -249,8 +249,6 @@ def _play(
     evaluated = create(env, eval_mode=True)
     result = {}
     if AGENTS[agent].learns:
-        if agent == "full_slate_q":
-            _training.use_one_thread()
         env_of_training = world("training")
         learner = create(env_of_training, eval_mode=False)
         sessions = -(-steps // SESSION_LENGTH)
@@ -295,13 +293,13 @@ plays what the user most likely clicks, which is the best that can be done."""
     ) -> None:
         super().__init__(seed, seeds=seeds, steps=steps, users=users)
 
-    def parts(self, folder: str) -> list[reproduce.Part]:
-        """Returns the parts: an agent, affinity and seed each, too short to keep anything of."""
+    def tasks(self, folder: str) -> list[reproduce.Task]:
+        """Returns the tasks: an agent, affinity and seed each, too short to keep anything of."""
         del folder
         sessions = -(-self.settings["steps"] // SESSION_LENGTH)
         return [
-            reproduce.Part(
-                _part_name(key, affinity, number),
+            reproduce.Task(
+                _task_name(key, affinity, number),
                 _play,
                 {
                     "agent": key,
@@ -313,6 +311,7 @@ plays what the user most likely clicks, which is the best that can be done."""
                     ),
                 },
                 SESSION_LENGTH * (self.settings["users"] + (sessions if agent.learns else 0)),
+                uses_tensorflow=key == "full_slate_q",
             )
             for number in range(self.settings["seeds"])
             for affinity in AFFINITIES
@@ -320,7 +319,7 @@ plays what the user most likely clicks, which is the best that can be done."""
             for key, agent in sorted(AGENTS.items(), key=lambda entry: not entry[1].learns)
         ]
 
-    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
         """Returns by affinity the world, and by agent its rate, the published one and a curve."""
         return {
             affinity: {
@@ -332,7 +331,7 @@ plays what the user most likely clicks, which is the best that can be done."""
                         key,
                         affinity,
                         [
-                            parts[_part_name(key, affinity, k)]
+                            tasks[_task_name(key, affinity, k)]
                             for k in range(self.settings["seeds"])
                         ],
                     )
@@ -351,23 +350,23 @@ plays what the user most likely clicks, which is the best that can be done."""
         return {"rates": _bars(results), "training": _curves(results)}
 
 
-def _part_name(key: str, affinity: str, number: int) -> str:
+def _task_name(key: str, affinity: str, number: int) -> str:
     return f"{key}_{affinity}_{number}"
 
 
-def _measures(key: str, affinity: str, parts: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
+def _measures(key: str, affinity: str, tasks: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Returns the results of the seeds of an agent."""
     agent = AGENTS[key]
-    by_seed = [float(part["rates"].mean()) for part in parts]
+    by_seed = [float(task["rates"].mean()) for task in tasks]
     measures: dict[str, Any] = {
         "title": agent.title,
         "click_through_rate": estimates.estimate(by_seed),
         "click_through_rate_by_seed": by_seed,
         "published": agent.published.get(affinity),
-        "seconds": [round(float(part["seconds"]), 1) for part in parts],
+        "seconds": [round(float(task["seconds"]), 1) for task in tasks],
     }
     if agent.learns:
-        sessions = np.array([part["training"] for part in parts])
+        sessions = np.array([task["training"] for task in tasks])
         pieces = np.array_split(sessions, min(_POINTS_OF_CURVE, sessions.shape[1]), axis=1)
         curve = estimates.estimate(np.stack([piece.mean(axis=1) for piece in pieces], axis=1))
         measures["training"] = {

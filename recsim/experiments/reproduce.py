@@ -1,8 +1,8 @@
 """What the reproductions of published results share: the experiments of ``recsim reproduce``.
 
-A reproduction is split into parts that do not depend on each other. The result of each finished
-part is kept in the output folder, so that the same command, started again after an interruption,
-goes on from there and ends with the same numbers, with any number of workers.
+A reproduction is split into tasks that do not depend on each other. The result of each finished
+task is kept in the output folder, so that the same command, started again after an interruption,
+resumes from there and ends with the same numbers, with any number of workers.
 
 To add one, write a :class:`Reproduction` in a module of its own and list it in
 :data:`recsim.registry.REPRODUCTIONS`. A run leaves in its folder
@@ -10,7 +10,7 @@ To add one, write a :class:`Reproduction` in a module of its own and list it in
 * ``results.json``: command, settings, versions, time taken and the results;
 * ``table.md``: the table;
 * ``<name>.png`` and ``<name>.svg``: the figures;
-* ``settings.json`` and ``parts/…``: what a later command needs to go on.
+* ``settings.json`` and ``tasks/…``: what a later command needs to resume.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _command_line, _parts, _validation, _version
+from recsim import _command_line, _validation, _version, parallel
 from recsim._internal import json_text, paths
-from recsim._parts import Advance, Part, PartError, Result, usable_cores
 from recsim.experiments import tables
+from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
 from recsim.simulator import _files, progress
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advance",
-    "Part",
-    "PartError",
     "Reproduction",
     "Result",
+    "Task",
+    "TaskError",
     "import_matplotlib",
     "prepare",
     "run",
@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 _SETTINGS = "settings.json"
+_TASKS = "tasks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Size:
 
 
 class Reproduction(abc.ABC):
-    """An experiment whose parts can be run side by side, and resumed.
+    """An experiment whose tasks can be run side by side, and resumed.
 
     Args:
         seed: seed of everything, at least 0.
@@ -132,17 +133,17 @@ class Reproduction(abc.ABC):
         return cls(seed=options.seed, **sizes)
 
     @abc.abstractmethod
-    def parts(self, folder: str) -> list[Part]:
-        """Returns the parts.
+    def tasks(self, folder: str) -> list[Task]:
+        """Returns the tasks.
 
         Args:
-            folder: where a part may keep what it needs to be resumed in its middle, under the
-                part's name.
+            folder: where a task may keep what it needs to be resumed in its middle, under the
+                task's name.
         """
 
     @abc.abstractmethod
-    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
-        """Returns the results as plain data, from what each part, by its name, returned."""
+    def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+        """Returns the results as plain data, from what each task, by its name, returned."""
 
     @abc.abstractmethod
     def tables(self, results: Mapping[str, Any]) -> list[tables.Table]:
@@ -192,8 +193,7 @@ def run(
     Args:
         experiment: what to run.
         folder: the output folder: new, empty, or that of an earlier run of the same settings.
-        workers: the most parts to run at a time; the results do not depend on it. With more than
-            one, a script that calls this has to do so under ``if __name__ == "__main__":``.
+        workers: the most tasks to run at a time; the results do not depend on it.
         show_progress: False to show nothing; None shows it on the standard error stream.
 
     Returns:
@@ -201,16 +201,17 @@ def run(
 
     Raises:
         ValueError, ImportError, OSError: see :func:`prepare`.
-        PartError: if the process of a part ends before the part is done.
+        TaskError: if the processes of tasks have ended three times before these were done, after
+            the other tasks are. The same call runs them anew.
     """
     workers = _validation.positive_int("workers", workers)
     folder = paths.absolute("folder", folder)
     prepare(experiment, folder)
     with _files.locked(folder):
         start = time.perf_counter()
-        parts = experiment.parts(os.path.join(folder, "parts"))
-        computed = _compute(experiment, parts, folder, workers, show_progress)
-        finished = {part.name: _read_part(folder, part) for part in parts}
+        tasks = experiment.tasks(os.path.join(folder, _TASKS))
+        computed = _compute(experiment, tasks, folder, workers, show_progress)
+        finished = {task.name: _read_task(folder, task) for task in tasks}
         path = os.path.join(folder, "results.json")
         if not computed and os.path.exists(path):
             record = _read_json(path)  # Written anew, with how long it took then.
@@ -221,10 +222,10 @@ def run(
                 "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
                 "time": {
                     "seconds": round(time.perf_counter() - start, 1),
-                    "parts": len(parts),
-                    "parts_of_earlier_commands": len(parts) - computed,
-                    "seconds_of_all_parts": round(
-                        sum(float(part["seconds"]) for part in finished.values())
+                    "tasks": len(tasks),
+                    "tasks_of_earlier_commands": len(tasks) - computed,
+                    "seconds_of_all_tasks": round(
+                        sum(float(task["seconds"]) for task in finished.values())
                     ),
                 },
             }
@@ -241,49 +242,54 @@ def text(experiment: Reproduction, record: Mapping[str, Any], width: int = 80) -
         record: what :func:`run` returned.
         width: number of columns of the terminal. Wider tables go on below.
     """
-    parts = [tables.plain(table, width) for table in experiment.tables(record["results"])]
-    return "\n\n".join([*parts, experiment.notes])
+    shown = [tables.plain(table, width) for table in experiment.tables(record["results"])]
+    return "\n\n".join([*shown, experiment.notes])
 
 
 def _compute(
     experiment: Reproduction,
-    parts: list[Part],
+    tasks: list[Task],
     folder: str,
     workers: int,
     show_progress: bool | None,
 ) -> int:
-    """Runs the parts that no earlier command has finished; returns how many there were."""
-    os.makedirs(os.path.join(folder, "parts"), exist_ok=True)
-    _files.remove_unfinished(os.path.join(folder, "parts"))
-    left = [part for part in parts if not os.path.exists(_part_path(folder, part))]
+    """Runs the tasks that no earlier command has finished; returns how many there were."""
+    folder_of_tasks = os.path.join(folder, _TASKS)
+    with contextlib.suppress(OSError):  # Its name in a folder of an earlier version.
+        os.rename(os.path.join(folder, "parts"), folder_of_tasks)
+    os.makedirs(folder_of_tasks, exist_ok=True)
+    _files.remove_unfinished(folder_of_tasks)
+    left = [task for task in tasks if not os.path.exists(_task_path(folder, task))]
     if not left:
         return 0
-    if len(left) < len(parts) and show_progress is not False:
-        done = len(parts) - len(left)
-        print(f"Going on: {done} of {len(parts)} parts are done.", file=sys.stderr, flush=True)
-    total = sum(part.size for part in left)
+    if len(left) < len(tasks) and show_progress is not False:
+        done = len(tasks) - len(left)
+        print(f"Resuming: {done} of {len(tasks)} tasks are done.", file=sys.stderr, flush=True)
+    total = sum(task.size for task in left)
     with (
         progress.progress_bar(experiment.name, total, experiment.unit, show_progress) as show,
         # The processes end with the block, whatever ends it.
-        contextlib.closing(_parts.run_parts(left, workers, lambda more: show(more, 0))) as finished,
+        contextlib.closing(
+            parallel.run_tasks(left, workers, lambda more: show(more, 0), keep_going=True)
+        ) as finished,
     ):
-        for part, result in finished:
-            with _files.atomic_file(_part_path(folder, part)) as file:
+        for task, result in finished:
+            with _files.atomic_file(_task_path(folder, task)) as file:
                 np.savez_compressed(file, **result)
     return len(left)
 
 
-def _part_path(folder: str, part: Part) -> str:
-    return os.path.join(folder, "parts", f"{part.name}.npz")
+def _task_path(folder: str, task: Task) -> str:
+    return os.path.join(folder, _TASKS, f"{task.name}.npz")
 
 
-def _read_part(folder: str, part: Part) -> dict[str, np.ndarray]:
-    with np.load(_part_path(folder, part), allow_pickle=False) as arrays:
+def _read_task(folder: str, task: Task) -> dict[str, np.ndarray]:
+    with np.load(_task_path(folder, task), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
 def _identity(experiment: Reproduction) -> dict[str, Any]:
-    """Returns what must be the same for parts of two commands to go together."""
+    """Returns what must be the same for tasks of two commands to go together."""
     distributions = metadata.packages_distributions()  # Importing them may take long.
     for package in experiment.packages:
         if package not in distributions:
@@ -339,9 +345,9 @@ def _write_files(experiment: Reproduction, record: Mapping[str, Any], folder: st
     results = record["results"]
     for name, figure in experiment.figures(results).items():
         _write_figure(figure, os.path.join(folder, name))
-    parts = [*map(tables.markdown, experiment.tables(results)), experiment.notes]
+    shown = [*map(tables.markdown, experiment.tables(results)), experiment.notes]
     with _files.atomic_file(os.path.join(folder, "table.md")) as file:
-        file.write(("\n\n".join(parts) + "\n").encode())
+        file.write(("\n\n".join(shown) + "\n").encode())
     _write_json(os.path.join(folder, "results.json"), record)
 
 

@@ -196,13 +196,12 @@ def _train_and_evaluate(
     path: str,
     advance: reproduce.Advance,
 ) -> reproduce.Result:
-    """Runs a part: what :func:`play` returns, and the learning curve if there is a method."""
+    """Runs a task: what :func:`play` returns, and the learning curve if there is a method."""
     create_agent = functools.partial(_create_agent, strategy, method, steps, seed)
     world = _create_environment(seed, "evaluation")
     agent = create_agent(None, world, eval_mode=True)
     curve = {}
     if method:
-        _training.use_one_thread()
 
         def evaluate(bundle: dict[str, Any]) -> float:
             agent.unbundle("", 0, bundle)
@@ -260,8 +259,8 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
     ) -> None:
         super().__init__(seed, seeds=seeds, steps=steps, users=users)
 
-    def parts(self, folder: str) -> list[reproduce.Part]:
-        """Returns the parts: a training and its evaluation each, the longest first."""
+    def tasks(self, folder: str) -> list[reproduce.Task]:
+        """Returns the tasks: a training and its evaluation each, the longest first."""
         cases = [
             (key, method)
             for method in METHODS
@@ -271,14 +270,14 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
         # The longest first; then what the paper's own method is compared with.
         cases.sort(key=lambda case: (case[0] != "full_slate", case[1] == "one_step"))
         return [
-            self._part(key, method, number, folder)
+            self._task(key, method, number, folder)
             for key, method in [*cases, ("random", None)]
             for number in range(self.settings["seeds"])
         ]
 
-    def _part(self, key: str, method: str | None, number: int, folder: str) -> reproduce.Part:
-        name = _part_name(key, method, number)
-        return reproduce.Part(
+    def _task(self, key: str, method: str | None, number: int, folder: str) -> reproduce.Task:
+        name = _task_name(key, method, number)
+        return reproduce.Task(
             name,
             _train_and_evaluate,
             {
@@ -290,14 +289,15 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
                 "path": os.path.join(folder, name),
             },
             self.settings["users"] * _STEPS_OF_USER + (self.settings["steps"] if method else 0),
+            uses_tensorflow=method is not None,
         )
 
-    def results(self, parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
         """Returns by strategy the published numbers, and by method return, quality and curve."""
 
         def measures(key: str, method: str | None) -> dict[str, Any]:
             return _measures(
-                [parts[_part_name(key, method, k)] for k in range(self.settings["seeds"])]
+                [tasks[_task_name(key, method, k)] for k in range(self.settings["seeds"])]
             )
 
         random = measures("random", None)
@@ -326,27 +326,27 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
         return {"returns": _bars(results), "curves": _curves(results)}
 
 
-def _part_name(key: str, method: str | None, number: int) -> str:
+def _task_name(key: str, method: str | None, number: int) -> str:
     return "_".join([key, *([method] if method else []), str(number)])
 
 
-def _measures(parts: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
+def _measures(tasks: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Returns the results of the seeds of a strategy and method."""
     measures = {
-        "return": estimates.estimate([part["returns"].mean() for part in parts]),
+        "return": estimates.estimate([task["returns"].mean() for task in tasks]),
         "quality": estimates.estimate(
-            [part["quality"].sum() / max(1.0, part["clicks"].sum()) for part in parts]
+            [task["quality"].sum() / max(1.0, task["clicks"].sum()) for task in tasks]
         ),
-        "return_by_seed": [float(part["returns"].mean()) for part in parts],
+        "return_by_seed": [float(task["returns"].mean()) for task in tasks],
         "standard_error_by_seed": [
-            float(part["returns"].std(ddof=1) / np.sqrt(len(part["returns"]))) for part in parts
+            float(task["returns"].std(ddof=1) / np.sqrt(len(task["returns"]))) for task in tasks
         ],
-        "seconds": [round(float(part["seconds"])) for part in parts],
+        "seconds": [round(float(task["seconds"])) for task in tasks],
     }
-    if "curve" in parts[0]:
-        curve = estimates.estimate([part["curve"] for part in parts])
+    if "curve" in tasks[0]:
+        curve = estimates.estimate([task["curve"] for task in tasks])
         measures["curve"] = {
-            "steps": np.mean([part["steps"] for part in parts], axis=0).tolist(),
+            "steps": np.mean([task["steps"] for task in tasks], axis=0).tolist(),
             **{name: np.round(curve[name], 2).tolist() for name in ("mean", "low", "high")},
         }
     return measures

@@ -21,8 +21,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from recsim import _command_line
-from recsim.experiments import _workers
+from recsim import _command_line, parallel
+from recsim.experiments import benchmark
 
 __all__ = ["CASES", "Case", "main", "seconds_to_train"]
 
@@ -65,12 +65,12 @@ def seconds_to_train(python: str, case: Case) -> float:
             have RecSim 0.2.4 has this library instead.
     """
     begin = time.perf_counter()
-    process = _workers.start(python, _WORKER, subprocess.PIPE)
+    process = parallel.start_script(python, _WORKER, subprocess.PIPE)
     answer, errors = process.communicate(json.dumps(dataclasses.asdict(case)))
     seconds = time.perf_counter() - begin
     if process.returncode:
         raise RuntimeError(f"{python} could not train:\n{errors}")
-    _workers.check_library(python, json.loads(answer.splitlines()[-1])["library"])
+    benchmark.check_library(python, json.loads(answer.splitlines()[-1])["library"])
     return seconds
 
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from recsim import _command_line, seeding
+from recsim import _command_line, parallel, seeding
 from recsim.agents import slate_decomp_q_agent
+from recsim.agents.dopamine import training
 from recsim.environments import interest_evolution
-from recsim.experiments import _training, estimates
+from recsim.experiments import estimates
 from recsim.vector import simulate
 
 __all__ = ["evaluated", "main", "train_many_users", "train_one_user"]
@@ -111,26 +112,53 @@ def _served(bundle: dict[str, Any], environment: Any) -> Any:
     return agent
 
 
+def _trained(
+    train: Callable[[int, int], dict[str, Any]],
+    steps: int,
+    seed: int,
+    advance: parallel.Advance,
+) -> parallel.Result:
+    """Runs a task: a training, and the processor time that it took without imports."""
+    training.import_tensorflow()
+    begin = time.process_time()
+    bundle = train(steps, seed)
+    advance(steps)
+    return {"bundle": bundle, "processor_seconds": time.process_time() - begin}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the trainings and prints their returns and times; returns the exit code."""
     with _command_line.orderly_exit("vector_training"):
         options = _parser().parse(sys.argv[1:] if argv is None else argv)
-        _training.use_one_thread()
         ways = {"one user": train_one_user, f"{NUM_ENVS} users": train_many_users}
         returns: dict[str, list[float]] = {name: [] for name in ways}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(options.seeds):
-            seed = seeding.derived_seed(0, f"vector training {number}")
-            for name, train in ways.items():
-                begin = time.process_time()
-                bundle = train(options.steps, seed)
-                seconds[name].append(time.process_time() - begin)
-                returns[name].append(float(evaluated(bundle, options.users, seed + 1).mean()))
-                print(
-                    f"seed {number}, {name}: return {returns[name][-1]:.2f}, "
-                    f"{seconds[name][-1]:.1f} s of processor time",
-                    flush=True,
-                )
+        tasks = [
+            parallel.Task(
+                f"seed {number}, {name}",
+                _trained,
+                {
+                    "train": train,
+                    "steps": options.steps,
+                    "seed": seeding.derived_seed(0, f"vector training {number}"),
+                },
+                options.steps,
+                uses_tensorflow=True,
+            )
+            for number in range(options.seeds)
+            for name, train in ways.items()
+        ]
+        for task, result in parallel.run_tasks(tasks, 1, lambda done: None):
+            name = task.name.partition(", ")[2]
+            users_seed = task.arguments["seed"] + 1
+            seconds[name].append(result["processor_seconds"])
+            of_users = evaluated(result["bundle"], options.users, users_seed)
+            returns[name].append(float(of_users.mean()))
+            print(
+                f"{task.name}: return {returns[name][-1]:.2f}, "
+                f"{seconds[name][-1]:.1f} s of processor time",
+                flush=True,
+            )
         for name in ways:
             estimate = estimates.estimate(returns[name])
             print(

@@ -42,6 +42,11 @@ class AbstractVectorAgent(abc.ABC):
         self._first_user: int = getattr(environment.unwrapped, "first_user", 0)
 
     @property
+    def uses_tensorflow(self) -> bool:
+        """Whether the agent computes with TensorFlow, see :class:`recsim.parallel.Task`."""
+        return False
+
+    @property
     def num_envs(self) -> int:
         """Number of users."""
         return self._num_envs

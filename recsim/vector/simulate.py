@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
-import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from recsim import _parts, _validation
+from recsim import _validation, parallel
 from recsim.vector import streams, world
 
 __all__ = ["Simulation", "simulate"]
@@ -77,9 +77,11 @@ def simulate(
         num_steps: steps to simulate for each; a user whose session ends is followed by another.
         num_episodes: episodes to simulate for each, in place of ``num_steps``.
         seed: seed of the environment, an integer >= 0; None for the one of its config.
-        workers: the most processes to use; None for one a core. With more than one the functions
-            must be ones that can be pickled (not lambdas) and come from a module or a script (not
-            from a notebook), and a script has to call this under ``if __name__ == "__main__":``.
+        workers: the most processes to use; None for one a core. The functions may come from a
+            notebook or a script, whose main module needs no guard, and may be lambdas. What they
+            hold must be picklable if there are several workers, or if the agent uses TensorFlow.
+            With one worker, the users are simulated in this process, unless the agent uses
+            TensorFlow, whose number of threads cannot be changed back there.
         advance: called with the number of users done since the last call.
 
     Returns:
@@ -89,8 +91,8 @@ def simulate(
         TypeError, ValueError: if a number is below 1, not exactly one of ``num_steps`` and
             ``num_episodes`` is given, sessions never end that should, or a function that goes to
             another process cannot be pickled.
-        RuntimeError: if a process ends before its users are done, by an error, which it prints,
-            or because it was killed.
+        recsim.parallel.TaskError: if a process has ended three times before its users were done,
+            such as one that is killed.
 
     Example:
         >>> import functools
@@ -116,18 +118,23 @@ def simulate(
     if seed is not None:
         _validation.positive_int("seed", seed, 0)
     if workers is None:
-        workers = _parts.usable_cores()
+        workers = parallel.usable_cores()
     chunks = [users for _, users in streams.chunks(0, num_users)]
-    # A part of neighbouring chunks for each worker: starting a process takes long.
-    num_parts = min(_validation.positive_int("workers", workers), len(chunks))
-    bounds = [part * len(chunks) // num_parts for part in range(num_parts + 1)]
-    _check_function("make_environment", make_environment, num_parts > 1)
-    _check_function("make_agent", make_agent, num_parts > 1)
+    # A task of neighbouring chunks for each worker: starting a process takes long.
+    num_tasks = min(_validation.positive_int("workers", workers), len(chunks))
+    bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
+    _check_function("make_environment", make_environment)
+    _check_function("make_agent", make_agent)
     of_one_user = make_environment(num_envs=1, first_user=0)
     if num_episodes is not None:
         _check_that_sessions_end(of_one_user)
-    parts = [
-        _parts.Part(
+    # With several tasks it does not matter, and making a deep agent here would take seconds.
+    uses_tensorflow = num_tasks == 1 and _uses_tensorflow(make_agent(of_one_user))
+    if num_tasks > 1 or uses_tensorflow:
+        _check_pickling("make_environment", make_environment)
+        _check_pickling("make_agent", make_agent)
+    tasks = [
+        parallel.Task(
             name=f"chunks_{start}_to_{stop - 1}",
             function=_simulate_chunks,
             arguments={
@@ -138,13 +145,15 @@ def simulate(
                 "num_episodes": num_episodes,
                 "seed": seed,
             },
-            size=stop - start,
+            size=sum(map(len, chunks[start:stop])),
+            uses_tensorflow=uses_tensorflow,
         )
         for start, stop in itertools.pairwise(bounds)
     ]
     ignored = advance or (lambda number: None)
-    results = {part.name: result for part, result in _parts.run_parts(parts, workers, ignored)}
-    ordered = [results[part.name] for part in parts]
+    with contextlib.closing(parallel.run_tasks(tasks, workers, ignored)) as finished:
+        results = {task.name: result for task, result in finished}
+    ordered = [results[task.name] for task in tasks]
     metrics: dict[str, float] = collections.defaultdict(float)
     # Chunk by chunk, in order: sums of numbers depend on the order in the last bits.
     for result in ordered:
@@ -159,20 +168,29 @@ def simulate(
     )
 
 
-def _check_function(name: str, function: Any, elsewhere: bool) -> None:
-    """Raises TypeError for what is no function, or cannot be pickled to be called elsewhere."""
+def _check_function(name: str, function: Any) -> None:
+    """Raises TypeError for what is not a function."""
     if not callable(function):
         raise TypeError(f"{name} must be a function, got {function!r}.")
-    if not elsewhere:
-        return
+
+
+def _check_pickling(name: str, function: Any) -> None:
+    """Raises TypeError for a function that cannot be sent to another process."""
+    import cloudpickle
+
     try:
-        pickle.dumps(function)
+        cloudpickle.dumps(function)
     except Exception as error:
         raise TypeError(
-            f"{name} must be a function that can be pickled, to be called in several processes, "
-            f"got {function!r} ({error}): define it at the top level of a module, take a "
-            "functools.partial of one that is, or pass workers=1."
+            f"{name} must be a function that can be pickled, to be called in another process, "
+            f"got {function!r} ({error}): leave files, locks, connections and generators out of "
+            "what it refers to, or pass workers=1 with an agent that does not use TensorFlow."
         ) from error
+
+
+def _uses_tensorflow(agent: Any) -> bool:
+    """Says whether an agent tells that it computes with TensorFlow."""
+    return bool(getattr(agent, "uses_tensorflow", False))
 
 
 def _check_that_sessions_end(env: Any) -> None:
@@ -204,7 +222,7 @@ def _simulate_chunks(
     seed: int | None,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Simulates chunks of users one after the other."""
+    """Simulates chunks of users sequentially."""
     returns, lengths, metrics = [], [], []
     for users in chunks:
         env = make_environment(num_envs=len(users), first_user=users.start)

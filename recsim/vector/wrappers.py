@@ -54,6 +54,11 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
     def _base_agents(self) -> list[Any]:
         return self.agents
 
+    @property
+    def uses_tensorflow(self) -> bool:
+        """Whether an agent computes with TensorFlow."""
+        return any(getattr(agent, "uses_tensorflow", False) for agent in self.agents)
+
     def begin(self, observation: vector_agent.Observation) -> np.ndarray:
         """Begins an episode with every agent and returns their slates."""
         self._check_users(observation)

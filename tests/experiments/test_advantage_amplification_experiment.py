@@ -230,15 +230,15 @@ def small(monkeypatch):
 
 def test_results_of_a_tiny_run(small):
     experiment = amplification.AdvantageAmplification(seeds=2, steps=1200, seed=1)
-    parts, progress = {}, []
-    for part in experiment.parts("unused"):
-        parts[part.name] = part.run(progress.append)
-        assert sum(progress) == part.size
+    tasks, progress = {}, []
+    for task in experiment.tasks("unused"):
+        tasks[task.name] = task.run(progress.append)
+        assert sum(progress) == task.size
         progress.clear()
-    assert len(parts) == 2 + 3 * 2
-    results = experiment.results(parts)
+    assert len(tasks) == 2 + 3 * 2
+    results = experiment.results(tasks)
     held = results["learners"]["held_5_cost"]
-    last = [parts[f"held_5_cost_{number}"]["curve"][-1] for number in range(2)]
+    last = [tasks[f"held_5_cost_{number}"]["curve"][-1] for number in range(2)]
     assert held["return"]["mean"] == pytest.approx(np.mean(last))
     assert held["lowest"] == min(last)
     assert held["possible"] == pytest.approx(optimum(0.10, 5))
@@ -263,9 +263,9 @@ def test_results_of_a_tiny_run(small):
 def test_trainings_of_a_seed_have_the_same_users_whatever_the_number_of_seeds():
     few, many = (
         {
-            part.name: part.arguments["seed"]
-            for part in amplification.AdvantageAmplification(seeds=seeds).parts("unused")
-            if "seed" in part.arguments
+            task.name: task.arguments["seed"]
+            for task in amplification.AdvantageAmplification(seeds=seeds).tasks("unused")
+            if "seed" in task.arguments
         }
         for seeds in (2, 3)
     )

@@ -114,35 +114,35 @@ def small(monkeypatch):
     return problems
 
 
-def run_here(experiment, folder="parts"):
-    return {part.name: part.run(lambda done: None) for part in experiment.parts(folder)}
+def run_here(experiment, folder="tasks"):
+    return {task.name: task.run(lambda done: None) for task in experiment.tasks(folder)}
 
 
-def test_parts_have_all_runs_and_streams_of_their_own(small):
-    parts = bandit_regret.BanditRegret(runs=510).parts("unused")
-    assert len({part.name for part in parts}) == len(parts) == 3 * len(bandit_regret.CASES)
-    sizes = [part.arguments["num_runs"] for part in parts]
+def test_tasks_have_all_runs_and_streams_of_their_own(small):
+    tasks = bandit_regret.BanditRegret(runs=510).tasks("unused")
+    assert len({task.name for task in tasks}) == len(tasks) == 3 * len(bandit_regret.CASES)
+    sizes = [task.arguments["num_runs"] for task in tasks]
     assert sizes == [250, 250, 10] * len(bandit_regret.CASES)
-    assert [part.size for part in parts] == [size * 100 for size in sizes]
-    words = {tuple(part.arguments["seed"].generate_state(4)) for part in parts}
-    assert len(words) == len(parts)
+    assert [task.size for task in tasks] == [size * 100 for size in sizes]
+    words = {tuple(task.arguments["seed"].generate_state(4)) for task in tasks}
+    assert len(words) == len(tasks)
 
 
 def test_more_runs_keep_the_streams_of_the_first(small):
-    few, many = (bandit_regret.BanditRegret(runs, seed=3).parts("unused") for runs in (250, 500))
+    few, many = (bandit_regret.BanditRegret(runs, seed=3).tasks("unused") for runs in (250, 500))
     states = [
-        {part.name: part.arguments["seed"].generate_state(4).tolist() for part in parts}
-        for parts in (few, many)
+        {task.name: task.arguments["seed"].generate_state(4).tolist() for task in tasks}
+        for tasks in (few, many)
     ]
     assert states[0].items() <= states[1].items()
 
 
 def test_results_are_made_of_the_runs(small):
     experiment = bandit_regret.BanditRegret(runs=260, seed=1)
-    parts = run_here(experiment)
-    results = experiment.results(parts)
+    tasks = run_here(experiment)
+    results = experiment.results(tasks)
     regret = np.concatenate(
-        [parts[f"nine_arms_kl_ucb_{number:03}"]["regret"] for number in range(2)]
+        [tasks[f"nine_arms_kl_ucb_{number:03}"]["regret"] for number in range(2)]
     )
     assert regret.shape == (260, 21)
     measures = results["nine_arms"]["algorithms"]["kl_ucb"]

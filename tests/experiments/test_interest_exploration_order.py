@@ -1,4 +1,4 @@
-"""Interest exploration's order: the world, the parts, and what is made of them."""
+"""Interest exploration's order: the world, the tasks, and what is made of them."""
 
 from __future__ import annotations
 
@@ -123,31 +123,31 @@ def test_nobody_learns_in_the_evaluation(short):
         assert not getattr(base, "training_steps", 0) and not getattr(base, "_q_value_table", {})
 
 
-def test_parts_have_seeds_of_their_own_and_agents_share_users():
-    parts = order.InterestExploration(seeds=2, steps=1500, users=3).parts("unused")
-    assert len(parts) == len({part.name for part in parts}) == 2 * 2 * len(order.AGENTS)
+def test_tasks_have_seeds_of_their_own_and_agents_share_users():
+    tasks = order.InterestExploration(seeds=2, steps=1500, users=3).tasks("unused")
+    assert len(tasks) == len({task.name for task in tasks}) == 2 * 2 * len(order.AGENTS)
     seeds = {}
-    for part in parts:
-        seeds.setdefault(part.name[-1], set()).add(part.arguments["seed"])
+    for task in tasks:
+        seeds.setdefault(task.name[-1], set()).add(task.arguments["seed"])
     (first,), (second,) = seeds["0"], seeds["1"]
     assert first != second
-    sizes = {part.arguments["agent"]: part.size for part in parts}
+    sizes = {task.arguments["agent"]: task.size for task in tasks}
     assert sizes["ucb1"] == 3000
     assert sizes["full_slate_q"] == sizes["tabular_q"] == 5000  # Two whole sessions of training.
 
 
-def fake_parts(experiment, rates):
-    """Returns parts whose users' mean rates are given by agent, one a seed."""
-    parts = {}
-    for part in experiment.parts("unused"):
-        key, number = part.arguments["agent"], int(part.name[-1])
-        parts[part.name] = {
+def fake_tasks(experiment, rates):
+    """Returns tasks whose users' mean rates are given by agent, one a seed."""
+    tasks = {}
+    for task in experiment.tasks("unused"):
+        key, number = task.arguments["agent"], int(task.name[-1])
+        tasks[task.name] = {
             "rates": np.array([rates[key][number] - 0.01, rates[key][number] + 0.01]),
             "seconds": np.float64(1.26),
         }
         if order.AGENTS[key].learns:
-            parts[part.name]["training"] = np.array([0.1, 0.2, 0.3]) + 0.1 * number
-    return parts
+            tasks[task.name]["training"] = np.array([0.1, 0.2, 0.3]) + 0.1 * number
+    return tasks
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def by_hand():
         "ucb1": (0.19, 0.21),
         "informed": (0.30, 0.30),
     }
-    return experiment, experiment.results(fake_parts(experiment, rates))
+    return experiment, experiment.results(fake_tasks(experiment, rates))
 
 
 def test_results_by_hand(by_hand):

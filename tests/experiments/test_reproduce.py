@@ -1,27 +1,24 @@
-"""Reproductions: parts, workers, going on after an interruption, files, and the command."""
+"""Reproductions: tasks, workers, resuming after an interruption, files, and the command."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
 import json
-import multiprocessing
 import os
 import pathlib
 import re
 import shlex
 import signal
-import struct
 import subprocess
 import sys
 import time
-import types
 from importlib import metadata
 
 import numpy as np
 import pytest
 
-from recsim import _parts, cli, registry
+from recsim import cli, parallel, registry
 from recsim.experiments import bandit_regret, reproduce
 from recsim.simulator import _files
 
@@ -62,8 +59,8 @@ def files(folder):
     return sorted(path.name for path in pathlib.Path(folder).iterdir() if path.is_file())
 
 
-def parts(folder):
-    return {path.name: path.stat().st_mtime_ns for path in pathlib.Path(folder, "parts").iterdir()}
+def tasks(folder):
+    return {path.name: path.stat().st_mtime_ns for path in pathlib.Path(folder, "tasks").iterdir()}
 
 
 def test_files_of_a_run(figures):
@@ -76,8 +73,8 @@ def test_files_of_a_run(figures):
     assert record["command"] == "recsim reproduce bandits --runs 300 --seed 0 --workers 1"
     assert record["settings"] == {"runs": 300, "seed": 0}
     assert record["versions"]["numpy"] == np.__version__
-    assert record["time"]["parts"] == 4
-    assert record["time"]["parts_of_earlier_commands"] == 0
+    assert record["time"]["tasks"] == 4
+    assert record["time"]["tasks_of_earlier_commands"] == 0
     assert pathlib.Path("out/regret.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in pathlib.Path("out/regret.svg").read_text()[:1000]
     experiment = bandit_regret.BanditRegret(300)
@@ -104,35 +101,35 @@ def test_the_same_results_give_the_same_files(figures):
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_an_interrupted_run_goes_on_to_the_same_numbers(number, monkeypatch):
     expected = run("through")["results"]
-    run_parts, finished = _parts.run_parts, 0
+    run_tasks, finished = parallel.run_tasks, 0
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **settings):
         nonlocal finished
-        for result in run_parts(*arguments):
+        for result in run_tasks(*arguments, **settings):
             if finished == number:
                 raise KeyboardInterrupt
             finished += 1
             yield result
 
     with monkeypatch.context() as patch:
-        patch.setattr(_parts, "run_parts", interrupted)
+        patch.setattr(parallel, "run_tasks", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run("stopped")
-    before = parts("stopped")
+    before = tasks("stopped")
     assert len(before) == number
     assert files("stopped") == ["settings.json"]
     record = run("stopped")
     assert record["results"] == expected
-    assert record["time"]["parts_of_earlier_commands"] == number
-    assert before.items() <= parts("stopped").items()
+    assert record["time"]["tasks_of_earlier_commands"] == number
+    assert before.items() <= tasks("stopped").items()
 
 
 def test_a_finished_run_is_shown_again_without_computing():
     run("out")
-    before, results = parts("out"), pathlib.Path("out/results.json").read_text()
+    before, results = tasks("out"), pathlib.Path("out/results.json").read_text()
     os.remove("out/table.md")
     run("out", workers=2)
-    assert parts("out") == before
+    assert tasks("out") == before
     assert files("out") == ["results.json", "settings.json", "table.md"]
     assert pathlib.Path("out/results.json").read_text() == results
 
@@ -149,12 +146,12 @@ def test_a_disk_that_fails_leaves_whole_files(monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", fail)
     with pytest.raises(OSError, match="No space left"):
         run("out")
-    assert list(parts("out")) == ["one_kl_ucb_000.npz"]
+    assert list(tasks("out")) == ["one_kl_ucb_000.npz"]
 
 
 def test_results_of_other_settings_are_not_mixed(monkeypatch):
     run("out")
-    with pytest.raises(ValueError, match=r"'out' holds results of other.*runs 300 there and 301 h"):
+    with pytest.raises(ValueError, match=r"out' holds results of other.*runs 300 there and 301 h"):
         run("out", runs=301)
     with pytest.raises(ValueError, match="seed 0 there and 5 here"):
         run("out", seed=5)
@@ -168,51 +165,6 @@ def test_matplotlib_is_asked_for_before_anything_is_computed(monkeypatch):
     with pytest.raises(ImportError, match="needs matplotlib.* its extra 'plots'"):
         run("out")
     assert not pathlib.Path("out").exists()
-
-
-def part_of(**arguments):
-    problem = bandit_regret.PROBLEMS["one"]
-    seed = np.random.SeedSequence(0)
-    arguments = {"problem": problem, "algorithm": "ucb1", "num_runs": 2, "seed": seed, **arguments}
-    return reproduce.Part("part", bandit_regret._play, arguments, 200)
-
-
-def test_an_error_in_a_process_is_told(capfd):
-    wrong = [part_of(), part_of(num_runs=-1)]
-    with pytest.raises(reproduce.PartError, match="part ended with exit code 1 .* it printed"):
-        list(_parts.run_parts(wrong, 2, lambda done: None))
-    assert "ValueError: negative dimensions" in capfd.readouterr().err
-    assert multiprocessing.active_children() == []
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_killed_process_is_told():
-    def kill(done):
-        for child in multiprocessing.active_children():
-            child.kill()
-
-    long = [part_of(num_runs=10_000), part_of(num_runs=10_000)]
-    with pytest.raises(reproduce.PartError, match="exit code -9 before it was done: it was killed"):
-        list(_parts.run_parts(long, 2, kill))
-    assert multiprocessing.active_children() == []
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pipes")
-def test_a_process_that_is_killed_while_it_sends_is_told():
-    reader, writer = multiprocessing.Pipe(duplex=False)
-    os.write(writer.fileno(), struct.pack("!i", 1000) + b"the beginning")
-    writer.close()
-    process = types.SimpleNamespace(exitcode=-9, join=lambda: None)
-    with pytest.raises(reproduce.PartError, match="it was killed"):
-        _parts._receive(reader, part_of(), process)
-
-
-def test_progress_of_all_parts_adds_up():
-    for workers in (1, 2):
-        done = []
-        list(_parts.run_parts([part_of(), part_of(num_runs=3)], workers, done.append))
-        assert sum(done) == 500
-        assert len(done) > 2
 
 
 @pytest.mark.parametrize("name", registry.REPRODUCTIONS)
@@ -267,11 +219,11 @@ def test_the_command(capsys):
     record = json.loads(pathlib.Path("recsim_runs/bandits_quick/results.json").read_text())
     assert record["settings"]["runs"] == bandit_regret.QUICK_RUNS
 
-    os.remove("recsim_runs/bandits_quick/parts/one_kl_ucb_000.npz")
+    os.remove("recsim_runs/bandits_quick/tasks/one_kl_ucb_000.npz")
     assert cli.main(["reproduce", "bandits", "--quick", "--workers=1"]) == 0
     again, err = capsys.readouterr()
     assert again == out
-    assert err.startswith("Going on: 1 of 2 parts are done.\nbandits: 20,000 of 20,000 pulls")
+    assert err.startswith("Resuming: 1 of 2 tasks are done.\nbandits: 20,000 of 20,000 pulls")
 
     assert cli.main(["reproduce", "bandits", "--runs=9", "--output", "o", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
@@ -290,7 +242,7 @@ BAD_INPUT = {
     "reproduce bandits again": "unexpected argument 'again'",
     "reproduce --output slateq bandits --runs 0": "--runs: must be an integer >= 2, got '0'",
     "reproduce bandits --output a_file": "output folder must be a folder that can be written to",
-    "reproduce bandits --output full": "'full' is not empty: choose another",
+    "reproduce bandits --output full": "full' is not empty: choose another",
     "reproduce bandits --output before --runs 9": "other settings .runs 8 there and 9 here",
     "reproduce slateq --output before": "other settings .experiment bandits there and slateq here",
     "reproduce bandits --output foreign": "other settings .experiment nothing there and bandits",
@@ -307,7 +259,7 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     err = refused(cli.main, shlex.split(arguments))
     name = "( bandits| slateq)?"
     assert re.fullmatch(rf"recsim reproduce{name}: error: .*{BAD_INPUT[arguments]}.*\n", err)
-    assert not pathlib.Path("before", "parts").exists()
+    assert not pathlib.Path("before", "tasks").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -329,7 +281,7 @@ def test_one_command_at_a_time_writes_to_a_folder():
     pathlib.Path("out").mkdir()
     with (
         _files.locked("out"),
-        pytest.raises(BlockingIOError, match="'out' now: wait .* or choose another folder"),
+        pytest.raises(BlockingIOError, match="out' now: wait .* or choose another folder"),
     ):
         run("out")
     assert run("out")["results"]
@@ -342,10 +294,10 @@ def test_what_a_killed_command_left_unfinished_is_removed():
 
     leave_unfinished("out", "settings.json")
     reproduce.prepare(bandit_regret.BanditRegret(300), "out")
-    leave_unfinished("out/parts", "one_kl_ucb_000.npz")
+    leave_unfinished("out/tasks", "one_kl_ucb_000.npz")
     assert run("out")["results"] == run("whole")["results"]
     assert files("out") == files("whole")
-    assert parts("out").keys() == parts("whole").keys()
+    assert tasks("out").keys() == tasks("whole").keys()
 
 
 KILLED = """
@@ -368,7 +320,7 @@ def test_kill_9_at_random_moments():
 
     def results(folder):
         found = json.loads(pathlib.Path(folder, "results.json").read_text())
-        assert found["time"]["parts"] == 8
+        assert found["time"]["tasks"] == 8
         return found["results"]
 
     moments = np.random.RandomState(0).uniform(0.5, 3.0, size=3)
@@ -381,7 +333,7 @@ def test_kill_9_at_random_moments():
     assert start("whole", 1).wait() == 0
     assert results("killed") == results("whole")
     assert files("killed") == files("whole")
-    assert parts("killed").keys() == parts("whole").keys()
+    assert tasks("killed").keys() == tasks("whole").keys()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -393,12 +345,12 @@ def test_interrupted_from_the_keyboard(workers, seconds):
         + ["--workers", str(workers), "--output", "out"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # As from a terminal, where Ctrl-C reaches the processes of the parts too.
+        # As from a terminal, where Ctrl-C reaches the worker processes too.
         start_new_session=True,
         # A shell starts what it runs in the background with this signal ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not pathlib.Path("out/parts").exists():
+    while not pathlib.Path("out/tasks").exists():
         assert process.poll() is None
         time.sleep(0.01)
     time.sleep(seconds)
@@ -411,6 +363,6 @@ def test_interrupted_from_the_keyboard(workers, seconds):
         "The same command goes on with what is in out.\nrecsim: interrupted\n"
     )
     assert files("out") == ["settings.json"]
-    for name in parts("out"):
-        with np.load(f"out/parts/{name}") as arrays:
+    for name in tasks("out"):
+        with np.load(f"out/tasks/{name}") as arrays:
             assert arrays["regret"].ndim == 2

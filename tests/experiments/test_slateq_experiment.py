@@ -72,14 +72,14 @@ def test_settings_are_the_papers_and_shrink_with_the_steps():
 
 
 def test_every_training_has_a_seed_of_its_own_and_strategies_share_users():
-    parts = slateq.SlateQ(seeds=2, steps=300, users=2).parts("folder")
-    assert len(parts) == len({part.name for part in parts}) == 2 * (1 + 1 + 2 + 3 * 7)
+    tasks = slateq.SlateQ(seeds=2, steps=300, users=2).tasks("folder")
+    assert len(tasks) == len({task.name for task in tasks}) == 2 * (1 + 1 + 2 + 3 * 7)
     seeds = {}
-    for part in parts:
-        seeds.setdefault(part.name[-1], set()).add(part.arguments["seed"])
+    for task in tasks:
+        seeds.setdefault(task.name[-1], set()).add(task.arguments["seed"])
     (first,), (second,) = seeds["0"], seeds["1"]
     assert first != second
-    assert parts[0].name == "full_slate_one_step_0"
+    assert tasks[0].name == "full_slate_one_step_0"
 
 
 @pytest.fixture
@@ -102,11 +102,14 @@ def run(experiment, folder):
 
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_numbers(small, tmp_path, monkeypatch):
+    # With one thread, TensorFlow is used in this process, where the test interrupts it.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.setenv(name, "1")
     whole = run(small, tmp_path / "whole")
-    (agent,) = (tmp_path / "whole/parts").glob("*_1.agent")
+    (agent,) = (tmp_path / "whole/tasks").glob("*_1.agent")
     assert set(checkpoint.load(agent)) == {"agent", "steps", "curve"}
     assert os.path.getsize(agent) < 200_000
-    assert list((tmp_path / "whole/parts/ql_ot_os_no_click_0/train").glob("events.*"))
+    assert list((tmp_path / "whole/tasks/ql_ot_os_no_click_0/train").glob("events.*"))
 
     iterations = iter(range(100))
     train = _training._Runner._run_train_phase
@@ -130,7 +133,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(small, tmp_path, mo
     assert curve["steps"][-1] >= 300
 
 
-def part(returns, clicks=1.0, quality=0.5):
+def task(returns, clicks=1.0, quality=0.5):
     count = len(returns)
     return {
         "returns": np.array(returns),
@@ -142,13 +145,13 @@ def part(returns, clicks=1.0, quality=0.5):
 
 def test_tables_by_hand(small):
     trained = {"steps": np.arange(2.0), "curve": np.array([1.0, 2.0])}
-    parts = {
-        "random_0": part([9.0, 11.0]),
-        "random_1": part([10.0, 10.0]),
-        "ql_ot_os_no_click_0": {**part([14.0, 16.0], 2.0, -1.0), **trained},
-        "ql_ot_os_no_click_1": {**part([16.0, 16.0], 2.0, -1.0), **trained},
+    tasks = {
+        "random_0": task([9.0, 11.0]),
+        "random_1": task([10.0, 10.0]),
+        "ql_ot_os_no_click_0": {**task([14.0, 16.0], 2.0, -1.0), **trained},
+        "ql_ot_os_no_click_1": {**task([16.0, 16.0], 2.0, -1.0), **trained},
     }
-    returns, above, quality = small.tables(small.results(parts))
+    returns, above, quality = small.tables(small.results(tasks))
     # Student's 97.5% point with one degree of freedom is 12.706; the standard error here is 0.5.
     assert returns.rows == [
         ["random", "159.2", "10.0 ± 0.0", "–", "–"],

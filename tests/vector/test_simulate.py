@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import multiprocessing
 import os
-import signal
-import subprocess
+import pathlib
 import sys
-from collections.abc import Callable
+import threading
 from typing import Any
 
 import numpy as np
@@ -62,69 +59,82 @@ def test_sessions_that_never_end_have_no_number_of_episodes() -> None:
     assert result.lengths.tolist() == [[4, 4]] * 3
 
 
-@pytest.mark.parametrize(
-    ("functions", "name"),
-    [
-        ((lambda **users: create(**users), random_agent.VectorRandomAgent), "make_environment"),
-        ((create, lambda env: random_agent.VectorRandomAgent(env)), "make_agent"),
-    ],
-)
-def test_functions_for_several_processes_must_be_pickled(
-    functions: tuple[Callable[..., Any], Callable[..., Any]], name: str
-) -> None:
-    with pytest.raises(TypeError, match=rf"{name} must be a function that can be pickled.*workers"):
-        simulate.simulate(*functions, MANY, num_steps=1, workers=2)
-    assert simulate.simulate(*functions, MANY, num_steps=1, workers=1).num_users == MANY
-
-
-def test_an_error_in_a_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    fails = functools.partial(random_agent.VectorRandomAgent, random_seed=-1)
-    with pytest.raises(RuntimeError, match=r"chunks_\d_to_\d ended with exit code 1 .* printed"):
-        simulate.simulate(create, fails, MANY, num_steps=1, workers=2)
-    assert "random_seed must be an integer >= 0, got -1" in capfd.readouterr().err
-    assert multiprocessing.active_children() == []
-
-
-LONG_SIMULATION = """
-import functools, multiprocessing, threading, time
-from recsim.agents import random_agent
-from recsim.environments import interest_exploration
-from recsim.vector import simulate
-
-def tell():
-    while len(multiprocessing.active_children()) < 2:
-        time.sleep(0.05)
-    time.sleep(0.5)  # Until the start is over, in which Ctrl-C is held back from one thread only.
-    print("simulating", flush=True)
-
-threading.Thread(target=tell, daemon=True).start()
-config = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
-create = functools.partial(interest_exploration.create_vector_environment, config)
-simulate.simulate(create, random_agent.VectorRandomAgent, 8192, num_steps=10**6, workers=2)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_the_one_that_started_it(number: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", LONG_SIMULATION],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-        # Where the tests run in the background, the shell has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+@pytest.mark.parametrize("workers", [1, 2])
+def test_functions_may_be_lambdas_and_hold_what_can_be_pickled(workers: int) -> None:
+    seed = 3
+    result = simulate.simulate(
+        lambda **users: create(**users),
+        lambda env: random_agent.VectorRandomAgent(env, random_seed=seed),
+        MANY,
+        num_steps=1,
+        workers=workers,
     )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "simulating\n"
-        process.send_signal(number)
-        # The output ends with the last process that could write to it.
-        process.communicate(timeout=60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    make_agent = functools.partial(random_agent.VectorRandomAgent, random_seed=seed)
+    expected = simulate.simulate(create, make_agent, MANY, num_steps=1, workers=1)
+    np.testing.assert_array_equal(result.returns, expected.returns)
+
+
+def test_functions_for_several_processes_must_be_pickled() -> None:
+    lock = threading.Lock()
+
+    def make_agent(env: Any) -> random_agent.VectorRandomAgent:
+        with lock:
+            return random_agent.VectorRandomAgent(env)
+
+    with pytest.raises(TypeError, match=r"make_agent must be a function that can be pickled.*lock"):
+        simulate.simulate(create, make_agent, MANY, num_steps=1, workers=2)
+    with pytest.raises(TypeError, match=r"make_environment must be a function that can be pickled"):
+        simulate.simulate(
+            lambda **users: create(**users) if lock else None,
+            random_agent.VectorRandomAgent,
+            MANY,
+            num_steps=1,
+            workers=2,
+        )
+    result = simulate.simulate(create, make_agent, MANY, num_steps=1, workers=1)
+    assert result.num_users == MANY
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_process_is_raised_here(workers: int) -> None:
+    fails = functools.partial(random_agent.VectorRandomAgent, random_seed=-1)
+    with pytest.raises(ValueError, match="random_seed must be an integer >= 0, got -1"):
+        simulate.simulate(create, fails, MANY, num_steps=1, workers=workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_progress_is_told_in_users(workers: int) -> None:
+    done: list[int] = []
+    simulate.simulate(
+        create,
+        random_agent.VectorRandomAgent,
+        MANY,
+        num_steps=1,
+        workers=workers,
+        advance=done.append,
+    )
+    assert sum(done) == MANY
+
+
+def test_an_agent_with_tensorflow_has_a_process_and_one_thread_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+
+    class Deep(random_agent.VectorRandomAgent):
+        uses_tensorflow = True
+
+        def begin(self, observation: Any) -> np.ndarray:
+            threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
+            (tmp_path / f"{os.getpid()} {threads}").touch()
+            return super().begin(observation)
+
+    simulate.simulate(create, Deep, 2, num_steps=1, workers=1)
+    (told,) = tmp_path.iterdir()
+    process, threads = told.name.split()
+    assert int(process) != os.getpid()
+    assert threads == "1"
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,11 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         return self._replay_buffer
 
     @property
+    def uses_tensorflow(self) -> bool:
+        """Whether the agent computes with TensorFlow: where it learns."""
+        return not self.eval_mode
+
+    @property
     def _online_network(self) -> network.QNetwork:
         if self._trainer is not None and not self._network_is_current:
             self._network = network.QNetwork(self._trainer.weights())

@@ -104,6 +104,11 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         return self._learner.eval_mode
 
     @property
+    def uses_tensorflow(self) -> bool:
+        """Whether the agent computes with TensorFlow: where it learns."""
+        return not self.eval_mode
+
+    @property
     def training_steps(self) -> int:
         """Number of slates recommended in training so far, to all users together."""
         return self._learner.training_steps
