@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import sys
+import tempfile
 from collections.abc import Iterator
 
-__all__ = ["environment_kept"]
+__all__ = ["environment_kept", "stderr_without"]
 
 
 @contextlib.contextmanager
@@ -28,3 +31,39 @@ def environment_kept(*names: str, **defaults: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = old
+
+
+@contextlib.contextmanager
+def stderr_without(noise: re.Pattern[bytes]) -> Iterator[None]:
+    """Leaves lines out of what a block writes to the process's standard error stream.
+
+    That is what native code writes to the file descriptor too. The rest of it is written at the end
+    of the block, whatever ends it. Where the stream is closed, the block just runs.
+
+    Args:
+        noise: found in a line that is to be left out.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = os.dup(2)
+        except OSError:
+            yield
+            return
+        stack.callback(os.close, stream)
+        written = stack.enter_context(tempfile.TemporaryFile())
+        _flush_stderr()
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            _flush_stderr()
+            os.dup2(stream, 2)
+            written.seek(0)
+            for line in written:
+                if not noise.search(line):
+                    os.write(2, line)
+
+
+def _flush_stderr() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()

@@ -546,3 +546,33 @@ def test_a_training_just_long_enough_changes_the_results(num_envs, tmp_path):
         assert results.settings["training_updates"]["full_slate_q"] > 0
         returns.append(results.episodes["full_slate_q"]["return"].tolist())
     assert returns[0] != returns[1]
+
+
+@pytest.mark.parametrize(
+    ("agent", "num_envs"),
+    [
+        ("tabular_q", None),
+        pytest.param("slate_topk_topk_q", 7, marks=pytest.mark.slow),
+    ],
+)
+def test_progress_and_report_tell_the_same_number_of_training_steps(
+    agent, num_envs, tmp_path, capsys
+):
+    """Whole episodes, or steps of all users together, go beyond what is asked for."""
+    experiment = compare(
+        tmp_path,
+        "interest_evolution",
+        [agent, "random"],
+        num_candidates=2,
+        slate_size=1,
+        train_steps=405,
+        num_envs=num_envs,
+        progress=None,
+    )
+    text = report.text(experiment.run(), 200)
+    ((done, total),) = re.findall(
+        r"Training: (\S+) of (\S+) steps \(100%\)", capsys.readouterr().err
+    )
+    (trained,) = re.findall(rf"{agent} was trained for (\S+) steps", text)
+    assert done == total == trained
+    assert int(trained.replace(",", "")) > 405

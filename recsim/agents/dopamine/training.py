@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from recsim import _validation
+from recsim._internal.tensorflow_import import import_tensorflow
 
 __all__ = ["Trainer", "check_arguments", "import_tensorflow", "make_model"]
 
@@ -190,24 +190,3 @@ def make_model(weights: Sequence[np.ndarray]) -> Any:
     )
     model.set_weights(weights)
     return model
-
-
-def import_tensorflow() -> tuple[Any, Any]:
-    """Returns the modules ``tensorflow`` and ``keras``, imported now if they were not before.
-
-    Raises:
-        RuntimeError: if Keras uses another backend than TensorFlow.
-    """
-    # TensorFlow's messages about itself would break into the progress shown. The second setting
-    # costs nothing here: the matrices are too small for oneDNN.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import keras
-    import tensorflow as tf
-
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Keras uses the backend {keras.backend.backend()!r}, but the agents train with "
-            "TensorFlow: set the environment variable KERAS_BACKEND=tensorflow."
-        )
-    return tf, keras
