@@ -34,6 +34,10 @@ class SummaryWriter:
         self._folder = paths.absolute("folder", folder)
         self._file: _tfrecord.RecordFile | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy writes a file of its own; what is not yet written stays with the original."""
+        return type(self), (self._folder,)
+
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """Adds one point of the curve ``tag``.
 

@@ -157,7 +157,7 @@ def linear_rows():
 
 
 def linear_trainer(**kwargs):
-    arguments = {"optimizer_name": "sgd", "optimizer": None, "loss": "squared", **kwargs}
+    arguments = {"optimizer_name": "sgd", "make_optimizer": None, "loss": "squared", **kwargs}
     weights = [np.array([[0.5], [0.25]], np.float32), np.zeros(1, np.float32)]
     return training.Trainer(weights, **arguments, batch_size=3, device="/cpu:*")
 
@@ -203,7 +203,8 @@ def test_a_keras_optimizer_is_copied():
     import keras
 
     optimizer = keras.optimizers.SGD(0.1, momentum=0.5)
-    first, second = (linear_trainer(optimizer_name="", optimizer=optimizer) for _ in range(2))
+    make = training.optimizer_maker(optimizer)
+    first, second = (linear_trainer(optimizer_name="", make_optimizer=make) for _ in range(2))
     first.step(linear_rows())
     second.step(linear_rows())
     np.testing.assert_allclose(first.weights()[0][:, 0], [0.5 + 0.2, 0.25 + 0.4], rtol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gin
@@ -57,7 +58,7 @@ class WrappedReplayBuffer:
             "replay_capacity", replay_capacity, minimum=self._update_horizon + 2
         )
         self._rng = seeding.named_random_state(seed, "replay")
-        shapes = {
+        self._shapes: dict[str, tuple[tuple[int, ...], type]] = {
             "users": ((user_size,), np.float32),
             "documents": ((num_candidates, doc_size), np.float32),
             "slates": ((slate_size,), np.int32),
@@ -65,20 +66,35 @@ class WrappedReplayBuffer:
             "rewards": ((), np.float32),
             "ends": ((), np.int8),
         }
+        self._arrays = self._empty_arrays()
+        #: Number of transitions added so far.
+        self.add_count = 0
+        self._num_rows = 0  # Rows written so far, with those that are overwritten.
+
+    def _empty_arrays(self) -> dict[str, np.ndarray]:
         try:
-            self._arrays: dict[str, np.ndarray] = {
+            return {
                 name: np.zeros((self._capacity, *shape), dtype)
-                for name, (shape, dtype) in shapes.items()
+                for name, (shape, dtype) in self._shapes.items()
             }
         except MemoryError as error:
-            row = 4 * (user_size + num_candidates * doc_size + slate_size + 2) + 1
+            row = sum(
+                np.dtype(dtype).itemsize * math.prod(shape)
+                for shape, dtype in self._shapes.values()
+            )
             raise MemoryError(
                 f"A replay buffer of {self._capacity} transitions needs "
                 f"{self._capacity * row / 2**30:.1f} GiB: choose a smaller replay_capacity."
             ) from error
-        #: Number of transitions added so far.
-        self.add_count = 0
-        self._num_rows = 0  # Rows written so far, with those that are overwritten.
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the memory that is not filled.
+        return {**self.__dict__, "_arrays": self.state()}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes)
+        self._arrays = self._empty_arrays()
+        self.restore(attributes["_arrays"])
 
     def add(
         self,

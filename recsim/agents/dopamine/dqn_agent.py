@@ -168,7 +168,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._num_candidates = _checked_num_candidates(action_space, adapter.num_candidates)
         training.check_arguments(optimizer_name, optimizer, loss, learning_rate)
         self._learning_rate = learning_rate
-        self._trainer_arguments = (optimizer_name, optimizer, loss)
+        self._trainer_arguments = (optimizer_name, training.optimizer_maker(optimizer), loss)
         self.loss = loss
         self.optimizer_name = optimizer_name or "rmsprop"
         if optimizer is not None:
@@ -413,6 +413,14 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._slate_counts[:] = 0
 
     # How the agent is kept.
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What Keras holds becomes arrays, of which it is made again at the next update.
+        state = {**self.__dict__, "_network": self._online_network, "_network_is_current": True}
+        if self._trainer is not None:
+            state["_optimizer_state"] = self._trainer.optimizer_state()
+            state["_trainer"] = None
+        return state
 
     def _description(self) -> dict[str, Any]:
         """Returns what a bundle's agent and this one must have in common."""

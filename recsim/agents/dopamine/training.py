@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from recsim import _validation
 from recsim._internal.tensorflow_import import import_tensorflow
 
-__all__ = ["Trainer", "check_arguments", "import_tensorflow", "make_model"]
+__all__ = ["Trainer", "check_arguments", "import_tensorflow", "make_model", "optimizer_maker"]
 
 _OPTIMIZERS = ("rmsprop", "adam", "sgd")
 _LOSSES = ("squared", "huber")
@@ -35,7 +35,8 @@ def check_arguments(
             "learning rate itself."
         )
     if optimizer is not None and (
-        isinstance(optimizer, type) or not hasattr(optimizer, "apply_gradients")
+        isinstance(optimizer, type)
+        or not (hasattr(optimizer, "apply_gradients") and hasattr(optimizer, "get_config"))
     ):
         raise TypeError(
             "optimizer must be a Keras optimizer, such as keras.optimizers.Adam(1e-3), got "
@@ -54,6 +55,17 @@ def _check_name(argument: str, name: str, known: Sequence[str]) -> None:
         )
 
 
+def optimizer_maker(optimizer: Any) -> Callable[[], Any] | None:
+    """Returns a function that makes a new optimizer like one of Keras's; None for None.
+
+    An optimizer belongs to the variables of one agent. The function can be pickled, which an
+    optimizer cannot.
+    """
+    if optimizer is None:
+        return None
+    return functools.partial(type(optimizer).from_config, optimizer.get_config())
+
+
 class Trainer:
     """Makes gradient steps on weights.
 
@@ -62,7 +74,7 @@ class Trainer:
             :class:`recsim.agents.dopamine.network.QNetwork`.
         optimizer_name: 'rmsprop' or '' (centred, learning rate 2.5e-4, decay 0.95, epsilon 1e-5),
             'adam' or 'sgd' (both with the learning rate 1e-3).
-        optimizer: a Keras optimizer to take a copy of, instead of one by name.
+        make_optimizer: function that makes a Keras optimizer, instead of one by name.
         loss: 'squared', or 'huber' (quadratic up to an error of 1, linear beyond).
         batch_size: number of rows of a batch.
         device: TensorFlow's name of the device to train on.
@@ -73,7 +85,7 @@ class Trainer:
         self,
         weights: Sequence[np.ndarray],
         optimizer_name: str,
-        optimizer: Any,
+        make_optimizer: Callable[[], Any] | None,
         loss: str,
         batch_size: int,
         device: str,
@@ -84,7 +96,9 @@ class Trainer:
         self._results: Sequence[Any] = ()
         with self._tf.device(device):
             self._model = make_model(weights)
-            self._optimizer = self._make_optimizer(optimizer_name, optimizer, learning_rate)
+            self._optimizer = (
+                make_optimizer() if make_optimizer else self._named(optimizer_name, learning_rate)
+            )
             self._optimizer.build(self._model.trainable_variables)
             rows = self._tf.TensorSpec((batch_size, len(weights[0]) + 2), self._tf.float32)
             self._function = self._tf.function(self._gradient_step).get_concrete_function(rows)
@@ -92,10 +106,8 @@ class Trainer:
         self._result_types = [result.dtype for result in self._function.outputs]
         self._device = device
 
-    def _make_optimizer(self, name: str, optimizer: Any, learning_rate: float | None) -> Any:
+    def _named(self, name: str, learning_rate: float | None) -> Any:
         optimizers = self._keras.optimizers
-        if optimizer is not None:  # An optimizer belongs to the variables of one agent.
-            return type(optimizer).from_config(optimizer.get_config())
         if name == "adam":
             return optimizers.Adam(learning_rate or 1e-3)
         if name == "sgd":

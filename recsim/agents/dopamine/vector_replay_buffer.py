@@ -67,7 +67,13 @@ class VectorReplayBuffer:
         self.batch_size = _validation.positive_int("batch_size", batch_size)
         self._discounts = transitions.discounts_of_steps(gamma, update_horizon)
         self._rng = seeding.named_random_state(seed, "replay")
-        rows = self._num_steps * num_users
+        self._sizes = user_size, num_candidates, doc_size, slate_size
+        self._make_arrays()
+        self._steps_added = 0
+
+    def _make_arrays(self) -> None:
+        user_size, num_candidates, doc_size, slate_size = self._sizes
+        rows = self._num_steps * self._num_users
         try:
             self._users, self._last_users = np.zeros((2, rows, user_size), np.float32)
             self._documents, self._last_documents = np.zeros(
@@ -83,7 +89,17 @@ class VectorReplayBuffer:
                 f"A replay buffer of {rows} transitions needs {rows * size / 2**30:.1f} GiB: "
                 "choose a smaller replay_capacity."
             ) from error
-        self._steps_added = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the memory that is not filled.
+        kept = ("_num_users", "_num_steps", "batch_size", "_discounts", "_rng", "_sizes")
+        return {**{name: getattr(self, name) for name in kept}, "state": self.state()}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        state = attributes.pop("state")
+        self.__dict__.update(attributes)
+        self._make_arrays()
+        self.restore(state)
 
     @property
     def add_count(self) -> int:

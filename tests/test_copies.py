@@ -1,0 +1,458 @@
+"""Copies and pickles: taken at any moment, they go on exactly as the original, and on their own."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import pickle
+from typing import Any
+
+import gin
+import gymnasium
+import numpy as np
+import pytest
+
+from recsim import choice_model, registry
+from recsim.agents import full_slate_q_agent, random_agent
+from recsim.agents.bandits import algorithms, glm_algorithms
+from recsim.agents.dopamine import dqn_agent
+from recsim.agents.layers import fixed_length_history, temporal_aggregation
+from recsim.environments import interest_evolution, interest_exploration
+from recsim.experiments import comparison
+from recsim.simulator import environment, gymnasium_env, recsim_gym, summary
+from recsim.vector import simulate, wrappers
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda original: pickle.loads(pickle.dumps(original)),
+}
+# So that deep agents have learned, and their replay buffers are full and begin anew, in 60 steps.
+SMALL = """
+DQNAgent.min_replay_history = 20
+DQNAgent.update_period = 2
+DQNAgent.target_update_period = 10
+DQNAgent.epsilon_decay_period = 30
+DQNAgent.batch_size = 8
+DQNAgent.hidden_units = (8, 4)
+WrappedReplayBuffer.replay_capacity = 50
+VectorDQNAgent.update_period = 8
+VectorDQNAgent.batch_size = 8
+VectorDQNAgent.replay_capacity = 200
+"""
+
+
+@pytest.fixture(autouse=True)
+def small_deep_agents():
+    with gin.unlock_config():
+        gin.parse_config(SMALL)
+    yield
+    with gin.unlock_config():
+        gin.clear_config()
+
+
+def config_of(scenario):
+    slate_size = 1 if scenario == "long_term_satisfaction" else 2
+    return {"num_candidates": 5, "slate_size": slate_size, "resample_documents": True, "seed": 3}
+
+
+def agents_of(scenario, make, env):
+    """Yields the names of the agents that recommend in an environment."""
+    for name in registry.AGENTS:
+        try:
+            make(name, env)
+        except ValueError:
+            continue
+        yield name
+
+
+def data(value: Any) -> Any:
+    """Returns what was observed as something that can be compared, to the last bit."""
+    if isinstance(value, dict):
+        return [(str(key), data(item)) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [data(item) for item in value]
+    return None if value is None else np.asarray(value).tobytes()
+
+
+class SingleUser:
+    """An environment, an agent, and where they are in an episode."""
+
+    def __init__(self, env, agent):
+        self.env, self.agent = env, agent
+        self.last = None
+
+    def play(self, num_steps):
+        seen = []
+        for _ in range(num_steps):
+            if self.last is None:
+                slate = self.agent.begin_episode(self.env.reset())
+            else:
+                slate = self.agent.step(*self.last)
+            observation, reward, done, _ = self.env.step(slate)
+            self.last = reward, observation
+            if done:
+                self.agent.end_episode(reward, observation)
+                self.last = None
+            seen.append(data([slate, observation, reward, done]))
+        return seen
+
+
+class Vector:
+    """The same for a vector environment."""
+
+    def __init__(self, env, agent):
+        self.env, self.agent = env, agent
+        observation, _ = env.reset()
+        self.slates = agent.begin(observation)
+
+    def play(self, num_steps):
+        seen = []
+        for _ in range(num_steps):
+            slates = self.slates
+            observation, rewards, terminated, truncated, infos = self.env.step(slates)
+            self.slates = self.agent.step(observation, rewards, terminated, truncated, infos)
+            seen.append(data([slates, observation, rewards, terminated, truncated]))
+        return seen
+
+
+def copied(original, make_copy):
+    """Copies each part by itself: what they share is no part of the promise."""
+    twin = copy.copy(original)
+    for name, part in vars(original).items():
+        setattr(twin, name, make_copy(part))
+    return twin
+
+
+def check(original, num_steps=(0, 1, 60), steps_after=20):
+    for steps in num_steps:
+        original.play(steps)
+        twins = {name: copied(original, make_copy) for name, make_copy in COPIES.items()}
+        seen = twins["deepcopy"].play(steps_after)
+        assert original.play(steps_after) == seen
+        assert twins["pickle"].play(steps_after) == seen
+
+
+SINGLE = [
+    pytest.param(scenario, agent, id=f"{scenario}-{agent}")
+    for scenario in registry.ENVIRONMENTS
+    for agent in agents_of(
+        scenario,
+        registry.create_agent,
+        registry.create_environment(scenario, config_of(scenario)),
+    )
+]
+VECTOR = [
+    pytest.param(scenario, agent, id=f"{scenario}-{agent}")
+    for scenario in registry.ENVIRONMENTS
+    for agent in agents_of(
+        scenario,
+        registry.create_vector_agent,
+        registry.create_vector_environment(scenario, config_of(scenario), 2),
+    )
+]
+
+
+@pytest.mark.parametrize(("scenario", "agent"), SINGLE)
+def test_every_agent_in_every_scenario(scenario, agent):
+    env = registry.create_environment(scenario, config_of(scenario))
+    learner = registry.create_agent(agent, env, seed=1)
+    check(SingleUser(env, learner))
+    if isinstance(learner, dqn_agent.DQNAgent):
+        assert learner.num_updates > 10
+
+
+@pytest.mark.parametrize(("scenario", "agent"), VECTOR)
+def test_every_agent_in_every_vector_environment(scenario, agent):
+    env = registry.create_vector_environment(scenario, config_of(scenario), 7)
+    check(Vector(env, registry.create_vector_agent(agent, env, seed=1)), num_steps=(1, 40))
+
+
+@pytest.mark.parametrize("scenario", registry.ENVIRONMENTS)
+@pytest.mark.parametrize("seed", [None, 5])
+def test_fixed_documents_and_seeded_environments(scenario, seed):
+    env = registry.create_environment(
+        scenario, {**config_of(scenario), "resample_documents": False}
+    )
+    if seed is not None:
+        env.seed(seed)
+    check(SingleUser(env, random_agent.RandomAgent(env.action_space, random_seed=1)))
+
+
+@pytest.mark.parametrize("candidates", ["resampled", "shared"])
+def test_candidates_of_vector_environments(candidates):
+    config = {**config_of("interest_evolution"), "resample_documents": candidates == "resampled"}
+    # More than a chunk, whose users a copy has to know too.
+    env = registry.create_vector_environment("interest_evolution", config, 2500)
+    check(Vector(env, random_agent.VectorRandomAgent(env, 1)), num_steps=(3,), steps_after=5)
+
+
+def several_users():
+    models = [
+        interest_exploration.IEUserModel(
+            2,
+            user_state_ctor=interest_exploration.IEUserState,
+            response_model_ctor=Response,
+            seed=seed,
+        )
+        for seed in (3, 4)
+    ]
+    documents = interest_exploration.IETopicDocumentSampler(doc_ctor=Document, seed=5)
+    world = environment.MultiUserEnvironment(models, documents, 6, 2)
+    return recsim_gym.RecSimGymEnv(world, clicks_by_user)
+
+
+class Document(interest_exploration.IEDocument):
+    NUM_CLUSTERS = 2
+
+
+class Response(interest_exploration.IEResponse):
+    NUM_CLUSTERS = 2
+
+
+def clicks_by_user(responses):
+    return [float(sum(response.clicked for response in of_one)) for of_one in responses]
+
+
+class FirstDocuments:
+    def begin_episode(self, observation):
+        return [[0, 1], [1, 2]]
+
+    def step(self, reward, observation):
+        return [[0, 1], [1, 2]]
+
+    def end_episode(self, reward, observation):
+        pass
+
+
+def test_an_environment_of_several_users():
+    check(SingleUser(several_users(), FirstDocuments()))
+
+
+def any_document(one, other):
+    return True
+
+
+def make_random(observation_space, action_space, **kwargs):
+    return random_agent.RandomAgent(action_space, random_seed=1)
+
+
+make_full_slate_q = functools.partial(full_slate_q_agent.FullSlateQAgent, None)
+LAYERS = {
+    "history": functools.partial(fixed_length_history.FixedLengthHistoryLayer, history_length=2),
+    "aggregation": functools.partial(
+        temporal_aggregation.TemporalAggregationLayer,
+        aggregation_period=3,
+        switching_cost=0.1,
+        document_comparison_fcn=any_document,
+    ),
+}
+
+
+@pytest.mark.parametrize("base_agent", [make_random, make_full_slate_q], ids=["random", "deep"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers(layer, base_agent):
+    env = registry.create_environment("interest_evolution", config_of("interest_evolution"))
+    agent = LAYERS[layer](
+        base_agent, observation_space=env.observation_space, action_space=env.action_space
+    )
+    check(SingleUser(env, agent))
+
+
+def test_single_user_environments_as_a_vector_environment():
+    env = wrappers.SingleUserEnvs([make_numbered(number) for number in range(3)])
+    check(Vector(env, random_agent.VectorRandomAgent(env, 1)), num_steps=(0, 7))
+
+
+def test_single_user_agents_as_a_vector_agent():
+    env = registry.create_vector_environment(
+        "interest_exploration", config_of("interest_exploration"), 3
+    )
+    check(Vector(env, wrappers.SingleUserAgents(make_agent_of_one, env)), num_steps=(0, 7))
+
+
+def make_numbered(number):
+    return registry.create_environment(
+        "interest_exploration", {**config_of("interest_exploration"), "seed": number}
+    )
+
+
+def make_agent_of_one(observation_space, action_space, user):
+    return random_agent.RandomAgent(action_space, random_seed=user)
+
+
+@pytest.mark.parametrize("made_by", ["recsim", "gymnasium"])
+def test_environments_for_gymnasium(made_by):
+    if made_by == "recsim":
+        env = gymnasium_env.make("interest_evolution")
+    else:
+        env = gymnasium.make("recsim/InterestEvolution-v0")
+    env.reset(seed=1)
+
+    def play(env):
+        return data([env.step(np.array([0, 1])) for _ in range(10)])
+
+    for make_copy in COPIES.values():
+        twin = make_copy(env)
+        assert play(twin) == play(env)
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("algorithm", ["UCB1", "KLUCB", "ThompsonSampling"])
+def test_bandits(algorithm, make_copy):
+    bandit = getattr(algorithms, algorithm)(4, {}, seed=1)
+
+    def play(bandit, num_steps):
+        arms = []
+        for step in range(num_steps):
+            arms.append(int(bandit.get_arm(step + 1)))
+            bandit.update(arms[-1], 0.25 * arms[-1])
+        return arms
+
+    play(bandit, 9)
+    twin = make_copy(bandit)
+    assert play(twin, 30) == play(bandit, 30)
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize(
+    ("algorithm", "arguments"),
+    [(glm_algorithms.UCB_GLM, {"horizon": 100}), (glm_algorithms.GLM_TS, {})],
+)
+def test_generalized_linear_bandits(algorithm, arguments, make_copy):
+    rng = np.random.RandomState(0)
+    features = rng.uniform(size=(5, 3))
+    bandit = algorithm(3, seed=1, **arguments)
+
+    def play(bandit, num_steps):
+        arms = []
+        for _ in range(num_steps):
+            arm, index, _ = bandit.get_arm(features)
+            bandit.update(float(index > 2), arm)
+            arms.append(index)
+        return arms
+
+    play(bandit, 15)
+    twin = make_copy(bandit)
+    assert play(twin, 20) == play(bandit, 20)
+
+
+class Scores:
+    def score_document(self, document):
+        return document
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize(
+    ("model", "features"),
+    [
+        (choice_model.MultinomialLogitChoiceModel, {"no_click_mass": 0.5}),
+        (
+            choice_model.MultinomialProportionalChoiceModel,
+            {"min_normalizer": -1.0, "no_click_mass": 0.5},
+        ),
+        (
+            choice_model.ExponentialCascadeChoiceModel,
+            {"attention_prob": 0.9, "score_scaling": 0.1},
+        ),
+        (
+            choice_model.ProportionalCascadeChoiceModel,
+            {"attention_prob": 0.9, "score_scaling": 0.1, "min_normalizer": -1.0},
+        ),
+    ],
+)
+def test_choice_models(model, features, make_copy):
+    chooser = model(features)
+    chooser.score_documents(Scores(), [0.5, 1.0, 0.25])
+
+    def play(chooser):
+        return [chooser.choose_item() for _ in range(20)]
+
+    play(chooser)
+    twin = make_copy(chooser)
+    assert play(twin) == play(chooser)
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize(
+    "make_sampler",
+    [
+        lambda: interest_exploration.IETopicDocumentSampler(doc_ctor=Document, seed=2),
+        lambda: interest_evolution.UtilityModelVideoSampler(seed=2),
+        lambda: interest_evolution.IEvVideoSampler(seed=2),
+    ],
+)
+def test_document_samplers(make_sampler, make_copy):
+    sampler = make_sampler()
+
+    def play(sampler):
+        return data([sampler.sample_document().create_observation() for _ in range(5)])
+
+    play(sampler)
+    twin = make_copy(sampler)
+    assert play(twin) == play(sampler)
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+def test_results(make_copy, tmp_path):
+    results = comparison.Comparison(
+        "interest_exploration",
+        ["cluster_bandit_ucb1", "random"],
+        tmp_path,
+        episodes=2,
+        steps=5,
+        progress=False,
+    ).run()
+    assert make_copy(results).summary() == results.summary()
+    simulation = simulate.simulate(
+        functools.partial(
+            registry.create_vector_environment,
+            "interest_exploration",
+            config_of("interest_exploration"),
+        ),
+        random_agent.VectorRandomAgent,
+        3,
+        num_steps=4,
+    )
+    assert data(list(vars(make_copy(simulation)).values())) == data(list(vars(simulation).values()))
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+def test_agents_with_a_summary_writer_and_a_keras_optimizer(make_copy, tmp_path):
+    import keras
+
+    env = registry.create_environment("interest_evolution", config_of("interest_evolution"))
+    writer = summary.SummaryWriter(tmp_path)
+    agent = full_slate_q_agent.FullSlateQAgent(
+        None,
+        env.observation_space,
+        env.action_space,
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.9)),
+        summary_writer=writer,
+        summary_writing_frequency=10,
+    )
+    original = SingleUser(env, agent)
+    original.play(45)
+    writer.flush()
+    (first,) = tmp_path.iterdir()
+    content = first.read_bytes()
+    twin = copied(original, make_copy)
+    seen = twin.play(45)
+    assert first.read_bytes() == content  # The copy writes a file of its own.
+    assert original.play(45) == seen
+    weights = [each.agent.serving_bundle()["online_network"] for each in (original, twin)]
+    assert data(weights[0]) == data(weights[1])
+
+
+def test_a_copy_takes_no_memory_that_is_not_filled():
+    env = registry.create_environment("interest_evolution", config_of("interest_evolution"))
+    agent = full_slate_q_agent.FullSlateQAgent(
+        None, env.observation_space, env.action_space, replay_capacity=10**6
+    )
+    SingleUser(env, agent).play(10)
+    assert len(pickle.dumps(agent)) < 10**6
+    vector_env = registry.create_vector_environment(
+        "interest_evolution", config_of("interest_evolution"), 10
+    )
+    vector = full_slate_q_agent.VectorFullSlateQAgent(vector_env, replay_capacity=10**6)
+    Vector(vector_env, vector).play(3)
+    assert len(pickle.dumps(vector)) < 10**6
