@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from recsim._internal import numbers
+
 __all__ = [
+    "LARGEST",
+    "SMALLEST",
+    "callable_or_none",
     "candidates_and_slate",
     "finite",
-    "non_negative_float",
+    "function",
+    "mapping",
     "nearest_name",
+    "non_negative_float",
+    "number",
+    "positive_float",
     "positive_int",
     "probability",
     "probability_vector",
+    "random_state",
+    "seed",
 ]
 
+#: Settings beyond this have products and squares that a float cannot hold: they are refused.
+LARGEST = 1e100
+#: The like for what is divided by.
+SMALLEST = 1e-100
 
-def positive_int(name: str, value: Any, minimum: int = 1) -> int:
+_MAX_INT = 2**63 - 1
+
+
+def positive_int(name: str, value: Any, minimum: int = 1, maximum: int | None = _MAX_INT) -> int:
     """Returns ``value`` as an int of at least ``minimum``.
+
+    Args:
+        name: what the number is, for errors.
+        value: the number.
+        minimum: the least that it may be.
+        maximum: the most that it may be, None for no limit.
 
     Raises:
         TypeError: if the value is not a whole number (a bool or a float is not one).
-        ValueError: if the value is below ``minimum``.
+        ValueError: if the value is below ``minimum`` or above ``maximum``.
     """
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer >= {minimum}, got the bool {value!r}.")
@@ -33,12 +57,42 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
         number = operator.index(value)
     except TypeError:
         raise TypeError(
-            f"{name} must be an integer >= {minimum}, got {value!r} of type "
+            f"{name} must be an integer >= {minimum}, got {numbers.described(value)} of type "
             f"{type(value).__name__}; pass a whole number."
         ) from None
     if number < minimum:
-        raise ValueError(f"{name} must be an integer >= {minimum}, got {number}.")
+        raise ValueError(
+            f"{name} must be an integer >= {minimum}, got {numbers.described(number)}."
+        )
+    if maximum is not None and number > maximum:
+        raise ValueError(
+            f"{name} must be an integer <= {maximum}, got {numbers.described(number)}."
+        )
     return number
+
+
+def seed(name: str, value: Any) -> int:
+    """Returns a seed, an integer >= 0 of any size; raises as :func:`positive_int` does."""
+    return positive_int(name, value, minimum=0, maximum=None)
+
+
+def random_state(name: str, value: Any) -> np.random.RandomState:
+    """Returns ``np.random.RandomState(value)``, whose errors do not name the argument.
+
+    Args:
+        name: what the seed is, for errors.
+        value: an integer in [0, 2**32 - 1], a list of them, or None for one of the system's.
+
+    Raises:
+        TypeError, ValueError: for another seed.
+    """
+    try:
+        return np.random.RandomState(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"{name} must be an integer in [0, 2**32 - 1] or None, got {numbers.described(value)}."
+        ) from None
 
 
 def candidates_and_slate(num_candidates: Any, slate_size: Any) -> tuple[int, int]:
@@ -58,28 +112,95 @@ def candidates_and_slate(num_candidates: Any, slate_size: Any) -> tuple[int, int
     return candidates, size
 
 
+def number(name: str, value: Any, low: float = -LARGEST, high: float = LARGEST) -> float:
+    """Returns ``value`` as a float in [low, high].
+
+    Raises:
+        TypeError: if it is not a number.
+        ValueError: if it is not within the bounds, which NaN is not.
+    """
+    as_float = numbers.as_float(name, value)
+    if not low <= as_float <= high:
+        raise ValueError(
+            f"{name} must be a finite number{_bounds(as_float, low, high)}, got "
+            f"{numbers.described(value)}."
+        )
+    return as_float
+
+
+def _bounds(number: float, low: float, high: float) -> str:
+    """Returns " in [low, high]", without a bound that is only there for results to be finite."""
+    if high == LARGEST and abs(number) > LARGEST:
+        return f" of at most {LARGEST:g} in size"
+    if high == LARGEST:
+        return f" >= {low:g}"
+    return f" in [{low:g}, {high:g}]"
+
+
 def non_negative_float(name: str, value: Any) -> float:
-    """Returns ``value`` as a finite float of at least 0, or raises ValueError."""
-    number = float(value)
-    if not (np.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}.")
-    return number
+    """Returns ``value`` as a float of at least 0, see :func:`number`."""
+    return number(name, value, low=0.0)
+
+
+def positive_float(name: str, value: Any) -> float:
+    """Returns ``value`` as a float above 0 whose reciprocal is finite, see :func:`number`."""
+    as_float = numbers.as_float(name, value)
+    if not SMALLEST <= as_float <= LARGEST:
+        raise ValueError(
+            f"{name} must be above 0, a number from {SMALLEST:g} to {LARGEST:g}, got "
+            f"{numbers.described(value)}."
+        )
+    return as_float
 
 
 def finite(name: str, values: Any) -> np.ndarray:
-    """Returns ``values`` as a float64 array of finite numbers, or raises ValueError."""
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {array.tolist()}.")
+    """Returns ``values`` as a float64 array of finite numbers.
+
+    Raises:
+        TypeError: if they are not numbers.
+        ValueError: if one is not finite, or beyond 1e100.
+    """
+    array = numbers.float_array(name, values).astype(np.float64, copy=False)
+    if not (np.abs(array) <= LARGEST).all():
+        raise ValueError(
+            f"{name} must be finite, in [{-LARGEST:g}, {LARGEST:g}], got "
+            f"{numbers.described(array.tolist())}."
+        )
     return array
 
 
 def probability(name: str, value: Any) -> float:
-    """Returns ``value`` as a float in [0, 1], or raises ValueError."""
-    number = float(value)
-    if not 0.0 <= number <= 1.0:
-        raise ValueError(f"{name} must be a probability in [0, 1], got {value!r}.")
-    return number
+    """Returns ``value`` as a float in [0, 1].
+
+    Raises:
+        TypeError: if it is not a number.
+        ValueError: if it is outside [0, 1], as NaN is.
+    """
+    as_float = numbers.as_float(name, value)
+    if not 0.0 <= as_float <= 1.0:
+        raise ValueError(f"{name} must be a probability in [0, 1], got {numbers.described(value)}.")
+    return as_float
+
+
+def callable_or_none(name: str, value: Any) -> Any:
+    """Returns a function, or None; TypeError for anything else."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function, got {numbers.described(value)}.")
+    return value
+
+
+def function(name: str, value: Any) -> Any:
+    """Returns a function or a class; TypeError for anything else."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function or a class, got {numbers.described(value)}.")
+    return value
+
+
+def mapping(name: str, value: Any) -> Mapping[Any, Any]:
+    """Returns a dictionary or what behaves like one; TypeError for anything else."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dictionary, got {numbers.described(value)}.")
+    return value
 
 
 def probability_vector(name: str, values: Any) -> np.ndarray:
@@ -89,7 +210,7 @@ def probability_vector(name: str, values: Any) -> np.ndarray:
         ValueError: if the vector is empty, has a negative or non-finite entry, or does not sum
             to one within 1e-8 (the tolerance of ``numpy.random.RandomState.choice``).
     """
-    vector = np.asarray(values, dtype=np.float64)
+    vector = numbers.float_array(name, values).astype(np.float64, copy=False)
     if vector.ndim != 1 or vector.size == 0:
         raise ValueError(
             f"{name} must be a non-empty list of probabilities, got an array of shape "

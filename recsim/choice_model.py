@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import _arrays, _validation
-from recsim._internal import keys, shared_stream
+from recsim._internal import keys, numbers, shared_stream
 from recsim._overrides import defined_nearest
 
 __all__ = [
@@ -47,17 +47,64 @@ def softmax(vector: ArrayLike) -> np.ndarray:
 
     Returns:
         Array of shape (..., n) whose last axis sums to one.
+
+    Raises:
+        TypeError: if the entries are not numbers.
+        ValueError: if an entry is NaN or plus infinity, or all are minus infinity, or there is
+            none.
     """
-    vector = np.asarray(vector)
-    exponentials = np.exp(vector - vector.max(axis=-1, keepdims=True))
+    vector = _slates_of("vector", vector)
+    if not vector.shape[-1]:
+        raise ValueError(f"vector must hold numbers, got an array of shape {vector.shape}.")
+    highest = vector.max(axis=-1, keepdims=True)
+    if not np.isfinite(highest).all():
+        raise ValueError(
+            "vector must have no NaN and no plus infinity, and not be minus infinity alone, got "
+            f"{_first_bad(vector, np.isfinite(highest))}."
+        )
+    exponentials = np.exp(vector - highest)
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
+def _slates_of(name: str, values: ArrayLike) -> np.ndarray:
+    """Returns numbers of slates as a floating-point array with an axis at least."""
+    if type(values) is np.ndarray and values.dtype.char in "fd" and values.ndim:
+        return values
+    array = numbers.float_array(name, values)
+    if not array.ndim:
+        raise ValueError(
+            f"{name} must be an array with the slate's positions on its last axis, got "
+            f"{numbers.described(values)}."
+        )
+    return array
+
+
+def _of_slates(name: str, value: ArrayLike, leading: tuple[int, ...]) -> Any:
+    """Returns a number, or numbers that broadcast against the leading axes of slates.
+
+    Raises:
+        TypeError: if they are not numbers.
+        ValueError: if their shape is another one.
+    """
+    if type(value) is float or type(value) is int:
+        return value
+    array = numbers.float_array(name, value)
+    try:
+        np.broadcast_shapes(array.shape, leading)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a number or an array of shape {leading}, one for each slate, got "
+            f"shape {array.shape}."
+        ) from None
+    return array
+
+
 def _append_no_click(scores: ArrayLike, no_click: ArrayLike) -> np.ndarray:
-    scores = np.asarray(scores)
-    dtype = scores.dtype if scores.dtype.kind == "f" else np.float64
+    scores = _slates_of("scores", scores)
+    dtype = scores.dtype
     leading = scores.shape[:-1]
-    if np.ndim(no_click):
+    if type(no_click) is not float:
+        no_click = _of_slates("no_click_mass", no_click, leading)
         leading = np.broadcast_shapes(leading, np.shape(no_click))
     result = _arrays.empty_slates((*leading, scores.shape[-1] + 1), dtype)
     result[..., :-1] = scores
@@ -118,6 +165,7 @@ def multinomial_proportional_probabilities(
     Raises:
         ValueError: if a score is below ``min_normalizer``, or all are equal to it.
     """
+    min_normalizer = _validation.number("min_normalizer", min_normalizer)
     weights = _proportional_weights(_append_no_click(scores, no_click_mass), min_normalizer)
     total = weights.sum(axis=-1, keepdims=True)
     _check_totals(weights, total)
@@ -131,7 +179,10 @@ def exponential_cascade_probabilities(
 
     Takes and returns arrays as :func:`cascade_probabilities`.
     """
-    return cascade_probabilities(np.exp(scores), attention_prob, score_scaling)
+    scores = _slates_of("scores", scores)
+    with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
+        weights = np.exp(scores)
+    return cascade_probabilities(weights, attention_prob, score_scaling)
 
 
 def proportional_cascade_probabilities(
@@ -147,7 +198,8 @@ def proportional_cascade_probabilities(
     Raises:
         ValueError: if a score is below ``min_normalizer``.
     """
-    weights = _proportional_weights(scores, min_normalizer)
+    min_normalizer = _validation.number("min_normalizer", min_normalizer)
+    weights = _proportional_weights(_slates_of("scores", scores), min_normalizer)
     return cascade_probabilities(weights, attention_prob, score_scaling)
 
 
@@ -168,16 +220,24 @@ def cascade_probabilities(
         Array of shape (..., slate_size + 1), the last entry being the probability of no click.
 
     Raises:
+        TypeError: if an argument is not numeric.
         ValueError: if an attention or a scaled weight is not in [0, 1].
     """
-    click_if_seen = score_scaling * np.asarray(weights)
+    score_scaling = _validation.number("score_scaling", score_scaling)
+    weights = _slates_of("weights", weights)
+    if score_scaling == 0.0 and not np.isfinite(weights).all():
+        raise ValueError(f"weights must be finite, got {numbers.described(weights.tolist())}.")
+    click_if_seen = score_scaling * weights
     if not _are_probabilities(click_if_seen).all():
         raise ValueError(
             f"score_scaling={score_scaling!r} must turn every score into a probability in [0, 1], "
             f"got {_first_bad(click_if_seen, _are_probabilities(click_if_seen))}; choose a "
             "smaller score_scaling."
         )
-    attention = np.asarray(attention_prob, dtype=click_if_seen.dtype)
+    attention = np.asarray(
+        _of_slates("attention_prob", attention_prob, click_if_seen.shape[:-1]),
+        dtype=click_if_seen.dtype,
+    )
     if not _are_probabilities(attention).all():
         raise ValueError(f"attention_prob must be in [0, 1], got {attention.tolist()}.")
     click_if_reached = attention[..., np.newaxis] * click_if_seen
@@ -202,8 +262,8 @@ def _first_bad(values: np.ndarray, good: np.ndarray) -> list[float]:
     return slates[good.all(axis=-1).argmin()].tolist()
 
 
-def _proportional_weights(scores: ArrayLike, min_normalizer: float) -> np.ndarray:
-    weights = np.asarray(scores) - min_normalizer
+def _proportional_weights(scores: np.ndarray, min_normalizer: float) -> np.ndarray:
+    weights = scores - min_normalizer
     if weights.size and weights.min() < 0.0:
         raise ValueError(
             "scores must be at least min_normalizer, for the differences are the choice weights: "
@@ -228,6 +288,10 @@ def _refuse_weights(weights: list[Any]) -> NoReturn:
     )
 
 
+def _refuse_uniform(uniform: ArrayLike) -> NoReturn:
+    raise ValueError(f"uniform must be numbers in [0, 1), got {numbers.described(uniform)}.")
+
+
 def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
     """Samples a position with probabilities proportional to weights, one uniform number each.
 
@@ -242,18 +306,34 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
         where the weights are a list of numbers, for which plain Python is several times faster.
 
     Raises:
-        ValueError: if the weights give no distribution.
+        TypeError: if an argument is not numeric.
+        ValueError: if the weights give no distribution, or a number is not in [0, 1).
     """
-    if isinstance(weights, list):
-        sums = list(itertools.accumulate(weights))
-        if not sums or not 0.0 < sums[-1] < math.inf or min(weights) < 0.0:
-            _refuse_weights(weights)
-        return bisect.bisect_right(sums, uniform * sums[-1], 0, len(sums) - 1)
-    weights = np.asarray(weights)
+    if isinstance(weights, list) and type(uniform) is float:
+        try:
+            sums = list(itertools.accumulate(weights))
+            if not sums or not 0.0 < sums[-1] < math.inf or min(weights) < 0.0:
+                _refuse_weights(weights)
+            if not 0.0 <= uniform < 1.0:
+                _refuse_uniform(uniform)
+            return bisect.bisect_right(sums, uniform * sums[-1], 0, len(sums) - 1)
+        except (TypeError, OverflowError):
+            pass  # They are lists of numbers, or no numbers at all.
+    choice = _sampled_choices(_slates_of("weights", weights), uniform)
+    return choice if choice.ndim or isinstance(weights, np.ndarray) else int(choice)
+
+
+def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> Any:
+    if not weights.shape[-1]:
+        _refuse_weights(weights.tolist())
     cumulative = _arrays.accumulated(np.add, weights)
     total = cumulative[..., -1:]
     _check_totals(weights, total)
-    threshold = np.asarray(uniform)[..., np.newaxis] * total
+    numbers_drawn = numbers.float_array("uniform", uniform)
+    if not ((numbers_drawn >= 0.0) & (numbers_drawn < 1.0)).all():
+        _refuse_uniform(uniform)
+    _of_slates("uniform", numbers_drawn, weights.shape[:-1])
+    threshold = numbers_drawn[..., np.newaxis] * total
     return (cumulative[..., :-1] <= threshold).sum(axis=-1)
 
 
@@ -325,11 +405,15 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         if not documents:
             return np.zeros(0)
         if defined_nearest(user_state.__class__, "score_documents", "score_document"):
-            scores = np.asarray(user_state.score_documents(documents), dtype=np.float64)
+            scores = user_state.score_documents(documents)
         else:
-            scores = np.array([user_state.score_document(doc) for doc in documents], np.float64)
+            scores = [user_state.score_document(doc) for doc in documents]
+        if type(scores) is not np.ndarray or scores.dtype.char != "d":
+            scores = np.asarray(numbers.array("A user's scores of documents", scores), np.float64)
+        if scores.shape == (len(documents),):
+            return scores
         # Scores of one-dimensional documents often come as arrays of one entry.
-        return scores if scores.ndim == 1 else scores.reshape(-1)
+        return numbers.one_per_item("A user's scores of documents", scores, 1)
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """Returns the weights of a choice from slates of scored documents.
@@ -353,13 +437,17 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         """
         if self._scores is None:
             raise RuntimeError("choose_item needs scores: call score_documents(…) before it.")
-        weights = np.asarray(self._scores).ravel().tolist()
-        weights.append(np.asarray(self._score_no_click).item())
+        scores = np.asarray(self._scores)
+        if scores.ndim != 1:
+            scores = numbers.one_per_item("scores", scores, 1)
+        weights = scores.tolist()
+        weights.append(numbers.as_float("score_no_click", self._score_no_click))
         choice = sample_choice(weights, self._random_sample())
         return None if choice == len(weights) - 1 else choice
 
     def _check_features(self, choice_features: Mapping[str, Any]) -> None:
         """Warns of features that no model reads."""
+        _validation.mapping("choice_features", choice_features)
         similarity = keys.similarity_for(type(self))
         keys.warn_of_unknown(
             "choice_features", choice_features, CHOICE_FEATURES, similarity=similarity
@@ -382,7 +470,7 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._check_features(choice_features)
-        self._no_click_mass = choice_features.get("no_click_mass", -np.inf)
+        self._no_click_mass = _no_click_mass(choice_features, -np.inf)
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """See :meth:`NormalizableChoiceModel.choice_weights`."""
@@ -410,7 +498,7 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._check_features(choice_features)
         self._min_normalizer = _required(choice_features, "min_normalizer")
-        self._no_click_mass = choice_features.get("no_click_mass", 0)
+        self._no_click_mass = _no_click_mass(choice_features, 0.0)
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """See :meth:`NormalizableChoiceModel.choice_weights`."""
@@ -491,10 +579,16 @@ class ProportionalCascadeChoiceModel(CascadeChoiceModel):
         self._positional_normalization(_proportional_weights(scores, self._min_normalizer))
 
 
-def _required(choice_features: Mapping[str, Any], key: str) -> Any:
+def _required(choice_features: Mapping[str, Any], key: str) -> float:
     value = choice_features.get(key)
     if value is None:
         raise ValueError(
             f"choice_features must have a number for {key!r}, got {dict(choice_features)!r}."
         )
-    return value
+    return _validation.number(key, value)
+
+
+def _no_click_mass(choice_features: Mapping[str, Any], missing: float) -> float:
+    """Returns the mass of no click, which may be minus infinity: then there is always a click."""
+    value = numbers.as_float("no_click_mass", choice_features.get("no_click_mass", missing))
+    return value if value == -np.inf else _validation.number("no_click_mass", value)

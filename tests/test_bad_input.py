@@ -8,8 +8,14 @@ import pytest
 
 from recsim import choice_model, cli, user
 from recsim._gym import spaces
-from recsim.agents import cluster_bandit_agent, greedy_pctr_agent, random_agent
-from recsim.agents.bandits import algorithms
+from recsim.agents import (
+    cluster_bandit_agent,
+    greedy_pctr_agent,
+    random_agent,
+    slate_decomp_q_agent,
+    tabular_q_agent,
+)
+from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
@@ -81,6 +87,14 @@ def one_armed_layer():
         env.action_space,
     )
     return layer
+
+
+def tabular_step(reward):
+    env = make()
+    agent = tabular_q_agent.TabularQAgent(env.observation_space, env.action_space)
+    observation = env.reset()
+    agent.begin_episode(observation)
+    agent.step(reward, observation)
 
 
 def random_agent_of(_, env, **__):
@@ -387,6 +401,123 @@ TABLE = {
         ValueError,
         "6.*2",
     ),
+    "arm None": (
+        lambda: algorithms.UCB1(2, {}).update(None, 1),
+        TypeError,
+        "arm must be an integer.*None",
+    ),
+    "arm a bool": (lambda: algorithms.UCB1(2, {}).update(True, 1), TypeError, "arm.*bool True"),
+    "arm negative": (lambda: algorithms.UCB1(2, {}).update(-1, 1), ValueError, "arm.*0 to 1.*-1"),
+    "arm an empty list": (lambda: algorithms.KLUCB(2, {}).update([], 1), TypeError, r"arm.*\[\]"),
+    "arm too large": (
+        lambda: algorithms.ThompsonSampling(2, {}).update(2, 0.5),
+        ValueError,
+        "arm must be in 0 to 1, got 2",
+    ),
+    "pulls NaN": (
+        lambda: algorithms.UCB1(2, {}).set_state([np.nan, 1], [0, 0]),
+        ValueError,
+        "pulls and reward must be finite.*nan",
+    ),
+    "pulls negative": (
+        lambda: algorithms.UCB1(2, {}).set_state([-1, 1], [0, 0]),
+        ValueError,
+        "pulls and reward must be finite.*-1",
+    ),
+    "rewards above pulls": (
+        lambda: algorithms.UCB1(2, {}).set_state([1, 1], [2, 0]),
+        ValueError,
+        "summed rewards from 0 to its pulls",
+    ),
+    "rewards above pulls, array": (
+        lambda: algorithms.kl_ucb_index([1, 1], [5, 0], 3),
+        ValueError,
+        "summed rewards from 0 to its pulls",
+    ),
+    "round NaN": (
+        lambda: algorithms.ucb1_index([1, 1], [1, 0], np.nan),
+        ValueError,
+        "t must be a finite number, got nan",
+    ),
+    "optimism too large": (
+        lambda: algorithms.UCB1(2, {"optimism_scaling": 1e308}),
+        ValueError,
+        r"optimism_scaling.*at most 1e\+100.*1e\+308",
+    ),
+    "optimism too small for a posterior": (
+        lambda: algorithms.ThompsonSampling(2, {"optimism_scaling": 1e-200}),
+        ValueError,
+        "optimism_scaling.*>= 1e-06, got 1e-200",
+    ),
+    **{
+        f"reward {reward} of {bandit.__name__}": (
+            lambda bandit=bandit, reward=reward: bandit(2, 9).update(reward, [1.0, 0.0]),
+            ValueError,
+            rf"reward.*\[0, 1\], got {reward}",
+        )
+        for bandit in (lambda dim, _: glm_algorithms.GLM_TS(dim), glm_algorithms.UCB_GLM)
+        for reward in (np.nan, 7.0, -3.0)
+    },
+    "features NaN": (
+        lambda: glm_algorithms.GLM_TS(2).update(1, [np.nan, 0.0]),
+        ValueError,
+        "arm must be finite",
+    ),
+    "deviation of the prior too small": (
+        lambda: glm_algorithms.GLM_TS(2, sigma0=1e-200),
+        ValueError,
+        "sigma0 must be above 0.*1e-200",
+    ),
+    "uniform number NaN": (
+        lambda: choice_model.sample_choice([1.0, 1.0], np.nan),
+        ValueError,
+        r"uniform must be numbers in \[0, 1\), got nan",
+    ),
+    "uniform number too large": (
+        lambda: choice_model.sample_choice([1.0, 1.0], 2.0),
+        ValueError,
+        r"uniform must be numbers in \[0, 1\), got 2.0",
+    ),
+    "uniform numbers negative": (
+        lambda: choice_model.sample_choice(np.ones((2, 3)), [0.5, -1.0]),
+        ValueError,
+        r"uniform must be numbers in \[0, 1\)",
+    ),
+    "scores of two dimensions": (
+        lambda: choose(logit, {}, [[1.0, 2.0], [3.0, 4.0]]),
+        ValueError,
+        r"scores of documents must have one number for each.*\(2, 2\)",
+    ),
+    "softmax of infinity": (
+        lambda: choice_model.softmax([np.inf, 1.0]),
+        ValueError,
+        "vector must have no NaN and no plus infinity",
+    ),
+    **{
+        f"{select.__name__} {name}": (
+            lambda select=select, arguments=arguments: select(*arguments),
+            ValueError,
+            message,
+        )
+        for select in (
+            slate_decomp_q_agent.select_slate_topk,
+            slate_decomp_q_agent.select_slate_greedy,
+            slate_decomp_q_agent.select_slate_optimal,
+        )
+        for name, arguments, message in (
+            ("weight negative", (1, 1.0, [-1.0, 1.0], [1.0, 1.0]), "s must be choice weights"),
+            ("weight NaN", (1, 1.0, [np.nan, 1.0], [1.0, 1.0]), "s must be choice weights"),
+            ("mass negative", (1, -5.0, [1.0, 1.0], [1.0, 1.0]), "s_no_click must be choice"),
+            ("value NaN", (1, 1.0, [1.0, 1.0], [np.nan, 1.0]), "q must be finite"),
+        )
+    },
+    "topic a string": (
+        lambda: cluster_bandit_agent.GreedyClusterAgent(None, make().action_space, cluster_id="x"),
+        TypeError,
+        "cluster_id must be an integer.*'x'",
+    ),
+    "tabular agent's reward NaN": (lambda: tabular_step(np.nan), ValueError, "reward.*finite.*nan"),
+    "tabular agent's rewards": (lambda: tabular_step([1.0, 2.0]), ValueError, "reward.*one number"),
     # Runners.
     "steps an episode": (
         lambda: run("unused", max_steps_per_episode=0),

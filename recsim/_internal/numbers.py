@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "array",
     "as_float",
     "as_int",
     "described",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 #: Types of single numbers, the frequent ones first: the last one is slow to ask for.
-_NUMBERS = (float, int, np.floating, np.integer, numbers.Real)
+_NUMBERS = (int, np.floating, np.integer, numbers.Real)
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 #: Characters of a value that an error shows.
 _SHOWN = 120
@@ -47,8 +48,8 @@ def as_float(name: str, value: Any) -> float:
         return value
     if type(value) is np.ndarray and value.size == 1:
         value = value.item()
-        if type(value) is float:
-            return value
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, _NUMBERS):
         try:
             return float(value)
@@ -63,22 +64,22 @@ def _unusual(name: str, value: Any) -> float:
     """Returns what is neither a Python number nor a NumPy array as a float."""
     if isinstance(value, np.bool_):
         return float(value)
-    array = None
+    result = None
     if value is not None and not isinstance(value, (str, bytes, dict)):
         try:
-            array = np.asarray(value)
+            result = np.asarray(value)
         except Exception:  # Whatever a stranger's object does when it is asked for an array.
-            array = None
-    if array is None or array.dtype.kind not in "fiub":
+            result = None
+    if result is None or result.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must be a number, got {described(value)} of type {type(value).__name__}."
         )
-    if array.size != 1:
+    if result.size != 1:
         raise ValueError(
-            f"{name} must be one number, got {array.size} in an array of shape {array.shape}: "
+            f"{name} must be one number, got {result.size} in an array of shape {result.shape}: "
             f"{described(value)}."
         )
-    return float(array.item())
+    return float(result.item())
 
 
 def described(value: Any) -> str:
@@ -138,6 +139,35 @@ def is_nonzero(name: str, value: Any) -> bool:
     return finite(name, value) != 0.0
 
 
+def array(name: str, values: Any) -> np.ndarray:
+    """Returns numbers as an array, of their own dtype.
+
+    Args:
+        name: what the numbers are, for errors.
+        values: numbers, in an array or in nested lists.
+
+    Raises:
+        TypeError: if they are not real numbers.
+        ValueError: if nested lists have different lengths.
+    """
+    if type(values) is np.ndarray and values.dtype.char in "fdlib":
+        return values
+    try:
+        result = np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be an array of numbers, got lists of different lengths: "
+            f"{described(values)}."
+        ) from None
+    except Exception:  # Whatever a stranger's object does when it is asked for an array.
+        result = np.asarray(None)
+    if result.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must be numbers, got {described(values)} of type {type(values).__name__}."
+        )
+    return result
+
+
 def float_array(name: str, values: Any) -> np.ndarray:
     """Returns numbers as an array of float32 or float64: float64 unless they were float32.
 
@@ -151,20 +181,8 @@ def float_array(name: str, values: Any) -> np.ndarray:
     """
     if type(values) is np.ndarray and values.dtype.char in "fd":
         return values
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(
-            f"{name} must be an array of numbers, got lists of different lengths: "
-            f"{described(values)}."
-        ) from None
-    except Exception:  # Whatever a stranger's object does when it is asked for an array.
-        array = np.asarray(None)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} must be numbers, got {described(values)} of type {type(values).__name__}."
-        )
-    return array if array.dtype == np.float32 else array.astype(np.float64)
+    values = array(name, values)
+    return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
 
 
 def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:

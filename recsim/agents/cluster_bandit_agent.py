@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gin
@@ -71,7 +72,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
     Args:
         observation_space: space of the observations; not used.
         action_space: the ``MultiDiscrete`` space of slates.
-        cluster_id: the topic.
+        cluster_id: the topic, an integer >= 0.
         **kwargs: not used; there is a warning for what is not among the arguments of RecSim's
             agents.
     """
@@ -82,7 +83,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         del observation_space
         agent_utils.warn_of_unused(GreedyClusterAgent, kwargs, also_known=ClusterBanditAgent)
         super().__init__(action_space)
-        self._cluster_id = cluster_id
+        self._cluster_id = _validation.positive_int("cluster_id", cluster_id, minimum=0)
 
     def step(self, reward: float, observation: agent.Observation) -> list[int]:
         """Returns the topic's documents, best first, the later one first where two tie.
@@ -91,13 +92,29 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
             Indices into ``observation['doc']``, of any number.
         """
         del reward
-        qualities = {
-            index: numbers.finite("a document's quality", document["quality"])
-            for index, document in enumerate(observation["doc"].values())
-            if numbers.as_int("a document's cluster_id", document["cluster_id"]) == self._cluster_id
-        }
+        documents = observation["doc"].values()
+        try:
+            qualities = {
+                index: document["quality"].item()
+                for index, document in enumerate(documents)
+                if document["cluster_id"] == self._cluster_id
+            }
+            # A sum of finite numbers is finite, unless they are beyond all reason.
+            usual = math.isfinite(sum(qualities.values()))
+        except (AttributeError, TypeError, ValueError):
+            usual = False
+        if not usual:
+            qualities = self._checked_qualities(documents)
         ascending = sorted(qualities, key=qualities.__getitem__)
         return ascending[::-1]
+
+    def _checked_qualities(self, documents: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+        """Returns the qualities of the topic's documents by index; refuses what is no number."""
+        return {
+            index: numbers.finite("a document's quality", document["quality"])
+            for index, document in enumerate(documents)
+            if numbers.as_int("a document's cluster_id", document["cluster_id"]) == self._cluster_id
+        }
 
 
 def _num_topics(document_space: Any) -> int:
@@ -209,7 +226,12 @@ class _BetaDraws:
         """Returns numbers of Beta distributions, of the shape (n_users, …) of the parameters."""
         from scipy import special
 
-        return special.betaincinv(a, b, self._draws.uniform(*a.shape[1:]))
+        numbers_drawn = special.betaincinv(a, b, self._draws.uniform(*a.shape[1:]))
+        # SciPy finds no quantile of some distributions that are as narrow as a float.
+        unknown = np.isnan(numbers_drawn)
+        if unknown.any():
+            numbers_drawn[unknown] = (a / (a + b))[unknown]
+        return numbers_drawn
 
 
 def _priorities(
@@ -225,6 +247,11 @@ def _priorities(
     Returns:
         Numbers from 0, for the topic that comes last, to num_topics - 1, int32 of the same shape.
     """
+    if (clicks > impressions).any() or clicks.min() < 0:
+        raise ValueError(
+            "A topic's click_count must be from 0 to its impression_count, got observations of "
+            "users with others."
+        )
     rounds = impressions.sum(axis=1)
     bandit.pulls, bandit.reward = impressions, clicks
     scores = bandit.get_score(rounds)

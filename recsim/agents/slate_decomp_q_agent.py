@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -94,9 +95,33 @@ def compute_probs_tf(slate: Any, scores_tf: Any, score_no_click_tf: Any) -> Any:
 
     Returns:
         Probabilities of the slate's shape; what they lack of one is that of no click.
+
+    Raises:
+        TypeError: if an argument is not numeric.
+        ValueError: if the weights give no distribution.
+        IndexError: if the slate holds an index of no document.
     """
-    weights = np.asarray(scores_tf)[np.asarray(slate)]
-    return weights / (weights.sum() + score_no_click_tf)
+    scores = numbers.float_array("scores_tf", scores_tf)
+    no_click = numbers.as_float("score_no_click_tf", score_no_click_tf)
+    indices = numbers.array("slate", slate)
+    if scores.ndim != 1 or indices.dtype.kind not in "iu":
+        raise ValueError(
+            "slate must be indices into scores_tf, a vector, got arrays of shapes "
+            f"{indices.shape} ({indices.dtype}) and {scores.shape}."
+        )
+    if indices.size and not 0 <= indices.min() <= indices.max() < len(scores):
+        raise IndexError(
+            f"slate must hold indices of documents, 0 to {len(scores) - 1}, got "
+            f"{numbers.described(indices.tolist())}."
+        )
+    weights = scores[indices]
+    total = weights.sum() + no_click
+    if not (0.0 < total < np.inf and weights.min(initial=no_click) >= 0.0):
+        raise ValueError(
+            "scores_tf and score_no_click_tf must be choice weights, finite and >= 0 with a "
+            f"positive sum, got {numbers.described(weights.tolist())} and {no_click!r}."
+        )
+    return weights / total
 
 
 def score_documents(
@@ -124,14 +149,23 @@ def score_documents(
     Raises:
         ValueError: if a score is below ``min_normalizer``.
     """
-    user = np.asarray(user_obs)
-    scores = (np.asarray(doc_obs) @ user[..., np.newaxis])[..., 0]
+    user = numbers.float_array("user_obs", user_obs)
+    documents = numbers.float_array("doc_obs", doc_obs)
+    if user.shape[:-1] != documents.shape[:-2] or user.shape[-1:] != documents.shape[-1:]:
+        raise ValueError(
+            "user_obs and doc_obs must have the shapes (..., num_features) and (..., "
+            f"num_documents, num_features), got {user.shape} and {documents.shape}."
+        )
+    no_click_mass = _validation.number("no_click_mass", no_click_mass)
+    min_normalizer = _validation.number("min_normalizer", min_normalizer)
+    scores = (documents @ user[..., np.newaxis])[..., 0]
     if is_mnl:
         weights = choice_model.multinomial_logit_probabilities(scores, no_click_mass)
         return weights[..., :-1], weights[..., -1]
     weights = scores - min_normalizer
     weight_no_click = no_click_mass - min_normalizer
-    if weight_no_click < 0 or (weights.size and weights.min() < 0):
+    # Not even a NaN is at least 0.
+    if weight_no_click < 0 or not weights.min(initial=0.0) >= 0.0:
         raise ValueError(
             "Scores must be at least min_normalizer, for the differences are the choice weights: "
             f"got min_normalizer={min_normalizer!r}, no_click_mass={no_click_mass!r} and the least "
@@ -168,10 +202,11 @@ def select_slate_topk(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
         Indices of shape (..., slate_size), the highest first.
 
     Raises:
-        ValueError: if there are fewer documents than the slate has places.
+        TypeError: if an argument is not numeric.
+        ValueError: if there are fewer documents than the slate has places, a weight is negative,
+            or a number is not finite.
     """
-    del s_no_click
-    return slate_selection.top_k_slates(*_checked(slate_size, s, q))
+    return slate_selection.top_k_slates(*_checked(slate_size, s, q, s_no_click))
 
 
 @_takes_tensors(np.int32)
@@ -181,7 +216,7 @@ def select_slate_greedy(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any
     Takes, returns and raises what :func:`select_slate_topk` does; the indices are in the order of
     their choice.
     """
-    slate_size, s, q = _checked(slate_size, s, q)
+    slate_size, s, q = _checked(slate_size, s, q, s_no_click)
     return slate_selection.greedy_slates(slate_size, s_no_click, s, q)
 
 
@@ -192,17 +227,45 @@ def select_slate_optimal(slate_size: int, s_no_click: Any, s: Any, q: Any) -> An
     Takes, returns and raises what :func:`select_slate_topk` does; the document that adds the most
     comes first.
     """
-    slate_size, s, q = _checked(slate_size, s, q)
+    slate_size, s, q = _checked(slate_size, s, q, s_no_click)
     return slate_selection.optimal_slates(slate_size, s_no_click, s, q)[0]
 
 
-def _checked(slate_size: int, s: ArrayLike, q: ArrayLike) -> tuple[int, np.ndarray, np.ndarray]:
-    s, q = np.asarray(s), np.asarray(q)
-    if not 0 < slate_size <= s.shape[-1]:
+def _checked(
+    slate_size: int, s: ArrayLike, q: ArrayLike, s_no_click: ArrayLike = 0.0
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Returns the arguments of a function that selects slates as an int and as arrays.
+
+    Raises:
+        TypeError: if one is not numeric.
+        ValueError: if they do not fit one another, a weight is negative, or a number not finite.
+    """
+    s, q = numbers.float_array("s", s), numbers.float_array("q", q)
+    no_click = numbers.float_array("s_no_click", s_no_click)
+    size = _validation.positive_int("slate_size", slate_size, minimum=-sys.maxsize)
+    if s.shape != q.shape or not s.ndim:
+        raise ValueError(
+            "s and q must have an entry for each document, arrays of one shape (..., "
+            f"num_documents), got shapes {s.shape} and {q.shape}."
+        )
+    if not 0 < size <= s.shape[-1]:
         raise ValueError(
             f"slate_size must be 1 to the number of documents, {s.shape[-1]}, got {slate_size!r}."
         )
-    return slate_size, s, q
+    if no_click.shape not in ((), s.shape[:-1]):
+        raise ValueError(
+            f"s_no_click must be a number for each slate, of shape {s.shape[:-1]}, got shape "
+            f"{no_click.shape}."
+        )
+    for name, weights in (("s", s), ("s_no_click", no_click)):
+        if not ((weights >= 0.0) & (weights < np.inf)).all():
+            raise ValueError(
+                f"{name} must be choice weights, finite and >= 0, got "
+                f"{numbers.described(weights.tolist())}."
+            )
+    if not np.isfinite(q).all():
+        raise ValueError(f"q must be finite, got {numbers.described(q.tolist())}.")
+    return size, s, q
 
 
 # The values of the next states, by (next slates, weights of no click, weights, values).
@@ -235,10 +298,40 @@ def _compute_target(
     next_states: Any,
     terminals: Any,
 ) -> np.ndarray:
-    newest = np.asarray(next_states)[..., -1]
+    states = numbers.float_array("next_states", next_states)
+    if states.ndim != 4 or states.shape[1] < 2:
+        raise ValueError(
+            "next_states must have the shape (batch, 1 + num_documents, num_features, "
+            f"stack_size), got {states.shape}."
+        )
+    batch, num_documents = len(states), states.shape[1] - 1
+    q = numbers.float_array("next_q_values", next_q_values)
+    slates = numbers.array("next_actions", next_actions)
+    rewards = numbers.float_array("reward", reward)
+    ended = numbers.float_array("terminals", terminals)
+    discount = numbers.float_array("gamma", gamma)
+    expected = {
+        "next_q_values": (q, ((batch, num_documents),)),
+        "reward": (rewards, ((batch,),)),
+        "terminals": (ended, ((batch,),)),
+        "gamma": (discount, ((), (batch,))),
+    }
+    for name, (array, shapes) in expected.items():
+        if array.shape not in shapes:
+            raise ValueError(f"{name} must have the shape {shapes[-1]}, got {array.shape}.")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got {numbers.described(array.tolist())}.")
+    if slates.dtype.kind not in "iu" or slates.ndim != 2 or len(slates) != batch:
+        raise ValueError(
+            f"next_actions must be integers of shape ({batch}, slate_size), got an array of "
+            f"{slates.dtype} and shape {slates.shape}."
+        )
+    if slates.size and not 0 <= slates.min() <= slates.max() < num_documents:
+        raise IndexError(f"next_actions must be indices of documents, 0 to {num_documents - 1}.")
+    newest = states[..., -1]
     s, s_no_click = score_documents(newest[:, 0], newest[:, 1:])
-    next_values = value(np.asarray(next_actions), s_no_click, s, np.asarray(next_q_values))
-    return _target(np.asarray(reward), gamma, next_values, terminals)
+    next_values = value(slates, s_no_click, s, q)
+    return _target(rewards, discount, next_values, ended)
 
 
 def _target(reward: Any, discount: Any, next_values: Any, terminals: Any) -> np.ndarray:
@@ -388,8 +481,14 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         learn_no_click_value: bool = False,
         **kwargs: Any,
     ) -> None:
-        for name, number in (("no_click_mass", no_click_mass), ("min_normalizer", min_normalizer)):
-            _validation.finite(name, number)
+        no_click_mass = _validation.number("no_click_mass", no_click_mass)
+        min_normalizer = _validation.number("min_normalizer", min_normalizer)
+        for name, function in (
+            ("select_slate_fn", select_slate_fn),
+            ("compute_target_fn", compute_target_fn),
+            ("score_documents_fn", score_documents_fn),
+        ):
+            _validation.callable_or_none(name, function)
         self._select_slate_fn = select_slate_fn or select_slate_optimal
         self._compute_target_fn = compute_target_fn or compute_target_optimal_q
         self._score_documents_fn = score_documents_fn or functools.partial(
@@ -458,7 +557,8 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         s, s_no_click = self._score(user, documents)
         q, q_no_click = self._values(self._online_network, user[np.newaxis], documents[np.newaxis])
         # A value of no click shifts the values of all slates, see slate_selection.
-        slate = self._select_slate_fn(self._slate_size, s_no_click, s, (q - q_no_click)[0])
+        select_slate = _SELECTIONS.get(self._select_slate_fn, self._select_slate_fn)
+        slate = select_slate(self._slate_size, s_no_click, s, (q - q_no_click)[0])
         return np.asarray(slate).reshape(-1)
 
     def _training_rows(self, batch: transitions.Batch) -> np.ndarray:
@@ -521,8 +621,12 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         return click, reward
 
 
-#: Functions that select slates for many users at once.
-_SELECTIONS = (select_slate_topk, select_slate_greedy, select_slate_optimal)
+#: Functions that select slates for many users at once, and what they do after their checks.
+_SELECTIONS: dict[Any, Callable[..., np.ndarray]] = {
+    select_slate_topk: lambda size, s_no_click, s, q: slate_selection.top_k_slates(size, s, q),
+    select_slate_greedy: slate_selection.greedy_slates,
+    select_slate_optimal: lambda *arguments: slate_selection.optimal_slates(*arguments)[0],
+}
 
 
 class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
@@ -545,7 +649,7 @@ class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
         q -= q_no_click
         select_slates = learner._select_slate_fn
         if select_slates in _SELECTIONS:
-            return select_slates(self._slate_size, s_no_click, s, q)
+            return _SELECTIONS[select_slates](self._slate_size, s_no_click, s, q)
         slates = [select_slates(self._slate_size, *of_user) for of_user in zip(s_no_click, s, q)]
         return np.array(slates).reshape(len(users), self._slate_size)
 

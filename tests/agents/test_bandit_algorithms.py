@@ -175,7 +175,7 @@ def test_thompson_draws_from_the_posterior(make_rng, scaling):
 
 
 def test_thompson_needs_a_width():
-    with pytest.raises(ValueError, match="optimism_scaling must be above 0"):
+    with pytest.raises(ValueError, match="optimism_scaling must be a finite number >= 1e-06"):
         algorithms.thompson_index([1, 1], [0, 1], np.random.RandomState(0), 0.0)
 
 

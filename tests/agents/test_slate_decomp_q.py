@@ -401,8 +401,8 @@ def without(space, *names):
     [
         (["click"], {}, r"must have the key 'click'"),
         (["watch_time"], {}, "must have the reward_field 'watch_time'"),
-        ([], {"no_click_mass": np.nan}, "no_click_mass must be finite, got nan"),
-        ([], {"min_normalizer": -np.inf}, "min_normalizer must be finite, got -inf"),
+        ([], {"no_click_mass": np.nan}, "no_click_mass must be a finite number.*got nan"),
+        ([], {"min_normalizer": -np.inf}, "min_normalizer must be a finite number.*got -inf"),
         ([], {"reward_field": "watchtime"}, r"Did you mean 'watch_time'\? reward_field=None"),
     ],
 )

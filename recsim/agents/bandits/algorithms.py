@@ -7,6 +7,7 @@ the arm of the highest index next. Rewards are in [0, 1].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import _validation
-from recsim._internal import keys
+from recsim._internal import keys, numbers
 
 __all__ = [
     "KLUCB",
@@ -31,6 +32,15 @@ _MAX_NEWTON_STEPS = 50
 _TOLERANCE = 1e-9
 _TINY = 1e-300
 _MIN_SLOPE = 1e-100
+
+# Beta distributions of larger counts cannot be told from their means.
+_LEAST_THOMPSON_SCALING = 1e-6
+_MAX_ARMS = 2**31 - 1
+_SCALARS = (int, float, np.number)
+_WRONG_COUNTS = (
+    "pulls and reward must be finite, and an arm's summed rewards from 0 to its pulls (rewards are "
+    "in [0, 1]), "
+)
 
 
 def ucb1_index(
@@ -50,7 +60,17 @@ def ucb1_index(
     Returns:
         float64 array of shape (..., num_arms). In a bandit with arms never pulled these have the
         index infinity and the others 0.
+
+    Raises:
+        TypeError: if an argument is not numeric.
+        ValueError: if pulls or rewards are negative or not finite, or an arm's rewards are above
+            its pulls, or another argument is out of its range.
     """
+    pulls, reward = _checked_counts(pulls, reward)
+    return _ucb1_index(pulls, reward, t, _checked_scaling(optimism_scaling))
+
+
+def _ucb1_index(pulls: Any, reward: Any, t: ArrayLike, optimism_scaling: float) -> np.ndarray:
     pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     width = optimism_scaling * np.sqrt(2.0 * log_t)
     return _never_pulled_first(pulls, reward / divisor + width * np.sqrt(1.0 / divisor))
@@ -83,7 +103,18 @@ def kl_ucb_index(
     Returns:
         float64 array of shape (..., num_arms), within 1e-7 of the exact index. In a bandit with
         arms never pulled these have the index infinity and the others 0.
+
+    Raises:
+        TypeError, ValueError: as :func:`ucb1_index`.
     """
+    pulls, reward = _checked_counts(pulls, reward)
+    c = _validation.non_negative_float("c", c)
+    return _kl_ucb_index(pulls, reward, t, _checked_scaling(optimism_scaling), c)
+
+
+def _kl_ucb_index(
+    pulls: Any, reward: Any, t: ArrayLike, optimism_scaling: float, c: float
+) -> np.ndarray:
     pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     # Before round e, where log(log(t)) < 0, the limit at t = 1 is minus infinity.
     exploration = log_t + c * np.log(np.maximum(log_t, _TINY))
@@ -105,31 +136,67 @@ def thompson_index(
         pulls: how often each arm was pulled, shape (..., num_arms).
         reward: sum of each arm's rewards, shape (..., num_arms).
         rng: the generator to draw from.
-        optimism_scaling: factor of the posterior's width, above 0; counts are divided by its
-            square.
+        optimism_scaling: factor of the posterior's width, above 0 (from 1e-6 on, below which the
+            posterior is as good as its mean); counts are divided by its square.
 
     Returns:
         float64 array of shape (..., num_arms), with values in [0, 1].
 
     Raises:
-        ValueError: if ``optimism_scaling`` is not above 0.
+        TypeError, ValueError: as :func:`ucb1_index`.
     """
-    if not optimism_scaling > 0.0:
-        raise ValueError(
-            f"optimism_scaling must be above 0 for Thompson sampling, got {optimism_scaling!r}."
-        )
-    pulls, reward = np.asarray(pulls), np.asarray(reward)
+    pulls, reward = _checked_counts(pulls, reward)
+    if not callable(getattr(rng, "beta", None)):
+        raise TypeError(f"rng must be a generator of NumPy's, got {rng!r}.")
+    return _thompson_index(pulls, reward, rng, _checked_scaling(optimism_scaling, thompson=True))
+
+
+def _thompson_index(pulls: Any, reward: Any, rng: Any, optimism_scaling: float) -> np.ndarray:
     weight = 1.0 / optimism_scaling**2
     return np.asarray(rng.beta(1.0 + weight * reward, 1.0 + weight * (pulls - reward)))
 
 
+def _checked_scaling(optimism_scaling: Any, thompson: bool = False) -> float:
+    """Returns the scaling as a float, if indices made with it are finite."""
+    least = _LEAST_THOMPSON_SCALING if thompson else 0.0
+    return _validation.number("optimism_scaling", optimism_scaling, low=least)
+
+
+def _checked_counts(pulls: ArrayLike, reward: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pulls and rewards as float64 arrays of one shape.
+
+    Raises:
+        TypeError: if they are not numbers.
+        ValueError: if their shapes differ, or they are not what came of pulls.
+    """
+    pulls = numbers.float_array("pulls", pulls).astype(np.float64, copy=False)
+    reward = numbers.float_array("reward", reward).astype(np.float64, copy=False)
+    if pulls.shape != reward.shape or not pulls.ndim:
+        raise ValueError(
+            "pulls and reward must have an entry for each arm, arrays of one shape (..., "
+            f"num_arms), got shapes {pulls.shape} and {reward.shape}."
+        )
+    if not ((reward >= 0.0) & (reward <= pulls) & (pulls < np.inf)).all():
+        raise ValueError(_WRONG_COUNTS + f"got {pulls.tolist()} and {reward.tolist()}.")
+    return pulls, reward
+
+
 def _pulls_divisor_and_log(
-    pulls: ArrayLike, t: ArrayLike
+    pulls: np.ndarray, t: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the pulls, the pulls to divide by (1 for 0), and log(t) of shape (..., 1)."""
     pulls = np.asarray(pulls, dtype=np.float64)
     divisor = pulls if _all_pulled(pulls) else np.where(pulls == 0.0, 1.0, pulls)
-    return pulls, divisor, np.log(np.maximum(t, 1.0))[..., None]
+    if not isinstance(t, _SCALARS) and np.ndim(rounds := numbers.float_array("t", t)):
+        if rounds.shape != pulls.shape[:-1]:
+            raise ValueError(
+                f"t must be a round for each bandit, of shape {pulls.shape[:-1]}, got shape "
+                f"{rounds.shape}."
+            )
+        if not np.isfinite(rounds).all():
+            raise ValueError(f"t must be finite, got {numbers.described(rounds.tolist())}.")
+        return pulls, divisor, np.log(np.maximum(rounds, 1.0))[..., None]
+    return pulls, divisor, np.log(max(numbers.finite("t", t), 1.0))[..., None]
 
 
 def _all_pulled(pulls: np.ndarray) -> bool:
@@ -189,22 +256,27 @@ class MABAlgorithm:
         seed: seed of the bandit's generator.
 
     Raises:
-        ValueError: if there are fewer than two arms, or ``optimism_scaling`` is negative.
+        TypeError: if an argument is of the wrong type.
+        ValueError: if there are fewer than two arms, or ``optimism_scaling`` is negative, above
+            1e100 or, for Thompson sampling, below 1e-6.
     """
 
     optimism_scaling: float
 
     def __init__(self, num_arms: int, params: Mapping[str, Any], seed: int | None = 0) -> None:
-        num_arms = _validation.positive_int("num_arms", num_arms, minimum=2)
+        num_arms = _validation.positive_int("num_arms", num_arms, 2, _MAX_ARMS)
+        _validation.mapping("params", params)
         self.pulls = np.zeros(num_arms)
         self.reward = np.zeros(num_arms)
-        self._rng = np.random.RandomState(seed)
+        self._rng = _validation.random_state("seed", seed)
         self.optimism_scaling = 1.0
         similarity = keys.similarity_for(type(self))
         keys.warn_of_unknown("params", params, self._attributes(), similarity=similarity)
         for name, value in params.items():
             setattr(self, name, value)
-        _validation.non_negative_float("optimism_scaling", self.optimism_scaling)
+        self.optimism_scaling = _checked_scaling(
+            self.optimism_scaling, thompson=isinstance(self, ThompsonSampling)
+        )
 
     def _attributes(self) -> list[str]:
         """Returns the names of the attributes that ``params`` can set."""
@@ -215,26 +287,53 @@ class MABAlgorithm:
         """Sets the pulls and the summed rewards of the arms, each of shape (num_arms,).
 
         Raises:
-            ValueError: if there are not as many as the bandit has arms.
+            TypeError: if they are not numbers.
+            ValueError: if there are not as many as the bandit has arms, one is not finite, or an
+                arm's rewards are negative or above its pulls.
         """
-        if np.shape(pulls) != self.pulls.shape or np.shape(reward) != self.reward.shape:
+        if not type(pulls) is type(reward) is np.ndarray or not (
+            pulls.dtype.kind in "iuf" and reward.dtype.kind in "iuf"
+        ):
+            pulls, reward = numbers.array("pulls", pulls), numbers.array("reward", reward)
+        if pulls.shape != self.pulls.shape or reward.shape != self.reward.shape:
             raise ValueError(
                 f"pulls and reward must have an entry for each of the {len(self.pulls)} arms, got "
-                f"shapes {np.shape(pulls)} and {np.shape(reward)}."
+                f"shapes {pulls.shape} and {reward.shape}."
             )
+        # In Python, which takes less time than NumPy for a few arms.
+        for of_arm, rewards in zip(pulls.tolist(), reward.tolist()):
+            if not 0 <= rewards <= of_arm < math.inf:
+                raise ValueError(_WRONG_COUNTS + f"got {pulls.tolist()} and {reward.tolist()}.")
         self.pulls[:] = pulls
         self.reward[:] = reward
 
     def update(self, arm: int, reward: float) -> None:
         """Counts a pull of an arm and its reward.
 
+        Args:
+            arm: the arm's number, an integer in [0, num_arms).
+            reward: its reward, in [0, 1].
+
         Raises:
-            ValueError: if the reward is not in [0, 1].
+            TypeError: if the arm is not an integer, or the reward not a number.
+            ValueError: if one is out of its range.
         """
-        if not 0 <= reward <= 1:
-            raise ValueError(f"reward must be in [0, 1], got {reward!r}.")
+        arm, reward = self._checked(arm, reward)
         self.pulls[arm] += 1
         self.reward[arm] += reward
+
+    def _checked(self, arm: int, reward: float) -> tuple[int, float]:
+        """Returns an arm as an int and a reward as a float, or refuses them."""
+        if type(arm) is not int:
+            arm = _validation.positive_int("arm", arm, minimum=0)
+        if not 0 <= arm < len(self.pulls):
+            raise ValueError(
+                f"arm must be in 0 to {len(self.pulls) - 1}, got {numbers.described(arm)}."
+            )
+        number = numbers.as_float("reward", reward)
+        if not 0.0 <= number <= 1.0:
+            raise ValueError(f"reward must be in [0, 1], got {reward!r}.")
+        return arm, number
 
     def get_score(self, t: float) -> np.ndarray:
         """Returns the indices of the arms at round t, float64 of shape (num_arms,)."""
@@ -250,7 +349,7 @@ class UCB1(MABAlgorithm):
 
     def get_score(self, t: float) -> np.ndarray:
         """Returns upper confidence bounds of the arms' means at round t."""
-        return ucb1_index(self.pulls, self.reward, t, self.optimism_scaling)
+        return _ucb1_index(self.pulls, self.reward, t, self.optimism_scaling)
 
     @staticmethod
     def print() -> str:
@@ -267,9 +366,13 @@ class KLUCB(MABAlgorithm):
 
     c = 3.0
 
+    def __init__(self, num_arms: int, params: Mapping[str, Any], seed: int | None = 0) -> None:
+        super().__init__(num_arms, params, seed)
+        self.c = _validation.non_negative_float("c", self.c)
+
     def get_score(self, t: float) -> np.ndarray:
         """Returns upper confidence bounds of the arms' means at round t."""
-        return kl_ucb_index(self.pulls, self.reward, t, self.optimism_scaling, self.c)
+        return _kl_ucb_index(self.pulls, self.reward, t, self.optimism_scaling, self.c)
 
     @staticmethod
     def print() -> str:
@@ -282,14 +385,15 @@ class ThompsonSampling(MABAlgorithm):
 
     def update(self, arm: int, reward: float) -> None:
         """Counts a pull; a reward r strictly between 0 and 1 counts as 1 with probability r."""
-        if 0 < reward < 1:
+        arm, reward = self._checked(arm, reward)
+        if 0.0 < reward < 1.0:
             reward = float(self._rng.random_sample() < reward)
         super().update(arm, reward)
 
     def get_score(self, t: float) -> np.ndarray:
         """Returns a draw from the posterior of each arm's mean; the round does not matter."""
         del t
-        return thompson_index(self.pulls, self.reward, self._rng, self.optimism_scaling)
+        return _thompson_index(self.pulls, self.reward, self._rng, self.optimism_scaling)
 
     @staticmethod
     def print() -> str:

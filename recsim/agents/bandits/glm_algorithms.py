@@ -7,7 +7,7 @@ the bandit learns.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,27 @@ from scipy import special
 from recsim import _validation
 
 __all__ = ["GLMAlgorithm", "GLM_TS", "UCB_GLM"]
+
+
+# The matrices of more features do not fit into a machine.
+_MAX_DIM = 2**20
+_NOT_FINITE = (
+    "The bandit's weights are no longer finite: scale the arms' features to about 1, or choose "
+    "another sigma0 or optimism_scaling."
+)
+
+
+def _solved(function: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """Returns what a function of linear algebra does; FloatingPointError if it is not finite."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise FloatingPointError(_NOT_FINITE)
+    try:
+        result = function(*arrays)
+    except np.linalg.LinAlgError as error:
+        raise FloatingPointError(f"{_NOT_FINITE} ({error})") from error
+    if not np.isfinite(result).all():
+        raise FloatingPointError(_NOT_FINITE)
+    return result
 
 
 class GLMAlgorithm(abc.ABC):
@@ -41,13 +62,11 @@ class GLMAlgorithm(abc.ABC):
         *,
         seed: int | None = 0,
     ) -> None:
-        self._dim = _validation.positive_int("dim", dim)
-        if not sigma0 > 0:
-            raise ValueError(f"sigma0 must be above 0, got {sigma0!r}.")
-        self._sigma0 = sigma0
-        self._optimism_scaling = optimism_scaling
+        self._dim = _validation.positive_int("dim", dim, maximum=_MAX_DIM)
+        self._sigma0 = _validation.positive_float("sigma0", sigma0)
+        self._optimism_scaling = _validation.number("optimism_scaling", optimism_scaling)
         self._outer = np.zeros((self._dim, self._dim))
-        self._rng = np.random.RandomState(seed)
+        self._rng = _validation.random_state("seed", seed)
         # Storage with room to grow: it doubles when it is full.
         self._num_pulls = 0
         self._arm_storage = np.empty((16, self._dim))
@@ -75,9 +94,12 @@ class GLMAlgorithm(abc.ABC):
             arm: the features of the arm pulled, shape (dim,).
 
         Raises:
-            ValueError: if the arm has another number of features.
+            TypeError: if the reward or the features are not numbers.
+            ValueError: if the reward is not in [0, 1], or the arm has another number of features
+                or one that is not finite.
         """
-        arm = np.asarray(arm, dtype=np.float64)
+        reward = _validation.number("reward", reward, 0.0, 1.0)
+        arm = _validation.finite("arm", arm)
         if arm.shape != (self._dim,):
             raise ValueError(
                 f"arm must be a vector of dim={self._dim} features, got shape {arm.shape}."
@@ -105,7 +127,14 @@ class GLMAlgorithm(abc.ABC):
         Returns:
             The most likely weights, shape (dim,), and the precision matrix of their posterior,
             shape (dim, dim).
+
+        Raises:
+            TypeError, ValueError: if an argument is not a number >= 0.
+            FloatingPointError: if the features are so large that the weights are not finite.
         """
+        _validation.positive_int("init_iters", init_iters, 0)
+        _validation.positive_int("num_iters", num_iters, 0)
+        _validation.non_negative_float("tol", tol)
         weights = np.zeros(self._dim)
         gram = self._prior_precision
         if self._num_pulls <= init_iters:
@@ -117,14 +146,28 @@ class GLMAlgorithm(abc.ABC):
             variances = means * (1.0 - means)
             gram = (arms.T * variances) @ arms + self._prior_precision
             previous = weights
-            weights = np.linalg.solve(gram, arms.T @ (variances * logits - (means - rewards)))
+            weights = _solved(
+                np.linalg.solve, gram, arms.T @ (variances * logits - (means - rewards))
+            )
             if np.linalg.norm(weights - previous) < tol:
                 break
         return weights, gram
 
     def get_arm_matrix(self, arms: Sequence[ArrayLike]) -> np.ndarray:
-        """Returns the features of arms as an array of shape (num_arms, dim)."""
-        return np.stack([np.asarray(arm) for arm in arms], axis=0)
+        """Returns the features of arms as an array of shape (num_arms, dim).
+
+        Raises:
+            TypeError: if they are not numbers.
+            ValueError: if there is no arm, or one has another number of features or one that is
+                not finite.
+        """
+        matrix = _validation.finite("arms", arms if isinstance(arms, np.ndarray) else list(arms))
+        if matrix.ndim != 2 or not len(matrix) or matrix.shape[1] != self._dim:
+            raise ValueError(
+                f"arms must hold at least one arm, each a vector of dim={self._dim} features, got "
+                f"an array of shape {matrix.shape}."
+            )
+        return matrix
 
     @abc.abstractmethod
     def get_arm(self, arms: Sequence[ArrayLike]) -> tuple[ArrayLike, int, np.ndarray]:
@@ -140,6 +183,8 @@ class GLMAlgorithm(abc.ABC):
     def _best_arm(
         self, arms: Sequence[ArrayLike], scores: np.ndarray
     ) -> tuple[ArrayLike, int, np.ndarray]:
+        if not np.isfinite(scores).all():
+            raise FloatingPointError(_NOT_FINITE)
         best = int(self._rng.choice(np.flatnonzero(scores == scores.max())))
         return arms[best], best, scores
 
@@ -172,17 +217,18 @@ class UCB_GLM(GLMAlgorithm):
         seed: int | None = 0,
     ) -> None:
         super().__init__(dim, sigma0, optimism_scaling, seed=seed)
-        horizon = _validation.positive_int("horizon", horizon)
+        # As a float, for integers of any size.
+        rounds = float(_validation.positive_int("horizon", horizon))
         noise = 0.5  # Sub-Gaussian parameter of a reward in [0, 1].
         min_slope = 0.25  # kappa of the theorem.
         # The theorem's failure probability delta is 1 / horizon.
-        radius = np.sqrt(dim / 2 * np.log(1 + 2 * horizon / dim) + np.log(horizon))
-        self._ci_scaling = optimism_scaling * noise / min_slope * radius
+        radius = np.sqrt(dim / 2 * np.log(1 + 2 * rounds / dim) + np.log(rounds))
+        self._ci_scaling = self._optimism_scaling * noise / min_slope * radius
 
     def get_arm(self, arms: Sequence[ArrayLike]) -> tuple[ArrayLike, int, np.ndarray]:
         """See :meth:`GLMAlgorithm.get_arm`; the scores are the upper confidence bounds."""
         arm_matrix = self.get_arm_matrix(arms)
-        covariance = np.linalg.inv(self._outer + self._prior_precision)
+        covariance = _solved(np.linalg.inv, self._outer + self._prior_precision)
         widths = np.sqrt(((arm_matrix @ covariance) * arm_matrix).sum(axis=1))
         weights, _ = self.solve_logistic_bandit()
         return self._best_arm(arms, arm_matrix @ weights + self._ci_scaling * widths)
@@ -203,8 +249,8 @@ class GLM_TS(GLMAlgorithm):
         """See :meth:`GLMAlgorithm.get_arm`; the scores are those of the drawn weights."""
         arm_matrix = self.get_arm_matrix(arms)
         weights, gram = self.solve_logistic_bandit()
-        covariance = np.square(self._optimism_scaling) * np.linalg.inv(gram)
-        drawn_weights = self._rng.multivariate_normal(weights, covariance)
+        covariance = np.square(self._optimism_scaling) * _solved(np.linalg.inv, gram)
+        drawn_weights = _solved(self._rng.multivariate_normal, weights, covariance)
         return self._best_arm(arms, arm_matrix @ drawn_weights)
 
     @staticmethod
