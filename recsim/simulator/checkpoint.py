@@ -4,17 +4,23 @@ What a checkpoint may hold, its *tree*, is: None, bool, int, float, str, bytes; 
 OrderedDict, Counter, set, frozenset; defaultdict, if its factory is a builtin type such as ``int``
 or ``list``; NumPy arrays and scalars; and NumPy's random generators, which come back as generators
 in the same state. Anything else is refused at saving, because reading it back would need code.
-Reading a checkpoint never runs code from it.
+
+Reading a checkpoint never runs code from it and never ends the process, whoever wrote the file, and
+takes memory and time bounded by its size. What cannot have come from :func:`save` is a
+:class:`CheckpointError`. A checkpoint from somebody else may still hold any numbers: an agent made
+of it recommends what its author wants.
 
 The file is a zip archive of ``tree.json`` and, for each array, a member in NumPy's ``.npy`` format,
-so that other tools can read it too. Its archive comment is the SHA-256 of all that precedes the
-digest.
+so that other tools can read it too. Nothing in it is compressed. Its archive comment is the SHA-256
+of all that precedes the digest.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -26,7 +32,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from recsim import _validation, seeding
-from recsim._internal import paths
+from recsim._internal import checkpoint_reader, paths
 from recsim.simulator import _files
 
 __all__ = ["CheckpointError", "Checkpointer", "is_checkpoint", "load", "save"]
@@ -35,21 +41,8 @@ _FORMAT = 1
 _MARK = b"recsim-sha256:"
 _DIGEST_LENGTH = 64
 _PLAIN_TYPES = frozenset({type(None), bool, float, str})
-_COLLECTIONS = {kind.__name__: kind for kind in (tuple, set, frozenset)}
-_MAPPINGS = {kind.__name__: kind for kind in (dict, collections.OrderedDict, collections.Counter)}
-_FACTORIES = {kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set)}
-_GENERATORS = {kind.__name__: kind for kind in (np.random.RandomState, np.random.Generator)}
-_BIT_GENERATORS = {
-    kind.__name__: kind
-    for kind in (
-        np.random.MT19937,
-        np.random.PCG64,
-        np.random.PCG64DXSM,
-        np.random.Philox,
-        np.random.SFC64,
-    )
-}
-_MAX_DEPTH = 200
+_GENERATORS = (np.random.RandomState, np.random.Generator)
+_FACTORIES = tuple(checkpoint_reader.FACTORIES.values())
 
 _logger = logging.getLogger(__name__)
 
@@ -71,20 +64,25 @@ def save(path: paths.Path, tree: Any) -> None:
         ValueError: if the tree is nested too deeply or contains itself.
         OSError: if the file cannot be written.
     """
+    _save(paths.absolute("path", path), tree)
+
+
+def _save(path: str, tree: Any, **entries: int) -> None:
+    """Writes a tree, with further entries of the document."""
     encoder = _Encoder()
     document = {
         "format": _FORMAT,
+        **entries,
         "tree": encoder.encode(tree),
         "generators": encoder.generators,
     }
-    path = paths.absolute("path", path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with _files.atomic_file(path) as file:
         with zipfile.ZipFile(file, "w") as archive:
             # A ZipInfo without a date: equal trees give equal files.
             archive.writestr(zipfile.ZipInfo("tree.json"), json.dumps(document))
             for i, array in enumerate(encoder.arrays):
-                member_info = zipfile.ZipInfo(_array_name(i))
+                member_info = zipfile.ZipInfo(checkpoint_reader.array_name(i))
                 with archive.open(member_info, "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
             archive.comment = _MARK + bytes(_DIGEST_LENGTH)
@@ -100,41 +98,53 @@ def load(path: paths.Path) -> Any:
         CheckpointError: if the file is truncated, altered or no checkpoint.
         FileNotFoundError: if there is no such file.
     """
-    path = paths.absolute("path", path)
+    return _load(paths.absolute("path", path))[1]
+
+
+def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
+    """Returns the iteration that a checkpoint says it is of, if it does, and the tree.
+
+    Args:
+        path: the file.
+        with_tree: whether to read the tree; None is returned for it otherwise.
+
+    Raises:
+        CheckpointError, FileNotFoundError: as :func:`load`.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise CheckpointError(f"{path!r} is no file, so it is no checkpoint: move it away.")
     with open(path, "rb") as file:
-        _verify(file, path)
+        size = _verify(file, path)
         try:
             with zipfile.ZipFile(file) as archive:
-                document = json.loads(archive.read("tree.json"))
+                document = checkpoint_reader.read_document(archive, size)
                 if document["format"] > _FORMAT:
                     raise CheckpointError(
                         f"{path!r} was written by a newer version of recsim (its format "
                         f"is {document['format']}, this version reads up to {_FORMAT}); upgrade "
                         "recsim to read it."
                     )
-                return _Decoder(archive, document["generators"]).decode(document["tree"])
-        except (CheckpointError, OSError, MemoryError):
+                iteration = document.get("iteration")
+                if not (iteration is None or (type(iteration) is int and iteration >= 0)):
+                    raise ValueError(f"its iteration is {iteration!r:.80}")
+                tree = checkpoint_reader.read(archive, document, size) if with_tree else None
+                return iteration, tree
+        except (CheckpointError, OSError):
             raise
         except Exception as error:  # The file is whole: only another program can have written it.
             raise CheckpointError(
-                f"{path!r} has a checkpoint's checksum but not its content ({error!r}); "
+                f"{path!r} has a checkpoint's checksum but not its content ({error!r:.500}); "
                 "delete it, or choose another base_dir."
             ) from error
 
 
 def is_checkpoint(path: paths.Path) -> bool:
     """Says whether a file is a whole checkpoint."""
-    path = paths.absolute("path", path)
     try:
-        with open(path, "rb") as file:
-            _verify(file, path)
-    except (CheckpointError, IsADirectoryError):
+        _load(paths.absolute("path", path), with_tree=False)
+    except CheckpointError:
         return False
     return True
-
-
-def _array_name(index: int) -> str:
-    return f"array_{index}.npy"
 
 
 def _digest(file: BinaryIO) -> bytes:
@@ -148,13 +158,13 @@ def _digest(file: BinaryIO) -> bytes:
     return sha256.hexdigest().encode()
 
 
-def _verify(file: BinaryIO, path: str) -> None:
-    """Raises CheckpointError unless the file ends with the digest of what precedes it."""
+def _verify(file: BinaryIO, path: str) -> int:
+    """Returns a file's size; raises CheckpointError unless it ends with the digest of the rest."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - len(_MARK) - _DIGEST_LENGTH))
     mark, digest = file.read(len(_MARK)), file.read()
     if mark == _MARK and digest == _digest(file):
-        return
+        return size
     file.seek(0)
     if file.read(4) != b"PK\x03\x04":
         fault = "is not a checkpoint of recsim" if size else "is empty"
@@ -189,11 +199,11 @@ class _Encoder:
             return value if abs(value) < 1 << 63 else {"int": hex(value)}
         if kind is list:
             return self._items(value)
-        if kind in _MAPPINGS.values():
+        if kind in checkpoint_reader.MAPPINGS.values():
             return {kind.__name__: self._pairs(value)}
-        if kind is collections.defaultdict and value.default_factory in _FACTORIES.values():
+        if kind is collections.defaultdict and value.default_factory in _FACTORIES:
             return {"defaultdict": [value.default_factory.__name__, self._pairs(value)]}
-        if kind.__name__ in _COLLECTIONS and kind is _COLLECTIONS[kind.__name__]:
+        if kind in checkpoint_reader.COLLECTIONS.values():
             return {kind.__name__: self._items(value)}
         if kind in (bytes, np.bytes_):
             return {kind.__name__: value.hex()}
@@ -204,7 +214,7 @@ class _Encoder:
             return {"array": len(self.arrays) - 1}
         if isinstance(value, np.generic) and value.dtype.names is None:
             return {"scalar": [value.dtype.str, value.tobytes().hex()]}
-        if kind in _GENERATORS.values():
+        if kind in _GENERATORS:
             return {"generator": self._generator_index(value)}
         raise self._refusal(value)
 
@@ -216,10 +226,10 @@ class _Encoder:
 
     def _item(self, key: Any, value: Any) -> Any:
         self._path.append(key)
-        if len(self._path) > _MAX_DEPTH:
+        if len(self._path) > checkpoint_reader.MAX_DEPTH:
             raise ValueError(
-                f"A checkpoint may be nested {_MAX_DEPTH} levels deep at most, and "
-                f"{self._place()[:80]}… is deeper. Does a container hold itself?"
+                f"A checkpoint may be nested {checkpoint_reader.MAX_DEPTH} levels deep at most, "
+                f"and {self._place()[:80]}… is deeper. Does a container hold itself?"
             )
         encoded = self.encode(value)
         self._path.pop()
@@ -229,13 +239,16 @@ class _Encoder:
         """Returns the place of a generator's record: what shares a generator goes on sharing it."""
         if id(rng) not in self._generator_indices:
             state = seeding.generator_state(rng)
-            if state["bit_generator"] not in _BIT_GENERATORS:
-                raise self._refusal(rng)
             record = {"kind": type(rng).__name__, "state": state}
-            if isinstance(rng, np.random.Generator):
-                sequence = rng.bit_generator.seed_seq  # What Generator.spawn goes on from.
-                if type(sequence) is np.random.SeedSequence:
-                    record["seed_sequence"] = sequence.state
+            try:
+                seeding.check_state(state, with_normal=isinstance(rng, np.random.RandomState))
+                if isinstance(rng, np.random.Generator):
+                    sequence = rng.bit_generator.seed_seq  # What Generator.spawn goes on from.
+                    if type(sequence) is np.random.SeedSequence:
+                        record["seed_sequence"] = sequence.state
+                        seeding.checked_sequence(sequence.state)
+            except (TypeError, ValueError) as error:
+                raise self._refusal(rng) from error
             self._generator_indices[id(rng)] = len(self.generators)
             self.generators.append(self.encode(record))
         return self._generator_indices[id(rng)]
@@ -254,7 +267,7 @@ class _Encoder:
             what = f"an array of Python objects (dtype {value.dtype})"
         elif kind is collections.defaultdict:
             what = f"a defaultdict with the factory {value.default_factory!r}"
-        elif kind in _GENERATORS.values():
+        elif kind in _GENERATORS:
             what = f"a generator of another package ({seeding.generator_state(value)!r:.80})"
         return TypeError(
             f"{self._place()} cannot go into a checkpoint: it is {what}. A checkpoint holds data "
@@ -265,55 +278,10 @@ class _Encoder:
         )
 
 
-class _Decoder:
-    """Turns the JSON values of a checkpoint back into its tree."""
-
-    def __init__(self, archive: zipfile.ZipFile, generators: list[Any]) -> None:
-        self._archive = archive
-        self._generators = [self._generator(self.decode(record)) for record in generators]
-
-    def decode(self, value: Any) -> Any:
-        if type(value) is list:
-            return [self.decode(item) for item in value]
-        if type(value) is not dict:
-            return value
-        ((kind, content),) = value.items()
-        if kind in _MAPPINGS:
-            return _MAPPINGS[kind](self._mapping(content))
-        if kind == "defaultdict":
-            return collections.defaultdict(_FACTORIES[content[0]], self._mapping(content[1]))
-        if kind in _COLLECTIONS:
-            return _COLLECTIONS[kind](self.decode(content))
-        if kind == "int":
-            return int(content, 16)
-        if kind == "bytes":
-            return bytes.fromhex(content)
-        if kind == "bytes_":
-            return np.bytes_(bytes.fromhex(content))
-        if kind == "str_":
-            return np.str_(content)
-        if kind == "array":
-            with self._archive.open(_array_name(content)) as member:
-                return np.lib.format.read_array(member, allow_pickle=False)
-        if kind == "scalar":
-            return np.frombuffer(bytes.fromhex(content[1]), dtype=content[0])[0]
-        if kind == "generator":
-            return self._generators[content]
-        raise KeyError(kind)
-
-    def _mapping(self, pairs: list[Any]) -> dict[Any, Any]:
-        return {self.decode(key): self.decode(item) for key, item in pairs}
-
-    def _generator(self, record: dict[str, Any]) -> seeding.AnyGenerator:
-        seed_sequence = np.random.SeedSequence(**record.get("seed_sequence", {"entropy": 0}))
-        bit_generator = _BIT_GENERATORS[record["state"]["bit_generator"]](seed_sequence)
-        rng = _GENERATORS[record["kind"]](bit_generator)
-        seeding.restore_generator(rng, record["state"])
-        return rng
-
-
 class Checkpointer:
     """The checkpoints of one run: files ``<prefix>.<iteration>`` in a folder.
+
+    A file says in itself which iteration it is of: one that was renamed is still of that.
 
     Args:
         folder: where they are. It is made when the first is saved.
@@ -333,32 +301,86 @@ class Checkpointer:
         self._folder = paths.absolute("folder", folder)
         self._prefix = prefix
         self._keep = _validation.positive_int("keep", keep)
+        # What the files were like that were looked at, and the iterations that they are of (None
+        # for what is bad): they are large, and looked at after each iteration.
+        self._known: dict[tuple[Any, ...], int | None] = {}
 
     def path(self, iteration: int) -> str:
         """Returns the name of the checkpoint of an iteration."""
         return os.path.join(self._folder, f"{self._prefix}.{iteration}")
 
     def iterations(self) -> list[int]:
-        """Returns the iterations of which there are checkpoints, oldest first."""
-        pattern = re.compile(re.escape(self._prefix) + r"\.(\d+)")
+        """Returns the iterations in the names of what may be checkpoints, oldest first."""
+        return sorted({number for number, _ in self._entries()})
+
+    def files(self) -> list[str]:
+        """Returns the paths of what may be checkpoints, by the iterations in their names."""
+        return [path for _, path in self._entries()]
+
+    def _entries(self) -> list[tuple[int, str]]:
+        pattern = re.compile(re.escape(self._prefix) + r"\.([0-9]{1,18})")
         names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
-        return sorted(int(match[1]) for name in names if (match := pattern.fullmatch(name)))
+        return sorted(
+            (int(match[1]), os.path.join(self._folder, name))
+            for name in names
+            if (match := pattern.fullmatch(name))
+        )
 
     def save(self, iteration: int, tree: Any) -> None:
-        """Saves the checkpoint of an iteration, then removes the oldest that are too many.
+        """Saves the checkpoint of an iteration, then removes the oldest good ones of too many.
+
+        What has a checkpoint's name and is none, or a bad one, gets the further ending ``.bad``.
 
         Raises:
             TypeError, ValueError, OSError: as :func:`save`.
         """
         os.makedirs(self._folder, exist_ok=True)
-        save(self.path(iteration), tree)
-        for old in self.iterations()[: -self._keep]:
-            os.remove(self.path(old))
+        path = self.path(iteration)
+        if os.path.lexists(path) and self._iteration_of(path, iteration) != iteration:
+            self._set_aside(path)
+        _save(path, tree, iteration=iteration)
+        self._known[_signature(path)] = iteration
+        older = []
+        for number, other in self._entries():
+            found = self._iteration_of(other, number)
+            if found is None:
+                self._set_aside(other)
+            elif found < iteration:
+                older.append((found, other))
+        for _, other in sorted(older)[: max(0, len(older) - self._keep + 1)]:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(other)
+
+    def _iteration_of(self, path: str, number: int) -> int | None:
+        """Returns the iteration that a file is of, None if it is no good checkpoint."""
+        signature = _signature(path)
+        if signature not in self._known:
+            try:
+                iteration, tree = _load(path, with_tree=False)
+                if iteration is None:  # It was saved before files said it.
+                    iteration, tree = _load(path)
+            except (CheckpointError, OSError):
+                self._known[signature] = None
+            else:
+                self._known[signature] = _content_iteration(iteration, tree, number)
+        return self._known[signature]
+
+    def _set_aside(self, path: str) -> None:
+        """Gives what is no good checkpoint another name."""
+        for ending in itertools.chain([".bad"], (f".bad_{n}" for n in itertools.count(2))):
+            aside = path + ending
+            if not os.path.lexists(aside):
+                break
+        _files.move(path, aside)
+        _logger.warning(
+            "%r is not the good checkpoint that its name says: it is now %r.", path, aside
+        )
 
     def load_newest(self) -> tuple[int, Any] | None:
         """Returns the iteration and the tree of the newest good checkpoint.
 
-        A bad one gets a warning in the log, and the one before it is taken.
+        A bad one gets a warning in the log, and the one before it is taken. So does a file whose
+        name says another iteration than its content, which counts.
 
         Returns:
             None if there is no checkpoint.
@@ -367,21 +389,49 @@ class Checkpointer:
             CheckpointError: if there are checkpoints and every one is bad.
         """
         errors = []
-        for iteration in reversed(self.iterations()):
+        newest: tuple[int, Any] | None = None
+        for number, path in reversed(self._entries()):
+            if newest is not None and newest[0] >= number:
+                break
             try:
-                return iteration, load(self.path(iteration))
-            except CheckpointError as error:
+                found, tree = _load(path)
+            except (CheckpointError, PermissionError) as error:
                 _logger.warning("Passing over a bad checkpoint: %s", error)
                 errors.append(error)
+                continue
             except FileNotFoundError:  # A running training removed it just now.
                 continue
-        if errors:
+            iteration = _content_iteration(found, tree, number)
+            if path != self.path(iteration):
+                _logger.warning("%r holds the checkpoint of iteration %d.", path, iteration)
+            if newest is None or iteration > newest[0]:
+                newest = iteration, tree
+        if newest is None and errors:
             raise CheckpointError(
                 f"No checkpoint in {self._folder!r} is good. The newest: {errors[0]}"
             )
-        return None
+        return newest
 
     def remove_unfinished(self) -> None:
         """Removes what a killed process left half-written. Only for the process that saves."""
         if os.path.isdir(self._folder):
             _files.remove_unfinished(self._folder)
+
+
+def _signature(path: str) -> tuple[Any, ...]:
+    """Returns what is different if a file is another one or was changed."""
+    status = os.lstat(path)
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _content_iteration(iteration: int | None, tree: Any, number: int) -> int:
+    """Returns the iteration that a checkpoint is of.
+
+    Args:
+        iteration: what the file says.
+        tree: its tree, which says it in checkpoints of runs from before the file did.
+        number: what its name says, if nothing else does.
+    """
+    if iteration is None and isinstance(tree, dict):
+        iteration = tree.get("current_iteration")
+    return iteration if type(iteration) is int and iteration >= 0 else number

@@ -341,10 +341,18 @@ class ChunkDraws(Draws):
         return {"generator": dict(self._rng.bit_generator.state), "ahead": ahead}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`state` returned, of any number of users."""
+        """Continues from a state that :meth:`state` returned, of any number of users.
+
+        Raises:
+            TypeError, ValueError: if it is none.
+        """
+        for each in (state["generator"], *(entry["generator"] for entry in state["ahead"])):
+            seeding.check_state(each, with_normal=False)
         self._ahead = {}
         for entry in state["ahead"]:
             key = (entry["kind"], tuple(entry["shape"]), *entry["arguments"])
+            if math.prod(key[1]) > _FEW:
+                raise ValueError(f"There are no numbers of shape {key[1]} drawn ahead.")
             self._rng.bit_generator.state = entry["generator"]
             self._ahead[key] = self._draw_ahead(*key)
             del self._ahead[key].numbers[entry["left"] :]
