@@ -162,7 +162,10 @@ def _check_integer(what: str, value: Any, bound: int) -> None:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{what} must be an integer, got {value!r:.80}.")
     if not 0 <= value < bound:
-        raise ValueError(f"{what} must be in [0, {bound - 1}], got {value!r:.80}.")
+        most = bound - 1 if bound <= 1 << 64 else f"2**{bound.bit_length() - 1} - 1"
+        bits = int(value).bit_length()
+        got = value if bits <= 128 else f"one of {bits:,} bits"
+        raise ValueError(f"{what} must be in [0, {most}], got {got}.")
 
 
 def _check_array(what: str, value: Any, dtype: type, length: int) -> None:

@@ -77,6 +77,8 @@ def read_document(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
     document = json.loads(archive.read(_TREE))
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise ValueError(f"{_TREE} has no format")
+    if document["format"] < 1:
+        raise ValueError(f"there is no format {document['format']}")
     return document
 
 

@@ -26,7 +26,7 @@ import logging
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -129,7 +129,7 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
                     raise ValueError(f"its iteration is {iteration!r:.80}")
                 tree = checkpoint_reader.read(archive, document, size) if with_tree else None
                 return iteration, tree
-        except (CheckpointError, OSError):
+        except (CheckpointError, OSError, MemoryError):
             raise
         except Exception as error:  # The file is whole: only another program can have written it.
             raise CheckpointError(
@@ -287,13 +287,22 @@ class Checkpointer:
         folder: where they are. It is made when the first is saved.
         prefix: the beginning of their names.
         keep: how many of the newest to keep, >= 1.
+        check: function of a tree that raises ValueError if it is none of these checkpoints, which
+            is then a bad one; None to take any.
 
     Raises:
         TypeError: if ``folder`` is no path, ``prefix`` no string or ``keep`` not an integer.
         ValueError: if ``keep`` is below 1, or ``prefix`` is no file name.
     """
 
-    def __init__(self, folder: paths.Path, prefix: str = "ckpt", *, keep: int = 3) -> None:
+    def __init__(
+        self,
+        folder: paths.Path,
+        prefix: str = "ckpt",
+        *,
+        keep: int = 3,
+        check: Callable[[Any], None] | None = None,
+    ) -> None:
         if not isinstance(prefix, str):
             raise TypeError(f"prefix must be a string, got {prefix!r}.")
         if not prefix or os.path.basename(prefix) != prefix or "\0" in prefix:
@@ -301,9 +310,10 @@ class Checkpointer:
         self._folder = paths.absolute("folder", folder)
         self._prefix = prefix
         self._keep = _validation.positive_int("keep", keep)
-        # What the files were like that were looked at, and the iterations that they are of (None
-        # for what is bad): they are large, and looked at after each iteration.
-        self._known: dict[tuple[Any, ...], int | None] = {}
+        self._check = check
+        # What the files were like that were looked at, and the iterations that they are of or what
+        # is wrong with them: they are large, and looked at after each iteration.
+        self._known: dict[tuple[Any, ...], int | CheckpointError] = {}
 
     def path(self, iteration: int) -> str:
         """Returns the name of the checkpoint of an iteration."""
@@ -343,7 +353,7 @@ class Checkpointer:
         older = []
         for number, other in self._entries():
             found = self._iteration_of(other, number)
-            if found is None:
+            if not isinstance(found, int):
                 self._set_aside(other)
             elif found < iteration:
                 older.append((found, other))
@@ -351,18 +361,23 @@ class Checkpointer:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(other)
 
-    def _iteration_of(self, path: str, number: int) -> int | None:
-        """Returns the iteration that a file is of, None if it is no good checkpoint."""
+    def _iteration_of(self, path: str, number: int) -> int | CheckpointError:
+        """Returns the iteration that a file is of, or what is wrong with it.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+        """
         signature = _signature(path)
         if signature not in self._known:
             try:
                 iteration, tree = _load(path, with_tree=False)
                 if iteration is None:  # It was saved before files said it.
-                    iteration, tree = _load(path)
-            except (CheckpointError, OSError):
-                self._known[signature] = None
-            else:
+                    iteration, tree = self._checked(path)
                 self._known[signature] = _content_iteration(iteration, tree, number)
+            except CheckpointError as error:
+                self._known[signature] = error
+            except PermissionError as error:
+                self._known[signature] = CheckpointError(f"{path!r} cannot be read: {error}.")
         return self._known[signature]
 
     def _set_aside(self, path: str) -> None:
@@ -389,28 +404,46 @@ class Checkpointer:
             CheckpointError: if there are checkpoints and every one is bad.
         """
         errors = []
-        newest: tuple[int, Any] | None = None
-        for number, path in reversed(self._entries()):
-            if newest is not None and newest[0] >= number:
-                break
+        found: list[tuple[int, str]] = []
+        for number, path in self._entries():
+            with contextlib.suppress(FileNotFoundError):  # A running training removed it just now.
+                iteration = self._iteration_of(path, number)
+                if isinstance(iteration, int):
+                    found.append((iteration, path))
+                else:
+                    errors.append(iteration)
+        newest = None
+        for iteration, path in sorted(found, reverse=True):
             try:
-                found, tree = _load(path)
-            except (CheckpointError, PermissionError) as error:
-                _logger.warning("Passing over a bad checkpoint: %s", error)
+                newest = iteration, self._checked(path)[1]
+            except CheckpointError as error:
+                self._known[_signature(path)] = error
                 errors.append(error)
+            except FileNotFoundError:
                 continue
-            except FileNotFoundError:  # A running training removed it just now.
-                continue
-            iteration = _content_iteration(found, tree, number)
-            if path != self.path(iteration):
-                _logger.warning("%r holds the checkpoint of iteration %d.", path, iteration)
-            if newest is None or iteration > newest[0]:
-                newest = iteration, tree
+            else:
+                if path != self.path(iteration):
+                    _logger.warning("%r holds the checkpoint of iteration %d.", path, iteration)
+                break
+        for bad in errors:
+            _logger.warning("Passing over a bad checkpoint: %s", bad)
         if newest is None and errors:
             raise CheckpointError(
-                f"No checkpoint in {self._folder!r} is good. The newest: {errors[0]}"
+                f"No checkpoint in {self._folder!r} is good. The newest: {errors[-1]}"
             )
         return newest
+
+    def _checked(self, path: str) -> tuple[int | None, Any]:
+        """Returns what a file says that it is of, and its tree, as :func:`_load`."""
+        found, tree = _load(path)
+        if self._check is not None:
+            try:
+                self._check(tree)
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{path!r} holds something else than was looked for: {error}. Move it away."
+                ) from None
+        return found, tree
 
     def remove_unfinished(self) -> None:
         """Removes what a killed process left half-written. Only for the process that saves."""

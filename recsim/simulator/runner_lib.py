@@ -30,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import global_generator, json_text, keys, learning, numbers, paths
+from recsim._internal import global_generator, json_text, keys, learning, numbers, paths, run_data
 from recsim.simulator import _files, _play, checkpoint, fingerprint, summary
 from recsim.simulator import progress as progress_lib
 
@@ -404,7 +404,10 @@ class Runner:
             The iteration to go on with, and the number of steps until there.
         """
         self._checkpointer = checkpoint.Checkpointer(
-            self._checkpoint_dir, checkpoint_file_prefix, keep=self._keep_checkpoints
+            self._checkpoint_dir,
+            checkpoint_file_prefix,
+            keep=self._keep_checkpoints,
+            check=run_data.check,
         )
         os.makedirs(self._checkpoint_dir, exist_ok=True)  # Tells evaluators of a training run.
         self._checkpointer.remove_unfinished()
@@ -416,10 +419,11 @@ class Runner:
             return 0, 0
         iteration, experiment_data = newest
         self._check_fingerprint(iteration, experiment_data)
+        if experiment_data["environment"] is not None:
+            self._env.restore_state(experiment_data["environment"])
         self._restore_agent(iteration, experiment_data)
         self._resume_episode_log(iteration, experiment_data["episode_logs"])
         if experiment_data["environment"] is not None:
-            self._env.restore_state(experiment_data["environment"])
             self._play.restore(experiment_data.get("play"))
         _logger.info("Going on after iteration %d.", iteration)
         return iteration + 1, experiment_data["total_steps"]
@@ -506,7 +510,9 @@ class TrainRunner(Runner):
         self._warn_of_parts_without_generator()
 
     def _goes_on_with_log(self) -> bool:
-        checkpoints = checkpoint.Checkpointer(self._checkpoint_dir, self._checkpoint_file_prefix)
+        checkpoints = checkpoint.Checkpointer(
+            self._checkpoint_dir, self._checkpoint_file_prefix, check=run_data.check
+        )
         newest = checkpoints.load_newest()
         return newest is not None and self._log_name in newest[1]["episode_logs"]
 
@@ -688,7 +694,7 @@ class EvalRunner(Runner):
     def _new_checkpoints(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the newest checkpoint whenever there is a newer one, until none comes in time."""
         self._checkpointer = checkpoint.Checkpointer(
-            self._checkpoint_dir, self._checkpoint_file_prefix
+            self._checkpoint_dir, self._checkpoint_file_prefix, check=run_data.check
         )
         last_iteration = -1
         while (newest := self._wait_for_newer_than(last_iteration)) is not None:
