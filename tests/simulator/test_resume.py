@@ -148,7 +148,7 @@ def outcome(base_dir):
     return {
         # Equal trees give equal files; of the run's last checkpoints at least one is common.
         "checkpoint": max(
-            checkpoints.iterdir(), key=lambda path: int(path.suffix[1:])
+            checkpoints.glob("ckpt.*[0-9]"), key=lambda path: int(path.suffix[1:])
         ).read_bytes(),
         "metrics": [metrics(path.parent) for path in sorted(base_dir.glob("*/metrics.jsonl"))],
         "returns": [path.read_bytes() for path in sorted(base_dir.glob("eval_*/returns_*"))],
