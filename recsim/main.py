@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recsim import _command_line, registry
+from recsim._internal import absl_flags
 
 __all__ = ["create_agent", "main"]
 
@@ -34,6 +35,8 @@ _TRAIN_DEFAULTS = {"max_training_steps": 50, "num_iterations": 10}
 _EVAL_DEFAULTS = {"max_eval_episodes": 5}
 
 _logger = logging.getLogger(__name__)
+
+absl_flags.define_with_absl()
 
 
 def create_agent(sess: Any, environment: Any, eval_mode: bool, summary_writer: Any = None) -> Any:
@@ -80,7 +83,7 @@ def main(argv: Sequence[str]) -> None:
     """
     with _command_line.orderly_exit("recsim.main"):
         parser = _parser()
-        flags = parser.parse([_two_hyphens(argument) for argument in argv[1:]])
+        flags = parser.parse([*_parsed_by_absl(), *map(_two_hyphens, argv[1:])])
         if flags.logtostderr:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
         if flags.base_dir is None:
@@ -123,6 +126,23 @@ def _run(flags: argparse.Namespace) -> None:
         **shared,
         **bindings.unbound(runner_lib.EvalRunner, _EVAL_DEFAULTS),
     ).run_experiment()
+
+
+def _parsed_by_absl() -> list[str]:
+    """Returns the flags that absl has parsed, as ``absl.app.run(main)`` does before it calls it."""
+    absl_flags_module = sys.modules.get("absl.flags")
+    if absl_flags_module is None or not absl_flags_module.FLAGS.is_parsed():
+        return []
+    parsed = absl_flags_module.FLAGS
+    arguments = []
+    for name in absl_flags.NAMES:
+        if name not in parsed:
+            continue
+        value = parsed[name].value
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                arguments.append(f"--{name}={one}")
+    return arguments
 
 
 def _two_hyphens(argument: str) -> str:

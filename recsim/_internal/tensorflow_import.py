@@ -10,7 +10,7 @@ from typing import Any
 
 from recsim._internal import process_state
 
-__all__ = ["import_tensorflow"]
+__all__ = ["check_eager_execution", "import_tensorflow"]
 
 # TensorFlow's own errors and warnings about a machine without a graphics processor, which it looks
 # for at the import and once more when it lists the devices. Other errors of CUDA are shown.
@@ -35,7 +35,7 @@ def import_tensorflow() -> tuple[Any, Any]:
     changed or left out. Our environment variables are removed again.
 
     Raises:
-        RuntimeError: if Keras uses another backend than TensorFlow.
+        RuntimeError: if Keras uses another backend than TensorFlow, or eager execution is off.
     """
     if "tensorflow" in sys.modules:
         import keras
@@ -56,4 +56,23 @@ def import_tensorflow() -> tuple[Any, Any]:
             f"Keras uses the backend {keras.backend.backend()!r}, but the agents train with "
             "TensorFlow: set the environment variable KERAS_BACKEND=tensorflow."
         )
+    if not tf.executing_eagerly():
+        raise _eager_execution_is_off()
     return tf, keras
+
+
+def check_eager_execution() -> None:
+    """Raises RuntimeError if TensorFlow is imported and its eager execution is off."""
+    if "tensorflow" in sys.modules:
+        tf = sys.modules["tensorflow"]
+        if not tf.compat.v1.executing_eagerly_outside_functions():
+            raise _eager_execution_is_off()
+
+
+def _eager_execution_is_off() -> RuntimeError:
+    return RuntimeError(
+        "TensorFlow's eager execution is off (tf.compat.v1.disable_v2_behavior(), "
+        "disable_eager_execution(), or a surrounding graph), where Keras trains nothing without "
+        "an error: train deep agents of recsim in a process that leaves it on, and agents with a "
+        "graph of TensorFlow 1 in another one, or within tf.Graph().as_default()."
+    )

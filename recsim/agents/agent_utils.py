@@ -51,9 +51,9 @@ class GymSpaceWalker:
         Raises:
             NotImplementedError: if the space holds one that is not of the four kinds.
         """
-        return self._descend(self._gym_space, list(gym_observations))
+        return self._descend_and_flatten(self._gym_space, list(gym_observations))
 
-    def _descend(self, space: spaces.Space, observations: list[Any]) -> list[Any]:
+    def _descend_and_flatten(self, space: spaces.Space, observations: list[Any]) -> list[Any]:
         if isinstance(space, (spaces.Box, spaces.Discrete)):
             return self._leaf_op(space, observations)
         if isinstance(space, spaces.Dict):
@@ -66,7 +66,9 @@ class GymSpaceWalker:
             )
         flat: list[Any] = []
         for key, child in children:
-            flat += self._descend(child, [observation[key] for observation in observations])
+            flat += self._descend_and_flatten(
+                child, [observation[key] for observation in observations]
+            )
         return flat
 
 

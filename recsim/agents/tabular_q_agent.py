@@ -91,6 +91,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         **kwargs: Any,
     ) -> None:
         agent_utils.warn_of_unused(TabularQAgent, kwargs)
+        self._kwargs = kwargs
         super().__init__(action_space)
         low, high = discretization_bounds
         if not low < high:
@@ -111,15 +112,31 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._ordinal_slates = ordinal_slates
         self._exploration_rng = np.random.RandomState(seed)
         self._exploration_policy = _known_policy(exploration_policy)
+        # Functions of an observation, by the policy's name, in which a subclass may put others.
+        self._exploration_functions: dict[str, Callable[[Any], tuple[Sequence[int], Index]]] = {
+            "epsilon_greedy": self._explore_from,
+            "min_count": self._explore_from,
+        }
         self._q_value_table: dict[Index, float] = {}
         self._state_action_counts: dict[Index, int] = {}
         self._previous_state_action_index: Index | None = None
+        self._previous_slate: Sequence[int] | None = None
         parts = observation_space.spaces
         document_space = next(iter(parts["doc"].spaces.values()))
+        state_action = {
+            "user": parts["user"],
+            "action": spaces.Tuple((document_space,) * self._slate_size),
+        }
+        if not ignore_response:
+            state_action["response"] = parts["response"]
+        self._state_action_space = spaces.Dict(state_action)
         self._document_walker, self._user_walker, self._response_walker = (
             agent_utils.GymSpaceWalker(space, self._discretize_gym_leaf)
             for space in (document_space, parts["user"], parts["response"])
         )
+
+    def _explore_from(self, observation: Any) -> tuple[Sequence[int], Index]:
+        return self._explore(self._enumerate_state_action_indices(observation))
 
     def _explore(
         self, state_actions: Iterable[tuple[Sequence[int], Index]]
@@ -238,7 +255,13 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         if self._eval_mode:
             return slate
         self._learn(reward + self._gamma * value)
-        slate, self._previous_state_action_index = self._explore(state_actions)
+        policy = self._exploration_policy
+        explore = self._exploration_functions.get(policy) if isinstance(policy, str) else None
+        if explore is None or explore == self._explore_from:
+            slate, self._previous_state_action_index = self._explore(state_actions)
+        else:
+            slate, self._previous_state_action_index = explore(observation)
+        self._previous_slate = slate
         return slate
 
     def end_episode(  # type: ignore[override]  # RecSim's needs the observation.

@@ -17,6 +17,7 @@ locks the folder that it writes to.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import logging
 import os
@@ -30,13 +31,46 @@ import numpy as np
 
 from recsim import _validation, _version
 from recsim import agent as agent_lib
-from recsim._internal import global_generator, json_text, keys, learning, numbers, paths, run_data
-from recsim.simulator import _files, _play, checkpoint, fingerprint, summary
+from recsim._gym import spaces  # noqa: F401  # A name of RecSim's module.
+from recsim._internal import (
+    absl_flags,
+    global_generator,
+    json_text,
+    keys,
+    learning,
+    numbers,
+    paths,
+    run_data,
+    tf_session,
+)
+from recsim.simulator import (
+    _files,
+    _play,
+    checkpoint,
+    environment,  # noqa: F401  # A name of RecSim's module.
+    fingerprint,
+    summary,
+)
 from recsim.simulator import progress as progress_lib
 
 __all__ = ["EvalRunner", "Runner", "TrainRunner", "load_gin_configs"]
 
+#: RecSim's name of :mod:`recsim.simulator.checkpoint`.
+checkpointer = checkpoint
+
 _logger = logging.getLogger(__name__)
+
+absl_flags.define_with_absl()
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what takes time and is a name of RecSim's module, when it is asked for."""
+    if name == "tf":
+        return importlib.import_module("tensorflow.compat.v1")
+    if name in ("flags", "FLAGS"):
+        flags = importlib.import_module("absl.flags")
+        return flags if name == "flags" else flags.FLAGS
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_gin_configs(gin_files: Sequence[paths.Path], gin_bindings: Sequence[str]) -> None:
@@ -82,8 +116,9 @@ class Runner:
         base_dir: the folder for everything that the run writes. A relative path is that of now: a
             later change of the current directory does not move it.
         create_agent_fn: function ``(sess, environment, eval_mode=…, summary_writer=…)`` that
-            returns the agent. ``sess`` is None (there is no TensorFlow session), ``environment``
-            is ``env``, and ``summary_writer`` is a
+            returns the agent. ``sess`` is a ``tf.compat.v1.Session`` that opens at its first use,
+            for agents with a graph of TensorFlow 1, whose variables are initialized when the agent
+            is made; ``environment`` is ``env``, and ``summary_writer`` is a
             :class:`recsim.simulator.summary.SummaryWriter`.
         env: a :class:`recsim.simulator.recsim_gym.RecSimGymEnv`, for one user or several, or a
             :class:`recsim.vector.env.RecSimVectorEnv`, for a vector agent.
@@ -107,9 +142,9 @@ class Runner:
             FileExistsError if there is an episode log that is not this run's own to go on with.
     """
 
-    # RecSim's names, for runners that override its methods whole: there is no TensorFlow session,
-    # and what _log_one_step is told goes to the episode log.
-    _sess = None
+    # RecSim's names, for runners that override its methods whole: what _log_one_step is told goes
+    # to the episode log.
+    _sess: Any = None
     _episode_writer = None
     _output_dir: Any = None
     _checkpoint_dir: Any = None
@@ -192,10 +227,14 @@ class Runner:
             yield
 
     def _create_agent(self) -> Any:
+        if type(self._sess) is tf_session.Session:
+            self._sess.recsim_close()
+        self._sess = tf_session.Session()
         agent = self._create_agent_fn(
-            None, self._env, summary_writer=self._summary_writer, eval_mode=self._eval_mode
+            self._sess, self._env, summary_writer=self._summary_writer, eval_mode=self._eval_mode
         )
         self._play.check_agent(agent)
+        self._sess.recsim_agent_is_made()
         return agent
 
     def _start_over(self) -> None:

@@ -110,12 +110,12 @@ def test_create_agent_fn_is_called_as_in_recsim(tmp_path, env):
 
     def create_agent(sess, environment, eval_mode, summary_writer=None):
         summary_writer.add_scalar("own/tag", 1.0, 3)
-        calls.append((sess, environment is env, eval_mode))
+        calls.append((sess is not None, environment is env, eval_mode))
         return create_random(sess, environment, eval_mode)
 
     train_runner(tmp_path, env, create_agent)
     eval_runner(tmp_path, env, create_agent)
-    assert calls == [(None, True, False), (None, True, True)]
+    assert calls == [(True, True, False), (True, True, True)]
 
 
 def test_the_tutorials_runner(tmp_path, env):
@@ -250,7 +250,7 @@ class OwnLoop(runner_lib.TrainRunner):
     """Plays its episodes itself, by what RecSim's runner has for it."""
 
     def _run_one_episode(self):
-        assert self._sess is None
+        assert self._sess is not None
         example = Proto()
         rewards = []
         before = self._env.reset()

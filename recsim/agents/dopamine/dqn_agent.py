@@ -19,7 +19,7 @@ import numpy as np
 
 from recsim import _validation, agent, seeding
 from recsim._gym import spaces
-from recsim._internal import keys, numbers
+from recsim._internal import keys, numbers, tensorflow_import
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
@@ -167,6 +167,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._obs_adapter = adapter
         self._num_candidates = _checked_num_candidates(action_space, adapter.num_candidates)
         training.check_arguments(optimizer_name, optimizer, loss, learning_rate)
+        if not eval_mode:
+            tensorflow_import.check_eager_execution()
         self._learning_rate = learning_rate
         self._trainer_arguments = (optimizer_name, training.optimizer_maker(optimizer), loss)
         self.loss = loss
@@ -543,7 +545,7 @@ class DQNAgentRecSim(DQNAgent):
     Args:
         sess: not used.
         observation_space: space of the observations.
-        num_actions: not used.
+        num_actions: number of slates to choose from; only kept.
         stack_size: must be 1.
         optimizer_name: see :class:`recsim.agents.dopamine.training.Trainer`.
         eval_mode: whether the agent only recommends.
@@ -564,7 +566,9 @@ class DQNAgentRecSim(DQNAgent):
         eval_mode: bool,
         **kwargs: Any,
     ) -> None:
-        del sess, num_actions
+        del sess
+        self.num_actions = num_actions
+        self.stack_size = stack_size
         takes = keys.parameters_of(DQNAgent) - {"adapter"}
         keys.refuse_unknown(type(self).__name__, kwargs, takes, keys.parameters_of(type(self)))
         if stack_size != 1:

@@ -57,7 +57,10 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2
         )
         check_counts(observation_space, self._num_arms)
-        self._bandit = alg_ctor(self._num_arms, {"optimism_scaling": ci_scaling}, random_seed)
+        self._alg_ctor = alg_ctor
+        self._params = {"optimism_scaling": ci_scaling}
+        self._random_seed = random_seed
+        self._bandit = alg_ctor(self._num_arms, dict(self._params), random_seed)
         self._base_agents = [
             agent_utils.build_base_agent(
                 agent_ctor,

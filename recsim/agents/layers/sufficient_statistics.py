@@ -40,7 +40,8 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(action_space, base_agent_ctor)
-        self._sufficient_statistics_space = sufficient_statistics_space
+        # RecSim's name, letter for letter.
+        self._sufficient_statistcs_space = sufficient_statistics_space
         self._sufficient_statistics: Any = None
         self._observation_space = observation_space
         user_space = spaces.Dict(
@@ -49,11 +50,11 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
                 "sufficient_statistics": sufficient_statistics_space,
             }
         )
-        base_observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
+        self._base_observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
         self._base_agents = [
             agent_utils.build_base_agent(
                 base_agent_ctor,
-                {"observation_space": base_observation_space},
+                {"observation_space": self._base_observation_space},
                 type(self),
                 action_space=action_space,
                 **kwargs,

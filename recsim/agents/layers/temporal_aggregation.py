@@ -93,8 +93,12 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         )
         self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
         document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
-        self._equality_walker = agent_utils.GymSpaceWalker(document_space, _leaves_equal)
-        self._documents_equal = document_comparison_fcn or self._same_features
+        self._doc_equality_walker = agent_utils.GymSpaceWalker(
+            document_space, _leaves_equal
+        ).apply_and_flatten
+        self._doc_comparator = document_comparison_fcn or self._default_doc_comparator
+        self._slate_comparator = self._default_slate_comparator
+        self._observation_space = observation_space
         if self._switching_cost > 0:
             user_space = spaces.Dict(
                 {
@@ -103,6 +107,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
                 }
             )
             observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
+        self._base_observation_space = observation_space
         self._base_agents = [
             agent_utils.build_base_agent(
                 base_agent_ctor,
@@ -116,6 +121,24 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
             )
         ]
         self._episode = _Episode()
+
+    # RecSim's names of what is known of the running episode.
+
+    @property
+    def _step_count(self) -> int:
+        return self._episode.num_slates
+
+    @property
+    def _last_slate(self) -> tuple[Any, ...] | None:
+        return self._episode.documents if self._episode.num_slates else None
+
+    @property
+    def _reward_accumulator(self) -> float:
+        return self._episode.reward
+
+    @property
+    def _gamma_accumulator(self) -> float:
+        return self._episode.discount
 
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Starts an episode in the base agent and returns its first slate."""
@@ -172,7 +195,9 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         all_documents = list(observation["doc"].values())
         # A copy, for it is shown again when the environment may have changed the original.
         documents = copy.deepcopy(tuple(all_documents[index] for index in slate))
-        switches = episode.num_slates > 0 and not self._same_slate(documents, episode.documents)
+        switches = episode.num_slates > 0 and not self._slate_comparator(
+            documents, episode.documents
+        )
         episode.reward = -self._switching_cost if switches else 0.0
         episode.discount = 1.0
         episode.slate = [int(index) for index in slate]
@@ -198,7 +223,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         """Returns the index of a document equal to ``wanted``, at its old place if it is there."""
         for index in (old_index, *range(len(documents))):
             free = index < len(documents) and index not in taken
-            if free and self._documents_equal(documents[index], wanted):
+            if free and self._doc_comparator(documents[index], wanted):
                 return index
         raise RuntimeError(
             f"The slate cannot be held for {self._aggregation_period} steps: no document that "
@@ -207,11 +232,11 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
             "resample_documents=False."
         )
 
-    def _same_slate(self, slate1: Sequence[Any], slate2: Sequence[Any]) -> bool:
-        return len(slate1) == len(slate2) and all(map(self._documents_equal, slate1, slate2))
+    def _default_slate_comparator(self, slate1: Sequence[Any], slate2: Sequence[Any]) -> bool:
+        return len(slate1) == len(slate2) and all(map(self._doc_comparator, slate1, slate2))
 
-    def _same_features(self, document1: Any, document2: Any) -> bool:
-        return all(self._equality_walker.apply_and_flatten([document1, document2]))
+    def _default_doc_comparator(self, doc1: Any, doc2: Any) -> bool:
+        return all(self._doc_equality_walker([doc1, doc2]))
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the base agent's bundle and what the layer knows of the running episode."""

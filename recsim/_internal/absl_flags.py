@@ -1,0 +1,67 @@
+"""The flags that RecSim's runners define, for programs in the style of its ``main.py``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any
+
+__all__ = ["NAMES", "define_with_absl"]
+
+#: The names of the flags.
+NAMES = (
+    "base_dir",
+    "agent_name",
+    "environment_name",
+    "episode_log_file",
+    "gin_files",
+    "gin_bindings",
+    "debug_mode",
+)
+
+
+def define_with_absl() -> None:
+    """Defines the flags, now if absl's flags are imported, or else as soon as they are.
+
+    A program that has defined one of them keeps its own, and may define it afterwards too.
+    """
+    if "absl.flags" in sys.modules:
+        _define(sys.modules["absl.flags"])
+    elif not any(isinstance(finder, _AfterAbsl) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterAbsl())
+
+
+class _AfterAbsl:
+    """Defines the flags right after ``absl.flags`` was imported, and is gone."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        del path, target
+        if name != "absl.flags":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                _define(module)
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _define(flags: Any) -> None:
+    definitions: tuple[tuple[Any, str, Any, str], ...] = (
+        (flags.DEFINE_string, "base_dir", None, "Folder for the files of the run."),
+        (flags.DEFINE_string, "agent_name", None, "Name of the agent."),
+        (flags.DEFINE_string, "environment_name", "interest_evolution", "Name of the scenario."),
+        (flags.DEFINE_string, "episode_log_file", "", "File for the episodes of the training."),
+        (flags.DEFINE_multi_string, "gin_files", [], "Files of gin bindings."),
+        (flags.DEFINE_multi_string, "gin_bindings", [], "Gin bindings, which override the files."),
+        (flags.DEFINE_bool, "debug_mode", False, "Whether agents write to TensorBoard (slower)."),
+    )
+    for define, name, default, text in definitions:
+        if name not in flags.FLAGS:
+            define(name, default, text, allow_override=True)

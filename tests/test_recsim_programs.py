@@ -1,0 +1,220 @@
+"""Whole programs in RecSim's style: absl's flags, sessions of TensorFlow 1."""
+
+import copy
+import json
+import pathlib
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from recsim.environments import interest_exploration
+from recsim.simulator import runner_lib
+
+PROGRAMS = pathlib.Path(__file__).parent / "programs"
+
+
+def run(*arguments, folder):
+    process = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=300,
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", "PATH": ""},
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def run_code(code, *arguments, folder):
+    """Runs lines of a program and returns what they print, as JSON."""
+    path = folder / "program.py"
+    path.write_text(textwrap.dedent(code))
+    return json.loads(run(path, *arguments, folder=folder))
+
+
+@pytest.mark.slow
+def test_a_main_with_absls_flags_and_an_agent_of_tensorflow_1(assert_recorded, tmp_path):
+    printed = run(
+        PROGRAMS / "tf1_main.py",
+        f"--base_dir={tmp_path / 'run'}",
+        "--gin_bindings=simulator.runner_lib.Runner.max_steps_per_episode=7",
+        folder=tmp_path,
+    )
+    recorded = json.loads((PROGRAMS / "tf1_main.json").read_text())
+    assert_recorded(json.loads(printed), recorded, "what is printed")
+
+
+PRINT_FLAGS = """
+import json
+FLAGS = flags.FLAGS
+
+def main(argv):
+    names = ("base_dir", "agent_name", "environment_name", "episode_log_file", "gin_files",
+             "gin_bindings", "debug_mode")
+    print(json.dumps([argv[1:], *[getattr(FLAGS, name) for name in names]]))
+
+app.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from absl import app, flags\nfrom recsim.simulator import runner_lib",
+        "from recsim.simulator import runner_lib\nfrom absl import app, flags",
+        "from absl import app, flags\nimport recsim.main",
+        "from recsim.simulator import runner_lib\nfrom absl import app\nflags = runner_lib.flags",
+    ],
+)
+def test_the_flags_are_there_whatever_is_imported_first(imports, tmp_path):
+    arguments = ["--base_dir=a", "--gin_bindings=b.c=1", "--gin_bindings=b.d=2", "--debug_mode"]
+    printed = run_code(imports + PRINT_FLAGS, *arguments, "rest", folder=tmp_path)
+    expected = [["rest"], "a", None, "interest_evolution", "", [], ["b.c=1", "b.d=2"], True]
+    assert printed == expected
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from absl import app, flags\n{own}\nfrom recsim.simulator import runner_lib",
+        "from absl import app, flags\nfrom recsim.simulator import runner_lib\n{own}",
+        "from recsim.simulator import runner_lib\nfrom absl import app, flags\n{own}",
+    ],
+)
+def test_a_program_may_define_a_flag_itself(program, tmp_path):
+    own = "flags.DEFINE_string('agent_name', 'mine', 'My agent.')"
+    printed = run_code(program.format(own=own) + PRINT_FLAGS, folder=tmp_path)
+    assert printed[1:4] == [None, "mine", "interest_evolution"]
+
+
+def test_recsims_main_runs_under_absl(tmp_path):
+    program = """
+        import json
+        from absl import app
+        from recsim import main
+
+        def run(argv):
+            main.main(argv)
+            print(json.dumps(argv[1:]))
+
+        app.run(run)
+    """
+    arguments = [
+        f"--base_dir={tmp_path}",
+        "--agent_name=random",
+        "--environment_name=interest_exploration",
+        "--gin_bindings=simulator.runner_lib.Runner.max_steps_per_episode=3",
+        "--gin_bindings=simulator.runner_lib.TrainRunner.num_iterations=2",
+    ]
+    assert run_code(program, *arguments, folder=tmp_path) == []
+    lines = (tmp_path / "train" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["AverageEpisodeLength"] for line in lines] == [3.0, 3.0]
+
+
+def test_who_asks_for_nothing_imports_neither_absl_nor_tensorflow(tmp_path):
+    program = f"""
+        import json, sys
+        from recsim.agents import random_agent
+        from recsim.environments import interest_exploration
+        from recsim.simulator import runner_lib
+
+        config = {{"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}}
+        runner_lib.TrainRunner(
+            base_dir={str(tmp_path / "run")!r},
+            create_agent_fn=lambda sess, env, eval_mode, summary_writer: random_agent.RandomAgent(
+                env.action_space
+            ),
+            env=interest_exploration.create_environment(config),
+            max_training_steps=3, num_iterations=1, max_steps_per_episode=3, progress=False,
+        ).run_experiment()
+        print(json.dumps([name in sys.modules for name in ("absl.flags", "tensorflow")]))
+    """
+    assert run_code(program, folder=tmp_path) == [False, False]
+
+
+def test_a_session_that_nobody_used_can_be_copied_with_its_agent(tmp_path):
+    def create_agent(sess, env, eval_mode, summary_writer):
+        sessions.append(sess)
+        return Passive()
+
+    class Passive:
+        multi_user = False
+
+        def begin_episode(self, observation):
+            return [0, 1]
+
+        def step(self, reward, observation):
+            return [0, 1]
+
+        def end_episode(self, reward, observation):
+            pass
+
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            return {}
+
+        def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
+            return True
+
+    sessions = []
+    config = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
+    runner_lib.TrainRunner(
+        base_dir=tmp_path,
+        create_agent_fn=create_agent,
+        env=interest_exploration.create_environment(config),
+        max_training_steps=3,
+        num_iterations=1,
+        max_steps_per_episode=3,
+        progress=False,
+    ).run_experiment()
+    (session,) = sessions
+    for again in (copy.deepcopy(session), pickle.loads(pickle.dumps(session))):
+        assert type(again) is type(session)
+    assert not hasattr(session, "__array__")
+
+
+@pytest.mark.slow
+def test_deep_agents_refuse_a_process_without_eager_execution(tmp_path):
+    program = """
+        import json
+        import tensorflow.compat.v1 as tf
+        from recsim.agents import full_slate_q_agent
+        from recsim.environments import interest_evolution
+
+        config = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
+        env = interest_evolution.create_environment(config)
+
+        def make(**kwargs):
+            return full_slate_q_agent.FullSlateQAgent(
+                None, env.observation_space, env.action_space, min_replay_history=1, batch_size=1,
+                update_period=1, **kwargs
+            )
+
+        printed = []
+        agent = make()
+        with tf.Graph().as_default():
+            try:
+                observation = env.reset()
+                slate = agent.begin_episode(observation)
+                for _ in range(5):
+                    observation, reward, _, _ = env.step(slate)
+                    slate = agent.step(reward, observation)
+            except RuntimeError as error:
+                printed.append(str(error))
+        tf.disable_v2_behavior()
+        try:
+            make()
+        except RuntimeError as error:
+            printed.append(str(error))
+        printed.append(len(make(eval_mode=True).begin_episode(env.reset())))
+        print(json.dumps(printed))
+    """
+    *refusals, slate_size = run_code(program, folder=tmp_path)
+    assert [refusal.startswith("TensorFlow's eager execution is off") for refusal in refusals] == [
+        True,
+        True,
+    ]
+    assert slate_size == 2
