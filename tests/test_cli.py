@@ -110,9 +110,11 @@ def test_every_option_counts():
     assert gin.query_parameter("LTSStaticUserSampler.sensitivity") == 0.5
 
 
-def test_bindings_of_worlds_and_agents_change_the_results():
+@pytest.mark.parametrize("engine", [[], ["--num-envs", "3"]], ids=["one user", "many users"])
+def test_bindings_of_worlds_and_agents_change_the_results(engine):
     def returns(name, *bindings):
-        arguments = ["run", *QUICK, "--quiet", "--output", name, "--agent", "cluster_bandit_ucb1"]
+        arguments = ["run", *QUICK, *engine, "--quiet", "--output", name]
+        arguments += ["--agent", "cluster_bandit_ucb1"]
         cli.main([*arguments, *(["--gin-bindings", *bindings] if bindings else [])])
         gin.clear_config()
         return json.loads(pathlib.Path(name, "cluster_bandit_ucb1/eval_3/returns_0").read_text())

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+import importlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
 
-__all__ = ["Made", "bound_parameters", "recorded", "unbound"]
+__all__ = [
+    "Made",
+    "bound_parameters",
+    "current",
+    "recorded",
+    "restore",
+    "taken",
+    "unbound",
+]
 
 #: Parameters by gin's scope and name of what is configured.
 _Configuration = dict[tuple[str, str], dict[str, Any]]
@@ -36,6 +46,54 @@ def unbound(of_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     bound = bound_parameters(of_class)
     return {name: value for name, value in settings.items() if name not in bound}
+
+
+def _reference(module: str, scoped_selector: str, evaluate: bool) -> Any:
+    importlib.import_module(module)  # Which makes it known to gin.
+    return gin.config.ConfigurableReference(scoped_selector, evaluate)
+
+
+def _reduced_reference(reference: Any) -> tuple[Any, ...]:
+    module = reference.configurable.wrapped.__module__
+    return _reference, (module, reference.scoped_selector, reference.evaluate)
+
+
+# Gin's own references hold locks, which are not sent to other processes.
+copyreg.pickle(gin.config.ConfigurableReference, _reduced_reference)
+
+
+def current() -> Mapping[tuple[str, str], Mapping[str, Any]]:
+    """Returns all bindings, for :func:`restore`; they can be pickled as far as their values can."""
+    return {key: dict(parameters) for key, parameters in gin.config._CONFIG.items()}
+
+
+def restore(bindings: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """Makes bindings, and no others, those of this process."""
+    gin.config._CONFIG.clear()
+    gin.config._CONFIG.update({key: dict(parameters) for key, parameters in bindings.items()})
+
+
+def taken(of_class: type, parameters: Sequence[str]) -> dict[str, Any]:
+    """Returns what gin binds for arguments of a class that something else stands in for.
+
+    A vector form is given what is bound for its single-user form. Gin's operative configuration
+    has these bindings then, as if the class had been called.
+
+    Args:
+        of_class: the class that the bindings name, or one that is derived from it.
+        parameters: names of arguments.
+    """
+    values: dict[str, Any] = {}
+    for base in reversed(of_class.__mro__):
+        with contextlib.suppress(ValueError):  # Gin cannot configure this one.
+            bound = gin.get_bindings(base)
+            own = {name: bound[name] for name in parameters if name in bound}
+            if own:
+                scope, selector = gin.config._as_scope_and_selector(base)
+                key = "/".join(scope), selector
+                gin.config._OPERATIVE_CONFIG.setdefault(key, {}).update(own)
+            values.update(own)
+    return values
 
 
 class Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -141,6 +142,9 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
         random_seed: seed of the bandit, an integer >= 0.
 
+    What is None has the value that :class:`ClusterBanditAgent` has: gin's bindings of that class
+    count here too.
+
     Raises:
         ValueError: if there are fewer than two topics, documents have no suitable ``cluster_id``,
             or the observations have no counts of that many topics.
@@ -149,22 +153,31 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     def __init__(
         self,
         environment: Any,
-        alg_ctor: Callable[..., algorithms.MABAlgorithm] = algorithms.UCB1,
-        ci_scaling: float = 1.0,
-        random_seed: int = 0,
+        alg_ctor: Callable[..., algorithms.MABAlgorithm] | None = None,
+        ci_scaling: float | None = None,
+        random_seed: int | None = None,
     ) -> None:
         super().__init__(environment)
-        _validation.positive_int("random_seed", random_seed, 0)
-        observation_space = environment.single_observation_space
-        document_space = _conversion.item_spaces(observation_space.spaces["doc"])[0]
-        self._num_topics = _num_topics(document_space)
-        abstract_click_bandit.check_counts(observation_space, self._num_topics)
+        if random_seed is not None:
+            _validation.positive_int("random_seed", random_seed, 0)
+        given: dict[str, Any] = {
+            "alg_ctor": alg_ctor,
+            "ci_scaling": ci_scaling,
+            "random_seed": random_seed,
+        }
+        of_one_user = ClusterBanditAgent(
+            _conversion.single_user_space(environment.single_observation_space),
+            environment.single_action_space,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        seed = _validation.positive_int("random_seed", of_one_user._random_seed, 0)
+        self._num_topics = len(of_one_user._base_agents)
         users = self._first_user, self._num_envs
         self._rows = streams.chunk_rows(*users)
-        self._draws = streams.chunk_draws(random_seed, "bandit", *users, np.float64)
+        self._draws = streams.chunk_draws(seed, "bandit", *users, np.float64)
         self._bandits = []
         for draws in self._draws:
-            bandit: Any = alg_ctor(self._num_topics, {"optimism_scaling": ci_scaling}, random_seed)
+            bandit: Any = copy.deepcopy(of_one_user._bandit)
             bandit._rng = _BetaDraws(draws)
             self._bandits.append(bandit)
 

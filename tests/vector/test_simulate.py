@@ -9,11 +9,13 @@ import sys
 import threading
 from typing import Any
 
+import gin
 import numpy as np
 import pytest
 
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration
+from recsim.simulator import runner_lib
 from recsim.vector import simulate, streams, wrappers
 
 CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
@@ -160,3 +162,28 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
                 **arguments,
             },
         )
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        ["IETopicDocumentSampler.topic_quality_mean = (3.0, 3.0)"],
+        ["mean = 3.0", "IETopicDocumentSampler.topic_quality_mean = (%mean, %mean)"],
+    ],
+    ids=["value", "reference"],
+)
+def test_gin_bindings_hold_in_every_process(bindings: list[str]) -> None:
+    def returns(workers: int) -> np.ndarray:
+        return simulate.simulate(
+            create, random_agent.VectorRandomAgent, MANY, num_steps=3, workers=workers
+        ).returns
+
+    before = returns(2)
+    try:
+        runner_lib.load_gin_configs([], bindings)
+        bound = returns(2)
+        np.testing.assert_array_equal(bound, returns(1))
+        assert not np.array_equal(bound, before)
+    finally:
+        gin.clear_config()
+    np.testing.assert_array_equal(returns(2), before)

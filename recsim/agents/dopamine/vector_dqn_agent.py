@@ -10,11 +10,48 @@ import gin
 import numpy as np
 
 from recsim import _arrays
-from recsim.agents.dopamine import dqn_agent, network, vector_replay_buffer
+from recsim._internal import bindings
+from recsim.agents.dopamine import (
+    circular_replay_buffer,
+    dqn_agent,
+    network,
+    vector_replay_buffer,
+)
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
 __all__ = ["VectorDQNAgent"]
+
+# What differs from a single-user agent where nothing is said.
+_DEFAULTS = {
+    "update_period": 128,
+    "batch_size": 256,
+    "replay_capacity": 1_000_000,
+    "learning_rate": 1e-3,
+}
+
+
+def _with_defaults(
+    learner_class: type, eval_mode: bool, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments of a learner: those given, and defaults where gin binds nothing.
+
+    Args:
+        learner_class: class of the learner.
+        eval_mode: whether there is to be no replay buffer.
+        given: arguments that were given.
+    """
+    set_otherwise = bindings.bound_parameters(learner_class) | set(given)
+    defaults = dict(_DEFAULTS)
+    if not eval_mode:
+        sizes = [name for name in ("batch_size", "replay_capacity") if name not in set_otherwise]
+        defaults.update(bindings.taken(circular_replay_buffer.WrappedReplayBuffer, sizes))
+    if given.get("optimizer") is not None or "optimizer" in set_otherwise - set(given):
+        del defaults["learning_rate"]  # It is for an optimizer by name.
+    return {
+        **{name: value for name, value in defaults.items() if name not in set_otherwise},
+        **given,
+    }
 
 
 @gin.configurable
@@ -34,14 +71,13 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             ``action_space`` and the arguments of
             :class:`recsim.agents.dopamine.dqn_agent.DQNAgent`.
         eval_mode: whether the agent only recommends: it then stores and learns nothing.
-        update_period: number of steps of a user from one update of the network to the next, >= 1.
-            With ``num_envs / update_period`` above 1 there are several updates in a step.
-        batch_size: number of transitions of an update, >= 1.
-        replay_capacity: number of transitions to remember.
-        learning_rate: of the optimizer by name.
-        optimizer: a Keras optimizer, of which the agent takes a copy, instead of one by name.
-        seed: seed of the initial weights, of exploration and of the batches, an integer >= 0.
-        **kwargs: further arguments of the single-user agent.
+        **kwargs: arguments of the single-user agent, some of which have other defaults here:
+            ``update_period`` (steps of a user from one update of the network to the next) 128,
+            ``batch_size`` 256, ``replay_capacity`` 1,000,000, and ``learning_rate`` 0.001. With
+            ``num_envs / update_period`` above 1 there are several updates in a step.
+
+    Gin's bindings of the single-user agent and of ``WrappedReplayBuffer`` count here too: they take
+    precedence over these defaults, and an argument, or a binding of this class, over them.
 
     Raises:
         TypeError, ValueError: for arguments or spaces that give no agent.
@@ -53,28 +89,23 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         environment: Any,
         create_learner: Callable[..., dqn_agent.DQNAgent],
         *,
-        eval_mode: bool = False,
-        update_period: int = 128,
-        batch_size: int = 256,
-        replay_capacity: int = 1_000_000,
-        learning_rate: float | None = 1e-3,
-        optimizer: Any = None,
-        seed: int = 0,
+        eval_mode: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(environment)
+        learner_class = getattr(create_learner, "func", create_learner)
+        if not isinstance(learner_class, type):
+            learner_class = dqn_agent.DQNAgent
+        if eval_mode is None:
+            eval_mode = bindings.taken(learner_class, ["eval_mode"]).get("eval_mode", False)
+        settings = _with_defaults(learner_class, eval_mode, kwargs)
         space = _conversion.single_user_space(environment.single_observation_space)
         # In evaluation: it would make a replay buffer for one user.
         learner: Any = create_learner(
             observation_space=space,
             action_space=environment.single_action_space,
             eval_mode=True,
-            update_period=update_period,
-            batch_size=batch_size,
-            learning_rate=learning_rate if optimizer is None else None,
-            optimizer=optimizer,
-            seed=seed,
-            **kwargs,
+            **settings,
         )
         self._learner = learner
         self._replay: vector_replay_buffer.VectorReplayBuffer | None = None
@@ -86,14 +117,14 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
                 self._num_candidates,
                 adapter.doc_size,
                 self._slate_size,
-                replay_capacity,
-                batch_size,
-                learner.update_horizon,
-                learner.gamma,
-                seed,
+                update_horizon=learner.update_horizon,
+                gamma=learner.gamma,
+                seed=learner._seed,
+                **learner._replay_arguments,
             )
             self._learner._replay_buffer = self._replay
             learner.eval_mode = False
+        seed = learner._seed
         self._draws = streams.chunk_draws(seed, "exploration", self._first_user, self._num_envs)
         # The states and slates that the next rewards belong to.
         self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None

@@ -53,6 +53,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(action_space, *arm_base_agent_ctors)
+        self._random_seed = random_seed
         self._num_arms = _validation.positive_int(
             "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2
         )
