@@ -23,6 +23,7 @@ __all__ = [
     "AbstractRecommenderAgent",
     "end_episode",
     "has_entry",
+    "refuse_bundle",
 ]
 
 Observation = dict[str, Any]
@@ -94,6 +95,8 @@ class AbstractRecommenderAgent(abc.ABC):
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
         """Restores the state that :meth:`bundle_and_checkpoint` returned.
+
+        :func:`recsim.simulator.checkpoint.restore_agent` does so from a file, or raises.
 
         Returns:
             True if the bundle was restored, False if it does not fit this agent.
@@ -300,14 +303,47 @@ def end_episode(
 
 
 def has_entry(agent: Any, bundle_dict: Mapping[str, Any], key: str) -> bool:
-    """Says whether a bundle has an entry, and warns that it is of another agent if it has not.
+    """Says whether a bundle has an entry, and refuses it as of another agent if it has not.
 
     Args:
         agent: the agent that is to be restored.
         bundle_dict: the bundle.
         key: what all bundles of such agents have.
+
+    Raises:
+        ValueError: see :func:`refuse_bundle`.
     """
-    if key in bundle_dict:
+    if isinstance(bundle_dict, Mapping) and key in bundle_dict:
         return True
-    _logger.warning("The bundle has no %r: it is not of %s.", key, type(agent).__name__)
+    return refuse_bundle(agent, f"it has no {key!r}, so it is not of {type(agent).__name__}")
+
+
+def refuse_bundle(agent: Any, reason: str) -> bool:
+    """Refuses a bundle in an agent's ``unbundle``: what it returns is to be returned there.
+
+    An agent that only recommends would go on with random values, unnoticed by who does not look at
+    what ``unbundle`` returned: there a bundle that does not fit is an error. Elsewhere it is a
+    warning, as training may begin afresh.
+
+    Args:
+        agent: the agent that is to be restored.
+        reason: what is wrong with the bundle, as a clause.
+
+    Returns:
+        False.
+
+    Raises:
+        ValueError: if the agent, or one that it is a layer on, was made with ``eval_mode=True``.
+    """
+    message = f"{type(agent).__name__} cannot be restored from this bundle: {reason}."
+    if _only_recommends(agent):
+        raise ValueError(message)
+    _logger.warning("%s", message)
     return False
+
+
+def _only_recommends(agent: Any) -> bool:
+    if getattr(agent, "eval_mode", getattr(agent, "_eval_mode", False)):
+        return True
+    bases = getattr(agent, "_base_agents", None) or [getattr(agent, "_base_agent", None)]
+    return any(_only_recommends(base) for base in bases if base is not None)

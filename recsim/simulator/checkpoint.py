@@ -35,7 +35,15 @@ from recsim import _validation, seeding
 from recsim._internal import checkpoint_reader, paths
 from recsim.simulator import _files
 
-__all__ = ["CheckpointError", "Checkpointer", "is_checkpoint", "load", "save"]
+__all__ = [
+    "CheckpointError",
+    "Checkpointer",
+    "check",
+    "is_checkpoint",
+    "load",
+    "restore_agent",
+    "save",
+]
 
 _FORMAT = 1
 _MARK = b"recsim-sha256:"
@@ -136,6 +144,49 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
                 f"{path!r} has a checkpoint's checksum but not its content ({error!r:.500}); "
                 "delete it, or choose another base_dir."
             ) from error
+
+
+def restore_agent(agent: Any, path: paths.Path) -> None:
+    """Gives an agent the state that a file holds, or raises an error.
+
+    What ``agent.unbundle`` returns is easily missed; an agent that was not restored recommends by
+    its initial values.
+
+    Args:
+        agent: the agent, made as the one that was trained.
+        path: a checkpoint of a training; a folder of checkpoints, the newest good one of which is
+            taken; or a file that :func:`save` wrote of what the agent's ``bundle_and_checkpoint``
+            or ``serving_bundle`` returned.
+
+    Raises:
+        ValueError: if the state is not of this agent.
+        CheckpointError: if the file is truncated, altered or no checkpoint.
+        FileNotFoundError: if there is no such file, or no checkpoint in the folder.
+    """
+    path = folder = paths.absolute("path", path)
+    iteration = 0
+    if os.path.isdir(path):
+        newest = Checkpointer(path).load_newest()
+        if newest is None:
+            raise FileNotFoundError(f"There is no checkpoint in {path!r}.")
+        bundle = newest[1]
+    else:
+        folder, bundle = os.path.dirname(path), load(path)
+    if isinstance(bundle, dict) and {"agent", "current_iteration"} <= bundle.keys():
+        bundle, iteration = bundle["agent"], bundle["current_iteration"]
+    answer = agent.unbundle(folder, iteration, bundle) if bundle else False
+    if not answer:
+        raise ValueError(
+            f"{path!r} does not hold the state of this agent: {type(agent).__name__}.unbundle "
+            f"returned {answer!r}, not True. Create the agent that was trained."
+            if bundle
+            else f"{path!r} holds no state of an agent: it saved none."
+        )
+
+
+def check(tree: Any) -> None:
+    """Raises the errors of :func:`save` for what cannot go into a checkpoint; writes nothing."""
+    _Encoder().encode(tree)
 
 
 def is_checkpoint(path: paths.Path) -> bool:

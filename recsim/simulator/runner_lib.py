@@ -17,11 +17,13 @@ locks the folder that it writes to.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import inspect
 import logging
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -453,6 +455,7 @@ class Runner:
         newest = self._checkpointer.load_newest()
         if newest is None:
             self._refuse_other_prefixes()
+            self._try_checkpoint()
             if self._episode_log is not None:
                 self._episode_log.start()
             return 0, 0
@@ -466,6 +469,25 @@ class Runner:
             self._play.restore(experiment_data.get("play"))
         _logger.info("Going on after iteration %d.", iteration)
         return iteration + 1, experiment_data["total_steps"]
+
+    def _try_checkpoint(self) -> None:
+        """Checks, before a training begins, that its state can go into a checkpoint.
+
+        The agent's state is that of a copy, for the agent's own code may do more than to return
+        it; one that cannot be copied is not tried. What it writes goes to a temporary folder.
+
+        Raises:
+            TypeError, ValueError: if something in the state is no data.
+        """
+        if type(self)._checkpoint_experiment is not Runner._checkpoint_experiment:
+            return
+        state = {"environment": self._initial_env_state}
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                state["agent"] = copy.deepcopy(self._agent).bundle_and_checkpoint(folder, 0)
+            except Exception as error:  # It may need what only a training brings.
+                _logger.debug("No trial of the agent's bundle: %r", error)
+        checkpoint.check(state)
 
     def _refuse_other_prefixes(self) -> None:
         """Raises ValueError if another prefix has checkpoints here: two runs would mix."""
@@ -576,7 +598,8 @@ class TrainRunner(Runner):
             checkpoint.CheckpointError: if there are checkpoints, but no good one.
             ValueError: if they are not of this agent or world, of another prefix, or the episode
                 log that belongs to them is gone.
-            TypeError: if something in the state of the agent or the environment is no data.
+            TypeError: if something in the state of the agent or the environment is no data; where
+                it is so from the beginning, before the training starts.
         """
         with self._locked_output():
             self._resume_and_train()

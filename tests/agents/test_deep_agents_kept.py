@@ -233,7 +233,7 @@ def test_training_on_without_the_replay_buffer(caplog):
     play(env, agent, 60)
     bundle = agent.serving_bundle()
     assert not optimal(env).unbundle("", 0, bundle)
-    assert "The bundle has no replay buffer" in caplog.text
+    assert "it has no replay buffer" in caplog.text
     again = optimal(env, allow_partial_reload=True)
     assert again.unbundle("", 0, bundle)
     assert same(again.serving_bundle(), bundle)
@@ -254,8 +254,10 @@ def test_the_bundle_of_another_agent_is_refused(make_other, difference, caplog):
     bundle = optimal(env).bundle_and_checkpoint("", 0)
     with caplog.at_level(logging.WARNING):
         assert not make_other(env).unbundle("", 0, bundle)
-    assert "The bundle is of another agent or of other spaces" in caplog.text
+    assert "it is of another agent or of other spaces" in caplog.text
     assert difference in caplog.text
+    with pytest.raises(ValueError, match="cannot be restored from this bundle: it is of another"):
+        make_other(env, eval_mode=True).unbundle("", 0, bundle)
 
 
 def test_bundles_of_other_spaces_are_refused(caplog):
@@ -279,7 +281,51 @@ def test_slate_q_serves_candidates_and_slates_of_any_number():
     assert server.unbundle("", 0, agent.bundle_and_checkpoint("", 0))
     assert same(server._online_network.weights, agent._online_network.weights)
     assert len(set(server.begin_episode(other.reset()).tolist())) == 3
-    assert not full_slate(other, eval_mode=True).unbundle("", 0, full_slate(env).serving_bundle())
+    with pytest.raises(ValueError, match="FullSlateQAgent cannot be restored"):
+        full_slate(other, eval_mode=True).unbundle("", 0, full_slate(env).serving_bundle())
+
+
+@pytest.mark.parametrize("name", ["optimal", "full_slate", "clicks", "history", "aggregation"])
+@pytest.mark.parametrize("bundle", [{}, {"agent": {}}, {"episode_num": 3}, None])
+def test_an_agent_that_serves_is_never_left_with_its_initial_values(name, bundle, caplog):
+    world, make_agent = AGENTS[name]
+    assert not make_agent(make_env(world)).unbundle("", 0, bundle)
+    assert "cannot be restored from this bundle: it has no" in caplog.text
+    with pytest.raises(ValueError, match="cannot be restored from this bundle: it has no"):
+        make_agent(make_env(world), eval_mode=True).unbundle("", 0, bundle)
+
+
+def test_an_agent_is_restored_from_every_kind_of_file(tmp_path):
+    run(tmp_path, full_slate, 2)
+    env = make_env()
+    checkpoints = tmp_path / "train/checkpoints"
+    trained = checkpoint.load(checkpoints / "ckpt.1")["agent"]
+    agent = full_slate(env)
+    checkpoint.restore_agent(agent, checkpoints)
+    checkpoint.save(tmp_path / "serving", agent.serving_bundle())
+    checkpoint.save(tmp_path / "whole", agent.bundle_and_checkpoint("", 0))
+    for path in (checkpoints, checkpoints / "ckpt.1", tmp_path / "serving", tmp_path / "whole"):
+        server = full_slate(env, eval_mode=True)
+        checkpoint.restore_agent(server, path)
+        assert same(server.serving_bundle()["online_network"], trained["online_network"])
+
+
+def test_an_agent_is_restored_from_a_file_or_there_is_an_error(tmp_path):
+    run(tmp_path, full_slate, 1)
+    env = make_env()
+    for path in (tmp_path / "train/checkpoints", tmp_path / "train/checkpoints/ckpt.0"):
+        for make_agent in (optimal, functools.partial(optimal, eval_mode=True)):
+            with pytest.raises(
+                ValueError, match=r"SlateDecompQAgent(\.unbundle| cannot be restored)"
+            ):
+                checkpoint.restore_agent(make_agent(env), path)
+    checkpoint.save(tmp_path / "empty", {})
+    with pytest.raises(ValueError, match="holds no state of an agent"):
+        checkpoint.restore_agent(full_slate(env), tmp_path / "empty")
+    (tmp_path / "folder").mkdir()
+    for path in ("folder", "missing"):
+        with pytest.raises(FileNotFoundError, match=path):
+            checkpoint.restore_agent(full_slate(env), tmp_path / path)
 
 
 def run(base_dir, make_agent, iterations, seed=0):
@@ -321,7 +367,7 @@ def test_the_runners_train_and_evaluate(make_agent, tmp_path):
 
 def test_a_run_of_another_agent_is_refused(tmp_path):
     run(tmp_path, optimal, 1)
-    with pytest.raises(ValueError, match="is not of this agent: FullSlateQAgent.unbundle"):
+    with pytest.raises(ValueError, match="another agent: .* was SlateDecompQAgent and is Full"):
         run(tmp_path, full_slate, 2)
 
 

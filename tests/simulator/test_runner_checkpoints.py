@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import pathlib
+import threading
 
+import numpy as np
 import pytest
 from runner_helpers import (
     CONFIG,
@@ -18,9 +21,9 @@ from runner_helpers import (
 )
 
 from recsim import registry
-from recsim.agents import tabular_q_agent
+from recsim.agents import random_agent, tabular_q_agent
 from recsim.environments import interest_exploration, long_term_satisfaction
-from recsim.simulator import checkpoint, environment, recsim_gym
+from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
 
 
 def test_a_checkpoint_of_another_agent_is_refused(tmp_path, env):
@@ -90,6 +93,113 @@ def test_an_agents_state_that_is_no_data_is_refused_by_name(tmp_path, env):
         train_runner(
             tmp_path, env, lambda *args, **kwargs: Unfit(env.action_space)
         ).run_experiment()
+
+
+class WithState(RecordingAgent):
+    """Has a state of the test's choice, and notes when it is asked for it."""
+
+    def __init__(self, action_space, state):
+        super().__init__(action_space)
+        self.state = state
+
+    def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+        self.told.append("bundle")
+        self.state["asked"] = self.state.get("asked", 0) + 1
+        return self.state
+
+    def unbundle(self, checkpoint_dir, iteration_number, bundle_dict):
+        return True
+
+
+@pytest.mark.parametrize(
+    "value", [collections.deque([1]), 1j, object(), np.array([None]), {"deep": [{1: set, 2: 3}]}]
+)
+def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path, env, value):
+    agent = WithState(env.action_space, {"value": value})
+    runner = train_runner(tmp_path, env, lambda *args, **kwargs: agent)
+    with pytest.raises(TypeError, match=r"agent\.value.* cannot go into a checkpoint"):
+        runner.run_experiment()
+    assert agent.told == []
+    assert records_there(tmp_path) == []
+
+
+def records_there(base_dir):
+    return records(base_dir / "train") if (base_dir / "train/metrics.jsonl").exists() else []
+
+
+def test_an_environments_state_is_tried_too(tmp_path, env, monkeypatch):
+    state = env.checkpoint_state()
+    monkeypatch.setattr(env, "checkpoint_state", lambda: {**state, "queue": collections.deque()})
+    agent = RecordingAgent(env.action_space)
+    runner = train_runner(tmp_path, env, lambda *args, **kwargs: agent)
+    with pytest.raises(TypeError, match=r"environment\.queue cannot go into a checkpoint"):
+        runner.run_experiment()
+    assert agent.told == []
+
+
+def test_a_vector_agents_state_is_tried_too(tmp_path):
+    steps = []
+
+    class Unfit(random_agent.VectorRandomAgent):
+        def step(self, *args):
+            steps.append(args)
+            return super().step(*args)
+
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            return {"queue": collections.deque()}
+
+    vector_env = interest_exploration.create_vector_environment(CONFIG, 3)
+    runner = train_runner(tmp_path, vector_env, lambda sess, env, **kwargs: Unfit(env))
+    with pytest.raises(TypeError, match=r"agent\.queue cannot go into a checkpoint"):
+        runner.run_experiment()
+    assert steps == []
+
+
+def test_the_trial_of_a_bundle_leaves_no_trace(tmp_path, env):
+    agent = WithState(env.action_space, {})
+    train_runner(tmp_path, env, lambda *args, **kwargs: agent).run_experiment()
+    assert agent.told.count("bundle") == 2  # The two checkpoints.
+    newest = checkpoint.Checkpointer(tmp_path / "train/checkpoints").load_newest()
+    assert newest[1]["agent"] == {"asked": 2}
+
+
+def test_an_agent_that_cannot_be_copied_is_not_asked_before_there_is_something(tmp_path, env):
+    agent = WithState(env.action_space, {})
+    agent.lock = threading.Lock()
+    train_runner(tmp_path, env, lambda *args, **kwargs: agent).run_experiment()
+    assert agent.told.count("bundle") == 2
+
+
+def test_an_agent_without_a_state_before_its_first_episode_is_trained(tmp_path, env):
+    class Late(CountingAgent):
+        def begin_episode(self, observation=None):
+            self.seen = getattr(self, "seen", 0) + 1
+            return super().begin_episode(observation)
+
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            return {"steps": self.steps, "seen": self.seen}
+
+    train_runner(tmp_path, env, lambda *args, **kwargs: Late(env.action_space)).run_experiment()
+    newest = checkpoint.Checkpointer(tmp_path / "train/checkpoints").load_newest()
+    assert newest[1]["agent"] == {"steps": 40, "seen": 4}
+
+
+def test_a_runner_that_saves_its_own_way_is_not_tried(tmp_path, env):
+    class NoCheckpoints(runner_lib.TrainRunner):
+        def _checkpoint_experiment(self, iteration, total_steps):
+            pass
+
+    agent = WithState(env.action_space, {"value": object()})
+    NoCheckpoints(
+        base_dir=tmp_path,
+        create_agent_fn=lambda *args, **kwargs: agent,
+        env=env,
+        max_training_steps=20,
+        num_iterations=1,
+        max_steps_per_episode=10,
+        progress=False,
+    ).run_experiment()
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20]
 
 
 def test_agents_may_write_files_of_their_own(tmp_path, env):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import collections
 import functools
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -35,8 +34,6 @@ __all__ = [
 ]
 
 _HIDDEN_UNITS = (256, 32)
-
-_logger = logging.getLogger(__name__)
 
 #: What a network returns: ``q_values`` of shape (batch, number of outputs).
 DQNNetworkType = collections.namedtuple("DQNNetworkType", ["q_values"])
@@ -480,28 +477,29 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """Restores the agent; False, and a warning that says why, if the bundle does not fit.
 
         In evaluation, and if ``allow_partial_reload`` is set, the bundle needs no replay buffer.
-        The bundle of a training run is ``checkpoint.load(path)["agent"]``, of
-        :mod:`recsim.simulator.checkpoint`.
+        :func:`recsim.simulator.checkpoint.restore_agent` restores the agent from a file.
 
         Raises:
-            ValueError: if the replay buffer was larger or smaller than this agent's, and its
-                content does not fit.
+            ValueError: if the bundle does not fit and the agent was made with ``eval_mode=True``;
+                if the replay buffer was larger or smaller than this agent's, and its content does
+                not fit.
         """
-        description = bundle_dict.get("description", {})
-        if not self._fits(description):
-            _logger.warning(
-                "The bundle is of another agent or of other spaces: it has %s, this agent has %s.",
-                description,
-                self._description(),
-            )
+        if not agent.has_entry(self, bundle_dict, "description"):
             return False
+        description = bundle_dict["description"]
+        if not self._fits(description):
+            return agent.refuse_bundle(
+                self,
+                f"it is of another agent or of other spaces. It has {description}, this agent has "
+                f"{self._description()}",
+            )
         replay_state = bundle_dict.get("replay")
         if not self.eval_mode and replay_state is None and not self._allow_partial_reload:
-            _logger.warning(
-                "The bundle has no replay buffer, which training goes on with: make the agent with "
-                "eval_mode=True, or with allow_partial_reload=True to train without it."
+            return agent.refuse_bundle(
+                self,
+                "it has no replay buffer, which training resumes with. Make the agent with "
+                "eval_mode=True, or with allow_partial_reload=True to train without it",
             )
-            return False
         if not self.eval_mode:
             if replay_state is not None:
                 self._replay.restore(replay_state)

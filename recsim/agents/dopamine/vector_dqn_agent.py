@@ -10,6 +10,7 @@ import gin
 import numpy as np
 
 from recsim import _arrays
+from recsim import agent as agent_lib
 from recsim._internal import bindings
 from recsim.agents.dopamine import (
     circular_replay_buffer,
@@ -307,8 +308,11 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         is only there for the same users, such as exploration, begins anew for others.
 
         Raises:
-            ValueError: if the replay buffer was larger or smaller than this agent's.
+            ValueError: if the bundle does not fit and the agent was made with ``eval_mode=True``;
+                if the replay buffer was larger or smaller than this agent's.
         """
+        if not agent_lib.has_entry(self, bundle_dict, "description"):
+            return False
         of_users = bundle_dict.get("users", {})
         same_users = of_users.get("num_envs") == self._num_envs
         bundle = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
