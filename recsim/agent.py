@@ -277,12 +277,30 @@ def _restore_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> None:
             seeding.restore_generator(rng, state)
 
 
-@functools.cache
-def _knows_truncation(agent_class: type) -> bool:
-    parameters = inspect.signature(agent_class.end_episode).parameters  # type: ignore[attr-defined]
-    return "truncated" in parameters or any(
-        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
-    )
+def _knows_truncation(agent: Any) -> bool:
+    """Says whether an agent's ``end_episode`` takes ``truncated``."""
+    method = agent.end_episode
+    named, passes_on = _parameters_for_truncation(getattr(method, "__func__", method))
+    if named or not passes_on:
+        return named
+    # A wrapper that passes on whatever it gets takes what the agents in it take.
+    inner = [value for value in getattr(agent, "__dict__", {}).values() if _ends_episodes(value)]
+    return all(map(_knows_truncation, inner))
+
+
+def _ends_episodes(value: Any) -> bool:
+    return not isinstance(value, type) and callable(getattr(value, "end_episode", None))
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters_for_truncation(function: Any) -> tuple[bool, bool]:
+    """Says whether a function has a parameter ``truncated``, and whether it takes any keyword."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # It has no signature to read.
+        return False, False
+    kinds = {parameter.kind for parameter in parameters.values()}
+    return "truncated" in parameters, inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def end_episode(
@@ -296,7 +314,7 @@ def end_episode(
         observation: the last observation.
         truncated: whether the episode was only cut off at a length limit.
     """
-    if _knows_truncation(type(agent)):  # type: ignore[arg-type]
+    if _knows_truncation(agent):
         agent.end_episode(reward, observation, truncated=truncated)
     else:
         agent.end_episode(reward, observation)

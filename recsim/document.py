@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 import operator
 import warnings
@@ -198,8 +199,6 @@ class AbstractDocumentSampler(abc.ABC):
             operating system.
     """
 
-    _warned_of_repeated_ids = False
-
     def __init__(self, doc_ctor: Callable[..., Any], seed: int | None = 0) -> None:
         self._doc_ctor = doc_ctor
         self._seed = seed
@@ -225,40 +224,8 @@ class AbstractDocumentSampler(abc.ABC):
         """
         candidates = CandidateSet()
         for _ in range(num_documents):
-            candidates.add_document(self._document_of_new_id(candidates))
+            candidates.add_document(_document_of_new_id(self, candidates))
         return candidates
-
-    def _document_of_new_id(self, candidates: CandidateSet) -> Any:
-        """Returns a sampled document whose ID no candidate has."""
-        document = self.sample_document()
-        try:
-            if document.doc_id() not in candidates._documents:
-                return document
-        except TypeError:
-            return document  # The candidate set refuses its ID.
-        return self._document_in_place_of(document.doc_id(), candidates._documents)
-
-    def _document_in_place_of(self, repeated: Hashable, taken: Collection[Hashable]) -> Any:
-        """Returns a sampled document whose ID is none of those taken, and warns once."""
-        if not self._warned_of_repeated_ids:
-            self._warned_of_repeated_ids = True
-            warnings.warn(
-                f"{type(self).__name__} sampled the document ID {repeated!r} twice for one "
-                "candidate set, which has each ID once: another document is sampled in its place. "
-                "Sample without replacement, or give each document an ID of its own.",
-                UserWarning,
-                stacklevel=keys.stacklevel_of_caller(),
-            )
-        for _ in range(_MAX_TRIES):
-            document = self.sample_document()
-            if document.doc_id() not in taken:
-                return document
-        raise ValueError(
-            f"{type(self).__name__} sampled the document ID {repeated!r} twice, and the "
-            f"{_MAX_TRIES:,} documents after it had IDs of the {len(taken)} candidates so far too: "
-            "give each document an ID of its own, or make the environment with fewer candidates "
-            "(num_candidates)."
-        )
 
     def get_doc_ctor(self) -> Callable[..., Any]:
         """Returns the class of the documents."""
@@ -293,6 +260,41 @@ class AbstractDocumentSampler(abc.ABC):
         seeding.restore_owned(self, state["rng"])
         if "doc_count" in state:
             self._doc_count = state["doc_count"]
+
+
+def _document_of_new_id(sampler: Any, candidates: CandidateSet) -> Any:
+    """Returns a sampled document whose ID no candidate has."""
+    document = sampler.sample_document()
+    try:
+        if document.doc_id() not in candidates._documents:
+            return document
+    except TypeError:
+        return document  # The candidate set refuses its ID.
+    return _document_in_place_of(sampler, document.doc_id(), candidates._documents)
+
+
+def _document_in_place_of(sampler: Any, repeated: Hashable, taken: Collection[Hashable]) -> Any:
+    """Returns a sampled document whose ID is none of those taken, and warns once."""
+    if not getattr(sampler, "_warned_of_repeated_ids", False):
+        with contextlib.suppress(AttributeError):  # It has __slots__.
+            sampler._warned_of_repeated_ids = True
+        warnings.warn(
+            f"{type(sampler).__name__} sampled the document ID {repeated!r} twice for one "
+            "candidate set, which has each ID once: another document is sampled in its place. "
+            "Sample without replacement, or give each document an ID of its own.",
+            UserWarning,
+            stacklevel=keys.stacklevel_of_caller(),
+        )
+    for _ in range(_MAX_TRIES):
+        document = sampler.sample_document()
+        if document.doc_id() not in taken:
+            return document
+    raise ValueError(
+        f"{type(sampler).__name__} sampled the document ID {repeated!r} twice, and the "
+        f"{_MAX_TRIES:,} documents after it had IDs of the {len(taken)} candidates so far too: "
+        "give each document an ID of its own, or make the environment with fewer candidates "
+        "(num_candidates)."
+    )
 
 
 class BatchDocumentSampler(AbstractDocumentSampler):

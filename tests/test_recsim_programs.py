@@ -1,6 +1,7 @@
 """Whole programs in RecSim's style: absl's flags, sessions of TensorFlow 1."""
 
 import copy
+import importlib.util
 import json
 import pathlib
 import pickle
@@ -10,6 +11,7 @@ import textwrap
 
 import pytest
 
+from recsim import agent
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib
 
@@ -218,3 +220,45 @@ def test_deep_agents_refuse_a_process_without_eager_execution(tmp_path):
         True,
     ]
     assert slate_size == 2
+
+
+def load_program(name):
+    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+duck_typed = load_program("duck_typed")
+DUCK_TYPED = json.loads((PROGRAMS / "duck_typed.json").read_text())
+
+
+@pytest.mark.parametrize("name", DUCK_TYPED)
+def test_objects_without_our_base_classes_run_as_under_recsim(name, tmp_path):
+    returns, of_evaluation = duck_typed.play(*duck_typed.CASES[name], str(tmp_path))
+    assert [returns, of_evaluation] == DUCK_TYPED[name]
+
+
+def test_what_a_checkpoint_cannot_have_of_such_objects_is_named(tmp_path, caplog):
+    make_environment, make_agent = duck_typed.CASES["all"]
+    duck_typed.play(make_environment, make_agent, str(tmp_path))
+    (warning,) = {
+        record.getMessage() for record in caplog.records if "no random gen" in record.getMessage()
+    }
+    assert "document_sampler" in warning and "user_models[0]" in warning
+
+
+class TakesTruncated(duck_typed.Rotating):
+    truncated = None
+
+    def end_episode(self, reward, observation, *, truncated=False):
+        self.truncated = truncated
+
+
+def test_a_wrapper_passes_truncation_on_to_what_takes_it():
+    inner = TakesTruncated()
+    agent.end_episode(duck_typed.Counted(inner), 0.0, {}, truncated=True)
+    assert inner.truncated is True
+    wrapper = duck_typed.Counted(duck_typed.Rotating())
+    agent.end_episode(wrapper, 0.0, {}, truncated=True)
+    assert wrapper.calls == 1

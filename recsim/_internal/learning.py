@@ -36,5 +36,5 @@ def _learners(agent: object) -> Iterator[types.Learner]:
     if isinstance(agent, types.Learner):
         yield agent
         return
-    for base_agent in getattr(agent, "_base_agents", ()):
+    for base_agent in getattr(agent, "_base_agents", None) or ():
         yield from _learners(base_agent)

@@ -187,7 +187,7 @@ def build_base_agent(
     """
     try:
         parameters = inspect.signature(agent_ctor).parameters
-    except ValueError:  # A callable that has no signature to read.
+    except (TypeError, ValueError):  # It has no signature to read.
         return agent_ctor(**offered, **kwargs)
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     of_layer = keys.parameters_of(layer) if layer is not None else set()
