@@ -419,8 +419,12 @@ def _run(options: argparse.Namespace) -> int:
     parser = options.parser
     with _command_line.user_errors(parser, ValueError):
         registry.environment_entry(options.environment)
-        for agent in agents:
-            registry.agent_entry(agent)
+        learns = [registry.agent_entry(agent).learns for agent in agents]
+        if options.train_steps is not None and not any(learns):
+            raise ValueError(
+                f"--train-steps has no effect: of {', '.join(agents)} none is trained, since none "
+                "learns from one episode for the next."
+            )
     from recsim.experiments import comparison, report
     from recsim.simulator import runner_lib
 

@@ -130,7 +130,8 @@ def test_bindings_of_worlds_and_agents_change_the_results(engine):
         ["--gin-bindings", "scaling = 0.1", "ClusterBanditAgent.ci_scaling = %scaling"],
         # An option takes precedence over a binding, which may stand in a file for other runs.
         ["--gin-bindings", "Runner.max_steps_per_episode = 7", "EvalRunner.max_eval_episodes = 9"],
-        ["--train-steps", "60", "--gin-bindings", "TrainRunner.max_training_steps = 2"],
+        ["--agent", "tabular_q", "--train-steps", "60"]
+        + ["--gin-bindings", "TrainRunner.max_training_steps = 2"],
         ["--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.1", "--gin-allow-unused"],
     ],
 )
@@ -241,6 +242,7 @@ BAD_INPUT = {
     "run --gin-bindings Runer.max_steps_per_episode=3": "Did you mean 'Runner'",
     "run --gin-bindings nonsense": "expected ':' or '='",
     "run --gin-bindings Runner.max_steps_per_episode=0": "must be an integer >= 1, got 0",
+    "run --train-steps 4": "--train-steps has no effect: of cluster_bandit_ucb1, random none is",
     "run --environment interest_evolution --agent full_slate_q --train-steps 4": (
         "4 training steps are too few for full_slate_q"
     ),
@@ -358,7 +360,8 @@ def test_nobody_reads_the_output():
 def test_interrupted(agent):
     process = subprocess.Popen(
         [sys.executable, "-m", "recsim", "run", "--agent", agent, "--output", "out"]
-        + ["--episodes", "1000000", "--train-steps", "10000000"],
+        + ["--episodes", "1000000"]
+        + ["--train-steps", "10000000"] * (agent == "tabular_q"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # A shell starts what it runs in the background with this signal ignored.
@@ -395,7 +398,8 @@ def test_commands_of_the_documentation():
     assert len(commands) == 3
     for program, *command in commands:
         assert program == "recsim"
-        assert cli.main([*command, *QUICK, "--train-steps", "20", "--quiet"]) == 0
+        train_steps = ["--train-steps", "20"] * ("tabular_q" in command)
+        assert cli.main([*command, *QUICK, *train_steps, "--quiet"]) == 0
         gin.clear_config()
 
 
