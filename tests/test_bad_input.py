@@ -259,7 +259,48 @@ TABLE = {
     "sensitivity NaN": (
         lambda: long_term_satisfaction.create_environment({**CONFIG, "sensitivity": np.nan}),
         ValueError,
-        "sensitivity must be finite",
+        "sensitivity must be a finite number",
+    ),
+    **{
+        f"{name} {value} in long-term satisfaction": (
+            lambda name=name, value=value: long_term_satisfaction.create_environment(
+                {**CONFIG, name: value}
+            ),
+            error,
+            rf"{name}.*{message}",
+        )
+        for name, value, error, message in (
+            ("kale_mean", 1000, ValueError, "at most 709.*1000"),
+            ("choc_stddev", 1e3, ValueError, "at most 709.*1000"),
+            ("choc_stddev", "x", TypeError, "must be a number, got 'x'"),
+            ("innovation_stddev", 1e308, ValueError, r"in \[0, 1e\+30\], got 1e\+308"),
+            ("time_budget", np.nan, ValueError, "above 0, got nan"),
+            ("time_budget", None, TypeError, "must be a number, got None"),
+        )
+    },
+    "engagement that single precision cannot hold": (
+        lambda: long_term_satisfaction.create_vector_environment({**CONFIG, "kale_mean": 200}, 3),
+        ValueError,
+        "kale_mean.*at most 88.*float32",
+    ),
+    "qualities that overflow": (
+        lambda: make(topic_quality_mean=(0.0, 1e4)),
+        ValueError,
+        "topic_quality_mean.*at most 709",
+    ),
+    "qualities that single precision cannot hold": (
+        lambda: interest_exploration.create_vector_environment(
+            {**CONFIG, "topic_quality_mean": (0.0, 100.0)}, 3
+        ),
+        ValueError,
+        "topic_quality_mean.*at most 88.*float32",
+    ),
+    "interest at which nothing changes": (
+        lambda: interest_evolution.IEvUserModel(
+            2, choice_model_ctor=proportional, alpha_x_intercept=0.0
+        ),
+        ValueError,
+        "alpha_x_intercept must not be 0",
     ),
     "time budget negative": (
         lambda: long_term_satisfaction.create_environment({**CONFIG, "time_budget": -1}),

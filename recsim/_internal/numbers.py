@@ -7,9 +7,12 @@ refused by name. A Python float passes at the price of a call.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -22,7 +25,9 @@ __all__ = [
     "finite_float32",
     "float_array",
     "is_nonzero",
+    "on_floats",
     "one_per_item",
+    "whole_array",
     "whole_per_item",
 ]
 
@@ -31,6 +36,10 @@ _NUMBERS = (int, np.floating, np.integer, numbers.Real)
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 #: Characters of a value that an error shows.
 _SHOWN = 120
+#: Whole numbers up to here are whole numbers as floats too.
+_MAX_WHOLE = 2.0**53
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def as_float(name: str, value: Any) -> float:
@@ -185,6 +194,72 @@ def float_array(name: str, values: Any) -> np.ndarray:
     return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
 
 
+def on_floats(*whole: str) -> Callable[[Function], Function]:
+    """Returns a decorator that lets a formula take numbers and arrays of any real dtype.
+
+    The arguments become floats, or arrays of float32 or float64, so that integers, unsigned ones
+    among them, give what their floats give. What is not a number, or does not broadcast, is refused
+    by name, as are finite arguments whose result is not finite.
+
+    Args:
+        *whole: names of the arguments that are whole numbers, which become integers.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            for name, value in bound.arguments.items():
+                numeric = whole_array(name, value) if name in whole else float_array(name, value)
+                bound.arguments[name] = numeric if numeric.ndim else numeric[()]
+            return _formula(function, bound)
+
+        return cast(Function, checked)
+
+    return decorate
+
+
+def _formula(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    """Calls a formula with arguments that are numbers; refuses those that do not fit."""
+    try:
+        with np.errstate(all="ignore"):
+            result = function(*bound.args, **bound.kwargs)
+    except (ValueError, IndexError) as error:
+        shapes = {name: np.shape(value) for name, value in bound.arguments.items()}
+        raise ValueError(
+            f"{function.__name__} takes arguments whose shapes fit one another, got {shapes} "
+            f"({error})."
+        ) from None
+    if not np.isfinite(result).all() and all(
+        np.isfinite(value).all() for value in bound.arguments.values()
+    ):
+        raise ValueError(
+            f"{function.__name__} is not finite for the arguments {described(bound.arguments)}: "
+            "choose smaller ones."
+        )
+    return result
+
+
+def whole_array(name: str, values: Any) -> np.ndarray:
+    """Returns whole numbers as an array of integers.
+
+    Raises:
+        TypeError: if they are not numbers.
+        ValueError: if one is not whole, or too large for an integer.
+    """
+    result = array(name, values)
+    if result.dtype.kind in "iu":
+        return result.astype(np.int64) if result.dtype == np.uint64 else result
+    if not (np.abs(result.astype(np.float64)) <= _MAX_WHOLE).all():
+        raise ValueError(f"{name} must hold whole numbers, got {described(values)}.")
+    integers = result.astype(np.int64)
+    if (integers != result).any():
+        raise ValueError(f"{name} must hold whole numbers, got {described(values)}.")
+    return integers
+
+
 def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
     """Returns an array with one number for each item, without further axes of length one.
 
@@ -209,10 +284,4 @@ def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
 
 def whole_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
     """Returns what :func:`one_per_item` does as integers; ValueError if one is not whole."""
-    values = one_per_item(name, values, num_axes)
-    if values.dtype.kind in "iu":
-        return values
-    whole = values.astype(np.int64)
-    if (whole != values).any():
-        raise ValueError(f"{name} must hold whole numbers, got {described(values)}.")
-    return whole
+    return whole_array(name, one_per_item(name, values, num_axes))

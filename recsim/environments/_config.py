@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import math
 from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -11,14 +12,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recsim import _validation, utils
-from recsim._internal import keys
+from recsim._internal import keys, numbers
 from recsim.simulator import environment
 
 __all__ = [
     "ClassWithConstants",
     "check_config",
+    "check_log_normal",
     "chosen",
     "single_user_world",
+    "vector_dtype",
     "vector_options",
     "video_metrics_writer",
     "with_constants",
@@ -72,6 +75,37 @@ def check_config(
     if seed is not None and _validation.positive_int("env_config['seed']", seed, 0) >= 2**32:
         raise ValueError(f"env_config['seed'] must be in [0, 2**32 - 1], got {seed}.")
     keys.warn_of_unknown("env_config", env_config, {*required, *REQUIRED_KEYS, *optional})
+
+
+def check_log_normal(
+    mean_name: str, mean: Any, stddev_name: str, stddev: Any, dtype: Any = np.float64
+) -> None:
+    """Raises ValueError for log-normal numbers that a float may be too small for.
+
+    Args:
+        mean_name: the name of the means, for errors.
+        mean: means of the logarithms, numbers or an array.
+        stddev_name: the name of the standard deviations.
+        stddev: standard deviations of the logarithms, of the same shape.
+        dtype: the numbers' dtype, float32 or float64.
+    """
+    # Twice such a number is finite too. Of 10**18 normal numbers one is beyond 9.
+    largest = math.log(np.finfo(dtype).max / 2.0)
+    if (np.add(mean, np.multiply(9.0, stddev)) > largest).any():
+        raise ValueError(
+            f"{mean_name} + 9 * {stddev_name} must be at most {largest:.0f}, for exp of it must "
+            f"be a finite {np.dtype(dtype)}, got {mean_name}={numbers.described(mean)} and "
+            f"{stddev_name}={numbers.described(stddev)}."
+        )
+
+
+def vector_dtype(options: Mapping[str, Any]) -> np.dtype:
+    """Returns the dtype that the options of a vector environment ask for; float32 if it is odd."""
+    try:
+        dtype = np.dtype(options.get("dtype", np.float32))
+    except TypeError:
+        dtype = np.dtype(np.float32)
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
 
 def chosen(env_config: Mapping[str, T], keys: Collection[str]) -> dict[str, T]:

@@ -13,6 +13,7 @@ them for one user.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,14 @@ __all__ = [
     "updated_interests",
 ]
 
+#: Largest size of a video's length and qualities: single precision holds their products.
+_LARGEST = 1e12
+
 #: The entries that a config may have beside those of every scenario.
 CONFIG_KEYS = ("choice_model",)
 
 
+@numbers.on_floats()
 def updated_interests(
     interests: np.ndarray,
     features: np.ndarray,
@@ -104,6 +109,7 @@ def _inner_product(first: np.ndarray, second: np.ndarray) -> Any:
     return products[..., 0] if products.shape[-1] == 1 else products.sum(axis=-1)
 
 
+@numbers.on_floats()
 def updated_budget(budget: Any, watch_time: Any, utility: Any, alpha: Any) -> Any:
     """Returns users' time budgets after they watched a video.
 
@@ -114,6 +120,11 @@ def updated_budget(budget: Any, watch_time: Any, utility: Any, alpha: Any) -> An
         alpha: share of the watch time that a unit of utility gives back.
     """
     return budget - watch_time + alpha * watch_time * utility
+
+
+# The formulas without their checks, for what steps once or thousands of times a second.
+_updated_interests = inspect.unwrap(updated_interests)
+_updated_budget = inspect.unwrap(updated_budget)
 
 
 class IEvResponse(user.AbstractResponse):
@@ -244,10 +255,18 @@ class IEvVideoSampler(document.AbstractDocumentSampler):
     ) -> None:
         super().__init__(doc_ctor, **kwargs)
         self._doc_count = 0
-        self._min_feature_value = min_feature_value
-        self._max_feature_value = max_feature_value
-        self._video_length_mean = video_length_mean
-        self._video_length_std = video_length_std
+        number = _validation.number
+        self._min_feature_value = number("min_feature_value", min_feature_value)
+        self._max_feature_value = number("max_feature_value", max_feature_value)
+        if self._min_feature_value > self._max_feature_value:
+            raise ValueError(
+                "min_feature_value must be at most max_feature_value, got "
+                f"{min_feature_value!r} and {max_feature_value!r}."
+            )
+        self._video_length_mean = number("video_length_mean", video_length_mean)
+        self._video_length_std = _validation.non_negative_float(
+            "video_length_std", video_length_std
+        )
 
     def sample_document(self) -> Any:
         """Returns a new video."""
@@ -290,9 +309,12 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
     ) -> None:
         self._num_clusters: int = doc_ctor.NUM_FEATURES  # type: ignore[attr-defined]
         super().__init__(doc_ctor, **kwargs)
+        # Larger ones have products that single precision cannot hold.
+        min_utility = _validation.number("min_utility", min_utility, -_LARGEST, _LARGEST)
+        max_utility = _validation.number("max_utility", max_utility, -_LARGEST, _LARGEST)
         self._min_utility = min_utility
         self._max_utility = max_utility
-        self._video_length = video_length
+        self._video_length = _validation.number("video_length", video_length, 1e-6, _LARGEST)
         bad = np.linspace(min_utility, 0, int(self._num_clusters * 0.7))
         good = np.linspace(0, max_utility, self._num_clusters - len(bad))
         #: Mean quality by topic, shape (NUM_FEATURES,).
@@ -470,9 +492,11 @@ class UtilityModelUserSampler(user.AbstractUserSampler):
         min_normalizer: float = -1.0,
         **kwargs: Any,
     ) -> None:
-        self._no_click_mass = no_click_mass
-        self._min_normalizer = min_normalizer
-        self._document_quality_factor = document_quality_factor
+        self._no_click_mass = _validation.number("no_click_mass", no_click_mass)
+        self._min_normalizer = _validation.number("min_normalizer", min_normalizer)
+        self._document_quality_factor = _validation.number(
+            "document_quality_factor", document_quality_factor, -_LARGEST, _LARGEST
+        )
         super().__init__(user_ctor, **kwargs)
 
     def sample_user(self) -> Any:
@@ -534,8 +558,11 @@ class IEvUserModel(user.AbstractUserModel):
         super().__init__(response_model_ctor, sampler, slate_size)
         self.choice_model = choice_model_ctor(self._user_state.choice_features)
         self.use_generator(self.environment_rng)
-        self._alpha_x_intercept = alpha_x_intercept
-        self._alpha_y_intercept = alpha_y_intercept
+        x_intercept = _validation.number("alpha_x_intercept", alpha_x_intercept)
+        if abs(x_intercept) < _validation.SMALLEST:
+            raise ValueError(f"alpha_x_intercept must not be 0, got {alpha_x_intercept!r}.")
+        self._alpha_x_intercept = x_intercept
+        self._alpha_y_intercept = _validation.number("alpha_y_intercept", alpha_y_intercept)
 
     def is_terminal(self) -> bool:
         """Says whether the time budget is used up."""
@@ -547,14 +574,14 @@ class IEvUserModel(user.AbstractUserModel):
         for video, response in zip(slate_documents, responses):
             if response.clicked:
                 utility = self._received_utility(video)
-                state.user_interests = updated_interests(
+                state.user_interests = _updated_interests(
                     state.user_interests,
                     video.features,
                     self.environment_rng.random_sample(),
                     self._alpha_x_intercept,
                     self._alpha_y_intercept,
                 )
-                state.time_budget = updated_budget(
+                state.time_budget = _updated_budget(
                     state.time_budget, response.watch_time, utility, state.user_update_alpha
                 )
                 return
@@ -781,14 +808,14 @@ class VectorIEvUserModel(world.VectorUserModel):
         positions = _arrays.row_positions(video.cluster_id[:, np.newaxis], self._num_topics)[0]
         interests = users.interests.reshape(-1)
         interest = interests.take(positions)
-        new_interest = updated_interests(
+        new_interest = _updated_interests(
             interest[:, np.newaxis],
             np.ones_like(interest)[:, np.newaxis],
             draws.uniform(),
             *self._intercepts,
         )[:, 0]
         interests[positions] = np.where(clicked, new_interest, interest)
-        budget = updated_budget(
+        budget = _updated_budget(
             users.time_budget,
             self._watch_time(users),
             state.document_quality_factor * video.quality,

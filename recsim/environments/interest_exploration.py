@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ _USER_KEYS = (
 CONFIG_KEYS = (*_DOCUMENT_KEYS, *_USER_KEYS, "no_click_mass")
 
 
+@numbers.on_floats("cluster_id")
 def document_scores(
     topic_affinity: np.ndarray, cluster_id: ArrayLike, quality: ArrayLike
 ) -> np.ndarray:
@@ -78,11 +80,24 @@ def document_scores(
     Returns:
         Scores of shape (..., n_docs).
     """
+    topics = np.asarray(cluster_id)
+    if topics.size and not 0 <= topics.min() <= topics.max() < topic_affinity.shape[-1]:
+        raise IndexError(
+            f"cluster_id must hold topics, 0 to {topic_affinity.shape[-1] - 1}, got others"
+        )
+    return _document_scores(topic_affinity, topics, quality)
+
+
+def _document_scores(
+    topic_affinity: np.ndarray, cluster_id: ArrayLike, quality: ArrayLike
+) -> np.ndarray:
+    """Does what :func:`document_scores` does, without checks."""
     if topic_affinity.ndim == 1:
         return topic_affinity[np.asarray(cluster_id)] + quality
     return _arrays.take_along_rows(topic_affinity, np.asarray(cluster_id)) + quality
 
 
+@numbers.on_floats()
 def sampled_log_normal(mean: Any, stddev: Any, normal: Any) -> Any:
     """Returns log-normal numbers, such as affinities and qualities.
 
@@ -92,6 +107,9 @@ def sampled_log_normal(mean: Any, stddev: Any, normal: Any) -> Any:
         normal: standard normal numbers.
     """
     return np.exp(mean + stddev * normal)
+
+
+_sampled_log_normal = inspect.unwrap(sampled_log_normal)
 
 
 class IEUserModel(user.AbstractUserModel):
@@ -177,7 +195,7 @@ class IEUserState(user.AbstractUserState):
         """Returns the scores of a list of documents' observations, shape (n_docs,)."""
         cluster_id = np.array([doc["cluster_id"] for doc in doc_obs], dtype=np.intp)
         quality = np.array([doc["quality"] for doc in doc_obs], dtype=np.float64)
-        return document_scores(np.asarray(self.topic_affinity), cluster_id, quality)
+        return _document_scores(np.asarray(self.topic_affinity), cluster_id, quality)
 
     def create_observation(self) -> np.ndarray:
         """Returns an empty array: nothing of the user is observed."""
@@ -232,6 +250,12 @@ class IEClusterUserSampler(user.AbstractUserSampler):
                 f"have the same shape (n_types, n_topics), got {self._user_doc_means.shape} and "
                 f"{self._user_doc_stddev.shape}."
             )
+        _config.check_log_normal(
+            "user_document_mean_affinity_matrix",
+            self._user_doc_means,
+            "user_document_stddev_affinity_matrix",
+            self._user_doc_stddev,
+        )
         if (self._user_doc_stddev < 0).any():
             raise ValueError(
                 "user_document_stddev_affinity_matrix must be >= 0, got "
@@ -250,7 +274,7 @@ class IEClusterUserSampler(user.AbstractUserSampler):
         user_type = bisect.bisect_right(self._cumulative_types, self._rng.random_sample())
         # The same numbers as lognormal(mean, sigma) gives, faster.
         normal = self._rng.standard_normal(self.num_topics)
-        affinity = sampled_log_normal(
+        affinity = _sampled_log_normal(
             self._user_doc_means[user_type], self._user_doc_stddev[user_type], normal
         )
         return self._user_ctor(affinity)
@@ -394,6 +418,12 @@ class IETopicDocumentSampler(document.BatchDocumentSampler):
             raise ValueError(
                 f"topic_quality_stddev must be >= 0, got {self._topic_quality_stddev}."
             )
+        _config.check_log_normal(
+            "topic_quality_mean",
+            self._topic_quality_mean,
+            "topic_quality_stddev",
+            self._topic_quality_stddev,
+        )
         self._cumulative_topics = _cumulative(distribution)
         super().__init__(doc_ctor, **kwargs)
 
@@ -537,7 +567,7 @@ class VectorIEDocumentSampler(world.VectorDocumentSampler):
     def sample(self, draws: streams.Draws, num_documents: int) -> VectorIEDocuments:
         """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
         topics = draws.categories(self._cumulative_topics, num_documents)
-        quality = sampled_log_normal(
+        quality = _sampled_log_normal(
             self._quality_mean.astype(draws.dtype).take(topics),
             self._quality_stddev.astype(draws.dtype).take(topics),
             draws.normal(num_documents),
@@ -580,14 +610,14 @@ class VectorIEUserModel(world.VectorUserModel):
         Returns:
             Scores of that shape.
         """
-        return document_scores(
+        return _document_scores(
             self._average_affinity, documents["cluster_id"], documents["quality"]
         )
 
     def sample_users(self, draws: streams.Draws) -> VectorIEUsers:
         """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
         types = draws.categories(self._cumulative_types)
-        affinity = sampled_log_normal(
+        affinity = _sampled_log_normal(
             self._means.astype(draws.dtype).take(types, axis=0),
             self._stddevs.astype(draws.dtype).take(types, axis=0),
             draws.normal(self._num_topics),
@@ -598,7 +628,7 @@ class VectorIEUserModel(world.VectorUserModel):
         self, users: VectorIEUsers, documents: VectorIEDocuments, draws: streams.Draws
     ) -> np.ndarray:
         """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
-        scores = document_scores(users.topic_affinity, documents.cluster_id, documents.quality)
+        scores = _document_scores(users.topic_affinity, documents.cluster_id, documents.quality)
         weights = self._choice_model.choice_weights(scores)
         return choice_model.sample_choice(weights, draws.uniform())
 
@@ -687,6 +717,22 @@ def create_vector_environment(
     from recsim.vector import env as vector_env
 
     user_model, document_sampler = _world(env_config)
+    dtype = _config.vector_dtype(options)
+    users: Any = user_model._user_sampler
+    _config.check_log_normal(
+        "user_document_mean_affinity_matrix",
+        users._user_doc_means,
+        "user_document_stddev_affinity_matrix",
+        users._user_doc_stddev,
+        dtype,
+    )
+    _config.check_log_normal(
+        "topic_quality_mean",
+        document_sampler._topic_quality_mean,
+        "topic_quality_stddev",
+        document_sampler._topic_quality_stddev,
+        dtype,
+    )
     return vector_env.RecSimVectorEnv(
         VectorIEUserModel(user_model),
         VectorIEDocumentSampler(document_sampler),

@@ -17,6 +17,7 @@ them for one user.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +74,16 @@ CONFIG_KEYS = (
 )
 
 
+@numbers.on_floats()
 def satisfaction(net_positive_exposure: Any, sensitivity: Any) -> Any:
     """Returns users' satisfaction in (0, 1): the logistic function of sensitivity * exposure."""
-    return 1.0 / (1.0 + np.exp(-sensitivity * net_positive_exposure))
+    exponent = -sensitivity * net_positive_exposure
+    if isinstance(exponent, float):  # Beyond this the exponential overflows; what is far is near 0.
+        exponent = min(exponent, 700.0)
+    return 1.0 / (1.0 + np.exp(exponent))
 
 
+@numbers.on_floats()
 def next_net_positive_exposure(
     net_positive_exposure: Any, clickbait_score: Any, memory_discount: Any, innovation: Any
 ) -> Any:
@@ -92,6 +98,7 @@ def next_net_positive_exposure(
     return memory_discount * net_positive_exposure - 2.0 * (clickbait_score - 0.5) + innovation
 
 
+@numbers.on_floats()
 def initial_net_positive_exposure(memory_discount: Any, uniform: Any) -> Any:
     """Returns new users' net positive exposure, uniform within half of 1 / (1 - discount) of 0.
 
@@ -102,6 +109,7 @@ def initial_net_positive_exposure(memory_discount: Any, uniform: Any) -> Any:
     return (uniform - 0.5) * (1.0 / (1.0 - memory_discount))
 
 
+@numbers.on_floats()
 def log_engagement(location: Any, scale: Any, satisfaction: Any, normal: Any) -> Any:
     """Returns the logarithms of users' engagements with documents.
 
@@ -114,9 +122,18 @@ def log_engagement(location: Any, scale: Any, satisfaction: Any, normal: Any) ->
     return location * satisfaction + scale * normal
 
 
+@numbers.on_floats()
 def interpolated(clickbait_score: Any, choc: Any, kale: Any) -> Any:
     """Returns a document's parameter of engagement between those of kale (0) and choc (1)."""
     return clickbait_score * choc + (1 - clickbait_score) * kale
+
+
+# The formulas without their checks, for what steps once or thousands of times a second.
+_satisfaction = inspect.unwrap(satisfaction)
+_next_net_positive_exposure = inspect.unwrap(next_net_positive_exposure)
+_initial_net_positive_exposure = inspect.unwrap(initial_net_positive_exposure)
+_log_engagement = inspect.unwrap(log_engagement)
+_interpolated = inspect.unwrap(interpolated)
 
 
 class LTSUserModel(user.AbstractUserModel):
@@ -156,13 +173,13 @@ class LTSUserModel(user.AbstractUserModel):
         state = self._user_state
         for doc, response in zip(slate_documents, responses):
             if response.clicked:
-                state.net_positive_exposure = next_net_positive_exposure(
+                state.net_positive_exposure = _next_net_positive_exposure(
                     state.net_positive_exposure,
                     doc.clickbait_score,
                     state.memory_discount,
                     state.innovation_stddev * self.environment_rng.standard_normal(),
                 )
-                state.satisfaction = satisfaction(state.net_positive_exposure, state.sensitivity)
+                state.satisfaction = _satisfaction(state.net_positive_exposure, state.sensitivity)
                 state.time_budget -= 1
                 return
 
@@ -183,11 +200,11 @@ class LTSUserModel(user.AbstractUserModel):
     def generate_response(self, doc: Any, response: Any) -> None:
         """Turns the response to a document into a click with an engagement."""
         state = self._user_state
-        location = interpolated(doc.clickbait_score, state.choc_mean, state.kale_mean)
-        scale = interpolated(doc.clickbait_score, state.choc_stddev, state.kale_stddev)
+        location = _interpolated(doc.clickbait_score, state.choc_mean, state.kale_mean)
+        scale = _interpolated(doc.clickbait_score, state.choc_stddev, state.kale_stddev)
         response.clicked = True
         response.engagement = np.exp(
-            log_engagement(
+            _log_engagement(
                 location, scale, state.satisfaction, self.environment_rng.standard_normal()
             )
         )
@@ -205,7 +222,7 @@ class LTSUserState(user.AbstractUserState):
         kale_mean: mean of the logarithm of the engagement with no clickbait.
         kale_stddev: its standard deviation.
         net_positive_exposure: initial exposure.
-        time_budget: number of steps of the session.
+        time_budget: number of steps of the session; infinity for one that does not end by itself.
     """
 
     def __init__(
@@ -228,7 +245,7 @@ class LTSUserState(user.AbstractUserState):
         self.kale_mean = kale_mean
         self.kale_stddev = kale_stddev
         self.net_positive_exposure = net_positive_exposure
-        self.satisfaction = satisfaction(net_positive_exposure, sensitivity)
+        self.satisfaction = _satisfaction(net_positive_exposure, sensitivity)
         self.time_budget = time_budget
 
     def create_observation(self) -> np.ndarray:
@@ -264,8 +281,10 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
         **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
 
     Raises:
+        TypeError: if a parameter is not a number.
         ValueError: if ``memory_discount`` is not in [0, 1), a standard deviation is negative, a
-            parameter is not finite, or ``time_budget`` is not above 0.
+            parameter is not finite or so large that engagements may be infinite, or
+            ``time_budget`` is not above 0.
     """
 
     def __init__(
@@ -281,21 +300,16 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
         time_budget: int = 60,
         **kwargs: Any,
     ) -> None:
-        if not 0.0 <= memory_discount < 1.0:
+        discount = numbers.as_float("memory_discount", memory_discount)
+        if not 0.0 <= discount < 1.0:
             raise ValueError(f"memory_discount must be in [0, 1), got {memory_discount!r}.")
-        for name, deviation in (
-            ("innovation_stddev", innovation_stddev),
-            ("choc_stddev", choc_stddev),
-            ("kale_stddev", kale_stddev),
-        ):
-            _validation.non_negative_float(name, deviation)
-        for name, value in (
-            ("sensitivity", sensitivity),
-            ("choc_mean", choc_mean),
-            ("kale_mean", kale_mean),
-        ):
-            _validation.finite(name, value)
-        if not time_budget > 0:
+        # Larger ones have products that single precision cannot hold.
+        most = 1e30
+        sensitivity = _validation.number("sensitivity", sensitivity, -most, most)
+        innovation_stddev = _validation.number("innovation_stddev", innovation_stddev, 0.0, most)
+        _check_engagement(choc_mean, choc_stddev, kale_mean, kale_stddev)
+        # It may be infinite, where a limit on the number of steps ends sessions.
+        if not numbers.as_float("time_budget", time_budget) > 0:
             raise ValueError(f"time_budget must be a number of steps above 0, got {time_budget!r}.")
         self._state_parameters: dict[str, Any] = {
             "memory_discount": memory_discount,
@@ -311,10 +325,22 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
 
     def sample_user(self) -> Any:
         """Returns a new user state."""
-        exposure = initial_net_positive_exposure(
+        exposure = _initial_net_positive_exposure(
             self._state_parameters["memory_discount"], self._rng.random_sample()
         )
         return self._user_ctor(net_positive_exposure=exposure, **self._state_parameters)
+
+
+def _check_engagement(
+    choc_mean: Any, choc_stddev: Any, kale_mean: Any, kale_stddev: Any, dtype: Any = np.float64
+) -> None:
+    """Raises an error for parameters of engagements that are no numbers, or may overflow."""
+    for food, mean, stddev in (("choc", choc_mean, choc_stddev), ("kale", kale_mean, kale_stddev)):
+        names = f"{food}_mean", f"{food}_stddev"
+        mean = _validation.number(names[0], mean)
+        stddev = _validation.non_negative_float(names[1], stddev)
+        # The mean is multiplied by a satisfaction in (0, 1).
+        _config.check_log_normal(names[0], max(mean, 0.0), names[1], stddev, dtype)
 
 
 class LTSResponse(user.AbstractResponse):
@@ -511,7 +537,7 @@ class VectorLTSUserModel(world.VectorUserModel):
     def sample_users(self, draws: streams.Draws) -> VectorLTSUsers:
         """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
         return VectorLTSUsers(
-            initial_net_positive_exposure(self._parameters["memory_discount"], draws.uniform()),
+            _initial_net_positive_exposure(self._parameters["memory_discount"], draws.uniform()),
             np.full(draws.num_users, self._parameters["time_budget"]),
         )
 
@@ -532,11 +558,11 @@ class VectorLTSUserModel(world.VectorUserModel):
         """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
         score = documents.clickbait_score[:, 0]
         with np.errstate(over="ignore"):  # In float32 users soon have a satisfaction of just 0.
-            satisfied = satisfaction(users.net_positive_exposure, self._parameters["sensitivity"])
-        location, scale = interpolated(
+            satisfied = _satisfaction(users.net_positive_exposure, self._parameters["sensitivity"])
+        location, scale = _interpolated(
             score, self._choc.astype(score.dtype), self._kale.astype(score.dtype)
         )
-        log_engagements = log_engagement(location, scale, satisfied, draws.normal())
+        log_engagements = _log_engagement(location, scale, satisfied, draws.normal())
         clicked = world.clicked(choice, self.slate_size)
         engagement = _arrays.empty_slates(clicked.shape, log_engagements.dtype)
         engagement[:, 0] = np.exp(log_engagements)
@@ -553,7 +579,7 @@ class VectorLTSUserModel(world.VectorUserModel):
     ) -> VectorLTSUsers:
         """See :meth:`recsim.vector.world.VectorUserModel.update`."""
         parameters = self._parameters
-        exposure = next_net_positive_exposure(
+        exposure = _next_net_positive_exposure(
             users.net_positive_exposure,
             documents.clickbait_score[:, 0],
             parameters["memory_discount"],
@@ -561,8 +587,10 @@ class VectorLTSUserModel(world.VectorUserModel):
         )
         return VectorLTSUsers(exposure, users.time_budget - 1)
 
-    def is_done(self, users: VectorLTSUsers) -> np.ndarray:
-        """Says whose time budget is used up."""
+    def is_done(self, users: VectorLTSUsers) -> np.ndarray | None:
+        """Says whose time budget is used up; None if there is no end of it."""
+        if self._parameters["time_budget"] > 2.0**53:  # Less a step, it is the same float.
+            return None
         return users.time_budget <= 0
 
     def observe_users(self, users: VectorLTSUsers) -> np.ndarray:
@@ -621,6 +649,11 @@ def create_vector_environment(
     from recsim.vector import env as vector_env
 
     user_model, _ = _world(env_config)
+    parameters = user_model._user_sampler._state_parameters  # type: ignore[attr-defined]
+    of_engagement = _config.chosen(
+        parameters, ("choc_mean", "choc_stddev", "kale_mean", "kale_stddev")
+    )
+    _check_engagement(**of_engagement, dtype=_config.vector_dtype(options))
     return vector_env.RecSimVectorEnv(
         VectorLTSUserModel(user_model),
         VectorLTSDocumentSampler(),

@@ -16,6 +16,9 @@ from recsim.vector import streams, world
 
 __all__ = ["Simulation", "simulate"]
 
+# So many steps without an end of a session are taken for sessions that never end.
+_MAX_STEPS_WITHOUT_END = 1_000_000
+
 MakeEnvironment = Callable[..., Any]
 MakeAgent = Callable[[Any], Any]
 
@@ -198,7 +201,9 @@ def _check_that_sessions_end(env: Any) -> None:
     model = getattr(env.unwrapped, "user_model", None)
     if not isinstance(model, world.VectorUserModel) or env.unwrapped.max_steps_per_episode:
         return
-    if type(model).is_done is world.VectorUserModel.is_done:
+    nobody = np.zeros(1, np.int64)
+    users = model.sample_users(streams.UserDraws(0, nobody, nobody, env.unwrapped.dtype))
+    if model.is_done(users) is None:
         raise ValueError(
             f"num_episodes needs sessions that end, which those of {type(model).__name__} do not: "
             "make the environment with max_steps_per_episode, or simulate num_steps."
@@ -267,12 +272,20 @@ def _play_episodes(
     lengths = np.zeros((env.num_envs, num_episodes + 1), np.int64)
     users = np.arange(env.num_envs)
     finished = np.zeros(env.num_envs, np.int64)
+    steps_without_end = 0
     while True:
         outcome = env.step(slates)
         _, rewards, terminated, truncated, _ = outcome
         returns[users, finished] += rewards
         lengths[users, finished] += 1
-        finished += terminated | truncated
+        ended = terminated | truncated
+        steps_without_end = 0 if ended.any() else steps_without_end + 1
+        if steps_without_end == _MAX_STEPS_WITHOUT_END:
+            raise RuntimeError(
+                f"No session has ended in {_MAX_STEPS_WITHOUT_END:,} steps, but num_episodes needs "
+                "sessions that end: make the environment with max_steps_per_episode."
+            )
+        finished += ended
         np.minimum(finished, num_episodes, out=finished)
         playing = finished < num_episodes
         if not playing.any():

@@ -451,7 +451,7 @@ def test_summaries_are_written_as_often_as_asked():
         ({"replay_capacity": 1e6}, TypeError, "replay_capacity must be an integer >= 1"),
         ({"gamma": 1.5}, ValueError, "gamma must be a probability"),
         ({"update_period": 0}, ValueError, "update_period must be an integer >= 1"),
-        ({"learning_rate": -1.0}, ValueError, "learning_rate must be a number above 0"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate must be above 0"),
         ({"replay_capacity": 39}, ValueError, "two transitions for each of 20 users"),
         ({"reward_field": "engagement"}, ValueError, "reward_field 'engagement'"),
     ],

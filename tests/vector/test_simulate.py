@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 
 from recsim.agents import random_agent
-from recsim.environments import interest_evolution, interest_exploration
+from recsim.environments import (
+    interest_evolution,
+    interest_exploration,
+    long_term_satisfaction,
+)
 from recsim.simulator import runner_lib
 from recsim.vector import simulate, streams, wrappers
 
@@ -51,6 +55,20 @@ def test_vector_agents_go_by_the_numbers_of_single_users() -> None:
         slates.append(np.stack([agent.begin(observation) for _ in range(10)], axis=1))
     np.testing.assert_array_equal(slates[0][1:], slates[1])
     assert not np.array_equal(slates[0][:1], slates[1])
+
+
+@pytest.mark.parametrize("time_budget", [np.inf, 1e300])
+def test_a_time_budget_without_end_needs_a_limit(time_budget: float) -> None:
+    config = {"num_candidates": 5, "slate_size": 1, "resample_documents": True}
+    make = functools.partial(
+        long_term_satisfaction.create_vector_environment, {**config, "time_budget": time_budget}
+    )
+    agent = random_agent.VectorRandomAgent
+    with pytest.raises(ValueError, match="VectorLTSUserModel do not: .* max_steps_per_episode"):
+        simulate.simulate(make, agent, 2, num_episodes=1, workers=1)
+    limited = functools.partial(make, max_steps_per_episode=3)
+    result = simulate.simulate(limited, agent, 2, num_episodes=1, workers=1)
+    assert result.lengths.tolist() == [[3], [3]]
 
 
 def test_sessions_that_never_end_have_no_number_of_episodes() -> None:

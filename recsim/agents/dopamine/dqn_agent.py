@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import collections
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -253,9 +254,23 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     @property
     def _online_network(self) -> network.QNetwork:
         if self._trainer is not None and not self._network_is_current:
-            self._network = network.QNetwork(self._trainer.weights())
+            weights = self._trainer.weights()
+            # A sum of finite weights is finite, unless they are beyond all reason.
+            for layer in weights:
+                total = np.add.reduce(layer, axis=None)
+                if not math.isfinite(total):
+                    self._refuse_numbers("sum of a layer's weights", total)
+            self._network = network.QNetwork(weights)
             self._network_is_current = True
         return self._network
+
+    def _refuse_numbers(self, what: str, number: float) -> None:
+        """Stops a training whose numbers are no longer finite."""
+        raise FloatingPointError(
+            f"The training has diverged: at training step {self.training_steps} the {what} is "
+            f"{number}. Choose a smaller learning_rate, or smaller rewards. The last checkpoint "
+            "is from before."
+        )
 
     # How the agent takes part in an episode.
 
@@ -284,6 +299,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         Raises:
             RuntimeError: if an episode that is to be learned from was not begun.
             ValueError: if the reward or the observation is not finite.
+            FloatingPointError: if the network's loss or weights are no longer finite.
         """
         state = self._features(observation)
         if not self.eval_mode:
@@ -396,6 +412,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 self._trainer.set_optimizer_state(self._optimizer_state)
         self._trainer.step(rows)
         self._network_is_current = False
+        if not math.isfinite(self._trainer.loss):
+            self._refuse_numbers("loss", self._trainer.loss)
         if rows[:, -1].any():
             self.num_updates += 1
 

@@ -27,8 +27,8 @@ def check_arguments(
         ValueError: if there is no optimizer and the name is unknown, the loss is unknown, or
             there is a learning rate that is not above 0 or not for an optimizer by name.
     """
-    if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}.")
+    if learning_rate is not None:
+        _validation.positive_float("learning_rate", learning_rate)
     if learning_rate is not None and optimizer is not None:
         raise ValueError(
             "learning_rate is for an optimizer by name: give the optimizer that you pass the "
