@@ -6,9 +6,12 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
+
+from recsim._internal import interrupts
 
 __all__ = ["Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
 
@@ -78,13 +81,19 @@ def user_errors(parser: Parser, *errors: type[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def orderly_exit(program: str) -> Iterator[None]:
-    """Leaves with code 130 and a message on Ctrl-C, and silently if nobody reads the output."""
+    """Leaves with a message on Ctrl-C (code 130) and SIGTERM (143), silently if nobody reads.
+
+    A training goes on to the end of its episode before, and saves a checkpoint.
+    """
     try:
-        yield
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"\n{program}: interrupted", file=sys.stderr)
-        sys.exit(130)
+        with interrupts.terminable():
+            yield
+            sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        number = getattr(error, "signal", signal.SIGINT)
+        what = "interrupted" if number == signal.SIGINT else "terminated"
+        print(f"\n{program}: {what}", file=sys.stderr)
+        sys.exit(128 + number)
     except BrokenPipeError:
         # Python flushes the stream once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

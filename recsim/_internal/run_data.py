@@ -16,11 +16,12 @@ _AGENT_FIELDS: dict[str, type] = {
 }
 
 
-def check(data: Any) -> None:
+def check(data: Any, *, interrupted: bool = False) -> None:
     """Checks that a checkpoint's tree is that of a run.
 
     Args:
         data: the tree.
+        interrupted: whether it is that of an iteration that was interrupted.
 
     Raises:
         ValueError: if it is something else; the error says what.
@@ -38,6 +39,8 @@ def check(data: Any) -> None:
         raise ValueError("it has no episode_logs")
     if missing := {"agent", "environment"} - data.keys():
         raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
+    if interrupted:
+        _check_interrupted(data.get("interrupted"))
     if "fingerprint" in data:
         there = data["fingerprint"]
         if not isinstance(there, dict) or not isinstance(there.get("scenario"), dict):
@@ -55,3 +58,13 @@ def _check_agent(agent: Any) -> None:
             raise ValueError(f"its fingerprint's agent has no {name}")
     for inner in agent["agents"]:
         _check_agent(inner)
+
+
+def _check_interrupted(interrupted: Any) -> None:
+    if not isinstance(interrupted, dict) or type(interrupted.get("steps")) is not int:
+        raise ValueError("it does not say where the iteration was interrupted")
+    stats = interrupted.get("stats")
+    if not isinstance(stats, dict) or not all(isinstance(each, list) for each in stats.values()):
+        raise ValueError("it has no statistics of the iteration")
+    if not isinstance(interrupted.get("metrics"), (dict, list)):
+        raise ValueError("it has no metrics of the iteration")

@@ -87,12 +87,29 @@ def remove_empty_folders(folder: str) -> None:
             os.rmdir(path)
 
 
+# The locks of this process, as open files.
+_locks: set[int] = set()
+
+
+def _give_up_locks() -> None:
+    """Closes the locks in a process that was just forked: they are those of its parent."""
+    for descriptor in _locks:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_give_up_locks)
+
+
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
     """Keeps other blocks of this function, of any process, out of a folder (or a file).
 
-    The system ends the lock with the process, however that ends. Where there are no such locks, as
-    on Windows and some network file systems, nobody is kept out.
+    The system ends the lock with the process, however that ends. A process that is forked in the
+    block does not have it, so that one that outlives its parent keeps nobody out. Where there are
+    no such locks, as on Windows and some network file systems, nobody is kept out.
 
     Raises:
         BlockingIOError: if another block has the folder.
@@ -103,6 +120,7 @@ def locked(folder: str) -> Iterator[None]:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
+    _locks.add(descriptor)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,4 +133,6 @@ def locked(folder: str) -> Iterator[None]:
             pass
         yield
     finally:
-        os.close(descriptor)
+        if descriptor in _locks:  # A forked process has closed it.
+            _locks.remove(descriptor)
+            os.close(descriptor)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ __all__ = [
     "AllUsersAtOnce",
     "EpisodeByEpisode",
     "UsersStep",
+    "metrics_state",
     "parts_without_generator",
+    "restore_metrics",
     "way_to_play",
 ]
 
@@ -79,8 +81,9 @@ class EpisodeByEpisode:
 
     def train(self, num_steps: int, advance: progress.Advance) -> int:
         """Plays whole episodes until there are enough steps, and returns how many there were."""
-        done = 0
+        done = self._runner._steps_before
         while done < num_steps:
+            self._runner._stop_if_requested(done)
             episode_length, _ = self._runner._run_one_episode()
             done += episode_length
             advance(episode_length, max(0, done - num_steps))
@@ -197,15 +200,16 @@ class AllUsersAtOnce:
     def train(self, num_steps: int, advance: progress.Advance) -> int:
         """Plays at least so many steps, of all users together, and returns how many there were."""
         start_time = time.perf_counter()
-        done = 0
+        done = before = self._runner._steps_before
         with self._limited_sessions():
             if self._slates is None:
                 self._begin(np.full(self._num_users, np.iinfo(np.int64).max))
             while done < num_steps:
+                self._runner._stop_if_requested(done)
                 self._step()
                 done += self._num_users
                 advance(self._num_users, max(0, done - num_steps))
-        self._count_time(start_time, done)
+        self._count_time(start_time, done - before)
         return done
 
     def evaluate(self, num_episodes: int, advance: progress.Advance) -> list[float]:
@@ -321,6 +325,25 @@ class AllUsersAtOnce:
         self._returns = state["returns"]
         if self._runner._episode_log is not None and state["episode_log"] is not None:
             self._runner._episode_log.restore(state["episode_log"])
+
+
+def metrics_state(env: Any) -> Any:
+    """Returns an environment's metrics as data, None if it does not keep them by name."""
+    if environments := getattr(env, "environments", None):
+        states = [metrics_state(each) for each in environments]
+        return None if None in states else states
+    metrics = getattr(env, "_metrics", None)
+    return dict(metrics) if isinstance(metrics, MutableMapping) else None
+
+
+def restore_metrics(env: Any, state: Any) -> None:
+    """Gives an environment the metrics that :func:`metrics_state` returned."""
+    if isinstance(state, list):
+        for each, of_each in zip(env.environments, state, strict=True):
+            restore_metrics(each, of_each)
+        return
+    env.reset_metrics()
+    env._metrics.update(state)
 
 
 def parts_without_generator(state: Any, part: str = "the environment") -> Iterator[str]:

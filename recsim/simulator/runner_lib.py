@@ -37,6 +37,7 @@ from recsim._gym import spaces  # noqa: F401  # A name of RecSim's module.
 from recsim._internal import (
     absl_flags,
     global_generator,
+    interrupts,
     json_text,
     keys,
     learning,
@@ -154,6 +155,9 @@ class Runner:
     _checkpointer: Any = None
     _num_iterations: int | None = None
     _told_of_env_state = False
+    # Where an iteration was interrupted: what its checkpoint holds, and its number of steps.
+    _interrupted: dict[str, Any] | None = None
+    _steps_before = 0
     _watched_agent: Any = None
 
     def __init__(
@@ -419,10 +423,22 @@ class Runner:
 
     def _checkpoint_experiment(self, iteration: int, total_steps: int) -> None:
         """Saves a checkpoint of everything that the run needs to go on after an iteration."""
+        self._checkpointer.save(iteration, self._experiment_data(iteration, total_steps))
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._interrupted_path)
+
+    @property
+    def _interrupted_path(self) -> str:
+        """The checkpoint of an iteration that was interrupted in its middle."""
+        name = f"{self._checkpoint_file_prefix}.interrupted"
+        return os.path.join(self._checkpoint_dir, name)
+
+    def _experiment_data(self, iteration: int, total_steps: int) -> dict[str, Any]:
+        """Returns everything that the run needs to go on."""
         logs = {}
         if self._episode_log is not None:
             logs[self._log_name] = self._episode_log.sync()
-        experiment_data = {
+        return {
             "recsim_version": _version.__version__,
             "numpy_version": np.__version__,
             "current_iteration": iteration,
@@ -434,7 +450,6 @@ class Runner:
             "play": self._play.state(),
             "fingerprint": self._fingerprint,
         }
-        self._checkpointer.save(iteration, experiment_data)
 
     def _initialize_checkpointer_and_maybe_resume(
         self, checkpoint_file_prefix: str
@@ -453,13 +468,14 @@ class Runner:
         os.makedirs(self._checkpoint_dir, exist_ok=True)  # Tells evaluators of a training run.
         self._checkpointer.remove_unfinished()
         newest = self._checkpointer.load_newest()
-        if newest is None:
+        interrupted = self._load_interrupted(-1 if newest is None else newest[0])
+        if newest is None and interrupted is None:
             self._refuse_other_prefixes()
             self._try_checkpoint()
             if self._episode_log is not None:
                 self._episode_log.start()
             return 0, 0
-        iteration, experiment_data = newest
+        iteration, experiment_data = interrupted or newest
         self._check_fingerprint(iteration, experiment_data)
         if experiment_data["environment"] is not None:
             self._env.restore_state(experiment_data["environment"])
@@ -467,7 +483,11 @@ class Runner:
         self._resume_episode_log(iteration, experiment_data["episode_logs"])
         if experiment_data["environment"] is not None:
             self._play.restore(experiment_data.get("play"))
-        _logger.info("Going on after iteration %d.", iteration)
+        if interrupted is not None:
+            self._interrupted = experiment_data["interrupted"]
+            _logger.info("Resuming in iteration %d.", iteration)
+            return iteration, experiment_data["total_steps"]
+        _logger.info("Resuming after iteration %d.", iteration)
         return iteration + 1, experiment_data["total_steps"]
 
     def _try_checkpoint(self) -> None:
@@ -488,6 +508,23 @@ class Runner:
             except Exception as error:  # It may need what only a training brings.
                 _logger.debug("No trial of the agent's bundle: %r", error)
         checkpoint.check(state)
+
+    def _load_interrupted(self, newest: int) -> tuple[int, dict[str, Any]] | None:
+        """Returns the iteration and the checkpoint that an interrupted iteration left, if any.
+
+        Args:
+            newest: the iteration of the newest other checkpoint, which counts if it is as new.
+        """
+        try:
+            data = checkpoint.load(self._interrupted_path)
+            run_data.check(data, interrupted=True)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            _logger.warning("Passing over a bad checkpoint: %s", error)
+            return None
+        iteration = data["current_iteration"]
+        return (iteration, data) if iteration > newest else None
 
     def _refuse_other_prefixes(self) -> None:
         """Raises ValueError if another prefix has checkpoints here: two runs would mix."""
@@ -648,22 +685,48 @@ class TrainRunner(Runner):
         self._summary_writer.restart_at(total_steps + 1)
         num_steps = len(iterations) * self._max_training_steps
         try:
-            with progress_lib.progress_bar(
-                "Training", num_steps, "steps", self._progress
-            ) as self._advance_progress:
+            with (
+                interrupts.deferred(),
+                progress_lib.progress_bar(
+                    "Training", num_steps, "steps", self._progress
+                ) as self._advance_progress,
+            ):
                 for iteration in iterations:
+                    self._iteration, self._total_steps = iteration, total_steps
                     total_steps = self._run_train_phase(total_steps)
                     if iteration % self._checkpoint_frequency == 0 or iteration == iterations[-1]:
                         self._checkpoint_experiment(iteration, total_steps)
+                        interrupts.raise_if_requested()
         finally:
             self._summary_writer.flush()
 
     def _run_train_phase(self, total_steps: int) -> int:
         """Runs one iteration and returns the number of steps of all iterations until its end."""
         self._initialize_metrics()
+        if self._interrupted is not None:
+            self._stats = self._interrupted["stats"]
+            _play.restore_metrics(self._env, self._interrupted["metrics"])
+            self._steps_before = self._interrupted["steps"]
+            self._interrupted = None
         total_steps += self._play.train(self._max_training_steps, self._advance_progress)
+        self._steps_before = 0
         self._write_metrics(total_steps, suffix="train")
         return total_steps
+
+    def _stop_if_requested(self, steps: int) -> None:
+        """Ends the training, with a checkpoint of the iteration so far, if a signal is waiting.
+
+        Args:
+            steps: number of steps of the iteration so far.
+        """
+        if not interrupts.requested():
+            return
+        metrics, env_state = _play.metrics_state(self._env), self._env_state()
+        if metrics is not None and env_state is not None:
+            interrupted = {"steps": steps, "stats": self._stats, "metrics": metrics}
+            data = self._experiment_data(self._iteration, self._total_steps)
+            checkpoint.save(self._interrupted_path, {**data, "interrupted": interrupted})
+        interrupts.raise_if_requested()
 
 
 @gin.configurable

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 
@@ -92,6 +94,58 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_runs(tmp_path,
         tmp_path, second, lambda *args, **kw: Meanwhile(env.action_space), num_iterations=3
     ).run_experiment()
     assert len(records(tmp_path / "train")) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_that_outlives_a_killed_training_keeps_nobody_out(tmp_path, env):
+    program = """
+import os, sys, time
+from recsim.simulator import _files
+with _files.locked(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        os.close(1)
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+    (tmp_path / "train").mkdir()
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "train")], stdout=subprocess.PIPE, text=True
+    )
+    child = int(trainer.stdout.readline())
+    try:
+        with pytest.raises(BlockingIOError):
+            train_runner(tmp_path, env).run_experiment()
+        trainer.kill()
+        trainer.communicate()
+        train_runner(tmp_path, env).run_experiment()
+        os.kill(child, 0)  # It is there still.
+    finally:
+        trainer.kill()
+        os.kill(child, signal.SIGKILL)
+    assert len(records(tmp_path / "train")) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_that_leaves_the_block_closes_no_other_file(tmp_path):
+    with _files.locked(str(tmp_path)):
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                with _files.locked(str(tmp_path)):
+                    pass
+            except BlockingIOError:
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(BlockingIOError), _files.locked(str(tmp_path)):
+            pass
+    with _files.locked(str(tmp_path)):
+        pass
 
 
 def test_a_training_made_while_another_ran_keeps_its_metrics(tmp_path, env):

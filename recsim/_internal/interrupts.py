@@ -1,0 +1,87 @@
+"""Ctrl-C and SIGTERM in the commands: a training ends where it can be resumed exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["Terminated", "deferred", "raise_if_requested", "requested", "terminable"]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, or Ctrl-C where a training went on to where it can be resumed.
+
+    Attributes:
+        signal: the signal's number.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.signal = signal_number
+
+
+class _State:
+    """What the handler and the runners tell each other."""
+
+    deferring = False
+    requested: int | None = None
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Lets SIGTERM end the block as Ctrl-C does, and both wait for a block of :func:`deferred`.
+
+    The second signal ends it at once. Outside of the main thread nothing changes. The handlers are
+    restored afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _State.requested = None
+    try:
+        for number, handler in before.items():
+            # What is ignored, as in the background of a shell, stays ignored.
+            if handler not in (signal.SIG_IGN, None):
+                signal.signal(number, _handle)
+        yield
+    finally:
+        _State.requested = None
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+def _handle(number: int, frame: Any) -> None:
+    del frame
+    if _State.deferring and _State.requested is None:
+        _State.requested = number
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise Terminated(number)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Lets the first signal in the block wait until somebody asks for it."""
+    before = _State.deferring
+    _State.deferring = True
+    try:
+        yield
+    finally:
+        _State.deferring = before
+
+
+def requested() -> bool:
+    """Says whether a signal is waiting."""
+    return _State.requested is not None
+
+
+def raise_if_requested() -> None:
+    """Raises Terminated, a KeyboardInterrupt, if a signal is waiting."""
+    if _State.requested is not None:
+        raise Terminated(_State.requested)
