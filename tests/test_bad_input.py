@@ -1,8 +1,10 @@
 """One table of bad input: each row is refused by an error that says what to do."""
 
 import re
+import tempfile
 import warnings
 
+import gin
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from recsim.agents import (
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.experiments import comparison
 from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
 
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
@@ -99,6 +102,20 @@ def tabular_step(reward):
 
 def random_agent_of(_, env, **__):
     return random_agent.RandomAgent(env.action_space)
+
+
+def binding_without_effect(name, value):
+    gin.bind_parameter(name, value)
+    try:
+        comparison.Comparison(
+            "interest_exploration",
+            ["random"],
+            tempfile.mkdtemp(),
+            progress=False,
+            refuse_unused_bindings=True,
+        )
+    finally:
+        gin.clear_config()
 
 
 def run(folder, **kwargs):
@@ -574,6 +591,27 @@ TABLE = {
         lambda: runner_lib.load_gin_configs([], ["runner_lib.Runnner.max_steps_per_episode = 3"]),
         ValueError,
         "Did you mean 'runner_lib.Runner'",
+    ),
+    "training too short for an update": (
+        lambda: comparison.Comparison(
+            "interest_evolution",
+            ["full_slate_q"],
+            tempfile.mkdtemp(),
+            train_steps=4,
+            progress=False,
+        ),
+        ValueError,
+        "4 steps is too short for full_slate_q, which makes no update in its first 4: ask for more",
+    ),
+    "gin binding without effect": (
+        lambda: binding_without_effect("LTSStaticUserSampler.time_budget", 3),
+        ValueError,
+        "LTSStaticUserSampler.time_budget' has no effect: no LTSStaticUserSampler is made",
+    ),
+    "gin binding of an argument that is given": (
+        lambda: binding_without_effect("IETopicDocumentSampler.seed", 3),
+        ValueError,
+        "'IETopicDocumentSampler.seed' has no effect: what is run gives IETopicDocumentSampler",
     ),
     "gin parameter": (
         lambda: runner_lib.load_gin_configs([], ["runner_lib.Runner.max_step_per_episode = 3"]),

@@ -244,10 +244,10 @@ BAD_INPUT = {
     "run --gin-bindings Runner.max_steps_per_episode=0": "must be an integer >= 1, got 0",
     "run --train-steps 4": "--train-steps has no effect: of cluster_bandit_ucb1, random none is",
     "run --environment interest_evolution --agent full_slate_q --train-steps 4": (
-        "4 training steps are too few for full_slate_q"
+        "A training of 4 steps is too short for full_slate_q, which makes no update in its first 4:"
     ),
     "run --environment interest_evolution --agent slate_topk_sarsa --train-steps 1 --num-envs 9": (
-        "9 training steps are too few for slate_topk_sarsa"
+        r"A training of 9 steps \(1 for each of 9 users\) is too short for slate_topk_sarsa"
     ),
     "run --gin-bindings LTSStaticUserSampler.sensitivity=0.1": (
         "'LTSStaticUserSampler.sensitivity' has no effect: no LTSStaticUserSampler is made"

@@ -247,7 +247,7 @@ class Comparison:
             registry.agent_entry(agent)
         env = self._create_environment(self._env_config, 1)
         for agent in agents:
-            self._create_agent(agent, env)
+            self._create_agent(agent, env, training_steps=0)
 
     def _create_environment(self, env_config: Mapping[str, Any], most_users: int | None) -> Any:
         """Returns an environment, a vector environment of some users at most where one is asked."""
@@ -284,6 +284,10 @@ class Comparison:
             training = _Training(env=env, **shared, **self._train_settings)
             training.check_length(agent)
             runners.append(training)
+            # The agent that is evaluated has the settings of the one that was trained.
+            shared["create_agent_fn"] = functools.partial(
+                create_agent, training_steps=training.planned_steps
+            )
         env = self._create_environment(self._env_config, None)
         recorder = _EpisodeRecorder if self._num_envs is None else _UsersRecorder
         runners.append(recorder(env=env, test_mode=True, **shared, **self._eval_settings))
@@ -349,12 +353,12 @@ class _Training(runner_lib.TrainRunner):
 
     def _set_up(self, eval_mode: bool) -> None:
         self._create_agent_fn = functools.partial(
-            self._create_agent_fn, training_steps=self._planned_steps
+            self._create_agent_fn, training_steps=self.planned_steps
         )
         super()._set_up(eval_mode)
 
     @property
-    def _planned_steps(self) -> int:
+    def planned_steps(self) -> int:
         """The least number of steps of the whole training."""
         together = getattr(self._env, "num_envs", 1)
         in_iteration = -(-self._max_training_steps // together) * together
@@ -363,11 +367,14 @@ class _Training(runner_lib.TrainRunner):
     def check_length(self, agent: str) -> None:
         """Raises ValueError if the agent learns nothing in so many steps."""
         without_update = learning.steps_without_update(self._agent)
-        if self._planned_steps <= without_update:
+        if self.planned_steps <= without_update:
+            users = getattr(self._env, "num_envs", 1)
             raise ValueError(
-                f"{self._planned_steps:,} training steps are too few for {agent}, which makes no "
-                f"update in its first {without_update:,}: ask for more (train_steps), or let it "
-                "learn earlier (gin's DQNAgent.min_replay_history)."
+                f"A training of {self.planned_steps:,} steps"
+                + f" ({self.planned_steps // users:,} for each of {users:,} users)" * (users > 1)
+                + f" is too short for {agent}, which makes no update in its first "
+                f"{without_update:,}: ask for more than these training steps, or let it learn "
+                "earlier (gin's DQNAgent.min_replay_history)."
             )
 
     def _run_train_phase(self, total_steps: int) -> int:

@@ -671,7 +671,8 @@ class TrainRunner(Runner):
             f"it makes none in its first {needed:,} steps. Train it for longer (max_training_steps"
             " times num_iterations), or let it learn earlier (DQNAgent.min_replay_history)."
             if needed >= steps
-            else "no step brought anything to learn from."
+            else "no step brought it anything to learn from, or it was made for evaluation "
+            "(eval_mode)."
         )
         _logger.warning(
             "%s has learned nothing: it made no update in a training of %s steps, for %s",

@@ -492,6 +492,14 @@ def test_warm_up_follows_the_length_of_the_training(
     assert found == dict.fromkeys(DEEP, pytest.approx(expected, abs=3))
 
 
+def test_gins_operative_configuration_tells_no_other_warm_up(tmp_path):
+    compare(tmp_path / "default", "interest_evolution", DEEP)
+    assert "min_replay_history" not in gin.operative_config_str()  # The comparison gives it.
+    runner_lib.load_gin_configs([], ["DQNAgent.min_replay_history = 77"])
+    compare(tmp_path / "bound", "interest_evolution", DEEP)
+    assert "DQNAgent.min_replay_history = 77" in gin.operative_config_str()
+
+
 def test_warm_up_by_the_name_of_the_agent(tmp_path):
     runner_lib.load_gin_configs([], ["SlateDecompQAgent.min_replay_history = 5"])
     for num_envs in (None, 3):
@@ -504,14 +512,24 @@ def test_warm_up_by_the_name_of_the_agent(tmp_path):
 @pytest.mark.parametrize(
     ("num_envs", "train_steps", "bindings", "message"),
     [
-        (None, 4, [], "4 training steps are too few for full_slate_q, .* its first 4: ask"),
-        (130, 90, ["DQNAgent.min_replay_history = 1000"], "1,000 .* its first 1,000: ask"),
-        (None, 3000, ["DQNAgent.min_replay_history = 3000"], "3,000 .* its first 3,004: ask"),
+        (None, 4, [], "A training of 4 steps is too short for full_slate_q, .* its first 4: ask"),
+        (
+            130,
+            90,
+            ["DQNAgent.min_replay_history = 1000"],
+            r"1,000 steps \(10 for each of 100 users\) .* its first 1,000: ask",
+        ),
+        (
+            None,
+            3000,
+            ["DQNAgent.min_replay_history = 3000"],
+            "3,000 steps is .* its first 3,004: ask",
+        ),
         (
             None,
             None,
             ["TrainRunner.max_training_steps = 1", "DQNAgent.min_replay_history = 10"],
-            "10 training steps are too few .* its first 12: ask",
+            "of 10 steps is too short .* its first 12: ask",
         ),
     ],
 )
