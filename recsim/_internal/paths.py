@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 
-__all__ = ["Path", "absolute", "output_file", "run_file", "writable_folder"]
+__all__ = ["Path", "absolute", "name_in", "output_file", "run_file", "writable_folder"]
 
 #: What users may give as a path.
 Path = str | os.PathLike[str]
@@ -118,6 +118,19 @@ def run_file(name: str, path: Path, output_dir: str, *base_dirs: str) -> str:
                 f"{file!r}: choose another name."
             )
     return output_file(name, path, output_dir)
+
+
+def name_in(folder: str, file: str) -> str:
+    """Returns what a file is called by those who may move a folder with the file in it.
+
+    Args:
+        folder: an absolute path.
+        file: likewise.
+
+    Returns:
+        Its path from the folder on; the path as it is where the file is not in the folder.
+    """
+    return os.path.relpath(file, folder) if file.startswith(os.path.join(folder, "")) else file
 
 
 def _parts_inside(folder: str, file: str) -> list[str]:

@@ -113,19 +113,23 @@ class EpisodeLog:
                 kept.
             ValueError: if the log does not begin with what is to be kept.
         """
-        if not isinstance(kept, Mapping):
-            kept = {"length": kept or 0, "sha256": None}
-        part, length = self._part.path, kept["length"]
+        length: Any = kept or 0
+        sha256 = None
+        if isinstance(kept, Mapping):
+            length, sha256 = kept.get("length"), kept.get("sha256")
+        if type(length) is not int or length < 0:
+            raise ValueError(f"kept must be what sync() returned, got {kept!r:.80}.")
+        part = self._part.path
         is_begun = os.path.exists(part)
         if not is_begun and length and self.is_complete and os.path.getsize(self._path) >= length:
-            sha256 = _checked_beginning(self._path, kept)
+            digest = _checked_beginning(self._path, length, sha256)
             _files.move(self._path, part)
         else:
             self.check_free()
-            sha256 = _checked_beginning(part, kept)
+            digest = _checked_beginning(part, length, sha256)
         if os.path.exists(part):
             os.truncate(part, length)
-        self._part.begin_after(length, sha256)
+        self._part.begin_after(length, digest)
         self._lists.clear()
         self._started = True
 
@@ -187,9 +191,8 @@ class EpisodeLog:
         self._started = False
 
 
-def _checked_beginning(path: str, kept: Mapping[str, Any]) -> hashlib._Hash:
+def _checked_beginning(path: str, length: int, sha256: str | None) -> hashlib._Hash:
     """Returns the SHA-256 of the beginning of a file, which must be what a run had written."""
-    remaining = length = kept["length"]
     size = os.path.getsize(path) if os.path.exists(path) else 0
     remedy = (
         "Put it back, or choose another episode_log_file, which will then hold the episodes from "
@@ -200,19 +203,20 @@ def _checked_beginning(path: str, kept: Mapping[str, Any]) -> hashlib._Hash:
             f"The episode log {path!r} has {size} bytes, but the run to resume had written "
             f"{length}: it was removed or changed. {remedy}"
         )
-    sha256 = hashlib.sha256()
+    digest = hashlib.sha256()
     if not length:
-        return sha256
+        return digest
     with open(path, "rb") as file:
+        remaining = length
         while remaining and (chunk := file.read(min(remaining, 1 << 20))):
-            sha256.update(chunk)
+            digest.update(chunk)
             remaining -= len(chunk)
-    if kept["sha256"] not in (None, sha256.hexdigest()):
+    if sha256 not in (None, digest.hexdigest()):
         raise ValueError(
             f"The episode log {path!r} does not hold what the run to resume had written: its "
             f"content was changed. {remedy}"
         )
-    return sha256
+    return digest
 
 
 class VectorEpisodeLog(EpisodeLog):

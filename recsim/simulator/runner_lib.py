@@ -17,13 +17,11 @@ locks the folder that it writes to.
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import inspect
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -45,6 +43,7 @@ from recsim._internal import (
     paths,
     run_data,
     tf_session,
+    trial,
 )
 from recsim.simulator import (
     _files,
@@ -210,7 +209,7 @@ class Runner:
                 self._base_dir,
                 self._train_base_dir,
             )
-            self._log_name = _name_in(self._output_dir, path)
+            self._log_name = paths.name_in(self._output_dir, path)
             self._episode_log = self._play.episode_log(path)
             if self._episode_log.is_complete and not self._goes_on_with_log():
                 self._episode_log.check_free()
@@ -471,7 +470,7 @@ class Runner:
         interrupted = self._load_interrupted(-1 if newest is None else newest[0])
         if newest is None and interrupted is None:
             self._refuse_other_prefixes()
-            self._try_checkpoint()
+            self._check_state()
             if self._episode_log is not None:
                 self._episode_log.start()
             return 0, 0
@@ -490,24 +489,10 @@ class Runner:
         _logger.info("Resuming after iteration %d.", iteration)
         return iteration + 1, experiment_data["total_steps"]
 
-    def _try_checkpoint(self) -> None:
-        """Checks, before a training begins, that its state can go into a checkpoint.
-
-        The agent's state is that of a copy, for the agent's own code may do more than to return
-        it; one that cannot be copied is not tried. What it writes goes to a temporary folder.
-
-        Raises:
-            TypeError, ValueError: if something in the state is no data.
-        """
-        if type(self)._checkpoint_experiment is not Runner._checkpoint_experiment:
-            return
-        state = {"environment": self._initial_env_state}
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                state["agent"] = copy.deepcopy(self._agent).bundle_and_checkpoint(folder, 0)
-            except Exception as error:  # It may need what only a training brings.
-                _logger.debug("No trial of the agent's bundle: %r", error)
-        checkpoint.check(state)
+    def _check_state(self) -> None:
+        """Refuses, before it takes time, a training whose state no checkpoint can hold."""
+        if type(self)._checkpoint_experiment is Runner._checkpoint_experiment:
+            trial.check_state(self._agent, self._env_state())
 
     def _load_interrupted(self, newest: int) -> tuple[int, dict[str, Any]] | None:
         """Returns the iteration and the checkpoint that an interrupted iteration left, if any.
@@ -549,15 +534,6 @@ class Runner:
                 iteration + 1,
             )
         self._episode_log.start(logs.get(self._log_name))
-
-
-def _name_in(folder: str, path: str) -> str:
-    """Returns what a file is called in a checkpoint: by its place in the folder that it is in.
-
-    So a run can be moved. A file that is not in the folder is called by its path.
-    """
-    inside = path.startswith(os.path.join(folder, ""))
-    return os.path.relpath(path, folder) if inside else path
 
 
 def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None:
@@ -688,10 +664,9 @@ class TrainRunner(Runner):
         try:
             with (
                 interrupts.deferred(),
-                progress_lib.progress_bar(
-                    "Training", num_steps, "steps", self._progress
-                ) as self._advance_progress,
+                progress_lib.progress_bar("Training", num_steps, "steps", self._progress) as show,
             ):
+                self._advance_progress = show if iterations[0] else self._first_checked(show)
                 for iteration in iterations:
                     self._iteration, self._total_steps = iteration, total_steps
                     total_steps = self._run_train_phase(total_steps)
@@ -700,6 +675,21 @@ class TrainRunner(Runner):
                         interrupts.raise_if_requested()
         finally:
             self._summary_writer.flush()
+
+    def _first_checked(self, show: progress_lib.Advance) -> progress_lib.Advance:
+        """Returns a function that shows progress, and that checks the state at its first call.
+
+        By then the agent has what it only makes as it recommends.
+        """
+        unchecked = [True]
+
+        def advance(steps: int, overshoot: int) -> None:
+            if unchecked:
+                unchecked.clear()
+                self._check_state()
+            show(steps, overshoot)
+
+        return advance
 
     def _run_train_phase(self, total_steps: int) -> int:
         """Runs one iteration and returns the number of steps of all iterations until its end."""

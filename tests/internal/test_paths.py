@@ -60,6 +60,12 @@ def test_the_folder_of_a_file_is_made(tmp_path):
     assert (tmp_path / "d").is_dir()
 
 
+def test_a_file_is_called_by_its_place_in_a_folder(tmp_path):
+    assert paths.name_in("/a/b", "/a/b/c/d") == os.path.join("c", "d")
+    for elsewhere in ("/a/bc/d", "/a/b", "/e"):
+        assert paths.name_in("/a/b", elsewhere) == elsewhere
+
+
 @pytest.mark.parametrize("path", ["folder", "folder/", "new/", "file/new"])
 def test_a_file_that_cannot_be_is_refused(tmp_path, path):
     (tmp_path / "folder").mkdir()

@@ -335,6 +335,17 @@ def test_a_log_whose_content_changed_is_refused_and_left_alone(tmp_path, complet
     assert (tmp_path / "log.part").read_bytes() == content[: position["length"]]
 
 
+@pytest.mark.parametrize("kept", [{}, {"length": -1}, {"length": "9"}, -1, "9", 1.5, [3]])
+def test_what_no_log_has_returned_is_refused(tmp_path, kept):
+    env = interest_exploration.create_environment(CONFIG)
+    log = episode_log.EpisodeLog(tmp_path / "log", env)
+    add_episode(log, env)
+    content = (tmp_path / "log.part").read_bytes()
+    with pytest.raises(ValueError, match="kept must be what sync"):
+        log.start(kept)
+    assert (tmp_path / "log.part").read_bytes() == content
+
+
 def test_a_log_that_disappears_while_it_is_written_is_told_of(tmp_path):
     env = interest_exploration.create_environment(CONFIG)
     log = episode_log.EpisodeLog(tmp_path / "log", env)

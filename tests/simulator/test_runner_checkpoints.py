@@ -127,6 +127,22 @@ def records_there(base_dir):
     return records(base_dir / "train") if (base_dir / "train/metrics.jsonl").exists() else []
 
 
+def test_what_an_agent_makes_as_it_recommends_is_tried_after_the_first_episode(tmp_path, env):
+    class Late(CountingAgent):
+        def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
+            return {"queue": self.queue}
+
+        def begin_episode(self, observation=None):
+            self.queue = collections.deque()
+            return super().begin_episode(observation)
+
+    agent = Late(env.action_space)
+    runner = train_runner(tmp_path, env, lambda *args, **kwargs: agent, max_training_steps=10**6)
+    with pytest.raises(TypeError, match=r"agent\.queue cannot go into a checkpoint"):
+        runner.run_experiment()
+    assert agent.steps == 10
+
+
 def test_an_environments_state_is_tried_too(tmp_path, env, monkeypatch):
     state = env.checkpoint_state()
     monkeypatch.setattr(env, "checkpoint_state", lambda: {**state, "queue": collections.deque()})

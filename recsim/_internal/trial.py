@@ -1,0 +1,36 @@
+"""A checkpoint made on trial: what it cannot hold is told of before a training takes its time."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import tempfile
+from typing import Any
+
+from recsim.simulator import checkpoint
+
+__all__ = ["check_state"]
+
+_logger = logging.getLogger(__name__)
+
+
+def check_state(agent: Any, environment_state: Any) -> None:
+    """Checks that the state of an agent and of an environment can go into a checkpoint.
+
+    The agent's bundle is that of a copy, for the agent's own code may do more than to return it;
+    one that cannot be copied is not tried. Files that it writes go to a temporary folder.
+
+    Args:
+        agent: the agent, which is not changed.
+        environment_state: what the environment's ``checkpoint_state`` returned.
+
+    Raises:
+        TypeError, ValueError: if something in the state is no data; the error names its place.
+    """
+    state = {"environment": environment_state}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            state["agent"] = copy.deepcopy(agent).bundle_and_checkpoint(folder, 0)
+        except Exception as error:  # It may need what only a training brings.
+            _logger.debug("No trial of the agent's bundle: %r", error)
+    checkpoint.check(state)
