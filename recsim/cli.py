@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recsim import _command_line, _version, registry
+from recsim._internal import checkpoint_command
 
 __all__ = ["main"]
 
@@ -98,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _reproduce(options)
         if options.command == "bench":
             return _bench(options)
+        if options.command == "checkpoints":
+            return checkpoint_command.run(options)
         if options.command == "list":
             _list()
         else:
@@ -117,7 +120,9 @@ def _parser(arguments: Sequence[str]) -> _command_line.Parser:
         prog="recsim", description="Simulation of recommender systems that interact with users."
     )
     parser.add_argument("--version", action="version", version=f"recsim {_version.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{run,reproduce,bench,list}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="{run,reproduce,bench,checkpoints,list}"
+    )
     run = commands.add_parser(
         "run",
         usage="%(prog)s [option ...]",
@@ -144,6 +149,7 @@ def _parser(arguments: Sequence[str]) -> _command_line.Parser:
     )
     bench.set_defaults(parser=bench)
     _add_bench_options(bench)
+    checkpoint_command.add_parser(commands)
     commands.add_parser("list", help="list what there is to run", description="Lists it.")
     return parser
 

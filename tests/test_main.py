@@ -206,7 +206,7 @@ BAD_INPUT = {
     "--base_dir=out --gin_bindings=Runner.max_step=3": "Did you mean 'max_steps_per_episode'",
     "--base_dir=out --agent_name=greedy_pctr": "'greedy_pctr' cannot recommend",
     "--base_dir=a_file/below": "can be written to",
-    "--base_dir=used --agent_name=tabular_q": "is not of this agent",
+    "--base_dir=used --agent_name=tabular_q": "is of another agent",
     "--base_dir=logged --episode_log_file=log": "log' exists and would be overwritten",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import pathlib
+import re
 import threading
 
 import numpy as np
@@ -20,7 +21,7 @@ from runner_helpers import (
     train_runner,
 )
 
-from recsim import registry
+from recsim import cli, registry
 from recsim.agents import random_agent, tabular_q_agent
 from recsim.environments import interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
@@ -392,3 +393,50 @@ def test_parts_without_a_generator_are_named_and_run(state, part, tmp_path, env,
         eval_runner(tmp_path / parts, world, test_mode=True).run_experiment()
         assert returns(tmp_path / parts / "eval_3/returns_40") == [10, 10, 10]
         caplog.clear()
+
+
+# The list
+
+
+def listed(capsys, folder):
+    assert cli.main(["checkpoints", str(folder)]) == 0
+    return [re.split(r"  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_command_lists_checkpoints_good_and_bad(tmp_path, env, capsys):
+    def create(sess, environment, eval_mode, summary_writer=None):
+        return registry.create_agent("cluster_bandit_ts", environment, seed=1)
+
+    train_runner(tmp_path, env, create, num_iterations=3).run_experiment()
+    folder = tmp_path / "train/checkpoints"
+    (folder / "ckpt.1").write_bytes((folder / "ckpt.1").read_bytes()[:-30])
+    (folder / "ckpt.0").rename(folder / "ckpt.8")
+    (folder / "ckpt.5").mkdir()
+    checkpoint.save(folder / "ckpt.6", {"not": "a run"})
+    before = snapshot(tmp_path)
+    heads, *lines = listed(capsys, tmp_path)
+    assert heads == ["file", "iteration", "steps", "agent", "scenario"]
+    agent = "ClusterClickStatsLayer(ClusterBanditAgent(ThompsonSampling, GreedyClusterAgent))"
+    scenario = "IEUserModel, 5 candidates, 2 in a slate"
+    path = "train/checkpoints/ckpt"
+    assert lines == [
+        [f"{path}.1", "bad: is truncated, or an archive that recsim did not write"],
+        [f"{path}.2", "2", "60", agent, scenario, "good, the last"],
+        [f"{path}.5", "bad: is no file, so it is no checkpoint: move it away."],
+        [
+            f"{path}.6",
+            "bad: no checkpoint of a run, its current_iteration is 'missing', not an integer >= 0",
+        ],
+        [f"{path}.8", "0", "20", agent, scenario, "good, but its name says another iteration"],
+    ]
+    assert snapshot(tmp_path) == before
+    assert listed(capsys, folder)[1][0] == "ckpt.1"
+
+
+@pytest.mark.parametrize(("folder", "message"), [("missing", "must be a folder"), ("", "no check")])
+def test_the_command_says_where_there_is_nothing_to_list(folder, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["checkpoints", str(tmp_path / folder)])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
