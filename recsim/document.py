@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recsim import seeding
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim._internal import keys
 from recsim._overrides import defined_nearest
@@ -114,8 +115,14 @@ class CandidateSet:
         return observation
 
     def observation_space(self) -> spaces.Dict:
-        """Returns the space of :meth:`create_observation`, with its keys in the same order."""
-        items = [(str(key), doc.observation_space()) for key, doc in self._documents.items()]
+        """Returns the space of :meth:`create_observation`, with its keys in the same order.
+
+        It is one of gym, whichever library the spaces of the documents are from.
+        """
+        items = [
+            (str(key), spaces_lib.to_gym(doc.observation_space()))
+            for key, doc in self._documents.items()
+        ]
         return spaces.Dict(items)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, choice_model, seeding
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim._internal import owned_generators
 from recsim._overrides import own_method
@@ -166,7 +167,7 @@ class AbstractUserModel(abc.ABC):
     def response_space(self) -> spaces.Tuple:
         """Returns the space of the responses to a slate, one response a position."""
         space = self._response_model_ctor.response_space()  # type: ignore[attr-defined]
-        return spaces.Tuple((space,) * self._slate_size)
+        return spaces.Tuple((spaces_lib.to_gym(space),) * self._slate_size)
 
     def get_response_model_ctor(self) -> Callable[..., Any]:
         """Returns the class of the responses."""

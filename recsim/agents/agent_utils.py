@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim._internal import keys
 
@@ -19,6 +20,8 @@ __all__ = [
     "warn_of_unused",
     "number_of_topics",
 ]
+
+_LEAVES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 
 # What runners and layers offer every agent, of use to it or not.
 _OFFERED = ("eval_mode", "gamma", "observation_space", "sess", "summary_writer")
@@ -34,9 +37,11 @@ class GymSpaceWalker:
     ``leaf_op(Box(1), [a]) + leaf_op(Box(1), [b])``.
 
     Args:
-        gym_space: nested ``Dict`` and ``Tuple`` spaces of ``Box`` and ``Discrete`` ones.
+        gym_space: nested ``Dict`` and ``Tuple`` spaces of ``Box``, ``Discrete``, ``MultiDiscrete``
+            and ``MultiBinary`` ones.
         leaf_op: function of a leaf space and the list of its observations (one for each of the
-            observations walked) that returns a list.
+            observations walked) that returns a list. Where an observation is None, so are its
+            leaves.
     """
 
     def __init__(
@@ -49,26 +54,22 @@ class GymSpaceWalker:
         """Returns the joined results for a list of observations of the space.
 
         Raises:
-            NotImplementedError: if the space holds one that is not of the four kinds.
+            NotImplementedError: if the space holds one that is not of these kinds.
         """
         return self._descend_and_flatten(self._gym_space, list(gym_observations))
 
     def _descend_and_flatten(self, space: spaces.Space, observations: list[Any]) -> list[Any]:
-        if isinstance(space, (spaces.Box, spaces.Discrete)):
+        kind = spaces_lib.kind_of(space)
+        if kind in _LEAVES:
             return self._leaf_op(space, observations)
-        if isinstance(space, spaces.Dict):
-            children: Iterable[tuple[Any, spaces.Space]] = space.spaces.items()
-        elif isinstance(space, spaces.Tuple):
-            children = enumerate(space.spaces)
-        else:
-            raise NotImplementedError(
-                f"A space must be a Dict, Tuple, Box or Discrete one, got {space!r}."
-            )
+        if kind not in ("Dict", "Tuple"):
+            raise spaces_lib.unsupported(space)
         flat: list[Any] = []
-        for key, child in children:
-            flat += self._descend_and_flatten(
-                child, [observation[key] for observation in observations]
-            )
+        for key, child in spaces_lib.children(space):
+            of_child = [
+                None if observation is None else observation[key] for observation in observations
+            ]
+            flat += self._descend_and_flatten(child, of_child)
         return flat
 
 
@@ -169,8 +170,8 @@ def number_of_topics(where: str, space: Any) -> int:
 def build_base_agent(
     agent_ctor: Callable[..., Any],
     offered: Mapping[str, Any],
-    layer: type | None = None,
-    /,
+    *,
+    of_layer: type | None = None,
     **kwargs: Any,
 ) -> Any:
     """Constructs the base agent of a layer.
@@ -178,7 +179,7 @@ def build_base_agent(
     Args:
         agent_ctor: the class of the agent, or a callable that constructs it.
         offered: arguments that the agent gets if its constructor takes them.
-        layer: the class of the layer, for errors to suggest its parameters too.
+        of_layer: the class of the layer, for errors to suggest its parameters too.
         **kwargs: arguments that it gets in any case.
 
     Raises:
@@ -190,15 +191,15 @@ def build_base_agent(
     except (TypeError, ValueError):  # It has no signature to read.
         return agent_ctor(**offered, **kwargs)
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    of_layer = keys.parameters_of(layer) if layer is not None else set()
+    own = keys.parameters_of(of_layer) if of_layer is not None else set()
     if takes_all:
         # A misspelled argument of the layer would get lost in the base agent's.
         of_agent = keys.parameters_of(agent_ctor)
         passed_on = [name for name in kwargs if name not in of_agent]
-        what = f"What {layer.__name__} passes on" if layer is not None else ""
-        keys.warn_of_unknown(what, passed_on, of_layer, similarity=0.8)
+        what = f"What {of_layer.__name__} passes on" if of_layer is not None else ""
+        keys.warn_of_unknown(what, passed_on, own, similarity=0.8)
     else:
         name = getattr(agent_ctor, "__name__", repr(agent_ctor))
-        keys.refuse_unknown(name, kwargs, parameters, of_layer)
+        keys.refuse_unknown(name, kwargs, parameters, own)
     taken = {name: value for name, value in offered.items() if takes_all or name in parameters}
     return agent_ctor(**taken, **kwargs)

@@ -686,7 +686,7 @@ def _interests_of(user_space: Any, start: int = 0) -> slice:
     They are the environment's own, not those that layers put beside them.
     """
     end = start
-    if type(user_space).__name__ == "Dict":
+    if spaces_lib.kind_of(user_space) == "Dict":
         for key, entry in user_space.spaces.items():
             if key in ("raw_observation", "original_observation"):
                 return _interests_of(entry, end)

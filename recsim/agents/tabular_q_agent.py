@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import _validation, agent
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim._internal import numbers
 from recsim.agents import agent_utils
@@ -65,6 +66,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         TypeError: if ``number_bins`` is no integer, or ``exploration_policy`` neither a name nor
             a function.
         ValueError: if an argument is out of its range, or the exploration policy unknown.
+        NotImplementedError: for a space of text, graphs or sequences.
     """
 
     state_settings: ClassVar[tuple[str, ...]] = (
@@ -130,6 +132,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         if not ignore_response:
             state_action["response"] = parts["response"]
         self._state_action_space = spaces.Dict(state_action)
+        # Which refuses what the walkers do not know.
+        spaces_lib.flat_size(self._state_action_space)
         self._document_walker, self._user_walker, self._response_walker = (
             agent_utils.GymSpaceWalker(space, self._discretize_gym_leaf)
             for space in (document_space, parts["user"], parts["response"])
@@ -153,17 +157,26 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
     def _discretize_gym_leaf(
         self, gym_space: spaces.Space, gym_observations: list[Any]
     ) -> list[int]:
-        """Returns the values of a ``Discrete`` space, and the bins of those of a ``Box``."""
-        if isinstance(gym_space, spaces.Discrete):
-            name = "an observation of a Discrete space"
-            return [numbers.as_int(name, value) for value in gym_observations]
-        # As numpy.digitize, which takes much longer for a few numbers.
-        edges = self._discretization_bins
-        return [
-            bisect.bisect_right(edges, value)
-            for observation in gym_observations
-            for value in np.ravel(observation).tolist()
-        ]
+        """Returns the integers of discrete spaces, and the bins of the numbers of a ``Box``.
+
+        What is missing, as in a history that is not yet full, is below all of them.
+        """
+        values: list[int] = []
+        for observation in gym_observations:
+            if observation is None:
+                size = int(np.prod(gym_space.shape))  # type: ignore[arg-type]
+                lowest = 0 if isinstance(gym_space, spaces.Box) else spaces_lib.bounds(gym_space)[0]
+                values += (np.zeros(size, np.int64) + np.ravel(lowest) - 1).tolist()
+            elif isinstance(gym_space, spaces.Discrete):
+                values.append(numbers.as_int("an observation of a Discrete space", observation))
+            elif isinstance(gym_space, spaces.Box):
+                # As numpy.digitize, which takes much longer for a few numbers.
+                edges = self._discretization_bins
+                values += [bisect.bisect_right(edges, x) for x in np.ravel(observation).tolist()]
+            else:
+                name = f"an entry of an observation of {gym_space}"
+                values += [numbers.as_int(name, value) for value in np.ravel(observation).tolist()]
+        return values
 
     def _enumerate_slates(
         self, doc_dict: Mapping[str, Any]

@@ -406,11 +406,15 @@ def _response_entries(
 
 
 def _flattener(space: spaces.Space) -> Callable[[Any], bytes]:
-    """Returns a function of an observation: the bytes of gym's ``flatten`` of it as floats."""
+    """Returns a function of an observation: the bytes of gym's ``flatten`` of it as floats.
+
+    Raises:
+        NotImplementedError: for a space whose elements are no arrays and no text.
+    """
     if isinstance(space, spaces.Box):
-        return _packed
-    if isinstance(space, spaces.Discrete):
-        return lambda value: _one_hot(int(value) - int(space.start), int(space.n))
+        return functools.partial(_packed_box, space)
+    if isinstance(space, spaces.Text):
+        return lambda value: _packed(spaces.flatten(space, value))
     if isinstance(space, spaces.Dict):
         entries = [(key, _flattener(entry)) for key, entry in space.spaces.items()]
         return lambda value: b"".join([flatten(value[key]) for key, flatten in entries])
@@ -419,13 +423,23 @@ def _flattener(space: spaces.Space) -> Callable[[Any], bytes]:
         return lambda value: b"".join(
             [flatten(item) for flatten, item in zip(items, value, strict=True)]
         )
-    return lambda value: _packed(spaces.flatten(space, value))
+    size = spaces_lib.flat_size(space)
+
+    def flattened(value: Any) -> bytes:
+        row = np.empty(size, "<f4")
+        spaces_lib.flatten(space, value, row)
+        return row.tobytes()
+
+    return flattened
 
 
-def _one_hot(index: int, size: int) -> bytes:
-    row = np.zeros(size, dtype="<f4")
-    row[index] = 1
-    return row.tobytes()
+def _packed_box(space: spaces.Box, value: Any) -> bytes:
+    array = np.asarray(value, dtype="<f4")
+    if array.shape != space.shape:
+        raise ValueError(
+            f"An observation of {space} must have its shape {space.shape}, got {array.shape}."
+        )
+    return array.tobytes()
 
 
 def _packed(values: Any) -> bytes:

@@ -22,6 +22,7 @@ import numpy as np
 from gymnasium import spaces
 
 from recsim import registry, seeding
+from recsim import spaces as spaces_lib
 from recsim._internal import keys, numbers
 from recsim.simulator import recsim_gym
 from recsim.vector import _conversion
@@ -45,14 +46,16 @@ class RecSimGymnasiumEnv(gymnasium.Env):
 
     An observation is a dictionary of arrays as those of a user in a vector environment: ``user``;
     ``doc``, with the candidates on axis 0, which slates index; and ``response``, with the
-    positions of the slate on axis 0, which are zeros after a reset.
+    positions of the slate on axis 0, which are zeros after a reset (where zero is not in a space,
+    the number in it that is nearest to zero).
 
     Args:
         env: the environment in RecSim's form, with one user.
 
     Raises:
-        ValueError: if it has several users.
-        NotImplementedError: if a space is no Box, Discrete, MultiDiscrete or Dict of them.
+        ValueError: if it has several users, or documents or responses of different spaces.
+        NotImplementedError: if a space is no Box, Discrete, MultiDiscrete, MultiBinary, or Dict or
+            Tuple of them.
     """
 
     metadata = {"render_modes": []}
@@ -62,10 +65,8 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         if env._multi_user:
             raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")
         self._env = env
-        document_spaces: Any = env.observation_space["doc"]
-        self._document_space = next(iter(document_spaces.spaces.values()))
-        self._response_space = world.user_model.response_space().spaces[0]
-        self._user_space = world.user_model.observation_space()
+        self._user_space, self._document_space, self._response_space = _conversion.spaces_of(env)
+        self._no_response = spaces_lib.nearest_to_zero(self._response_space)
         self.observation_space = spaces.Dict(
             {
                 "user": _conversion.stacked_space(self._user_space, None),
@@ -132,6 +133,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         Raises:
             RuntimeError: if there was no reset before.
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
+            ValueError: for an observation that is not in its space.
         """
         observation, reward, done, _ = self._env.step(action)
         number = numbers.finite("the reward", reward)
@@ -140,18 +142,16 @@ class RecSimGymnasiumEnv(gymnasium.Env):
     def _observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         documents = list(observation["doc"].values())
         return {
-            "user": _conversion.stack(self._user_space, observation["user"], 0),
-            "doc": _conversion.stack(self._document_space, documents),
+            "user": _conversion.stack(self._user_space, observation["user"], 0, "the user"),
+            "doc": _conversion.stack(self._document_space, documents, 1, "documents"),
             "response": self._observed_responses(observation["response"]),
         }
 
     def _observed_responses(self, responses: Sequence[Any] | None) -> Any:
         size = self.action_space.shape[0]  # type: ignore[index]
         responses = list(responses or ())
-        nothing = _conversion.zeros(self._response_space)
-        return _conversion.stack(
-            self._response_space, responses + [nothing] * (size - len(responses))
-        )
+        responses += [self._no_response] * (size - len(responses))
+        return _conversion.stack(self._response_space, responses, 1, "responses")
 
 
 def _config(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recsim import spaces as spaces_lib
 from recsim._gym import gym, spaces
 from recsim._internal import global_generator, numbers, shared_stream
 from recsim.simulator import environment, fingerprint
@@ -82,18 +83,21 @@ class RecSimGymEnv(gym.Env):
 
     @property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
-        """The space of observations with the current documents' IDs as keys of ``doc``."""
+        """The space of observations with the current documents' IDs as keys of ``doc``.
+
+        It is made of spaces of gym, in place of those of gymnasium that a scenario may use.
+        """
         world = self._environment
         if self._multi_user:
             models = world.user_model
-            user = spaces.Tuple([model.observation_space() for model in models])
-            response = spaces.Tuple([model.response_space() for model in models])
+            to_gym = spaces_lib.to_gym
+            user = spaces.Tuple([to_gym(model.observation_space()) for model in models])
+            response = spaces.Tuple([to_gym(model.response_space()) for model in models])
         else:
-            user = world.user_model.observation_space()
-            response = world.user_model.response_space()
-        return spaces.Dict(
-            {"user": user, "doc": world.candidate_set.observation_space(), "response": response}
-        )
+            user = spaces_lib.to_gym(world.user_model.observation_space())
+            response = spaces_lib.to_gym(world.user_model.response_space())
+        documents = spaces_lib.to_gym(world.candidate_set.observation_space())
+        return spaces.Dict({"user": user, "doc": documents, "response": response})
 
     def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, dict[str, Any]]:  # type: ignore[override]
         """Shows a slate and returns what came of it.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium import spaces
 
+from recsim import spaces as spaces_lib
 from recsim.vector import _conversion, streams, world
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Chunk:
         self._draws = draws
         self._users: Any = None
         self._documents: Any = shared_documents
+        space: Any = env.single_observation_space
+        self._no_response = spaces_lib.nearest_to_zero(space["response"])
 
     def begin_all(self) -> dict[str, Any]:
         """Begins an episode for all users and returns the first observation."""
@@ -74,9 +76,11 @@ class Chunk:
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
             self._documents = self._sampler.sample(self._draws, self._env.num_candidates)
-        space: Any = self._env.single_observation_space
-        no_response = _zeros(space["response"], self.num_users)
-        return self._observation(no_response)
+        no_responses = _conversion.map_arrays(
+            lambda array: np.array(np.broadcast_to(array, (self.num_users, *array.shape))),
+            self._no_response,
+        )
+        return self._observation(no_responses)
 
     def _new_users(self, rows: np.ndarray) -> Any:
         """Returns new users for some rows, whose next episodes begin."""
@@ -119,7 +123,9 @@ class Chunk:
         if len(rows):
             last = self._replace(rows)
             last["response"] = _conversion.rows_of(observed, rows)
-            observed = _conversion.map_arrays(lambda array: _with_zeros(array, rows), observed)
+            observed = _conversion.map_arrays(
+                lambda array, nothing: _with_rows(array, rows, nothing), observed, self._no_response
+            )
         return ChunkStep(responses, self._observation(observed), terminated, truncated, rows, last)
 
     def _nobody(self) -> np.ndarray:
@@ -191,14 +197,8 @@ def _with_fields(values: Any, fields: Mapping[str, np.ndarray]) -> Any:
     return dataclasses.replace(values, **new)
 
 
-def _with_zeros(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _with_rows(array: np.ndarray, rows: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Returns an array with some rows replaced by another one."""
     array = array.copy(order="K")
-    array[rows] = 0
+    array[rows] = row
     return array
-
-
-def _zeros(space: Any, num_users: int) -> Any:
-    """Returns zeros of the shapes and dtypes of a space."""
-    if isinstance(space, spaces.Dict):
-        return {key: _zeros(entry, num_users) for key, entry in space.spaces.items()}
-    return np.zeros((num_users, *space.shape), space.dtype)

@@ -2,40 +2,85 @@
 
 The single-user engine has a dictionary of documents and a tuple of responses, each a small
 observation of its own. The vector engine has arrays, whose axis 1 counts a user's documents or the
-positions of the slate.
+positions of the slate. Arrays are nested in dictionaries and tuples as their space is.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces as gym_spaces
+from recsim._internal import numbers
 
 __all__ = [
+    "check_arrays",
+    "check_items",
     "item_spaces",
     "map_arrays",
     "rows_of",
     "single_user_space",
+    "spaces_of",
     "split_items",
     "stack",
     "stacked_space",
-    "zeros",
 ]
 
 
-def map_arrays(function: Callable[[np.ndarray], Any], tree: Any) -> Any:
-    """Returns what a function makes of the arrays of a nested dictionary."""
+def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Returns what a function makes of nested arrays, and of those of other trees beside them."""
     if isinstance(tree, Mapping):
-        return {key: map_arrays(function, value) for key, value in tree.items()}
-    return function(tree)
+        return {
+            key: map_arrays(function, value, *[other[key] for other in others])
+            for key, value in tree.items()
+        }
+    if isinstance(tree, tuple):
+        return tuple(map_arrays(function, *values) for values in zip(tree, *others))
+    return function(tree, *others)
 
 
 def rows_of(tree: Any, rows: Any) -> Any:
-    """Returns rows, a slice or indices, of the arrays of a nested dictionary."""
+    """Returns rows, a slice or indices, of nested arrays."""
     return map_arrays(lambda array: array[rows], tree)
+
+
+def split_items(tree: Any, number: int) -> list[Any]:
+    """Returns the items that axis 0 of nested arrays counts."""
+    return [map_arrays(lambda array, i=i: array[i], tree) for i in range(number)]
+
+
+def spaces_of(env: Any) -> tuple[Any, Any, Any]:
+    """Returns the spaces of gym of the user, of a document and of a response.
+
+    Args:
+        env: a RecSimGymEnv with one user.
+
+    Raises:
+        ValueError: if documents or responses have different spaces, for they are to be rows of
+            arrays; or if there is not one response for each position of a slate.
+    """
+    space: Any = env.observation_space
+    slate_size = env.environment.slate_size
+    documents = list(space["doc"].spaces.values())
+    responses = list(getattr(space["response"], "spaces", ()))
+    if len(responses) != slate_size:
+        raise ValueError(
+            f"response_space() must be a Tuple space of slate_size={slate_size} responses, got "
+            f"{space['response']!r}."
+        )
+    for name, items in (("documents", documents), ("responses", responses)):
+        for item in items:
+            if item != items[0]:
+                raise ValueError(
+                    f"All {name} must have the same observation space, to be rows of arrays, got "
+                    f"{items[0]!r} and {item!r}: give them a space that holds all of them, or use "
+                    "the environment in RecSim's form."
+                )
+    return space["user"], documents[0], responses[0]
 
 
 def single_user_space(observation_space: Any) -> Any:
@@ -61,78 +106,95 @@ def single_user_space(observation_space: Any) -> Any:
     documents = item_spaces(entries["doc"])
     return gym_spaces.Dict(
         {
-            "user": _as_gym(entries["user"]),
+            "user": spaces_lib.to_gym(entries["user"]),
             "doc": gym_spaces.Dict({str(i): space for i, space in enumerate(documents)}),
             "response": gym_spaces.Tuple(item_spaces(entries["response"])),
         }
     )
 
 
-def _as_gym(space: Any) -> Any:
-    """Returns a space of gym that has the elements of one of gymnasium or gym."""
-    kind = type(space).__name__
-    if kind == "Dict":
-        return gym_spaces.Dict({key: _as_gym(entry) for key, entry in space.spaces.items()})
-    if kind == "Box":
-        return gym_spaces.Box(space.low, space.high, space.shape, space.dtype.type)
-    if kind == "Discrete":
-        return gym_spaces.Discrete(int(space.n), start=_start(space))
-    if kind == "MultiDiscrete":
-        return gym_spaces.MultiDiscrete(space.nvec)
-    if kind == "MultiBinary":
-        return gym_spaces.Box(0, 1, space.shape, np.int8)
-    raise _unknown(space)
-
-
 def item_spaces(space: Any) -> list[Any]:
-    """Returns the spaces of gym of the items, documents or responses, that axis 0 counts."""
-    kind = type(space).__name__
-    if kind == "Dict":
-        columns = {key: item_spaces(entry) for key, entry in space.spaces.items()}
+    """Returns the spaces of gym of the items, documents or responses, that axis 0 counts.
+
+    Raises:
+        ValueError: if entries have different numbers of items.
+        NotImplementedError: if an entry is of a kind that is not known here.
+    """
+    kind = spaces_lib.kind_of(space)
+    if kind in ("Dict", "Tuple"):
+        columns = {key: item_spaces(entry) for key, entry in spaces_lib.children(space)}
         lengths = {len(column) for column in columns.values()}
         if len(lengths) != 1:
             raise ValueError(f"All entries must have as many items, got {space!r}.")
-        return [
-            gym_spaces.Dict({key: column[i] for key, column in columns.items()})
+        rows = [
+            OrderedDict((key, column[i]) for key, column in columns.items())
             for i in range(lengths.pop())
         ]
-    if kind == "Box" and space.shape:
+        if kind == "Dict":
+            return [gym_spaces.Dict(row) for row in rows]
+        return [gym_spaces.Tuple(list(row.values())) for row in rows]
+    if not space.shape:
+        raise _unknown(space)
+    if kind == "Box":
         return [
             gym_spaces.Box(low, high, space.shape[1:], space.dtype.type)
             for low, high in zip(space.low, space.high)
         ]
     if kind == "MultiDiscrete":
+        from gymnasium import spaces
+
         starts = np.broadcast_to(getattr(space, "start", 0), space.nvec.shape)
         return [
-            gym_spaces.MultiDiscrete(number)
+            spaces_lib.to_gym(spaces.MultiDiscrete(number, start=start))
             if number.ndim
             else gym_spaces.Discrete(int(number), start=int(start))
             for number, start in zip(space.nvec, starts)
         ]
     if kind == "MultiBinary":
         shape = space.shape[1:]
-        item = gym_spaces.Box(0, 1, shape, np.int8) if shape else gym_spaces.Discrete(2)
+        item = gym_spaces.MultiBinary(shape) if shape else gym_spaces.Discrete(2)
         return [item] * space.shape[0]
     raise _unknown(space)
 
 
-def _unknown(space: Any) -> NotImplementedError:
+def check_items(name: str, space: Any, number: int) -> None:
+    """Checks that a space is of arrays whose axis 0 counts so many items.
+
+    Args:
+        name: what the space is of, for errors.
+        space: a space of gymnasium.
+        number: number of items.
+
+    Raises:
+        ValueError: if an entry has another number of them.
+        NotImplementedError: if an entry is of a kind that is not known here.
+    """
+    if spaces_lib.kind_of(space) in ("Dict", "Tuple"):
+        for key, entry in spaces_lib.children(space):
+            check_items(f"{name}[{key!r}]", entry, number)
+        return
+    spaces_lib.bounds(space)  # Which knows the kinds.
+    if space.shape[:1] != (number,):
+        raise ValueError(
+            f"The space of {name} must have {number} items on axis 0, got {space} of shape "
+            f"{space.shape}."
+        )
+
+
+def _unknown(space: Any) -> Exception:
+    if not isinstance(getattr(space, "shape", None), tuple):
+        return spaces_lib.unsupported(space)
     return NotImplementedError(
-        "A space must be a Dict, Box, Discrete, MultiDiscrete or MultiBinary one, those of "
-        f"documents and responses with an axis that counts them, got {space!r}."
+        "The spaces of documents and responses must be Dict, Tuple, Box, MultiDiscrete or "
+        f"MultiBinary ones with an axis that counts them, got {space!r}."
     )
-
-
-def split_items(tree: Any, number: int) -> list[Any]:
-    """Returns the items that axis 0 of the arrays of a nested dictionary counts."""
-    return [map_arrays(lambda array, i=i: array[i], tree) for i in range(number)]  # type: ignore[misc]
 
 
 def stacked_space(space: Any, number: int | None) -> Any:
     """Returns the gymnasium space of so many items of a space of gym, along a new axis 0.
 
     Args:
-        space: a Dict, Box, Discrete or MultiDiscrete space.
+        space: a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple space, nested at will.
         number: number of items; None for the space of one item, without a new axis.
 
     Raises:
@@ -143,49 +205,137 @@ def stacked_space(space: Any, number: int | None) -> Any:
     def repeat(values: Any) -> np.ndarray:
         return np.asarray(values) if number is None else np.stack([np.asarray(values)] * number)
 
-    kind = type(space).__name__
+    kind = spaces_lib.kind_of(space)
+    entries = [(key, stacked_space(entry, number)) for key, entry in _entries_of(space, kind)]
     if kind == "Dict":
-        entries = {key: stacked_space(entry, number) for key, entry in space.spaces.items()}
-        return spaces.Dict(entries)
+        return spaces.Dict(OrderedDict(entries))
+    if kind == "Tuple":
+        return spaces.Tuple([entry for _, entry in entries])
     if kind == "Box":
         return spaces.Box(repeat(space.low), repeat(space.high), dtype=space.dtype.type)
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(space.shape if number is None else (number, *space.shape))
+    low, _ = spaces_lib.bounds(space)
     if kind == "Discrete" and number is None:
-        return spaces.Discrete(int(space.n), start=_start(space))
-    if kind == "Discrete":
-        starts = np.full(number, _start(space), np.int32)  # type: ignore[arg-type]
-        return spaces.MultiDiscrete(repeat(int(space.n)), dtype=np.int32, start=starts)
-    if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(repeat(space.nvec), dtype=np.int32)
-    raise _unknown(space)
+        return spaces.Discrete(int(space.n), start=low)
+    dtype = _dtype(space)
+    sizes = np.asarray(space.n if kind == "Discrete" else space.nvec, np.int64)
+    starts = np.broadcast_to(low, sizes.shape).astype(dtype)
+    return spaces.MultiDiscrete(repeat(sizes), dtype=dtype, start=repeat(starts))
 
 
-def _start(space: Any) -> int:
-    return int(getattr(space, "start", 0))
+def _entries_of(space: Any, kind: str) -> Sequence[tuple[Any, Any]]:
+    return spaces_lib.children(space) if kind in ("Dict", "Tuple") else ()
 
 
-def stack(space: Any, items: Sequence[Any], axes: int = 1) -> Any:
+def _dtype(space: Any) -> Any:
+    """Returns the dtype of arrays of items of a space that is no Dict or Tuple."""
+    kind = spaces_lib.kind_of(space)
+    if kind in ("Box", "MultiBinary"):
+        return space.dtype.type
+    low, high = spaces_lib.bounds(space)
+    int32 = np.iinfo(np.int32)
+    # The number of values is in the space too.
+    fits = np.min(low) >= int32.min and np.max(high) <= int32.max
+    return np.int32 if fits and np.max(high - low) < int32.max else np.int64
+
+
+def stack(space: Any, items: Sequence[Any], axes: int = 1, name: str = "observation") -> Any:
     """Returns items of a space as arrays, nested as the space is.
 
     Args:
         space: a space that :func:`stacked_space` knows.
         items: the items, in lists that are nested ``axes`` deep.
         axes: number of axes that count items.
+        name: what to call the items in errors.
+
+    Raises:
+        ValueError: if an item is not in the space.
     """
-    if type(space).__name__ == "Dict":
-        return {
-            key: stack(entry, _entries(items, key, axes), axes)
-            for key, entry in space.spaces.items()
+    kind = spaces_lib.kind_of(space)
+    if kind in ("Dict", "Tuple"):
+        stacked = {
+            key: stack(entry, _entries(space, items, key, axes, name), axes, f"{name}[{key!r}]")
+            for key, entry in spaces_lib.children(space)
         }
-    dtype = space.dtype if type(space).__name__ == "Box" else np.int32
-    return np.array(items, dtype)
+        return stacked if kind == "Dict" else tuple(stacked.values())
+    try:
+        array = np.array(items)  # A copy: what is handed out is never changed.
+    except ValueError:
+        raise ValueError(
+            f"{name} must be elements of {space}, got lists of different lengths: "
+            f"{numbers.described(items)}."
+        ) from None
+    dtype = _dtype(space)
+    if array.dtype != dtype:
+        array = _cast(space, array, dtype, name)
+    shape = array.shape[axes:]
+    if shape != space.shape:
+        raise ValueError(f"{name} must have the shape {space.shape} of {space}, got {shape}.")
+    return _within(space, array, name)
 
 
-def _entries(items: Any, key: str, axes: int) -> Any:
-    return [_entries(item, key, axes - 1) for item in items] if axes else items[key]
+def _entries(space: Any, items: Any, key: Any, axes: int, name: str) -> Any:
+    if axes:
+        return [_entries(space, item, key, axes - 1, name) for item in items]
+    try:
+        return items[key]
+    except (IndexError, KeyError, TypeError):
+        raise ValueError(f"{name} must be an element of {space}, got {items!r}.") from None
 
 
-def zeros(space: Any) -> Any:
-    """Returns an item of zeros of a space that :func:`stacked_space` knows."""
-    if type(space).__name__ == "Dict":
-        return {key: zeros(entry) for key, entry in space.spaces.items()}
-    return np.zeros(space.shape, np.float32)
+def _cast(space: Any, array: np.ndarray, dtype: Any, name: str) -> np.ndarray:
+    """Returns an array as one of another dtype, in which its numbers are the same.
+
+    Floating-point numbers are rounded to the precision of the dtype.
+    """
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold numbers of {space}, got {numbers.described(array)}.")
+    with np.errstate(invalid="ignore"):  # NaN is no integer: it differs.
+        cast = array.astype(dtype)
+    if cast.dtype.kind != "f" and not (cast == array).all():
+        raise ValueError(f"{name} must hold integers of {space}, got {numbers.described(array)}.")
+    return cast
+
+
+def _within(space: Any, array: np.ndarray, name: str) -> np.ndarray:
+    """Returns an array of a space's items; ValueError if they are not within its bounds."""
+    low, high = spaces_lib.bounds(space)
+    if not ((array >= low) & (array <= high)).all():
+        raise ValueError(f"{name} must lie within {space}, got {numbers.described(array)}.")
+    return array
+
+
+def check_arrays(space: Any, tree: Any, name: str) -> None:
+    """Checks nested arrays, whose first axis counts users, against the space of one user.
+
+    Args:
+        space: a space of gymnasium.
+        tree: the arrays.
+        name: what to call them in errors.
+
+    Raises:
+        ValueError: naming the first array that does not fit.
+    """
+    kind = spaces_lib.kind_of(space)
+    if kind in ("Dict", "Tuple"):
+        entries = spaces_lib.children(space)
+        keys = set(range(len(tree)) if isinstance(tree, (tuple, list)) else tree)
+        if keys != {key for key, _ in entries}:
+            raise ValueError(
+                f"{name} must have the entries {[key for key, _ in entries]}, got {sorted(keys)}."
+            )
+        for key, entry in entries:
+            check_arrays(entry, tree[key], f"{name}[{key!r}]")
+        return
+    array = np.asarray(tree)
+    if array.shape[1:] != space.shape:
+        raise ValueError(
+            f"{name} must have the shape (n_users, *{space.shape}), as its space has it, got "
+            f"{array.shape}."
+        )
+    if not np.can_cast(array.dtype, space.dtype):
+        raise ValueError(
+            f"{name} must be of dtype {space.dtype}, as its space has it, got {array.dtype}."
+        )
+    _within(space, array, name)

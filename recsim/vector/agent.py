@@ -74,8 +74,8 @@ class AbstractVectorAgent(abc.ABC):
                 f"observation whose documents have {_keys(array) or 'no keys'}: make the agent for "
                 "the environment that it recommends in."
             )
-        while isinstance(array, Mapping):
-            array = next(iter(array.values()))
+        while isinstance(array, (Mapping, tuple)):
+            array = next(iter(array.values() if isinstance(array, Mapping) else array))
         if array.shape[:2] != (self._num_envs, self._num_candidates):
             raise ValueError(
                 "The agent was made for num_envs, num_candidates = "

@@ -6,6 +6,7 @@ import abc
 import collections
 import functools
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
 from recsim import _validation
+from recsim import spaces as spaces_lib
 from recsim._internal import numbers
 from recsim.simulator import fingerprint
 from recsim.vector import _chunk, _conversion, streams, world
@@ -271,8 +273,9 @@ class RecSimVectorEnv(SlateVectorEnv):
     Raises:
         TypeError: if a size is no integer.
         ValueError: if a size is below 1, the slate is larger than the candidate set or of another
-            size than the user model's, ``candidates`` is not known or ``dtype`` is not one of the
-            two.
+            size than the user model's, ``candidates`` is not known, ``dtype`` is not one of the
+            two, or the spaces of documents and responses do not count them on axis 0.
+        NotImplementedError: for a space of other than arrays of a fixed shape.
     """
 
     def __init__(
@@ -325,6 +328,11 @@ class RecSimVectorEnv(SlateVectorEnv):
                 "response": _with_dtype(user_model.response_space(), self._dtype),
             }
         )
+        parts: Any = self.single_observation_space.spaces
+        for part, number in (("doc", self._num_candidates), ("response", self._slate_size)):
+            _conversion.check_items(f"single_observation_space[{part!r}]", parts[part], number)
+        spaces_lib.nearest_to_zero(parts["user"])  # Which refuses what has no form as arrays.
+        self._to_check = 0
         self.reset_metrics()
 
     @property
@@ -362,7 +370,8 @@ class RecSimVectorEnv(SlateVectorEnv):
 
         Raises:
             TypeError: if the seed is no integer: users have no seeds of their own.
-            ValueError: if it is negative, or for an option.
+            ValueError: if it is negative, for an option, or if an observation is not in its space
+                (that of the first users is looked at here and at the first step).
         """
         self._check_options(options)
         if seed is not None or not self._chunks:
@@ -371,6 +380,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         observation: Any = None
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
             observation = self._joined(observation, chunk.begin_all(), rows)
+        self._to_check = 2  # This observation and that of the first step.
         return self._handed_out(observation), {}
 
     def _make_chunks(self, seed: int) -> None:
@@ -474,7 +484,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             self._metrics[name] += value
 
     def _joined(self, joined: Any, of_chunk: Any, rows: slice) -> Any:
-        """Returns nested dictionaries of arrays of all users, with those of a chunk put in.
+        """Returns nested arrays of all users, with those of a chunk put in.
 
         A chunk's are put in before the next one's are made: observations take the most memory.
 
@@ -495,7 +505,17 @@ class RecSimVectorEnv(SlateVectorEnv):
         documents = self._shared_observation
         if documents is None:
             documents = _conversion.map_arrays(_read_only, observation["doc"])
+        if self._to_check:
+            self._to_check -= 1
+            self._check_observation({**observation, "doc": documents})
         return {"user": observation["user"], "doc": documents, "response": observation["response"]}
+
+    def _check_observation(self, observation: dict[str, Any]) -> None:
+        """Raises ValueError if the observation of some users is not in its space."""
+        space: Any = self.single_observation_space
+        some = _conversion.rows_of(observation, slice(0, streams.CHUNK_SIZE))
+        for part in ("user", "doc", "response"):
+            _conversion.check_arrays(space[part], some[part], f"observation[{part!r}]")
 
     def _array_of_all_users(self, array: np.ndarray) -> np.ndarray:
         return np.empty_like(array, shape=(self.num_envs, *array.shape[1:]))
@@ -585,9 +605,9 @@ def _with_last(
 
 
 def _set_rows(tree: Any, of_rows: Any, rows: slice | np.ndarray) -> None:
-    """Sets rows of the arrays of a nested dictionary."""
-    if isinstance(tree, Mapping):
-        for key in tree:
+    """Sets rows of nested arrays."""
+    if isinstance(tree, (Mapping, tuple)):
+        for key in tree if isinstance(tree, Mapping) else range(len(tree)):
             _set_rows(tree[key], of_rows[key], rows)
     else:
         tree[rows] = of_rows
@@ -596,7 +616,10 @@ def _set_rows(tree: Any, of_rows: Any, rows: slice | np.ndarray) -> None:
 def _with_dtype(space: Any, dtype: np.dtype) -> Any:
     """Returns a space with the Box spaces of floating-point numbers in it being of a dtype."""
     if isinstance(space, spaces.Dict):
-        return spaces.Dict({key: _with_dtype(entry, dtype) for key, entry in space.spaces.items()})
+        entries = space.spaces.items()
+        return spaces.Dict(OrderedDict((key, _with_dtype(entry, dtype)) for key, entry in entries))
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([_with_dtype(entry, dtype) for entry in space.spaces])
     if isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.dtype != dtype:
         return spaces.Box(space.low.astype(dtype), space.high.astype(dtype), dtype=dtype.type)
     return space

@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from recsim import _validation, seeding
 from recsim import agent as single_user_agent
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces as gym_spaces
 from recsim._internal import numbers
 from recsim.simulator import recsim_gym
@@ -181,12 +182,18 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             )
         nvec = first.action_space.nvec
         super().__init__(number, int(nvec[0]), len(nvec), max_steps_per_episode, first_user)
-        self._space = first.observation_space
-        self._document_space = next(iter(self._space["doc"].spaces.values()))
-        self._response_space = self._space["response"][0]
+        all_spaces = [_conversion.spaces_of(env) for env in self.environments]
+        for other in all_spaces:
+            if other != all_spaces[0]:
+                raise ValueError(
+                    "environments must have the same spaces of users, documents and responses, got "
+                    f"{all_spaces[0]!r} and {other!r}."
+                )
+        self._user_space, self._document_space, self._response_space = all_spaces[0]
+        self._no_responses = [spaces_lib.nearest_to_zero(self._response_space)] * self._slate_size
         self.single_observation_space = spaces.Dict(
             {
-                "user": _conversion.stacked_space(self._space["user"], None),
+                "user": _conversion.stacked_space(self._user_space, None),
                 "doc": _conversion.stacked_space(self._document_space, self._num_candidates),
                 "response": _conversion.stacked_space(self._response_space, self._slate_size),
             }
@@ -263,15 +270,18 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
 
     def _stacked(self, observations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         documents = [list(observation["doc"].values()) for observation in observations]
-        nothing = [_conversion.zeros(self._response_space)] * self._slate_size
-        responses = [observation["response"] or nothing for observation in observations]
+        responses = [self._filled_up(observation["response"]) for observation in observations]
+        users = [observation["user"] for observation in observations]
         return {
-            "user": _conversion.stack(
-                self._space["user"], [observation["user"] for observation in observations]
-            ),
-            "doc": _conversion.stack(self._document_space, documents, axes=2),
-            "response": _conversion.stack(self._response_space, responses, axes=2),
+            "user": _conversion.stack(self._user_space, users, 1, "users"),
+            "doc": _conversion.stack(self._document_space, documents, 2, "documents"),
+            "response": _conversion.stack(self._response_space, responses, 2, "responses"),
         }
+
+    def _filled_up(self, responses: Sequence[Any] | None) -> list[Any]:
+        """Returns a response for each position of a slate; a reset has none."""
+        responses = list(responses or ())
+        return responses + self._no_responses[len(responses) :]
 
     @property
     def metrics(self) -> Mapping[str, float]:

@@ -66,7 +66,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             agent_utils.build_base_agent(
                 agent_ctor,
                 {"observation_space": observation_space},
-                type(self),
+                of_layer=type(self),
                 action_space=action_space,
                 **kwargs,
             )

@@ -55,7 +55,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
             agent_utils.build_base_agent(
                 base_agent_ctor,
                 {"observation_space": self._base_observation_space},
-                type(self),
+                of_layer=type(self),
                 action_space=action_space,
                 **kwargs,
             )

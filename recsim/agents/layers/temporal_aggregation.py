@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, agent
+from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim._internal import numbers
 from recsim.agents import agent_utils
@@ -66,8 +67,8 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         aggregation_period: number of steps for which a slate is held, at least 1.
         switching_cost: what a change of the slate costs, at least 0.
         document_comparison_fcn: function of two document observations that says whether they
-            count as equal; for decisions on topics, say, it compares the topics. By default their
-            ``Discrete`` entries must be equal and the others within 1e-4.
+            count as equal; for decisions on topics, say, it compares the topics. By default the
+            entries of ``Box`` spaces must be within 1e-4 and the others equal.
         **kwargs: further arguments for the base agent.
 
     Raises:
@@ -93,6 +94,8 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         )
         self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
         document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
+        if document_comparison_fcn is None:
+            spaces_lib.flat_size(document_space)  # Which refuses what cannot be compared.
         self._doc_equality_walker = agent_utils.GymSpaceWalker(
             document_space, _leaves_equal
         ).apply_and_flatten
@@ -115,7 +118,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
                     "observation_space": observation_space,
                     "gamma": self._gamma**self._aggregation_period,
                 },
-                type(self),
+                of_layer=type(self),
                 action_space=action_space,
                 **kwargs,
             )
@@ -257,6 +260,6 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
 def _leaves_equal(space: spaces.Space, observations: list[Any]) -> list[bool]:
     """Says whether all observations of a leaf of a document space equal the first."""
     first, *others = observations
-    if isinstance(space, spaces.Discrete):
-        return [all(other == first for other in others)]
+    if not isinstance(space, spaces.Box):
+        return [all(np.array_equal(first, other) for other in others)]
     return [all((np.abs(np.subtract(first, other)) <= _TOLERANCE).all() for other in others)]
