@@ -13,7 +13,14 @@ from typing import Any, NoReturn
 
 from recsim._internal import interrupts
 
-__all__ = ["Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
+__all__ = ["MOST", "Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
+
+
+# Errors whose messages say enough without the name of their kind.
+_TELLING = (ValueError, TypeError, SyntaxError, OSError, ImportError, MemoryError, RuntimeError)
+
+#: The greatest number that an option takes: more of anything would never end.
+MOST = 10**15
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,7 +52,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def integer(minimum: int, maximum: int | None = None) -> Any:
-    """Returns a type for argparse: a whole number in a range, bounds included."""
+    """Returns a type for argparse: a whole number in a range, bounds included.
+
+    Without a maximum it is :data:`MOST`.
+    """
     wanted = f"an integer >= {minimum}" if maximum is None else f"in [{minimum}, {maximum}]"
 
     def convert(text: str) -> int:
@@ -55,6 +65,8 @@ def integer(minimum: int, maximum: int | None = None) -> Any:
             number = minimum - 1
         if number < minimum or (maximum is not None and number > maximum):
             raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
+        if number > MOST:
+            raise argparse.ArgumentTypeError(f"must be at most {MOST:,}, got {text!r}")
         return number
 
     return convert
@@ -76,7 +88,10 @@ def user_errors(parser: Parser, *errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         message = re.sub(r"^\[Errno \d+\] ", "", str(error))
         # Gin tells which constructors it called, which a user of the command does not know.
-        parser.error(message.partition("In call to configurable")[0])
+        message = message.partition("In call to configurable")[0].strip()
+        if not (message and isinstance(error, _TELLING)):
+            message = f"{type(error).__name__}: {message}"
+        parser.error(message)
 
 
 @contextlib.contextmanager

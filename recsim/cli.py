@@ -37,6 +37,9 @@ _QUICK_BENCH: dict[str, Any] = {
     "seconds": 0.1,
 }
 
+# The errors of what a command cannot do, raised before it does anything.
+_REFUSALS = (ValueError, TypeError, OSError, ImportError, MemoryError)
+
 # Parsers and groups of options.
 _Options = argparse._ActionsContainer
 
@@ -434,26 +437,28 @@ def _run(options: argparse.Namespace) -> int:
     from recsim.experiments import comparison, report
     from recsim.simulator import runner_lib
 
-    with _command_line.user_errors(parser, ValueError, TypeError, SyntaxError, OSError):
-        registry.import_all()
+    registry.import_all()
+    bound = bool(options.gin_files or options.gin_bindings)
+    with _command_line.user_errors(parser, Exception):  # They may be or import anything.
         runner_lib.load_gin_configs(options.gin_files, options.gin_bindings)
-        with _output_folder(options) as folder:
-            experiment = comparison.Comparison(
-                options.environment,
-                agents,
-                folder,
-                num_candidates=options.num_candidates,
-                slate_size=options.slate_size,
-                resample_documents=not options.no_resample,
-                seed=options.seed,
-                steps=options.steps,
-                episodes=options.episodes,
-                train_steps=options.train_steps,
-                num_envs=options.num_envs,
-                progress=False if options.quiet else None,
-                refuse_unused_bindings=not options.gin_allow_unused,
-            )
-    with _command_line.user_errors(parser, OSError):
+    refusals = (Exception,) if bound else _REFUSALS
+    with _command_line.user_errors(parser, *refusals), _output_folder(options) as folder:
+        experiment = comparison.Comparison(
+            options.environment,
+            agents,
+            folder,
+            num_candidates=options.num_candidates,
+            slate_size=options.slate_size,
+            resample_documents=not options.no_resample,
+            seed=options.seed,
+            steps=options.steps,
+            episodes=options.episodes,
+            train_steps=options.train_steps,
+            num_envs=options.num_envs,
+            progress=False if options.quiet else None,
+            refuse_unused_bindings=not options.gin_allow_unused,
+        )
+    with _command_line.user_errors(parser, *((Exception,) if bound else (OSError, MemoryError))):
         results = experiment.run()
     width = shutil.get_terminal_size().columns
     _print(f"{report.text(results, width)}\nFiles: {folder} (results.json, episodes.csv, runs)")
@@ -465,11 +470,13 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     name = options.experiment
     folder = options.output or os.path.join("recsim_runs", name + "_quick" * options.quick)
-    with _command_line.user_errors(options.parser, ValueError, ImportError, OSError):
+    with _command_line.user_errors(options.parser, *_REFUSALS):
         experiment = registry.reproduction_entry(name).load().from_options(options)
         reproduce.prepare(experiment, folder)
     try:
-        with _command_line.user_errors(options.parser, OSError, reproduce.TaskError):
+        with _command_line.user_errors(
+            options.parser, ValueError, OSError, MemoryError, reproduce.TaskError
+        ):
             record = reproduce.run(
                 experiment,
                 folder,
@@ -489,7 +496,7 @@ def _bench(options: argparse.Namespace) -> int:
     sizes, users, rounds, seconds = (
         getattr(options, name) or default for name, default in defaults.items()
     )
-    with _command_line.user_errors(options.parser, ValueError, OSError, ImportError):
+    with _command_line.user_errors(options.parser, *_REFUSALS):
         for name in options.environment or ():
             registry.environment_entry(name)
         every_agent = options.agent == ["all"]
@@ -512,7 +519,7 @@ def _bench(options: argparse.Namespace) -> int:
             users,
             resample_documents=not options.no_resample,
         )
-    with _command_line.user_errors(options.parser, RuntimeError, OSError):
+    with _command_line.user_errors(options.parser, ValueError, RuntimeError, OSError, MemoryError):
         record = benchmark.measure(
             cases,
             rounds=rounds,

@@ -11,9 +11,13 @@ import gin
 import numpy as np
 
 from recsim import _validation, agent
+from recsim._internal import resources
 from recsim.agents.dopamine import dqn_agent, network, transitions, vector_dqn_agent
 
 __all__ = ["FullSlateQAgent", "VectorFullSlateQAgent"]
+
+# The least that a slate takes, beside 8 bytes for each document in a tuple and in an array.
+_BYTES_OF_SLATE = 64
 
 # Number of the hidden units, of the first layer for all slates, that are computed together.
 _BLOCK = 1_000_000
@@ -39,6 +43,7 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
     Raises:
         TypeError, ValueError: for arguments or spaces that give no agent, or where there are more
             than ``max_num_slates`` slates.
+        MemoryError: if there is no memory for so many slates.
     """
 
     def __init__(
@@ -58,10 +63,17 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
         num_slates = math.perm(num_candidates, slate_size)
         if num_slates > max_num_slates:
             raise ValueError(
-                f"{num_candidates} candidates make {num_slates} slates of {slate_size}, which is "
+                f"{num_candidates} candidates make {resources.shown(num_slates)} slates of "
+                f"{slate_size}, which is "
                 f"more than max_num_slates={max_num_slates}: use SlateDecompQAgent, which does "
                 "not enumerate slates, or fewer candidates."
             )
+        resources.check_memory(
+            num_slates * (_BYTES_OF_SLATE + 16 * slate_size),
+            f"The {resources.shown(num_slates)} slates of {slate_size} out of {num_candidates} "
+            "candidates",
+            "choose fewer candidates, or SlateDecompQAgent, which does not enumerate slates",
+        )
         super().__init__(
             sess,
             observation_space,

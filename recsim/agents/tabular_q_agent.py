@@ -14,7 +14,7 @@ import numpy as np
 from recsim import _validation, agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim._internal import numbers, resources
 from recsim.agents import agent_utils
 
 __all__ = ["TabularQAgent"]
@@ -24,6 +24,9 @@ ExplorationPolicy = Callable[
     [Iterable[tuple[Sequence[int], Index]], Mapping[Index, float], float],
     tuple[Sequence[int], Index],
 ]
+
+# The least that a slate takes with its index, beside 8 bytes for each document in each of the two.
+_BYTES_OF_SLATE = 150
 
 _EXPLORATION_POLICIES = ("epsilon_greedy", "min_count")
 
@@ -67,6 +70,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             a function.
         ValueError: if an argument is out of its range, or the exploration policy unknown.
         NotImplementedError: for a space of text, graphs or sequences.
+        MemoryError: if there are more slates or bins than there is memory for.
     """
 
     state_settings: ClassVar[tuple[str, ...]] = (
@@ -102,6 +106,9 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
                 f"{discretization_bounds!r}."
             )
         number_bins = _validation.positive_int("number_bins", number_bins, minimum=2)
+        resources.check_memory(
+            40 * number_bins, f"{resources.shown(number_bins)} bins", "choose fewer"
+        )
         self._discretization_bins = np.linspace(low, high, num=number_bins).tolist()
         self._gamma = _validation.probability("gamma", gamma)
         self._learning_rate = _validation.probability("learning_rate", learning_rate)
@@ -112,6 +119,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._eval_mode = eval_mode
         self._ignore_response = ignore_response
         self._ordinal_slates = ordinal_slates
+        self._check_number_of_slates(action_space)
         self._exploration_rng = np.random.RandomState(seed)
         self._exploration_policy = _known_policy(exploration_policy)
         # Functions of an observation, by the policy's name, in which a subclass may put others.
@@ -141,6 +149,18 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def _explore_from(self, observation: Any) -> tuple[Sequence[int], Index]:
         return self._explore(self._enumerate_state_action_indices(observation))
+
+    def _check_number_of_slates(self, action_space: Any) -> None:
+        """Raises MemoryError if there are more slates than can be looked at."""
+        num_candidates, slate_size = int(max(action_space.nvec)), len(action_space.nvec)
+        count = math.perm if self._ordinal_slates else math.comb
+        num_slates = count(num_candidates, slate_size)
+        resources.check_memory(
+            num_slates * (_BYTES_OF_SLATE + 16 * slate_size),
+            f"The {resources.shown(num_slates)} slates of {slate_size} out of {num_candidates} "
+            "candidates, all of which are compared in each step,",
+            "choose fewer candidates or smaller slates, or an agent that does not enumerate them",
+        )
 
     def _explore(
         self, state_actions: Iterable[tuple[Sequence[int], Index]]

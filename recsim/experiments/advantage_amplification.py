@@ -451,7 +451,7 @@ class AdvantageAmplification(reproduce.Reproduction):
     """
 
     sizes = (
-        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each agent"),
+        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each agent", 10_000),
         reproduce.Size("steps", _SESSION * _POINTS_OF_CURVE, STEPS, QUICK_STEPS, "training steps"),
     )
     name = "advantage-amplification"

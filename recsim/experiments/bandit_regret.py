@@ -241,7 +241,9 @@ class BanditRegret(reproduce.Reproduction):
         ValueError: if there are too few runs.
     """
 
-    sizes = (reproduce.Size("runs", 2, RUNS, QUICK_RUNS, "runs of each algorithm on each problem"),)
+    sizes = (
+        reproduce.Size("runs", 2, RUNS, QUICK_RUNS, "runs of each algorithm on each problem", 100),
+    )
     name = "bandits"
     unit = "pulls"
     notes = """\

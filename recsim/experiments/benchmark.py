@@ -29,10 +29,10 @@ import numpy as np
 
 import recsim
 from recsim import _version, parallel, registry
-from recsim._internal import json_text, paths
+from recsim._internal import json_text, paths, resources
 from recsim.experiments import estimates, tables
 from recsim.simulator import _files, progress
-from recsim.vector import streams
+from recsim.vector import simulate, streams
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +59,9 @@ RECSIM_AGENTS = (
     "cluster_bandit_ts",
 )
 
+# Longer measurements are a mistake.
+_MOST_DAYS = 31
+
 _WORKER = os.path.join(os.path.dirname(__file__), "_benchmark_worker.py")
 
 
@@ -83,7 +86,12 @@ class Case:
     resample_documents: bool = True
 
     def check(self) -> None:
-        """Raises ValueError if the agent cannot recommend there, or has no vector form."""
+        """Raises ValueError if the agent cannot recommend there, or has no vector form.
+
+        Raises:
+            ValueError: see above.
+            MemoryError: if there is no memory for it.
+        """
         config = {
             "num_candidates": self.num_candidates,
             "slate_size": self.slate_size,
@@ -94,7 +102,10 @@ class Case:
             env: Any = registry.create_environment(self.environment, config)
             registry.create_agent(self.agent, env)
         else:
-            env = registry.create_vector_environment(self.environment, config, 1)
+            simulate.check_memory(self.num_users)
+            # The users of a process are simulated by chunks.
+            num_users = min(self.num_users, streams.CHUNK_SIZE)
+            env = registry.create_vector_environment(self.environment, config, num_users)
             registry.create_vector_agent(self.agent, env)
 
 
@@ -117,6 +128,7 @@ def fitting_cases(
 
     Raises:
         ValueError: for an unknown name, or an agent that fits nowhere.
+        MemoryError: if there is no memory for a case.
     """
     cases = []
     for agent in agents:
@@ -130,8 +142,8 @@ def fitting_cases(
                         for n in engine
                     ]
                     try:
-                        for case in new[:1]:
-                            case.check()
+                        if new:
+                            max(new, key=lambda case: case.num_users).check()
                     except ValueError as misfit:
                         error = misfit
                         continue
@@ -259,6 +271,8 @@ def measure(
         ``baseline_steps_per_second`` (None for all without a baseline).
 
     Raises:
+        ValueError: if the measurements would take more than a month.
+        MemoryError: if so many processes cannot be in memory.
         RuntimeError: if a process fails, with what it said, or if an interpreter has this very
             library in the place of RecSim 0.2.4 or of another version.
         OSError: if there is no such interpreter.
@@ -269,6 +283,10 @@ def measure(
                 f"{python} runs this library, not {other}: name another interpreter."
             )
     workers = workers or parallel.usable_cores()
+    # More would have no users.
+    num_processes = min(workers, max((_most_processes(case) for case in cases), default=1))
+    resources.check_processes(num_processes)
+    _check_time(cases, rounds, seconds)
     ours: dict[Case, list[tuple[float, float | None]]] = {case: [] for case in cases}
     theirs: dict[Case, list[float]] = {}
     if recsim_python is not None:
@@ -278,11 +296,11 @@ def measure(
         baseline = {case: [] for case in cases}
     total = rounds * (len(ours) + len(theirs) + len(baseline))
     with contextlib.ExitStack() as stack:
-        our_processes = stack.enter_context(_processes(sys.executable, workers))
+        our_processes = stack.enter_context(_processes(sys.executable, num_processes))
         if recsim_python is not None:
             their_processes = stack.enter_context(_processes(recsim_python, 1))
         if baseline_python is not None:
-            baseline_processes = stack.enter_context(_processes(baseline_python, workers))
+            baseline_processes = stack.enter_context(_processes(baseline_python, num_processes))
         advance = stack.enter_context(
             progress.progress_bar("Benchmark", total, "measurements", show_progress)
         )
@@ -309,6 +327,21 @@ def measure(
             for case, measurements in ours.items()
         ],
     }
+
+
+def _most_processes(case: Case) -> int:
+    """Returns how many processes can share the users of a case."""
+    return -(-case.num_users // streams.CHUNK_SIZE)
+
+
+def _check_time(cases: Sequence[Case], rounds: int, seconds: float) -> None:
+    """Raises ValueError if the measurements would take more than a month."""
+    days = rounds * len(cases) * seconds / 86400
+    if days > _MOST_DAYS:
+        raise ValueError(
+            f"{resources.shown(rounds)} rounds of {len(cases)} cases, of {seconds:g} s each, would "
+            f"take at least {days:,.3g} days: choose fewer rounds, fewer cases or fewer seconds."
+        )
 
 
 def _of_one_user(case: Case) -> Case:

@@ -20,15 +20,19 @@ import functools
 import io
 import os
 import sys
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gin
 import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
-from recsim._internal import bindings, json_text, learning, paths
+from recsim import agent as agent_lib
+from recsim._internal import bindings, json_text, learning, paths, resources
 from recsim.experiments import estimates
 from recsim.simulator import _files, runner_lib
+from recsim.vector import streams
 
 __all__ = ["Comparison", "Results", "difference", "mean_and_deviation"]
 
@@ -39,6 +43,10 @@ EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 _SHARE_OF_TOPIC = "click_share_of_topic_"
 _CLICKS_BY_TOPIC = "clicks_by_topic"
 _MOST_TRAINING_USERS = 100
+_STEPS_TO_TRY = 3
+# Candidates of all users together; with more, what they take of memory is measured first.
+_MANY_CANDIDATES = 10_000_000
+_FEW_CANDIDATES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +178,7 @@ class Comparison:
             has no vector form, a setting that gives no world or run, a training too short for an
             agent to learn anything in it, a folder that is not empty, or a binding without effect.
         TypeError: for an argument of the wrong type.
+        MemoryError: if the environment, an agent or the measures cannot be in memory.
         OSError: if the folder cannot be written to.
 
     Example:
@@ -225,6 +234,7 @@ class Comparison:
             self._train_settings["max_training_steps"] = -(-train_steps // 10)
         given = {"steps": steps, "episodes": episodes, "train_steps": train_steps}
         self._check_names(agents)
+        self._num_agents = len(agents)
         self._prepare_folder()
         try:
             with bindings.recorded() as made:
@@ -245,9 +255,78 @@ class Comparison:
             raise ValueError(f"agents must be different names, got {', '.join(agents)}.")
         for agent in agents:
             registry.agent_entry(agent)
+        for agent in agents:
+            self._check_memory_of_users(agent)
+        self._create_environment(self._env_config, None)  # Refuses what is too large.
         env = self._create_environment(self._env_config, 1)
         for agent in agents:
-            self._create_agent(agent, env, training_steps=0)
+            created = self._create_agent(agent, env, training_steps=0)
+            if gin.config_str().strip():
+                self._try_out(agent, created, env)
+
+    def _check_memory_of_users(self, agent: str) -> None:
+        """Raises MemoryError if so many users with an agent cannot be in memory.
+
+        What they take is measured with few of them, and few candidates.
+        """
+        wanted = self._env_config["num_candidates"]
+        if self._num_envs is None or self._num_envs * wanted < _MANY_CANDIDATES:
+            return
+        num_candidates = min(wanted, max(_FEW_CANDIDATES, self._env_config["slate_size"]))
+        few = max(1, min(streams.CHUNK_SIZE, _MANY_CANDIDATES // 10 // num_candidates))
+        # What the first time alone takes, as imports do, is in none of the others.
+        peaks = [self._peak_memory(agent, num, num_candidates) for num in (few, few, 2 * few)]
+        of_few = max(0, peaks[2] - peaks[1])
+        resources.check_memory(
+            of_few * self._num_envs * wanted // (few * num_candidates),
+            f"{resources.shown(self._num_envs)} users with {resources.shown(wanted)} candidates "
+            f"and {agent}",
+            "choose fewer users or candidates, or recsim.vector.simulate for many users",
+        )
+
+    def _peak_memory(self, agent: str, num_users: int, num_candidates: int) -> int:
+        """Returns the most memory that some users with an agent take in their first steps."""
+        was_tracing = tracemalloc.is_tracing()
+        if not was_tracing:
+            tracemalloc.start()
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        try:
+            env_config = {**self._env_config, "num_candidates": num_candidates}
+            env = self._create_environment(env_config, num_users)
+            self._play_first_steps(self._create_agent(agent, env, training_steps=0), env)
+            return tracemalloc.get_traced_memory()[1] - before
+        finally:
+            if not was_tracing:
+                tracemalloc.stop()
+
+    def _try_out(self, name: str, agent: Any, env: Any) -> None:
+        """Raises ValueError if an agent or the environment fails in the first steps.
+
+        What gin binds is often not looked at before.
+        """
+        try:
+            self._play_first_steps(agent, env)
+        except Exception as error:
+            raise ValueError(
+                f"{name} in {self._environment} fails in its first steps with what gin binds: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _play_first_steps(self, agent: Any, env: Any) -> None:
+        if self._num_envs is not None:
+            slates = agent.begin(env.reset()[0])
+            for _ in range(_STEPS_TO_TRY):
+                slates = agent.step(*env.step(slates))
+            return
+        observation = env.reset()
+        slate = agent.begin_episode(observation)
+        for _ in range(_STEPS_TO_TRY):
+            observation, reward, done, _ = env.step(slate)
+            if done:
+                break
+            slate = agent.step(reward, observation)
+        agent_lib.end_episode(agent, reward, observation, truncated=not done)
 
     def _create_environment(self, env_config: Mapping[str, Any], most_users: int | None) -> Any:
         """Returns an environment, a vector environment of some users at most where one is asked."""
@@ -290,8 +369,18 @@ class Comparison:
             )
         env = self._create_environment(self._env_config, None)
         recorder = _EpisodeRecorder if self._num_envs is None else _UsersRecorder
-        runners.append(recorder(env=env, test_mode=True, **shared, **self._eval_settings))
-        return runners
+        evaluation = recorder(env=env, test_mode=True, **shared, **self._eval_settings)
+        self._check_memory(evaluation)
+        return [*runners, evaluation]
+
+    def _check_memory(self, evaluation: Any) -> None:
+        """Raises MemoryError if the measures of all agents' episodes cannot be kept."""
+        episodes = evaluation._max_eval_episodes
+        resources.check_memory(
+            8 * episodes * self._num_agents * len(("steps", "return", "steps_per_second")),
+            f"The measures of {resources.shown(episodes)} episodes of {self._num_agents} agents",
+            "choose fewer episodes",
+        )
 
     def run(self) -> Results:
         """Runs the agents one after the other and writes the files of the results."""

@@ -274,9 +274,11 @@ class InterestExploration(reproduce.Reproduction):
     """
 
     sizes = (
-        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings and evaluations of each agent"),
+        reproduce.Size(
+            "seeds", 2, SEEDS, QUICK_SEEDS, "trainings and evaluations of each agent", 10_000
+        ),
         reproduce.Size("steps", 1, STEPS, QUICK_STEPS, "training steps"),
-        reproduce.Size("users", 1, USERS, QUICK_USERS, "users of an evaluation"),
+        reproduce.Size("users", 1, USERS, QUICK_USERS, "users of an evaluation", 100),
     )
     name = "interest-exploration"
     unit = "steps"

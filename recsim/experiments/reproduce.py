@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _command_line, _validation, _version, parallel
-from recsim._internal import json_text, paths
+from recsim._internal import json_text, paths, resources
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
 from recsim.simulator import _files, progress
@@ -67,6 +67,7 @@ class Size:
         default: its value unless something else is said.
         quick: its value in a small version of the experiment.
         description: what it is the number of.
+        bytes_each: the least memory that one of them takes, in bytes.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Size:
     default: int
     quick: int
     description: str
+    bytes_each: int = 0
 
 
 class Reproduction(abc.ABC):
@@ -82,6 +84,11 @@ class Reproduction(abc.ABC):
     Args:
         seed: seed of everything, at least 0.
         **sizes: a number for each of ``sizes``; constructors of subclasses name them.
+
+    Raises:
+        TypeError: if a number is not an integer.
+        ValueError: if a number is too small.
+        MemoryError: if a number is too large for this machine.
 
     Attributes:
         sizes: how large it can be chosen to be.
@@ -105,6 +112,13 @@ class Reproduction(abc.ABC):
             for name, number in sizes.items()
         }
         self.settings["seed"] = _validation.positive_int("seed", seed, minimum=0)
+        for size in self.sizes:
+            number = self.settings[size.name]
+            resources.check_memory(
+                number * size.bytes_each,
+                f"{self.name} with {size.name}={resources.shown(number)}",
+                f"choose fewer {size.name}",
+            )
 
     @classmethod
     def add_options(cls, group: argparse._ArgumentGroup) -> None:
@@ -210,6 +224,7 @@ def run(
     with _files.locked(folder):
         start = time.perf_counter()
         tasks = experiment.tasks(os.path.join(folder, _TASKS))
+        resources.check_processes(min(workers, len(tasks)))
         computed = _compute(experiment, tasks, folder, workers, show_progress)
         finished = {task.name: _read_task(folder, task) for task in tasks}
         path = os.path.join(folder, "results.json")

@@ -239,9 +239,9 @@ class SlateQ(reproduce.Reproduction):
     """
 
     sizes = (
-        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy"),
+        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy", 10_000),
         reproduce.Size("steps", 300, STEPS, QUICK_STEPS, "training steps"),
-        reproduce.Size("users", 2, USERS, QUICK_USERS, "users of an evaluation"),
+        reproduce.Size("users", 2, USERS, QUICK_USERS, "users of an evaluation", 100),
     )
     name = "slateq"
     unit = "steps"

@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, document, seeding, user
-from recsim._internal import global_generator, owned_generators, shared_stream
+from recsim._internal import global_generator, owned_generators, resources, shared_stream
 from recsim._overrides import own_method
 from recsim.simulator import fingerprint
 
 __all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "SingleUserEnvironment"]
+
+
+# The least that a candidate, or a place of a slate, takes of memory with its observation and its
+# space; those of the scenarios take 1,200 to 2,500 bytes.
+_BYTES_OF_CANDIDATE = 1000
 
 
 class AbstractEnvironment(abc.ABC):
@@ -34,6 +39,7 @@ class AbstractEnvironment(abc.ABC):
     Raises:
         TypeError: if a size is no integer.
         ValueError: if a size is below 1, or the slate is larger than the candidate set.
+        MemoryError: if there is no memory for so many candidates.
     """
 
     def __init__(
@@ -46,6 +52,12 @@ class AbstractEnvironment(abc.ABC):
     ) -> None:
         self._num_candidates, self._slate_size = _validation.candidates_and_slate(
             num_candidates, slate_size
+        )
+        resources.check_memory(
+            _BYTES_OF_CANDIDATE * (self._num_candidates + self._slate_size),
+            f"{resources.shown(self._num_candidates)} candidates and slates of "
+            f"{resources.shown(self._slate_size)}",
+            "choose fewer candidates, or smaller slates",
         )
         self._user_model = user_model
         self._document_sampler = document_sampler

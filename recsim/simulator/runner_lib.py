@@ -41,6 +41,7 @@ from recsim._internal import (
     learning,
     numbers,
     paths,
+    resources,
     run_data,
     tf_session,
     trial,
@@ -657,10 +658,10 @@ class TrainRunner(Runner):
             reason,
         )
 
-    def _train(self, iterations: Sequence[int], total_steps: int) -> None:
+    def _train(self, iterations: range, total_steps: int) -> None:
         self._metrics_file.drop_after(total_steps)
         self._summary_writer.restart_at(total_steps + 1)
-        num_steps = len(iterations) * self._max_training_steps
+        num_steps = (iterations.stop - iterations.start) * self._max_training_steps
         try:
             with (
                 interrupts.deferred(),
@@ -755,6 +756,11 @@ class EvalRunner(Runner):
     ) -> None:
         _check_keywords(EvalRunner, kwargs)
         self._max_eval_episodes = _validation.positive_int("max_eval_episodes", max_eval_episodes)
+        resources.check_memory(
+            _BYTES_OF_EPISODE * self._max_eval_episodes,
+            f"{resources.shown(self._max_eval_episodes)} episodes",
+            "choose a smaller max_eval_episodes",
+        )
         self._test_mode = test_mode
         self._min_interval_secs = _validation.non_negative_float(
             "min_interval_secs", min_interval_secs

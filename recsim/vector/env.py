@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from recsim import _validation
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers
+from recsim._internal import numbers, resources
 from recsim.simulator import fingerprint
 from recsim.vector import _chunk, _conversion, streams, world
 
@@ -26,6 +26,9 @@ __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv
 
 #: When users get new candidates: at each step, at each episode, or never, and then all the same.
 CANDIDATES = ("step", "episode", "shared")
+
+# With more, what they need is estimated.
+_MANY_CANDIDATES = 100_000
 
 #: The only chunk of the documents that all users share.
 _EVERYONE = np.zeros(1, np.int64)
@@ -100,6 +103,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     Raises:
         TypeError: if a size is no integer.
         ValueError: if a size is below 1, or the slate is larger than the candidate set.
+        MemoryError: if there is no memory for so many users and candidates.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
@@ -116,11 +120,23 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         self._num_candidates, self._slate_size = _validation.candidates_and_slate(
             num_candidates, slate_size
         )
+        # A slate's places, and of a user the reward, two ends, the number of the session, its steps
+        # and the return.
+        self._check_memory(4 * self._num_candidates + self.num_envs * (8 * self._slate_size + 26))
         self.max_steps_per_episode = max_steps_per_episode
         self._first_user = _validation.positive_int("first_user", first_user, 0)
         self._counted: np.ndarray | None = None
         self.single_action_space = spaces.MultiDiscrete(
             np.full(self._slate_size, self._num_candidates)
+        )
+
+    def _check_memory(self, needed: int) -> None:
+        """Raises MemoryError if there are fewer bytes of memory than are needed."""
+        resources.check_memory(
+            needed,
+            f"{resources.shown(self.num_envs)} users with {resources.shown(self._num_candidates)} "
+            f"candidates and slates of {resources.shown(self._slate_size)}",
+            "choose fewer users or candidates, or recsim.vector.simulate for many users",
         )
 
     # The spaces of all users have arrays of bounds as large as an observation: only on demand.
@@ -276,6 +292,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             size than the user model's, ``candidates`` is not known, ``dtype`` is not one of the
             two, or the spaces of documents and responses do not count them on axis 0.
         NotImplementedError: for a space of other than arrays of a fixed shape.
+        MemoryError: if there is no memory for so many users and candidates.
     """
 
     def __init__(
@@ -319,6 +336,8 @@ class RecSimVectorEnv(SlateVectorEnv):
         if seed is None:
             seed = np.random.SeedSequence().entropy  # type: ignore[assignment]
         self._default_seed = _validation.positive_int("seed", seed, 0)
+        if self.num_envs * self._num_candidates > _MANY_CANDIDATES:
+            self._check_memory(self._least_memory())
         self._chunks: list[_chunk.Chunk] = []
         self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
         self.single_observation_space = spaces.Dict(
@@ -334,6 +353,20 @@ class RecSimVectorEnv(SlateVectorEnv):
         spaces_lib.nearest_to_zero(parts["user"])  # Which refuses what has no form as arrays.
         self._to_check = 0
         self.reset_metrics()
+
+    def _least_memory(self) -> int:
+        """Returns the least number of bytes for the observations before and after a step.
+
+        The space of one user's observations counts too, which has bounds for every number.
+        """
+        itemsize = self._dtype.itemsize
+        of_user = _num_entries(self._user_model.user_space())
+        of_user += _num_entries(self._user_model.response_space())
+        of_document = _num_entries(self._document_sampler.observation_space(1))
+        owners = 1 if self._candidates == "shared" else self.num_envs
+        entries = self.num_envs * of_user + owners * self._num_candidates * of_document
+        bounds = self._num_candidates * of_document * (2 * itemsize + 2)
+        return 2 * itemsize * entries + bounds
 
     @property
     def user_model(self) -> world.VectorUserModel:
@@ -611,6 +644,13 @@ def _set_rows(tree: Any, of_rows: Any, rows: slice | np.ndarray) -> None:
             _set_rows(tree[key], of_rows[key], rows)
     else:
         tree[rows] = of_rows
+
+
+def _num_entries(space: Any) -> int:
+    """Returns how many numbers an element of a space has; 0 for spaces without a shape."""
+    if isinstance(space, spaces.Dict):
+        return sum(map(_num_entries, space.spaces.values()))
+    return 0 if space.shape is None else math.prod(space.shape)
 
 
 def _with_dtype(space: Any, dtype: np.dtype) -> Any:

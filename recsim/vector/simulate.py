@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, parallel
+from recsim._internal import resources
 from recsim.vector import streams, world
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Simulation", "check_memory", "simulate"]
 
 # So many steps without an end of a session are taken for sessions that never end.
 _MAX_STEPS_WITHOUT_END = 1_000_000
@@ -94,6 +95,7 @@ def simulate(
         TypeError, ValueError: if a number is below 1, not exactly one of ``num_steps`` and
             ``num_episodes`` is given, sessions never end that should, or a function that goes to
             another process cannot be pickled.
+        MemoryError: if there is no memory for the results of so many users.
         recsim.parallel.TaskError: if a process has ended three times before its users were done,
             such as one that is killed.
 
@@ -120,11 +122,13 @@ def simulate(
         _validation.positive_int("num_episodes", num_episodes)
     if seed is not None:
         _validation.positive_int("seed", seed, 0)
+    check_memory(num_users, num_episodes or 1)
     if workers is None:
         workers = parallel.usable_cores()
     chunks = [users for _, users in streams.chunks(0, num_users)]
     # A task of neighbouring chunks for each worker: starting a process takes long.
     num_tasks = min(_validation.positive_int("workers", workers), len(chunks))
+    resources.check_processes(num_tasks)
     bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
     _check_function("make_environment", make_environment)
     _check_function("make_agent", make_agent)
@@ -168,6 +172,16 @@ def simulate(
         np.concatenate([result["lengths"] for result in ordered]),
         dict(metrics),
         _written(of_one_user, metrics),
+    )
+
+
+def check_memory(num_users: int, num_episodes: int = 1) -> None:
+    """Raises MemoryError if there is no memory for the returns and lengths of so many users."""
+    resources.check_memory(
+        # Those of the tasks, and of all together.
+        2 * 16 * num_users * num_episodes,
+        f"The results of {resources.shown(num_users)} users",
+        "choose fewer users or episodes",
     )
 
 

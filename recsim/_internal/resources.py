@@ -1,0 +1,102 @@
+"""What a request needs and what the machine has, compared before memory or time is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+
+__all__ = ["check_memory", "check_processes", "shown", "usable_memory"]
+
+# Below this much nothing is looked up: every machine that runs Python has it.
+_ALWAYS_THERE = 64 * 2**20
+
+# Resident size of a process that has imported this library and NumPy: about 60 MiB on Linux.
+_BYTES_OF_PROCESS = 48 * 2**20
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def check_memory(needed: int, what: str, remedy: str) -> None:
+    """Raises MemoryError if a request needs more memory than this process can ever get.
+
+    Args:
+        needed: the least number of bytes that it needs.
+        what: what needs them, in the plural, such as "10 users".
+        remedy: what to do, such as "choose fewer users".
+
+    Raises:
+        MemoryError: with both figures.
+    """
+    if needed <= _ALWAYS_THERE:
+        return
+    limit = usable_memory()
+    if limit is not None and needed > limit:
+        raise MemoryError(
+            f"{what} need at least {_shown_bytes(needed)} of memory, and there are "
+            f"{_shown_bytes(limit)} for this process: {remedy}."
+        )
+
+
+def check_processes(number: int, remedy: str = "choose fewer workers") -> None:
+    """Raises MemoryError if so many processes cannot be in memory at the same time."""
+    check_memory(number * _BYTES_OF_PROCESS, f"{shown(number)} processes", remedy)
+
+
+def usable_memory() -> int | None:
+    """Returns how many bytes of memory this process can have, None if the system does not say.
+
+    That is the least of the machine's memory, the limits of its control groups (containers) and
+    the limit of its address space.
+    """
+    return min(_limits(), default=None)
+
+
+def _limits() -> Iterator[int]:
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(ImportError):  # Not on Windows.
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            yield soft
+    for path in _limit_files():
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+            yield int(file.read())  # "max" is no limit.
+
+
+def _limit_files() -> Iterator[str]:
+    """Yields the files with the limits of this process's control groups and those above them."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            roots, name = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"), "memory.max"
+        elif "memory" in controllers.split(","):
+            roots, name = ("/sys/fs/cgroup/memory",), "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in group.split("/") if part and part != ".."]
+        for root in roots:
+            for depth in range(len(parts) + 1):
+                yield os.path.join(root, *parts[:depth], name)
+
+
+def shown(number: int) -> str:
+    """Returns a count as people read it, however large it is."""
+    if number < 10**15:
+        return f"{number:,}"
+    return f"{number:.3g}" if number < 10**300 else f"10^{math.log10(number):.0f}"
+
+
+def _shown_bytes(number: int) -> str:
+    unit = min(max(number.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    if number < 2**80:
+        return f"{number / 2 ** (10 * unit):,.1f} {_UNITS[unit]}"
+    return f"{shown(number >> (10 * unit))} {_UNITS[unit]}"
