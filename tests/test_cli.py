@@ -260,6 +260,27 @@ BAD_INPUT = {
     "run --gin-bindings Runner.progress=False": "'Runner.progress' has no effect",
     "run --gin-bindings other/ClusterBanditAgent.ci_scaling=0.1": "made in the scope 'other'",
     "run --gin-bindings scaling=0.1": "'scaling' has no effect: no value that is used refers to",
+    "run --gin-bindings 'import nosuch'": "No module named 'nosuch'",
+    "run --gin-bindings Runner.max_steps_per_episode=((": "TokenError: ",
+    "run --gin-bindings Runner.max_steps_per_episode=%A": "No bindings specified for 'A/gin.macro'",
+    "run --environment interest_evolution --agent random "
+    "--gin-bindings 'UtilityModelUserSampler.document_quality_factor = \"x\"'": (
+        "random in interest_evolution fails in its first steps with what gin binds: TypeError: "
+    ),
+    "run --environment interest_evolution --agent random --num-envs 3 "
+    "--gin-bindings 'UtilityModelUserSampler.document_quality_factor = \"x\"'": ": .*",
+    "run --environment long_term_satisfaction --agent tabular_q --num-candidates 60 "
+    "--slate-size 10": "75,394,027,566 slates of 10 out of 60 candidates.* need at least .*TiB of",
+    "run --num-envs 10000000000000": r"10,000,000,000,000 users .* need at least .* of memory",
+    "run --num-candidates 10000000000000": "10,000,000,000,000 candidates .* need at least .* of",
+    "run --num-candidates 10000000000000 --num-envs 3": "3 users with .* need at least .* of memory",
+    "run --episodes 10000000000000": "10,000,000,000,000 episodes need at least .* of memory",
+    "run --steps 1000000000000001": "--steps: must be at most 1,000,000,000,000,000, got",
+    "bench --users 10000000000000": "results of 10,000,000,000,000 users need at least .* of memory",
+    "bench --size 10000000000000x2 --users 1": "10,000,000,000,000 candidates .* need at least",
+    "bench --size 10000000000000x2 --users 9": "9 users with .* need at least .* of memory",
+    "bench --quick --rounds 1000000000": "would take at least .* days: choose fewer rounds",
+    "bench --quick --seconds 1e300": "would take at least .* days: choose fewer rounds",
     "run --output a_file": "output folder must be a folder that can be written to",
     "run --output a_file/below": "output folder must be a folder that can be written to",
     "run --output full": "full' is not empty: choose another",
@@ -281,6 +302,19 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     assert "In call to configurable" not in err
     assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
     assert not pathlib.Path("recsim_runs").exists()
+
+
+def test_bindings_that_fail_in_the_middle_are_told_in_one_line(monkeypatch, refused):
+    def run(self):
+        raise KeyError("far from the beginning")
+
+    monkeypatch.setattr(comparison.Comparison, "run", run)
+    binding = "ClusterBanditAgent.ci_scaling = 0.5"
+    err = refused(cli.main, ["run", *QUICK, "--gin-bindings", binding])
+    assert err == "recsim run: error: KeyError: 'far from the beginning'\n"
+    gin.clear_config()
+    with pytest.raises(KeyError):  # This one is not the user's mistake.
+        cli.main(["run", *QUICK])
 
 
 def test_a_mistake_leaves_the_folders_of_other_runs(refused):

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 __all__ = ["check_memory", "check_processes", "shown", "usable_memory"]
 
+_CGROUP_FILE = "/proc/self/cgroup"
+_CGROUP_ROOT = "/sys/fs/cgroup"
+
 # Below this much nothing is looked up: every machine that runs Python has it.
 _ALWAYS_THERE = 64 * 2**20
 
@@ -70,22 +73,22 @@ def _limits() -> Iterator[int]:
 def _limit_files() -> Iterator[str]:
     """Yields the files with the limits of this process's control groups and those above them."""
     try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
+        with open(_CGROUP_FILE, encoding="utf-8") as file:
             lines = file.read().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, group = line.split(":", 2)
         if not controllers:
-            roots, name = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"), "memory.max"
+            roots, name = ("", "unified"), "memory.max"
         elif "memory" in controllers.split(","):
-            roots, name = ("/sys/fs/cgroup/memory",), "memory.limit_in_bytes"
+            roots, name = ("memory",), "memory.limit_in_bytes"
         else:
             continue
         parts = [part for part in group.split("/") if part and part != ".."]
         for root in roots:
             for depth in range(len(parts) + 1):
-                yield os.path.join(root, *parts[:depth], name)
+                yield os.path.join(_CGROUP_ROOT, root, *parts[:depth], name)
 
 
 def shown(number: int) -> str:

@@ -293,7 +293,7 @@ class Comparison:
         before, _ = tracemalloc.get_traced_memory()
         try:
             env_config = {**self._env_config, "num_candidates": num_candidates}
-            env = self._create_environment(env_config, num_users)
+            env = registry.create_vector_environment(self._environment, env_config, num_users)
             self._play_first_steps(self._create_agent(agent, env, training_steps=0), env)
             return tracemalloc.get_traced_memory()[1] - before
         finally:
