@@ -80,9 +80,9 @@ def _limit_files() -> Iterator[str]:
     for line in lines:
         _, controllers, group = line.split(":", 2)
         if not controllers:
-            roots, name = ("", "unified"), "memory.max"
+            roots, name = ["", "unified"], "memory.max"
         elif "memory" in controllers.split(","):
-            roots, name = ("memory",), "memory.limit_in_bytes"
+            roots, name = ["memory"], "memory.limit_in_bytes"
         else:
             continue
         parts = [part for part in group.split("/") if part and part != ".."]

@@ -63,6 +63,9 @@ checkpointer = checkpoint
 
 _logger = logging.getLogger(__name__)
 
+# The least that an evaluation keeps of an episode: lists of return, length and time, and the file.
+_BYTES_OF_EPISODE = 100
+
 absl_flags.define_with_absl()
 
 
