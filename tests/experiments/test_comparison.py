@@ -260,6 +260,29 @@ def test_mistakes_are_found_before_anything_runs(changes, error, message, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("num_envs", [None, 3])
+def test_bindings_that_fail_in_the_first_steps_are_found_before_anything_runs(
+    num_envs, monkeypatch, tmp_path
+):
+    def create(environment, **_):
+        agent = registry.AGENTS["random"].create(environment, seed=0)
+        agent.step = None  # As a value that gin binds may be: it is looked at in a step alone.
+        return agent
+
+    def create_vector(environment, **_):
+        agent = random_agent.VectorRandomAgent(environment)
+        agent.step = None
+        return agent
+
+    entry = registry.AgentEntry(create, "fails", create_vector=create_vector)
+    monkeypatch.setitem(registry.AGENTS, "failing", entry)
+    runner_lib.load_gin_configs([], ["Runner.max_steps_per_episode = 7"])
+    message = "failing in interest_exploration fails in its first steps .*: TypeError: "
+    with pytest.raises(ValueError, match=message):
+        compare(tmp_path, agents=["random", "failing"], steps=None, num_envs=num_envs)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_overwritten(tmp_path):
     compare(tmp_path).run()
     before = (tmp_path / "results.json").read_bytes()
