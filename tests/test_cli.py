@@ -275,6 +275,8 @@ BAD_INPUT = {
     "bench --size 10000000000000x2 --users 9": "9 users with .* need at least .* of memory",
     "bench --quick --rounds 1000000000": "would take at least .* days: choose fewer rounds",
     "bench --quick --seconds 1e300": "would take at least .* days: choose fewer rounds",
+    "reproduce bandits --gin-bindings X.y=1": "there is no option '--gin-bindings'",
+    "bench --quick --gin-bindings X.y=1": "there is no option '--gin-bindings'",
     "run --output a_file": "output folder must be a folder that can be written to",
     "run --output a_file/below": "output folder must be a folder that can be written to",
     "run --output full": "full' is not empty: choose another",
@@ -292,7 +294,7 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     pathlib.Path("full").mkdir()
     pathlib.Path("full", "kept").write_text("")
     err = refused(cli.main, shlex.split(arguments))
-    assert re.fullmatch(rf"recsim( run| bench)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
+    assert re.fullmatch(rf"recsim( run| bench| reproduce bandits)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
     assert "In call to configurable" not in err
     assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
     assert not pathlib.Path("recsim_runs").exists()

@@ -15,6 +15,7 @@ __all__ = [
     "Made",
     "bound_parameters",
     "current",
+    "described",
     "recorded",
     "restore",
     "taken",
@@ -65,6 +66,15 @@ copyreg.pickle(gin.config.ConfigurableReference, _reduced_reference)
 def current() -> Mapping[tuple[str, str], Mapping[str, Any]]:
     """Returns all bindings, for :func:`restore`; they can be pickled as far as their values can."""
     return {key: dict(parameters) for key, parameters in gin.config._CONFIG.items()}
+
+
+def described() -> dict[str, str]:
+    """Returns the values that gin binds, as they would be written, by what they are bound to."""
+    return {
+        _name(scope, selector, parameter): repr(value)
+        for (scope, selector), parameters in sorted(gin.config._CONFIG.items())
+        for parameter, value in sorted(parameters.items())
+    }
 
 
 def restore(bindings: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:

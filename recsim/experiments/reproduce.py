@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import _command_line, _validation, _version, parallel
-from recsim._internal import json_text, paths, resources
+from recsim._internal import bindings, json_text, paths, resources
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
 from recsim.simulator import _files, progress
@@ -311,9 +311,11 @@ def _identity(experiment: Reproduction) -> dict[str, Any]:
             raise ImportError(
                 f"{experiment.name} needs {package}, which is not installed: pip install {package}."
             )
+    bound = bindings.described()
     return {
         "experiment": experiment.name,
         "settings": experiment.settings,
+        **({"gin_bindings": bound} if bound else {}),
         "versions": {
             "recsim": _version.__version__,
             "python": ".".join(platform.python_version_tuple()[:2]),
@@ -333,6 +335,7 @@ def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str
         return {
             "experiment": identity.get("experiment", "nothing"),
             **identity.get("settings", {}),
+            **{f"binding of {name}": v for name, v in identity.get("gin_bindings", {}).items()},
             **{f"version of {name}": text for name, text in versions.items()},
         }
 

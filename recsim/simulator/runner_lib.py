@@ -630,8 +630,8 @@ class TrainRunner(Runner):
         )
         remaining = range(start_iteration, self._num_iterations)
         if remaining:
-            self._train(remaining, total_steps)
-            self._warn_if_nothing_was_learned()
+            total_steps = self._train(remaining, total_steps)
+            self._warn_if_nothing_was_learned(total_steps)
         else:
             _logger.warning(
                 "Nothing to train: %d iterations are done and num_iterations is %d. Raise it to "
@@ -642,26 +642,26 @@ class TrainRunner(Runner):
         if self._episode_log is not None:
             self._episode_log.finish()
 
-    def _warn_if_nothing_was_learned(self) -> None:
+    def _warn_if_nothing_was_learned(self, total_steps: int) -> None:
         if learning.num_updates(self._agent) != 0:  # None where the agent does not say.
             return
-        steps = self._max_training_steps * self._num_iterations
         needed = learning.steps_without_update(self._agent)
         reason = (
             f"it makes none in its first {needed:,} steps. Train it for longer (max_training_steps"
             " times num_iterations), or let it learn earlier (DQNAgent.min_replay_history)."
-            if needed >= steps
+            if needed >= total_steps
             else "no step brought it anything to learn from, or it was made for evaluation "
             "(eval_mode)."
         )
         _logger.warning(
             "%s has learned nothing: it made no update in a training of %s steps, for %s",
             type(self._agent).__name__,
-            f"{steps:,}",
+            f"{total_steps:,}",
             reason,
         )
 
-    def _train(self, iterations: range, total_steps: int) -> None:
+    def _train(self, iterations: range, total_steps: int) -> int:
+        """Runs iterations and returns the number of steps of all iterations until their end."""
         self._metrics_file.drop_after(total_steps)
         self._summary_writer.restart_at(total_steps + 1)
         num_steps = (iterations.stop - iterations.start) * self._max_training_steps
@@ -679,6 +679,7 @@ class TrainRunner(Runner):
                         interrupts.raise_if_requested()
         finally:
             self._summary_writer.flush()
+        return total_steps
 
     def _first_checked(self, show: progress_lib.Advance) -> progress_lib.Advance:
         """Returns a function that shows progress, and that checks the state at its first call.

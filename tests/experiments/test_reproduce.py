@@ -15,6 +15,7 @@ import sys
 import time
 from importlib import metadata
 
+import gin
 import numpy as np
 import pytest
 
@@ -147,6 +148,21 @@ def test_a_disk_that_fails_leaves_whole_files(monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         run("out")
     assert list(tasks("out")) == ["one_kl_ucb_000.npz"]
+
+
+def test_results_with_other_gin_bindings_are_not_mixed():
+    run("out")
+    gin.bind_parameter("EvalRunner.max_eval_episodes", 7)
+    try:
+        message = "binding of EvalRunner.max_eval_episodes nothing there and 7 here"
+        with pytest.raises(ValueError, match=message):
+            run("out")
+        run("bound")
+        settings = json.loads(pathlib.Path("bound/results.json").read_text())
+        assert settings["gin_bindings"] == {"EvalRunner.max_eval_episodes": "7"}
+    finally:
+        gin.clear_config()
+    assert "gin_bindings" not in json.loads(pathlib.Path("out/results.json").read_text())
 
 
 def test_results_of_other_settings_are_not_mixed(monkeypatch):
