@@ -294,7 +294,9 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     pathlib.Path("full").mkdir()
     pathlib.Path("full", "kept").write_text("")
     err = refused(cli.main, shlex.split(arguments))
-    assert re.fullmatch(rf"recsim( run| bench| reproduce bandits)?: error: .*{BAD_INPUT[arguments]}.*\n", err)
+    assert re.fullmatch(
+        rf"recsim( run| bench| reproduce bandits)?: error: .*{BAD_INPUT[arguments]}.*\n", err
+    )
     assert "In call to configurable" not in err
     assert [path for path in new_files() if path.endswith(("json", "csv"))] == []
     assert not pathlib.Path("recsim_runs").exists()
