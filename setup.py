@@ -23,7 +23,7 @@ setup(
     install_requires=[
         "cloudpickle>=3.0",
         "gin-config>=0.5.0",
-        "gym==0.26.2",
+        "gym>=0.24.1,<0.27",
         "gymnasium>=1.1",
         "loky>=3.4.1",
         "numpy>=1.26",

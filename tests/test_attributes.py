@@ -34,6 +34,7 @@ LEFT_OUT_OF_CLASSES = {
     "_spaces_equal",
     "_state_parameters",  # Of the class: it is in the objects.
     "_validate_states",
+    "render_mode",  # Of gym.Env from gym 0.25 on.
 }
 # In modules: what RecSim imports for its own use.
 LEFT_OUT_OF_MODULES = {

@@ -1,5 +1,6 @@
 """Code as it was written for RecSim runs here: old calls of super, habits of old NumPy."""
 
+import gym
 import numpy as np
 import pytest
 from gym import spaces
@@ -241,3 +242,34 @@ def test_an_empty_slate_gets_no_response():
     env.reset()
     observation, reward, *_ = env.step([])
     assert (observation["response"], reward) == ((), 0)
+
+
+class HalvedRewards(gym.Wrapper):
+    """A wrapper as written for the Gym of RecSim's time."""
+
+    def step(self, action):
+        observation, reward, done, info = self.env.step(action)
+        return observation, reward / 2, done, info
+
+    def reset(self):
+        return self.env.reset()
+
+
+def test_wrappers_of_gym_around_an_environment_in_a_runner(tmp_path):
+    log = []
+    returns = {}
+    for name, wrap in (("bare", lambda env: env), ("wrapped", HalvedRewards)):
+        runner = runner_lib.TrainRunner(
+            base_dir=tmp_path / name,
+            create_agent_fn=lambda sess, env, eval_mode, summary_writer: FirstSlate(
+                env.action_space, log
+            ),
+            env=wrap(make_world()),
+            max_training_steps=24,
+            num_iterations=2,
+            progress=False,
+        )
+        runner.run_experiment()
+        returns[name] = runner._stats["episode_reward"]
+    assert returns["wrapped"] == [total / 2 for total in returns["bare"]]
+    assert max(returns["bare"]) > 0
