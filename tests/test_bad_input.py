@@ -653,6 +653,11 @@ def log_twice(folder):
         ).run_experiment()
 
 
+def serving_table():
+    env = make(num_candidates=3)
+    return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, eval_mode=True)
+
+
 # The same for what is done in a folder.
 FILE_TABLE = {
     "unwritable output folder": (run_below_a_file, OSError, "a_file"),
@@ -664,6 +669,16 @@ FILE_TABLE = {
         lambda _: checkpoint.save("gs://bucket/ckpt", 1),
         ValueError,
         "gs:// addresses are not supported",
+    ),
+    "foreign bundle for a table that serves": (
+        lambda _: serving_table().unbundle("", 0, {"agent": {}}),
+        ValueError,
+        "TabularQAgent cannot be restored from this bundle: it has no",
+    ),
+    "folder without a checkpoint": (
+        lambda folder: checkpoint.restore_agent(serving_table(), folder),
+        FileNotFoundError,
+        "There is no checkpoint in",
     ),
     "run at no path": (lambda _: run(""), ValueError, "base_dir must be a path, got ''"),
     "log in place of the metrics": (

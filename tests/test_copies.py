@@ -19,7 +19,14 @@ from recsim.agents.dopamine import dqn_agent
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
 from recsim.environments import interest_evolution, interest_exploration
 from recsim.experiments import comparison
-from recsim.simulator import environment, gymnasium_env, recsim_gym, summary
+from recsim.simulator import (
+    environment,
+    episode_log,
+    gymnasium_env,
+    recsim_gym,
+    runner_lib,
+    summary,
+)
 from recsim.vector import simulate, wrappers
 
 COPIES = {
@@ -441,6 +448,43 @@ def test_agents_with_a_summary_writer_and_a_keras_optimizer(make_copy, tmp_path)
     assert original.play(45) == seen
     weights = [each.agent.serving_bundle()["online_network"] for each in (original, twin)]
     assert data(weights[0]) == data(weights[1])
+
+
+def create_random(sess, environment, eval_mode, summary_writer):
+    return random_agent.RandomAgent(environment.action_space, random_seed=1)
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+def test_a_runner_that_has_not_begun(make_copy, tmp_path):
+    settings = {
+        "create_agent_fn": create_random,
+        "max_steps_per_episode": 5,
+        "max_eval_episodes": 2,
+        "test_mode": True,
+        "episode_log_file": "log",
+        "progress": False,
+    }
+    found = []
+    for name in ("original", "copy"):
+        env = registry.create_environment("interest_evolution", config_of("interest_evolution"))
+        runner = runner_lib.EvalRunner(base_dir=tmp_path / name, env=env, **settings)
+        (make_copy(runner) if name == "copy" else runner).run_experiment()
+        folder = tmp_path / name / "eval_2"
+        found.append((folder / "log").read_bytes() + (folder / "returns_0").read_bytes())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+def test_what_writes_a_log_is_not_copied_in_its_middle(make_copy, tmp_path):
+    env = registry.create_environment("interest_evolution", config_of("interest_evolution"))
+    log = episode_log.EpisodeLog(tmp_path / "log", env)
+    seen = env.reset()
+    after, reward, done, _ = env.step([0, 1])
+    make_copy(log)
+    log.add_step(seen["user"], seen["doc"], [0, 1], after["response"], reward, done)
+    log.end_episode()
+    with pytest.raises(TypeError, match=r"log\.part.* two copies would overwrite each other"):
+        make_copy(log)
 
 
 def test_a_copy_takes_no_memory_that_is_not_filled():

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import os
 import struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -60,6 +60,17 @@ class RecordFile:
         self._sha256 = sha256
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.size:
+            raise TypeError(
+                f"What writes {self.path!r} cannot be copied or pickled any more: two copies would "
+                "overwrite each other's records."
+            )
+        return {**self.__dict__, "_sha256": None}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes, _sha256=hashlib.sha256())
 
     @property
     def sha256(self) -> str:
