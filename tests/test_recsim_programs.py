@@ -124,11 +124,16 @@ def test_who_asks_for_nothing_imports_neither_absl_nor_tensorflow(tmp_path):
         from recsim.environments import interest_exploration
         from recsim.simulator import runner_lib
 
+        class KeepsItsSession(random_agent.RandomAgent):
+            def __init__(self, sess, action_space):
+                super().__init__(action_space)
+                self._sess = sess
+
         config = {{"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}}
         runner_lib.TrainRunner(
             base_dir={str(tmp_path / "run")!r},
-            create_agent_fn=lambda sess, env, eval_mode, summary_writer: random_agent.RandomAgent(
-                env.action_space
+            create_agent_fn=lambda sess, env, eval_mode, summary_writer: KeepsItsSession(
+                sess, env.action_space
             ),
             env=interest_exploration.create_environment(config),
             max_training_steps=3, num_iterations=1, max_steps_per_episode=3, progress=False,

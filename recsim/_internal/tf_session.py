@@ -8,6 +8,21 @@ from typing import Any
 
 __all__ = ["Session"]
 
+# The attributes of a session of TensorFlow's. Whoever looks for another one uses no session.
+_PUBLIC = (
+    "as_default",
+    "close",
+    "graph",
+    "graph_def",
+    "list_devices",
+    "make_callable",
+    "partial_run",
+    "partial_run_setup",
+    "reset",
+    "run",
+    "sess_str",
+)
+
 
 class Session:
     """Behaves as a ``tf.compat.v1.Session``, and opens one at the first use.
@@ -60,8 +75,8 @@ class Session:
         return self._recsim_session
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
+        if name.startswith("__") or not (name in _PUBLIC or name.startswith("_")):
+            raise AttributeError(f"a TensorFlow session has no attribute {name!r}")
         return getattr(self._recsim_open(), name)
 
     def __enter__(self) -> Any:
