@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import gin
@@ -448,6 +452,44 @@ def test_agents_with_a_summary_writer_and_a_keras_optimizer(make_copy, tmp_path)
     assert original.play(45) == seen
     weights = [each.agent.serving_bundle()["online_network"] for each in (original, twin)]
     assert data(weights[0]) == data(weights[1])
+
+
+CHILD = """
+import pickle, sys
+sys.path.insert(0, {folder!r})
+import test_copies
+for name, original in pickle.load(open({path!r}, "rb")).items():
+    print(name, test_copies.digest(original.play(20)))
+"""
+
+
+def digest(seen):
+    return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
+def test_another_process_goes_on_with_a_pickle(tmp_path):
+    originals: dict[str, Any] = {}
+    for scenario, name in (
+        ("interest_exploration", "cluster_bandit_ts"),
+        ("interest_evolution", "slate_optimal_optimal_q"),
+        ("long_term_satisfaction", "tabular_q"),
+    ):
+        env = registry.create_environment(scenario, config_of(scenario))
+        originals[scenario] = SingleUser(env, registry.create_agent(name, env, seed=1))
+        if name != "tabular_q":
+            env = registry.create_vector_environment(scenario, config_of(scenario), 7)
+            vector = Vector(env, registry.create_vector_agent(name, env, seed=1))
+            originals[f"vector_{scenario}"] = vector
+    for original in originals.values():
+        original.play(35)
+    path = tmp_path / "originals"
+    path.write_bytes(pickle.dumps(originals))
+    code = CHILD.format(folder=os.path.dirname(__file__), path=str(path))
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+    expected = {name: digest(original.play(20)) for name, original in originals.items()}
+    assert dict(line.split() for line in output.splitlines()) == expected
 
 
 def create_random(sess, environment, eval_mode, summary_writer):
