@@ -97,7 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = _parser(arguments)
         options = parser.parse(arguments)
         if options.command == "run":
-            return _run(options)
+            from recsim._internal import bindings
+
+            with bindings.restored():
+                return _run(options)
         if options.command == "reproduce":
             return _reproduce(options)
         if options.command == "bench":

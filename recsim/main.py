@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recsim import _command_line, registry
-from recsim._internal import absl_flags
+from recsim._internal import absl_flags, process_state
 
 __all__ = ["create_agent", "main"]
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
         SystemExit: with code 2 after a line on the standard error stream, if a flag is wrong, and
             with 130 after Ctrl-C.
     """
-    with _command_line.orderly_exit("recsim.main"):
+    with _command_line.orderly_exit("recsim.main"), process_state.logging_kept():
         parser = _parser()
         flags = parser.parse([*_parsed_by_absl(), *map(_two_hyphens, argv[1:])])
         if flags.logtostderr:

@@ -366,25 +366,17 @@ def _tell_progress(run: _Run, executor: Any) -> None:
 
 
 def _pickled(task: Task) -> bytes:
-    """Returns a task as bytes, so that an error of pickling is told of here."""
-    import cloudpickle
+    """Returns a task as bytes, with gin's bindings, which it is to have in the worker too."""
+    from recsim._internal import bindings, pickling
 
     try:
-        return bytes(cloudpickle.dumps((task, _gin_bindings())))
+        return pickling.dumps((bindings.state(), task))
     except Exception as error:
         raise TypeError(
             f"The task {task.name!r} cannot be pickled to run in another process ({error}): leave "
-            "files, locks and connections out of its function and arguments, or use one worker."
+            "files, locks and connections out of its function and arguments (and out of gin's "
+            "bindings), or use one worker."
         ) from error
-
-
-def _gin_bindings() -> Any:
-    """Returns gin's bindings in this process, None if there are none."""
-    if "gin" not in sys.modules:  # Nothing was bound, and importing it takes time.
-        return None
-    from recsim._internal import bindings
-
-    return bindings.current() or None
 
 
 # What a worker does.
@@ -395,25 +387,18 @@ _progress_end: Connection | None = None
 
 def _run_pickled(payload: bytes) -> Result:
     """Runs a task in a worker; what it raises is fit to be sent."""
+    from recsim._internal import bindings
+
     report = _Report(_progress_end)
     try:
-        task: Task
-        task, gin_bindings = pickle.loads(payload)  # noqa: S301  # The parent process made it.
-        _bind(gin_bindings)
-        result = task.run(report.add)
+        # The parent process made it.
+        configuration, task = pickle.loads(payload)  # noqa: S301
+        with bindings.applied(configuration):
+            result: Result = task.run(report.add)
     except BaseException as error:  # sys.exit too, which would end the one that hears of it.
         raise _that_can_be_sent(error) from error
     report.send()
     return result
-
-
-def _bind(gin_bindings: Any) -> None:
-    """Makes gin's bindings of the parent process those of this one."""
-    if gin_bindings is None and "gin" not in sys.modules:
-        return
-    from recsim._internal import bindings
-
-    bindings.restore(gin_bindings or {})
 
 
 def _that_can_be_sent(error: BaseException) -> Exception:

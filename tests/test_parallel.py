@@ -330,6 +330,50 @@ print("done")
 """
 
 
+CONFIGURED = """
+import gin
+from recsim import parallel
+
+@gin.configurable
+class Agent:
+    def __init__(self, one=1, two=2, three=3):
+        self.values = one, two, three()
+
+@gin.configurable
+def count(number=5):
+    return number
+
+gin.constant("constants.eleven", 11)
+gin.parse_config('''
+Agent.one = @count()
+Agent.two = %seven
+Agent.three = @inner/count
+seven = 7
+count.number = %constants.eleven
+inner/count.number = 3
+outer/Agent.two = 99
+''')
+tasks = [parallel.Task(n, lambda advance: {"values": Agent().values}, {}, 1) for n in "ab"]
+for workers in (1, 2):
+    for scope in (None, "outer"):
+        with gin.config_scope(scope):
+            running = parallel.run_tasks(tasks, workers, lambda done: None)
+            print([result["values"] for _, result in running])
+"""
+
+
+def test_gin_configures_in_workers_as_here(tmp_path):
+    """Bindings, references, macros, constants, scopes, of what a script makes configurable."""
+    script = tmp_path / "script.py"
+    script.write_text(CONFIGURED)
+    process = run_script(str(script), cwd=tmp_path)
+    out, errors = process.communicate(timeout=120)
+    assert (out.splitlines(), errors) == (
+        2 * ["[(11, 7, 3), (11, 7, 3)]", "[(11, 99, 3), (11, 99, 3)]"],
+        "",
+    )
+
+
 def test_a_script_needs_no_guard_and_its_process_is_left_as_it_was(tmp_path):
     """Classes and lambdas of the main module, two threads with two workers each."""
     script = tmp_path / "script.py"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import copyreg
+import dataclasses
 import difflib
-import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +12,14 @@ import gin
 
 __all__ = [
     "Made",
+    "State",
+    "applied",
     "bound_parameters",
-    "current",
     "described",
     "recorded",
-    "restore",
+    "restored",
+    "restored_on_error",
+    "state",
     "taken",
     "unbound",
 ]
@@ -49,25 +51,6 @@ def unbound(of_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in bound}
 
 
-def _reference(module: str, scoped_selector: str, evaluate: bool) -> Any:
-    importlib.import_module(module)  # Which makes it known to gin.
-    return gin.config.ConfigurableReference(scoped_selector, evaluate)
-
-
-def _reduced_reference(reference: Any) -> tuple[Any, ...]:
-    module = reference.configurable.wrapped.__module__
-    return _reference, (module, reference.scoped_selector, reference.evaluate)
-
-
-# Gin's own references hold locks, which are not sent to other processes.
-copyreg.pickle(gin.config.ConfigurableReference, _reduced_reference)
-
-
-def current() -> Mapping[tuple[str, str], Mapping[str, Any]]:
-    """Returns all bindings, for :func:`restore`; they can be pickled as far as their values can."""
-    return {key: dict(parameters) for key, parameters in gin.config._CONFIG.items()}
-
-
 def described() -> dict[str, str]:
     """Returns the values that gin binds, as they would be written, by what they are bound to."""
     return {
@@ -75,12 +58,6 @@ def described() -> dict[str, str]:
         for (scope, selector), parameters in sorted(gin.config._CONFIG.items())
         for parameter, value in sorted(parameters.items())
     }
-
-
-def restore(bindings: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
-    """Makes bindings, and no others, those of this process."""
-    gin.config._CONFIG.clear()
-    gin.config._CONFIG.update({key: dict(parameters) for key, parameters in bindings.items()})
 
 
 def taken(of_class: type, parameters: Sequence[str]) -> dict[str, Any]:
@@ -188,3 +165,74 @@ def recorded() -> Iterator[Made]:
         made._configuration = {key: dict(parameters) for key, parameters in operative.items()}
         for key, parameters in before.items():
             operative[key] = {**parameters, **operative.get(key, {})}
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What gin configures with.
+
+    Attributes:
+        bindings: parameters by scope and name of what is configured.
+        imports: gin's statements of what was imported by configuration files.
+        constants: values by name.
+        scope: the names of the scope that is entered.
+        is_locked: whether bindings may be changed by ``gin.unlock_config`` alone.
+    """
+
+    bindings: _Configuration
+    imports: frozenset[Any]
+    constants: Mapping[str, Any]
+    scope: list[str]
+    is_locked: bool
+
+
+def state() -> State:
+    """Returns what gin configures with now."""
+    return State(
+        {key: dict(parameters) for key, parameters in gin.config._CONFIG.items()},
+        frozenset(gin.config._IMPORTS),
+        dict(gin.config._CONSTANTS.items()),
+        list(gin.current_scope()),
+        gin.config_is_locked(),
+    )
+
+
+def _set(wanted: State) -> None:
+    gin.config._CONFIG.clear()
+    gin.config._CONFIG.update({key: dict(values) for key, values in wanted.bindings.items()})
+    gin.config._IMPORTS.clear()
+    gin.config._IMPORTS.update(wanted.imports)
+    gin.config._set_config_is_locked(wanted.is_locked)
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Restores gin's bindings at the end of a block."""
+    before = state()
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+@contextlib.contextmanager
+def restored_on_error() -> Iterator[None]:
+    """Restores gin's bindings if a block raises."""
+    before = state()
+    try:
+        yield
+    except BaseException:
+        _set(before)
+        raise
+
+
+@contextlib.contextmanager
+def applied(wanted: State) -> Iterator[None]:
+    """Lets gin configure with what it did in another process."""
+    with restored():
+        _set(wanted)
+        for name, value in wanted.constants.items():
+            if name not in gin.config._CONSTANTS:
+                gin.config._CONSTANTS[name] = value
+        with gin.config_scope(wanted.scope):
+            yield

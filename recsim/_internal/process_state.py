@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 
-__all__ = ["environment_kept", "stderr_without"]
+__all__ = ["environment_kept", "logging_kept", "stderr_without"]
 
 
 @contextlib.contextmanager
@@ -31,6 +32,20 @@ def environment_kept(*names: str, **defaults: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = old
+
+
+@contextlib.contextmanager
+def logging_kept() -> Iterator[None]:
+    """Restores level and handlers of the root logger at the end of a block."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in [handler for handler in root.handlers if handler not in handlers]:
+            root.removeHandler(handler)
+            handler.close()
 
 
 @contextlib.contextmanager

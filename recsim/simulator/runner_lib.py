@@ -34,6 +34,7 @@ from recsim import agent as agent_lib
 from recsim._gym import spaces  # noqa: F401  # A name of RecSim's module.
 from recsim._internal import (
     absl_flags,
+    bindings,
     global_generator,
     interrupts,
     json_text,
@@ -82,6 +83,8 @@ def __getattr__(name: str) -> Any:
 def load_gin_configs(gin_files: Sequence[paths.Path], gin_bindings: Sequence[str]) -> None:
     """Loads configuration files and bindings of gin; later ones override earlier ones.
 
+    If one is wrong, none is applied.
+
     Args:
         gin_files: paths of configuration files; a leading ``~`` is expanded.
         gin_bindings: bindings such as ``'runner_lib.Runner.max_steps_per_episode=100'``.
@@ -93,7 +96,8 @@ def load_gin_configs(gin_files: Sequence[paths.Path], gin_bindings: Sequence[str
     if isinstance(gin_files, (str, os.PathLike)):
         gin_files = [gin_files]
     gin_files = [os.path.expanduser(os.fspath(file)) for file in gin_files or ()]
-    with gin.unlock_config():  # It is locked if configurations were loaded before.
+    # The configuration is locked if others were loaded before.
+    with bindings.restored_on_error(), gin.unlock_config():
         try:
             gin.parse_config_files_and_bindings(gin_files, bindings=gin_bindings)
         except ValueError as error:

@@ -193,10 +193,10 @@ def _check_function(name: str, function: Any) -> None:
 
 def _check_pickling(name: str, function: Any) -> None:
     """Raises TypeError for a function that cannot be sent to another process."""
-    import cloudpickle
+    from recsim._internal import pickling
 
     try:
-        cloudpickle.dumps(function)
+        pickling.dumps(function)
     except Exception as error:
         raise TypeError(
             f"{name} must be a function that can be pickled, to be called in another process, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import gin
 import pytest
 from runner_helpers import create_random, eval_runner, train_runner
 
@@ -48,6 +49,36 @@ def test_unknown_bindings_name_the_nearest(binding, suggestion):
         runner_lib.load_gin_configs([], [binding])
     assert suggestion in str(caught.value)
     assert binding in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "Zebra.stripes=1",
+        "EvalRunner.timeout_secs = ",
+        "EvalRunner.timeout_secs = @Zebra()",
+        "import no_such_module",
+        "include 'no_such_file.gin'",
+    ],
+)
+def test_bindings_are_applied_all_or_none(last, tmp_path):
+    (tmp_path / "first.gin").write_text("EvalRunner.max_eval_episodes = 9\nseven = 7\n")
+    (tmp_path / "last.gin").write_text(f"import math\nTrainRunner.num_iterations = 9\n{last}\n")
+    with gin.unlock_config():
+        gin.clear_config()
+        gin.parse_config("EvalRunner.max_eval_episodes = 4")
+    if not gin.config_is_locked():
+        gin.finalize()
+    before = gin.config_str()
+    files = [tmp_path / "first.gin", tmp_path / "last.gin"]
+    for arguments in (files, []), (files[:1], ["Runner.max_steps_per_episode = 3", last]):
+        with pytest.raises((ValueError, SyntaxError, OSError, ImportError)):
+            runner_lib.load_gin_configs(*arguments)
+        assert gin.config_str() == before
+        assert gin.config_is_locked()
+    runner_lib.load_gin_configs(files[:1], ["Runner.max_steps_per_episode = 3"])
+    assert gin.query_parameter("EvalRunner.max_eval_episodes") == 9
+    assert gin.query_parameter("Runner.max_steps_per_episode") == 3
 
 
 def test_an_unknown_binding_of_a_runner_with_keywords_is_found_at_construction(tmp_path, env):
