@@ -44,6 +44,8 @@ _SHARE_OF_TOPIC = "click_share_of_topic_"
 _CLICKS_BY_TOPIC = "clicks_by_topic"
 _MOST_TRAINING_USERS = 100
 _STEPS_TO_TRY = 3
+# A training so long that agents which are only tried out have not begun to learn.
+_LONG_TRAINING = 1_000_000
 # Candidates of all users together; with more, what they take of memory is measured first.
 _MANY_CANDIDATES = 10_000_000
 _FEW_CANDIDATES = 1000
@@ -260,7 +262,7 @@ class Comparison:
         self._create_environment(self._env_config, None)  # Refuses what is too large.
         env = self._create_environment(self._env_config, 1)
         for agent in agents:
-            created = self._create_agent(agent, env, training_steps=0)
+            created = self._create_agent(agent, env, training_steps=_LONG_TRAINING)
             if gin.config_str().strip():
                 self._try_out(agent, created, env)
 
@@ -294,7 +296,7 @@ class Comparison:
         try:
             env_config = {**self._env_config, "num_candidates": num_candidates}
             env = registry.create_vector_environment(self._environment, env_config, num_users)
-            self._play_first_steps(self._create_agent(agent, env, training_steps=0), env)
+            self._play_first_steps(self._create_agent(agent, env, training_steps=_LONG_TRAINING), env)
             return tracemalloc.get_traced_memory()[1] - before
         finally:
             if not was_tracing:
