@@ -296,7 +296,9 @@ class Comparison:
         try:
             env_config = {**self._env_config, "num_candidates": num_candidates}
             env = registry.create_vector_environment(self._environment, env_config, num_users)
-            self._play_first_steps(self._create_agent(agent, env, training_steps=_LONG_TRAINING), env)
+            self._play_first_steps(
+                self._create_agent(agent, env, training_steps=_LONG_TRAINING), env
+            )
             return tracemalloc.get_traced_memory()[1] - before
         finally:
             if not was_tracing:
