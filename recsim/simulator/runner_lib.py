@@ -667,6 +667,14 @@ class TrainRunner(Runner):
     def _train(self, iterations: range, total_steps: int) -> int:
         """Runs iterations and returns the number of steps of all iterations until their end."""
         self._metrics_file.drop_after(total_steps)
+        records_metrics = type(self)._write_metrics is Runner._write_metrics
+        if iterations[0] and records_metrics and not self._metrics_file.records:
+            _logger.warning(
+                "The metrics of the first %d iterations are gone: metrics.jsonl in %r was removed. "
+                "Stop the run and put it back, or the file will lack them.",
+                iterations[0],
+                self._output_dir,
+            )
         self._summary_writer.restart_at(total_steps + 1)
         num_steps = (iterations.stop - iterations.start) * self._max_training_steps
         try:

@@ -89,6 +89,15 @@ def test_a_resumed_training_refuses_a_log_that_changed(tmp_path, env, change):
     assert (tmp_path / "train/log").read_bytes().startswith(content)
 
 
+def test_a_resumed_training_says_that_its_metrics_are_gone(tmp_path, env, caplog):
+    train_runner(tmp_path, env, num_iterations=2).run_experiment()
+    train_runner(tmp_path, env, num_iterations=3).run_experiment()
+    assert "are gone" not in caplog.text
+    (tmp_path / "train/metrics.jsonl").unlink()
+    train_runner(tmp_path, env, num_iterations=4).run_experiment()
+    assert "The metrics of the first 3 iterations are gone" in caplog.text
+
+
 def test_a_run_that_was_moved_goes_on_with_its_log(tmp_path, env):
     part = interrupted_training(tmp_path / "old", env)
     content = part.read_bytes()
