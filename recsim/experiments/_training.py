@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -13,7 +15,13 @@ import numpy as np
 from recsim.parallel import Advance
 from recsim.simulator import checkpoint, recsim_gym, runner_lib, summary
 
+_logger = logging.getLogger(__name__)
+
 __all__ = ["Training", "trained"]
+
+
+# The end of the name of the file with the learning curve.
+_CURVE = ".curve.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +44,10 @@ class Training:
 
 
 def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
-    """Trains an agent, or goes on with it, or returns what a finished training left.
+    """Trains an agent, or resumes its training, or returns what a finished training left.
 
-    Beside the result a folder has the statistics for TensorBoard.
+    What is left spoiled is trained anew, with a warning that names the file. Beside the result a
+    folder has the statistics for TensorBoard.
 
     Args:
         setup: how.
@@ -51,15 +60,48 @@ def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
         (num_iterations,).
     """
     result_path = f"{path}.agent"
-    if os.path.exists(result_path):
+    if _is_good(result_path):
         advance(setup.num_iterations * setup.steps_in_iteration)
     else:
-        runner = _Runner(setup, path, advance)
-        runner.run_experiment()
+        state = setup.env.checkpoint_state()
+        try:
+            runner = _Runner(setup, path, advance)
+            runner.run_experiment()
+        except _SpoiledError as error:
+            _logger.warning("What %r has of a training is spoiled, trained anew: %s", path, error)
+            shutil.rmtree(path, ignore_errors=True)
+            _remove(f"{path}{_CURVE}")
+            setup.env.restore_state(state)
+            runner = _Runner(setup, path, advance)
+            runner.run_experiment()
         checkpoint.save(result_path, runner.result())
     # With its replay buffer, a checkpoint is some thousand times as large as the result.
     shutil.rmtree(os.path.join(path, "train", "checkpoints"), ignore_errors=True)
     return dict(checkpoint.load(result_path))
+
+
+class _SpoiledError(Exception):
+    """What an earlier command left of a training cannot be resumed."""
+
+
+def _is_good(result_path: str) -> bool:
+    """Says whether a finished training left its result; removes it, with a warning, if spoiled."""
+    if not os.path.lexists(result_path):
+        return False
+    try:
+        if set(checkpoint.load(result_path)) == {"agent", "steps", "curve"}:
+            return True
+        reason = "it is not the result of a training"
+    except (checkpoint.CheckpointError, OSError, TypeError) as error:
+        reason = str(error)
+    _logger.warning("%r is spoiled and trained anew: %s", result_path, reason)
+    _remove(result_path)
+    return False
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
 class _Runner(runner_lib.TrainRunner):
@@ -68,7 +110,11 @@ class _Runner(runner_lib.TrainRunner):
     def __init__(self, setup: Training, base_dir: str, advance: Advance) -> None:
         self._setup = setup
         self._advance = advance
-        self._curve = summary.MetricsFile(f"{base_dir}.curve.jsonl")
+        try:
+            self._curve = summary.MetricsFile(f"{base_dir}{_CURVE}")
+            summary.MetricsFile(os.path.join(base_dir, "train", "metrics.jsonl"))
+        except (ValueError, OSError) as error:
+            raise _SpoiledError(str(error)) from error
         super().__init__(
             base_dir=base_dir,
             create_agent_fn=setup.create_agent,
@@ -82,9 +128,15 @@ class _Runner(runner_lib.TrainRunner):
     def _initialize_checkpointer_and_maybe_resume(
         self, checkpoint_file_prefix: str
     ) -> tuple[int, int]:
-        iteration, steps_of_earlier_commands = super()._initialize_checkpointer_and_maybe_resume(
-            checkpoint_file_prefix
-        )
+        try:
+            resumed = super()._initialize_checkpointer_and_maybe_resume(checkpoint_file_prefix)
+        except ValueError as error:
+            raise _SpoiledError(str(error)) from error
+        iteration, steps_of_earlier_commands = resumed
+        self._curve.drop_after(steps_of_earlier_commands)
+        points = len(self._curve.records)
+        if points != iteration:
+            raise _SpoiledError(f"its curve has {points} points after {iteration} iterations")
         self._advance(steps_of_earlier_commands)
         return iteration, steps_of_earlier_commands
 
@@ -105,5 +157,5 @@ class _Runner(runner_lib.TrainRunner):
         return {
             "agent": self._agent.serving_bundle(),
             "steps": np.array([record["total_steps"] for record in self._curve.records]),
-            "curve": np.array([record["value"] for record in self._curve.records]),
+            "curve": np.array([record["value"] for record in self._curve.records], np.float64),
         }

@@ -10,7 +10,8 @@ To add one, write a :class:`Reproduction` in a module of its own and list it in
 * ``results.json``: command, settings, versions, time taken and the results;
 * ``table.md``: the table;
 * ``<name>.png`` and ``<name>.svg``: the figures;
-* ``settings.json`` and ``tasks/…``: what a later command needs to resume.
+* ``settings.json`` and ``tasks/…``: what a later command needs to resume. A file of a task that is
+  spoiled is computed anew, with a warning.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import contextlib
 import dataclasses
 import importlib
 import json
+import logging
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -35,7 +38,7 @@ from recsim import _command_line, _validation, _version, parallel
 from recsim._internal import bindings, json_text, paths, resources
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
-from recsim.simulator import _files, progress
+from recsim.simulator import _files, checkpoint, progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +57,9 @@ __all__ = [
 ]
 
 _SETTINGS = "settings.json"
+_RESULTS = "results.json"
+
+_logger = logging.getLogger(__name__)
 _TASKS = "tasks"
 
 
@@ -176,7 +182,8 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
         folder: the output folder, which is made.
 
     Raises:
-        ValueError: if the folder holds anything but an earlier run of the same settings.
+        ValueError: if the folder holds anything but an earlier run of the same settings, or its
+            ``settings.json`` is spoiled.
         ImportError: if a package that it needs is not installed.
         BlockingIOError: if another command writes to the folder now.
         OSError: if the folder cannot be written to.
@@ -189,7 +196,14 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
         _files.remove_unfinished(folder)
         path = os.path.join(folder, _SETTINGS)
         if os.path.exists(path):
-            _check_same(identity, _read_json(path), folder)
+            try:
+                there = _read_json(path)
+            except ValueError as error:
+                raise ValueError(
+                    f"{path!r}, which says what the results in its folder are of, is spoiled "
+                    f"({error}): choose another output folder."
+                ) from error
+            _check_same(identity, there, folder)
         else:
             _files.check_empty("The output folder", folder)
             _write_json(path, identity)
@@ -225,12 +239,12 @@ def run(
         start = time.perf_counter()
         tasks = experiment.tasks(os.path.join(folder, _TASKS))
         resources.check_processes(min(workers, len(tasks)))
-        computed = _compute(experiment, tasks, folder, workers, show_progress)
-        finished = {task.name: _read_task(folder, task) for task in tasks}
-        path = os.path.join(folder, "results.json")
-        if not computed and os.path.exists(path):
-            record = _read_json(path)  # Written anew, with how long it took then.
-        else:
+        finished = _finished_tasks(tasks, folder)
+        computed = len(tasks) - len(finished)
+        _compute(experiment, tasks, finished, folder, workers, show_progress)
+        # Written anew, with how long it took then.
+        record = None if computed else _earlier_record(experiment, folder)
+        if record is None:
             record = {
                 **_identity(experiment),
                 "command": _command(experiment, workers),
@@ -244,7 +258,7 @@ def run(
                     ),
                 },
             }
-        record["results"] = experiment.results(finished)
+        record["results"] = experiment.results({task.name: finished[task.name] for task in tasks})
         _write_files(experiment, record, folder)
         return record
 
@@ -261,46 +275,93 @@ def text(experiment: Reproduction, record: Mapping[str, Any], width: int = 80) -
     return "\n\n".join([*shown, experiment.notes])
 
 
-def _compute(
-    experiment: Reproduction,
-    tasks: list[Task],
-    folder: str,
-    workers: int,
-    show_progress: bool | None,
-) -> int:
-    """Runs the tasks that no earlier command has finished; returns how many there were."""
+def _finished_tasks(tasks: list[Task], folder: str) -> dict[str, Result]:
+    """Returns what earlier commands computed, by the task's name, without what is spoiled."""
     folder_of_tasks = os.path.join(folder, _TASKS)
     with contextlib.suppress(OSError):  # Its name in a folder of an earlier version.
         os.rename(os.path.join(folder, "parts"), folder_of_tasks)
     os.makedirs(folder_of_tasks, exist_ok=True)
     _files.remove_unfinished(folder_of_tasks)
-    left = [task for task in tasks if not os.path.exists(_task_path(folder, task))]
+    finished = {}
+    for task in tasks:
+        path = _task_path(folder, task)
+        if not os.path.lexists(path):
+            continue
+        try:
+            finished[task.name] = _read_task(folder, task)
+        except (checkpoint.CheckpointError, OSError) as error:
+            _logger.warning("%r is spoiled and computed anew: %s", path, error)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+    return finished
+
+
+def _earlier_record(experiment: Reproduction, folder: str) -> dict[str, Any] | None:
+    """Returns what an earlier command wrote of its results, None if that is gone or spoiled."""
+    path = os.path.join(folder, _RESULTS)
+    if not os.path.lexists(path):
+        return None
+    try:
+        record = _read_json(path)
+        expected = json.loads(json_text.dumps(_identity(experiment)))
+        if any(record.get(name) != value for name, value in expected.items()):
+            raise ValueError("it is not of these settings")
+        if not isinstance(record["command"], str) or not isinstance(record["time"], dict):
+            raise ValueError("it does not say how it was computed")
+        return record
+    except (ValueError, KeyError, OSError) as error:
+        _logger.warning("%r is spoiled and put together anew: %s", path, error)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        return None
+
+
+def _compute(
+    experiment: Reproduction,
+    tasks: list[Task],
+    finished: dict[str, Result],
+    folder: str,
+    workers: int,
+    show_progress: bool | None,
+) -> None:
+    """Runs the tasks that no earlier command has finished and adds what they return."""
+    left = [task for task in tasks if task.name not in finished]
     if not left:
-        return 0
-    if len(left) < len(tasks) and show_progress is not False:
-        done = len(tasks) - len(left)
-        print(f"Resuming: {done} of {len(tasks)} tasks are done.", file=sys.stderr, flush=True)
+        return
+    if finished and show_progress is not False:
+        done = f"{len(finished)} of {len(tasks)} tasks are done."
+        print(f"Resuming: {done}", file=sys.stderr, flush=True)
     total = sum(task.size for task in left)
     with (
         progress.progress_bar(experiment.name, total, experiment.unit, show_progress) as show,
         # The processes end with the block, whatever ends it.
         contextlib.closing(
             parallel.run_tasks(left, workers, lambda more: show(more, 0), keep_going=True)
-        ) as finished,
+        ) as results,
     ):
-        for task, result in finished:
-            with _files.atomic_file(_task_path(folder, task)) as file:
-                np.savez_compressed(file, **result)
-    return len(left)
+        for task, result in results:
+            arrays = {name: np.asarray(value) for name, value in result.items()}
+            checkpoint.save(_task_path(folder, task), {"task": task.name, "result": arrays})
+            finished[task.name] = _read_task(folder, task)
 
 
 def _task_path(folder: str, task: Task) -> str:
-    return os.path.join(folder, _TASKS, f"{task.name}.npz")
+    return os.path.join(folder, _TASKS, f"{task.name}.result")
 
 
-def _read_task(folder: str, task: Task) -> dict[str, np.ndarray]:
-    with np.load(_task_path(folder, task), allow_pickle=False) as arrays:
-        return dict(arrays)
+def _read_task(folder: str, task: Task) -> Result:
+    """Returns what a task returned.
+
+    Raises:
+        checkpoint.CheckpointError: if the file is spoiled, or of another task.
+        OSError: if it cannot be read.
+    """
+    path = _task_path(folder, task)
+    tree = checkpoint.load(path)
+    is_record = isinstance(tree, dict) and isinstance(tree.get("result"), dict)
+    if not is_record or tree.get("task") != task.name:
+        raise checkpoint.CheckpointError(f"{path!r} is not of the task {task.name}.")
+    return dict(tree["result"])
 
 
 def _identity(experiment: Reproduction) -> dict[str, Any]:
@@ -366,7 +427,7 @@ def _write_files(experiment: Reproduction, record: Mapping[str, Any], folder: st
     shown = [*map(tables.markdown, experiment.tables(results)), experiment.notes]
     with _files.atomic_file(os.path.join(folder, "table.md")) as file:
         file.write(("\n\n".join(shown) + "\n").encode())
-    _write_json(os.path.join(folder, "results.json"), record)
+    _write_json(os.path.join(folder, _RESULTS), record)
 
 
 def _write_figure(figure: Figure, path: str) -> None:
@@ -391,8 +452,12 @@ def import_matplotlib() -> None:
 
 
 def _read_json(path: str) -> dict[str, Any]:
+    """Returns a dictionary that a file has as JSON; raises ValueError if it has something else."""
     with open(path, encoding="utf-8") as file:
-        return dict(json.load(file))
+        data = json.load(file)
+    if not isinstance(data, dict):
+        raise ValueError("it does not hold a dictionary")
+    return data
 
 
 def _write_json(path: str, data: Mapping[str, Any]) -> None:

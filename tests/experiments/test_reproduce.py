@@ -136,18 +136,17 @@ def test_a_finished_run_is_shown_again_without_computing():
 
 
 def test_a_disk_that_fails_leaves_whole_files(monkeypatch):
-    savez, written = np.savez_compressed, []
+    write_array = np.lib.format.write_array
 
-    def fail(file, **arrays):
-        savez(file, **arrays)
-        written.append(file)
-        if len(written) == 2:
+    def fail(file, array, **kwargs):
+        write_array(file, array, **kwargs)
+        if any(name.endswith(".result") for name in tasks("out")):  # The first one is there.
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", fail)
+    monkeypatch.setattr(np.lib.format, "write_array", fail)
     with pytest.raises(OSError, match="No space left"):
         run("out")
-    assert list(tasks("out")) == ["one_kl_ucb_000.npz"]
+    assert list(tasks("out")) == ["one_kl_ucb_000.result"]
 
 
 def test_results_with_other_gin_bindings_are_not_mixed():
@@ -174,6 +173,84 @@ def test_results_of_other_settings_are_not_mixed(monkeypatch):
     monkeypatch.setattr(metadata, "version", lambda distribution: "1.0")
     with pytest.raises(ValueError, match=r"version of numpy \S+ there and 1.0 here"):
         run("out")
+
+
+SPOILED = {
+    "empty": lambda content: b"",
+    "torn": lambda content: content[: len(content) // 2],
+    "one byte": lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    "zeros": lambda content: bytes(len(content)),
+    "text": lambda content: b"not a file of recsim",
+    "longer": lambda content: content + b"more",
+    "a folder": None,
+}
+
+
+def spoil(path, how):
+    content = path.read_bytes()
+    if SPOILED[how] is None:
+        path.unlink()
+        path.mkdir()
+        (path / "inside").write_text("")
+    else:
+        path.write_bytes(SPOILED[how](content))
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_spoiled_task_is_computed_anew(how, caplog):
+    expected = run("out")["results"]
+    before = tasks("out")
+    path = pathlib.Path("out/tasks/other_thompson_000.result")
+    spoil(path, how)
+    record = run("out")
+    assert record["results"] == expected
+    assert record["time"]["tasks_of_earlier_commands"] == 3
+    (warning,) = caplog.messages
+    assert f"{str(path.absolute())!r} is spoiled and computed anew: " in warning
+    changed = [name for name, changed_at in tasks("out").items() if before[name] != changed_at]
+    assert changed == [path.name]
+    caplog.clear()
+    assert run("out")["results"] == expected
+    assert caplog.messages == []
+
+
+def test_a_copy_of_another_task_is_computed_anew(caplog):
+    expected = run("out")["results"]
+    folder = pathlib.Path("out/tasks")
+    content = (folder / "one_kl_ucb_001.result").read_bytes()
+    (folder / "one_kl_ucb_000.result").write_bytes(content)
+    assert run("out")["results"] == expected
+    assert "is not of the task one_kl_ucb_000" in caplog.text
+
+
+@pytest.mark.parametrize("how", [*SPOILED, "a list", "another dictionary", "other settings"])
+def test_spoiled_results_are_put_together_anew(how, caplog):
+    expected = run("out")
+    before = tasks("out")
+    path = pathlib.Path("out/results.json")
+    if how in SPOILED:
+        spoil(path, how)
+    else:
+        other = {**expected, "settings": {"runs": 7, "seed": 0}}
+        data = {"a list": [1], "another dictionary": {}, "other settings": other}[how]
+        path.write_text(json.dumps(data))
+    if how == "one byte":  # As JSON has no checksum: only what is no JSON shows.
+        path.write_bytes(b"\xff" + path.read_bytes())
+    record = run("out")
+    assert record["results"] == expected["results"]
+    assert json.loads(path.read_text()) == json.loads(json.dumps(record))
+    assert f"{str(path.absolute())!r} is spoiled and put together anew: " in caplog.text
+    assert tasks("out") == before
+
+
+@pytest.mark.parametrize("how", ["empty", "torn", "zeros", "text"])
+def test_spoiled_settings_are_refused_by_name(how, refused):
+    assert cli.main(["reproduce", "bandits", "--runs=9", "--output", "o", "--quiet"]) == 0
+    path = pathlib.Path("o/settings.json")
+    spoil(path, how)
+    err = refused(cli.main, ["reproduce", "bandits", "--runs=9", "--output", "o", "--quiet"])
+    assert f"{str(path.absolute())!r}, which says what the results in its folder are of" in err
+    assert err.count("\n") == 1
 
 
 def test_matplotlib_is_asked_for_before_anything_is_computed(monkeypatch):
@@ -235,7 +312,7 @@ def test_the_command(capsys):
     record = json.loads(pathlib.Path("recsim_runs/bandits_quick/results.json").read_text())
     assert record["settings"]["runs"] == bandit_regret.QUICK_RUNS
 
-    os.remove("recsim_runs/bandits_quick/tasks/one_kl_ucb_000.npz")
+    os.remove("recsim_runs/bandits_quick/tasks/one_kl_ucb_000.result")
     assert cli.main(["reproduce", "bandits", "--quick", "--workers=1"]) == 0
     again, err = capsys.readouterr()
     assert again == out
@@ -314,7 +391,7 @@ def test_what_a_killed_command_left_unfinished_is_removed():
 
     leave_unfinished("out", "settings.json")
     reproduce.prepare(bandit_regret.BanditRegret(300), "out")
-    leave_unfinished("out/tasks", "one_kl_ucb_000.npz")
+    leave_unfinished("out/tasks", "one_kl_ucb_000.result")
     assert run("out")["results"] == run("whole")["results"]
     assert files("out") == files("whole")
     assert tasks("out").keys() == tasks("whole").keys()

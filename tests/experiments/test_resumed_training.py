@@ -69,3 +69,49 @@ def test_a_training_that_goes_on_shows_all_its_progress(last, tmp_path):
     assert sum(stopped) == (last + 1) * SESSION
     # Checkpoints are not kept once there is the result.
     assert not (path / "train/checkpoints").exists()
+
+
+SPOILED = {
+    "empty": lambda content: b"",
+    "torn": lambda content: content[: len(content) // 2],
+    "one byte": lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:],
+    "text": lambda content: b"not a file of recsim",
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_spoiled_result_is_trained_anew(how, tmp_path, caplog):
+    expected = train(tmp_path / "run", [])
+    path = tmp_path / "run.agent"
+    path.write_bytes(SPOILED[how](path.read_bytes()))
+    progress = []
+    np.testing.assert_equal(train(tmp_path / "run", progress), expected)
+    assert sum(progress) == 4 * SESSION
+    assert f"{str(path)!r} is spoiled and trained anew: " in caplog.text
+    caplog.clear()
+    np.testing.assert_equal(train(tmp_path / "run", []), expected)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("how", ["text", "gone", "a point is gone", "another's"])
+@pytest.mark.parametrize("name", ["run.curve.jsonl", "run/train/metrics.jsonl", "checkpoints"])
+def test_a_training_that_cannot_be_resumed_is_trained_anew(name, how, tmp_path, caplog):
+    expected = train(tmp_path / "whole", [])
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", [], 2)
+    if name == "checkpoints":
+        (path,) = (tmp_path / "run/train/checkpoints").iterdir()
+    else:
+        path = tmp_path / name
+    if how == "text":
+        path.write_text("not a file of recsim\n")
+    elif how == "gone":
+        path.unlink()
+    elif how == "a point is gone":
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    else:
+        path.write_bytes((tmp_path / "whole.agent").read_bytes())
+    np.testing.assert_equal(train(tmp_path / "run", []), expected)
+    # Without its checkpoint a training begins anew, and metrics are none of the result.
+    if name == "run.curve.jsonl" or how in ("text", "another's"):
+        assert str(tmp_path / "run") in caplog.text
