@@ -65,13 +65,16 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         if env._multi_user:
             raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")
         self._env = env
-        self._user_space, self._document_space, self._response_space = _conversion.spaces_of(env)
-        self._no_response = spaces_lib.nearest_to_zero(self._response_space)
+        user_space, document_space, response_space = _conversion.spaces_of(env)
+        self._no_response = spaces_lib.nearest_to_zero(response_space)
+        self._stack_user = _conversion.Stacker(user_space, 0, "the user")
+        self._stack_documents = _conversion.Stacker(document_space, 1, "documents")
+        self._stack_responses = _conversion.Stacker(response_space, 1, "responses")
         self.observation_space = spaces.Dict(
             {
-                "user": _conversion.stacked_space(self._user_space, None),
-                "doc": _conversion.stacked_space(self._document_space, world.num_candidates),
-                "response": _conversion.stacked_space(self._response_space, world.slate_size),
+                "user": _conversion.stacked_space(user_space, None),
+                "doc": _conversion.stacked_space(document_space, world.num_candidates),
+                "response": _conversion.stacked_space(response_space, world.slate_size),
             }
         )
         self.action_space = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
@@ -142,8 +145,8 @@ class RecSimGymnasiumEnv(gymnasium.Env):
     def _observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         documents = list(observation["doc"].values())
         return {
-            "user": _conversion.stack(self._user_space, observation["user"], 0, "the user"),
-            "doc": _conversion.stack(self._document_space, documents, 1, "documents"),
+            "user": self._stack_user(observation["user"]),
+            "doc": self._stack_documents(documents),
             "response": self._observed_responses(observation["response"]),
         }
 
@@ -151,7 +154,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         size = self.action_space.shape[0]  # type: ignore[index]
         responses = list(responses or ())
         responses += [self._no_response] * (size - len(responses))
-        return _conversion.stack(self._response_space, responses, 1, "responses")
+        return self._stack_responses(responses)
 
 
 def _config(

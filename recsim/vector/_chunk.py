@@ -123,9 +123,7 @@ class Chunk:
         if len(rows):
             last = self._replace(rows)
             last["response"] = _conversion.rows_of(observed, rows)
-            observed = _conversion.map_arrays(
-                lambda array, nothing: _with_rows(array, rows, nothing), observed, self._no_response
-            )
+            observed = _conversion.with_rows(observed, rows, self._no_response)
         return ChunkStep(responses, self._observation(observed), terminated, truncated, rows, last)
 
     def _nobody(self) -> np.ndarray:
@@ -195,10 +193,3 @@ def _with_fields(values: Any, fields: Mapping[str, np.ndarray]) -> Any:
             there = "nothing" if field is None else f"{field.dtype} of shape {field.shape}"
             raise ValueError(f"{name} must be {own.dtype} of shape {own.shape}, got {there}.")
     return dataclasses.replace(values, **new)
-
-
-def _with_rows(array: np.ndarray, rows: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Returns an array with some rows replaced by another one."""
-    array = array.copy(order="K")
-    array[rows] = row
-    return array

@@ -18,6 +18,7 @@ from recsim._gym import spaces as gym_spaces
 from recsim._internal import numbers
 
 __all__ = [
+    "Stacker",
     "check_arrays",
     "check_items",
     "item_spaces",
@@ -26,21 +27,35 @@ __all__ = [
     "single_user_space",
     "spaces_of",
     "split_items",
-    "stack",
     "stacked_space",
+    "with_rows",
 ]
 
 
-def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Returns what a function makes of nested arrays, and of those of other trees beside them."""
+def map_arrays(function: Callable[[np.ndarray], Any], tree: Any) -> Any:
+    """Returns what a function makes of nested arrays."""
     if isinstance(tree, Mapping):
-        return {
-            key: map_arrays(function, value, *[other[key] for other in others])
-            for key, value in tree.items()
-        }
+        return {key: map_arrays(function, value) for key, value in tree.items()}
     if isinstance(tree, tuple):
-        return tuple(map_arrays(function, *values) for values in zip(tree, *others))
-    return function(tree, *others)
+        return tuple([map_arrays(function, value) for value in tree])
+    return function(tree)
+
+
+def with_rows(tree: Any, rows: np.ndarray, row: Any) -> Any:
+    """Returns nested arrays with some rows replaced by another one.
+
+    Args:
+        tree: the arrays.
+        rows: indices of the rows.
+        row: what to put there, nested as the arrays are.
+    """
+    if isinstance(tree, Mapping):
+        return {key: with_rows(value, rows, row[key]) for key, value in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple([with_rows(value, rows, entry) for value, entry in zip(tree, row)])
+    array = tree.copy(order="K")
+    array[rows] = row
+    return array
 
 
 def rows_of(tree: Any, rows: Any) -> Any:
@@ -50,7 +65,7 @@ def rows_of(tree: Any, rows: Any) -> Any:
 
 def split_items(tree: Any, number: int) -> list[Any]:
     """Returns the items that axis 0 of nested arrays counts."""
-    return [map_arrays(lambda array, i=i: array[i], tree) for i in range(number)]
+    return [map_arrays(lambda array, i=i: array[i], tree) for i in range(number)]  # type: ignore[misc]
 
 
 def spaces_of(env: Any) -> tuple[Any, Any, Any]:
@@ -240,70 +255,105 @@ def _dtype(space: Any) -> Any:
     return np.int32 if fits and np.max(high - low) < int32.max else np.int64
 
 
-def stack(space: Any, items: Sequence[Any], axes: int = 1, name: str = "observation") -> Any:
-    """Returns items of a space as arrays, nested as the space is.
+class Stacker:
+    """Makes arrays of the items of a space, nested as the space is, and refuses what is not in it.
 
     Args:
         space: a space that :func:`stacked_space` knows.
-        items: the items, in lists that are nested ``axes`` deep.
         axes: number of axes that count items.
         name: what to call the items in errors.
-
-    Raises:
-        ValueError: if an item is not in the space.
     """
-    kind = spaces_lib.kind_of(space)
-    if kind in ("Dict", "Tuple"):
-        stacked = {
-            key: stack(entry, _entries(space, items, key, axes, name), axes, f"{name}[{key!r}]")
-            for key, entry in spaces_lib.children(space)
-        }
-        return stacked if kind == "Dict" else tuple(stacked.values())
-    try:
-        array = np.array(items)  # A copy: what is handed out is never changed.
-    except ValueError:
-        raise ValueError(
-            f"{name} must be elements of {space}, got lists of different lengths: "
-            f"{numbers.described(items)}."
-        ) from None
-    dtype = _dtype(space)
-    if array.dtype != dtype:
-        array = _cast(space, array, dtype, name)
-    shape = array.shape[axes:]
-    if shape != space.shape:
-        raise ValueError(f"{name} must have the shape {space.shape} of {space}, got {shape}.")
-    return _within(space, array, name)
+
+    def __init__(self, space: Any, axes: int, name: str) -> None:
+        self._space = space
+        self._axes = axes
+        self._name = name
+        self._kind = spaces_lib.kind_of(space)
+        self._entries = [
+            (key, Stacker(entry, axes, f"{name}[{key!r}]"))
+            for key, entry in _entries_of(space, self._kind)
+        ]
+        if self._kind not in ("Dict", "Tuple"):
+            self._dtype = np.dtype(_dtype(space))
+            self._is_float = self._dtype.kind == "f"
+            self._shape = tuple(space.shape)
+            low, high = spaces_lib.bounds(space)
+            self._low, self._high = np.asarray(low), np.asarray(high)
+            # NaN is below any bound.
+            self._has_high = not (self._high == np.inf).all()
+
+    def __call__(self, items: Any) -> Any:
+        """Returns items as arrays.
+
+        Args:
+            items: the items, in lists that are nested ``axes`` deep.
+
+        Raises:
+            ValueError: if an item is not in the space.
+        """
+        if self._kind == "Dict":
+            return {key: entry(self._column(items, key)) for key, entry in self._entries}
+        if self._kind == "Tuple":
+            return tuple(entry(self._column(items, key)) for key, entry in self._entries)
+        try:
+            array = np.array(items)  # A copy: what is handed out is never changed.
+        except ValueError:
+            raise ValueError(
+                f"{self._name} must be elements of {self._space}, got lists of different lengths: "
+                f"{numbers.described(items)}."
+            ) from None
+        dtype = array.dtype
+        if dtype != self._dtype and (self._is_float or dtype.kind not in "iu"):
+            array = self._cast(array)
+        if array.shape[self._axes :] != self._shape:
+            raise ValueError(
+                f"{self._name} must have the shape {self._shape} of {self._space}, got "
+                f"{array.shape[self._axes :]}."
+            )
+        size = array.size
+        if np.count_nonzero(array >= self._low) != size or (
+            self._has_high and np.count_nonzero(array <= self._high) != size
+        ):
+            raise _outside(self._space, array, self._name)
+        # Integers within the bounds are the same in the space's dtype.
+        return array if array.dtype == self._dtype else array.astype(self._dtype)
+
+    def _column(self, items: Any, key: Any) -> Any:
+        """Returns an entry of each item."""
+        try:
+            if self._axes == 1:
+                return [item[key] for item in items]
+            if self._axes == 0:
+                return items[key]
+            return [[item[key] for item in row] for row in items]
+        except (IndexError, KeyError, TypeError):
+            raise ValueError(
+                f"{self._name} must be an element of {self._space}, got {numbers.described(items)}."
+            ) from None
+
+    def _cast(self, array: np.ndarray) -> np.ndarray:
+        """Returns an array as one of the space's dtype, in which its numbers are the same.
+
+        Floating-point numbers are rounded to the precision of the dtype.
+        """
+        name, space = self._name, self._space
+        if array.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{name} must hold numbers of {space}, got {numbers.described(array)}."
+            )
+        if self._is_float:
+            return array.astype(self._dtype)
+        with np.errstate(invalid="ignore"):  # NaN is no integer: it differs.
+            cast = array.astype(self._dtype)
+        if np.count_nonzero(cast == array) != array.size:
+            raise ValueError(
+                f"{name} must hold integers of {space}, got {numbers.described(array)}."
+            )
+        return cast
 
 
-def _entries(space: Any, items: Any, key: Any, axes: int, name: str) -> Any:
-    if axes:
-        return [_entries(space, item, key, axes - 1, name) for item in items]
-    try:
-        return items[key]
-    except (IndexError, KeyError, TypeError):
-        raise ValueError(f"{name} must be an element of {space}, got {items!r}.") from None
-
-
-def _cast(space: Any, array: np.ndarray, dtype: Any, name: str) -> np.ndarray:
-    """Returns an array as one of another dtype, in which its numbers are the same.
-
-    Floating-point numbers are rounded to the precision of the dtype.
-    """
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must hold numbers of {space}, got {numbers.described(array)}.")
-    with np.errstate(invalid="ignore"):  # NaN is no integer: it differs.
-        cast = array.astype(dtype)
-    if cast.dtype.kind != "f" and not (cast == array).all():
-        raise ValueError(f"{name} must hold integers of {space}, got {numbers.described(array)}.")
-    return cast
-
-
-def _within(space: Any, array: np.ndarray, name: str) -> np.ndarray:
-    """Returns an array of a space's items; ValueError if they are not within its bounds."""
-    low, high = spaces_lib.bounds(space)
-    if not ((array >= low) & (array <= high)).all():
-        raise ValueError(f"{name} must lie within {space}, got {numbers.described(array)}.")
-    return array
+def _outside(space: Any, array: np.ndarray, name: str) -> ValueError:
+    return ValueError(f"{name} must lie within {space}, got {numbers.described(array)}.")
 
 
 def check_arrays(space: Any, tree: Any, name: str) -> None:
@@ -338,4 +388,6 @@ def check_arrays(space: Any, tree: Any, name: str) -> None:
         raise ValueError(
             f"{name} must be of dtype {space.dtype}, as its space has it, got {array.dtype}."
         )
-    _within(space, array, name)
+    low, high = spaces_lib.bounds(space)
+    if not ((array >= low) & (array <= high)).all():
+        raise _outside(space, array, name)

@@ -189,13 +189,16 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
                     "environments must have the same spaces of users, documents and responses, got "
                     f"{all_spaces[0]!r} and {other!r}."
                 )
-        self._user_space, self._document_space, self._response_space = all_spaces[0]
-        self._no_responses = [spaces_lib.nearest_to_zero(self._response_space)] * self._slate_size
+        user_space, document_space, response_space = all_spaces[0]
+        self._no_responses = [spaces_lib.nearest_to_zero(response_space)] * self._slate_size
+        self._stack_users = _conversion.Stacker(user_space, 1, "users")
+        self._stack_documents = _conversion.Stacker(document_space, 2, "documents")
+        self._stack_responses = _conversion.Stacker(response_space, 2, "responses")
         self.single_observation_space = spaces.Dict(
             {
-                "user": _conversion.stacked_space(self._user_space, None),
-                "doc": _conversion.stacked_space(self._document_space, self._num_candidates),
-                "response": _conversion.stacked_space(self._response_space, self._slate_size),
+                "user": _conversion.stacked_space(user_space, None),
+                "doc": _conversion.stacked_space(document_space, self._num_candidates),
+                "response": _conversion.stacked_space(response_space, self._slate_size),
             }
         )
         self._was_reset = False
@@ -273,9 +276,9 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         responses = [self._filled_up(observation["response"]) for observation in observations]
         users = [observation["user"] for observation in observations]
         return {
-            "user": _conversion.stack(self._user_space, users, 1, "users"),
-            "doc": _conversion.stack(self._document_space, documents, 2, "documents"),
-            "response": _conversion.stack(self._response_space, responses, 2, "responses"),
+            "user": self._stack_users(users),
+            "doc": self._stack_documents(documents),
+            "response": self._stack_responses(responses),
         }
 
     def _filled_up(self, responses: Sequence[Any] | None) -> list[Any]:
