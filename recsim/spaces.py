@@ -88,9 +88,9 @@ class _OffsetMultiDiscrete(gym_spaces.MultiDiscrete):
         super().__init__(nvec)
         self.start = np.array(start, self.dtype)
 
-    def sample(self, mask: Any = None) -> np.ndarray:
+    def sample(self, *mask: Any) -> np.ndarray:
         """Returns a random element."""
-        return super().sample(mask) + self.start
+        return super().sample(*mask) + self.start
 
     def contains(self, x: Any) -> bool:
         """Says whether something is an element."""
@@ -131,7 +131,7 @@ def to_gym(space: Any) -> Any:
         return gym_spaces.MultiDiscrete(space.nvec)
     if kind == "MultiBinary":
         return gym_spaces.MultiBinary(space.shape)
-    if kind == "Text":
+    if kind == "Text" and hasattr(gym_spaces, "Text"):  # Old versions of Gym have none.
         characters = "".join(space.character_list)
         return gym_spaces.Text(space.max_length, min_length=space.min_length, charset=characters)
     raise unsupported(space)

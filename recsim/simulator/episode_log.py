@@ -413,7 +413,7 @@ def _flattener(space: spaces.Space) -> Callable[[Any], bytes]:
     """
     if isinstance(space, spaces.Box):
         return functools.partial(_packed_box, space)
-    if isinstance(space, spaces.Text):
+    if spaces_lib.kind_of(space) == "Text":  # Which old versions of Gym do not have.
         return lambda value: _packed(spaces.flatten(space, value))
     if isinstance(space, spaces.Dict):
         entries = [(key, _flattener(entry)) for key, entry in space.spaces.items()]
