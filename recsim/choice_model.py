@@ -564,8 +564,8 @@ class ProportionalCascadeChoiceModel(CascadeChoiceModel):
     """
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
-        self._min_normalizer = _required(choice_features, "min_normalizer")
         super().__init__(choice_features)
+        self._min_normalizer = _required(choice_features, "min_normalizer")
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """See :meth:`NormalizableChoiceModel.choice_weights`."""

@@ -87,16 +87,10 @@ class CandidateSet:
         Raises:
             TypeError: if its ID cannot be a dictionary's key.
         """
-        document_id = document.doc_id()
-        try:
-            if document_id in self._documents:
-                self._replaced = document_id
-            self._documents[document_id] = document
-        except TypeError:
-            raise TypeError(
-                "doc_id() must return what can be a dictionary's key, such as an integer, a string "
-                f"or a tuple of them, got {document_id!r} from {type(document).__name__}."
-            ) from None
+        document_id = _checked_id(document)
+        if document_id in self._documents:
+            self._replaced = document_id
+        self._documents[document_id] = document
 
     def remove_document(self, document: Any) -> None:
         """Removes a document; KeyError if it is not in the set."""
@@ -280,6 +274,19 @@ def _document_of_new_id(sampler: Any, candidates: CandidateSet) -> Any:
     return _document_in_place_of(sampler, document.doc_id(), candidates._documents)
 
 
+def _checked_id(document: Any) -> Hashable:
+    """Returns the ID of a document; TypeError if it cannot be a dictionary's key."""
+    document_id = document.doc_id()
+    try:
+        hash(document_id)
+    except TypeError:
+        raise TypeError(
+            "doc_id() must return an ID that can be a dictionary's key, such as an integer, a "
+            f"string or a tuple of them, got {document_id!r} from {type(document).__name__}."
+        ) from None
+    return document_id
+
+
 def _document_in_place_of(sampler: Any, repeated: Hashable, taken: Collection[Hashable]) -> Any:
     """Returns a sampled document whose ID is none of those taken, and warns once."""
     if not getattr(sampler, "_warned_of_repeated_ids", False):
@@ -294,7 +301,7 @@ def _document_in_place_of(sampler: Any, repeated: Hashable, taken: Collection[Ha
         )
     for _ in range(_MAX_TRIES):
         document = sampler.sample_document()
-        if document.doc_id() not in taken:
+        if _checked_id(document) not in taken:
             return document
     raise ValueError(
         f"{type(sampler).__name__} sampled the document ID {repeated!r} twice, and the "

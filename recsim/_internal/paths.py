@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -16,6 +17,9 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # The files of a run, by their names and the folder that only checkpoints are in.
 _FILE_OF_A_RUN = re.compile(r"metrics\.jsonl|returns_\d+|events\.out\.tfevents.*")
 _CHECKPOINTS = "checkpoints"
+
+# As long as what is added to a file's name while it is not complete.
+_ENDING_WHILE_WRITTEN = "." + 32 * "0" + ".tmp"
 
 
 def absolute(name: str, path: Path, folder: str = "") -> str:
@@ -91,6 +95,16 @@ def output_file(name: str, path: Path, folder: str = "") -> str:
     if os.path.exists(file) and not os.path.isfile(file):
         raise OSError(f"{name} must be a file, got {os.fspath(path)!r}, which is something else.")
     writable_folder(f"The folder of {name}", os.path.dirname(file))
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(file + _ENDING_WHILE_WRITTEN)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{name} must be the name of a file that can be made ({error.strerror}); choose a "
+            "shorter one",
+            file,
+        ) from None
     if os.path.exists(file) and not os.access(file, os.W_OK):
         raise PermissionError(f"{name} {file!r} cannot be written to: change its permissions.")
     return file

@@ -670,10 +670,10 @@ def _world(env_config: Mapping[str, Any]) -> tuple[IEvUserModel, UtilityModelVid
     """Returns the user model and the sampler of videos of a config."""
     _config.check_config(env_config, CONFIG_KEYS)
     name = env_config.get("choice_model", "multinomial_proportional")
-    if name not in _CHOICE_MODELS:
+    if not isinstance(name, str) or name not in _CHOICE_MODELS:
         raise ValueError(
             f"env_config['choice_model'] must be one of {', '.join(map(repr, _CHOICE_MODELS))}, "
-            f"got {name!r}.{_validation.nearest_name(name, _CHOICE_MODELS)}"
+            f"got {name!r}.{_validation.nearest_name(str(name), _CHOICE_MODELS)}"
         )
     seed = env_config["seed"]
     user_model = IEvUserModel(

@@ -262,4 +262,9 @@ def _leaves_equal(space: spaces.Space, observations: list[Any]) -> list[bool]:
     first, *others = observations
     if not isinstance(space, spaces.Box):
         return [all(np.array_equal(first, other) for other in others)]
-    return [all((np.abs(np.subtract(first, other)) <= _TOLERANCE).all() for other in others)]
+    return [
+        all(
+            (np.abs(np.subtract(first, other, dtype=np.float64)) <= _TOLERANCE).all()
+            for other in others
+        )
+    ]

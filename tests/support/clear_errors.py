@@ -1,0 +1,59 @@
+"""What a clear error is: one that the library raises itself, of a fitting type, with a message."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import pathlib
+import traceback
+from collections.abc import Sequence
+
+import recsim
+
+_PACKAGE = os.path.dirname(recsim.__file__)
+
+#: What wrong input may raise.
+FITTING = (TypeError, ValueError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError)
+
+
+@functools.cache
+def _raising_lines(path: str) -> frozenset[int]:
+    """Returns the lines of a file that belong to its raise statements."""
+    tree = ast.parse(pathlib.Path(path).read_text(encoding="utf-8"))
+    return frozenset(
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    )
+
+
+def unclear(error: BaseException, naming: Sequence[str] = ()) -> str | None:
+    """Returns why an error is no clear one, None if it is one.
+
+    The innermost frame has to be a ``raise`` of the library's own: an error that comes out of
+    NumPy, or out of an expression in the library, tells the user nothing about the argument.
+
+    Args:
+        error: the error.
+        naming: what its message has to contain.
+    """
+    if not isinstance(error, FITTING):
+        return f"{type(error).__name__} is of no fitting type: {error}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    path = frame.f_code.co_filename
+    if not path.startswith(_PACKAGE) or line not in _raising_lines(path):
+        return f"{type(error).__name__} was raised at {path}:{line}, by no raise of ours: {error}"
+    if len(str(error)) < 20:
+        return f"{type(error).__name__} at {path}:{line} says too little: {error}"
+    if missing := [word for word in naming if word not in str(error)]:
+        return f"{type(error).__name__} at {path}:{line} does not name {missing}: {error}"
+    return None
+
+
+def assert_clear(error: BaseException, naming: Sequence[str] = ()) -> None:
+    """Raises AssertionError, from an error, unless that is a clear one; see :func:`unclear`."""
+    reason = unclear(error, naming)
+    if reason is not None:
+        raise AssertionError(reason) from error
