@@ -36,7 +36,7 @@ class Session:
     _recsim_agent_is_made = False
 
     def __init__(self) -> None:
-        if "tensorflow" in sys.modules:
+        if sys.modules.get("tensorflow") is not None:
             tf = _tensorflow()
             with contextlib.suppress(AssertionError):  # It is within another graph.
                 tf.reset_default_graph()
@@ -45,7 +45,7 @@ class Session:
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """The class of the session, for ``isinstance``, where TensorFlow is imported."""
-        return _tensorflow().Session if "tensorflow" in sys.modules else Session
+        return _tensorflow().Session if sys.modules.get("tensorflow") is not None else Session
 
     def recsim_agent_is_made(self) -> None:
         """Initializes the variables of the graph, now or when the session is opened."""
