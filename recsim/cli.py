@@ -96,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _command_line.orderly_exit("recsim"):
         parser = _parser(arguments)
         options = parser.parse(arguments)
+        options.arguments = arguments
         if options.command == "run":
             from recsim._internal import bindings
 
@@ -460,6 +461,7 @@ def _run(options: argparse.Namespace) -> int:
             num_envs=options.num_envs,
             progress=False if options.quiet else None,
             refuse_unused_bindings=not options.gin_allow_unused,
+            command_arguments=options.arguments,
         )
     with _command_line.user_errors(parser, *((Exception,) if bound else (OSError, MemoryError))):
         results = experiment.run()
@@ -485,6 +487,7 @@ def _reproduce(options: argparse.Namespace) -> int:
                 folder,
                 workers=options.workers or reproduce.usable_cores(),
                 show_progress=False if options.quiet else None,
+                arguments=options.arguments,
             )
     except KeyboardInterrupt:
         print(f"\nThe same command goes on with what is in {folder}.", file=sys.stderr, end="")
@@ -531,6 +534,7 @@ def _bench(options: argparse.Namespace) -> int:
             recsim_python=options.recsim_python,
             baseline_python=options.baseline_python,
             show_progress=False if options.quiet else None,
+            arguments=options.arguments,
         )
     _print(benchmark.text(record, shutil.get_terminal_size().columns))
     with _command_line.user_errors(options.parser, OSError, ValueError):

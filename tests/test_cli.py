@@ -97,6 +97,7 @@ def test_every_option_counts():
     assert json.loads(pathlib.Path("out/results.json").read_text())["settings"] == {
         "recsim_version": recsim.__version__,
         "environment": "long_term_satisfaction",
+        "agents": ["tabular_q", "random"],
         "num_candidates": 4,
         "slate_size": 1,
         "resample_documents": False,
@@ -106,6 +107,18 @@ def test_every_option_counts():
         "training_steps": {"tabular_q": 90},  # Whole episodes.
         "training_updates": {"tabular_q": 90},
         "min_replay_history": {},
+        "training": {
+            "tabular_q": {
+                "num_iterations": 10,
+                "max_training_steps": 3,
+                "max_steps_per_episode": 9,
+                "num_envs": 1,
+            }
+        },
+        "gin_bindings": {
+            "LTSStaticUserSampler.sensitivity": "0.5",
+            "Runner.max_steps_per_episode": "9",
+        },
     }
     assert gin.config_str() == ""  # The bindings were those of the command.
 

@@ -290,7 +290,8 @@ def train(
 
     Returns:
         ``steps``, ``curve``, the expected returns then, both of shape (20,), and ``documents``,
-        the clickbait scores of the session learned at last, of shape (60,).
+        the clickbait scores of the session learned at last, of shape (60,), and ``fingerprint``,
+        see :func:`recsim.experiments.reproduce.fingerprint_of`.
     """
     env, other_env = (
         create_environment(SENSITIVITY, seeding.derived_seed(seed, use))
@@ -299,6 +300,7 @@ def train(
     sessions = steps // (_SESSION * _POINTS_OF_CURVE)
     epsilon_factor = _LAST_EPSILON ** (1.0 / (sessions * _POINTS_OF_CURVE))
     greedy = create_agent(learner, other_env, 0.0, eval_mode=True)
+    fingerprint = reproduce.fingerprint_of(other_env, greedy)
     curve = np.zeros(_POINTS_OF_CURVE)
     bundle = None
     for point in range(_POINTS_OF_CURVE):
@@ -323,6 +325,7 @@ def train(
         "steps": np.arange(1, _POINTS_OF_CURVE + 1) * sessions * _SESSION,
         "curve": curve,
         "documents": documents,
+        "fingerprint": fingerprint,
     }
 
 

@@ -29,9 +29,9 @@ import numpy as np
 
 import recsim
 from recsim import _version, parallel, registry
-from recsim._internal import json_text, paths, resources
+from recsim._internal import json_text, paths, provenance, resources
 from recsim.experiments import estimates, tables
-from recsim.simulator import _files, progress
+from recsim.simulator import _files, fingerprint, progress
 from recsim.vector import simulate, streams
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class Case:
     num_users: int
     resample_documents: bool = True
 
-    def check(self) -> None:
-        """Raises ValueError if the agent cannot recommend there, or has no vector form.
+    def create(self) -> tuple[Any, Any]:
+        """Returns an environment and an agent, of no more users than are simulated at a time.
 
         Raises:
-            ValueError: see above.
-            MemoryError: if there is no memory for it.
+            ValueError: if the agent cannot recommend there, or has no vector form.
+            MemoryError: if there is no memory for the users.
         """
         config = {
             "num_candidates": self.num_candidates,
@@ -100,13 +100,11 @@ class Case:
         }
         if self.num_users == 1:
             env: Any = registry.create_environment(self.environment, config)
-            registry.create_agent(self.agent, env)
-        else:
-            simulate.check_memory(self.num_users)
-            # The users of a process are simulated by chunks.
-            num_users = min(self.num_users, streams.CHUNK_SIZE)
-            env = registry.create_vector_environment(self.environment, config, num_users)
-            registry.create_vector_agent(self.agent, env)
+            return env, registry.create_agent(self.agent, env)
+        simulate.check_memory(self.num_users)
+        num_users = min(self.num_users, streams.CHUNK_SIZE)
+        env = registry.create_vector_environment(self.environment, config, num_users)
+        return env, registry.create_vector_agent(self.agent, env)
 
 
 def fitting_cases(
@@ -143,7 +141,7 @@ def fitting_cases(
                     ]
                     try:
                         if new:
-                            max(new, key=lambda case: case.num_users).check()
+                            max(new, key=lambda case: case.num_users).create()
                     except ValueError as misfit:
                         error = misfit
                         continue
@@ -250,6 +248,7 @@ def measure(
     recsim_python: str | None = None,
     baseline_python: str | None = None,
     show_progress: bool | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Measures cases and returns what a report is made of, as plain data.
 
@@ -262,12 +261,14 @@ def measure(
         baseline_python: an interpreter that has another version of this library, to be measured
             too: each case, with as many users and processes, before or after ours in turn.
         show_progress: see :class:`recsim.simulator.runner_lib.Runner`.
+        arguments: those of the command that asked for it, for the record; None for a program.
 
     Returns:
-        ``machine``, ``rounds``, ``seconds``, ``workers`` and ``cases``: for each its settings, how
-        many ``processes`` it had, and of each round the ``steps_per_second``, the
-        ``peak_memory_mib`` (None for all where the system cannot tell), the
-        ``recsim_steps_per_second`` (None for all without RecSim) and the
+        ``machine``, ``provenance`` (the command, the seeds, versions and gin's configuration),
+        ``rounds``, ``seconds``, ``workers`` and ``cases``: for each its settings, the hash of the
+        ``fingerprint`` of scenario and agent, how many ``processes`` it had, and of each round the
+        ``steps_per_second``, the ``peak_memory_mib`` (None for all where the system cannot tell),
+        the ``recsim_steps_per_second`` (None for all without RecSim) and the
         ``baseline_steps_per_second`` (None for all without a baseline).
 
     Raises:
@@ -319,6 +320,7 @@ def measure(
                 advance(2 if baseline else 1, 0)
     return {
         "machine": machine(),
+        "provenance": provenance.record(arguments, {"environment": 0, "agent": 0}),
         "rounds": rounds,
         "seconds": seconds,
         "workers": workers,
@@ -358,6 +360,7 @@ def _record(
     rates, peaks = zip(*measurements)
     return {
         **dataclasses.asdict(case),
+        "fingerprint": fingerprint.fingerprint(*case.create()).sha256(),
         "processes": len(_shares(case.num_users, workers)),
         "steps_per_second": list(rates),
         "peak_memory_mib": None if None in peaks else [round(peak, 1) for peak in peaks],

@@ -7,7 +7,8 @@ at once, by the vector forms of environment and agents.
 
 An experiment leaves in its folder
 
-* ``results.json``: settings, means and standard deviations, and differences of the returns;
+* ``results.json``: settings, and what else the same numbers depend on (command, seeds, versions,
+  gin's configuration, fingerprints); means and standard deviations, and differences of the returns;
 * ``episodes.csv``: a row an agent and episode;
 * ``<agent>/…``: the files of the agent's runners, see :mod:`recsim.simulator.runner_lib`.
 """
@@ -29,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
 from recsim import agent as agent_lib
-from recsim._internal import bindings, json_text, learning, paths, resources
+from recsim._internal import bindings, json_text, learning, paths, provenance, resources
 from recsim.experiments import estimates
 from recsim.simulator import _files, runner_lib
 from recsim.vector import streams
@@ -63,10 +64,13 @@ class Results:
             (mean quality of what was clicked) and ``click_share_of_topic_<i>`` for every topic
             (share of the episode's clicks, unlike the runners' metrics, which are by slate). NaN
             stands where an episode has no such value, such as the quality of no clicks.
+        provenance: what else the same numbers depend on: the command, the seeds, the versions,
+            gin's operative configuration, and the fingerprints of scenario and agents.
     """
 
     settings: dict[str, Any]
     episodes: dict[str, dict[str, np.ndarray]]
+    provenance: provenance.Record = dataclasses.field(default_factory=dict)
 
     @property
     def topics(self) -> list[int]:
@@ -80,9 +84,10 @@ class Results:
         return np.sum([measures[f"{_SHARE_OF_TOPIC}{topic}"] for topic in topics], axis=0)
 
     def summary(self) -> dict[str, Any]:
-        """Returns settings, means and standard deviations over episodes, and differences."""
+        """Returns settings, provenance, means and deviations over episodes, and differences."""
         return {
             "settings": self.settings,
+            "provenance": self.provenance,
             "agents": {
                 agent: {name: mean_and_deviation(values) for name, values in measures.items()}
                 for agent, measures in self.episodes.items()
@@ -174,6 +179,8 @@ class Comparison:
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
         refuse_unused_bindings: whether a gin binding that has no effect on what is run is an
             error. One of an argument that the caller gives, such as ``steps``, may be there.
+        command_arguments: those of the command that asked for it, for the record; None for a
+            program.
 
     Raises:
         ValueError: for an unknown or repeated name, an agent that does not fit the environment or
@@ -208,7 +215,9 @@ class Comparison:
         num_envs: int | None = None,
         progress: bool | None = None,
         refuse_unused_bindings: bool = False,
+        command_arguments: Sequence[str] | None = None,
     ) -> None:
+        self._command_arguments = command_arguments
         self._environment = environment
         self._num_envs = num_envs
         self._env_config = {
@@ -271,10 +280,12 @@ class Comparison:
 
         What they take is measured with few of them, and few candidates.
         """
-        wanted = self._env_config["num_candidates"]
+        wanted, slate_size = _validation.candidates_and_slate(
+            self._env_config["num_candidates"], self._env_config["slate_size"]
+        )
         if self._num_envs is None or self._num_envs * wanted < _MANY_CANDIDATES:
             return
-        num_candidates = min(wanted, max(_FEW_CANDIDATES, self._env_config["slate_size"]))
+        num_candidates = min(wanted, max(_FEW_CANDIDATES, slate_size))
         few = max(1, min(streams.CHUNK_SIZE, _MANY_CANDIDATES // 10 // num_candidates))
         # What the first time alone takes, as imports do, is in none of the others.
         peaks = [self._peak_memory(agent, num, num_candidates) for num in (few, few, 2 * few)]
@@ -395,7 +406,7 @@ class Comparison:
             for runner in runners:
                 runner.run_experiment()
             episodes[agent] = _measures(runners[-1].episode_counts())
-        results = Results(self.settings(), _same_measures(episodes))
+        results = Results(self.settings(), _same_measures(episodes), self._provenance())
         _write_files(results, self._output_dir)
         return results
 
@@ -408,6 +419,7 @@ class Comparison:
         return {
             "recsim_version": _version.__version__,
             "environment": self._environment,
+            "agents": list(self._runners),
             **self._env_config,
             **({} if self._num_envs is None else {"num_envs": self._num_envs}),
             "episodes": evaluation._max_eval_episodes,
@@ -419,7 +431,28 @@ class Comparison:
                 for agent, runner in trainings.items()
                 if runner.min_replay_history is not None
             },
+            "training": {agent: runner.settings() for agent, runner in trainings.items()},
+            "gin_bindings": bindings.described(),
         }
+
+    def _provenance(self) -> provenance.Record:
+        """Returns what else the results depend on."""
+        seed = self._env_config["seed"]
+        return provenance.record(
+            self._command_arguments,
+            {
+                "environment": seed,
+                "agent": seeding.derived_seed(seed, "agent"),
+                "training environment": seeding.derived_seed(seed, "training"),
+            },
+            fingerprints={
+                agent: {
+                    "training" if runner is not runners[-1] else "evaluation": runner._fingerprint
+                    for runner in runners
+                }
+                for agent, runners in self._runners.items()
+            },
+        )
 
 
 def _overridden(given: Mapping[str, Any]) -> list[str]:
@@ -449,6 +482,15 @@ class _Training(runner_lib.TrainRunner):
             self._create_agent_fn, training_steps=self.planned_steps
         )
         super()._set_up(eval_mode)
+
+    def settings(self) -> dict[str, int]:
+        """Returns how long iterations and episodes are, and with how many users at a time."""
+        return {
+            "num_iterations": self._num_iterations,
+            "max_training_steps": self._max_training_steps,
+            "max_steps_per_episode": self._max_steps_per_episode,
+            "num_envs": getattr(self._env, "num_envs", 1),
+        }
 
     @property
     def planned_steps(self) -> int:

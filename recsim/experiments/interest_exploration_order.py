@@ -247,7 +247,7 @@ def _play(
 
     env = world("evaluation")
     evaluated = create(env, eval_mode=True)
-    result = {}
+    result: reproduce.Result = {"fingerprint": reproduce.fingerprint_of(env, evaluated)}
     if AGENTS[agent].learns:
         env_of_training = world("training")
         learner = create(env_of_training, eval_mode=False)

@@ -28,17 +28,17 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsim import _command_line, _validation, _version, parallel
-from recsim._internal import bindings, json_text, paths, resources
+from recsim._internal import bindings, json_text, paths, provenance, resources
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
-from recsim.simulator import _files, checkpoint, progress
+from recsim.simulator import _files, checkpoint, fingerprint, progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,7 @@ __all__ = [
     "Advance",
     "Reproduction",
     "Result",
+    "fingerprint_of",
     "Task",
     "TaskError",
     "import_matplotlib",
@@ -215,6 +216,7 @@ def run(
     *,
     workers: int = 1,
     show_progress: bool | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Runs an experiment, or what is left of it, and writes its files.
 
@@ -223,9 +225,11 @@ def run(
         folder: the output folder: new, empty, or that of an earlier run of the same settings.
         workers: the most tasks to run at a time; the results do not depend on it.
         show_progress: False to show nothing; None shows it on the standard error stream.
+        arguments: those of the command that asked for it, for the record; None for a program.
 
     Returns:
-        What is in ``results.json``.
+        What is in ``results.json``. Its ``provenance`` is of the command that computed the last
+        task; ``fingerprints`` there has those of scenario and agent with the names of the tasks.
 
     Raises:
         ValueError, ImportError, OSError: see :func:`prepare`.
@@ -248,6 +252,11 @@ def run(
             record = {
                 **_identity(experiment),
                 "command": _command(experiment, workers),
+                "provenance": provenance.record(
+                    arguments,
+                    {"everything": experiment.settings["seed"]},
+                    fingerprints=_fingerprints(finished),
+                ),
                 "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
                 "time": {
                     "seconds": round(time.perf_counter() - start, 1),
@@ -261,6 +270,25 @@ def run(
         record["results"] = experiment.results({task.name: finished[task.name] for task in tasks})
         _write_files(experiment, record, folder)
         return record
+
+
+def fingerprint_of(env: Any, agent: Any) -> np.ndarray:
+    """Returns the fingerprint of scenario and agent as an entry ``fingerprint`` of a task's result.
+
+    Args:
+        env: the environment.
+        agent: the agent, as it was made.
+    """
+    return np.array(json_text.dumps(fingerprint.fingerprint(env, agent).data()))
+
+
+def _fingerprints(finished: Mapping[str, Result]) -> list[dict[str, Any]]:
+    """Returns the different fingerprints, each with the names of its tasks."""
+    tasks: dict[str, list[str]] = {}
+    for name in sorted(finished):
+        if "fingerprint" in finished[name]:
+            tasks.setdefault(str(finished[name]["fingerprint"]), []).append(name)
+    return [{"tasks": names, **json.loads(data)} for data, names in tasks.items()]
 
 
 def text(experiment: Reproduction, record: Mapping[str, Any], width: int = 80) -> str:

@@ -200,6 +200,7 @@ def _train_and_evaluate(
     create_agent = functools.partial(_create_agent, strategy, method, steps, seed)
     world = _create_environment(seed, "evaluation")
     agent = create_agent(None, world, eval_mode=True)
+    fingerprint = reproduce.fingerprint_of(world, agent)
     curve = {}
     if method:
 
@@ -219,7 +220,7 @@ def _train_and_evaluate(
         agent = create_agent(None, world, eval_mode=True)
         agent.unbundle("", 0, result["agent"])
         curve = {"steps": result["steps"], "curve": result["curve"]}
-    return {**play(agent, world, users, advance), **curve}
+    return {**play(agent, world, users, advance), **curve, "fingerprint": fingerprint}
 
 
 class SlateQ(reproduce.Reproduction):

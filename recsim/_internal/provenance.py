@@ -1,0 +1,64 @@
+"""What a record of results says of how they came about, so that they can be had again."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import gin
+
+from recsim import _version
+
+__all__ = ["Record", "record", "versions"]
+
+#: JSON values by name.
+Record = dict[str, Any]
+
+# Packages that results may depend on, by the name of their module. Those in the second group do so
+# only where they were imported.
+_ALWAYS = {"numpy": "numpy", "scipy": "scipy", "gym": "gym", "gin": "gin-config"}
+_WHERE_IMPORTED = {"gymnasium": "gymnasium", "tensorflow": "tensorflow", "keras": "keras"}
+
+
+def record(arguments: Sequence[str] | None, seeds: Mapping[str, int], **more: Any) -> Record:
+    """Returns the command, the seeds, the versions and gin's configuration.
+
+    Args:
+        arguments: those of the command ``recsim``; None where a program of the user's runs.
+        seeds: every seed, by what it is the seed of.
+        **more: further entries.
+
+    Returns:
+        ``argv``, the arguments with the program's name; ``command``, the same as a line for a
+        shell, None where a program of the user's runs; ``python``, the interpreter's version;
+        ``versions`` by package; ``system``; ``seeds``; and ``gin``, with the ``bindings`` and the
+        ``operative`` configuration: the parameters of everything configurable that this process has
+        made so far, defaults included.
+    """
+    argv = list(sys.argv) if arguments is None else ["recsim", *arguments]
+    return {
+        "argv": argv,
+        "command": None if arguments is None else shlex.join(argv),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "seeds": dict(seeds),
+        "gin": {"bindings": gin.config_str(), "operative": gin.operative_config_str()},
+        **more,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of this library and of the packages that results depend on."""
+    imported = {module: name for module, name in _WHERE_IMPORTED.items() if module in sys.modules}
+    found = {"recsim": _version.__version__}
+    for module, name in {**_ALWAYS, **imported}.items():
+        try:
+            found[module] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # Of another name, such as tensorflow-cpu.
+            found[module] = str(getattr(sys.modules.get(module), "__version__", "unknown"))
+    return found

@@ -1,0 +1,200 @@
+"""Records of results: they hold what the same results can be had again with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import platform
+import sys
+
+import gin
+import numpy as np
+import pytest
+
+import recsim
+from recsim import cli, registry, seeding
+from recsim.experiments import bandit_regret, benchmark, reproduce
+from recsim.simulator import checkpoint, fingerprint
+
+BASE = ["--environment", "long_term_satisfaction", "--agent", "tabular_q", "random"]
+BASE += ["--slate-size", "1", "--episodes", "2", "--steps", "4", "--train-steps", "30"]
+
+# For each option of recsim run a value that the base does not have.
+OTHER_VALUES = {
+    "--environment": ["interest_exploration"],
+    "--agent": ["random"],
+    "--num-candidates": ["7"],
+    "--slate-size": ["2"],
+    "--no-resample": [],
+    "--steps": ["5"],
+    "--episodes": ["3"],
+    "--train-steps": ["40"],
+    "--seed": ["1"],
+    "--gin-bindings": ["LTSStaticUserSampler.sensitivity = 0.1"],
+    "--gin-files": ["a_file.gin"],
+    # This one needs agents that have a vector form.
+    "--num-envs": ["2", "--agent", "random"],
+}
+# They change no number; the command on record has them.
+WITHOUT_EFFECT = {
+    "--output": ["elsewhere"],
+    "--quiet": [],
+    "--gin-allow-unused": [],
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("a_file.gin").write_text("LTSStaticUserSampler.kale_mean = 3.0\n")
+    yield
+    gin.clear_config()
+
+
+def run(name, *arguments):
+    """Runs a command and returns its record and the returns of its episodes, by agent."""
+    # Without the agents, and the training of one of them, where others are named.
+    base = BASE if "--agent" not in arguments else [*BASE[:2], *BASE[5:-2]]
+    assert cli.main(["run", *base, "--output", name, "--quiet", *arguments]) == 0
+    gin.clear_config()
+    return json.loads(pathlib.Path(name, "results.json").read_text())
+
+
+def test_the_options_of_the_tests_are_those_of_the_command():
+    parser = argparse.ArgumentParser(add_help=False)
+    cli._add_run_options(parser)
+    options = {option for action in parser._actions for option in action.option_strings}
+    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT}
+
+
+def test_runs_that_differ_in_an_option_differ_in_their_settings():
+    found = {"base": run("base")}
+    for number, (option, value) in enumerate(OTHER_VALUES.items()):
+        found[option] = run(f"other_{number}", option, *value)
+    settings = {name: json.dumps(record["settings"]) for name, record in found.items()}
+    assert len(set(settings.values())) == len(OTHER_VALUES) + 1
+    for option, value in WITHOUT_EFFECT.items():
+        record = run("same_but", option, *value) if option != "--output" else run(*value)
+        assert record["settings"] == found["base"]["settings"]
+        assert record["provenance"]["argv"] != found["base"]["provenance"]["argv"]
+        if option != "--output":
+            assert option in record["provenance"]["argv"]
+        for path in sorted(pathlib.Path("same_but").rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bindings"),
+    [
+        (
+            ["--agent", "random"],
+            [
+                "LTSStaticUserSampler.sensitivity = 0.1",
+                "LTSStaticUserSampler.sensitivity = 0.2",
+                "LTSStaticUserSampler.time_budget = 3",
+                "EvalRunner.checkpoint_file_prefix = 'other'",
+            ],
+        ),
+        (
+            ["--environment", "interest_exploration", "--agent", "cluster_bandit_ucb1"],
+            [
+                "ClusterBanditAgent.ci_scaling = 0.1",
+                "ClusterBanditAgent.ci_scaling = 5",
+                "IETopicDocumentSampler.topic_quality_mean = (1.0, 2.0)",
+            ],
+        ),
+    ],
+)
+def test_runs_that_differ_in_a_binding_differ_in_their_records(arguments, bindings):
+    found = []
+    for number, binding in enumerate([None, *bindings]):
+        base = [*arguments, "--episodes", "2", "--steps", "4", "--slate-size", "1", "--quiet"]
+        environment = [] if "--environment" in base else BASE[:2]
+        bound = [] if binding is None else ["--gin-bindings", binding]
+        name = f"run_{number}"
+        assert cli.main(["run", *environment, *base, *bound, "--output", name]) == 0
+        gin.clear_config()
+        record = json.loads(pathlib.Path(name, "results.json").read_text())
+        if binding is not None:
+            parameter, _, value = binding.partition(" = ")
+            assert record["settings"]["gin_bindings"][parameter] == value
+            assert binding in record["provenance"]["gin"]["bindings"].replace("\\\n    ", "")
+            assert f"{parameter} = " in record["provenance"]["gin"]["operative"]
+        found.append(json.dumps(record["settings"]))
+    assert len(set(found)) == len(bindings) + 1
+
+
+def test_the_command_on_record_gives_the_same_results():
+    record = run("first", "--seed", "9", "--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.1")
+    program, *arguments = record["provenance"]["argv"]
+    assert program == "recsim"
+    pathlib.Path("first").rename("before")
+    assert cli.main(arguments) == 0
+    again = json.loads(pathlib.Path("first/results.json").read_text())
+    assert again["settings"] == record["settings"]
+    for agent in ("tabular_q", "random"):
+        assert again["agents"][agent]["return"] == record["agents"][agent]["return"]
+    assert again["provenance"]["fingerprints"] == record["provenance"]["fingerprints"]
+
+
+def test_seeds_versions_and_fingerprints_are_on_record():
+    found = run("out", "--seed", "3")["provenance"]
+    assert found["seeds"] == {
+        "environment": 3,
+        "agent": seeding.derived_seed(3, "agent"),
+        "training environment": seeding.derived_seed(3, "training"),
+    }
+    assert found["python"] == platform.python_version()
+    assert found["versions"]["recsim"] == recsim.__version__
+    assert found["versions"]["numpy"] == np.__version__
+    for package in ("tensorflow", "gymnasium"):
+        assert (package in found["versions"]) == (package in sys.modules)
+    # What a checkpoint holds is the same.
+    of_run = found["fingerprints"]["tabular_q"]["training"]
+    (path, *_) = pathlib.Path("out/tabular_q/train/checkpoints").glob("ckpt.*")
+    assert checkpoint.load(path)["fingerprint"] == of_run
+    assert len(of_run["sha256"]) == 64
+    assert set(found["fingerprints"]["random"]) == {"evaluation"}
+
+
+def test_reproductions_have_the_command_on_record(monkeypatch):
+    problems = {"one": bandit_regret.Problem("2 arms", (0.6, 0.4), 100)}
+    monkeypatch.setattr(bandit_regret, "PROBLEMS", problems)
+    monkeypatch.setattr(bandit_regret, "CASES", [bandit_regret.Case("one", "thompson")])
+    monkeypatch.setattr(bandit_regret.BanditRegret, "figures", lambda *_: {})
+    arguments = ["reproduce", "bandits", "--runs", "9", "--output", "out", "--quiet"]
+    assert cli.main(arguments) == 0
+    found = json.loads(pathlib.Path("out/results.json").read_text())["provenance"]
+    assert found["argv"] == ["recsim", *arguments]
+    assert found["command"] == "recsim reproduce bandits --runs 9 --output out --quiet"
+    assert found["seeds"] == {"everything": 0}
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["python"] == platform.python_version()
+    assert found["fingerprints"] == []  # There is no scenario.
+
+
+def test_tasks_bring_the_fingerprints_of_what_they_run():
+    env = registry.create_environment(
+        "interest_exploration",
+        {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0},
+    )
+    agent = registry.create_agent("random", env)
+    entry = reproduce.fingerprint_of(env, agent)
+    expected = fingerprint.fingerprint(env, agent).data()
+    finished = {"a": {"fingerprint": entry}, "b": {"x": np.zeros(1)}, "c": {"fingerprint": entry}}
+    assert reproduce._fingerprints(finished) == [{"tasks": ["a", "c"], **expected}]
+
+
+@pytest.mark.slow
+def test_benchmarks_have_the_command_and_fingerprints_on_record():
+    cases = [
+        benchmark.Case("long_term_satisfaction", agent, 3, 1, num_users)
+        for agent in ("random", "tabular_q")
+        for num_users in (1, 5)
+        if (agent, num_users) != ("tabular_q", 5)
+    ]
+    record = benchmark.measure(cases, rounds=1, seconds=0.01, show_progress=False, arguments=["x"])
+    assert record["provenance"]["argv"] == ["recsim", "x"]
+    assert record["provenance"]["versions"]["recsim"] == recsim.__version__
+    assert len({case["fingerprint"] for case in record["cases"]}) == len(cases)
