@@ -79,22 +79,35 @@ def _slates_of(name: str, values: ArrayLike) -> np.ndarray:
     return array
 
 
-def _of_slates(name: str, value: ArrayLike, leading: tuple[int, ...]) -> Any:
+def _no_click_of_slates(no_click_mass: ArrayLike, least: float) -> ArrayLike:
+    """Returns masses of no click that are numbers below infinity, and no less than some number."""
+    if type(no_click_mass) is float and least <= no_click_mass < math.inf:
+        return no_click_mass
+    masses = numbers.float_array("no_click_mass", no_click_mass)
+    if not ((masses >= least) & (masses < np.inf)).all():
+        raise ValueError(
+            f"no_click_mass must be numbers from {least:g} to below infinity, got "
+            f"{numbers.described(no_click_mass)}."
+        )
+    return masses
+
+
+def _of_slates(name: str, value: ArrayLike, leading: tuple[int, ...], of: str = "scores") -> Any:
     """Returns a number, or numbers that broadcast against the leading axes of slates.
 
     Raises:
         TypeError: if they are not numbers.
         ValueError: if their shape is another one.
     """
-    if type(value) is float or type(value) is int:
+    if type(value) is float:
         return value
     array = numbers.float_array(name, value)
     try:
         np.broadcast_shapes(array.shape, leading)
     except ValueError:
         raise ValueError(
-            f"{name} must be a number or an array of shape {leading}, one for each slate, got "
-            f"shape {array.shape}."
+            f"{name} must be a number or an array of shape {leading}, one for each slate of {of}, "
+            f"got shape {array.shape}."
         ) from None
     return array
 
@@ -129,7 +142,7 @@ def multinomial_logit_probabilities(
         ValueError: if the scores give no distribution: one is NaN or plus infinity, or all are
             minus infinity.
     """
-    weights = _logit_weights(scores, no_click_mass)
+    weights = _logit_weights(scores, _no_click_of_slates(no_click_mass, -math.inf))
     weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 
@@ -166,6 +179,7 @@ def multinomial_proportional_probabilities(
         ValueError: if a score is below ``min_normalizer``, or all are equal to it.
     """
     min_normalizer = _validation.number("min_normalizer", min_normalizer)
+    no_click_mass = _no_click_of_slates(no_click_mass, -_validation.LARGEST)
     weights = _proportional_weights(_append_no_click(scores, no_click_mass), min_normalizer)
     total = weights.sum(axis=-1, keepdims=True)
     _check_totals(weights, total)
@@ -230,7 +244,7 @@ def cascade_probabilities(
     click_if_seen = score_scaling * weights
     if not _are_probabilities(click_if_seen).all():
         raise ValueError(
-            f"score_scaling={score_scaling!r} must turn every score into a probability in [0, 1], "
+            f"score_scaling={score_scaling!r} must turn all scores (weights) into probabilities, "
             f"got {_first_bad(click_if_seen, _are_probabilities(click_if_seen))}; choose a "
             "smaller score_scaling."
         )
@@ -275,6 +289,8 @@ def _proportional_weights(scores: np.ndarray, min_normalizer: float) -> np.ndarr
 
 def _check_totals(weights: np.ndarray, total: np.ndarray) -> None:
     # A NaN among the weights makes the total NaN, which is in no range.
+    if not weights.size:
+        return
     good = (total > 0.0) & (total < np.inf)
     if not good.all() or weights.min() < 0.0:
         _refuse_weights(_first_bad(weights, good & (weights >= 0.0)))
@@ -332,7 +348,7 @@ def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> Any:
     numbers_drawn = numbers.float_array("uniform", uniform)
     if not ((numbers_drawn >= 0.0) & (numbers_drawn < 1.0)).all():
         _refuse_uniform(uniform)
-    _of_slates("uniform", numbers_drawn, weights.shape[:-1])
+    _of_slates("uniform", numbers_drawn, weights.shape[:-1], "weights")
     threshold = numbers_drawn[..., np.newaxis] * total
     return (cumulative[..., :-1] <= threshold).sum(axis=-1)
 

@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from recsim._internal import numbers
+
 __all__ = [
     "check_state",
     "checked_sequence",
@@ -58,8 +60,17 @@ def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
     Args:
         seed: an integer >= 0.
         name: what the streams are for. The same seed and name always give the same sequence.
+
+    Raises:
+        TypeError: if the seed is not an integer, or the name not a string.
+        ValueError: if the seed is negative.
     """
-    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {numbers.described(name)}.")
+    try:
+        return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be an integer >= 0, got {numbers.described(seed)}.") from None
 
 
 def is_generator(value: Any) -> TypeGuard[AnyGenerator]:

@@ -71,7 +71,7 @@ class AbstractUserSampler(abc.ABC):
 
     def reset_sampler(self) -> None:
         """Sets the generator back to its seed: the same users follow again."""
-        self._rng = np.random.RandomState(self._seed)
+        self._rng = _validation.random_state("seed", self._seed)
 
     @abc.abstractmethod
     def sample_user(self) -> Any:

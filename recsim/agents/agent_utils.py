@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from recsim import _validation
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import keys
+from recsim._internal import keys, numbers
 
 __all__ = [
     "GymSpaceWalker",
@@ -73,6 +74,19 @@ class GymSpaceWalker:
         return flat
 
 
+def _pairs(state_action_iterator: Any) -> Iterator[StateAction]:
+    """Yields pairs of a slate and its index; TypeError if what comes is something else."""
+    try:
+        for slate, index in state_action_iterator:
+            hash(index)
+            yield slate, index
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "state_action_iterator must yield pairs of a slate and its index in the table, got "
+            f"{numbers.described(state_action_iterator)} ({error})."
+        ) from None
+
+
 def epsilon_greedy_exploration(
     state_action_iterator: Iterable[StateAction],
     q_function: Mapping[Any, float],
@@ -91,8 +105,15 @@ def epsilon_greedy_exploration(
     Returns:
         The slate and its index; the first one where several have the highest value, and
         ``([], None)`` if there is none.
+
+    Raises:
+        TypeError, ValueError: if an argument is not what is said above.
     """
-    state_actions = list(state_action_iterator)
+    state_actions = list(_pairs(state_action_iterator))
+    _validation.mapping("q_function", q_function)
+    epsilon = _validation.probability("epsilon", epsilon)
+    if rng is not None and not callable(getattr(rng, "random_sample", None)):
+        raise TypeError(f"rng must be a RandomState of NumPy's, got {numbers.described(rng)}.")
     if not state_actions:
         return [], None
     rng = rng or np.random.RandomState()
@@ -113,10 +134,14 @@ def min_count_exploration(
     Returns:
         The slate and its index; the first one where several have the lowest count, and
         ``([], None)`` if there is none.
+
+    Raises:
+        TypeError, ValueError: if an argument is not what is said above.
     """
+    _validation.mapping("counts_function", counts_function)
     best: StateAction = ([], None)
     lowest = np.inf
-    for slate, index in state_action_iterator:
+    for slate, index in _pairs(state_action_iterator):
         count = counts_function.get(index, 0)
         if count < lowest:
             best, lowest = (slate, index), count
@@ -186,6 +211,7 @@ def build_base_agent(
         TypeError: for an argument that its constructor does not take, naming the nearest that it
             or the layer takes.
     """
+    _validation.function("base_agent_ctor", agent_ctor)
     try:
         parameters = inspect.signature(agent_ctor).parameters
     except (TypeError, ValueError):  # It has no signature to read.

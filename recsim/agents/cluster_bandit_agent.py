@@ -159,7 +159,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     ) -> None:
         super().__init__(environment)
         if random_seed is not None:
-            _validation.positive_int("random_seed", random_seed, 0)
+            _validation.positive_int("random_seed", random_seed, 0, 2**32 - 1)
         given: dict[str, Any] = {
             "alg_ctor": alg_ctor,
             "ci_scaling": ci_scaling,

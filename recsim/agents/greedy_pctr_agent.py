@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from recsim import _arrays, agent
 from recsim import choice_model as cm
+from recsim._internal import numbers
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
@@ -68,10 +69,14 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         Raises:
             ValueError: if there are fewer scores than the slate has places.
         """
-        scores = np.asarray(scores)
+        scores = numbers.one_per_item("scores", numbers.array("scores", scores), 1)
+        if np.isnan(scores).any():
+            raise ValueError(f"scores must be numbers without NaN, got {scores.tolist()}.")
+        if scores.dtype.kind in "ub":  # They have no negative.
+            scores = scores.astype(np.float64)
         if len(scores) < self._slate_size:
             raise ValueError(
-                f"slate_size must be at most the number of documents, got a slate of "
+                f"slate_size must be at most the number of documents (of scores), got a slate of "
                 f"{self._slate_size} and {len(scores)} documents."
             )
         return np.argsort(-scores, kind="stable")[: self._slate_size]

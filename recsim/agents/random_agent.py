@@ -24,7 +24,7 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def __init__(self, action_space: Any, random_seed: int | None = 0) -> None:
         super().__init__(action_space)
-        self._rng = np.random.RandomState(random_seed)
+        self._rng = _validation.random_state("random_seed", random_seed)
 
     def step(self, reward: float, observation: agent.Observation) -> list[int]:
         """Returns up to ``slate_size`` indices into ``observation['doc']``."""

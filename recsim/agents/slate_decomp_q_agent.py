@@ -111,7 +111,7 @@ def compute_probs_tf(slate: Any, scores_tf: Any, score_no_click_tf: Any) -> Any:
         )
     if indices.size and not 0 <= indices.min() <= indices.max() < len(scores):
         raise IndexError(
-            f"slate must hold indices of documents, 0 to {len(scores) - 1}, got "
+            f"slate must hold indices of documents, 0 to {len(scores) - 1} for scores_tf, got "
             f"{numbers.described(indices.tolist())}."
         )
     weights = scores[indices]
@@ -167,7 +167,8 @@ def score_documents(
     # Not even a NaN is at least 0.
     if weight_no_click < 0 or not weights.min(initial=0.0) >= 0.0:
         raise ValueError(
-            "Scores must be at least min_normalizer, for the differences are the choice weights: "
+            "Scores (of user_obs and doc_obs) must be at least min_normalizer, for the differences "
+            "are the choice weights: "
             f"got min_normalizer={min_normalizer!r}, no_click_mass={no_click_mass!r} and the least "
             f"score of a document {float(scores.min(initial=np.inf))!r}; choose a min_normalizer "
             "that no score goes below."
@@ -497,6 +498,8 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
             is_mnl=is_mnl,
             min_normalizer=min_normalizer,
         )
+        if not isinstance(reward_field, (str, type(None))):
+            raise TypeError(f"reward_field must be a string or None, got {reward_field!r:.80}.")
         self._reward_field = reward_field
         self._learn_no_click_value = learn_no_click_value
         super().__init__(
@@ -746,7 +749,7 @@ def create_agent(agent_name: str, sess: Any, **kwargs: Any) -> SlateDecompQAgent
 
 
 def _strategy_of(agent_name: str) -> dict[str, Any]:
-    if agent_name not in _STRATEGIES:
+    if not isinstance(agent_name, str) or agent_name not in _STRATEGIES:
         raise ValueError(
             f"agent_name must be one of {', '.join(_STRATEGIES)}, got {agent_name!r}."
             f"{_validation.nearest_name(agent_name, _STRATEGIES)}"

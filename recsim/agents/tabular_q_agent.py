@@ -99,13 +99,13 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         agent_utils.warn_of_unused(TabularQAgent, kwargs)
         self._kwargs = kwargs
         super().__init__(action_space)
-        low, high = discretization_bounds
+        low, high = _bounds(discretization_bounds)
         if not low < high:
             raise ValueError(
                 "discretization_bounds must be a pair (low, high) with low < high, got "
                 f"{discretization_bounds!r}."
             )
-        number_bins = _validation.positive_int("number_bins", number_bins, minimum=2)
+        number_bins = _validation.positive_int("number_bins", number_bins, 2, 2**24)
         resources.check_memory(
             40 * number_bins, f"{resources.shown(number_bins)} bins", "choose fewer"
         )
@@ -120,7 +120,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._ignore_response = ignore_response
         self._ordinal_slates = ordinal_slates
         self._check_number_of_slates(action_space)
-        self._exploration_rng = np.random.RandomState(seed)
+        self._exploration_rng = _validation.random_state("seed", seed)
         self._exploration_policy = _known_policy(exploration_policy)
         # Functions of an observation, by the policy's name, in which a subclass may put others.
         self._exploration_functions: dict[str, Callable[[Any], tuple[Sequence[int], Index]]] = {
@@ -346,6 +346,16 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         return "episode_num" not in bundle_dict or super().unbundle(
             checkpoint_dir, iteration_number, bundle_dict
         )
+
+
+def _bounds(discretization_bounds: Any) -> tuple[float, float]:
+    bounds = _validation.finite("discretization_bounds", discretization_bounds)
+    if bounds.shape != (2,):
+        raise ValueError(
+            "discretization_bounds must be a pair (low, high), got "
+            f"{numbers.described(discretization_bounds)}."
+        )
+    return bounds[0].item(), bounds[1].item()
 
 
 def _known_policy(policy: str | ExplorationPolicy) -> Any:

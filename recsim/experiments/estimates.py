@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from recsim._internal import numbers
 
 __all__ = ["estimate", "in_standard_errors", "median_interval"]
 
@@ -32,7 +35,7 @@ def estimate(values: ArrayLike) -> dict[str, Any]:
     """
     from scipy import special  # Slow to import, and not needed where samples are only drawn.
 
-    values = np.asarray(values, dtype=np.float64)
+    values = numbers.float_array("values", values).astype(np.float64, copy=False)
     if values.ndim == 0 or len(values) < 2:
         raise ValueError(f"values must hold at least two, got an array of shape {values.shape}.")
     mean = values.mean(axis=0)
@@ -56,8 +59,19 @@ def in_standard_errors(
         standard_error: its standard error.
         other_mean: the mean of another sample, independent of the first.
         other_error: its standard error, not 0 if the first is.
+
+    Raises:
+        TypeError: if an argument is not a number.
+        ValueError: if one is not finite, or both standard errors are 0.
     """
-    return float((mean - other_mean) / np.hypot(standard_error, other_error))
+    error = math.hypot(
+        numbers.finite("standard_error", standard_error),
+        numbers.finite("other_error", other_error),
+    )
+    if error == 0.0:
+        raise ValueError("standard_error and other_error must not both be 0.")
+    difference = numbers.finite("mean", mean) - numbers.finite("other_mean", other_mean)
+    return difference / error
 
 
 def median_interval(values: ArrayLike) -> tuple[float, float]:
@@ -78,7 +92,13 @@ def median_interval(values: ArrayLike) -> tuple[float, float]:
     """
     from scipy import special
 
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = numbers.float_array("values", values).astype(np.float64)
+    if ordered.ndim != 1 or np.isnan(ordered).any():
+        raise ValueError(
+            "values must be a sample of shape (n,) without NaN, got "
+            f"{numbers.described(ordered.tolist())}."
+        )
+    ordered.sort()
     number = len(ordered)
     # The rank of the lower end: with 97.5%, so many values at least are below the median.
     rank = int((special.bdtr(np.arange(number), number, 0.5) <= 0.025).sum())

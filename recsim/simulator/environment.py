@@ -110,7 +110,7 @@ class AbstractEnvironment(abc.ABC):
 
         The samplers of documents and users keep their own seeds.
         """
-        self._use_generator(np.random.RandomState(seed))
+        self._use_generator(_validation.random_state("seed", seed))
 
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler

@@ -179,7 +179,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     @staticmethod
     def _check_options(options: Mapping[str, Any] | None) -> None:
         """Raises ValueError if a reset is asked for an option."""
-        if options:
+        if options is not None and not (isinstance(options, Mapping) and not options):
             raise ValueError(f"options must be empty: none are known, got {options!r}.")
 
     def _checked_slates(self, slates: Any, was_reset: bool) -> np.ndarray:
@@ -319,14 +319,12 @@ class RecSimVectorEnv(SlateVectorEnv):
                 f"user_model must have the slate_size of the environment, got {model_size} and "
                 f"{slate_size}: give VectorUserModel.__init__ the same."
             )
-        if candidates not in CANDIDATES:
+        if not isinstance(candidates, str) or candidates not in CANDIDATES:
             raise ValueError(
                 f"candidates must be one of {', '.join(map(repr, CANDIDATES))}, got "
                 f"{candidates!r}.{_validation.nearest_name(candidates, CANDIDATES)}"
             )
-        self._dtype = np.dtype(dtype)
-        if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}.")
+        self._dtype = streams.float_dtype(dtype)
         self._user_model = user_model
         self._document_sampler = document_sampler
         self._reward_aggregator = reward_aggregator

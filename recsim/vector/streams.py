@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from recsim import seeding
+from recsim import _validation, seeding
+from recsim._internal import numbers
 
 __all__ = [
     "CHUNK_SIZE",
@@ -34,6 +35,7 @@ __all__ = [
     "chunk_draws",
     "chunk_rows",
     "chunks",
+    "float_dtype",
     "hash_key",
     "restore",
     "slates",
@@ -42,6 +44,15 @@ __all__ = [
 #: Number of users whose step is computed together: enough that NumPy's calls cost little for each
 #: of them, few enough that their arrays stay in a processor's cache.
 CHUNK_SIZE = 2048
+
+# Integers are made of uniform numbers, which leaves them equally likely up to about here.
+_MAX_INTEGER = 65536
+
+# A float32 from [0, 1) has 24 bits: of more candidates some would never be drawn.
+_MAX_CANDIDATES = 2**24
+
+# The numbers of more users fit into no machine.
+_MAX_USERS = 2**40
 
 # Pairs of normal numbers that are computed together.
 _BLOCK = 8192
@@ -56,6 +67,24 @@ _STREAM_LENGTH = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 # Number of categories from which on a binary search is faster than comparing with each.
 _MANY = 24
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype:
+    """Returns float32 or float64 as a dtype.
+
+    Raises:
+        TypeError: if it is no dtype.
+        ValueError: if it is another one.
+    """
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"dtype must be float32 or float64, got {numbers.described(dtype)}."
+        ) from None
+    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, got {numbers.described(dtype)}.")
+    return result
 
 
 class Draws(abc.ABC):
@@ -93,6 +122,8 @@ class Draws(abc.ABC):
                 last one being 1.
             *shape: shape of a user's categories.
         """
+        if type(cumulative) is not np.ndarray or cumulative.ndim != 1 or not len(cumulative):
+            cumulative = _checked_cumulative(cumulative)
         uniform = self.uniform(*shape)
         bounds = cumulative[:-1].astype(self.dtype)
         if len(bounds) > _MANY:
@@ -110,6 +141,8 @@ class Draws(abc.ABC):
                 probabilities equal to within one part in 256 at that size.
             *shape: shape of a user's numbers.
         """
+        if type(high) is not int or not 1 <= high <= _MAX_INTEGER:
+            high = _validation.positive_int("high", high, 1, _MAX_INTEGER)
         return (self.uniform(*shape) * self.dtype.type(high)).astype(np.int32)
 
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
@@ -118,10 +151,24 @@ class Draws(abc.ABC):
         All slates are equally likely, as far as :meth:`integers` are.
 
         Args:
-            num_candidates: number of candidates, in [slate_size, 65536].
+            num_candidates: number of candidates, in [slate_size, 2**24].
             slate_size: number of candidates in a slate.
         """
-        return slates(self.uniform(slate_size), num_candidates)
+        _check_slates(num_candidates, slate_size)
+        return _slates(self.uniform(slate_size), num_candidates)
+
+
+def _checked_cumulative(cumulative: Any) -> np.ndarray:
+    """Returns cumulative probabilities as an array, or refuses them."""
+    array = numbers.float_array("cumulative", cumulative)
+    if array.ndim != 1 or not len(array) or not (np.diff(array, prepend=0.0) >= 0.0).all():
+        raise ValueError(
+            "cumulative must be cumulative probabilities, a vector that rises to 1, got "
+            f"{numbers.described(array.tolist())}."
+        )
+    if abs(array[-1] - 1.0) > 1e-6:
+        raise ValueError(f"cumulative must rise to 1, got {numbers.described(array.tolist())}.")
+    return array
 
 
 def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
@@ -137,6 +184,34 @@ def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
     Returns:
         Integers of shape (..., slate_size).
     """
+    uniform = numbers.float_array("uniform", uniform)
+    if not uniform.ndim or not ((uniform >= 0.0) & (uniform < 1.0)).all():
+        raise ValueError(
+            "uniform must be numbers in [0, 1) with a slate's positions on the last axis, got "
+            f"{numbers.described(uniform.tolist())}."
+        )
+    num_candidates = _validation.positive_int("num_candidates", num_candidates, 0, _MAX_CANDIDATES)
+    if uniform.shape[-1] > num_candidates:
+        raise ValueError(
+            f"num_candidates must be at least the positions of a slate, {uniform.shape[-1]} in "
+            f"uniform, got {num_candidates}."
+        )
+    return _slates(uniform, num_candidates)
+
+
+def _check_slates(num_candidates: Any, slate_size: Any) -> None:
+    if type(slate_size) is not int or type(num_candidates) is not int:
+        _validation.positive_int("slate_size", slate_size)
+        _validation.positive_int("num_candidates", num_candidates)
+    if not 0 < slate_size <= num_candidates <= _MAX_CANDIDATES:
+        raise ValueError(
+            f"slate_size and num_candidates must be 0 < slate_size <= num_candidates <= "
+            f"{_MAX_CANDIDATES}, got {numbers.described((slate_size, num_candidates))}."
+        )
+
+
+def _slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
+    """Does what :func:`slates` does, without checks."""
     # Positions first in memory: what follows is computed for a position of all slates at once.
     by_position = np.moveaxis(uniform, -1, 0)
     lengths = np.arange(num_candidates, num_candidates - len(by_position), -1)
@@ -189,6 +264,8 @@ def chunks(first_user: int, num_users: int) -> list[tuple[int, range]]:
     Returns:
         Numbers of chunks, each with the numbers of its users.
     """
+    first_user = _validation.positive_int("first_user", first_user, 0)
+    num_users = _validation.positive_int("num_users", num_users, 0, _MAX_USERS)
     last = first_user + num_users
     numbers = range(first_user // CHUNK_SIZE, -(-last // CHUNK_SIZE))
     return [
@@ -275,7 +352,7 @@ class ChunkDraws(Draws):
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.num_users = num_users
-        self.dtype = np.dtype(dtype)
+        self.dtype = float_dtype(dtype)
         self._first_row = first_row
         self._rng = np.random.Generator(np.random.PCG64DXSM(sequence))
         self._ahead: dict[tuple[Any, ...], _Ahead] = {}
@@ -290,6 +367,7 @@ class ChunkDraws(Draws):
 
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
         """See :meth:`Draws.slates`."""
+        _check_slates(num_candidates, slate_size)
         return self._numbers("slates", (slate_size,), num_candidates)
 
     def _numbers(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
@@ -315,7 +393,7 @@ class ChunkDraws(Draws):
         if kind == "normal":
             return _normal(self._new_uniform, self.num_users, shape)
         uniform = self._new_uniform(*shape)
-        return slates(uniform, *arguments) if kind == "slates" else uniform
+        return _slates(uniform, *arguments) if kind == "slates" else uniform
 
     def _new_uniform(self, *shape: int) -> np.ndarray:
         out = np.empty((self._first_row + self.num_users, *shape), self.dtype)
@@ -402,7 +480,7 @@ class UserDraws(Draws):
         self, key: int, users: np.ndarray, episodes: np.ndarray, dtype: DTypeLike = np.float32
     ) -> None:
         self.num_users = len(users)
-        self.dtype = np.dtype(dtype)
+        self.dtype = float_dtype(dtype)
         keys = _mixed(users.astype(np.uint64) * _GOLDEN + np.uint64(key))
         self._keys = _mixed(keys + episodes.astype(np.uint64) * _GOLDEN)
         self._counter = 0

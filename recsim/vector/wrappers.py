@@ -163,6 +163,8 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         max_steps_per_episode: int | None = None,
         first_user: int = 0,
     ) -> None:
+        if not isinstance(environments, (list, tuple)):
+            raise TypeError(f"environments must be a list of RecSimGymEnvs, got {environments!r}.")
         #: The environments.
         self.environments = list(environments)
         number = _validation.positive_int("the number of environments", len(self.environments))

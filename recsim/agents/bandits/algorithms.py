@@ -35,6 +35,7 @@ _MIN_SLOPE = 1e-100
 
 # Beta distributions of larger counts cannot be told from their means.
 _LEAST_THOMPSON_SCALING = 1e-6
+_LARGEST_KL_WEIGHT = 1e12
 _MAX_ARMS = 2**31 - 1
 _SCALARS = (int, float, np.number)
 _WRONG_COUNTS = (
@@ -118,7 +119,9 @@ def _kl_ucb_index(
     pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     # Before round e, where log(log(t)) < 0, the limit at t = 1 is minus infinity.
     exploration = log_t + c * np.log(np.maximum(log_t, _TINY))
-    divergence = optimism_scaling**2 * np.maximum(exploration, 0.0) / divisor
+    # A wider bound is 1 to the last bit too.
+    weight = min(optimism_scaling**2, _LARGEST_KL_WEIGHT)
+    divergence = weight * np.maximum(exploration, 0.0) / divisor
     return _never_pulled_first(pulls, _kl_upper_bound(reward / divisor, divergence))
 
 
@@ -221,10 +224,9 @@ def _kl_upper_bound(mean: np.ndarray, divergence: np.ndarray) -> np.ndarray:
     miss = 1.0 - mean
     mean_log_mean = mean * np.log(np.maximum(mean, _TINY))
     # The unknown is the gap 1 - q, which keeps its relative precision where q is close to 1.
-    gap = np.maximum(
-        miss * np.exp((mean_log_mean - divergence) / np.maximum(miss, _TINY)),
-        miss - np.sqrt(0.5 * divergence),
-    )
+    with np.errstate(over="ignore"):  # Where no miss is possible the exponential is 0.
+        exponent = (mean_log_mean - divergence) / np.maximum(miss, _TINY)
+    gap = np.maximum(miss * np.exp(exponent), miss - np.sqrt(0.5 * divergence))
     constant = mean_log_mean + miss * np.log(np.maximum(miss, _TINY)) - divergence
     for _ in range(_MAX_NEWTON_STEPS):
         gap = np.maximum(gap, _TINY)

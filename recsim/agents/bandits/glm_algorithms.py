@@ -161,7 +161,7 @@ class GLMAlgorithm(abc.ABC):
             ValueError: if there is no arm, or one has another number of features or one that is
                 not finite.
         """
-        matrix = _validation.finite("arms", arms if isinstance(arms, np.ndarray) else list(arms))
+        matrix = _validation.finite("arms", arms)
         if matrix.ndim != 2 or not len(matrix) or matrix.shape[1] != self._dim:
             raise ValueError(
                 f"arms must hold at least one arm, each a vector of dim={self._dim} features, got "

@@ -68,7 +68,7 @@ def wrapped_replay_buffer(**kwargs: Any) -> circular_replay_buffer.WrappedReplay
 
 
 def linearly_decaying_epsilon(
-    decay_period: int, step: int, warmup_steps: int, epsilon: float
+    decay_period: float, step: float, warmup_steps: float, epsilon: float
 ) -> float:
     """Returns 1 during the warm-up, and then a rate that falls on a line to ``epsilon``.
 
@@ -77,9 +77,23 @@ def linearly_decaying_epsilon(
         step: number of training steps so far.
         warmup_steps: number of steps before the fall begins.
         epsilon: what is reached.
+
+    Raises:
+        TypeError, ValueError: if an argument is not a number, or the period below 1.
     """
+    if not (type(step) is type(decay_period) is type(warmup_steps) is int and decay_period > 0):
+        step = _validation.number("step", step)
+        warmup_steps = _validation.number("warmup_steps", warmup_steps)
+        decay_period = _validation.number("decay_period", decay_period, low=1.0)
+    epsilon = _validation.number("epsilon", epsilon)
     steps_left = decay_period + warmup_steps - step
-    bonus = (1.0 - epsilon) * steps_left / decay_period
+    try:
+        bonus = (1.0 - epsilon) * steps_left / decay_period
+    except OverflowError:
+        raise ValueError(
+            "decay_period, step and warmup_steps must be numbers that a float can hold, got "
+            "larger integers."
+        ) from None
     return epsilon + min(max(bonus, 0.0), 1.0 - epsilon)
 
 
@@ -178,7 +192,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self.min_replay_history = at_least("min_replay_history", min_replay_history, 0)
         self.update_period = at_least("update_period", update_period)
         self.target_update_period = at_least("target_update_period", target_update_period)
-        self.epsilon_fn = epsilon_fn
+        self.epsilon_fn = _validation.function("epsilon_fn", epsilon_fn)
         self.epsilon_train = _validation.probability("epsilon_train", epsilon_train)
         self.epsilon_eval = _validation.probability("epsilon_eval", epsilon_eval)
         self.epsilon_decay_period = at_least("epsilon_decay_period", epsilon_decay_period)
@@ -192,6 +206,10 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self.num_updates = 0
         self._tf_device = tf_device
         self._allow_partial_reload = allow_partial_reload
+        if not isinstance(hidden_units, (list, tuple)):
+            raise TypeError(
+                f"hidden_units must be a list of the layers' sizes, got {hidden_units!r:.80}."
+            )
         self._hidden_units = tuple(at_least("hidden_units", size) for size in hidden_units)
         self._seed = seed
         self._exploration_rng = seeding.named_random_state(seed, "exploration")
@@ -587,7 +605,7 @@ class DQNAgentRecSim(DQNAgent):
         self.stack_size = stack_size
         takes = keys.parameters_of(DQNAgent) - {"adapter"}
         keys.refuse_unknown(type(self).__name__, kwargs, takes, keys.parameters_of(type(self)))
-        if stack_size != 1:
+        if _validation.positive_int("stack_size", stack_size) != 1:
             raise ValueError(
                 f"stack_size must be 1, got {stack_size!r}; FixedLengthHistoryLayer shows an "
                 "agent the last observations."

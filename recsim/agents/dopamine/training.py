@@ -42,12 +42,16 @@ def check_arguments(
             "optimizer must be a Keras optimizer, such as keras.optimizers.Adam(1e-3), got "
             f"{optimizer!r}; for an optimizer by name there is optimizer_name."
         )
+    if not isinstance(optimizer_name, (str, type(None))):
+        raise TypeError(f"optimizer_name must be a string, got {optimizer_name!r:.80}.")
     if optimizer is None and optimizer_name:
         _check_name("optimizer_name", optimizer_name, _OPTIMIZERS)
     _check_name("loss", loss, _LOSSES)
 
 
 def _check_name(argument: str, name: str, known: Sequence[str]) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be a string, got {name!r:.80}.")
     if name not in known:
         raise ValueError(
             f"{argument} must be one of {known}, got {name!r}."

@@ -94,6 +94,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         )
         self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
         document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
+        _validation.callable_or_none("document_comparison_fcn", document_comparison_fcn)
         if document_comparison_fcn is None:
             spaces_lib.flat_size(document_space)  # Which refuses what cannot be compared.
         self._doc_equality_walker = agent_utils.GymSpaceWalker(
