@@ -19,7 +19,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import importlib
 import logging
 import os
 import pickle
@@ -35,6 +34,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsim import _validation
 from recsim._internal import process_state
 
 if TYPE_CHECKING:
@@ -151,9 +151,28 @@ def run_tasks(
     Raises:
         TaskError: if the worker of a task has ended three times, with the task's name and the
             reason.
-        TypeError: if a task cannot be pickled.
+        TypeError: if ``workers`` is not an integer, or a task cannot be pickled.
+        ValueError: if ``workers`` is below 1, or two tasks have the same name.
         Exception: what a task raises.
     """
+    workers = _validation.positive_int("workers", workers)
+    counts = collections.Counter(task.name for task in tasks)
+    if twice := [name for name, number in counts.items() if number > 1]:
+        raise ValueError(
+            f"Tasks must have names that differ, got {twice[0]!r} {counts[twice[0]]} times: their "
+            "results are told apart by them."
+        )
+    return _run(tasks, workers, advance, keep_going, make_executor)
+
+
+def _run(
+    tasks: Sequence[Task],
+    workers: int,
+    advance: Advance,
+    keep_going: bool,
+    make_executor: Callable[[], concurrent.futures.Executor] | None,
+) -> Generator[tuple[Task, Result], None, None]:
+    """Runs tasks here or elsewhere and yields each with its result when it is done."""
     if make_executor is None and _can_run_here(tasks, workers):
         for task in tasks:
             progress = _Progress(task, advance)
@@ -229,7 +248,7 @@ class _Progress:
 
 
 @dataclasses.dataclass
-class _Run:
+class _Attempts:
     """A task that is to be run, is run, or is to be run again."""
 
     task: Task
@@ -301,11 +320,11 @@ def _run_elsewhere(
     tasks: Sequence[Task], pool: _Pool, advance: Advance, keep_going: bool
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks on executors and yields each with its result when it is done."""
-    waiting = collections.deque(_Run(task, _Progress(task, advance)) for task in tasks)
-    running: dict[concurrent.futures.Future[Result], tuple[_Run, Any]] = {}
-    given_up: list[_Run] = []
+    waiting = collections.deque(_Attempts(task, _Progress(task, advance)) for task in tasks)
+    running: dict[concurrent.futures.Future[Result], tuple[_Attempts, Any]] = {}
+    given_up: list[_Attempts] = []
 
-    def ended(run: _Run, executor: Any, error: concurrent.futures.BrokenExecutor) -> None:
+    def ended(run: _Attempts, executor: Any, error: concurrent.futures.BrokenExecutor) -> None:
         pool.discard(executor)
         run.reasons.append(_reason(error))
         if len(run.reasons) == MOST_ATTEMPTS:
@@ -358,7 +377,7 @@ def _run_elsewhere(
         raise TaskError(" ".join(run.error() for run in given_up))
 
 
-def _tell_progress(run: _Run, executor: Any) -> None:
+def _tell_progress(run: _Attempts, executor: Any) -> None:
     """Passes on what a task's executor has to tell, if it can tell anything."""
     progress = getattr(executor, "progress", None)
     if progress is not None and (amount := progress()):
@@ -550,14 +569,12 @@ _limit: Any = None
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Lets NumPy's and SciPy's linear algebra use one thread, in all of this process.
+    """Lets the libraries of linear algebra that are loaded use one thread, in all of this process.
 
     The number of threads from before is restored when the last such block has ended, of those that
     overlap in several threads.
     """
     global _limit_users, _limit
-    # Its library has a number of threads of its own, which can be set once it is loaded.
-    importlib.import_module("scipy.linalg")
     with process_state.environment_kept("KMP_DUPLICATE_LIB_OK"):
         import threadpoolctl
 

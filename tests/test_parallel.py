@@ -460,3 +460,16 @@ def test_importing_the_library_imports_nothing_of_this():
 
 def test_cores():
     assert 1 <= parallel.usable_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "workers", "error", "message"),
+    [
+        ("ab", 0, ValueError, "workers must be an integer >= 1, got 0"),
+        ("ab", 2.0, TypeError, "workers must be an integer >= 1, got 2.0"),
+        ("aba", 1, ValueError, "names that differ, got 'a' 2 times"),
+    ],
+)
+def test_bad_arguments_are_refused_at_the_call(names, workers, error, message):
+    with pytest.raises(error, match=message):
+        parallel.run_tasks([counting(name) for name in names], workers, lambda done: None)
