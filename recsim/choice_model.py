@@ -400,10 +400,9 @@ class AbstractChoiceModel(abc.ABC):
         self.environment_rng = rng
 
     def _random_sample(self) -> float:
-        # A user model may keep its choice models where nobody finds them, or make them as it goes.
         rng = self.environment_rng
         if rng is None:
-            rng = shared_stream.CURRENT.rng
+            rng = shared_stream.current()
         if rng is None:
             if self._rng_when_alone is None:
                 self._rng_when_alone = np.random.RandomState(0)

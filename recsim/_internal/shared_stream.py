@@ -1,22 +1,36 @@
-"""The random stream of the environment that is being stepped, for whatever has none of its own."""
+"""The random stream of the environment that is being stepped, for choice models without one.
+
+A user model may keep its choice models where nobody finds them, or make them as it goes. They ask
+who is stepping when they draw, so that a step itself pays nothing for it.
+"""
 
 from __future__ import annotations
 
-import threading
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["CURRENT"]
+__all__ = ["current", "lends"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_lenders: set[types.CodeType] = set()
 
 
-class _Current(threading.local):
-    """What is being stepped in this thread.
-
-    Attributes:
-        rng: the stream of the environment, None outside of its reset and step.
-    """
-
-    rng: np.random.RandomState | None = None
+def lends(method: _Function) -> _Function:
+    """Marks a method of an object with an ``environment_rng``, which it lends while it runs."""
+    _lenders.add(method.__code__)
+    return method
 
 
-CURRENT = _Current()
+def current() -> np.random.RandomState | None:
+    """Returns the stream that is lent by the innermost method that runs, None outside of them."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in _lenders:
+            return frame.f_locals["self"].environment_rng
+        frame = frame.f_back
+    return None

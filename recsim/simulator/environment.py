@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,12 +98,15 @@ class AbstractEnvironment(abc.ABC):
             if hasattr(user_model, "use_generator"):
                 user_model.use_generator(rng)
 
-    def _watch(self) -> global_generator.Watch | None:
-        """Returns what watches a step, None if it is not one of the first."""
-        if not self._steps_to_watch:
-            return None
+    def _watched_parts(self) -> tuple[list[Any], Any, Callable[[], dict[str, Any]]]:
+        """Returns users, document sampler and a method, watched for draws from np.random."""
         self._steps_to_watch -= 1
-        return global_generator.Watch()
+        watched, sampler = global_generator.Watched, self._document_sampler
+        users = [watched(model, global_generator.IN_USER_MODEL) for model in self._user_models]
+        next_documents = global_generator.watched(
+            self._next_documents, sampler, global_generator.IN_SAMPLER
+        )
+        return users, watched(sampler, global_generator.IN_SAMPLER), next_documents
 
     def seed(self, seed: int | None = None) -> None:
         """Gives the users' choices and transitions a ``RandomState(seed)``, shared among them.
@@ -114,9 +117,12 @@ class AbstractEnvironment(abc.ABC):
 
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler
-        self._candidate_set: document.CandidateSet = own_method(
-            sampler, document.AbstractDocumentSampler, "sample_candidates"
-        )(self._num_candidates)
+        if hasattr(sampler, "sample_candidates"):
+            candidates = sampler.sample_candidates(self._num_candidates)
+        else:
+            base = document.AbstractDocumentSampler
+            candidates = base.sample_candidates(sampler, self._num_candidates)
+        self._candidate_set: document.CandidateSet = candidates
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()
@@ -134,31 +140,24 @@ class AbstractEnvironment(abc.ABC):
                 "document an ID of its own, or sample without replacement."
             )
 
+    @shared_stream.lends
     def _reset_users_and_documents(self) -> tuple[list[Any], dict[str, Any]]:
         """Begins with new users and returns what is observed of each, and of the documents."""
-        user_models = self._user_models
+        user_models, next_documents = self._user_models, self._next_documents
+        if self._steps_to_watch:
+            user_models, _, next_documents = self._watched_parts()
         self._share_generator()
-        current, watch = shared_stream.CURRENT, self._watch()
-        outer, current.rng = current.rng, self.environment_rng
-        try:
-            for user_model in user_models:
-                user_model.reset()
-            # A user model may have made a new choice model for its new user.
-            self._share_generator()
-            user_obs = [user_model.create_observation() for user_model in user_models]
-            if watch:
-                watch.check(user_models[0], global_generator.IN_USER_MODEL)
-            return user_obs, self._next_documents(watch)
-        finally:
-            current.rng = outer
+        for user_model in user_models:
+            user_model.reset()
+        # A user model may have made a new choice model for its new user.
+        self._share_generator()
+        user_obs = [user_model.create_observation() for user_model in user_models]
+        return user_obs, next_documents()
 
-    def _next_documents(self, watch: global_generator.Watch | None) -> dict[str, Any]:
+    def _next_documents(self) -> dict[str, Any]:
         if self._resample_documents:
             self._do_resample_documents()
-        documents = self._observe_documents()
-        if watch:
-            watch.check(self._document_sampler, global_generator.IN_SAMPLER)
-        return documents
+        return self._observe_documents()
 
     def _slate_documents(self, slate: Sequence[int]) -> list[Any]:
         """Returns the candidates that a slate points at.
@@ -317,27 +316,20 @@ class SingleUserEnvironment(AbstractEnvironment):
         self._document_sampler.reset_sampler()
         self._user_model.reset_sampler()
 
+    @shared_stream.lends
     def step(self, slate: Sequence[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         documents = self._slate_documents(slate)
         user_model, document_sampler = self._user_model, self._document_sampler
-        current, watch = shared_stream.CURRENT, self._watch()
-        outer, current.rng = current.rng, self.environment_rng
-        try:
-            responses = user_model.simulate_response(documents)
-            user_model.update_state(documents, responses)
-            if watch:
-                watch.check(user_model, global_generator.IN_USER_MODEL)
-            document_sampler.update_state(documents, responses)
-            if watch:
-                watch.check(document_sampler, global_generator.IN_SAMPLER)
-            user_obs = user_model.create_observation()
-            if watch:
-                watch.check(user_model, global_generator.IN_USER_MODEL)
-            done = user_model.is_terminal()
-            return user_obs, self._next_documents(watch), responses, done
-        finally:
-            current.rng = outer
+        next_documents = self._next_documents
+        if self._steps_to_watch:
+            (user_model,), document_sampler, next_documents = self._watched_parts()
+        responses = user_model.simulate_response(documents)
+        user_model.update_state(documents, responses)
+        document_sampler.update_state(documents, responses)
+        user_obs = user_model.create_observation()
+        done = user_model.is_terminal()
+        return user_obs, next_documents(), responses, done
 
 
 #: RecSim's older name of :class:`SingleUserEnvironment`.
@@ -380,6 +372,7 @@ class MultiUserEnvironment(AbstractEnvironment):
         for user_model in self.user_model:
             user_model.reset_sampler()
 
+    @shared_stream.lends
     def step(
         self, slates: Sequence[Sequence[int]]
     ) -> tuple[list[Any], dict[str, Any], list[Sequence[Any]], bool]:
@@ -392,27 +385,21 @@ class MultiUserEnvironment(AbstractEnvironment):
         # Every slate is checked before any user responds.
         all_documents = [self._slate_documents(slate) for slate in slates]
         user_models, document_sampler = self.user_model, self._document_sampler
-        current, watch = shared_stream.CURRENT, self._watch()
-        outer, current.rng = current.rng, self.environment_rng
-        try:
-            all_responses, user_obs = [], []
-            for user_model, documents in zip(user_models, all_documents, strict=True):
-                all_responses.append(self._respond(user_model, documents))
-                user_obs.append(user_model.create_observation())
-                if watch:
-                    watch.check(user_model, global_generator.IN_USER_MODEL)
-            shown = [
-                pair
-                for documents, responses in zip(all_documents, all_responses, strict=True)
-                for pair in zip(documents, responses, strict=False)
-            ]
-            document_sampler.update_state([doc for doc, _ in shown], [resp for _, resp in shown])
-            if watch:
-                watch.check(document_sampler, global_generator.IN_SAMPLER)
-            done = all(user_model.is_terminal() for user_model in user_models)
-            return user_obs, self._next_documents(watch), all_responses, done
-        finally:
-            current.rng = outer
+        next_documents = self._next_documents
+        if self._steps_to_watch:
+            user_models, document_sampler, next_documents = self._watched_parts()
+        all_responses, user_obs = [], []
+        for user_model, documents in zip(user_models, all_documents, strict=True):
+            all_responses.append(self._respond(user_model, documents))
+            user_obs.append(user_model.create_observation())
+        shown = [
+            pair
+            for documents, responses in zip(all_documents, all_responses, strict=True)
+            for pair in zip(documents, responses, strict=False)
+        ]
+        document_sampler.update_state([doc for doc, _ in shown], [resp for _, resp in shown])
+        done = all(user_model.is_terminal() for user_model in user_models)
+        return user_obs, next_documents(), all_responses, done
 
     @staticmethod
     def _respond(user_model: Any, documents: list[Any]) -> Sequence[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from recsim.simulator import environment, fingerprint
 __all__ = ["RecSimGymEnv"]
 
 Metrics = MutableMapping[str, float]
+
+_FLOATS = frozenset({float, np.float64})
 
 
 def _dummy_metrics_aggregator(responses: Any, metrics: Metrics, info: Any) -> Metrics:
@@ -99,6 +102,7 @@ class RecSimGymEnv(gym.Env):
         documents = spaces_lib.to_gym(world.candidate_set.observation_space())
         return spaces.Dict({"user": user, "doc": documents, "response": response})
 
+    @shared_stream.lends
     def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, dict[str, Any]]:  # type: ignore[override]
         """Shows a slate and returns what came of it.
 
@@ -116,27 +120,21 @@ class RecSimGymEnv(gym.Env):
             TypeError, ValueError: if the reward is not a finite number (for each user, where
                 there are several).
         """
-        current, watch = shared_stream.CURRENT, self._watch()
-        outer, current.rng = current.rng, self._environment_rng()
-        try:
-            user_obs, doc_obs, responses, done = self._environment.step(action)
-            if watch:
-                watch.check(self._environment, global_generator.IN_ENVIRONMENT)
-            if self._multi_user:
-                observed = tuple([_observe_responses(of_one_user) for of_one_user in responses])
-            else:
-                observed = _observe_responses(responses)
-            observation = {"user": user_obs, "doc": doc_obs, "response": observed}
-            if watch:
-                watch.check(_first_of(responses), global_generator.IN_RESPONSE)
-            reward = self._reward_aggregator(responses)
-            if watch:
-                watch.check(self._reward_aggregator, global_generator.IN_RESPONSE)
-            if type(reward) is not float or reward - reward != 0.0:  # Infinity or NaN.
-                reward = self._checked_reward(reward)
-            return observation, reward, done, self.extract_env_info()
-        finally:
-            current.rng = outer
+        world: Any = self._environment
+        observe: Callable[[Any], tuple[Any, ...]] = _observe_responses
+        aggregate = self._reward_aggregator
+        if self._steps_to_watch:
+            world, observe, aggregate = self._watched_parts()
+        user_obs, doc_obs, responses, done = world.step(action)
+        if self._multi_user:
+            observed = tuple([observe(of_one_user) for of_one_user in responses])
+        else:
+            observed = observe(responses)
+        observation = {"user": user_obs, "doc": doc_obs, "response": observed}
+        reward = aggregate(responses)
+        if type(reward) not in _FLOATS or not math.isfinite(reward):
+            reward = self._checked_reward(reward)
+        return observation, reward, done, self.extract_env_info()
 
     def _checked_reward(self, reward: Any) -> Any:
         """Returns a reward of another kind than a float, if it is one or one for each user."""
@@ -155,30 +153,35 @@ class RecSimGymEnv(gym.Env):
         number = numbers.finite(name, reward)
         return number if isinstance(reward, (np.ndarray, list, tuple)) else reward
 
+    @shared_stream.lends
     def reset(self) -> dict[str, Any]:  # type: ignore[override]
         """Starts an episode with a new user and returns the first observation."""
-        current, watch = shared_stream.CURRENT, self._watch()
-        outer, current.rng = current.rng, self._environment_rng()
-        try:
-            user_obs, doc_obs = self._environment.reset()
-            if watch:
-                watch.check(self._environment, global_generator.IN_ENVIRONMENT)
-            return {"user": user_obs, "doc": doc_obs, "response": None}
-        finally:
-            current.rng = outer
+        world: Any = self._environment
+        if self._steps_to_watch:
+            world, *_ = self._watched_parts()
+        user_obs, doc_obs = world.reset()
+        return {"user": user_obs, "doc": doc_obs, "response": None}
 
-    def _environment_rng(self) -> np.random.RandomState:
-        rng = getattr(self._environment, "environment_rng", None) or self._substitute_rng
+    @property
+    def environment_rng(self) -> np.random.RandomState:
+        """The random stream that the users share, see :class:`AbstractEnvironment`."""
+        rng = getattr(self._environment, "environment_rng", None)
+        if rng is None:
+            rng = self._substitute_rng
         if rng is None:
             rng = self._substitute_rng = np.random.RandomState(0)
         return rng
 
-    def _watch(self) -> global_generator.Watch | None:
-        """Returns what watches a step, None if it is not one of the first."""
-        if not self._steps_to_watch:
-            return None
+    def _watched_parts(self) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Callable[[Any], Any]]:
+        """Returns the parts of a step, watched for draws from NumPy's global generator."""
         self._steps_to_watch -= 1
-        return global_generator.Watch()
+        world = global_generator.Watched(self._environment, global_generator.IN_ENVIRONMENT)
+        aggregate = self._reward_aggregator
+        return (
+            world,
+            _observe_watched_responses,
+            global_generator.watched(aggregate, aggregate, global_generator.IN_RESPONSE),
+        )
 
     def reset_sampler(self) -> None:
         """Sets the samplers of documents and users back to their seeds."""
@@ -253,8 +256,9 @@ def _observe_responses(responses: Any) -> tuple[Any, ...]:
     return tuple([response.create_observation() for response in responses])
 
 
-def _first_of(responses: Any) -> Any:
-    """Returns a response, of some user, None if there is none."""
-    for response in responses:
-        return _first_of(response) if isinstance(response, (list, tuple)) else response
-    return None
+def _observe_watched_responses(responses: Any) -> tuple[Any, ...]:
+    watch = global_generator.Watch()
+    observed = _observe_responses(responses)
+    if observed:
+        watch.check(responses[0], global_generator.IN_RESPONSE)
+    return observed
