@@ -217,6 +217,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "RandomAgent has no parameter 'randomseed'. Did you mean 'random_seed'",
     ),
+    "the base agent of a vector layer": (
+        lambda: cluster_click_statistics.VectorClusterClickStatsLayer(
+            cluster_bandit_agent.VectorClusterBanditAgent,
+            registry.create_vector_environment("interest_exploration", CONFIG, 2),
+            ci_scale=0.1,
+        ),
+        "VectorClusterBanditAgent has no parameter 'ci_scale'. Did you mean 'ci_scaling'",
+    ),
     "a parameter of the layer": (
         lambda: fixed_length_history.FixedLengthHistoryLayer(
             random_agent.RandomAgent, *spaces_of(), history_length=2, remember_docs=True

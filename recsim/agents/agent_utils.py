@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -225,7 +226,8 @@ def build_base_agent(
         what = f"What {of_layer.__name__} passes on" if of_layer is not None else ""
         keys.warn_of_unknown(what, passed_on, own, similarity=0.8)
     else:
-        name = getattr(agent_ctor, "__name__", repr(agent_ctor))
+        named = agent_ctor.func if isinstance(agent_ctor, functools.partial) else agent_ctor
+        name = getattr(named, "__name__", repr(named))
         keys.refuse_unknown(name, kwargs, parameters, own)
     taken = {name: value for name, value in offered.items() if takes_all or name in parameters}
     return agent_ctor(**taken, **kwargs)

@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from recsim import spaces as spaces_lib
+
 __all__ = [
     "AgentFingerprint",
     "Differences",
@@ -464,7 +466,7 @@ def _asked(question: Callable[[], Any]) -> Any:
 
 def space_data(space: Any) -> Data:
     """Returns a space of gym or gymnasium as JSON values, the same for equal ones of both."""
-    kind = type(space).__name__
+    kind = spaces_lib.kind_of(space)
     if kind == "Dict":
         if {"user", "doc", "response"} <= set(space.spaces):
             # The keys of documents are their IDs, which are different at every step.
@@ -483,7 +485,9 @@ def space_data(space: Any) -> Data:
     if kind == "Discrete":
         return {"Discrete": int(space.n), "start": int(getattr(space, "start", 0))}
     if kind == "MultiDiscrete":
-        return {"MultiDiscrete": _plain(np.asarray(space.nvec))}
+        start = np.asarray(getattr(space, "start", 0))
+        offset = {"start": _plain(start)} if start.any() else {}
+        return {"MultiDiscrete": _plain(np.asarray(space.nvec)), **offset}
     if kind == "MultiBinary":
         return {"MultiBinary": [int(length) for length in space.shape]}
     return {kind: repr(space)}

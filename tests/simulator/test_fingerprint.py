@@ -9,6 +9,7 @@ import pytest
 from runner_helpers import CONFIG
 
 from recsim import registry
+from recsim import spaces as recsim_spaces
 from recsim._gym import spaces
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint, fingerprint
@@ -171,6 +172,19 @@ def test_spaces_of_gym_and_gymnasium_are_told_alike():
                 "d": {"MultiBinary": [4]},
             }
         }
+
+
+def test_offsets_and_classes_of_a_users_own_are_told():
+    import gymnasium
+
+    class Interests(gymnasium.spaces.Box):
+        """Interests."""
+
+    box = fingerprint.space_data(gymnasium.spaces.Box(0.0, 1.0, (2,)))
+    assert fingerprint.space_data(Interests(0.0, 1.0, (2,))) == box
+    shifted = gymnasium.spaces.MultiDiscrete([2, 3], start=[0, 4])
+    assert fingerprint.space_data(shifted) == {"MultiDiscrete": [2, 3], "start": [0, 4]}
+    assert fingerprint.space_data(recsim_spaces.to_gym(shifted)) == fingerprint.space_data(shifted)
 
 
 def test_what_an_environment_does_not_tell_is_not_compared():

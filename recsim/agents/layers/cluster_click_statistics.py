@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,15 +103,14 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         observation_space = environment.single_observation_space
         response_spaces = _conversion.item_spaces(observation_space.spaces["response"])
         num_clusters = _num_clusters(response_spaces[0])
-        self._base_agent = base_agent_ctor(
-            _EnvironmentWithCounts(
-                single_observation_space=_space_with_counts(observation_space, num_clusters),
-                single_action_space=environment.single_action_space,
-                num_envs=self._num_envs,
-                first_user=self._first_user,
-            ),
-            **kwargs,
+        environment_with_counts = _EnvironmentWithCounts(
+            single_observation_space=_space_with_counts(observation_space, num_clusters),
+            single_action_space=environment.single_action_space,
+            num_envs=self._num_envs,
+            first_user=self._first_user,
         )
+        create = functools.partial(base_agent_ctor, environment_with_counts)
+        self._base_agent = agent_utils.build_base_agent(create, {}, of_layer=type(self), **kwargs)
         self._chunks = streams.chunk_rows(self._first_user, self._num_envs)
         self._impressions = np.zeros((self._num_envs, num_clusters), np.int32)
         self._clicks = np.zeros((self._num_envs, num_clusters), np.int32)
