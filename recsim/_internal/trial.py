@@ -17,8 +17,9 @@ _logger = logging.getLogger(__name__)
 def check_state(agent: Any, environment_state: Any) -> None:
     """Checks that the state of an agent and of an environment can go into a checkpoint.
 
-    The agent's bundle is that of a copy, for the agent's own code may do more than to return it;
-    one that cannot be copied is not tried. Files that it writes go to a temporary folder.
+    The bundle of an agent that is not of this library is that of a copy, for the agent's own code
+    may do more than to return it; one that cannot be copied is not tried. Files that it writes go
+    to a temporary folder.
 
     Args:
         agent: the agent, which is not changed.
@@ -30,7 +31,16 @@ def check_state(agent: Any, environment_state: Any) -> None:
     state = {"environment": environment_state}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            state["agent"] = copy.deepcopy(agent).bundle_and_checkpoint(folder, 0)
+            asked = agent if _is_of_this_library(agent) else copy.deepcopy(agent)
+            state["agent"] = asked.bundle_and_checkpoint(folder, 0)
         except Exception as error:  # It may need what only a training brings.
             _logger.debug("No trial of the agent's bundle: %r", error)
     checkpoint.check(state)
+
+
+def _is_of_this_library(agent: Any) -> bool:
+    """Says whether no code of others returns an agent's bundle: a copy would only take memory."""
+    base_agents = getattr(agent, "_base_agents", None) or [getattr(agent, "_base_agent", None)]
+    return type(agent).__module__.startswith("recsim.") and all(
+        base_agent is None or _is_of_this_library(base_agent) for base_agent in base_agents
+    )

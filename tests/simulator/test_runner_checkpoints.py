@@ -23,6 +23,7 @@ from runner_helpers import (
 
 from recsim import cli, registry
 from recsim.agents import random_agent, tabular_q_agent
+from recsim.agents.layers import fixed_length_history
 from recsim.environments import interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
 
@@ -170,6 +171,24 @@ def test_a_vector_agents_state_is_tried_too(tmp_path):
     with pytest.raises(TypeError, match=r"agent\.queue cannot go into a checkpoint"):
         runner.run_experiment()
     assert steps == []
+
+
+def test_the_trial_leaves_no_trace_in_the_agents_of_a_layer(tmp_path, env):
+    base_agents = []
+
+    def make_base_agent(observation_space, action_space, **kwargs):
+        base_agents.append(WithState(action_space, {}))
+        return base_agents[-1]
+
+    def create_agent(sess, environment, **kwargs):
+        return fixed_length_history.FixedLengthHistoryLayer(
+            make_base_agent, environment.observation_space, environment.action_space, 2
+        )
+
+    train_runner(tmp_path, env, create_agent).run_experiment()
+    newest = checkpoint.Checkpointer(tmp_path / "train/checkpoints").load_newest()
+    assert base_agents[0].told.count("bundle") == 2
+    assert newest[1]["agent"]["base_agent_bundle_0"] == {"asked": 2}
 
 
 def test_the_trial_of_a_bundle_leaves_no_trace(tmp_path, env):
