@@ -10,9 +10,9 @@ A run keeps everything under ``base_dir``:
   see :mod:`recsim.simulator.episode_log`. Until ``run_experiment`` has ended, the name ends in
   ``.part``.
 
-Metrics and TensorBoard's files are appended to; a line of metrics that a killed process left torn is
-dropped when the run resumes. All other files get their names when they are complete. While it runs,
-a runner locks the folder that it writes to, and the episode log.
+Metrics and TensorBoard's files are appended to; a line of metrics that a killed process left torn
+is dropped when the run resumes. All other files get their names when they are complete. While it
+runs, a runner locks the folder that it writes to, and the episode log.
 """
 
 from __future__ import annotations
