@@ -13,11 +13,14 @@ from typing import Any, NoReturn
 
 from recsim._internal import interrupts
 
-__all__ = ["MOST", "Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
+__all__ = ["MOST", "REFUSALS", "Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
 
 
 # Errors whose messages say enough without the name of their kind.
 _TELLING = (ValueError, TypeError, SyntaxError, OSError, ImportError, MemoryError, RuntimeError)
+
+#: The errors of what a command cannot do, raised before it does anything.
+REFUSALS = (ValueError, TypeError, SyntaxError, OSError, ImportError, MemoryError)
 
 #: The greatest number that an option takes: more of anything would never end.
 MOST = 10**15

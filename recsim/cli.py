@@ -37,9 +37,6 @@ _QUICK_BENCH: dict[str, Any] = {
     "seconds": 0.1,
 }
 
-# The errors of what a command cannot do, raised before it does anything.
-_REFUSALS = (ValueError, TypeError, OSError, ImportError, MemoryError)
-
 # Parsers and groups of options.
 _Options = argparse._ActionsContainer
 
@@ -445,7 +442,7 @@ def _run(options: argparse.Namespace) -> int:
     bound = bool(options.gin_files or options.gin_bindings)
     with _command_line.user_errors(parser, Exception):  # They may be or import anything.
         runner_lib.load_gin_configs(options.gin_files, options.gin_bindings)
-    refusals = (Exception,) if bound else _REFUSALS
+    refusals = (Exception,) if bound else _command_line.REFUSALS
     with _command_line.user_errors(parser, *refusals), _output_folder(options) as folder:
         experiment = comparison.Comparison(
             options.environment,
@@ -475,7 +472,7 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     name = options.experiment
     folder = options.output or os.path.join("recsim_runs", name + "_quick" * options.quick)
-    with _command_line.user_errors(options.parser, *_REFUSALS):
+    with _command_line.user_errors(options.parser, *_command_line.REFUSALS):
         experiment = registry.reproduction_entry(name).load().from_options(options)
         reproduce.prepare(experiment, folder)
     try:
@@ -502,7 +499,7 @@ def _bench(options: argparse.Namespace) -> int:
     sizes, users, rounds, seconds = (
         getattr(options, name) or default for name, default in defaults.items()
     )
-    with _command_line.user_errors(options.parser, *_REFUSALS):
+    with _command_line.user_errors(options.parser, *_command_line.REFUSALS):
         for name in options.environment or ():
             registry.environment_entry(name)
         every_agent = options.agent == ["all"]

@@ -88,7 +88,10 @@ def main(argv: Sequence[str]) -> None:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
         if flags.base_dir is None:
             parser.error("--base_dir is missing: the folder for the run's files")
-        with _command_line.user_errors(parser, ValueError, TypeError, SyntaxError, OSError):
+        # What gin binds may be, or import, anything.
+        bound = bool(flags.gin_files or flags.gin_bindings)
+        refusals = (Exception,) if bound else _command_line.REFUSALS
+        with _command_line.user_errors(parser, *refusals):
             _run(flags)
 
 
@@ -114,18 +117,21 @@ def _run(flags: argparse.Namespace) -> None:
         flags.environment_name,
         flags.base_dir,
     )
-    runner_lib.TrainRunner(
+    # Both before one of them runs, so that a mistake is told before the training.
+    training = runner_lib.TrainRunner(
         env=registry.create_environment(flags.environment_name, _ENV_CONFIG),
         episode_log_file=flags.episode_log_file,
         **shared,
         **bindings.unbound(runner_lib.TrainRunner, _TRAIN_DEFAULTS),
-    ).run_experiment()
-    runner_lib.EvalRunner(
+    )
+    evaluation = runner_lib.EvalRunner(
         env=registry.create_environment(flags.environment_name, _ENV_CONFIG),
         test_mode=True,
         **shared,
         **bindings.unbound(runner_lib.EvalRunner, _EVAL_DEFAULTS),
-    ).run_experiment()
+    )
+    training.run_experiment()
+    evaluation.run_experiment()
 
 
 def _parsed_by_absl() -> list[str]:

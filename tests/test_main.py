@@ -208,7 +208,19 @@ BAD_INPUT = {
     "--base_dir=a_file/below": "can be written to",
     "--base_dir=used --agent_name=tabular_q": "is of another agent",
     "--base_dir=logged --episode_log_file=log": "log' exists and would be overwritten",
+    "--base_dir x --gin_bindings Runner.max_steps_per_episode=((": "TokenError: ",
+    "--base_dir x --gin_bindings EvalRunner.max_eval_episodes=10000000000000": (
+        "10,000,000,000,000 episodes need at least .* of memory"
+    ),
 }
+
+
+def test_an_import_that_fails_is_told_in_one_line(refused):
+    *_, last = refused(run, "--base_dir", "x", "--gin_bindings", "import nosuch").splitlines()
+    assert (
+        last
+        == "recsim.main: error: No module named 'nosuch' In bindings string line 1 import nosuch"
+    )
 
 
 @pytest.mark.parametrize("flags", BAD_INPUT)
@@ -220,6 +232,7 @@ def test_mistakes_are_told_in_one_line(flags, refused):
         pathlib.Path("logged/train").mkdir(parents=True)
         pathlib.Path("logged/train/log").write_text("")
     *_, last = refused(run, *flags.split()).splitlines()  # A warning may come before.
+    assert not list(pathlib.Path("x").rglob("metrics.jsonl"))  # Nothing was trained before.
     assert re.match(rf"recsim\.main: error: .*{BAD_INPUT[flags]}", last)
 
 
