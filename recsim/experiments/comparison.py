@@ -689,7 +689,7 @@ def _write_files(results: Results, folder: str) -> None:
     writer.writerow(["agent", "episode", *measures])
     for agent, columns in results.episodes.items():
         for episode, values in enumerate(zip(*columns.values())):
-            cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
+            cells = [repr(float(value)) if np.isfinite(value) else "" for value in values]
             writer.writerow([agent, episode, *cells])
     with _files.atomic_file(os.path.join(folder, "episodes.csv")) as file:
         file.write(text.getvalue().encode())
