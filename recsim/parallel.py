@@ -71,6 +71,9 @@ _ONE_THREAD = dict.fromkeys(
 # 300 MB are soon reached by tasks that differ, and starting TensorFlow again takes long.
 _MEMORY_GROWTH = "LOKY_MAX_MEMORY_LEAK_SIZE", "1e9"
 
+# What tells this process from those of workers, also on other machines.
+_PROCESS = os.urandom(16)
+
 #: How often a task is started, at most, whose worker ends before the task is done.
 MOST_ATTEMPTS = 3
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -385,16 +388,17 @@ def _tell_progress(run: _Attempts, executor: Any) -> None:
 
 
 def _pickled(task: Task) -> bytes:
-    """Returns a task as bytes, with gin's bindings, which it is to have in the worker too."""
+    """Returns a task as bytes, with gin's bindings and the registry's entries of this process."""
+    from recsim import registry
     from recsim._internal import bindings, pickling
 
     try:
-        return pickling.dumps((bindings.state(), task))
+        return pickling.dumps((_PROCESS, bindings.state(), registry.own_entries(), task))
     except Exception as error:
         raise TypeError(
             f"The task {task.name!r} cannot be pickled to run in another process ({error}): leave "
             "files, locks and connections out of its function and arguments (and out of gin's "
-            "bindings), or use one worker."
+            "bindings and of recsim.registry), or use one worker."
         ) from error
 
 
@@ -406,13 +410,17 @@ _progress_end: Connection | None = None
 
 def _run_pickled(payload: bytes) -> Result:
     """Runs a task in a worker; what it raises is fit to be sent."""
+    from recsim import registry
     from recsim._internal import bindings
 
     report = _Report(_progress_end)
     try:
         # The parent process made it.
-        configuration, task = pickle.loads(payload)  # noqa: S301
-        with bindings.applied(configuration):
+        process, configuration, entries, task = pickle.loads(payload)  # noqa: S301
+        with contextlib.ExitStack() as stack:
+            if process != _PROCESS:  # An executor's threads have them already.
+                registry.set_own_entries(entries)
+                stack.enter_context(bindings.applied(configuration))
             result: Result = task.run(report.add)
     except BaseException as error:  # sys.exit too, which would end the one that hears of it.
         raise _that_can_be_sent(error) from error

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ __all__ = [
     "create_vector_environment",
     "environment_entry",
     "import_all",
+    "own_entries",
     "reproduction_entry",
+    "set_own_entries",
 ]
 
 
@@ -375,6 +377,25 @@ REPRODUCTIONS: dict[str, ReproductionEntry] = {
         "agents that explore a user's interests more and more",
     ),
 }
+
+
+_KINDS: tuple[dict[str, Any], ...] = (ENVIRONMENTS, AGENTS, REPRODUCTIONS)
+_OF_THE_LIBRARY = tuple(map(dict, _KINDS))
+
+
+def own_entries() -> tuple[dict[str, Any], ...]:
+    """Returns the entries that were added or replaced: environments, agents, reproductions."""
+    return tuple(
+        {name: entry for name, entry in entries.items() if entry is not known.get(name)}
+        for entries, known in zip(_KINDS, _OF_THE_LIBRARY)
+    )
+
+
+def set_own_entries(own: Sequence[Mapping[str, Any]]) -> None:
+    """Adds and replaces the entries that :func:`own_entries` returned in another process."""
+    for entries, known, of_kind in zip(_KINDS, _OF_THE_LIBRARY, own):
+        entries.clear()
+        entries.update({**known, **of_kind})
 
 
 def environment_entry(name: str) -> EnvironmentEntry:

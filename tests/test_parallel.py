@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import os
 import pathlib
 import signal
@@ -16,7 +17,7 @@ import cloudpickle
 import pytest
 import threadpoolctl
 
-from recsim import parallel
+from recsim import parallel, registry
 
 # Workers cannot import this file, as pytest imports it.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -267,7 +268,7 @@ def test_tasks_with_tensorflow_have_a_process_unless_it_has_one_thread_here(monk
     assert results([task], 1)[0]["deep"]["process"] == os.getpid()
 
 
-def test_another_executor_takes_the_tasks():
+def test_another_executor_takes_the_tasks(monkeypatch):
     made = []
 
     class Broken(concurrent.futures.ThreadPoolExecutor):
@@ -280,7 +281,10 @@ def test_another_executor_takes_the_tasks():
         made.append(Broken(1))
         return made[-1]
 
+    entry = dataclasses.replace(registry.AGENTS["random"])
+    monkeypatch.setitem(registry.AGENTS, "mine", entry)
     found, done = results([counting("a"), counting("b", 5)], 2, make_executor=make)
+    assert registry.AGENTS["mine"] is entry  # Its threads are of this process.
     assert found.keys() == {"a", "b"}
     assert sum(done) == 8
     assert len(made) == 3
@@ -380,6 +384,35 @@ def test_a_script_needs_no_guard_and_its_process_is_left_as_it_was(tmp_path):
     script.write_text(SCRIPT)
     process = run_script(str(script), cwd=tmp_path)
     assert process.communicate(timeout=120) == ("done\n", "")
+
+
+REGISTERED = """
+import dataclasses
+from recsim import parallel, registry
+
+class Agent:
+    pass
+
+for name in ("random", "mine"):
+    entry = dataclasses.replace(registry.AGENTS["random"], create=lambda *_, **settings: Agent())
+    registry.AGENTS[name] = entry
+
+def work(name, advance):
+    return {"agent": type(registry.create_agent(name, None)).__name__}
+
+tasks = [parallel.Task(name, work, {"name": name}, 1) for name in ("random", "mine")]
+for workers in (1, 2):
+    running = parallel.run_tasks(tasks, workers, lambda done: None)
+    print([result["agent"] for _, result in running])
+"""
+
+
+def test_agents_of_a_script_are_registered_in_workers_too(tmp_path):
+    """Those that are added, and those that replace the library's."""
+    script = tmp_path / "script.py"
+    script.write_text(REGISTERED)
+    process = run_script(str(script), cwd=tmp_path)
+    assert process.communicate(timeout=120) == (2 * "['Agent', 'Agent']\n", "")
 
 
 LONG = """
