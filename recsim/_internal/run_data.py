@@ -9,6 +9,7 @@ __all__ = ["check"]
 _AGENT_FIELDS: dict[str, type] = {
     "type": str,
     "bases": list,
+    "sizes": dict,
     "algorithms": list,
     "modes": dict,
     "agents": list,

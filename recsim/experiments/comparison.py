@@ -680,9 +680,6 @@ def _topic(name: str) -> int:
 
 
 def _write_files(results: Results, folder: str) -> None:
-    summary = json_text.dumps(results.summary(), indent=2)
-    with _files.atomic_file(os.path.join(folder, "results.json")) as file:
-        file.write(f"{summary}\n".encode())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = list(next(iter(results.episodes.values())))
@@ -693,3 +690,7 @@ def _write_files(results: Results, folder: str) -> None:
             writer.writerow([agent, episode, *cells])
     with _files.atomic_file(os.path.join(folder, "episodes.csv")) as file:
         file.write(text.getvalue().encode())
+    # Last, for it says that the run is complete.
+    summary = json_text.dumps(results.summary(), indent=2)
+    with _files.atomic_file(os.path.join(folder, "results.json")) as file:
+        file.write(f"{summary}\n".encode())

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -32,8 +33,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from recsim import _validation, seeding
-from recsim._internal import checkpoint_reader, paths
-from recsim.simulator import _files
+from recsim._internal import checkpoint_reader, paths, run_data
+from recsim.simulator import _files, fingerprint
 
 __all__ = [
     "CheckpointError",
@@ -173,6 +174,18 @@ def restore_agent(agent: Any, path: paths.Path) -> None:
     else:
         folder, bundle = os.path.dirname(path), load(path)
     if isinstance(bundle, dict) and {"agent", "current_iteration"} <= bundle.keys():
+        try:
+            run_data.check(bundle)
+        except ValueError as error:
+            raise CheckpointError(f"{path!r} is no checkpoint of a run: {error}.") from None
+        if "fingerprint" in bundle:
+            made = dataclasses.asdict(fingerprint.of_agent(agent))
+            there = bundle["fingerprint"]["agent"]
+            if different := fingerprint.agent_differences(there, made):
+                raise ValueError(
+                    f"{path!r} does not hold the state of this agent: {'; '.join(different)}. "
+                    "Create the agent that was trained."
+                )
         bundle, iteration = bundle["agent"], bundle["current_iteration"]
     answer = agent.unbundle(folder, iteration, bundle) if bundle else False
     if not answer:

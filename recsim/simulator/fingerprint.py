@@ -35,6 +35,7 @@ __all__ = [
     "Differences",
     "Fingerprint",
     "ScenarioFingerprint",
+    "agent_differences",
     "check_state",
     "differences",
     "fingerprint",
@@ -551,6 +552,21 @@ def differences(
         state += _differing(whose, _shape(one), _shape(other))
         settings += _differing(whose, _all_settings(one), _all_settings(other))
     return Differences(state, settings)
+
+
+def agent_differences(old: Mapping[str, Data], new: Mapping[str, Data]) -> list[str]:
+    """Returns in words how an agent differs from the one whose state it is to take for serving.
+
+    Args:
+        old: the fingerprint of the agent that was trained, as data.
+        new: the same of the other one. Numbers of users and candidates are free, and the engine,
+            and one class may be a subclass of the other.
+    """
+    same_engine = ("num_envs" in old["sizes"]) == ("num_envs" in new["sizes"])
+    trained, made = _as_served(old, same_engine), _as_served(new, same_engine)
+    if _related(old, new):
+        del trained["type"]
+    return list(_differing("agent", trained, made))
 
 
 def _shape(record: Mapping[str, Data]) -> dict[str, Data]:

@@ -316,7 +316,7 @@ def test_an_agent_is_restored_from_a_file_or_there_is_an_error(tmp_path):
     for path in (tmp_path / "train/checkpoints", tmp_path / "train/checkpoints/ckpt.0"):
         for make_agent in (optimal, functools.partial(optimal, eval_mode=True)):
             with pytest.raises(
-                ValueError, match=r"SlateDecompQAgent(\.unbundle| cannot be restored)"
+                ValueError, match="agent type was FullSlateQAgent and is SlateDecompQAgent"
             ):
                 checkpoint.restore_agent(make_agent(env), path)
     checkpoint.save(tmp_path / "empty", {})
