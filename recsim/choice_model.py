@@ -84,7 +84,8 @@ def _no_click_of_slates(no_click_mass: ArrayLike, least: float) -> ArrayLike:
     if type(no_click_mass) is float and least <= no_click_mass < math.inf:
         return no_click_mass
     masses = numbers.float_array("no_click_mass", no_click_mass)
-    if not ((masses >= least) & (masses < np.inf)).all():
+    as_double = masses.astype(np.float64)  # Single precision does not hold the least.
+    if not ((as_double >= least) & (as_double < np.inf)).all():
         raise ValueError(
             f"no_click_mass must be numbers from {least:g} to below infinity, got "
             f"{numbers.described(no_click_mass)}."

@@ -270,7 +270,8 @@ def _priorities(
     scores = bandit.get_score(rounds)
     some_not_shown = (impressions == 0).any(axis=1)
     if some_not_shown.any():
-        scores = np.where(some_not_shown[:, np.newaxis], -impressions, scores)
+        fewest_first = np.negative(impressions, dtype=np.float64)
+        scores = np.where(some_not_shown[:, np.newaxis], fewest_first, scores)
     priorities = np.empty(scores.shape, np.int32)
     numbers = np.arange(scores.shape[1], dtype=np.int32)
     # Of topics that tie the last one comes first, but for the first slate of an episode.

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recsim import _arrays, utils
+from recsim._internal import numbers
 from recsim.vector.streams import Draws
 
 __all__ = [
@@ -191,6 +192,7 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
         choice: positions in the slates, shape (n_users,). Where it is slate_size, for nothing
             chosen, the last document of the slate is returned.
     """
+    choice = numbers.whole_array("choice", choice)
     positions = _arrays.chosen_positions(choice, _num_documents(documents))
     return map_fields(lambda field: _arrays.take_chosen(field, positions), documents)
 
@@ -213,7 +215,7 @@ def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
 
 def total_clicks(responses: Any) -> np.ndarray:
     """Returns the numbers of clicks: rewards of responses with the field ``clicked``."""
-    clicks = responses.clicked
+    clicks = numbers.array("clicked", responses.clicked)
     return np.add.reduce(clicks, axis=1, dtype=np.float32)
 
 
@@ -226,8 +228,10 @@ def video_cluster_metrics(responses: Any) -> dict[str, float]:
     """
     # By position, the order in memory.
     clicks = responses.clicked.T
+    if clicks.dtype != np.bool_:
+        clicks = clicks != 0
     topics, qualities = responses.cluster_id.T[clicks], responses.quality.T[clicks]
-    counts = np.bincount(topics).tolist()
+    counts = np.bincount(numbers.whole_array("cluster_id", topics)).tolist()
     num_users = clicks.shape[1]
     return {
         "impression": float(num_users),

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recsim._internal import numbers
+
 __all__ = ["greedy_slates", "optimal_slates", "slate_values", "top_k_slates"]
 
 # How many times the weight of no click is too much for single precision.
@@ -37,6 +39,8 @@ def slate_values(
     Returns:
         Array of shape (...): 0 where all weights are 0.
     """
+    s, q = _floats(s, q)
+    slates = numbers.whole_array("slates", slates)
     slate_s = _take(s, slates)
     slate_q = _take(q, slates)
     total = s_no_click + slate_s.sum(axis=-1)
@@ -50,6 +54,7 @@ def top_k_slates(slate_size: int, s: np.ndarray, q: np.ndarray) -> np.ndarray:
     Returns:
         Indices of shape (..., slate_size).
     """
+    s, q = _floats(s, q)
     return _highest(s * q, slate_size)
 
 
@@ -61,9 +66,10 @@ def greedy_slates(
     Returns:
         Indices of shape (..., slate_size), in the order of their choice.
     """
+    s, q = _floats(s, q)
     weighted = s * q
     numerator = np.zeros((*s.shape[:-1], 1))
-    denominator = numerator + np.asarray(s_no_click)[..., np.newaxis]
+    denominator = numerator + numbers.float_array("s_no_click", s_no_click)[..., np.newaxis]
     taken = np.zeros(s.shape, dtype=bool)
     picks = []
     for _ in range(slate_size):
@@ -92,6 +98,8 @@ def optimal_slates(
         Indices of shape (..., slate_size), the document that adds most first, and the slates'
         values, of shape (...).
     """
+    s, q = _floats(s, q)
+    s_no_click = numbers.float_array("s_no_click", s_no_click)
     slates, values = _optimal_slates(slate_size, s_no_click, s, q)
     if np.result_type(s, q) != np.float32:
         return slates, values
@@ -122,6 +130,11 @@ def _optimal_slates(
             return slates, values
         slates = np.where(better[..., np.newaxis], candidates, slates)
         values = np.where(better, candidate_values, values)
+
+
+def _floats(s: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns weights and values as floats: products of small integers overflow."""
+    return numbers.float_array("s", s), numbers.float_array("q", q)
 
 
 def _highest(values: np.ndarray, number: int) -> np.ndarray:

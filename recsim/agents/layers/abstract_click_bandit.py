@@ -109,7 +109,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         self._bandit.set_state(pulls, counts["click_count"])
         if np.count_nonzero(pulls) == self._num_arms:
             return self._bandit.get_score(pulls.sum())
-        return -pulls
+        return np.negative(pulls, dtype=np.float64)  # Unsigned counts have no negatives.
 
     def _postprocess_actions(self, action_list: Iterable[Sequence[int]]) -> list[int]:
         """Joins the arms' documents, each once, and asks for no more than the slate needs."""
