@@ -8,7 +8,7 @@ import gin
 import numpy as np
 import pytest
 
-from recsim import choice_model, cli, user
+from recsim import choice_model, cli, seeding, user
 from recsim._gym import spaces
 from recsim.agents import (
     cluster_bandit_agent,
@@ -29,6 +29,15 @@ SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
 
 def make(**changes):
     return interest_exploration.create_environment({**CONFIG, **changes})
+
+
+def make_vector(**changes):
+    return interest_exploration.create_vector_environment({**CONFIG, **changes}, 3)
+
+
+def state_at(position):
+    state = seeding.generator_state(np.random.RandomState(1))
+    return {**state, "state": {**state["state"], "pos": position}}
 
 
 def without(key):
@@ -658,8 +667,50 @@ def serving_table():
     return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, eval_mode=True)
 
 
+# States that are restored.
+TABLE.update(
+    {
+        "state that is a number": (lambda: make().restore_state(5), TypeError, "state must be a d"),
+        "empty state": (
+            lambda: make().restore_state({}),
+            ValueError,
+            "state does not fit.*one without",
+        ),
+        "empty state of users in parallel": (
+            lambda: make_vector().restore_state({}),
+            ValueError,
+            "state must be what checkpoint_state returned, got one without 'chunks'",
+        ),
+        "state of users in parallel for one": (
+            lambda: make().restore_state(make_vector().checkpoint_state()),
+            ValueError,
+            "engine was vector and is single_user",
+        ),
+        "state of another scenario": (
+            lambda: make().restore_state(make(num_candidates=7).checkpoint_state()),
+            ValueError,
+            "num candidates was 7 and is 6",
+        ),
+        "empty state of a generator": (
+            lambda: seeding.restore_generator(np.random.RandomState(1), {}),
+            TypeError,
+            "A generator's state must be a dictionary, got {}",
+        ),
+        "state of a generator that is nowhere": (
+            lambda: seeding.restore_generator(np.random.RandomState(1), state_at(10**9)),
+            ValueError,
+            r"MT19937's pos must be in \[0, 624\], got 1000000000",
+        ),
+    }
+)
+
 # The same for what is done in a folder.
 FILE_TABLE = {
+    "folder in place of a checkpoint": (
+        lambda folder: checkpoint.load(folder),
+        checkpoint.CheckpointError,
+        "is no file",
+    ),
     "unwritable output folder": (run_below_a_file, OSError, "a_file"),
     "truncated checkpoint": (load_truncated_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
     "foreign checkpoint": (load_foreign_checkpoint, checkpoint.CheckpointError, "ckpt.0"),

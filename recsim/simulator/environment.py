@@ -280,6 +280,10 @@ class AbstractEnvironment(abc.ABC):
         if not hasattr(self, "_document_sampler"):
             return
         fingerprint.check_state(self, state)
+        if missing := {"rng", "document_sampler", "user_models"} - state.keys():
+            raise ValueError(
+                f"state must be what checkpoint_state returned, got one without {sorted(missing)}."
+            )
         if len(state["user_models"]) != len(self._user_models):
             raise ValueError(
                 f"state must be of an environment with {len(self._user_models)} users, got one "

@@ -505,15 +505,19 @@ def _bound(bound: np.ndarray) -> Data:
 
 
 def check_state(env: Any, state: Any) -> None:
-    """Raises ValueError if an environment's state is of another scenario.
+    """Checks that a state is of an environment's scenario.
 
     Args:
         env: the environment that it is to go into.
         state: what ``checkpoint_state`` returned, with the scenario's shape under ``scenario``. One
             without, from before there were fingerprints, passes.
+
+    Raises:
+        TypeError: if it is no dictionary.
+        ValueError: if it is of another scenario.
     """
     if not isinstance(state, Mapping):
-        raise ValueError(f"state must be what checkpoint_state returned, got {type(state)!r}.")
+        raise TypeError(f"state must be a dictionary from checkpoint_state, got {state!r:.80}.")
     there = state.get("scenario")
     if there is None:
         return

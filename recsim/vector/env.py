@@ -567,7 +567,12 @@ class RecSimVectorEnv(SlateVectorEnv):
                 environment stays as it was then.
         """
         fingerprint.check_state(self, state)
-        sizes = [len(chunk_state["episodes"]) for chunk_state in state["chunks"]]
+        try:
+            sizes = [len(chunk_state["episodes"]) for chunk_state in state["chunks"]]
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"state must be what checkpoint_state returned, got one without {error}."
+            ) from None
         own_sizes = [len(users) for _, users in streams.chunks(self._first_user, self.num_envs)]
         if sizes and sizes != own_sizes:
             raise ValueError(
