@@ -1,10 +1,13 @@
 """One table of bad input: each row is refused by an error that says what to do."""
 
+import itertools
 import re
 import tempfile
 import warnings
 
+import drawn_scenarios
 import gin
+import gymnasium
 import numpy as np
 import pytest
 
@@ -21,7 +24,7 @@ from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.experiments import comparison
-from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
+from recsim.simulator import checkpoint, environment, gymnasium_env, recsim_gym, runner_lib
 
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
 SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
@@ -226,6 +229,42 @@ TABLE = {
         ),
         ValueError,
         "at least one user model",
+    ),
+    # Keys, IDs and spaces (the whole kinds are in test_unknown_keys, test_document_ids and
+    # test_drawn_spaces).
+    "keyword of a registered id": (
+        lambda: gymnasium.make("recsim/InterestEvolution-v0", slatesize=3),
+        TypeError,
+        "no parameter 'slatesize'. Did you mean 'slate_size'",
+    ),
+    "option of a vector environment": (
+        lambda: interest_exploration.create_vector_environment(CONFIG, 2, candidate="step"),
+        TypeError,
+        "no parameter 'candidate'. Did you mean 'candidates'",
+    ),
+    "document ID that is no key": (
+        lambda: drawn_scenarios.make(ids=lambda: itertools.cycle([[1], [2]])),
+        TypeError,
+        r"doc_id\(\) must return an ID that can be a dictionary's key.*got \[1\]",
+    ),
+    "document IDs of one string": (
+        lambda: drawn_scenarios.make(ids=lambda: iter([1, "1", 2, 3] * 2)).reset(),
+        ValueError,
+        "must differ as strings.*got 1 and '1'",
+    ),
+    "text for Gymnasium's adapter": (
+        lambda: gymnasium_env.RecSimGymnasiumEnv(
+            drawn_scenarios.make(gymnasium.spaces.Dict(name=gymnasium.spaces.Text(3)))
+        ),
+        NotImplementedError,
+        "got Text.*Use a MultiDiscrete space of the characters' numbers",
+    ),
+    "observation outside its space": (
+        lambda: gymnasium_env.RecSimGymnasiumEnv(
+            drawn_scenarios.make(spaces.Discrete(2, start=3), sample=lambda space: 2)
+        ).reset(),
+        ValueError,
+        r"the user must lie within Discrete\(2, start=3\), got 2",
     ),
     # Distributions and matrices.
     "rows of affinities": (

@@ -339,7 +339,7 @@ class Stacker:
         name, space = self._name, self._space
         if array.dtype.kind not in "fiub":
             raise ValueError(
-                f"{name} must hold numbers of {space}, got {numbers.described(array)}."
+                f"{name} must hold numbers of {space}, got {numbers.described(array.tolist())}."
             )
         if self._is_float:
             return array.astype(self._dtype)
@@ -347,13 +347,13 @@ class Stacker:
             cast = array.astype(self._dtype)
         if np.count_nonzero(cast == array) != array.size:
             raise ValueError(
-                f"{name} must hold integers of {space}, got {numbers.described(array)}."
+                f"{name} must hold integers of {space}, got {numbers.described(array.tolist())}."
             )
         return cast
 
 
 def _outside(space: Any, array: np.ndarray, name: str) -> ValueError:
-    return ValueError(f"{name} must lie within {space}, got {numbers.described(array)}.")
+    return ValueError(f"{name} must lie within {space}, got {numbers.described(array.tolist())}.")
 
 
 def check_arrays(space: Any, tree: Any, name: str) -> None:
