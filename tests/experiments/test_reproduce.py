@@ -17,6 +17,7 @@ from importlib import metadata
 
 import gin
 import numpy as np
+import psutil
 import pytest
 
 from recsim import cli, parallel, registry
@@ -431,6 +432,28 @@ def test_kill_9_at_random_moments():
     assert results("killed") == results("whole")
     assert files("killed") == files("whole")
     assert tasks("killed").keys() == tasks("whole").keys()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_workers_that_are_killed_change_nothing():
+    process = subprocess.Popen([sys.executable, "-c", KILLED, "killed", "2"])
+    parent = psutil.Process(process.pid)
+    killed = 0
+    while process.poll() is None and killed < 2:
+        workers = [each for each in parent.children() if "popen_loky" in " ".join(each.cmdline())]
+        if len(list(pathlib.Path("killed").glob("tasks/*"))) >= killed and workers:
+            workers[killed % len(workers)].kill()
+            killed += 1
+        time.sleep(0.1)
+    assert process.wait() == 0
+    assert killed == 2
+    assert subprocess.run([sys.executable, "-c", KILLED, "whole", "1"], check=False).returncode == 0
+    found, expected = (
+        json.loads(pathlib.Path(folder, "results.json").read_text())["results"]
+        for folder in ("killed", "whole")
+    )
+    assert found == expected
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
