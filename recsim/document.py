@@ -175,10 +175,11 @@ class _LazyCandidateSet(CandidateSet):
         document_ids = list(document_ids)
         made, make = self._made, self._make
         try:
-            integers = [
-                int(key) if isinstance(key, str) else operator.index(key) for key in document_ids
-            ]
-            return [made[key] if key in made else make(key) for key in integers]
+            documents = []
+            for key in document_ids:
+                number = int(key) if isinstance(key, str) else operator.index(key)
+                documents.append(made[number] if number in made else make(number))
+            return documents
         except (KeyError, TypeError, ValueError):
             return super().get_documents(document_ids)
 

@@ -117,12 +117,13 @@ class AbstractEnvironment(abc.ABC):
 
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler
-        if hasattr(sampler, "sample_candidates"):
-            candidates = sampler.sample_candidates(self._num_candidates)
-        else:
-            base = document.AbstractDocumentSampler
-            candidates = base.sample_candidates(sampler, self._num_candidates)
-        self._candidate_set: document.CandidateSet = candidates
+        try:
+            sample_candidates = sampler.sample_candidates
+        except AttributeError:  # It has another base class than ours.
+            sample_candidates = own_method(
+                sampler, document.AbstractDocumentSampler, "sample_candidates"
+            )
+        self._candidate_set: document.CandidateSet = sample_candidates(self._num_candidates)
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()
