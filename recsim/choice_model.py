@@ -417,7 +417,13 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     @staticmethod
     def _score_documents_helper(user_state: Any, doc_obs: Iterable[Any]) -> np.ndarray:
         """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
-        documents = list(doc_obs)
+        try:
+            documents = list(doc_obs)
+        except TypeError:
+            raise TypeError(
+                "doc_obs must be the observations of documents in the slate's order, got "
+                f"{numbers.described(doc_obs)}."
+            ) from None
         if not documents:
             return np.zeros(0)
         if defined_nearest(user_state.__class__, "score_documents", "score_document"):

@@ -414,7 +414,7 @@ def reproduction_entry(name: str) -> ReproductionEntry:
 
 
 def _entry(kind: str, entries: Mapping[str, Any], name: str) -> Any:
-    if name in entries:
+    if isinstance(name, str) and name in entries:
         return entries[name]
     from recsim import _validation
 
@@ -541,6 +541,11 @@ def _created(
     training_steps: int | None,
     **arguments: Any,
 ) -> Any:
+    if not hasattr(environment, "action_space"):
+        raise TypeError(
+            "environment must be one that create_environment or create_vector_environment made, "
+            f"got {environment!r}."
+        )
     if agent_entry(name).plans_training:
         arguments["training_steps"] = training_steps
     try:

@@ -172,8 +172,11 @@ def check_observation(space: Any, observation: Any, name: str = "observation") -
         name: what to call the observation in errors.
 
     Raises:
+        TypeError: if ``space`` is no space.
         ValueError: naming the first part that does not fit, what was expected and what came.
     """
+    if not hasattr(space, "contains"):
+        raise TypeError(f"space must be a space of gym or gymnasium, got {space!r}.")
     for problem in _problems(space, observation, name):
         raise ValueError(problem)
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from recsim import _arrays, agent
 from recsim import choice_model as cm
-from recsim._internal import numbers
+from recsim._internal import numbers, observations
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
@@ -54,7 +54,8 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
             ValueError: if there are fewer documents than the slate has places.
         """
         del reward
-        self._choice_model.score_documents(self._belief_state, observation["doc"].values())
+        documents = observations.entry(observation, "doc")
+        self._choice_model.score_documents(self._belief_state, documents.values())
         scores: Any = self._choice_model.scores
         return self.findBestDocuments(scores)
 

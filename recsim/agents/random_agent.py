@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _arrays, _validation, agent
+from recsim._internal import observations
 from recsim.vector import agent as vector_agent
 from recsim.vector import streams
 
@@ -29,7 +30,7 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
     def step(self, reward: float, observation: agent.Observation) -> list[int]:
         """Returns up to ``slate_size`` indices into ``observation['doc']``."""
         del reward
-        documents = list(range(len(observation["doc"])))
+        documents = list(range(len(observations.entry(observation, "doc"))))
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
 

@@ -14,7 +14,7 @@ import numpy as np
 from recsim import _validation, agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import numbers, resources
+from recsim._internal import numbers, observations, resources
 from recsim.agents import agent_utils
 
 __all__ = ["TabularQAgent"]
@@ -222,10 +222,10 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         state: list[int] = []
         if not self._ignore_response and observation["response"] is not None:
             state += self._response_walker.apply_and_flatten([observation["response"]])
-        state += self._user_walker.apply_and_flatten([observation["user"]])
+        state += self._user_walker.apply_and_flatten([observations.entry(observation, "user")])
         features = {
             doc_id: self._document_walker.apply_and_flatten([document])
-            for doc_id, document in observation["doc"].items()
+            for doc_id, document in observations.entry(observation, "doc").items()
         }
         for slate, slate_features in self._enumerate_slates(features):
             yield slate, tuple(itertools.chain(*slate_features, state))

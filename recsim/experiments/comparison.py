@@ -30,7 +30,7 @@ import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
 from recsim import agent as agent_lib
-from recsim._internal import bindings, json_text, learning, paths, provenance, resources
+from recsim._internal import bindings, json_text, learning, numbers, paths, provenance, resources
 from recsim.experiments import estimates
 from recsim.simulator import _files, runner_lib
 from recsim.vector import streams
@@ -110,6 +110,11 @@ class Results:
         ]
 
 
+def _sample(name: str, values: Any) -> np.ndarray:
+    """Returns numbers as a float array of shape (n,)."""
+    return numbers.one_per_item(name, numbers.float_array(name, values), 1)
+
+
 def mean_and_deviation(values: np.ndarray) -> dict[str, Any]:
     """Returns mean and standard deviation of the values that are not NaN, None of too few.
 
@@ -119,6 +124,7 @@ def mean_and_deviation(values: np.ndarray) -> dict[str, Any]:
     Returns:
         ``mean``, ``standard_deviation`` (with n - 1) and ``episodes``, the number of values.
     """
+    values = _sample("values", values)
     values = values[~np.isnan(values)]
     return {
         "mean": float(values.mean()) if len(values) else None,
@@ -144,6 +150,13 @@ def difference(values: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
         >>> {name: round(value, 2) for name, value in result.items()}
         {'mean': 2.0, 'low': -0.48, 'high': 4.48}
     """
+    values = _sample("values", values)
+    baseline = _sample("baseline", baseline)
+    if len(values) != len(baseline) or not len(values):
+        raise ValueError(
+            "values and baseline must be of the same episodes, at least one, got "
+            f"{len(values)} and {len(baseline)} of them."
+        )
     differences = values - baseline
     if len(differences) < 2:
         return {"mean": float(differences.mean()), "low": None, "high": None}

@@ -63,6 +63,7 @@ class AbstractEnvironment(abc.ABC):
         self._document_sampler = document_sampler
         self._resample_documents = resample_documents
         self._check_user_model()
+        self._check_document_sampler()
         self._share_generator()
         self._do_resample_documents()
 
@@ -81,6 +82,14 @@ class AbstractEnvironment(abc.ABC):
 
     def _check_user_model(self) -> None:
         """Raises TypeError or ValueError if what the environment is made for is not there."""
+
+    def _check_document_sampler(self) -> None:
+        """Raises TypeError if the document sampler cannot sample."""
+        if not hasattr(self._document_sampler, "sample_document"):
+            raise TypeError(
+                "document_sampler must have a method sample_document, as an "
+                f"AbstractDocumentSampler has, got {self._document_sampler!r}."
+            )
 
     def _share_generator(self) -> None:
         """Gives all users the environment's stream; at first, that of the first user."""

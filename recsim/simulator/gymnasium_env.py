@@ -61,6 +61,11 @@ class RecSimGymnasiumEnv(gymnasium.Env):
     metadata = {"render_modes": []}
 
     def __init__(self, env: recsim_gym.RecSimGymEnv) -> None:
+        if not hasattr(env, "environment"):
+            raise TypeError(
+                "env must be a RecSimGymEnv, as the scenarios' create_environment makes, got "
+                f"{numbers.described(env)}."
+            )
         world = env.environment
         if env._multi_user:
             raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")

@@ -41,6 +41,8 @@ def unclear(error: BaseException, naming: Sequence[str] = ()) -> str | None:
     """
     if not isinstance(error, FITTING):
         return f"{type(error).__name__} is of no fitting type: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return None  # The system's own, which names the file.
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     path = frame.f_code.co_filename
     if not path.startswith(_PACKAGE) or line not in _raising_lines(path):

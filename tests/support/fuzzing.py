@@ -29,7 +29,6 @@ from recsim.agents import (
     tabular_q_agent,
 )
 from recsim.agents.bandits import algorithms, glm_algorithms
-from recsim.agents.dopamine import slate_selection
 from recsim.agents.layers import (
     abstract_click_bandit,
     cluster_click_statistics,
@@ -211,13 +210,6 @@ def arrays() -> Iterator[Target]:
         slate_decomp_q_agent.select_slate_topk,
         slate_decomp_q_agent.select_slate_greedy,
         slate_decomp_q_agent.select_slate_optimal,
-        slate_size=2,
-        s_no_click=1.0,
-        **documents,
-    )
-    yield from functions(
-        slate_selection.greedy_slates,
-        slate_selection.optimal_slates,
         slate_size=2,
         s_no_click=1.0,
         **documents,

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import agent
 from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim._internal import numbers, observations
 from recsim.agents import agent_utils
 from recsim.agents.layers import sufficient_statistics
 from recsim.vector import _conversion, streams
@@ -45,6 +45,7 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
         action_space: Any,
         **kwargs: Any,
     ) -> None:
+        observations.check_space(observation_space, "user", "response")
         self._num_clusters = _num_clusters(observation_space.spaces["response"].spaces[0])
         count_space = spaces.Box(
             low=0.0, high=np.inf, shape=(self._num_clusters,), dtype=np.float32
@@ -68,7 +69,7 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
             }
         impressions = self._sufficient_statistics["impression_count"]
         clicks = self._sufficient_statistics["click_count"]
-        for response in observation["response"] or ():
+        for response in observations.entry(observation, "response") or ():
             cluster_id = numbers.as_int("a response's cluster_id", response["cluster_id"])
             if not 0 <= cluster_id < self._num_clusters:
                 raise ValueError(

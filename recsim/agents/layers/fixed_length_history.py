@@ -8,6 +8,7 @@ from typing import Any
 
 from recsim import _validation, agent
 from recsim._gym import spaces
+from recsim._internal import observations
 from recsim.agents.layers import sufficient_statistics
 
 __all__ = ["FixedLengthHistoryLayer"]
@@ -49,6 +50,7 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         self._history_length = _validation.positive_int("history_length", history_length)
         remember = {"user": remember_user, "response": remember_response, "doc": remember_doc}
         self._features = [feature for feature, wanted in remember.items() if wanted]
+        observations.check_space(observation_space, "user", *self._features)
         remembered_space = spaces.Dict(
             {feature: observation_space.spaces[feature] for feature in self._features}
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from recsim import agent
 from recsim._gym import spaces
+from recsim._internal import observations
 from recsim.agents import agent_utils
 
 __all__ = ["SufficientStatisticsLayer"]
@@ -80,7 +81,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         self._update(observation)
         augmented = dict(observation)
         augmented["user"] = {
-            "raw_observation": observation["user"],
+            "raw_observation": observations.entry(observation, "user"),
             "sufficient_statistics": self._create_observation(),
         }
         return reward, augmented

@@ -12,7 +12,7 @@ import numpy as np
 from recsim import _validation, agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim._internal import numbers, observations
 from recsim.agents import agent_utils
 
 __all__ = ["TemporalAggregationLayer"]
@@ -93,6 +93,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
             "aggregation_period", aggregation_period
         )
         self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
+        observations.check_space(observation_space, "user", "doc")
         document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
         _validation.callable_or_none("document_comparison_fcn", document_comparison_fcn)
         if document_comparison_fcn is None:
