@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import collections
-import math
 from collections.abc import Callable, MutableMapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from recsim.simulator import environment, fingerprint
 __all__ = ["RecSimGymEnv"]
 
 Metrics = MutableMapping[str, float]
-
-_FLOATS = frozenset({float, np.float64})
 
 
 def _dummy_metrics_aggregator(responses: Any, metrics: Metrics, info: Any) -> Metrics:
@@ -132,7 +130,8 @@ class RecSimGymEnv(gym.Env):
             observed = observe(responses)
         observation = {"user": user_obs, "doc": doc_obs, "response": observed}
         reward = aggregate(responses)
-        if type(reward) not in _FLOATS or not math.isfinite(reward):
+        kind = type(reward)
+        if not (kind is float or kind is np.float64) or not isfinite(reward):
             reward = self._checked_reward(reward)
         return observation, reward, done, self.extract_env_info()
 
