@@ -1,5 +1,6 @@
 """What a request needs, and what the machine has."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,7 +10,12 @@ import pytest
 
 from recsim import registry
 from recsim._internal import resources
-from recsim.agents import full_slate_q_agent, random_agent, tabular_q_agent
+from recsim.agents import (
+    full_slate_q_agent,
+    random_agent,
+    slate_decomp_q_agent,
+    tabular_q_agent,
+)
 from recsim.experiments import comparison
 from recsim.simulator import runner_lib
 from recsim.vector import simulate
@@ -137,6 +143,29 @@ def test_agents_that_enumerate_too_many_slates_are_refused(four_gib):
         tabular_q_agent.TabularQAgent(
             small.observation_space, small.action_space, number_bins=10**9
         )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"update_horizon": 10**10}, "Transitions of 10,000,000,000 steps"),
+        ({"batch_size": 10**9}, "states of 1,000,000,000 transitions"),
+        ({"hidden_units": [10**5, 10**5]}, "layers of 100,000, 100,000 units"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["single", "vector"])
+def test_deep_agents_that_cannot_be_in_memory_are_refused(engine, settings, message, four_gib):
+    if engine == "single":
+        env = registry.create_environment("interest_evolution", config(5))
+        spaces = (env.observation_space, env.action_space)
+        create = functools.partial(slate_decomp_q_agent.SlateDecompQAgent, None, *spaces)
+    else:
+        env = registry.create_vector_environment("interest_evolution", config(5), 3)
+        create = functools.partial(
+            slate_decomp_q_agent.create_vector_agent, "slate_topk_topk_q", env
+        )
+    with pytest.raises(MemoryError, match=message):
+        create(**settings)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ class WrappedReplayBuffer:
     ) -> None:
         self._discounts = transitions.discounts_of_steps(gamma, update_horizon)
         self._update_horizon = len(self._discounts) - 1
-        self.batch_size = _validation.positive_int("batch_size", batch_size)
+        self.batch_size = transitions.checked_batch_size(
+            batch_size, user_size, num_candidates, doc_size
+        )
         self._capacity = _validation.positive_int(
             "replay_capacity", replay_capacity, minimum=self._update_horizon + 2
         )

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recsim._internal import resources
+
 __all__ = ["BLOCK", "QNetwork"]
 
 #: Number of users whose values are best computed together, for what the network computes for them
@@ -38,6 +40,12 @@ class QNetwork:
         Kernels are uniform in ±sqrt(6 / (inputs + outputs)) (Glorot and Bengio, 2010), biases 0.
         """
         sizes = [num_inputs, *hidden_units, 1]
+        # The weights, their target's copy, and the two moments of the optimizer.
+        resources.check_memory(
+            16 * sum(int(inputs) * int(outputs) for inputs, outputs in zip(sizes, sizes[1:])),
+            f"Networks with layers of {', '.join(map(resources.shown, sizes[1:-1]))} units",
+            "choose smaller hidden_units",
+        )
         weights = []
         for inputs, outputs in zip(sizes, sizes[1:]):
             limit = np.sqrt(6.0 / (inputs + outputs))

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from recsim import _validation
+from recsim._internal import resources
 
 __all__ = [
     "CUT_OFF",
@@ -16,6 +17,7 @@ __all__ = [
     "SEVERAL_CLICKS",
     "TERMINAL",
     "Batch",
+    "checked_batch_size",
     "discounts_of_steps",
     "pack",
     "returns",
@@ -76,7 +78,33 @@ def discounts_of_steps(gamma: float, update_horizon: int) -> np.ndarray:
     """
     horizon = _validation.positive_int("update_horizon", update_horizon)
     gamma = _validation.probability("gamma", gamma)
+    resources.check_memory(
+        12 * horizon, f"Transitions of {resources.shown(horizon)} steps", "choose fewer"
+    )
     return np.power(gamma, np.arange(horizon + 1), dtype=np.float32)
+
+
+def checked_batch_size(batch_size: int, user_size: int, num_candidates: int, doc_size: int) -> int:
+    """Returns a number of transitions of a batch.
+
+    Args:
+        batch_size: the number, >= 1.
+        user_size: number of features of a user.
+        num_candidates: number of candidates of a state.
+        doc_size: number of features of a document.
+
+    Raises:
+        TypeError: if it is not an integer.
+        ValueError: if it is out of its range.
+        MemoryError: if there is no memory for a batch.
+    """
+    number = _validation.positive_int("batch_size", batch_size)
+    resources.check_memory(
+        2 * 4 * number * (user_size + num_candidates * doc_size),
+        f"The states of {resources.shown(number)} transitions",
+        "choose a smaller batch_size",
+    )
+    return number
 
 
 def returns(

@@ -64,7 +64,9 @@ class VectorReplayBuffer:
                 f"replay_capacity must be at least two transitions for each of {num_users} users, "
                 f"got {capacity}."
             )
-        self.batch_size = _validation.positive_int("batch_size", batch_size)
+        self.batch_size = transitions.checked_batch_size(
+            batch_size, user_size, num_candidates, doc_size
+        )
         self._discounts = transitions.discounts_of_steps(gamma, update_horizon)
         self._rng = seeding.named_random_state(seed, "replay")
         self._sizes = user_size, num_candidates, doc_size, slate_size
