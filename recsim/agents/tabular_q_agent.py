@@ -70,7 +70,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             a function.
         ValueError: if an argument is out of its range, or the exploration policy unknown.
         NotImplementedError: for a space of text, graphs or sequences.
-        MemoryError: if there are more slates or bins than there is memory for.
+        MemoryError: if there are more slates than there is memory for.
     """
 
     state_settings: ClassVar[tuple[str, ...]] = (
@@ -106,9 +106,6 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
                 f"{discretization_bounds!r}."
             )
         number_bins = _validation.positive_int("number_bins", number_bins, 2, 2**24)
-        resources.check_memory(
-            40 * number_bins, f"{resources.shown(number_bins)} bins", "choose fewer"
-        )
         self._discretization_bins = np.linspace(low, high, num=number_bins).tolist()
         self._gamma = _validation.probability("gamma", gamma)
         self._learning_rate = _validation.probability("learning_rate", learning_rate)

@@ -138,11 +138,6 @@ def test_agents_that_enumerate_too_many_slates_are_refused(four_gib):
         full_slate_q_agent.FullSlateQAgent(
             None, env.observation_space, env.action_space, max_num_slates=10**18
         )
-    small = registry.create_environment("long_term_satisfaction", config(5, 1))
-    with pytest.raises(MemoryError, match="1,000,000,000 bins"):
-        tabular_q_agent.TabularQAgent(
-            small.observation_space, small.action_space, number_bins=10**9
-        )
 
 
 @pytest.mark.parametrize(
