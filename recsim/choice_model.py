@@ -341,16 +341,26 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
 
 
 def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> Any:
+    """Checks the arguments and does what :func:`sampled_choices` does."""
     if not weights.shape[-1]:
         _refuse_weights(weights.tolist())
+    drawn = numbers.float_array("uniform", uniform)
+    if not ((drawn >= 0.0) & (drawn < 1.0)).all():
+        _refuse_uniform(uniform)
+    _of_slates("uniform", drawn, weights.shape[:-1], "weights")
+    return sampled_choices(weights, drawn)
+
+
+def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> Any:
+    """Does what :func:`sample_choice` does with arrays, without a look at ``uniform``.
+
+    It is for numbers that come from a generator, at each step of thousands of users.
+    """
+    weights = _slates_of("weights", weights)
     cumulative = _arrays.accumulated(np.add, weights)
     total = cumulative[..., -1:]
     _check_totals(weights, total)
-    numbers_drawn = numbers.float_array("uniform", uniform)
-    if not ((numbers_drawn >= 0.0) & (numbers_drawn < 1.0)).all():
-        _refuse_uniform(uniform)
-    _of_slates("uniform", numbers_drawn, weights.shape[:-1], "weights")
-    threshold = numbers_drawn[..., np.newaxis] * total
+    threshold = uniform[..., np.newaxis] * total
     return (cumulative[..., :-1] <= threshold).sum(axis=-1)
 
 

@@ -617,13 +617,14 @@ class IEvUserModel(user.AbstractUserModel):
 def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
     """Returns the time watched of the videos clicked among the responses."""
     watch_times = [response.watch_time for response in responses if response.clicked]
-    return numbers.as_float("the watch time", sum(watch_times))
+    total = sum(watch_times)
+    return float(total) if isinstance(total, float) else numbers.as_float("the watch time", total)
 
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:
     """Returns the number of clicks among the responses."""
     clicks = sum([response.clicked for response in responses])
-    return numbers.as_float("the number of clicks", clicks)
+    return float(clicks) if type(clicks) is int else numbers.as_float("the clicks", clicks)
 
 
 _CHOICE_MODELS = {
@@ -772,7 +773,7 @@ class VectorIEvUserModel(world.VectorUserModel):
         """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
         scores = _arrays.take_along_rows(users.interests, documents.cluster_id)
         weights = self._choice_model.choice_weights(scores)
-        return choice_model.sample_choice(weights, draws.uniform())
+        return choice_model.sampled_choices(weights, draws.uniform())
 
     def respond(
         self,

@@ -459,7 +459,7 @@ def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> lis
 def total_clicks_reward(responses: Sequence[Any]) -> float:
     """Returns the number of clicks among the responses."""
     clicks = sum([response.clicked for response in responses])
-    return numbers.as_float("the number of clicks", clicks)
+    return float(clicks) if type(clicks) is int else numbers.as_float("the clicks", clicks)
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:
@@ -630,7 +630,7 @@ class VectorIEUserModel(world.VectorUserModel):
         """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
         scores = _document_scores(users.topic_affinity, documents.cluster_id, documents.quality)
         weights = self._choice_model.choice_weights(scores)
-        return choice_model.sample_choice(weights, draws.uniform())
+        return choice_model.sampled_choices(weights, draws.uniform())
 
     def respond(
         self,

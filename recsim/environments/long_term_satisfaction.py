@@ -78,8 +78,8 @@ CONFIG_KEYS = (
 def satisfaction(net_positive_exposure: Any, sensitivity: Any) -> Any:
     """Returns users' satisfaction in (0, 1): the logistic function of sensitivity * exposure."""
     exponent = -sensitivity * net_positive_exposure
-    if isinstance(exponent, float):  # Beyond this the exponential overflows; what is far is near 0.
-        exponent = min(exponent, 700.0)
+    if isinstance(exponent, float) and exponent > 700.0:
+        exponent = 700.0  # The exponential of more overflows; satisfaction is as good as 0.
     return 1.0 / (1.0 + np.exp(exponent))
 
 
@@ -427,7 +427,8 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
     """Returns the engagement with the documents clicked among the responses."""
     engagements = [response.engagement for response in responses if response.clicked]
-    return numbers.as_float("the engagement", sum(engagements))
+    total = sum(engagements)
+    return float(total) if isinstance(total, float) else numbers.as_float("the engagement", total)
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

@@ -493,8 +493,8 @@ class RecSimVectorEnv(SlateVectorEnv):
                 f"({num_users},), got one of shape {rewards.shape}: sum over axis 1 of the "
                 "responses alone."
             )
-        # A sum of finite rewards is finite, unless they are beyond all reason.
-        if not (math.isfinite(np.add.reduce(rewards)) or np.isfinite(rewards).all()):
+        # A sum of squares is finite only if all are.
+        if not (math.isfinite(rewards.dot(rewards)) or np.isfinite(rewards).all()):
             bad = rewards[~np.isfinite(rewards)]
             raise ValueError(
                 f"reward_aggregator must return finite rewards, got {bad[0]} for {len(bad)} of "
