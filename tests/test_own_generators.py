@@ -135,6 +135,23 @@ def test_checkpoints_have_the_generators_of_users_code(make):
     testing.check_environment(make)
 
 
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (np.random.default_rng(0), "_rng of Listener was a Generator and is a RandomState"),
+        ("code", "_rng must be a random generator, got str"),
+    ],
+)
+def test_generators_of_another_kind_are_refused(saved, message):
+    env = one_listener()
+    state = env.checkpoint_state()
+    state["user_models"][0]["generators"]["_rng"] = saved
+    expected = np.random.RandomState(1).rand()
+    with pytest.raises(ValueError, match=message):
+        env.restore_state(state)
+    assert env.environment.user_model.draw() == expected
+
+
 class SeveralChoiceModels(songs.Listener):
     def __init__(self, seed, own_seed):
         super().__init__(seed, own_seed)

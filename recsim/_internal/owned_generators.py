@@ -39,8 +39,14 @@ def _attributes(owner: Any, within: tuple[type, ...]) -> Iterator[tuple[str, Any
 
 
 def restore(owner: Any, generators: Mapping[str, Any]) -> None:
-    """Gives generators in attributes the states they had when :func:`found` returned them."""
+    """Gives generators in attributes the states they had when :func:`found` returned them.
+
+    Raises:
+        ValueError: if one is of another kind, or there is something else in its place.
+    """
     for name, rng in generators.items():
+        if not seeding.is_generator(rng):
+            raise ValueError(f"{name} must be a random generator, got {type(rng).__name__}.")
         *holders, last = name.split(".")
         holder: Any = owner
         for part in holders:
@@ -48,7 +54,12 @@ def restore(owner: Any, generators: Mapping[str, Any]) -> None:
         current: Any = getattr(holder, last, None)
         if type(current) is type(rng):
             seeding.restore_generator(current, seeding.generator_state(rng))
-        elif holder is not None:  # It is made later on, or anew.
+        elif current is not None:
+            raise ValueError(
+                f"{name} of {type(owner).__name__} was a {type(rng).__name__} and is a "
+                f"{type(current).__name__}: make the objects as they were."
+            )
+        elif holder is not None:  # It is made later on.
             setattr(holder, last, copy.deepcopy(rng))
         else:
             _logger.warning(
