@@ -43,7 +43,7 @@ def create_agent(sess: Any, environment: Any, eval_mode: bool, summary_writer: A
     """Creates the agent that runs where none is named, for a runner.
 
     Args:
-        sess: not used; there is no TensorFlow session.
+        sess: not used.
         environment: the environment, of :mod:`recsim.environments`.
         eval_mode: whether the agent is only to show what it has learned.
         summary_writer: where it may write statistics for TensorBoard, or None.
