@@ -189,7 +189,10 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             elif isinstance(gym_space, spaces.Box):
                 # As numpy.digitize, which takes much longer for a few numbers.
                 edges = self._discretization_bins
-                values += [bisect.bisect_right(edges, x) for x in np.ravel(observation).tolist()]
+                features = np.ravel(observation).tolist()
+                if math.isnan(sum(features)) and any(x != x for x in features):
+                    raise ValueError(f"An observation must hold numbers, got NaN in {observation}.")
+                values += [bisect.bisect_right(edges, x) for x in features]
             else:
                 name = f"an entry of an observation of {gym_space}"
                 values += [numbers.as_int(name, value) for value in np.ravel(observation).tolist()]
