@@ -135,8 +135,9 @@ def simulate(
     of_one_user = make_environment(num_envs=1, first_user=0)
     if num_episodes is not None:
         _check_that_sessions_end(of_one_user)
-    # With several tasks it does not matter, and making a deep agent here would take seconds.
-    uses_tensorflow = num_tasks == 1 and _uses_tensorflow(make_agent(of_one_user))
+    # What a single task, which may run here, begins with tells whether it may.
+    first = _made(make_environment, make_agent, chunks[0]) if num_tasks == 1 else None
+    uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))
     if num_tasks > 1 or uses_tensorflow:
         _check_pickling("make_environment", make_environment)
         _check_pickling("make_agent", make_agent)
@@ -151,6 +152,7 @@ def simulate(
                 "num_steps": num_steps,
                 "num_episodes": num_episodes,
                 "seed": seed,
+                "first": None if uses_tensorflow else first,
             },
             size=sum(map(len, chunks[start:stop])),
             uses_tensorflow=uses_tensorflow,
@@ -205,11 +207,6 @@ def _check_pickling(name: str, function: Any) -> None:
         ) from error
 
 
-def _uses_tensorflow(agent: Any) -> bool:
-    """Says whether an agent tells that it computes with TensorFlow."""
-    return bool(getattr(agent, "uses_tensorflow", False))
-
-
 def _check_that_sessions_end(env: Any) -> None:
     """Raises ValueError if an environment says that no session in it ever ends."""
     model = getattr(env.unwrapped, "user_model", None)
@@ -232,6 +229,14 @@ def _written(env: Any, metrics: Mapping[str, float]) -> dict[str, float]:
     return written
 
 
+def _made(
+    make_environment: MakeEnvironment, make_agent: MakeAgent, users: range
+) -> tuple[Any, Any]:
+    """Returns an environment of users and the agent for it."""
+    env = make_environment(num_envs=len(users), first_user=users.start)
+    return env, make_agent(env)
+
+
 def _simulate_chunks(
     make_environment: MakeEnvironment,
     make_agent: MakeAgent,
@@ -239,13 +244,14 @@ def _simulate_chunks(
     num_steps: int | None,
     num_episodes: int | None,
     seed: int | None,
+    first: tuple[Any, Any] | None,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Simulates chunks of users sequentially."""
+    """Simulates chunks of users sequentially, the first with an environment and agent if given."""
     returns, lengths, metrics = [], [], []
     for users in chunks:
-        env = make_environment(num_envs=len(users), first_user=users.start)
-        agent = make_agent(env)
+        env, agent = first or _made(make_environment, make_agent, users)
+        first = None
         if num_steps is not None:
             of_chunk = _play_steps(env, agent, seed, num_steps)
         else:

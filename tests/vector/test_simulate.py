@@ -136,6 +136,18 @@ def test_progress_is_told_in_users(workers: int) -> None:
     assert sum(done) == MANY
 
 
+@pytest.mark.parametrize(("workers", "numbers"), [(1, [2048, 1]), (2, [])])
+def test_an_agent_is_made_once_for_each_chunk(workers: int, numbers: list[int]) -> None:
+    made: list[int] = []
+
+    def make_agent(env: Any) -> random_agent.VectorRandomAgent:
+        made.append(env.num_envs)
+        return random_agent.VectorRandomAgent(env)
+
+    simulate.simulate(create, make_agent, MANY, num_steps=1, workers=workers)
+    assert made == numbers  # Other processes have lists of their own.
+
+
 def test_an_agent_with_tensorflow_has_a_process_and_one_thread_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
