@@ -245,7 +245,10 @@ class LTSUserState(user.AbstractUserState):
         self.kale_mean = kale_mean
         self.kale_stddev = kale_stddev
         self.net_positive_exposure = net_positive_exposure
-        self.satisfaction = _satisfaction(net_positive_exposure, sensitivity)
+        self.satisfaction = _satisfaction(
+            numbers.as_float("net_positive_exposure", net_positive_exposure),
+            numbers.as_float("sensitivity", sensitivity),
+        )
         self.time_budget = time_budget
 
     def create_observation(self) -> np.ndarray:
