@@ -6,7 +6,6 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import gin
@@ -54,6 +53,8 @@ def record(arguments: Sequence[str] | None, seeds: Mapping[str, int], **more: An
 
 def versions() -> dict[str, str]:
     """Returns the versions of this library and of the packages that results depend on."""
+    from importlib import metadata  # Slow to import, and needed at the end alone.
+
     imported = {module: name for module, name in _WHERE_IMPORTED.items() if module in sys.modules}
     found = {"recsim": _version.__version__}
     for module, name in {**_ALWAYS, **imported}.items():
