@@ -21,7 +21,8 @@ def test_good_arguments_are_taken(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_absurd_arguments_are_refused_by_clear_errors(tmp_path):
+def test_absurd_arguments_are_refused_by_clear_errors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Where "x" is taken for the path of a file.
     targets = fuzzing.targets(str(tmp_path))
     seed = 0 if "RECSIM_DRAWS" not in os.environ else None
     rng = np.random.default_rng(seed)
