@@ -706,6 +706,37 @@ def serving_table():
     return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, eval_mode=True)
 
 
+def enumerating(**changes):
+    env = make(**changes)
+    return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space)
+
+
+# What no machine has the memory for.
+TABLE.update(
+    {
+        "candidates for which there is no memory": (
+            lambda: make(num_candidates=10**15),
+            MemoryError,
+            "1e.15 candidates .* need at least .* of memory, and there are .*: choose fewer",
+        ),
+        "candidates of users in parallel for which there is no memory": (
+            lambda: make_vector(num_candidates=10**15),
+            MemoryError,
+            "3 users with 1e.15 candidates .* need at least .* of memory",
+        ),
+        "users in parallel for whom there is no memory": (
+            lambda: interest_exploration.create_vector_environment(CONFIG, 10**15),
+            MemoryError,
+            "1e.15 users with 6 candidates .* need at least .* of memory",
+        ),
+        "slates that cannot be enumerated": (
+            lambda: enumerating(num_candidates=60, slate_size=12),
+            MemoryError,
+            "slates of 12 out of 60 candidates.* need at least .* of memory.*choose fewer",
+        ),
+    }
+)
+
 # States that are restored.
 TABLE.update(
     {
@@ -795,6 +826,9 @@ COMMAND_TABLE = {
     "unknown command": (["rnu"], "rnu.*run"),
     "slate of the command too long": (["run", "--slate-size", "11"], "slate_size=11"),
     "negative number of episodes": (["run", "--episodes", "-3"], "--episodes.*-3"),
+    "users without memory": (["run", "--num-envs", "10000000000000"], "need at least .* of memory"),
+    "candidates without memory": (["run", "--num-candidates", "10000000000000"], "need at least"),
+    "import that fails": (["run", "--gin-bindings", "import nosuch"], "No module named 'nosuch'"),
 }
 
 
