@@ -49,6 +49,7 @@ LEFT_OUT_OF_MODULES = {
     "FLAGS",
     "itertools",
     "logging",
+    "np",
     "print_function",
     "six",
     "spaces",

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from recsim import document
 from recsim.agents import random_agent, tabular_q_agent
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
-from recsim.environments import interest_exploration
 from recsim.simulator import environment, gymnasium_env, runner_lib
 from recsim.vector import wrappers
 
@@ -175,8 +174,7 @@ def test_an_id_that_came_twice_into_a_set_of_a_users_own_is_named() -> None:
                 self._candidate_set.add_document(document_of(doc_id))
 
     world = drawn_scenarios.make().environment
-    sampler = interest_exploration.IETopicDocumentSampler()  # Which is not asked.
-    world = World(world.user_model, sampler, 4, 2)
+    world = World(world.user_model, None, 4, 2)  # A sampler would not be asked.
     document_of_id = world.candidate_set.get_documents(["b"])
     assert len(document_of_id) == 1
     with pytest.raises(ValueError, match="has 3 documents, not num_candidates=4.*'b' came twice"):

@@ -63,7 +63,6 @@ class AbstractEnvironment(abc.ABC):
         self._document_sampler = document_sampler
         self._resample_documents = resample_documents
         self._check_user_model()
-        self._check_document_sampler()
         self._share_generator()
         self._do_resample_documents()
 
@@ -129,6 +128,7 @@ class AbstractEnvironment(abc.ABC):
         try:
             sample_candidates = sampler.sample_candidates
         except AttributeError:  # It has another base class than ours.
+            self._check_document_sampler()
             sample_candidates = own_method(
                 sampler, document.AbstractDocumentSampler, "sample_candidates"
             )
