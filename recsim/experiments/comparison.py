@@ -21,7 +21,6 @@ import functools
 import io
 import os
 import sys
-import tracemalloc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,9 +28,8 @@ import gin
 import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
-from recsim import agent as agent_lib
 from recsim._internal import bindings, json_text, learning, numbers, paths, provenance, resources
-from recsim.experiments import estimates
+from recsim.experiments import _first_steps, estimates
 from recsim.simulator import _files, runner_lib
 from recsim.vector import streams
 
@@ -44,7 +42,6 @@ EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 _SHARE_OF_TOPIC = "click_share_of_topic_"
 _CLICKS_BY_TOPIC = "clicks_by_topic"
 _MOST_TRAINING_USERS = 100
-_STEPS_TO_TRY = 3
 # A training so long that agents which are only tried out have not begun to learn.
 _LONG_TRAINING = 1_000_000
 # Candidates of all users together; with more, what they take of memory is measured first.
@@ -300,33 +297,26 @@ class Comparison:
             return
         num_candidates = min(wanted, max(_FEW_CANDIDATES, slate_size))
         few = max(1, min(streams.CHUNK_SIZE, _MANY_CANDIDATES // 10 // num_candidates))
+        env_config = {**self._env_config, "num_candidates": num_candidates}
+
+        def create(num_users: int) -> tuple[Any, Any]:
+            env = registry.create_vector_environment(self._environment, env_config, num_users)
+            return self._create_agent(agent, env, training_steps=_LONG_TRAINING), env
+
         # What the first time alone takes, as imports do, is in none of the others.
-        peaks = [self._peak_memory(agent, num, num_candidates) for num in (few, few, 2 * few)]
+        peaks = [
+            _first_steps.peak_memory(functools.partial(create, number))
+            for number in (few, few, 2 * few)
+        ]
         of_few = max(0, peaks[2] - peaks[1])
+        # Candidates that all users share are no more for more users.
+        ratio = wanted / num_candidates if self._env_config["resample_documents"] else 1
         resources.check_memory(
-            of_few * self._num_envs * wanted // (few * num_candidates),
+            int(of_few / few * self._num_envs * ratio),
             f"{resources.shown(self._num_envs)} users with {resources.shown(wanted)} candidates "
             f"and {agent}",
             "choose fewer users or candidates, or recsim.vector.simulate for many users",
         )
-
-    def _peak_memory(self, agent: str, num_users: int, num_candidates: int) -> int:
-        """Returns the most memory that some users with an agent take in their first steps."""
-        was_tracing = tracemalloc.is_tracing()
-        if not was_tracing:
-            tracemalloc.start()
-        tracemalloc.reset_peak()
-        before, _ = tracemalloc.get_traced_memory()
-        try:
-            env_config = {**self._env_config, "num_candidates": num_candidates}
-            env = registry.create_vector_environment(self._environment, env_config, num_users)
-            self._play_first_steps(
-                self._create_agent(agent, env, training_steps=_LONG_TRAINING), env
-            )
-            return tracemalloc.get_traced_memory()[1] - before
-        finally:
-            if not was_tracing:
-                tracemalloc.stop()
 
     def _try_out(self, name: str, agent: Any, env: Any) -> None:
         """Raises ValueError if an agent or the environment fails in the first steps.
@@ -334,27 +324,12 @@ class Comparison:
         What gin binds is often not looked at before.
         """
         try:
-            self._play_first_steps(agent, env)
+            _first_steps.play(agent, env)
         except Exception as error:
             raise ValueError(
                 f"{name} in {self._environment} fails in its first steps with what gin binds: "
                 f"{type(error).__name__}: {error}"
             ) from error
-
-    def _play_first_steps(self, agent: Any, env: Any) -> None:
-        if self._num_envs is not None:
-            slates = agent.begin(env.reset()[0])
-            for _ in range(_STEPS_TO_TRY):
-                slates = agent.step(*env.step(slates))
-            return
-        observation = env.reset()
-        slate = agent.begin_episode(observation)
-        for _ in range(_STEPS_TO_TRY):
-            observation, reward, done, _ = env.step(slate)
-            if done:
-                break
-            slate = agent.step(reward, observation)
-        agent_lib.end_episode(agent, reward, observation, truncated=not done)
 
     def _create_environment(self, env_config: Mapping[str, Any], most_users: int | None) -> Any:
         """Returns an environment, a vector environment of some users at most where one is asked."""
