@@ -175,11 +175,10 @@ class _LazyCandidateSet(CandidateSet):
         document_ids = list(document_ids)
         made, make = self._made, self._make
         try:
-            documents = []
-            for key in document_ids:
-                number = int(key) if isinstance(key, str) else operator.index(key)
-                documents.append(made[number] if number in made else make(number))
-            return documents
+            numbers = [
+                int(key) if type(key) is str else operator.index(key) for key in document_ids
+            ]
+            return [made[number] if number in made else make(number) for number in numbers]
         except (KeyError, TypeError, ValueError):
             return super().get_documents(document_ids)
 

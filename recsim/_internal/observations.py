@@ -7,28 +7,32 @@ from typing import Any
 
 from recsim._internal import numbers
 
-__all__ = ["check_space", "entry"]
+__all__ = ["check_space", "entry", "without_entry"]
+
+
+def without_entry(observation: Any, key: str) -> Exception:
+    """Returns the error for an observation that has no entry 'user', 'doc' or 'response'."""
+    if isinstance(observation, Mapping):
+        return ValueError(
+            f"observation must have the key {key!r}, as the environment's have, got the keys "
+            f"{numbers.described(sorted(map(str, observation)))}."
+        )
+    return TypeError(
+        "observation must be a dictionary as the environment returns it, got "
+        f"{numbers.described(observation)}."
+    )
 
 
 def entry(observation: Mapping[str, Any], key: str) -> Any:
-    """Returns an entry of an environment's observation: 'user', 'doc' or 'response'.
+    """Returns an entry of an environment's observation.
 
     Raises:
-        TypeError: if the observation is no dictionary.
-        ValueError: if it has no such entry.
+        TypeError, ValueError: see :func:`without_entry`.
     """
     try:
         return observation[key]
     except (IndexError, KeyError, TypeError):
-        if isinstance(observation, Mapping):
-            raise ValueError(
-                f"observation must have the key {key!r}, as the environment's have, got the keys "
-                f"{numbers.described(sorted(map(str, observation)))}."
-            ) from None
-        raise TypeError(
-            "observation must be a dictionary as the environment returns it, got "
-            f"{numbers.described(observation)}."
-        ) from None
+        raise without_entry(observation, key) from None
 
 
 def check_space(space: Any, *keys: str) -> None:

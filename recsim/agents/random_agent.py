@@ -30,7 +30,10 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
     def step(self, reward: float, observation: agent.Observation) -> list[int]:
         """Returns up to ``slate_size`` indices into ``observation['doc']``."""
         del reward
-        documents = list(range(len(observations.entry(observation, "doc"))))
+        try:
+            documents = list(range(len(observation["doc"])))
+        except (IndexError, KeyError, TypeError):
+            raise observations.without_entry(observation, "doc") from None
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
 

@@ -78,7 +78,7 @@ CONFIG_KEYS = (
 def satisfaction(net_positive_exposure: Any, sensitivity: Any) -> Any:
     """Returns users' satisfaction in (0, 1): the logistic function of sensitivity * exposure."""
     exponent = -sensitivity * net_positive_exposure
-    if isinstance(exponent, float) and exponent > 700.0:
+    if type(exponent) is float and exponent > 700.0:
         exponent = 700.0  # The exponential of more overflows; satisfaction is as good as 0.
     return 1.0 / (1.0 + np.exp(exponent))
 
@@ -429,9 +429,8 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
 
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
     """Returns the engagement with the documents clicked among the responses."""
-    engagements = [response.engagement for response in responses if response.clicked]
-    total = sum(engagements)
-    return float(total) if isinstance(total, float) else numbers.as_float("the engagement", total)
+    engagement = sum([response.engagement for response in responses if response.clicked], 0.0)
+    return engagement if type(engagement) is float else numbers.as_float("engagement", engagement)
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

@@ -334,10 +334,11 @@ class SingleUserEnvironment(AbstractEnvironment):
     def step(self, slate: Sequence[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         documents = self._slate_documents(slate)
-        user_model, document_sampler = self._user_model, self._document_sampler
-        next_documents = self._next_documents
         if self._steps_to_watch:
             (user_model,), document_sampler, next_documents = self._watched_parts()
+        else:
+            user_model, document_sampler = self._user_model, self._document_sampler
+            next_documents = self._next_documents
         responses = user_model.simulate_response(documents)
         user_model.update_state(documents, responses)
         document_sampler.update_state(documents, responses)

@@ -118,20 +118,19 @@ class RecSimGymEnv(gym.Env):
             TypeError, ValueError: if the reward is not a finite number (for each user, where
                 there are several).
         """
-        world: Any = self._environment
-        observe: Callable[[Any], tuple[Any, ...]] = _observe_responses
-        aggregate = self._reward_aggregator
         if self._steps_to_watch:
             world, observe, aggregate = self._watched_parts()
-        user_obs, doc_obs, responses, done = world.step(action)
+            user_obs, doc_obs, responses, done = world.step(action)
+        else:
+            observe, aggregate = _observe_responses, self._reward_aggregator
+            user_obs, doc_obs, responses, done = self._environment.step(action)
         if self._multi_user:
             observed = tuple([observe(of_one_user) for of_one_user in responses])
         else:
             observed = observe(responses)
         observation = {"user": user_obs, "doc": doc_obs, "response": observed}
         reward = aggregate(responses)
-        kind = type(reward)
-        if not (kind is float or kind is np.float64) or not isfinite(reward):
+        if type(reward) is not float or not isfinite(reward):
             reward = self._checked_reward(reward)
         return observation, reward, done, self.extract_env_info()
 

@@ -69,15 +69,21 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
             }
         impressions = self._sufficient_statistics["impression_count"]
         clicks = self._sufficient_statistics["click_count"]
-        for response in observations.entry(observation, "response") or ():
-            cluster_id = numbers.as_int("a response's cluster_id", response["cluster_id"])
+        try:
+            responses = observation["response"] or ()
+        except (IndexError, KeyError, TypeError):
+            raise observations.without_entry(observation, "response") from None
+        for response in responses:
+            cluster_id, click = response["cluster_id"], response["click"]
+            if type(cluster_id) is not int:
+                cluster_id = numbers.as_int("a response's cluster_id", cluster_id)
             if not 0 <= cluster_id < self._num_clusters:
                 raise ValueError(
                     f"a response's cluster_id must be in 0 to {self._num_clusters - 1}, as its "
                     f"space has it, got {cluster_id}."
                 )
             impressions[cluster_id] += 1
-            if numbers.is_nonzero("a response's click", response["click"]):
+            if click if type(click) is int else numbers.is_nonzero("a response's click", click):
                 clicks[cluster_id] += 1
 
 
