@@ -152,7 +152,8 @@ class _LazyCandidateSet(CandidateSet):
         self._ids = ids
         self._columns = columns
         self._made: dict[int, Any] = {}
-        self._all: dict[int, Any] | None = None
+
+    _all: dict[int, Any] | None = None
 
     @property
     def _documents(self) -> dict[int, Any]:  # type: ignore[override]
@@ -172,13 +173,16 @@ class _LazyCandidateSet(CandidateSet):
     def get_documents(self, document_ids: Iterable[Any]) -> list[Any]:
         if self._all is not None:
             return super().get_documents(document_ids)
-        document_ids = list(document_ids)
+        if type(document_ids) is not list:
+            document_ids = list(document_ids)
         made, make = self._made, self._make
         try:
-            numbers = [
-                int(key) if type(key) is str else operator.index(key) for key in document_ids
+            return [
+                made[number]
+                if (number := int(key) if type(key) is str else operator.index(key)) in made
+                else make(number)
+                for key in document_ids
             ]
-            return [made[number] if number in made else make(number) for number in numbers]
         except (KeyError, TypeError, ValueError):
             return super().get_documents(document_ids)
 

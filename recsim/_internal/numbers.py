@@ -55,10 +55,10 @@ def as_float(name: str, value: Any) -> float:
     """
     if type(value) is float:
         return value
-    if type(value) is np.ndarray and value.size == 1:
-        value = value.item()
     if isinstance(value, float):
         return float(value)
+    if type(value) is np.ndarray and value.size == 1:
+        value = value.item()
     if isinstance(value, _NUMBERS):
         try:
             return float(value)

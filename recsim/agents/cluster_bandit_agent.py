@@ -100,8 +100,8 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
                 for index, document in enumerate(documents)
                 if document["cluster_id"] == self._cluster_id
             }
-            # A sum of finite numbers is finite, unless they are beyond all reason.
-            usual = math.isfinite(sum(qualities.values()))
+            # One that is not a number would leave them unsorted, and makes their sum another.
+            usual = len(qualities) < 2 or math.isfinite(sum(qualities.values()))
         except (AttributeError, TypeError, ValueError):
             usual = False
         if not usual:

@@ -617,7 +617,9 @@ class IEvUserModel(user.AbstractUserModel):
 def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
     """Returns the time watched of the videos clicked among the responses."""
     watch_time = sum([response.watch_time for response in responses if response.clicked], 0.0)
-    return watch_time if type(watch_time) is float else numbers.as_float("watch_time", watch_time)
+    if isinstance(watch_time, float):
+        return float(watch_time)
+    return numbers.as_float("watch_time", watch_time)
 
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:

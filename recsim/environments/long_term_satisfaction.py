@@ -430,7 +430,9 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
     """Returns the engagement with the documents clicked among the responses."""
     engagement = sum([response.engagement for response in responses if response.clicked], 0.0)
-    return engagement if type(engagement) is float else numbers.as_float("engagement", engagement)
+    if isinstance(engagement, float):
+        return float(engagement)
+    return numbers.as_float("engagement", engagement)
 
 
 def create_environment(env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

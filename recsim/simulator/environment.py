@@ -136,14 +136,14 @@ class AbstractEnvironment(abc.ABC):
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()
-        if len(documents) != self._num_candidates:
+        if len(documents) < self._num_candidates:
             self._check_candidates(len(documents))
         return documents
 
     def _check_candidates(self, number: int) -> None:
         """Raises ValueError if there are too few candidates because an ID came twice."""
         repeated = getattr(self._candidate_set, "_replaced", None)
-        if number < self._num_candidates and repeated is not None:
+        if repeated is not None:
             raise ValueError(
                 f"The candidate set has {number} documents, not num_candidates="
                 f"{self._num_candidates}, for the document ID {repeated!r} came twice: give each "

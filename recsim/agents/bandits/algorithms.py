@@ -74,7 +74,8 @@ def ucb1_index(
 def _ucb1_index(pulls: Any, reward: Any, t: ArrayLike, optimism_scaling: float) -> np.ndarray:
     pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     width = optimism_scaling * np.sqrt(2.0 * log_t)
-    return _never_pulled_first(pulls, reward / divisor + width * np.sqrt(1.0 / divisor))
+    index = reward / divisor + width * np.sqrt(1.0 / divisor)
+    return index if divisor is pulls else _never_pulled_first(pulls, index)
 
 
 def kl_ucb_index(
@@ -122,7 +123,8 @@ def _kl_ucb_index(
     # A wider bound is 1 to the last bit too.
     weight = min(optimism_scaling**2, _LARGEST_KL_WEIGHT)
     divergence = weight * np.maximum(exploration, 0.0) / divisor
-    return _never_pulled_first(pulls, _kl_upper_bound(reward / divisor, divergence))
+    index = _kl_upper_bound(reward / divisor, divergence)
+    return index if divisor is pulls else _never_pulled_first(pulls, index)
 
 
 def thompson_index(
@@ -187,9 +189,13 @@ def _checked_counts(pulls: ArrayLike, reward: ArrayLike) -> tuple[np.ndarray, np
 def _pulls_divisor_and_log(
     pulls: np.ndarray, t: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the pulls, the pulls to divide by (1 for 0), and log(t) of shape (..., 1)."""
+    """Returns the pulls, the pulls to divide by (1 for 0), and log(t) of shape (..., 1).
+
+    Where every arm was pulled, both are the same array.
+    """
     pulls = np.asarray(pulls, dtype=np.float64)
-    divisor = pulls if _all_pulled(pulls) else np.where(pulls == 0.0, 1.0, pulls)
+    all_pulled = np.count_nonzero(pulls) == pulls.size
+    divisor = pulls if all_pulled else np.where(pulls == 0.0, 1.0, pulls)
     if not isinstance(t, _SCALARS) and np.ndim(rounds := numbers.float_array("t", t)):
         if rounds.shape != pulls.shape[:-1]:
             raise ValueError(
@@ -202,13 +208,7 @@ def _pulls_divisor_and_log(
     return pulls, divisor, np.log(max(numbers.finite("t", t), 1.0))[..., None]
 
 
-def _all_pulled(pulls: np.ndarray) -> bool:
-    return bool(np.count_nonzero(pulls) == pulls.size)
-
-
 def _never_pulled_first(pulls: np.ndarray, index: np.ndarray) -> np.ndarray:
-    if _all_pulled(pulls):
-        return index
     never_pulled = pulls == 0.0
     some_never_pulled = never_pulled.any(axis=-1, keepdims=True)
     return np.where(never_pulled, np.inf, np.where(some_never_pulled, 0.0, index))
