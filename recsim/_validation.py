@@ -189,6 +189,14 @@ def callable_or_none(name: str, value: Any) -> Any:
     return value
 
 
+def flag(name: str, value: Any) -> bool:
+    """Returns whether something is true; TypeError for what is neither true nor false."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be True or False, got {numbers.described(value)}.") from None
+
+
 def function(name: str, value: Any) -> Any:
     """Returns a function or a class; TypeError for anything else."""
     if not callable(value):

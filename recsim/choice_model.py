@@ -524,13 +524,18 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
             no click (0 where it is missing).
 
     Raises:
-        ValueError: if ``min_normalizer`` is missing.
+        ValueError: if ``min_normalizer`` is missing, or ``no_click_mass`` below it.
     """
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._check_features(choice_features)
         self._min_normalizer = _required(choice_features, "min_normalizer")
         self._no_click_mass = _no_click_mass(choice_features, 0.0)
+        if self._no_click_mass < self._min_normalizer:
+            raise ValueError(
+                "no_click_mass must be at least min_normalizer, for their difference is the weight "
+                f"of no click, got {self._no_click_mass:g} and {self._min_normalizer:g}."
+            )
 
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """See :meth:`NormalizableChoiceModel.choice_weights`."""

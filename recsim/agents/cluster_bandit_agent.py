@@ -12,7 +12,7 @@ import gin
 import numpy as np
 
 from recsim import _arrays, _validation, agent
-from recsim._internal import numbers
+from recsim._internal import numbers, observations
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
@@ -93,7 +93,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
             Indices into ``observation['doc']``, of any number.
         """
         del reward
-        documents = observation["doc"].values()
+        documents = observations.entry(observation, "doc").values()
         try:
             qualities = {
                 index: document["quality"].item()

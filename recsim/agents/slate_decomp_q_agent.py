@@ -151,7 +151,11 @@ def score_documents(
     """
     user = numbers.float_array("user_obs", user_obs)
     documents = numbers.float_array("doc_obs", doc_obs)
-    if user.shape[:-1] != documents.shape[:-2] or user.shape[-1:] != documents.shape[-1:]:
+    if (
+        not user.ndim
+        or user.shape[:-1] != documents.shape[:-2]
+        or (user.shape[-1:] != documents.shape[-1:])
+    ):
         raise ValueError(
             "user_obs and doc_obs must have the shapes (..., num_features) and (..., "
             f"num_documents, num_features), got {user.shape} and {documents.shape}."
@@ -159,7 +163,7 @@ def score_documents(
     no_click_mass = _validation.number("no_click_mass", no_click_mass)
     min_normalizer = _validation.number("min_normalizer", min_normalizer)
     scores = (documents @ user[..., np.newaxis])[..., 0]
-    if is_mnl:
+    if _validation.flag("is_mnl", is_mnl):
         weights = choice_model.multinomial_logit_probabilities(scores, no_click_mass)
         return weights[..., :-1], weights[..., -1]
     weights = scores - min_normalizer

@@ -113,9 +113,9 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             "exploration_temperature", exploration_temperature
         )
         self._exploration_temperature = self._base_exploration_temperature
-        self._eval_mode = eval_mode
-        self._ignore_response = ignore_response
-        self._ordinal_slates = ordinal_slates
+        self._eval_mode = _validation.flag("eval_mode", eval_mode)
+        self._ignore_response = _validation.flag("ignore_response", ignore_response)
+        self._ordinal_slates = _validation.flag("ordinal_slates", ordinal_slates)
         self._check_number_of_slates(action_space)
         self._exploration_rng = _validation.random_state("seed", seed)
         self._exploration_policy = _known_policy(exploration_policy)
@@ -128,13 +128,14 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._state_action_counts: dict[Index, int] = {}
         self._previous_state_action_index: Index | None = None
         self._previous_slate: Sequence[int] | None = None
+        observations.check_space(observation_space, "user", "doc", "response")
         parts = observation_space.spaces
         document_space = next(iter(parts["doc"].spaces.values()))
         state_action = {
             "user": parts["user"],
             "action": spaces.Tuple((document_space,) * self._slate_size),
         }
-        if not ignore_response:
+        if not self._ignore_response:
             state_action["response"] = parts["response"]
         self._state_action_space = spaces.Dict(state_action)
         # Which refuses what the walkers do not know.

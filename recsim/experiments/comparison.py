@@ -270,8 +270,10 @@ class Comparison:
 
     def _check_names(self, agents: Sequence[str]) -> None:
         """Raises ValueError before anything is written if an agent cannot be run."""
-        if isinstance(agents, str) or not agents:
-            raise ValueError(f"agents must be a list of at least one name, got {agents!r}.")
+        if not isinstance(agents, (list, tuple)):
+            raise TypeError(f"agents must be a list of names, got {agents!r}.")
+        if not agents:
+            raise ValueError("agents must be a list of at least one name, got an empty one.")
         if len(set(agents)) < len(agents):
             raise ValueError(f"agents must be different names, got {', '.join(agents)}.")
         for agent in agents:

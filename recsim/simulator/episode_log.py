@@ -42,7 +42,7 @@ from recsim.vector import _conversion
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
-#: Greatest number of users of a vector environment whose episodes can be logged: their steps are
+#: Greatest number of users of a vector environment whose episodes can be logged. Their steps are
 #: kept in memory until the episodes end, and a file of more would be of no use.
 MAX_LOGGED_USERS = 10_000
 

@@ -190,6 +190,11 @@ class Runner:
         self._base_dir = self._train_base_dir = paths.absolute("base_dir", base_dir)
         self._create_agent_fn = create_agent_fn
         self._env = env
+        if not isinstance(episode_log_file, (str, bytes, os.PathLike, type(None))):
+            raise TypeError(
+                "episode_log_file must be a path, or '' for no log, got "
+                f"{numbers.described(episode_log_file)}."
+            )
         self._episode_log_file = episode_log_file
         self._checkpoint_file_prefix = checkpoint_file_prefix
         self._max_steps_per_episode = _validation.positive_int(

@@ -237,7 +237,7 @@ def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
     ("changes", "error", "message"),
     [
         ({"agents": []}, ValueError, "at least one name"),
-        ({"agents": "random"}, ValueError, "must be a list"),
+        ({"agents": "random"}, TypeError, "must be a list"),
         ({"agents": ["random", "random"]}, ValueError, "different names"),
         ({"agents": ["rndom"]}, ValueError, "Did you mean 'random'"),
         ({"environment": "interest_exploratoin"}, ValueError, "Did you mean 'interest_explora"),

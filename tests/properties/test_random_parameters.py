@@ -102,7 +102,8 @@ def test_a_value_is_refused_or_gives_finite_numbers(taker, data):
     except AssertionError:
         raise
     except Exception as error:
-        clear_errors.assert_clear(error, naming=[key])
+        # It may be another parameter that does not go with this one.
+        clear_errors.assert_clear(error, naming_one_of=sorted(good))
 
 
 @drawing.draws(100)

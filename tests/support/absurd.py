@@ -24,8 +24,6 @@ VALUES: tuple[Any, ...] = (
     {"x": 1},
     (),
     object(),
-    len,
-    int,
     1j,
     float("nan"),
     float("inf"),

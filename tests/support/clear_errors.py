@@ -29,7 +29,9 @@ def _raising_lines(path: str) -> frozenset[int]:
     )
 
 
-def unclear(error: BaseException, naming: Sequence[str] = ()) -> str | None:
+def unclear(
+    error: BaseException, naming: Sequence[str] = (), naming_one_of: Sequence[str] = ()
+) -> str | None:
     """Returns why an error is no clear one, None if it is one.
 
     The innermost frame has to be a ``raise`` of the library's own: an error that comes out of
@@ -38,6 +40,7 @@ def unclear(error: BaseException, naming: Sequence[str] = ()) -> str | None:
     Args:
         error: the error.
         naming: what its message has to contain.
+        naming_one_of: of these it has to contain one at least.
     """
     if not isinstance(error, FITTING):
         return f"{type(error).__name__} is of no fitting type: {error}"
@@ -51,11 +54,15 @@ def unclear(error: BaseException, naming: Sequence[str] = ()) -> str | None:
         return f"{type(error).__name__} at {path}:{line} says too little: {error}"
     if missing := [word for word in naming if word not in str(error)]:
         return f"{type(error).__name__} at {path}:{line} does not name {missing}: {error}"
+    if naming_one_of and not any(word in str(error) for word in naming_one_of):
+        return f"{type(error).__name__} at {path}:{line} names none of {naming_one_of}: {error}"
     return None
 
 
-def assert_clear(error: BaseException, naming: Sequence[str] = ()) -> None:
+def assert_clear(
+    error: BaseException, naming: Sequence[str] = (), naming_one_of: Sequence[str] = ()
+) -> None:
     """Raises AssertionError, from an error, unless that is a clear one; see :func:`unclear`."""
-    reason = unclear(error, naming)
+    reason = unclear(error, naming, naming_one_of)
     if reason is not None:
         raise AssertionError(reason) from error

@@ -49,7 +49,11 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
     ) -> None:
         self._history_length = _validation.positive_int("history_length", history_length)
         remember = {"user": remember_user, "response": remember_response, "doc": remember_doc}
-        self._features = [feature for feature, wanted in remember.items() if wanted]
+        self._features = [
+            feature
+            for feature, wanted in remember.items()
+            if _validation.flag(f"remember_{feature}", wanted)
+        ]
         observations.check_space(observation_space, "user", *self._features)
         remembered_space = spaces.Dict(
             {feature: observation_space.spaces[feature] for feature in self._features}
