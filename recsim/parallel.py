@@ -29,7 +29,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,9 +107,18 @@ class Task:
     uses_tensorflow: bool = False
 
     def run(self, advance: Advance) -> Result:
-        """Returns the function's result, with ``seconds``, the time that it took."""
+        """Returns the function's result, with ``seconds``, the time that it took.
+
+        Raises:
+            TypeError: if the function returns no mapping.
+        """
         start = time.perf_counter()
         result = self.function(**self.arguments, advance=advance)
+        if not isinstance(result, Mapping):
+            raise TypeError(
+                f"The function of the task {self.name!r} must return a dictionary, of arrays and "
+                f"numbers by name, got {result!r:.80}."
+            )
         return {**result, "seconds": np.float64(time.perf_counter() - start)}
 
 

@@ -158,6 +158,17 @@ TABLE = {
     "index a string": (lambda: step(["0", "1"]), TypeError, "sequence of integers"),
     "index array of floats": (lambda: step(np.array([0.0, 1.0])), TypeError, "of integers"),
     "slate no sequence": (lambda: step(3), TypeError, "sequence of integers.*got 3"),
+    "slate a generator": (
+        lambda: step(index for index in [0, 1]),
+        TypeError,
+        "sequence of integers.*got <generator.*Make a list",
+    ),
+    "slate an iterator at its end": (lambda: step(iter(())), TypeError, "sequence of integers"),
+    "slates iterators": (
+        lambda: step([iter([0, 1])] * 3, make_several()),
+        TypeError,
+        "sequence of integers.*got <list_iterator",
+    ),
     "slate None": (lambda: step(None), TypeError, "sequence of integers.*got None"),
     "slates too few": (
         lambda: step([[0, 1]], make_several()),

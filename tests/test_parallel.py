@@ -189,6 +189,13 @@ def test_an_error_of_a_task_is_raised_as_it_is(workers, tmp_path):
     assert len(list((tmp_path / "calls").iterdir())) == 1
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_returns_no_dictionary_is_named(workers):
+    tasks = [parallel.Task("bad", lambda advance: 1, {}, 1), counting("a")]
+    with pytest.raises(TypeError, match="task 'bad' must return a dictionary.*got 1"):
+        results(tasks, workers)
+
+
 @pytest.mark.parametrize(
     ("fail", "message"),
     [

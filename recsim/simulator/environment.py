@@ -186,19 +186,25 @@ class AbstractEnvironment(abc.ABC):
             ) from None
         try:
             chosen = [document_ids[index] for index in slate]
-            if len(chosen) <= self._slate_size and (not chosen or min(slate) >= 0):
-                return self._candidate_set.get_documents(chosen)
-        except (IndexError, TypeError):
-            pass
+            # An iterator, which is empty by now, has no length.
+            fits = len(chosen) <= self._slate_size and (
+                min(slate) >= 0 if chosen else not len(slate)
+            )
+        except (IndexError, TypeError, ValueError):
+            fits = False
+        if fits:
+            return self._candidate_set.get_documents(chosen)
         raise self._slate_error(slate)
 
     def _slate_error(self, slate: Any) -> Exception:
         """Says what is wrong with a slate that points at no documents."""
         try:
+            len(slate)
             indices = [operator.index(index) for index in slate]
         except TypeError:
             return TypeError(
-                f"slate must be a sequence of integers (indices of candidates), got {slate!r}."
+                f"slate must be a sequence of integers (indices of candidates), got {slate!r}. "
+                "Make a list of an iterator."
             )
         if len(indices) > self._slate_size:
             return ValueError(
