@@ -234,11 +234,16 @@ def _read_array(member: BinaryIO, size: int, most_items: int) -> np.ndarray:
     if dtype.itemsize == 0 and items > most_items:
         raise ValueError("an array has more items than the file has bytes")
     array = np.empty(shape[::-1] if fortran else shape, dtype)
+    # NumPy makes strings of no characters longer: nothing of the file would fill them.
+    if array.dtype != dtype:
+        raise ValueError(f"there are no arrays of dtype {dtype!s:.80}")
     view = array.reshape(-1).view(np.uint8).data if array.nbytes else memoryview(b"")
     position = 0
     while chunk := member.read(_CHUNK):
         view[position : position + len(chunk)] = chunk
         position += len(chunk)
+    if position != array.nbytes:
+        raise ValueError("an array ends before it has the bytes that it needs")
     _check_values(array)
     return array.T if fortran else array
 

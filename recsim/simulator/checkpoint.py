@@ -273,6 +273,8 @@ class _Encoder:
             return {kind.__name__: value.hex()}
         if kind is np.str_:
             return {"str_": str(value)}
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.itemsize == 0:
+            raise self._refusal(value)
         if kind is np.ndarray and not value.dtype.hasobject:
             self.arrays.append(value)
             return {"array": len(self.arrays) - 1}
@@ -329,6 +331,8 @@ class _Encoder:
         what = f"an object of type {kind.__module__}.{kind.__qualname__}"
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
             what = f"an array of Python objects (dtype {value.dtype})"
+        elif isinstance(value, (np.ndarray, np.generic)) and value.dtype.itemsize == 0:
+            what += f" whose items have no bytes (dtype {value.dtype.str})"
         elif kind is collections.defaultdict:
             what = f"a defaultdict with the factory {value.default_factory!r}"
         elif kind in _GENERATORS:

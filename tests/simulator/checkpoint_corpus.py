@@ -123,6 +123,11 @@ def _with_array(data: bytes) -> bytes:
     return forged([("tree.json", _document({"array": 0})), ("array_0.npy", data)])
 
 
+def with_array(descr: str, shape: str) -> bytes:
+    """Returns a checkpoint of one array whose header is written and whose data is not there."""
+    return _with_array(_npy_of(_header(descr, shape)))
+
+
 def _spoiled(random_: random.Random, content: bytes) -> Iterator[Case]:
     """Files that were changed after they were written, whose checksum does not match."""
     size = len(content)

@@ -123,6 +123,22 @@ def test_arrays_keep_byte_order_structure_and_writability(tmp_path):
         assert one.flags.writeable
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((), "f4"),
+        np.zeros((0, 3)),
+        np.zeros(0, "U"),
+        np.array(["", "ab"]),
+        np.zeros(3, [("empty", "S0"), ("id", "i4")]),
+    ],
+)
+def test_arrays_with_little_in_them_come_back(array, tmp_path):
+    loaded = roundtrip(array, tmp_path)
+    assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
+    np.testing.assert_array_equal(loaded, array)
+
+
 @pytest.mark.parametrize("name", ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"])
 @pytest.mark.parametrize("kind", [np.random.Generator, np.random.RandomState])
 def test_a_generator_goes_on_where_it_stopped(kind, name, tmp_path):
@@ -167,6 +183,11 @@ class Evil:
         ({"x": np.ma.masked_array([1, 2], [0, 1])}, "x", "MaskedArray"),
         ({object: 1}, "[<class 'object'>]", "builtins.type"),
         ({"c": 1j}, "c", "complex"),
+        # NumPy makes arrays of strings only with room for a character: these are of fields.
+        ({"x": np.zeros(3, [("a", "S0")])["a"]}, "x", "items have no bytes (dtype |S0)"),
+        ({"x": np.zeros(3, [("a", "U0")])["a"]}, "x", "items have no bytes (dtype <U0)"),
+        ({"x": np.zeros(3, "V0")}, "x", "items have no bytes (dtype |V0)"),
+        ({"x": np.zeros(3, "V0")[0]}, "x", "items have no bytes (dtype |V0)"),
         ({"d": collections.defaultdict(Evil)}, "d", "a defaultdict with the factory"),
         ({"d": collections.defaultdict(None)}, "d", "a defaultdict with the factory None"),
     ],

@@ -64,6 +64,15 @@ def test_what_is_no_file_is_refused(kind, tmp_path):
     assert not checkpoint.is_checkpoint(path)
 
 
+@pytest.mark.parametrize("descr", ["'|S0'", "'<U0'", "('<f8', (0,))"])
+@pytest.mark.parametrize("shape", ["(200,)", "()", "(0,)"])
+def test_memory_that_is_not_of_the_file_is_not_returned(descr, shape, tmp_path):
+    path = tmp_path / "ckpt.1"
+    path.write_bytes(checkpoint_corpus.with_array(descr, shape))
+    with pytest.raises(checkpoint.CheckpointError, match="there are no arrays of dtype"):
+        checkpoint.load(path)
+
+
 @pytest.mark.parametrize("name", ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"])
 def test_states_that_generators_get_into_pass(name):
     for kind in (np.random.RandomState, np.random.Generator):
