@@ -120,8 +120,9 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
     Raises:
         CheckpointError, FileNotFoundError: as :func:`load`.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise CheckpointError(f"{path!r} is no file, so it is no checkpoint: move it away.")
+    if os.path.lexists(path) and not os.path.isfile(path):
+        what = "no file" if os.path.exists(path) else "a link that leads nowhere"
+        raise CheckpointError(f"{path!r} is {what}, so it is no checkpoint: move it away.")
     with open(path, "rb") as file:
         size = _verify(file, path)
         try:
@@ -420,11 +421,12 @@ class Checkpointer:
         self._known[_signature(path)] = iteration
         older = []
         for number, other in self._entries():
-            found = self._iteration_of(other, number)
-            if not isinstance(found, int):
-                self._set_aside(other)
-            elif found < iteration:
-                older.append((found, other))
+            with contextlib.suppress(FileNotFoundError):  # Another process removed it just now.
+                found = self._iteration_of(other, number)
+                if not isinstance(found, int):
+                    self._set_aside(other)
+                elif found < iteration:
+                    older.append((found, other))
         for _, other in sorted(older)[: max(0, len(older) - self._keep + 1)]:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(other)
@@ -521,7 +523,10 @@ class Checkpointer:
 
 def _signature(path: str) -> tuple[Any, ...]:
     """Returns what is different if a file is another one or was changed."""
-    status = os.lstat(path)
+    try:
+        status = os.stat(path)  # Of what a link leads to.
+    except OSError:
+        status = os.lstat(path)
     return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 

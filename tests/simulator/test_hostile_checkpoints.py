@@ -186,6 +186,48 @@ def test_a_folder_with_a_checkpoints_name_is_passed_over(name, tmp_path, caplog)
     assert (tmp_path / f"{name}.bad" / "mine").exists()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "ckpt.7"])
+def test_a_link_that_cannot_be_followed_is_set_aside(target, tmp_path, caplog):
+    checkpointer = checkpoint.Checkpointer(tmp_path)
+    link = tmp_path / "ckpt.7"
+    link.symlink_to(target)
+    with pytest.raises(checkpoint.CheckpointError, match=r"ckpt\.7' is a link that leads"):
+        checkpointer.load_newest()
+    link.unlink()
+    checkpointer.save(5, 5)
+    link.symlink_to(target)
+    for again in (checkpointer, checkpoint.Checkpointer(tmp_path)):
+        caplog.clear()
+        assert again.load_newest() == (5, 5)
+        assert "ckpt.7' is a link that" in caplog.text
+    checkpointer.save(6, 6)
+    assert names(tmp_path) == ["ckpt.5", "ckpt.6", "ckpt.7.bad"]
+    link.symlink_to(target)
+    checkpointer.save(7, 7)
+    assert checkpointer.load_newest() == (7, 7)
+    assert names(tmp_path) == ["ckpt.5", "ckpt.6", "ckpt.7", "ckpt.7.bad", "ckpt.7.bad_2"]
+    assert not link.is_symlink()
+
+
+def test_a_link_is_followed_again_once_it_leads_somewhere(tmp_path):
+    checkpointer = checkpoint.Checkpointer(tmp_path)
+    checkpointer.save(1, 1)
+    (tmp_path / "ckpt.3").symlink_to("moved")
+    assert checkpointer.load_newest() == (1, 1)
+    checkpoint.Checkpointer(tmp_path / "other").save(3, 3)
+    (tmp_path / "other/ckpt.3").rename(tmp_path / "moved")
+    assert checkpointer.load_newest() == (3, 3)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link"])
+def test_a_link_that_leads_nowhere_is_no_checkpoint(target, tmp_path):
+    path = tmp_path / "link"
+    path.symlink_to(target)
+    with pytest.raises(checkpoint.CheckpointError, match="is a link that leads nowhere"):
+        checkpoint.load(path)
+    assert not checkpoint.is_checkpoint(path)
+
+
 def test_a_checkpoint_from_before_files_said_their_iteration(tmp_path):
     checkpointer = checkpoint.Checkpointer(tmp_path)
     checkpoint.save(tmp_path / "ckpt.9", {"current_iteration": 4})

@@ -48,6 +48,22 @@ def test_another_prefix_does_not_start_over_in_silence(tmp_path, env):
     assert (tmp_path / "other/train/checkpoints/other.1").exists()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "itself"])
+def test_links_that_cannot_be_followed_do_not_stop_a_training(target, tmp_path, env):
+    checkpoints = tmp_path / "train/checkpoints"
+    checkpoints.mkdir(parents=True)
+    for name in ("other.3", "ckpt.interrupted"):
+        (checkpoints / name).symlink_to(name if target == "itself" else target)
+    train_runner(tmp_path, env).run_experiment()
+    (checkpoints / "ckpt.9").symlink_to("ckpt.9" if target == "itself" else target)
+    train_runner(tmp_path, env, num_iterations=3).run_experiment()
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 40, 60]
+    assert sorted(path.name for path in checkpoints.glob("ckpt*")) == [
+        *(f"ckpt.{iteration}" for iteration in range(3)),
+        "ckpt.9.bad",
+    ]
+
+
 def test_a_resumed_run_clears_what_the_killed_one_left(tmp_path, env):
     train_runner(tmp_path, env, num_iterations=3, keep_checkpoints=9).run_experiment()
     checkpoints = tmp_path / "train/checkpoints"
