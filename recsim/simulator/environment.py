@@ -369,13 +369,11 @@ class MultiUserEnvironment(AbstractEnvironment):
         return self._user_model
 
     def _check_user_model(self) -> None:
-        try:
-            number = len(self._user_model)
-        except TypeError:
+        if not isinstance(self._user_model, (Sequence, np.ndarray)):
             raise TypeError(
                 f"user_model must be a list of user models, one a user, got {self._user_model!r}."
-            ) from None
-        if not number:
+            )
+        if not len(self._user_model):
             raise ValueError("user_model must hold at least one user model, got an empty list.")
 
     @property
