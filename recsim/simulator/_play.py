@@ -296,8 +296,12 @@ class AllUsersAtOnce:
         return step
 
     def _count_time(self, start_time: float, num_steps: int) -> None:
-        """Shares the time since the start out to the episodes, by their lengths."""
-        seconds_a_step = (time.perf_counter() - start_time) / num_steps
+        """Shares the time since the start out to the episodes, by their lengths.
+
+        It is not known where an iteration that was interrupted had nothing left to play.
+        """
+        seconds = time.perf_counter() - start_time
+        seconds_a_step = seconds / num_steps if num_steps else np.nan
         stats = self._runner._stats
         stats["episode_time"] = [seconds_a_step * n for n in stats["episode_length"]]
 

@@ -45,6 +45,7 @@ from recsim._internal import (
     paths,
     resources,
     run_data,
+    run_metrics,
     tf_session,
     trial,
 )
@@ -410,11 +411,16 @@ class Runner:
         """Writes the metrics since :meth:`_initialize_metrics` to both kinds of files.
 
         Every metric is in both at each step, with 0 for what did not happen. One that is not
-        defined is ``null`` in ``metrics.jsonl`` and left out for TensorBoard.
+        defined (NaN) is ``null`` in ``metrics.jsonl`` and left out for TensorBoard. An infinite one
+        is ``null`` in ``metrics.jsonl`` too, and infinite for TensorBoard.
 
         Args:
             step: number of training steps that they belong to.
             suffix: ``train`` or ``eval``, the end of TensorBoard's tags.
+
+        Raises:
+            TypeError: if the environment's ``write_metrics`` gives a tag that is not a string.
+            ValueError: if it gives the name of a metric that the runner records itself.
         """
         lengths, rewards = self._stats["episode_length"], self._stats["episode_reward"]
         metrics: dict[str, float] = {"episodes": len(lengths)}
@@ -430,7 +436,7 @@ class Runner:
         add_summary("AverageEpisodeLength", np.mean(lengths) if lengths else np.nan)
         add_summary("AverageEpisodeRewards", np.mean(rewards) if lengths else np.nan)
         add_summary("StdEpisodeRewards", np.std(rewards) if lengths else np.nan)
-        self._env.write_metrics(add_summary)
+        self._env.write_metrics(run_metrics.tags_checked(add_summary, {"total_steps", *metrics}))
         self._summary_writer.flush()
         self._metrics_file.add(step, metrics)
 
@@ -523,7 +529,16 @@ class Runner:
             _logger.warning("Passing over a bad checkpoint: %s", error)
             return None
         iteration = data["current_iteration"]
-        return (iteration, data) if iteration > newest else None
+        if iteration <= newest:
+            return None
+        if elsewhere := run_metrics.kept_elsewhere(self._env):
+            _logger.warning(
+                "Passing over %r: the metrics may be kept where they were not saved, for %s.",
+                self._interrupted_path,
+                elsewhere,
+            )
+            return None
+        return iteration, data
 
     def _refuse_other_prefixes(self) -> None:
         """Raises ValueError if another prefix has checkpoints here: two runs would mix."""
@@ -735,12 +750,36 @@ class TrainRunner(Runner):
         """
         if not interrupts.requested():
             return
-        metrics, env_state = _play.metrics_state(self._env), self._env_state()
-        if metrics is not None and env_state is not None:
-            interrupted = {"steps": steps, "stats": self._stats, "metrics": metrics}
+        interrupted = {
+            "steps": steps,
+            "stats": self._stats,
+            "metrics": _play.metrics_state(self._env),
+        }
+        if unknown := self._not_resumable(interrupted):
+            _logger.warning(
+                "The training ends without a checkpoint of what it has played of iteration %d, and "
+                "resumes after the last one: %s.",
+                self._iteration,
+                unknown,
+            )
+        else:
             data = self._experiment_data(self._iteration, self._total_steps)
             checkpoint.save(self._interrupted_path, {**data, "interrupted": interrupted})
         interrupts.raise_if_requested()
+
+    def _not_resumable(self, interrupted: dict[str, Any]) -> str | None:
+        """Returns why a training cannot resume in the middle of an iteration, None if it can."""
+        if elsewhere := run_metrics.kept_elsewhere(self._env):
+            return f"the metrics may be kept where they cannot be saved, for {elsewhere}"
+        if interrupted["metrics"] is None:
+            return "the environment does not keep its metrics by their names, in _metrics"
+        if self._env_state() is None:
+            return "the environment has no checkpoint_state that works"
+        try:
+            checkpoint.check(interrupted)
+        except (TypeError, ValueError) as error:
+            return f"of its metrics, {error}"
+        return None
 
 
 @gin.configurable

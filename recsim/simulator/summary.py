@@ -88,7 +88,8 @@ class MetricsFile:
 
     A record is appended, at a cost that does not grow with the file. Where a process was killed
     while it wrote one, the torn last line counts as not written.
-    A metric that is not defined, such as the quality of no clicks, is ``null`` there.
+    A metric that is not defined, such as the quality of no clicks, is ``null`` there. So is an
+    infinite one, which JSON has no word for.
 
     Args:
         path: the file, which may be there from an earlier process.
