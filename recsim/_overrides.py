@@ -1,4 +1,4 @@
-"""Which method of a class hierarchy, or of an object of any class, is the one to call."""
+"""Which method of an object of any class is the one to call."""
 
 from __future__ import annotations
 
@@ -6,27 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["defined_nearest", "own_method"]
-
-
-@functools.cache
-def defined_nearest(cls: type, name: str, *others: str) -> bool:
-    """Says whether ``name`` is the one of the attributes that is defined nearest to ``cls``.
-
-    A method that does for many objects what another does for one may only stand in for it where
-    no subclass overrides the other alone.
-
-    Args:
-        cls: the class whose method resolution order is searched.
-        name: the attribute that may stand in.
-        *others: the attributes that it stands in for.
-    """
-    for base in cls.__mro__:
-        if name in vars(base):
-            return True
-        if any(other in vars(base) for other in others):
-            return False
-    return False
+__all__ = ["own_method"]
 
 
 def own_method(part: Any, base: type, name: str) -> Callable[..., Any]:

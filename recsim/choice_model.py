@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike
 
 from recsim import _arrays, _validation
 from recsim._internal import keys, numbers, shared_stream
-from recsim._overrides import defined_nearest
 
 __all__ = [
     "AbstractChoiceModel",
@@ -436,10 +435,13 @@ class NormalizableChoiceModel(AbstractChoiceModel):
             ) from None
         if not documents:
             return np.zeros(0)
-        if defined_nearest(user_state.__class__, "score_documents", "score_document"):
+        one = getattr(user_state, "score_document", None)
+        scored_by = getattr(user_state.__class__, "_scored_by", None)
+        # A subclass, or a state, that has an own way to score a single document is heeded.
+        if one is None or (scored_by is not None and getattr(one, "__func__", None) is scored_by):
             scores = user_state.score_documents(documents)
         else:
-            scores = [user_state.score_document(doc) for doc in documents]
+            scores = [one(doc) for doc in documents]
         if type(scores) is not np.ndarray or scores.dtype.char != "d":
             scores = np.asarray(numbers.array("A user's scores of documents", scores), np.float64)
         if scores.shape == (len(documents),):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import functools
 import operator
 import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
@@ -14,7 +13,6 @@ from recsim import _validation, seeding
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
 from recsim._internal import keys
-from recsim._overrides import defined_nearest
 
 __all__ = [
     "AbstractDocument",
@@ -159,7 +157,7 @@ class _LazyCandidateSet(CandidateSet):
     def _documents(self) -> dict[int, Any]:  # type: ignore[override]
         """All documents as objects, by ID."""
         if self._all is None:
-            self._all = dict(zip(self._ids, self.get_documents(self._ids)))
+            self._all = {doc.doc_id(): doc for doc in self.get_documents(self._ids)}
         return self._all
 
     def _make(self, document_id: int) -> Any:
@@ -187,10 +185,18 @@ class _LazyCandidateSet(CandidateSet):
             return super().get_documents(document_ids)
 
     def create_observation(self) -> dict[str, Any]:
-        if self._made:
+        doc_ctor = self._doc_ctor
+        # Methods of a class may have been replaced since.
+        if (
+            self._made
+            or doc_ctor.create_observation is not doc_ctor._observed_by
+            or doc_ctor.__init__ is not doc_ctor._made_by
+            or doc_ctor.doc_id is not doc_ctor._named_by
+        ):
             return super().create_observation()
-        observations = self._doc_ctor.create_observations(**self._columns)
-        return dict(zip(map(str, self._ids), observations))
+        observations = doc_ctor.create_observations(**self._columns)
+        # Of integers it is what str returns, faster.
+        return dict(zip(map(repr, self._ids), observations))
 
 
 class AbstractDocumentSampler(abc.ABC):
@@ -329,6 +335,14 @@ class BatchDocumentSampler(AbstractDocumentSampler):
         super().__init__(doc_ctor, seed)
         self._doc_count = 0
 
+    # The function that sampling many documents at once stands in for.
+    _sampled_by: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_sample_features" in vars(cls):
+            cls._sampled_by = staticmethod(cls.sample_document)
+
     @abc.abstractmethod
     def _sample_features(self, num_documents: int) -> dict[str, Any]:
         """Returns the features of new documents: argument names of ``doc_ctor`` to columns."""
@@ -342,25 +356,15 @@ class BatchDocumentSampler(AbstractDocumentSampler):
 
     def sample_candidates(self, num_documents: int) -> CandidateSet:
         """Returns a candidate set of new documents, ``num_documents`` times a sampled one."""
-        if not _may_batch(type(self), self._doc_ctor):
+        # A sampler, a subclass, or a class of documents that has an own way to do what is done for
+        # a single document is heeded.
+        one = getattr(self.sample_document, "__func__", None)
+        if one is not self._sampled_by or not getattr(self._doc_ctor, "_observed_at_once", False):
             return super().sample_candidates(num_documents)
         first_id = self._doc_count
         self._doc_count += num_documents
         ids = range(first_id, self._doc_count)
         return _LazyCandidateSet(self._doc_ctor, ids, self._sample_features(num_documents))
-
-
-@functools.cache
-def _may_batch(sampler_class: type, doc_ctor: Any) -> bool:
-    # A subclass of the sampler or of the documents that overrides what is done for a single
-    # document is heeded.
-    return (
-        isinstance(doc_ctor, type)
-        and defined_nearest(
-            doc_ctor, "create_observations", "create_observation", "__init__", "doc_id"
-        )
-        and defined_nearest(sampler_class, "_sample_features", "sample_document")
-    )
 
 
 class AbstractDocument(abc.ABC):
@@ -373,6 +377,20 @@ class AbstractDocument(abc.ABC):
 
     #: Number of observable features, where a subclass has a fixed one.
     NUM_FEATURES: int | None = None
+
+    # The functions that create_observations of the class stands in for, where there is one, and
+    # whether they are the class's own.
+    _observed_by: Any = None
+    _made_by: Any = None
+    _named_by: Any = None
+    _observed_at_once = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own: tuple[Any, ...] = (cls.create_observation, cls.__init__, cls.doc_id)
+        if "create_observations" in vars(cls):
+            cls._observed_by, cls._made_by, cls._named_by = map(staticmethod, own)
+        cls._observed_at_once = own == (cls._observed_by, cls._made_by, cls._named_by)
 
     def __init__(self, doc_id: Hashable) -> None:
         self._doc_id = doc_id

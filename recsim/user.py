@@ -45,6 +45,14 @@ class AbstractUserState(abc.ABC):
     #: Number of observable features, where a subclass has a fixed one.
     NUM_FEATURES: int | None = None
 
+    # The function that score_documents of the class stands in for, where there is one.
+    _scored_by: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "score_documents" in vars(cls):
+            cls._scored_by = staticmethod(getattr(cls, "score_document", None))  # type: ignore[arg-type]
+
     @abc.abstractmethod
     def create_observation(self) -> Any:
         """Returns what an agent sees of the user, an element of the observation space."""

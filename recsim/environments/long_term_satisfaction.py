@@ -404,7 +404,7 @@ class LTSDocument(document.AbstractDocument):
     def create_observations(clickbait_score: np.ndarray) -> list[np.ndarray]:
         """Returns the observations of documents with these features."""
         # A copy: what becomes of an observation does not change the documents.
-        return list(np.array(clickbait_score)[:, np.newaxis])
+        return list(np.array(clickbait_score, ndmin=2).T)
 
     @staticmethod
     def observation_space() -> spaces.Box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -138,7 +139,8 @@ class AbstractEnvironment(abc.ABC):
         self._current_documents = documents = self._candidate_set.create_observation()
         if len(documents) < self._num_candidates:
             self._check_candidates(len(documents))
-        return documents
+        # A copy: what becomes of it does not change what slates point at.
+        return documents.copy() if type(documents) is dict else copy.copy(documents)
 
     def _check_candidates(self, number: int) -> None:
         """Raises ValueError if there are too few candidates because an ID came twice."""
@@ -179,7 +181,7 @@ class AbstractEnvironment(abc.ABC):
             IndexError: if an index points at no candidate.
         """
         try:
-            document_ids = list(self._current_documents)
+            document_ids = [*self._current_documents]
         except AttributeError:
             raise RuntimeError(
                 "step was called before reset: call reset() to start an episode."
