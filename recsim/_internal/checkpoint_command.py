@@ -16,7 +16,8 @@ number of training steps, the agent and the scenario, and whether it is good. It
 changes nothing, and may be used while a training runs.
 """
 
-_NAME = re.compile(r".+\.([0-9]+|interrupted)(\.bad(_[0-9]+)?)?")
+_NAME = re.compile(r".+\.([0-9]+|interrupted)(\.bad(_[0-9]+)?)?", re.DOTALL)
+_MOST_CHARACTERS = 300
 
 
 def add_parser(commands: Any) -> None:
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     folder = os.path.abspath(os.path.expanduser(options.folder))
     if not os.path.isdir(folder):
         options.parser.error(f"FOLDER must be a folder, got {options.folder!r}")
-    lines = [_line(folder, path) for path in _files(folder)]
+    lines = [tuple(map(_printable, _line(folder, path))) for path in _files(folder)]
     if not lines:
         options.parser.error(
             f"there are no checkpoints in {options.folder!r}: give the folder of a training run"
@@ -54,6 +55,15 @@ def run(options: argparse.Namespace) -> int:
         ]
         print("  ".join(cells).rstrip())
     return 0
+
+
+def _printable(text: str) -> str:
+    """Returns text of whoever wrote the file as one that a terminal only shows."""
+    if len(text) > _MOST_CHARACTERS:
+        text = f"{text[:_MOST_CHARACTERS]}…"
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 def _files(folder: str) -> Iterator[str]:
@@ -85,7 +95,7 @@ def _line(folder: str, path: str) -> tuple[str, ...]:
         reason = str(error).replace(f"{path!r} ", "").partition(". ")[0]
         return name, "", "", "", "", f"bad: {' '.join(reason.split())}"
     except ValueError as error:
-        return name, "", "", "", "", f"bad: no checkpoint of a run, {error}"
+        return name, "", "", "", "", f"bad: no checkpoint of a run, {' '.join(str(error).split())}"
     except OSError as error:
         return name, "", "", "", "", f"bad: {error.strerror}"
     there = data.get("fingerprint")

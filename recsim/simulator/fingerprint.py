@@ -654,5 +654,6 @@ def _difference(path: str, old: Data, new: Data) -> str:
 
 
 def _short(value: Data) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    # What a terminal does not only show is escaped: anybody may have written the checkpoint.
+    text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
     return text if len(text) <= 100 else f"{text[:100]}…"

@@ -460,12 +460,88 @@ def test_the_command_lists_checkpoints_good_and_bad(tmp_path, env, capsys):
         [f"{path}.5", "bad: is no file, so it is no checkpoint: move it away."],
         [
             f"{path}.6",
-            "bad: no checkpoint of a run, its current_iteration is 'missing', not an integer >= 0",
+            "bad: no checkpoint of a run, its current_iteration is 'missing', not an integer in "
+            "[0, 2**63)",
         ],
         [f"{path}.8", "0", "20", agent, scenario, "good, but its name says another iteration"],
     ]
     assert snapshot(tmp_path) == before
     assert listed(capsys, folder)[1][0] == "ckpt.1"
+
+
+def crafted(tmp_path, env, place, value):
+    """Returns the only checkpoint of a run, which somebody wrote with another value at a place."""
+    train_runner(tmp_path, env, num_iterations=1).run_experiment()
+    path = tmp_path / "train/checkpoints/ckpt.0"
+    data = checkpoint.load(path)
+    *folders, name = place.split(".")
+    owner = data
+    for folder in folders:
+        owner = owner[folder]
+    owner[name] = value
+    checkpoint.save(path, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("current_iteration", 10**5000, "current_iteration is a value of type int, not an integer"),
+        ("total_steps", 1 << 63, "total_steps is 9223372036854775808, not an integer"),
+        ("total_steps", True, "total_steps is True, not an integer"),
+        ("finished", 1, "'finished' is 1, not a bool"),
+        ("episode_logs", {"log": "x"}, "length of its episode log 'log' is 'x'"),
+        ("episode_logs", {"log": {"length": 3}}, "episode log 'log' has no sha256"),
+        ("fingerprint", [], "fingerprint is no dictionary"),
+        ("fingerprint.scenario.num_users", 10**5000, "num_users is a value of type int"),
+        ("fingerprint.scenario.num_users", "9", "num_users is '9'"),
+        ("fingerprint.scenario.slate_size", 2.0, "slate_size is 2.0"),
+        ("fingerprint.scenario.environment", [1], r"environment is \[1\]"),
+        ("fingerprint.scenario.users", [3], r"users are \[3\]"),
+        ("fingerprint.scenario.users.model", np.zeros((3, 3)), "users are"),
+        ("fingerprint.scenario.spaces", [], r"spaces is \[\]"),
+        ("fingerprint.scenario.settings", {1: 2}, "has the name 1, no string"),
+        ("fingerprint.scenario.settings.x", 1 << 9000, "has a number of 9,001 bits"),
+        ("fingerprint.agent.type", None, "agent has no type"),
+        ("fingerprint.agent.bases", ["A", 1], "bases have 1"),
+        ("fingerprint.agent.algorithms", [None], "algorithms have None"),
+        ("fingerprint.agent.algorithms", [[]], r"algorithms have \[\]"),
+        ("fingerprint.agent.agents", [1], "agents have 1"),
+        ("fingerprint.agent.sizes", {"slate_size": "2"}, "sizes is '2'"),
+        ("fingerprint.agent.modes", {"a": b"x"}, "agent has b'x', which is no JSON"),
+        (
+            "fingerprint.agent.settings",
+            {"a": [{"b": set()}]},
+            r"agent has set\(\), which is no JSON",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_crafted_run_is_bad_in_the_list_and_refused(place, value, message, tmp_path, env, capsys):
+    path = crafted(tmp_path, env, place, value)
+    _, (_, state) = listed(capsys, tmp_path)
+    assert re.match(f"bad: no checkpoint of a run, .*{message}", state)
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        train_runner(tmp_path, env, num_iterations=2).run_experiment()
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        checkpoint.restore_agent(registry.create_agent("random", env), path)
+
+
+def test_names_of_crafted_runs_are_only_shown(tmp_path, env, capsys):
+    path = crafted(
+        tmp_path, env, "fingerprint.scenario.users.model", "a\x1b[31m\nb\u202ec" + 999 * "d"
+    )
+    crafted(tmp_path / "other", env, "fingerprint.agent.type", "\x9be\r").rename(
+        path.with_name("x\x1b\n.1")
+    )
+    assert cli.main(["checkpoints", str(tmp_path / "train")]) == 0
+    heads, *lines, end = capsys.readouterr().out.split("\n")
+    assert (len(lines), end) == (2, "")
+    assert all(line.isprintable() for line in lines)
+    assert r"a\x1b[31m\nb\u202ecd" in lines[0] and len(lines[0]) < 500
+    assert r"x\x1b\n.1" in lines[1] and r"\x9be\r" in lines[1]
+    with pytest.raises(ValueError, match=r"users model was \"a\\u001b\[31m\\nb\\u202ecd"):
+        train_runner(tmp_path, env, num_iterations=2).run_experiment()
 
 
 @pytest.mark.parametrize(("folder", "message"), [("missing", "must be a folder"), ("", "no check")])
