@@ -109,7 +109,7 @@ def _check_scenario(scenario: Any) -> None:
     users = scenario.get("users")
     for parts in users if isinstance(users, list) else [users or {}]:
         named = isinstance(parts, dict) and all(
-            kind is None or isinstance(kind, str) for kind in parts.values()
+            part is None or isinstance(part, str) for part in parts.values()
         )
         if not named:
             raise ValueError(f"its fingerprint's users are {numbers.described(users)}")
@@ -122,9 +122,9 @@ def _check_agent(agent: Any) -> None:
     if not isinstance(agent.get("type"), str):
         raise ValueError("its fingerprint's agent has no type")
     for name, (kind, entry) in _AGENT_FIELDS.items():
-        value = agent.get(name)
-        if not isinstance(value, kind):
+        if not isinstance(agent.get(name), kind):
             raise ValueError(f"its fingerprint's agent has no {name}")
+        value: Any = agent[name]
         for each in value.values() if isinstance(value, dict) else value:
             if entry is int:
                 _check_count(f"a number of its fingerprint's {name}", each)
