@@ -69,7 +69,7 @@ _BENCH_DESCRIPTION = """\
 Measures speed and memory of environments with agents: of one user with the
 single-user engine, of many with the vector engine on all processor cores. Every
 combination of environment, agent, size and number of users is measured, as far
-as the agent fits.
+as the agent fits; an agent that is named and fits nowhere is an error.
 """
 
 _BENCH_EXAMPLES = """\
@@ -502,8 +502,8 @@ def _bench(options: argparse.Namespace) -> int:
     with _command_line.user_errors(options.parser, *_command_line.REFUSALS):
         for name in options.environment or ():
             registry.environment_entry(name)
-        every_agent = options.agent == ["all"]
-        for name in () if every_agent else options.agent or ():
+        named = [] if options.agent == ["all"] else options.agent or []
+        for name in named:
             registry.agent_entry(name)
         from recsim._internal import paths
         from recsim.experiments import benchmark, reproduce
@@ -515,13 +515,18 @@ def _bench(options: argparse.Namespace) -> int:
                 setattr(options, name, paths.output_file(f"--{name}", file))
         if options.output is not None and options.output == options.figure:
             raise ValueError("--output and --figure must be different files.")
+        agents = named or (list(registry.AGENTS) if options.agent else benchmark.RECSIM_AGENTS)
         cases = benchmark.fitting_cases(
             options.environment or list(registry.ENVIRONMENTS),
-            list(registry.AGENTS) if every_agent else options.agent or benchmark.RECSIM_AGENTS,
+            agents,
             sizes,
             users,
             resample_documents=not options.no_resample,
+            every_agent=bool(named),
         )
+    fitting = {case.agent for case in cases}
+    if left_out := [agent for agent in agents if agent not in fitting]:
+        print(f"Left out, as they fit nowhere here: {', '.join(left_out)}.", file=sys.stderr)
     with _command_line.user_errors(options.parser, ValueError, RuntimeError, OSError, MemoryError):
         record = benchmark.measure(
             cases,

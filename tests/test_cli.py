@@ -141,15 +141,23 @@ def test_bindings_of_worlds_and_agents_change_the_results(engine):
     "arguments",
     [
         ["--gin-bindings", "scaling = 0.1", "ClusterBanditAgent.ci_scaling = %scaling"],
-        # An option takes precedence over a binding, which may stand in a file for other runs.
-        ["--gin-bindings", "Runner.max_steps_per_episode = 7", "EvalRunner.max_eval_episodes = 9"],
-        ["--agent", "tabular_q", "--train-steps", "60"]
-        + ["--gin-bindings", "TrainRunner.max_training_steps = 2"],
+        # Of a file for other runs, say: an option takes precedence over them.
+        ["--gin-bindings", "Runner.max_steps_per_episode = 7", "EvalRunner.max_eval_episodes = 9"]
+        + ["--gin-allow-unused"],
         ["--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.1", "--gin-allow-unused"],
     ],
 )
 def test_bindings_that_are_used_or_may_be_unused_are_let_pass(arguments):
     assert cli.main(["run", *QUICK, "--quiet", *arguments]) == 0
+
+
+def test_a_benchmark_of_all_agents_leaves_out_those_that_fit_nowhere(capsys):
+    arguments = "bench --agent all --environment interest_exploration --size 3x2 --users 1"
+    assert cli.main([*arguments.split(), "--rounds", "1", "--seconds", "0.001"]) == 0
+    out, err = capsys.readouterr()
+    assert "full_slate_q" in out and "slate_topk_sarsa" not in out
+    assert re.search("^Left out, as they fit nowhere here: .*slate_topk_sarsa.*\\.$", err, re.M)
+    assert "full_slate_q" not in err
 
 
 def test_folders_of_runs_in_the_same_second_are_different(monkeypatch):
@@ -271,6 +279,13 @@ BAD_INPUT = {
         "ClusterBanditAgent.ci_scaling"
     ),
     "run --gin-bindings Runner.progress=False": "'Runner.progress' has no effect",
+    "run --episodes 2 --gin-bindings EvalRunner.max_eval_episodes=1": (
+        "'EvalRunner.max_eval_episodes' has no effect: episodes=2 takes precedence over it"
+    ),
+    "run --steps 3 --gin-bindings Runner.max_steps_per_episode=7": "steps=3 takes precedence",
+    "run --agent tabular_q --train-steps 60 --gin-bindings TrainRunner.max_training_steps=2": (
+        "'TrainRunner.max_training_steps' has no effect: train_steps=60 takes precedence over it"
+    ),
     "run --gin-bindings other/ClusterBanditAgent.ci_scaling=0.1": "made in the scope 'other'",
     "run --gin-bindings scaling=0.1": "'scaling' has no effect: no value that is used refers to",
     "run --gin-bindings 'import nosuch'": "No module named 'nosuch'",
@@ -289,6 +304,9 @@ BAD_INPUT = {
     "bench --quick --rounds 1000000000": "would take at least .* days: choose fewer rounds",
     "bench --quick --seconds 1e300": "would take at least .* days: choose fewer rounds",
     "reproduce bandits --gin-bindings X.y=1": "there is no option '--gin-bindings'",
+    "bench --quick --environment interest_exploration --agent slate_topk_sarsa --users 1": (
+        "slate_topk_sarsa"
+    ),
     "bench --quick --gin-bindings X.y=1": "there is no option '--gin-bindings'",
     "run --output a_file": "output folder must be a folder that can be written to",
     "run --output a_file/below": "output folder must be a folder that can be written to",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -89,18 +89,18 @@ class Made:
     def __init__(self) -> None:
         self._configuration: _Configuration = {}
 
-    def refuse_unused(self, overridden: Collection[str] = ()) -> None:
+    def refuse_unused(self, overridden: Mapping[str, str] | None = None) -> None:
         """Raises ValueError, which names it and its nearest neighbours, for a binding not used.
 
         Args:
-            overridden: bindings such as ``'Runner.max_steps_per_episode'`` that may be given
-                though something else takes precedence over them.
+            overridden: what takes precedence over a binding such as
+                ``'Runner.max_steps_per_episode'``, for the error.
         """
         for (scope, selector), parameters in gin.config._CONFIG.items():
             for parameter in parameters:
-                name = _name(scope, selector, parameter)
-                if name not in overridden and not self._used(scope, selector, parameter):
-                    raise ValueError(self._complaint(scope, selector, parameter))
+                if not self._used(scope, selector, parameter):
+                    stronger = (overridden or {}).get(_name(scope, selector, parameter))
+                    raise ValueError(self._complaint(scope, selector, parameter, stronger))
 
     def _used(self, scope: str, selector: str, parameter: str) -> bool:
         wanted = f"{scope}/" if scope else ""
@@ -109,8 +109,13 @@ class Made:
             for (within, made), parameters in self._configuration.items()
         )
 
-    def _complaint(self, scope: str, selector: str, parameter: str) -> str:
+    def _complaint(self, scope: str, selector: str, parameter: str, stronger: str | None) -> str:
         name = _name(scope, selector, parameter)
+        if stronger is not None:
+            return (
+                f"The gin binding of {name!r} has no effect: {stronger} takes precedence over it. "
+                "Leave out one of the two."
+            )
         made = any(selector == other for _, other in self._configuration)
         class_name = _name("", selector)
         if selector == _MACRO:

@@ -114,6 +114,7 @@ def fitting_cases(
     users: Sequence[int],
     *,
     resample_documents: bool = True,
+    every_agent: bool = True,
 ) -> list[Case]:
     """Returns all combinations, but for those of an agent that does not fit.
 
@@ -123,16 +124,19 @@ def fitting_cases(
         sizes: numbers of candidates and sizes of slates.
         users: numbers of users.
         resample_documents: whether each step has new documents.
+        every_agent: whether each agent has to fit somewhere; if not, one of them has to.
 
     Raises:
-        ValueError: for an unknown name, or an agent that fits nowhere.
+        ValueError: for an unknown name, or an agent that fits nowhere and has to.
         MemoryError: if there is no memory for a case.
     """
     cases = []
+    misfit: ValueError | None = None
     for agent in agents:
-        error = None
-        found = False
+        registry.agent_entry(agent)
+        fitting = []
         for environment in environments:
+            registry.environment_entry(environment)
             for num_candidates, slate_size in sizes:
                 for engine in ([n for n in users if n == 1], [n for n in users if n > 1]):
                     new = [
@@ -142,13 +146,15 @@ def fitting_cases(
                     try:
                         if new:
                             max(new, key=lambda case: case.num_users).create()
-                    except ValueError as misfit:
-                        error = misfit
+                    except ValueError as error:
+                        misfit = error
                         continue
-                    found = found or bool(new)
-                    cases += new
-        if not found and error is not None:
-            raise error
+                    fitting += new
+        if every_agent and not fitting and misfit is not None:
+            raise misfit
+        cases += fitting
+    if not cases and misfit is not None:
+        raise misfit
     order = list(environments).index
     return sorted(dict.fromkeys(cases), key=lambda case: order(case.environment))
 

@@ -188,7 +188,7 @@ class Comparison:
             once at most, so that they play whole sessions.
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
         refuse_unused_bindings: whether a gin binding that has no effect on what is run is an
-            error. One of an argument that the caller gives, such as ``steps``, may be there.
+            error, such as one of ``EvalRunner.max_eval_episodes`` beside ``episodes``.
         command_arguments: those of the command that asked for it, for the record; None for a
             program.
 
@@ -445,20 +445,20 @@ class Comparison:
         )
 
 
-def _overridden(given: Mapping[str, Any]) -> list[str]:
-    """Returns the bindings that the arguments given to a comparison take precedence over."""
+def _overridden(given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what of the arguments given to a comparison takes precedence over bindings."""
     parameters = {
         "steps": ("max_steps_per_episode",),
         "episodes": ("max_eval_episodes",),
         "train_steps": ("max_training_steps", "num_iterations"),
     }
-    return [
-        f"{runner}.{parameter}"
+    return {
+        f"{runner}.{parameter}": f"{name}={value}"
         for name, value in given.items()
         if value is not None
         for parameter in parameters[name]
         for runner in ("Runner", "TrainRunner", "EvalRunner")
-    ]
+    }
 
 
 class _Training(runner_lib.TrainRunner):

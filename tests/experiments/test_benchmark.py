@@ -67,6 +67,21 @@ def test_an_agent_that_fits_nowhere(agents, message):
         benchmark.fitting_cases(["interest_exploration"], agents, [(5, 2)], [10])
 
 
+def test_agents_that_need_not_fit_are_left_out_where_they_fit_nowhere():
+    agents = ["greedy_pctr", "random", "tabular_q"]
+    arguments = (["long_term_satisfaction"], agents, [(3, 2)], [10])
+    with pytest.raises(ValueError, match="greedy_pctr"):
+        benchmark.fitting_cases(*arguments)
+    cases = benchmark.fitting_cases(*arguments, every_agent=False)
+    assert [case.agent for case in cases] == ["random"]
+    with pytest.raises(ValueError, match="tabular_q"):
+        benchmark.fitting_cases(arguments[0], agents[::2], *arguments[2:], every_agent=False)
+    with pytest.raises(ValueError, match="There is no agent 'nobody'"):
+        benchmark.fitting_cases(
+            arguments[0], ["random", "nobody"], [(3, 2)], [10], every_agent=False
+        )
+
+
 @pytest.mark.parametrize(
     ("num_users", "most", "shares"),
     [
