@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from recsim import types
 
 __all__ = ["num_updates", "steps_without_update"]
@@ -20,6 +22,7 @@ def num_updates(agent: object) -> int | None:
         :class:`recsim.types.Learner`.
     """
     counts = [learner.num_updates for learner in _learners(agent)]
+    counts = [int(count) for count in counts if _is_integer(count)]
     return sum(counts) if counts else None
 
 
@@ -29,7 +32,13 @@ def steps_without_update(agent: object) -> int:
     Args:
         agent: any agent.
     """
-    return min((learner.steps_without_update for learner in _learners(agent)), default=0)
+    numbers = (learner.steps_without_update for learner in _learners(agent))
+    return min((int(number) for number in numbers if _is_integer(number)), default=0)
+
+
+def _is_integer(value: object) -> bool:
+    """Says whether a value is an integer: an agent's attribute of the same name may be another."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _learners(agent: object) -> Iterator[types.Learner]:

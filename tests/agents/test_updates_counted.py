@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 
 from recsim import types
@@ -16,6 +17,7 @@ from recsim.agents import (
 )
 from recsim.agents.layers import cluster_click_statistics, temporal_aggregation
 from recsim.environments import interest_evolution, interest_exploration
+from recsim.simulator import runner_lib
 from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
@@ -168,3 +170,34 @@ def test_layers_and_wrappers_pass_on_what_their_agents_say():
     )
     assert learning.num_updates(layer) == 0
     assert learning.steps_without_update(layer) == 123
+
+
+@pytest.mark.parametrize("number", [[0], "x", None, 1.5, True, np.array([3])], ids=repr)
+def test_what_is_not_a_number_of_updates_says_nothing(number):
+    # An agent of a user's own may have attributes of these names for something else.
+    agent = random_agent.RandomAgent(interest_exploration.create_environment(CONFIG).action_space)
+    agent.num_updates = number
+    agent.steps_without_update = number
+    assert learning.num_updates(agent) is None
+    assert learning.steps_without_update(agent) == 0
+    agent.num_updates, agent.steps_without_update = np.int64(4), np.int32(9)
+    assert learning.num_updates(agent) == 4
+    assert learning.steps_without_update(agent) == 9
+
+
+def test_a_training_ends_whatever_the_agents_attributes_hold(tmp_path):
+    def create_agent(sess, environment, eval_mode, summary_writer=None):
+        agent = random_agent.RandomAgent(environment.action_space)
+        agent.num_updates, agent.steps_without_update = [0], "x"
+        return agent
+
+    runner = runner_lib.TrainRunner(
+        base_dir=tmp_path,
+        create_agent_fn=create_agent,
+        env=interest_exploration.create_environment(CONFIG),
+        max_training_steps=5,
+        num_iterations=1,
+        progress=False,
+    )
+    runner.run_experiment()
+    assert (tmp_path / "train").exists()
