@@ -61,7 +61,8 @@ def softmax(vector: ArrayLike) -> np.ndarray:
             "vector must have no NaN and no plus infinity, and not be minus infinity alone, got "
             f"{_first_bad(vector, np.isfinite(highest))}."
         )
-    exponentials = np.exp(vector - highest)
+    with np.errstate(over="ignore"):  # Of what overflows the exponential is 0.
+        exponentials = np.exp(vector - highest)
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
@@ -157,7 +158,8 @@ def _logit_weights(scores: ArrayLike, no_click_mass: ArrayLike) -> np.ndarray:
             f"minus infinity, got {_first_bad(logits, np.isfinite(highest))} for the documents "
             "and, last, no click."
         )
-    logits -= highest
+    with np.errstate(over="ignore"):  # Of what overflows the exponential is 0.
+        logits -= highest
     return np.exp(logits, out=logits)
 
 
@@ -181,7 +183,8 @@ def multinomial_proportional_probabilities(
     min_normalizer = _validation.number("min_normalizer", min_normalizer)
     no_click_mass = _no_click_of_slates(no_click_mass, -_validation.LARGEST)
     weights = _proportional_weights(_append_no_click(scores, no_click_mass), min_normalizer)
-    total = weights.sum(axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):  # A total that overflows is refused.
+        total = weights.sum(axis=-1, keepdims=True)
     _check_totals(weights, total)
     return weights / total
 
@@ -241,7 +244,8 @@ def cascade_probabilities(
     weights = _slates_of("weights", weights)
     if score_scaling == 0.0 and not np.isfinite(weights).all():
         raise ValueError(f"weights must be finite, got {numbers.described(weights.tolist())}.")
-    click_if_seen = score_scaling * weights
+    with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
+        click_if_seen = score_scaling * weights
     if not _are_probabilities(click_if_seen).all():
         raise ValueError(
             f"score_scaling={score_scaling!r} must turn all scores (weights) into probabilities, "
@@ -277,7 +281,8 @@ def _first_bad(values: np.ndarray, good: np.ndarray) -> list[float]:
 
 
 def _proportional_weights(scores: np.ndarray, min_normalizer: float) -> np.ndarray:
-    weights = scores - min_normalizer
+    with np.errstate(over="ignore"):  # What overflows is no weight, and refused.
+        weights = scores - min_normalizer
     if weights.size and weights.min() < 0.0:
         raise ValueError(
             "scores must be at least min_normalizer, for the differences are the choice weights: "
@@ -589,7 +594,9 @@ class ExponentialCascadeChoiceModel(CascadeChoiceModel):
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        self._positional_normalization(np.exp(scores))
+        with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
+            weights = np.exp(scores)
+        self._positional_normalization(weights)
 
 
 class ProportionalCascadeChoiceModel(CascadeChoiceModel):

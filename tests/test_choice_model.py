@@ -206,3 +206,36 @@ def test_a_models_own_scores_can_be_chosen_from():
     model = Fixed()
     model.score_documents(None, [])
     assert {model.choose_item() for _ in range(20)} == {1}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_at_both_ends_of_the_numbers_have_a_distribution(dtype):
+    largest = np.finfo(dtype).max
+    ends = np.array([largest, -largest, -np.inf], dtype)
+    assert choice_model.softmax(ends).tolist() == [1.0, 0.0, 0.0]
+    assert choice_model.multinomial_logit_probabilities(ends).tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("score", [1000.0, 1e308])
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda: choice_model.ExponentialCascadeChoiceModel({"score_scaling": 0.1}),
+        lambda: choice_model.ProportionalCascadeChoiceModel(
+            {"score_scaling": 9.0, "min_normalizer": 0.0}
+        ),
+    ],
+)
+def test_scores_that_are_no_probabilities_are_refused_without_a_warning(create, score):
+    class User:
+        def score_document(self, document):
+            return score
+
+    with pytest.raises(ValueError, match="score_scaling"):
+        create().score_documents(User(), [None, None])
+    with pytest.raises(ValueError, match="score_scaling"):
+        create().choice_weights([score, 0.0])
+    with pytest.raises(ValueError, match="sum"):
+        choice_model.multinomial_proportional_probabilities([1e308, 1e308], 0.0)
