@@ -230,3 +230,25 @@ def test_bad_input(bandit_class, call, error, message):
 def test_the_base_class_has_no_index():
     with pytest.raises(NotImplementedError, match="MABAlgorithm must define get_score"):
         algorithms.MABAlgorithm(2, {}).get_arm(3)
+
+
+@pytest.mark.parametrize("bandit_class", ALL_CLASSES)
+@pytest.mark.parametrize(
+    ("rounds", "error"),
+    [
+        ("x", TypeError),
+        (None, TypeError),
+        (1j, TypeError),
+        ({}, TypeError),
+        (np.nan, ValueError),
+        (np.inf, ValueError),
+        ([1, 2, 3], ValueError),
+    ],
+    ids=repr,
+)
+def test_every_bandit_refuses_what_is_no_round(bandit_class, rounds, error):
+    bandit = bandit_class(2, {})
+    bandit.set_state(np.array([2.0, 2.0]), np.array([1.0, 0.0]))
+    for take in (bandit.get_arm, bandit.get_score):
+        with pytest.raises(error, match="^t must be"):
+            take(rounds)

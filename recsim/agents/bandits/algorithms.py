@@ -196,16 +196,33 @@ def _pulls_divisor_and_log(
     pulls = np.asarray(pulls, dtype=np.float64)
     all_pulled = np.count_nonzero(pulls) == pulls.size
     divisor = pulls if all_pulled else np.where(pulls == 0.0, 1.0, pulls)
-    if not isinstance(t, _SCALARS) and np.ndim(rounds := numbers.float_array("t", t)):
-        if rounds.shape != pulls.shape[:-1]:
-            raise ValueError(
-                f"t must be a round for each bandit, of shape {pulls.shape[:-1]}, got shape "
-                f"{rounds.shape}."
-            )
-        if not np.isfinite(rounds).all():
-            raise ValueError(f"t must be finite, got {numbers.described(rounds.tolist())}.")
-        return pulls, divisor, np.log(np.maximum(rounds, 1.0))[..., None]
-    return pulls, divisor, np.log(max(numbers.finite("t", t), 1.0))[..., None]
+    rounds = _checked_rounds(pulls, t)
+    if isinstance(rounds, float):
+        return pulls, divisor, np.log(max(rounds, 1.0))[..., None]
+    return pulls, divisor, np.log(np.maximum(rounds, 1.0))[..., None]
+
+
+def _checked_rounds(pulls: np.ndarray, t: ArrayLike) -> float | np.ndarray:
+    """Returns a round, or a round for each bandit, of shape (...): finite numbers.
+
+    Args:
+        pulls: the pulls, shape (..., num_arms).
+        t: the round or rounds.
+
+    Raises:
+        TypeError: if they are not numbers.
+        ValueError: if one is not finite, or there are not as many as there are bandits.
+    """
+    if isinstance(t, _SCALARS) or not np.ndim(rounds := numbers.float_array("t", t)):
+        return numbers.finite("t", t)
+    if rounds.shape != pulls.shape[:-1]:
+        raise ValueError(
+            f"t must be a round for each bandit, of shape {pulls.shape[:-1]}, got shape "
+            f"{rounds.shape}."
+        )
+    if not np.isfinite(rounds).all():
+        raise ValueError(f"t must be finite, got {numbers.described(rounds.tolist())}.")
+    return rounds
 
 
 def _never_pulled_first(pulls: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -394,7 +411,7 @@ class ThompsonSampling(MABAlgorithm):
 
     def get_score(self, t: float) -> np.ndarray:
         """Returns a draw from the posterior of each arm's mean; the round does not matter."""
-        del t
+        _checked_rounds(self.pulls, t)
         return _thompson_index(self.pulls, self.reward, self._rng, self.optimism_scaling)
 
     @staticmethod
