@@ -38,6 +38,14 @@ def make_vector(**changes):
     return interest_exploration.create_vector_environment({**CONFIG, **changes}, 3)
 
 
+def vector_step(**changes):
+    env = make_vector()
+    agent = random_agent.VectorRandomAgent(env)
+    outcome = env.step(agent.begin(env.reset(seed=0)[0]))
+    names = ("observation", "rewards", "terminated", "truncated", "infos")
+    agent.step(**{**dict(zip(names, outcome, strict=True)), **changes})
+
+
 def state_at(position):
     state = seeding.generator_state(np.random.RandomState(1))
     return {**state, "state": {**state["state"], "pos": position}}
@@ -604,6 +612,35 @@ TABLE = {
         lambda: choose(logit, {}, [[1.0, 2.0], [3.0, 4.0]]),
         ValueError,
         r"scores of documents must have one number for each.*\(2, 2\)",
+    ),
+    "round that is no number": (
+        lambda: algorithms.ThompsonSampling(2, {}).get_arm("x"),
+        TypeError,
+        "t must be numbers, got 'x'",
+    ),
+    "rewards of other users": (
+        lambda: vector_step(rewards=np.ones(2)),
+        ValueError,
+        "rewards must be a number for each of the 3 users, got 2",
+    ),
+    "complex rewards": (
+        lambda: vector_step(rewards=np.full(3, 1j)),
+        TypeError,
+        "rewards must be numbers",
+    ),
+    "ends that are integers": (
+        lambda: vector_step(terminated=np.zeros(3, int)),
+        TypeError,
+        "terminated must be a bool for each of the 3 users",
+    ),
+    "responses without names": (
+        lambda: cluster_click_statistics.ClusterClickStatsLayer(
+            random_agent.RandomAgent,
+            drawn_scenarios.make(response_space=spaces.Discrete(2)).observation_space,
+            spaces.MultiDiscrete([4, 4]),
+        ),
+        TypeError,
+        r"observation_space\['response'\] holds must be Dict spaces.*got Discrete",
     ),
     "softmax of infinity": (
         lambda: choice_model.softmax([np.inf, 1.0]),

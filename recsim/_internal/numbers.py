@@ -20,8 +20,11 @@ __all__ = [
     "array",
     "as_float",
     "as_int",
+    "bool_per_user",
     "described",
     "finite",
+    "finite_per_item",
+    "finite_per_user",
     "finite_float32",
     "float_array",
     "is_nonzero",
@@ -269,9 +272,10 @@ def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
         num_axes: number of those axes.
 
     Raises:
+        TypeError: if they are not real numbers.
         ValueError: if an item has several numbers.
     """
-    values = np.asarray(values)
+    values = array(name, values)
     if values.ndim == num_axes:
         return values
     if values.ndim < num_axes or any(length != 1 for length in values.shape[num_axes:]):
@@ -285,3 +289,66 @@ def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
 def whole_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
     """Returns what :func:`one_per_item` does as integers; ValueError if one is not whole."""
     return whole_array(name, one_per_item(name, values, num_axes))
+
+
+def finite_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
+    """Returns what :func:`one_per_item` does; ValueError if a number is not finite."""
+    values = one_per_item(name, values, num_axes)
+    good = np.isfinite(values)
+    if not good.all():
+        raise ValueError(f"{name} must be finite numbers, got {values[~good][0]}.")
+    return values
+
+
+def finite_per_user(
+    name: str, values: Any, num_users: int, *, single_precision: bool = False
+) -> np.ndarray:
+    """Returns a real finite number for each user, an array of shape (num_users,).
+
+    Args:
+        name: what the numbers are, for errors.
+        values: array of shape (num_users,), or (num_users, 1), whose dtype is kept.
+        num_users: number of users.
+        single_precision: whether the numbers must be finite as float32 too.
+
+    Raises:
+        TypeError: if they are not real numbers.
+        ValueError: if they are not one number for each user, or one is not finite.
+    """
+    result = array(name, values)
+    if result.ndim != 1:  # An entry of one number counts as the number.
+        result = one_per_item(name, result, 1)
+    if len(result) != num_users:
+        raise ValueError(
+            f"{name} must be a number for each of the {num_users} users, got {len(result)}: "
+            f"{described(values)}."
+        )
+    with np.errstate(over="ignore"):  # What single precision cannot hold becomes infinity.
+        good = np.isfinite(result.astype(np.float32, copy=False) if single_precision else result)
+    if not good.all():
+        raise ValueError(
+            f"{name} must be finite numbers{' in single precision' * single_precision}, got "
+            f"{result[~good][0]}."
+        )
+    return result
+
+
+def bool_per_user(name: str, values: Any, num_users: int) -> np.ndarray:
+    """Returns a bool for each user, an array of shape (num_users,).
+
+    Raises:
+        TypeError: if they are not bools.
+        ValueError: if their shape is another one.
+    """
+    result = values if type(values) is np.ndarray else np.asarray(array(name, values))
+    if result.dtype != np.bool_:
+        raise TypeError(
+            f"{name} must be a bool for each of the {num_users} users, got {described(values)} of "
+            f"type {result.dtype}."
+        )
+    if result.shape != (num_users,):
+        raise ValueError(
+            f"{name} must be a bool for each of the {num_users} users, an array of shape "
+            f"({num_users},), got shape {result.shape}."
+        )
+    return result

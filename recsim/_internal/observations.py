@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsim._internal import numbers
 
-__all__ = ["check_space", "entry", "without_entry"]
+__all__ = [
+    "check_space",
+    "entry",
+    "fields_of_document",
+    "fields_of_response",
+    "spaces_of_documents",
+    "spaces_of_responses",
+    "without_entry",
+]
 
 
 def without_entry(observation: Any, key: str) -> Exception:
@@ -43,3 +51,73 @@ def check_space(space: Any, *keys: str) -> None:
             f"observation_space must be a Dict space with {' and '.join(map(repr, keys))} "
             f"(environment.observation_space), got {numbers.described(space)}."
         )
+
+
+def spaces_of_documents(space: Any) -> Mapping[str, Any]:
+    """Returns the spaces of documents, by their keys.
+
+    Args:
+        space: the entry 'doc' of a space of observations.
+
+    Raises:
+        TypeError: if it is not a Dict space of documents.
+    """
+    documents = getattr(space, "spaces", None)
+    if not isinstance(documents, Mapping) or not documents:
+        raise TypeError(
+            "observation_space['doc'] must be a Dict space with an entry for each document, got "
+            f"{numbers.described(space)}."
+        )
+    return documents
+
+
+def spaces_of_responses(space: Any) -> Sequence[Any]:
+    """Returns the spaces of responses.
+
+    Args:
+        space: the entry 'response' of a space of observations.
+
+    Raises:
+        TypeError: if it is not a Tuple space of responses.
+    """
+    responses = getattr(space, "spaces", None)
+    if not isinstance(responses, (list, tuple)) or not responses:
+        raise TypeError(
+            "observation_space['response'] must be a Tuple space with an entry for each document "
+            f"of a slate, got {numbers.described(space)}."
+        )
+    return responses
+
+
+def fields_of_document(space: Any) -> Mapping[str, Any]:
+    """Returns the spaces of what is observed of a document, by name.
+
+    Args:
+        space: the entry 'doc' of a space of observations.
+
+    Raises:
+        TypeError: if it is not a Dict space of documents that are Dict spaces.
+    """
+    return _fields("doc", next(iter(spaces_of_documents(space).values())))
+
+
+def fields_of_response(space: Any) -> Mapping[str, Any]:
+    """Returns the spaces of what is observed of a response, by name.
+
+    Args:
+        space: the entry 'response' of a space of observations.
+
+    Raises:
+        TypeError: if it is not a Tuple space of responses that are Dict spaces.
+    """
+    return _fields("response", spaces_of_responses(space)[0])
+
+
+def _fields(key: str, space: Any) -> Mapping[str, Any]:
+    fields = getattr(space, "spaces", None)
+    if not isinstance(fields, Mapping):
+        raise TypeError(
+            f"What observation_space[{key!r}] holds must be Dict spaces, whose entries the agent "
+            f"reads by name, got {numbers.described(space)}."
+        )
+    return fields

@@ -54,7 +54,11 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         random_seed: int | None = 0,
         **kwargs: Any,
     ) -> None:
-        num_topics = _num_topics(next(iter(observation_space.spaces["doc"].spaces.values())))
+        observations.check_space(observation_space, "doc")
+        documents = observations.fields_of_document(observation_space.spaces["doc"])
+        num_topics = agent_utils.number_of_topics(
+            "observation_space['doc']", documents.get("cluster_id")
+        )
         arm_ctors = [functools.partial(GreedyClusterAgent, cluster_id=i) for i in range(num_topics)]
         super().__init__(
             observation_space,
@@ -116,11 +120,6 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
             for index, document in enumerate(documents)
             if numbers.as_int("a document's cluster_id", document["cluster_id"]) == self._cluster_id
         }
-
-
-def _num_topics(document_space: Any) -> int:
-    topics = getattr(document_space, "spaces", {}).get("cluster_id")
-    return agent_utils.number_of_topics("observation_space['doc']", topics)
 
 
 class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
@@ -190,12 +189,13 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         infos: Mapping[str, Any],
     ) -> np.ndarray:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
-        del rewards, terminated, truncated, infos
+        del infos
         self._check_users(observation)
+        self._checked_outcome(rewards, terminated, truncated)
         counts = observation["user"]["sufficient_statistics"]
         documents = observation["doc"]
         topics = numbers.whole_per_item("documents' cluster_id", documents["cluster_id"], 2)
-        qualities = numbers.one_per_item("documents' quality", documents["quality"], 2)
+        qualities = numbers.finite_per_item("documents' quality", documents["quality"], 2)
         slates = []
         for bandit, rows in zip(self._bandits, self._rows):
             priorities = _priorities(

@@ -116,8 +116,9 @@ class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
         infos: Mapping[str, Any],
     ) -> np.ndarray:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
-        del rewards, terminated, truncated, infos
+        del infos
         self._check_users(observation)
+        self._checked_outcome(rewards, terminated, truncated)
         slates = [
             self._best_slates(_conversion.rows_of(observation["doc"], rows))
             for rows in streams.chunk_rows(self._first_user, self._num_envs)

@@ -80,6 +80,7 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
         infos: Mapping[str, Any],
     ) -> np.ndarray:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
-        del observation, rewards, terminated, truncated, infos
+        del observation, infos
+        self._checked_outcome(rewards, terminated, truncated)
         slates = [draws.slates(self._num_candidates, self._slate_size) for draws in self._draws]
         return _arrays.joined(slates)

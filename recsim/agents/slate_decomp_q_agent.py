@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from recsim import _validation, agent, choice_model
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers
+from recsim._internal import numbers, observations
 from recsim.agents.dopamine import (
     adapters,
     dqn_agent,
@@ -661,19 +661,19 @@ class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
         return np.array(slates).reshape(len(users), self._slate_size)
 
     def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        clicked = numbers.one_per_item("responses' click", responses["click"], 2) != 0
+        clicked = numbers.finite_per_item("responses' click", responses["click"], 2) != 0
         num_clicks = clicked.sum(axis=1)
         clicks = np.where(num_clicks == 0, transitions.NO_CLICK, clicked.argmax(axis=1))
         clicks[num_clicks > 1] = transitions.SEVERAL_CLICKS
         field = self._learner._reward_field
         if field is not None:
-            of_documents = numbers.one_per_item(f"responses' {field}", responses[field], 2)
+            of_documents = numbers.finite_per_item(f"responses' {field}", responses[field], 2)
             rewards = of_documents.sum(axis=1, where=clicked)
         return clicks, rewards
 
 
 def _check_response_fields(response_space: Any, reward_field: str | None) -> None:
-    names = list(response_space.spaces[0].spaces)
+    names = list(observations.fields_of_response(response_space))
     if "click" not in names:
         raise ValueError(
             "observation_space['response'] must have the key 'click', for documents are learned "

@@ -130,7 +130,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._previous_slate: Sequence[int] | None = None
         observations.check_space(observation_space, "user", "doc", "response")
         parts = observation_space.spaces
-        document_space = next(iter(parts["doc"].spaces.values()))
+        document_space = next(iter(observations.spaces_of_documents(parts["doc"]).values()))
         state_action = {
             "user": parts["user"],
             "action": spaces.Tuple((document_space,) * self._slate_size),

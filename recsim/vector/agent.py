@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from recsim._internal import numbers, observations
+
 __all__ = ["AbstractVectorAgent", "last_responses"]
 
 Observation = dict[str, Any]
@@ -67,7 +69,7 @@ class AbstractVectorAgent(abc.ABC):
 
     def _check_users(self, observation: Observation) -> None:
         """Raises ValueError if an observation is not of the users and the world of the agent."""
-        array: Any = observation["doc"]
+        array: Any = observations.entry(observation, "doc")
         if _keys(array) != self._document_keys:
             raise ValueError(
                 f"The agent was made for documents with {self._document_keys or 'no keys'}, got an "
@@ -82,6 +84,47 @@ class AbstractVectorAgent(abc.ABC):
                 f"{(self._num_envs, self._num_candidates)}, got an observation whose documents "
                 f"have the shape {array.shape}: make the agent for the environment that it "
                 "recommends in."
+            )
+
+    def _checked_outcome(
+        self, rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns what came of the last slates: an entry for each user.
+
+        Args:
+            rewards: real finite numbers, shape (n_users,); an array of shape (n_users, 1) counts
+                as its entries.
+            terminated: bools of shape (n_users,).
+            truncated: bools of shape (n_users,).
+
+        Raises:
+            TypeError: if they are of the wrong types.
+            ValueError: if they are not of the agent's users, or a reward is not finite.
+        """
+        rewards = numbers.finite_per_user("rewards", rewards, self._num_envs)
+        terminated = numbers.bool_per_user("terminated", terminated, self._num_envs)
+        truncated = numbers.bool_per_user("truncated", truncated, self._num_envs)
+        return rewards, terminated, truncated
+
+    def _check_infos(self, infos: Mapping[str, Any], ended: np.ndarray) -> None:
+        """Raises TypeError or ValueError if there are no last observations of sessions that ended.
+
+        Args:
+            infos: the environment's infos.
+            ended: whose sessions ended, bools of shape (n_users,).
+        """
+        if not isinstance(infos, Mapping):
+            raise TypeError(
+                "infos must be the dictionary that the environment's step returned, got "
+                f"{numbers.described(infos)}."
+            )
+        if "final_obs" in infos:
+            self._check_users(_final_batch(infos))
+        elif ended.any():
+            raise ValueError(
+                "infos must have the last observations, 'final_obs', where sessions ended, got "
+                f"the keys {numbers.described(list(infos))} although {int(ended.sum())} did: pass "
+                "the infos that the environment's step returned."
             )
 
     @abc.abstractmethod
@@ -108,6 +151,11 @@ class AbstractVectorAgent(abc.ABC):
 
         Returns:
             Indices into ``observation['doc']``, integers of shape (n_users, slate_size).
+
+        Raises:
+            TypeError, ValueError: in this library's agents, if the rewards are not a real finite
+                number for each user, ``terminated`` or ``truncated`` not a bool for each, or
+                infos lack the last observations that the agent needs.
         """
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
@@ -150,15 +198,20 @@ def last_responses(observation: Observation, infos: Mapping[str, Any]) -> Any:
         TypeError: if they are not of one of this library's environments.
     """
     if "final_obs" not in infos:
-        return observation["response"]
+        return observations.entry(observation, "response")
+    # The rows of those who go on are in it too.
+    return observations.entry(_final_batch(infos), "response")
+
+
+def _final_batch(infos: Mapping[str, Any]) -> Observation:
+    """Returns the last observations of all users, arrays with the users on axis 0."""
     final = infos["final_obs"]
     if not hasattr(final, "batch"):
         raise TypeError(
             "infos['final_obs'] must be the FinalObservations of a RecSimVectorEnv, got "
             f"{type(final).__name__}: let the agent recommend in a vector environment of recsim's."
         )
-    # The rows of those who go on are in it too.
-    return final.batch["response"]
+    return final.batch
 
 
 def _keys(documents: Any) -> list[str]:

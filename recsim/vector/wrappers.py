@@ -84,9 +84,11 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
             ValueError: if an agent's slate is not full.
         """
         self._check_users(observation)
+        rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
+        self._check_infos(infos, terminated | truncated)
         slates = []
-        for user, agent in enumerate(self.agents):
-            reward = numbers.as_float("a user's reward", rewards[user])
+        for user, (agent, reward) in enumerate(zip(self.agents, rewards.tolist())):
+            reward = float(reward)
             if not (terminated[user] or truncated[user]):
                 slates.append(agent.step(reward, self._observation(observation, user)))
                 continue

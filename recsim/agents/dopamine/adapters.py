@@ -13,7 +13,7 @@ import numpy as np
 from recsim import agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim._internal import numbers, observations
 
 __all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
 
@@ -29,9 +29,8 @@ class ResponseAdapter:
     """
 
     def __init__(self, input_response_space: Any) -> None:
-        responses = input_response_space.spaces
-        self._response_names = list(responses[0].spaces)
-        self._response_shape = (len(responses), len(self._response_names))
+        self._response_names = list(observations.fields_of_response(input_response_space))
+        self._response_shape = (len(input_response_space.spaces), len(self._response_names))
 
     @property
     def response_names(self) -> list[str]:
@@ -90,7 +89,7 @@ class ObservationAdapter:
 
     def __init__(self, input_observation_space: Any, stack_size: int = 1) -> None:
         self._user_space = part_of(input_observation_space, "user")
-        doc_spaces = part_of(input_observation_space, "doc").spaces
+        doc_spaces = observations.spaces_of_documents(part_of(input_observation_space, "doc"))
         self._doc_space = next(iter(doc_spaces.values()))
         self._num_candidates = len(doc_spaces)
         self._user_size = spaces_lib.flat_size(self._user_space)

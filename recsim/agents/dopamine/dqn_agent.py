@@ -19,7 +19,7 @@ import numpy as np
 
 from recsim import _validation, agent, seeding
 from recsim._gym import spaces
-from recsim._internal import keys, numbers, tensorflow_import
+from recsim._internal import keys, numbers, observations, tensorflow_import
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
@@ -613,6 +613,7 @@ class DQNAgentRecSim(DQNAgent):
         self._env_observation_space = observation_space
         adapter = ObservationAdapter(observation_space)
         if "action_space" not in kwargs:
-            slate_size = len(observation_space.spaces["response"].spaces)
+            responses = adapters.part_of(observation_space, "response")
+            slate_size = len(observations.spaces_of_responses(responses))
             kwargs["action_space"] = spaces.MultiDiscrete([adapter.num_candidates] * slate_size)
         super().__init__(adapter, optimizer_name=optimizer_name, eval_mode=eval_mode, **kwargs)

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import _arrays
 from recsim import agent as agent_lib
-from recsim._internal import bindings
+from recsim._internal import bindings, numbers
 from recsim.agents.dopamine import (
     circular_replay_buffer,
     dqn_agent,
@@ -201,8 +201,10 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             ValueError: if a reward or an observation is not finite.
         """
         self._check_users(observation)
+        rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
         state = self._learner._obs_adapter.features_of_many(observation)
         if self._replay is not None:
+            self._check_infos(infos, terminated | truncated)
             responses = vector_agent.last_responses(observation, infos)
             self._store(responses, rewards, terminated)
             cut_off = np.flatnonzero(truncated & ~terminated)
@@ -218,13 +220,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             )
         clicks, learned_rewards = self._outcomes(responses, rewards)
         for name, array in (("rewards", rewards), ("rewards to learn from", learned_rewards)):
-            with np.errstate(over="ignore"):  # What single precision cannot hold becomes infinity.
-                good = np.isfinite(np.asarray(array, np.float32))
-            if not good.all():
-                raise ValueError(
-                    f"The {name} must be finite numbers in single precision, got "
-                    f"{np.asarray(array)[~good][0]}."
-                )
+            numbers.finite_per_user(name, array, self._num_envs, single_precision=True)
         assert self._replay is not None
         self._replay.add(*self._last, clicks, learned_rewards, terminated)
 

@@ -46,7 +46,7 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
         **kwargs: Any,
     ) -> None:
         observations.check_space(observation_space, "user", "response")
-        self._num_clusters = _num_clusters(observation_space.spaces["response"].spaces[0])
+        self._num_clusters = _num_clusters(observation_space.spaces["response"])
         count_space = spaces.Box(
             low=0.0, high=np.inf, shape=(self._num_clusters,), dtype=np.float32
         )
@@ -108,8 +108,8 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
     ) -> None:
         super().__init__(environment)
         observation_space = environment.single_observation_space
-        response_spaces = _conversion.item_spaces(observation_space.spaces["response"])
-        num_clusters = _num_clusters(response_spaces[0])
+        single_user_space = _conversion.single_user_space(observation_space)
+        num_clusters = _num_clusters(single_user_space.spaces["response"])
         environment_with_counts = _EnvironmentWithCounts(
             single_observation_space=_space_with_counts(observation_space, num_clusters),
             single_action_space=environment.single_action_space,
@@ -143,6 +143,8 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
     ) -> np.ndarray:
         """Updates the statistics and returns the base agent's slates."""
         self._check_users(observation)
+        rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
+        self._check_infos(infos, terminated | truncated)
         responses = vector_agent.last_responses(observation, infos)
         topics = numbers.whole_per_item("responses' cluster_id", responses["cluster_id"], 2)
         clicks = numbers.whole_per_item("responses' click", responses["click"], 2)
@@ -247,13 +249,12 @@ def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: Any) -> None:
 
 
 def _num_clusters(response_space: Any) -> int:
-    """Returns the number of topics of a response."""
+    """Returns the number of topics that responses tell of."""
+    fields = observations.fields_of_response(response_space)
     for key in ("click", "cluster_id"):
-        if key not in response_space.spaces:
+        if key not in fields:
             raise ValueError(
                 f"observation_space['response'] must contain the key {key!r}, got responses "
-                f"with {sorted(response_space.spaces)}."
+                f"with {sorted(fields)}."
             )
-    return agent_utils.number_of_topics(
-        "observation_space['response']", response_space.spaces["cluster_id"]
-    )
+    return agent_utils.number_of_topics("observation_space['response']", fields["cluster_id"])

@@ -94,7 +94,8 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         )
         self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
         observations.check_space(observation_space, "user", "doc")
-        document_space = next(iter(observation_space.spaces["doc"].spaces.values()))
+        documents = observations.spaces_of_documents(observation_space.spaces["doc"])
+        document_space = next(iter(documents.values()))
         _validation.callable_or_none("document_comparison_fcn", document_comparison_fcn)
         if document_comparison_fcn is None:
             spaces_lib.flat_size(document_space)  # Which refuses what cannot be compared.
