@@ -15,7 +15,9 @@ Path = str | os.PathLike[str]
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 # The files of a run, by their names and the folder that only checkpoints are in.
-_FILE_OF_A_RUN = re.compile(r"metrics\.jsonl|returns_\d+|events\.out\.tfevents.*")
+_FILE_OF_A_RUN = re.compile(
+    r"metrics\.jsonl|returns_\d+|evaluated_\d+\.json|events\.out\.tfevents.*"
+)
 _CHECKPOINTS = "checkpoints"
 
 # As long as what is added to a file's name while it is not complete.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim._internal import numbers
+from recsim._internal import numbers, run_settings
 
 __all__ = ["check"]
 
@@ -63,6 +63,8 @@ def check(data: Any, *, interrupted: bool = False) -> None:
     _check_episode_logs(data.get("episode_logs"))
     if missing := {"agent", "environment"} - data.keys():
         raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
+    if "settings" in data:
+        run_settings.check(data["settings"])
     if interrupted:
         _check_interrupted(data.get("interrupted"))
     if "fingerprint" in data:

@@ -223,6 +223,13 @@ def _digest(file: BinaryIO) -> bytes:
     return sha256.hexdigest().encode()
 
 
+def _stored_digest(path: str) -> str:
+    """Returns the digest at the end of a checkpoint, which tells it from others."""
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _DIGEST_LENGTH))
+        return file.read().decode("ascii", "replace")
+
+
 def _verify(file: BinaryIO, path: str) -> int:
     """Returns a file's size; raises CheckpointError unless it ends with the digest of the rest."""
     size = file.seek(0, os.SEEK_END)
@@ -383,6 +390,8 @@ class Checkpointer:
         # What the files were like that were looked at, and the iterations that they are of or what
         # is wrong with them: they are large, and looked at after each iteration.
         self._known: dict[tuple[Any, ...], int | CheckpointError] = {}
+        #: The SHA-256 that ends the file that :meth:`load_newest` read; None before.
+        self.newest_digest: str | None = None
 
     def path(self, iteration: int) -> str:
         """Returns the name of the checkpoint of an iteration."""
@@ -485,6 +494,7 @@ class Checkpointer:
         newest = None
         for iteration, path in sorted(found, reverse=True):
             try:
+                digest = _stored_digest(path)
                 newest = iteration, self._checked(path)[1]
             except CheckpointError as error:
                 self._known[_signature(path)] = error
@@ -492,6 +502,7 @@ class Checkpointer:
             except FileNotFoundError:
                 continue
             else:
+                self.newest_digest = digest
                 if path != self.path(iteration):
                     _logger.warning("%r holds the checkpoint of iteration %d.", path, iteration)
                 break

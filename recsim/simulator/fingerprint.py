@@ -39,6 +39,7 @@ __all__ = [
     "check_state",
     "differences",
     "fingerprint",
+    "name_of",
     "of_agent",
     "of_scenario",
     "space_data",
@@ -435,6 +436,11 @@ def _plain(value: Any, depth: int = 0) -> Data:
             else f"{len(entries)} entries, {_digest(entries)}"
         )
     raise _NotPlainError(type(value).__name__)
+
+
+def name_of(function: Any) -> str:
+    """Returns the name of a function, with the arguments of a partial one."""
+    return _shown(function)
 
 
 def _shown(value: Any) -> str:

@@ -5,6 +5,7 @@ A run keeps everything under ``base_dir``:
 * ``train/checkpoints/<prefix>.<iteration>``: checkpoints, see :mod:`recsim.simulator.checkpoint`;
 * ``train/metrics.jsonl`` and ``eval_<n>/metrics.jsonl``: the metrics, a line of JSON an iteration;
 * ``eval_<n>/returns_<total_steps>``: the return of each episode, a list of numbers;
+* ``eval_<n>/evaluated_<total_steps>.json``: what they are of: checkpoint, fingerprint and settings;
 * ``…/events.out.tfevents.…``: the metrics for TensorBoard;
 * ``train/<episode_log_file>`` and ``eval_<n>/<episode_log_file>``: the episodes, where asked for,
   see :mod:`recsim.simulator.episode_log`. Until ``run_experiment`` has ended, the name ends in
@@ -36,6 +37,7 @@ from recsim._gym import spaces  # noqa: F401  # A name of RecSim's module.
 from recsim._internal import (
     absl_flags,
     bindings,
+    evaluation_record,
     global_generator,
     interrupts,
     json_text,
@@ -46,6 +48,7 @@ from recsim._internal import (
     resources,
     run_data,
     run_metrics,
+    run_settings,
     tf_session,
     trial,
 )
@@ -231,6 +234,7 @@ class Runner:
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
         self._fingerprint = fingerprint.fingerprint(self._env, self._agent).data()
+        self._settings = run_settings.settings(self._env, self._max_steps_per_episode)
         self._has_run = False
 
     def _goes_on_with_log(self) -> bool:
@@ -302,11 +306,14 @@ class Runner:
                 f"{'; '.join(different.state)}. Make the environment and the agent as the "
                 "training had them, or choose another base_dir (of the training: train_base_dir)."
             )
-        if different.settings and not self._eval_mode:
+        settings = different.settings + run_settings.differences(
+            experiment_data.get("settings", {}), self._settings
+        )
+        if settings and not self._eval_mode:
             _logger.warning(
                 "The training resumes from %r with other settings than it had: %s.",
                 path,
-                "; ".join(different.settings),
+                "; ".join(settings),
             )
 
     def _restore_agent(self, iteration: int, experiment_data: dict[str, Any]) -> None:
@@ -468,6 +475,7 @@ class Runner:
             "environment": self._env_state(),
             "play": self._play.state(),
             "fingerprint": self._fingerprint,
+            "settings": self._settings,
         }
 
     def _initialize_checkpointer_and_maybe_resume(
@@ -610,6 +618,7 @@ class TrainRunner(Runner):
         self._checkpoint_dir = os.path.join(self._output_dir, "checkpoints")
         self._advance_progress: progress_lib.Advance = progress_lib.no_progress
         self._set_up(eval_mode=False)
+        self._settings["max_training_steps"] = self._max_training_steps
         self._warn_of_parts_without_generator()
 
     def _goes_on_with_log(self) -> bool:
@@ -798,7 +807,9 @@ class EvalRunner(Runner):
             where a training run has begun and has saved none, or of the agent as it was created
             where there is no training run. If False, a training run is followed: its newest
             checkpoint is evaluated again and again until the run's last one has been, except
-            those whose returns are there from an earlier process.
+            those whose returns are there from an earlier process. Returns of another checkpoint,
+            agent or scenario, or with other settings, and returns that do not say what they are of
+            (from before 1.0.0), are replaced, with a warning.
         min_interval_secs: seconds between two looks for a new checkpoint, >= 0.
         train_base_dir: ``base_dir`` of the training run, if not this one's.
         timeout_secs: seconds to wait for a new checkpoint, >= 0.
@@ -834,6 +845,9 @@ class EvalRunner(Runner):
         self._checkpoint_dir = os.path.join(self._train_base_dir, "train", "checkpoints")
         self._set_up(eval_mode=True)
 
+    # The checkpoint that is evaluated; None for the agent as it was created.
+    _evaluated: dict[str, Any] | None = None
+
     def run_experiment(self) -> None:
         """Evaluates as ``test_mode`` says.
 
@@ -856,6 +870,7 @@ class EvalRunner(Runner):
                     "There is no training run in %s: evaluating the agent as it was created.",
                     self._checkpoint_dir,
                 )
+                self._evaluated = None
                 self._evaluate(0)
             else:
                 self._follow_training()
@@ -867,12 +882,42 @@ class EvalRunner(Runner):
     def _follow_training(self) -> None:
         for iteration, experiment_data in self._new_checkpoints():
             total_steps = experiment_data["total_steps"]
-            if not self._test_mode and os.path.exists(self._returns_path(total_steps)):
-                _logger.info("The returns after %d steps are there already.", total_steps)
-            else:
+            self._evaluated = {
+                "iteration": iteration,
+                "total_steps": total_steps,
+                "sha256": self._checkpointer.newest_digest,
+            }
+            if self._test_mode or not self._has_returns(total_steps):
                 self._evaluate(total_steps, iteration, experiment_data)
             if self._test_mode or experiment_data["finished"]:
                 return
+
+    def _has_returns(self, total_steps: int) -> bool:
+        """Says whether the returns of this evaluation are there from an earlier process."""
+        path = self._returns_path(total_steps)
+        if not os.path.exists(path):
+            return False
+        reason = evaluation_record.reason_to_evaluate(
+            self._record_path(total_steps), path, self._evaluation_record()
+        )
+        if reason is None:
+            _logger.info("The returns after %d steps are there already.", total_steps)
+            return True
+        _logger.warning(
+            "Evaluating anew after %d steps, in place of the returns in %r: %s.",
+            total_steps,
+            path,
+            reason,
+        )
+        return False
+
+    def _evaluation_record(self) -> dict[str, Any]:
+        """Returns what tells this evaluation's returns from those of others."""
+        return {
+            "fingerprint": self._fingerprint["sha256"],
+            "settings": self._settings,
+            "checkpoint": self._evaluated,
+        }
 
     def _new_checkpoints(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the newest checkpoint whenever there is a newer one, until none comes in time."""
@@ -927,6 +972,11 @@ class EvalRunner(Runner):
             self._restore_agent(iteration, experiment_data)
         self._summary_writer.restart_at(total_steps)
         self._run_eval_phase(total_steps)
+        evaluation_record.write(
+            self._record_path(total_steps),
+            self._returns_path(total_steps),
+            self._evaluation_record(),
+        )
 
     def _run_eval_phase(self, total_steps: int) -> None:
         """Runs the episodes of one evaluation and writes its metrics and returns.
@@ -945,3 +995,6 @@ class EvalRunner(Runner):
 
     def _returns_path(self, total_steps: int) -> str:
         return os.path.join(self._output_dir, f"returns_{total_steps}")
+
+    def _record_path(self, total_steps: int) -> str:
+        return os.path.join(self._output_dir, f"evaluated_{total_steps}.json")

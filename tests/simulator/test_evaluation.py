@@ -7,9 +7,11 @@ import threading
 import pytest
 from runner_helpers import (
     CONFIG,
+    CountingAgent,
     RecordingAgent,
     ScriptedEnv,
     create_counting,
+    create_random,
     eval_runner,
     records,
     returns,
@@ -18,7 +20,7 @@ from runner_helpers import (
 )
 
 from recsim.environments import interest_exploration, long_term_satisfaction
-from recsim.simulator import checkpoint, runner_lib
+from recsim.simulator import checkpoint, recsim_gym, runner_lib
 
 
 def test_evaluations_do_not_depend_on_what_was_evaluated_before(tmp_path):
@@ -123,16 +125,118 @@ def test_a_running_training_is_followed_to_its_end(tmp_path):
     ]
 
 
-def test_a_finished_training_is_evaluated_once_and_not_again(tmp_path, env):
+def test_a_finished_training_is_evaluated_once_and_not_again(tmp_path, env, caplog):
     train_runner(tmp_path, env).run_experiment()
     eval_runner(tmp_path, env).run_experiment()
     path = tmp_path / "eval_3/returns_40"
     assert len(returns(path)) == 3
-    path.write_text("[0.0]")
+    written = path.stat().st_mtime_ns
+    caplog.clear()
     eval_runner(tmp_path, env).run_experiment()
-    assert returns(path) == [0.0]
+    assert path.stat().st_mtime_ns == written
+    assert not caplog.messages
     eval_runner(tmp_path, env, test_mode=True).run_experiment()
+    assert path.stat().st_mtime_ns > written
     assert len(returns(path)) == 3
+
+
+def evaluated(base_dir, scenario=long_term_satisfaction, create_agent=create_random, **kwargs):
+    config = {**CONFIG, "slate_size": 1, "seed": kwargs.pop("seed", 4)}
+    env = kwargs.pop("env", None) or scenario.create_environment(config)
+    eval_runner(base_dir, env, create_agent, **kwargs).run_experiment()
+    return returns(base_dir / "eval_3/returns_40")
+
+
+def trained(base_dir, create_agent=create_random, **kwargs):
+    env = long_term_satisfaction.create_environment({**CONFIG, "slate_size": 1})
+    train_runner(base_dir, env, create_agent, **kwargs).run_experiment()
+
+
+def create_counting_subclass(sess, environment, eval_mode, summary_writer=None):
+    class Subclass(CountingAgent):
+        pass
+
+    return Subclass(environment.action_space)
+
+
+def half_the_engagement(responses):
+    return sum(response.engagement for response in responses) / 2
+
+
+def with_half_the_reward():
+    env = long_term_satisfaction.create_environment({**CONFIG, "slate_size": 1})
+    return recsim_gym.RecSimGymEnv(env.environment, half_the_engagement)
+
+
+@pytest.mark.parametrize(
+    ("create_agent", "create_env", "changes", "reason"),
+    [
+        (create_random, None, {"seed": 5}, "seed was 4 and is 5"),
+        (
+            create_random,
+            None,
+            {"max_steps_per_episode": 20},
+            "max_steps_per_episode was 10 and is 20",
+        ),
+        (
+            create_random,
+            with_half_the_reward,
+            {},
+            "reward_aggregator was 'clicked_engagement_reward' and is 'half_the_engagement'",
+        ),
+        (create_counting_subclass, None, {}, "another scenario or agent"),
+    ],
+)
+def test_returns_of_other_settings_are_replaced(
+    create_agent, create_env, changes, reason, tmp_path, caplog
+):
+    agent = create_random if create_agent is create_random else create_counting
+    trained(tmp_path, agent)
+    first = evaluated(tmp_path, create_agent=agent)
+    caplog.clear()
+
+    def again(base_dir):
+        env = {} if create_env is None else {"env": create_env()}
+        return evaluated(base_dir, create_agent=create_agent, **env, **changes)
+
+    assert again(tmp_path) != first or create_agent is create_counting_subclass
+    (warning,) = caplog.messages
+    assert "Evaluating anew after 40 steps" in warning
+    assert reason in warning
+    trained(tmp_path / "fresh", agent)
+    assert returns(tmp_path / "eval_3/returns_40") == again(tmp_path / "fresh")
+    caplog.clear()
+    again(tmp_path)
+    assert not caplog.messages
+
+
+def test_returns_of_another_training_are_replaced(tmp_path, caplog):
+    trained(tmp_path / "one", create_counting)
+    trained(tmp_path / "other", create_counting, max_training_steps=10, num_iterations=4)
+    for training in ("one", "other"):
+        evaluated(tmp_path, create_agent=create_counting, train_base_dir=tmp_path / training)
+    assert "they are of another checkpoint" in caplog.text
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", "{" + '"returns": 3' + "}", "\xff"])
+def test_returns_that_do_not_say_what_they_are_of_are_replaced(content, tmp_path, caplog):
+    trained(tmp_path)
+    expected = evaluated(tmp_path)
+    (tmp_path / "eval_3/returns_40").write_text("[0.0]")
+    record = tmp_path / "eval_3/evaluated_40.json"
+    record.unlink()
+    if content is not None:
+        record.write_text(content, encoding="latin-1")
+    assert evaluated(tmp_path) == expected
+    assert "what they are of" in caplog.text
+
+
+def test_returns_that_were_altered_are_replaced(tmp_path, caplog):
+    trained(tmp_path)
+    expected = evaluated(tmp_path)
+    (tmp_path / "eval_3/returns_40").write_text("[0.0]")
+    assert evaluated(tmp_path) == expected
+    assert "they were altered" in caplog.text
 
 
 def test_without_a_training_run_following_times_out(tmp_path, env, caplog):
