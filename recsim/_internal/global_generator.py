@@ -19,6 +19,8 @@ __all__ = [
     "IN_RESPONSE",
     "IN_SAMPLER",
     "IN_USER_MODEL",
+    "IN_VECTOR_AGENT",
+    "IN_VECTOR_WORLD",
     "WATCHED_STEPS",
     "Watch",
 ]
@@ -36,6 +38,10 @@ IN_ENVIRONMENT = "draw from the environment's self.environment_rng instead"
 IN_AGENT = (
     "draw from a generator that the agent keeps in self._rng, made from a seed, such as "
     "numpy.random.RandomState(seed)"
+)
+IN_VECTOR_WORLD = "draw from the random numbers that the method gets (draws) instead"
+IN_VECTOR_AGENT = (
+    "draw from a generator that the agent keeps, made from a seed, or from recsim.vector.streams"
 )
 
 _told: weakref.WeakSet[Any] = weakref.WeakSet()

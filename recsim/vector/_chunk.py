@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import spaces as spaces_lib
+from recsim._internal import global_generator, numbers
 from recsim.vector import _conversion, streams, world
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Chunk:
         self._documents: Any = shared_documents
         space: Any = env.single_observation_space
         self._no_response = spaces_lib.nearest_to_zero(space["response"])
+        # How many steps are still watched for draws from NumPy's global generator, and what the
+        # model returns in them looked at field by field.
+        self._steps_to_watch = global_generator.WATCHED_STEPS
 
     def begin_all(self) -> dict[str, Any]:
         """Begins an episode for all users and returns the first observation."""
@@ -75,7 +79,7 @@ class Chunk:
         if self._candidates == "episode":
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
-            self._documents = self._sampler.sample(self._draws, self._env.num_candidates)
+            self._documents = self._sampled(self._draws)
         no_responses = _conversion.map_arrays(
             lambda array: np.array(np.broadcast_to(array, (self.num_users, *array.shape))),
             self._no_response,
@@ -86,11 +90,82 @@ class Chunk:
         """Returns new users for some rows, whose next episodes begin."""
         self._episodes[rows] += 1
         self._steps[rows] = 0
-        return self._model.sample_users(self._draws_of(self._user_key, rows))
+        users = self._watched(self._model).sample_users(self._draws_of(self._user_key, rows))
+        if self._steps_to_watch:
+            self._check_fields(self._model, "sample_users", users, len(rows))
+        return users
+
+    def _watched(self, part: Any) -> Any:
+        """Returns the model or the sampler, in the first steps with its calls being watched."""
+        if not self._steps_to_watch:
+            return part
+        return global_generator.Watched(part, global_generator.IN_VECTOR_WORLD)
+
+    @staticmethod
+    def _check_fields(part: Any, method: str, values: Any, *lengths: int) -> None:
+        """Raises TypeError or ValueError unless a method returned a dataclass of fitting arrays."""
+        name = f"{method} of {type(part).__name__}"
+        if not dataclasses.is_dataclass(values):
+            raise TypeError(
+                f"{name} must return a dataclass of arrays, got {numbers.described(values)}."
+            )
+        for field in dataclasses.fields(values):
+            value = getattr(values, field.name)
+            if not isinstance(value, np.ndarray):
+                raise TypeError(
+                    f"{name} must return arrays in its fields, got {numbers.described(value)} for "
+                    f"{field.name}."
+                )
+            if value.shape[: len(lengths)] != lengths:
+                raise ValueError(
+                    f"{name} must return fields of shape {_shape(lengths)}, got {value.shape} for "
+                    f"{field.name}."
+                )
+
+    def _checked_choice(self, choice: Any) -> np.ndarray:
+        """Returns what ``choose`` returned, positions in slates, if it is that."""
+        size = self._model.slate_size
+        name = f"choose of {type(self._model).__name__}"
+        if type(choice) is not np.ndarray or choice.dtype.kind not in "iu":
+            choice = numbers.whole_array(f"What {name} returns", choice)
+        if choice.shape != (self.num_users,):
+            raise ValueError(
+                f"{name} must return a position for each user, an array of shape "
+                f"({self.num_users},), got one of shape {choice.shape}."
+            )
+        if choice.min() < 0 or choice.max() > size:
+            bad = choice[(choice < 0) | (choice > size)]
+            raise ValueError(
+                f"{name} must return positions in slates, 0 to {size - 1}, or {size} (slate_size) "
+                f"where nothing is chosen, got {bad[0]} for {len(bad)} of {self.num_users} users."
+            )
+        return choice
+
+    def _check_done(self, done: Any) -> None:
+        """Raises TypeError or ValueError unless ``is_done`` returned a bool for each user."""
+        name = f"is_done of {type(self._model).__name__}"
+        bools = numbers.array(f"What {name} returns", done)
+        if np.isnan(bools).any():
+            raise ValueError(f"{name} must return bools, got {numbers.described(done)}.")
+        if bools.shape != (self.num_users,):
+            raise ValueError(
+                f"{name} must return a bool for each user, an array of shape "
+                f"({self.num_users},), or None if sessions never end, got one of shape "
+                f"{bools.shape}."
+            )
 
     def _new_documents(self, rows: np.ndarray) -> Any:
         draws = self._draws_of(self._document_key, rows)
-        return self._sampler.sample(draws, self._env.num_candidates)
+        return self._sampled(draws)
+
+    def _sampled(self, draws: streams.Draws) -> Any:
+        """Returns new candidates for the users of some random numbers."""
+        number = self._env.num_candidates
+        if not self._steps_to_watch:
+            return self._sampler.sample(draws, number)
+        documents = self._watched(self._sampler).sample(draws, number)
+        self._check_fields(self._sampler, "sample", documents, draws.num_users, number)
+        return documents
 
     def _draws_of(self, key: int, rows: np.ndarray) -> streams.UserDraws:
         users = self._first_user + rows
@@ -105,14 +180,25 @@ class Chunk:
     def step(self, slates: np.ndarray) -> ChunkStep:
         """Shows a slate to every user, and replaces those whose sessions end."""
         env, model, draws = self._env, self._model, self._draws
+        looks = self._steps_to_watch
+        if looks:
+            model = self._watched(model)
         documents = world.slate_documents(self._documents, slates, self._candidates == "shared")
         choice = model.choose(self._users, documents, draws)
+        if looks:
+            choice = self._checked_choice(choice)
         responses = model.respond(self._users, documents, choice, draws)
+        if looks:
+            self._check_fields(self._model, "respond", responses, self.num_users, env.slate_size)
         self._users = model.update(self._users, documents, choice, responses, draws)
+        if looks:
+            self._check_fields(self._model, "update", self._users, self.num_users)
         if self._candidates == "step":
-            self._documents = self._sampler.sample(draws, env.num_candidates)
+            self._documents = self._sampled(draws)
         self._steps += 1
         done = model.is_done(self._users)
+        if looks and done is not None:
+            self._check_done(done)
         # A copy, for it may be the users' own, which changes when some are replaced.
         terminated = np.array(done, np.bool_) if done is not None else self._nobody()
         limit = env.max_steps_per_episode
@@ -124,6 +210,8 @@ class Chunk:
             last = self._replace(rows)
             last["response"] = _conversion.rows_of(observed, rows)
             observed = _conversion.with_rows(observed, rows, self._no_response)
+        if looks:
+            self._steps_to_watch -= 1
         return ChunkStep(responses, self._observation(observed), terminated, truncated, rows, last)
 
     def _nobody(self) -> np.ndarray:
@@ -160,6 +248,10 @@ class Chunk:
         self._users = _with_fields(self._users, state["users"])
         if state["documents"] is not None:
             self._documents = _with_fields(self._documents, state["documents"])
+
+
+def _shape(lengths: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, lengths))}, …)"
 
 
 def _rows(values: Any, rows: np.ndarray) -> Any:

@@ -331,8 +331,10 @@ class RecSimVectorEnv(SlateVectorEnv):
         self._metrics_aggregator = metrics_aggregator
         self._metrics_writer = metrics_writer
         self._candidates = candidates
+        self._has_seed = seed is not None
         if seed is None:
-            seed = np.random.SeedSequence().entropy  # type: ignore[assignment]
+            # As many bits as a seed may have.
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) >> 1
         self._default_seed = _validation.positive_int("seed", seed, 0)
         if self.num_envs * self._num_candidates > _MANY_CANDIDATES:
             self._check_memory(self._least_memory())
@@ -385,6 +387,19 @@ class RecSimVectorEnv(SlateVectorEnv):
     def dtype(self) -> np.dtype:
         """The dtype of the numbers that are not integers."""
         return self._dtype
+
+    @property
+    def default_seed(self) -> int:
+        """The seed where ``reset`` is called without one: drawn if the environment was given None.
+
+        Under ``reset(seed=...)`` with this number another environment gives the same trajectories.
+        """
+        return self._default_seed
+
+    @property
+    def has_drawn_seed(self) -> bool:
+        """Whether the environment was given no seed, so that :attr:`default_seed` was drawn."""
+        return not self._has_seed
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -511,7 +526,15 @@ class RecSimVectorEnv(SlateVectorEnv):
             if not counted.any():
                 return
             responses = world.map_fields(lambda field: field[counted], responses)
-        for name, value in self._metrics_aggregator(responses).items():
+        metrics = self._metrics_aggregator(responses)
+        if type(metrics) is not dict and not isinstance(metrics, Mapping):
+            raise TypeError(
+                "metrics_aggregator must return what it adds to the metrics, a dictionary of "
+                f"numbers by name, got {numbers.described(metrics)}."
+            )
+        for name, value in metrics.items():
+            if type(value) is not float or not math.isfinite(value):
+                value = numbers.finite(f"The metric {name!r}, of metrics_aggregator,", value)
             self._metrics[name] += value
 
     def _joined(self, joined: Any, of_chunk: Any, rows: slice) -> Any:

@@ -6,13 +6,14 @@ import collections
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from recsim import _validation, parallel
-from recsim._internal import resources
+from recsim._internal import global_generator, resources
 from recsim.vector import streams, world
 
 __all__ = ["Simulation", "check_memory", "simulate"]
@@ -34,12 +35,16 @@ class Simulation:
         lengths: numbers of steps, int64, of the same shape.
         metrics: the environment's counts, by name, of these steps and no others.
         written_metrics: what the environment reports of them, such as ``CTR``, by tag.
+        seed: the seed that the environments were reset with, which repeats the simulation: the
+            argument, or one that was drawn because neither it nor the config has a seed. None
+            where the environments took that of their config.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     metrics: Mapping[str, float]
     written_metrics: Mapping[str, float]
+    seed: int | None = None
 
     @property
     def num_users(self) -> int:
@@ -66,7 +71,8 @@ def simulate(
     """Lets an agent recommend to users and returns what came of it.
 
     The users are simulated a chunk at a time (:data:`recsim.vector.streams.CHUNK_SIZE`), each
-    chunk with an environment and an agent of its own. The result does not depend on the number of
+    chunk with an environment and an agent of its own, made by fresh copies of the functions: what
+    these keep does not go from one chunk to the next. The result does not depend on the number of
     workers, to the last bit; and a user's does not depend on the number of users, if the agent
     treats users independently and draws as :mod:`recsim.vector.streams` has it. An agent that
     learns from some users for others learns from those of its chunk.
@@ -80,10 +86,12 @@ def simulate(
         num_users: number of users, at least 1.
         num_steps: steps to simulate for each; a user whose session ends is followed by another.
         num_episodes: episodes to simulate for each, in place of ``num_steps``.
-        seed: seed of the environment, an integer >= 0; None for the one of its config.
+        seed: seed of the environment, an integer >= 0; None for the one of its config. Where that
+            is None too, one is drawn for all users together.
         workers: the most processes to use; None for one a core. The functions may come from a
             notebook or a script, whose main module needs no guard, and may be lambdas. What they
-            hold must be picklable if there are several workers, or if the agent uses TensorFlow.
+            hold must be picklable if there are several workers, or if the agent uses TensorFlow;
+            what is not is called as it is.
             With one worker, the users are simulated in this process, unless the agent uses
             TensorFlow, whose number of threads cannot be changed back there.
         advance: called with the number of users done since the last call.
@@ -132,22 +140,23 @@ def simulate(
     bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
     _check_function("make_environment", make_environment)
     _check_function("make_agent", make_agent)
-    of_one_user = make_environment(num_envs=1, first_user=0)
+    functions = _Functions(make_environment, make_agent)
+    of_one_user = functions.fresh()[0](num_envs=1, first_user=0)
+    if seed is None and getattr(of_one_user.unwrapped, "has_drawn_seed", False):
+        seed = of_one_user.unwrapped.default_seed
     if num_episodes is not None:
         _check_that_sessions_end(of_one_user)
     # What a single task, which may run here, begins with tells whether it may.
-    first = _made(make_environment, make_agent, chunks[0]) if num_tasks == 1 else None
+    first = _made(functions, chunks[0]) if num_tasks == 1 else None
     uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))
     if num_tasks > 1 or uses_tensorflow:
-        _check_pickling("make_environment", make_environment)
-        _check_pickling("make_agent", make_agent)
+        functions.check_pickling()
     tasks = [
         parallel.Task(
             name=f"chunks_{start}_to_{stop - 1}",
             function=_simulate_chunks,
             arguments={
-                "make_environment": make_environment,
-                "make_agent": make_agent,
+                "functions": functions,
                 "chunks": chunks[start:stop],
                 "num_steps": num_steps,
                 "num_episodes": num_episodes,
@@ -162,6 +171,7 @@ def simulate(
     ignored = advance or (lambda number: None)
     with contextlib.closing(parallel.run_tasks(tasks, workers, ignored)) as finished:
         results = {task.name: result for task, result in finished}
+    functions.fresh()  # What the last chunk left in classes of the main module.
     ordered = [results[task.name] for task in tasks]
     metrics: dict[str, float] = collections.defaultdict(float)
     # Chunk by chunk, in order: sums of numbers depend on the order in the last bits.
@@ -174,6 +184,7 @@ def simulate(
         np.concatenate([result["lengths"] for result in ordered]),
         dict(metrics),
         _written(of_one_user, metrics),
+        seed,
     )
 
 
@@ -193,18 +204,51 @@ def _check_function(name: str, function: Any) -> None:
         raise TypeError(f"{name} must be a function, got {function!r}.")
 
 
-def _check_pickling(name: str, function: Any) -> None:
-    """Raises TypeError for a function that cannot be sent to another process."""
-    from recsim._internal import pickling
+class _Functions:
+    """The functions that make environments and agents, of which each chunk gets a fresh copy.
 
-    try:
-        pickling.dumps(function)
-    except Exception as error:
-        raise TypeError(
-            f"{name} must be a function that can be pickled, to be called in another process, "
-            f"got {function!r} ({error}): leave files, locks, connections and generators out of "
-            "what it refers to, or pass workers=1 with an agent that does not use TensorFlow."
-        ) from error
+    In one process as in several, a chunk then begins with what the functions held at the start.
+    """
+
+    def __init__(self, make_environment: MakeEnvironment, make_agent: MakeAgent) -> None:
+        from recsim._internal import pickling
+
+        self._functions = make_environment, make_agent
+        self._pickled: bytes | None = None
+        try:
+            self._pickled = pickling.dumps(self._functions)
+        except Exception as error:  # Whatever is in a stranger's function.
+            self._error = error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_pickled": self._pickled}
+
+    def fresh(self) -> tuple[MakeEnvironment, MakeAgent]:
+        """Returns copies of the functions; the functions themselves if they cannot be pickled.
+
+        Classes of the main module get back the attributes that they had at the start.
+        """
+        if self._pickled is None:
+            return self._functions
+        return pickle.loads(self._pickled)  # noqa: S301 (written in __init__)
+
+    def check_pickling(self) -> None:
+        """Raises TypeError if the functions cannot be sent to another process."""
+        from recsim._internal import pickling
+
+        if self._pickled is not None:
+            return
+        for name, function in zip(("make_environment", "make_agent"), self._functions):
+            try:
+                pickling.dumps(function)
+            except Exception as error:
+                raise TypeError(
+                    f"{name} must be a function that can be pickled, to be called in another "
+                    f"process, got {function!r} ({error}): leave files, locks, connections and "
+                    "generators out of what it refers to, or pass workers=1 with an agent that "
+                    "does not use TensorFlow."
+                ) from error
+        raise TypeError(f"The functions cannot be pickled together: {self._error}.")
 
 
 def _check_that_sessions_end(env: Any) -> None:
@@ -229,17 +273,15 @@ def _written(env: Any, metrics: Mapping[str, float]) -> dict[str, float]:
     return written
 
 
-def _made(
-    make_environment: MakeEnvironment, make_agent: MakeAgent, users: range
-) -> tuple[Any, Any]:
+def _made(functions: _Functions, users: range) -> tuple[Any, Any]:
     """Returns an environment of users and the agent for it."""
+    make_environment, make_agent = functions.fresh()
     env = make_environment(num_envs=len(users), first_user=users.start)
     return env, make_agent(env)
 
 
 def _simulate_chunks(
-    make_environment: MakeEnvironment,
-    make_agent: MakeAgent,
+    functions: _Functions,
     chunks: list[range],
     num_steps: int | None,
     num_episodes: int | None,
@@ -250,7 +292,7 @@ def _simulate_chunks(
     """Simulates chunks of users sequentially, the first with an environment and agent if given."""
     returns, lengths, metrics = [], [], []
     for users in chunks:
-        env, agent = first or _made(make_environment, make_agent, users)
+        env, agent = first or _made(functions, users)
         first = None
         if num_steps is not None:
             of_chunk = _play_steps(env, agent, seed, num_steps)
@@ -268,17 +310,24 @@ def _simulate_chunks(
     }
 
 
+def _watched(agent: Any) -> Iterator[Callable[..., np.ndarray]]:
+    """Yields the methods begin and step, watched for draws from NumPy's global generator."""
+    for method in (agent.begin, agent.step):
+        yield global_generator.watched(method, agent, global_generator.IN_VECTOR_AGENT)
+
+
 def _play_steps(
     env: Any, agent: Any, seed: int | None, num_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     observation, _ = env.reset(seed=seed)
-    slates = agent.begin(observation)
+    begin, next_slates = _watched(agent)
+    slates = begin(observation)
     returns = np.zeros(env.num_envs)
     for step in range(num_steps):
         outcome = env.step(slates)
         returns += outcome[1]
         if step < num_steps - 1:
-            slates = agent.step(*outcome)
+            slates = next_slates(*outcome)
     return returns, np.full(env.num_envs, num_steps, np.int64)
 
 
@@ -286,7 +335,8 @@ def _play_episodes(
     env: Any, agent: Any, seed: int | None, num_episodes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     observation, _ = env.reset(seed=seed)
-    slates = agent.begin(observation)
+    begin, next_slates = _watched(agent)
+    slates = begin(observation)
     # One more than asked for, in which users go on while others have not finished.
     returns = np.zeros((env.num_envs, num_episodes + 1))
     lengths = np.zeros((env.num_envs, num_episodes + 1), np.int64)
@@ -311,4 +361,4 @@ def _play_episodes(
         if not playing.any():
             return returns[:, :num_episodes], lengths[:, :num_episodes]
         env.count_metrics_of(None if playing.all() else playing)
-        slates = agent.step(*outcome)
+        slates = next_slates(*outcome)

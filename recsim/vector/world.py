@@ -208,7 +208,12 @@ def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
     Args:
         choice: positions in the slates, shape (n_users,); slate_size where nothing was clicked.
         slate_size: number of documents in a slate.
+
+    Raises:
+        TypeError: if the positions are not numbers.
+        ValueError: if one is not a whole number.
     """
+    choice = numbers.whole_array("choice", choice)
     # By position, the order in memory.
     return np.equal(np.arange(slate_size)[:, np.newaxis], choice).T
 

@@ -136,16 +136,19 @@ def test_progress_is_told_in_users(workers: int) -> None:
     assert sum(done) == MANY
 
 
+_made: list[int] = []
+
+
+def make_agent_of(env: Any) -> random_agent.VectorRandomAgent:
+    _made.append(env.num_envs)
+    return random_agent.VectorRandomAgent(env)
+
+
 @pytest.mark.parametrize(("workers", "numbers"), [(1, [2048, 1]), (2, [])])
 def test_an_agent_is_made_once_for_each_chunk(workers: int, numbers: list[int]) -> None:
-    made: list[int] = []
-
-    def make_agent(env: Any) -> random_agent.VectorRandomAgent:
-        made.append(env.num_envs)
-        return random_agent.VectorRandomAgent(env)
-
-    simulate.simulate(create, make_agent, MANY, num_steps=1, workers=workers)
-    assert made == numbers  # Other processes have lists of their own.
+    _made.clear()
+    simulate.simulate(create, make_agent_of, MANY, num_steps=1, workers=workers)
+    assert _made == numbers  # Other processes have lists of their own.
 
 
 def test_an_agent_with_tensorflow_has_a_process_and_one_thread_there(
@@ -217,3 +220,78 @@ def test_gin_bindings_hold_in_every_process(bindings: list[str]) -> None:
     finally:
         gin.clear_config()
     np.testing.assert_array_equal(returns(2), before)
+
+
+class StatefulAgent:
+    """Recommends what a generator of its own gives."""
+
+    def __init__(self, env: Any, rng: np.random.Generator) -> None:
+        self._env, self._rng = env, rng
+        self.num_envs = env.num_envs
+
+    def begin(self, observation: Any) -> np.ndarray:
+        return self._rng.integers(0, 4, (self.num_envs, 2))
+
+    def step(self, *outcome: Any) -> np.ndarray:
+        return self.begin(outcome)
+
+
+class CountingMaker:
+    """Makes environments of other seeds each time."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, **sizes: int) -> Any:
+        self.number += 1
+        return interest_exploration.create_vector_environment(
+            {**CONFIG, "seed": self.number}, **sizes
+        )
+
+
+@pytest.mark.parametrize("make_environment", [create, CountingMaker()])
+def test_functions_with_state_give_the_same_for_any_number_of_workers(
+    make_environment: Any,
+) -> None:
+    rng = np.random.default_rng(5)
+    results = [
+        simulate.simulate(
+            make_environment,
+            functools.partial(StatefulAgent, rng=rng),
+            2 * streams.CHUNK_SIZE + 5,
+            num_steps=2,
+            workers=workers,
+        )
+        for workers in (1, 2, 1)
+    ]
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0].returns, other.returns)
+        assert results[0].metrics == other.metrics
+    assert rng.random() == np.random.default_rng(5).random()
+
+
+def test_no_seed_is_one_drawn_for_all_users() -> None:
+    make = functools.partial(
+        interest_exploration.create_vector_environment,
+        {**CONFIG, "seed": None},
+        candidates="shared",
+    )
+    agent = random_agent.VectorRandomAgent
+    drawn = simulate.simulate(make, agent, MANY, num_steps=3, workers=2)
+    assert drawn.seed is not None
+    again = simulate.simulate(make, agent, MANY, num_steps=3, workers=1, seed=drawn.seed)
+    np.testing.assert_array_equal(again.returns, drawn.returns)
+    assert simulate.simulate(make, agent, 3, num_steps=1).seed != drawn.seed
+    assert simulate.simulate(create, agent, 3, num_steps=1).seed is None
+
+
+class GlobalAgent(random_agent.VectorRandomAgent):
+    def step(self, *outcome: Any) -> np.ndarray:
+        return np.random.randint(0, 4, (self.num_envs, 2))
+
+
+def test_an_agent_that_draws_from_the_global_generator_is_told_of() -> None:
+    state = np.random.get_state()
+    with pytest.warns(UserWarning, match=r"GlobalAgent, .* draws from NumPy's global generator"):
+        simulate.simulate(create, GlobalAgent, 3, num_steps=3, workers=1)
+    np.random.set_state(state)
