@@ -14,7 +14,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from recsim import seeding
+from recsim._internal import bundles
 
 __all__ = [
     "AbstractEpisodicRecommenderAgent",
@@ -153,8 +156,9 @@ class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
         del checkpoint_dir, iteration_number
         if not has_entry(self, bundle_dict, "episode_num"):
             return False
-        self._episode_num = bundle_dict["episode_num"]
+        episode_num = bundles.count(self, "episode_num", bundle_dict["episode_num"])
         _restore_generators(self, bundle_dict)
+        self._episode_num = episode_num
         return True
 
 
@@ -242,15 +246,32 @@ class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
-        """Restores what is in the bundles; False if one is missing or a base agent refuses it."""
-        success = True
-        for i, agent in enumerate(self._base_agents):
-            key = f"base_agent_bundle_{i}"
-            if not has_entry(self, bundle_dict, key):
-                return False
-            success &= agent.unbundle(checkpoint_dir, iteration_number, bundle_dict[key])
-        _restore_generators(self, bundle_dict)
-        return success
+        """Restores what is in the bundles; False if one is missing or a base agent refuses it.
+
+        Then, and if there is an error, all base agents are as they were before.
+        """
+        names = [f"base_agent_bundle_{i}" for i in range(len(self._base_agents))]
+        if not all(has_entry(self, bundle_dict, key) for key in names):
+            return False
+        _checked_generators(self, bundle_dict)
+        before: list[tuple[Any, Any]] = []
+        restored = False
+        try:
+            for agent, key in zip(self._base_agents, names):
+                # A base agent that refuses is as it was: those before it have to be taken back.
+                old = None
+                if agent is not self._base_agents[-1]:
+                    old = agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
+                if not agent.unbundle(checkpoint_dir, iteration_number, bundle_dict[key]):
+                    return False
+                before.append((agent, old))
+            _restore_generators(self, bundle_dict)
+            restored = True
+        finally:
+            if not restored:
+                for agent, old in before[: len(self._base_agents) - 1]:
+                    agent.unbundle(checkpoint_dir, iteration_number, old)
+        return True
 
 
 # The generators of agents in their bundles. What is called _rng belongs to RecSim's agents and to
@@ -267,14 +288,27 @@ def _generator_states(agent: Any) -> dict[str, Any]:
     return states
 
 
-def _restore_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> None:
+def _checked_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Returns an agent's generators and their states in a bundle; ValueError for a bad one."""
     # Bundles of recsim up to version 0.4 have the state of _exploration_rng under this key.
     older = bundle_dict.get("rng_state")
+    found = []
     for attribute, key in _GENERATORS.items():
         rng = getattr(agent, attribute, None)
         state = bundle_dict.get(key, older)
         if seeding.is_generator(rng) and state is not None:
-            seeding.restore_generator(rng, state)
+            legacy = isinstance(rng, np.random.RandomState)
+            bundles.generator_state(agent, key, state, with_normal=legacy)
+            name = seeding.generator_state(rng)["bit_generator"]
+            if state["bit_generator"] != name:
+                bundles.refuse(agent, key, f"a state of {name}", state["bit_generator"])
+            found.append((rng, state))
+    return found
+
+
+def _restore_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> None:
+    for rng, state in _checked_generators(agent, bundle_dict):
+        seeding.restore_generator(rng, state)
 
 
 def _knows_truncation(agent: Any) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from recsim import _validation, agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import numbers, observations, resources
+from recsim._internal import bundles, numbers, observations, resources
 from recsim.agents import agent_utils
 
 __all__ = ["TabularQAgent"]
@@ -338,15 +338,35 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         if not agent.has_entry(self, bundle_dict, "q_value_table"):
             return False
-        self._q_value_table = dict(bundle_dict["q_value_table"])
-        self._state_action_counts = dict(bundle_dict.get("sa_count", {}))
-        self._exploration_temperature = bundle_dict.get(
-            "exploration_temperature", self._exploration_temperature
+        table = bundles.entries(self, "q_value_table", bundle_dict["q_value_table"])
+        counts = bundles.entries(self, "sa_count", bundle_dict.get("sa_count", {}))
+        for name, entries, check in (
+            ("q_value_table", table, bundles.number),
+            ("sa_count", counts, bundles.count),
+        ):
+            for index, value in entries.items():
+                if not isinstance(index, tuple):
+                    bundles.refuse(self, name, "a dictionary by tuples", index)
+                check(self, f"{name}[{index}]", value)
+        temperature = bundles.number(
+            self,
+            "exploration_temperature",
+            bundle_dict.get("exploration_temperature", self._exploration_temperature),
+            0.0,
+            1.0,
         )
-        self._previous_state_action_index = bundle_dict.get("previous_state_action_index")
-        return "episode_num" not in bundle_dict or super().unbundle(
+        previous = bundle_dict.get("previous_state_action_index")
+        if previous is not None and not isinstance(previous, tuple):
+            bundles.refuse(self, "previous_state_action_index", "a tuple or None", previous)
+        if "episode_num" in bundle_dict and not super().unbundle(
             checkpoint_dir, iteration_number, bundle_dict
-        )
+        ):
+            return False
+        self._q_value_table = dict(table)
+        self._state_action_counts = dict(counts)
+        self._exploration_temperature = temperature
+        self._previous_state_action_index = previous
+        return True
 
 
 def _bounds(discretization_bounds: Any) -> tuple[float, float]:

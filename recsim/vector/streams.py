@@ -317,10 +317,22 @@ def restore(draws: Sequence[ChunkDraws], states: Sequence[dict[str, Any]]) -> No
     Args:
         draws: the draws of an agent.
         states: what their :meth:`ChunkDraws.state` returned.
+
+    Raises:
+        ValueError: if it is something else; the draws are as they were then.
     """
-    if len(states) == len(draws):
+    if not isinstance(states, (list, tuple)):
+        raise ValueError(f"The states of draws must be a list, got {numbers.described(states)}.")
+    if len(states) != len(draws):
+        return
+    before = [each.state() for each in draws]
+    try:
         for each, state in zip(draws, states):
             each.restore(state)
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        for each, state in zip(draws, before):
+            each.restore(state)
+        raise ValueError(f"A state of draws is none that they were in: {error!r:.200}.") from error
 
 
 @dataclasses.dataclass

@@ -153,7 +153,8 @@ def test_bundle_fits_agents_of_other_numbers_of_users_and_no_other_agents(caplog
     observation, _ = env.reset()
     assert other.begin(observation).shape == (7, 2)
     assert not other.unbundle("", 0, {})
-    assert not other.unbundle("", 0, {"base_agent_bundle": {}})
+    bundle = agent.bundle_and_checkpoint("", 0)
+    assert not other.unbundle("", 0, {**bundle, "base_agent_bundle": {}})
     assert "no 'base_agent_bundle', so it is not of VectorClusterClickStatsLayer" in caplog.text
     assert "no 'bandit_draws', so it is not of VectorClusterBanditAgent" in caplog.text
 

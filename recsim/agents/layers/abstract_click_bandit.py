@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gin
 import numpy as np
 
 from recsim import _validation, agent, seeding
-from recsim._internal import numbers
+from recsim._internal import bundles, numbers
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 
@@ -131,9 +131,19 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
         """Restores the arms and the bandit's generator; False if an arm refuses."""
+        state = None
+        if isinstance(bundle_dict, Mapping):
+            state = bundle_dict.get("bandit_rng_state")
+        own = seeding.owned_state(self._bandit)
+        if state is not None and own is not None:
+            bundles.generator_state(self, "bandit_rng_state", state, with_normal="gauss" in own)
+            if state["bit_generator"] != own["bit_generator"]:
+                wanted = f"a state of {own['bit_generator']}"
+                bundles.refuse(self, "bandit_rng_state", wanted, state["bit_generator"])
         if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
             return False
-        seeding.restore_owned(self._bandit, bundle_dict.get("bandit_rng_state"))
+        if own is not None:
+            seeding.restore_owned(self._bandit, state)
         return True
 
 

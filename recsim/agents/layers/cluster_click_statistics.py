@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import agent
 from recsim._gym import spaces
-from recsim._internal import numbers, observations
+from recsim._internal import bundles, numbers, observations
 from recsim.agents import agent_utils
 from recsim.agents.layers import sufficient_statistics
 from recsim.vector import _conversion, streams
@@ -60,6 +60,14 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
 
     def _create_observation(self) -> dict[str, np.ndarray]:
         return {key: counts.copy() for key, counts in self._sufficient_statistics.items()}
+
+    def _check_statistics(self, statistics: Any) -> None:
+        bundles.entries(
+            self, "sufficient_statistics", statistics, "impression_count", "click_count"
+        )
+        shape = (self._num_clusters,)
+        for key, counts in statistics.items():
+            bundles.array(self, f"sufficient_statistics[{key!r}]", counts, shape, "iuf")
 
     def _update(self, observation: agent.Observation) -> None:
         if self._sufficient_statistics is None:
@@ -189,13 +197,19 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         Returns:
             False if the bundle is of another agent, or the base agent refuses.
         """
-        if not agent.has_entry(self, bundle_dict, "base_agent_bundle"):
+        names = ("base_agent_bundle", "impression_count", "click_count")
+        if not all(agent.has_entry(self, bundle_dict, name) for name in names):
             return False
+        shape = np.shape(bundle_dict["impression_count"])
+        for key in ("impression_count", "click_count"):
+            own = self._impressions.shape
+            same = own if shape == own else (None, *own[1:])
+            bundles.array(self, key, bundle_dict[key], same, "iuf")
         if not self._base_agent.unbundle(
             checkpoint_dir, iteration_number, bundle_dict["base_agent_bundle"]
         ):
             return False
-        if bundle_dict["impression_count"].shape == self._impressions.shape:
+        if shape == self._impressions.shape:
             self._impressions[:] = bundle_dict["impression_count"]
             self._clicks[:] = bundle_dict["click_count"]
         return True

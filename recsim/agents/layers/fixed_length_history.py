@@ -8,7 +8,7 @@ from typing import Any
 
 from recsim import _validation, agent
 from recsim._gym import spaces
-from recsim._internal import observations
+from recsim._internal import bundles, observations
 from recsim.agents.layers import sufficient_statistics
 
 __all__ = ["FixedLengthHistoryLayer"]
@@ -74,3 +74,9 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         # A copy, for it is shown again when the environment may have changed the original.
         newest = copy.deepcopy({feature: observation[feature] for feature in self._features})
         self._sufficient_statistics = [newest, *history[:-1]]
+
+    def _check_statistics(self, statistics: Any) -> None:
+        fits = isinstance(statistics, list) and len(statistics) == self._history_length
+        if not fits or not all(each is None or isinstance(each, dict) for each in statistics):
+            wanted = f"a list of {self._history_length} observations"
+            bundles.refuse(self, "sufficient_statistics", wanted, statistics)

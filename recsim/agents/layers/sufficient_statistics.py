@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from recsim import agent
@@ -120,7 +120,15 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
         """Restores the base agent and the statistics; False if the base agent refuses."""
+        statistics = None
+        if isinstance(bundle_dict, Mapping):
+            statistics = bundle_dict.get("sufficient_statistics")
+        if statistics is not None:
+            self._check_statistics(statistics)
         if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
             return False
-        self._sufficient_statistics = copy.deepcopy(bundle_dict.get("sufficient_statistics"))
+        self._sufficient_statistics = copy.deepcopy(statistics)
         return True
+
+    def _check_statistics(self, statistics: Any) -> None:
+        """Raises ValueError for statistics of a bundle that :meth:`_update` cannot go on from."""

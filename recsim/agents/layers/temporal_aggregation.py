@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from recsim import _validation, agent
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import numbers, observations
+from recsim._internal import bundles, numbers, observations
 from recsim.agents import agent_utils
 
 __all__ = ["TemporalAggregationLayer"]
@@ -254,10 +254,31 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
         """Restores the base agent and the running episode; False if the base agent refuses."""
+        episode = _Episode()
+        if isinstance(bundle_dict, Mapping):
+            episode = self._checked_episode(bundle_dict.get("episode", {}))
         if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
             return False
-        self._episode = _Episode(**bundle_dict.get("episode", {}))
+        self._episode = episode
         return True
+
+    def _checked_episode(self, entry: Any) -> _Episode:
+        """Returns the running episode of a bundle; ValueError if it is none."""
+        fields = {field.name for field in dataclasses.fields(_Episode)}
+        values = bundles.entries(self, "episode", entry)
+        if not values.keys() <= fields:
+            bundles.refuse(self, "episode", f"a dictionary of {sorted(fields)}", entry)
+        episode = _Episode(**values)
+        bundles.count(self, "episode['num_slates']", episode.num_slates)
+        bundles.number(self, "episode['reward']", episode.reward)
+        bundles.number(self, "episode['discount']", episode.discount)
+        if not isinstance(episode.slate, (list, tuple)):
+            bundles.refuse(self, "episode['slate']", "a list of indices", episode.slate)
+        for index in episode.slate:
+            bundles.count(self, "an index of episode['slate']", index)
+        if not isinstance(episode.documents, (list, tuple)):
+            bundles.refuse(self, "episode['documents']", "a tuple", episode.documents)
+        return episode
 
 
 def _leaves_equal(space: spaces.Space, observations: list[Any]) -> list[bool]:
