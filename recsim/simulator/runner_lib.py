@@ -196,7 +196,7 @@ class Runner:
         self._env = env
         if not isinstance(episode_log_file, (str, bytes, os.PathLike, type(None))):
             raise TypeError(
-                "episode_log_file must be a path, or '' for no log, got "
+                "episode_log_file must be a path (str or os.PathLike), or '' for no log, got "
                 f"{numbers.described(episode_log_file)}."
             )
         self._episode_log_file = episode_log_file
