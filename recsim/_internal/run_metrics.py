@@ -16,6 +16,7 @@ _METHODS = (
     "write_metrics",
     "count_metrics_of",
     "_count_metrics",
+    "metrics",
     "metrics_writer",
 )
 

@@ -15,6 +15,7 @@ from recsim._internal import interrupts
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import recsim_gym
+from recsim.vector import env as vector_env
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 
@@ -162,6 +163,35 @@ def test_what_was_interrupted_with_other_metrics_is_passed_over(tmp_path, caplog
     train(tmp_path, make(env_class=CountsByItself))
     assert "CountsByItself.update_metrics is not the library's" in caplog.text
     assert [record["slates"] for record in records(tmp_path / "train")] == [20, 20]
+
+
+class CountsSteps(vector_env.RecSimVectorEnv):
+    steps = 0
+
+    def step(self, actions):
+        self.steps += 1
+        if self.steps == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return super().step(actions)
+
+    @property
+    def metrics(self):
+        return {**super().metrics, "steps": self.steps}
+
+
+@posix
+def test_metrics_of_users_in_parallel_that_are_kept_elsewhere(tmp_path, caplog):
+    env = interest_exploration.create_vector_environment(CONFIG, 2)
+    env.__class__ = CountsSteps
+    runner = train_runner(
+        tmp_path,
+        env,
+        lambda sess, env, eval_mode, summary_writer: random_agent.VectorRandomAgent(env),
+    )
+    with pytest.raises(interrupts.Terminated), interrupts.terminable():
+        runner.run_experiment()
+    assert "CountsSteps.metrics is not the library's" in caplog.text
+    assert not (tmp_path / "train/checkpoints/ckpt.interrupted").exists()
 
 
 @posix
