@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import seeding
-from recsim._internal import bundles
+from recsim._internal import bundles, owned_generators
 
 __all__ = [
     "AbstractEpisodicRecommenderAgent",
@@ -285,7 +285,13 @@ def _generator_states(agent: Any) -> dict[str, Any]:
         rng = getattr(agent, attribute, None)
         if seeding.is_generator(rng):
             states[key] = seeding.generator_state(rng)
-    return states
+    return {**states, **owned_generators.state_of(agent, *_known(agent))}
+
+
+def _known(agent: Any) -> list[Any]:
+    """Returns the generators and agents that are saved by other means."""
+    rngs = [getattr(agent, attribute, None) for attribute in _GENERATORS]
+    return [*rngs, *getattr(agent, "_base_agents", ())]
 
 
 def _checked_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> list[tuple[Any, Any]]:
@@ -309,6 +315,7 @@ def _checked_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> list[tupl
 def _restore_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> None:
     for rng, state in _checked_generators(agent, bundle_dict):
         seeding.restore_generator(rng, state)
+    owned_generators.restore(agent, bundle_dict.get("generators", {}), *_known(agent))
 
 
 def _knows_truncation(agent: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from recsim import _validation, seeding
 from recsim import spaces as spaces_lib
 from recsim._gym import spaces
-from recsim._internal import keys
+from recsim._internal import keys, owned_generators
 
 __all__ = [
     "AbstractDocument",
@@ -259,7 +259,9 @@ class AbstractDocumentSampler(abc.ABC):
         A sampler with further state that outlives an episode extends this dictionary, and
         :meth:`restore_state`, with data (numbers, strings, containers, arrays).
         """
-        state: dict[str, Any] = {"rng": seeding.owned_state(self)}
+        rng = getattr(self, "_rng", None)
+        own = owned_generators.state_of(self, rng)
+        state: dict[str, Any] = {"rng": seeding.owned_state(self), **own}
         if hasattr(self, "_doc_count"):
             state["doc_count"] = self._doc_count
         return state
@@ -267,6 +269,7 @@ class AbstractDocumentSampler(abc.ABC):
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned."""
         seeding.restore_owned(self, state["rng"])
+        owned_generators.restore(self, state.get("generators", {}), getattr(self, "_rng", None))
         if "doc_count" in state:
             self._doc_count = state["doc_count"]
 

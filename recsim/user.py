@@ -22,6 +22,10 @@ __all__ = [
 ]
 
 
+# Objects of this library in which a user model may keep generators of its own.
+_LOOKED_THROUGH = (choice_model.AbstractChoiceModel,)
+
+
 class AbstractResponse(abc.ABC):
     """A user's response to one document of a slate."""
 
@@ -95,11 +99,13 @@ class AbstractUserSampler(abc.ABC):
         A sampler with further state that outlives an episode extends this dictionary, and
         :meth:`restore_state`, with data (numbers, strings, containers, arrays).
         """
-        return {"rng": seeding.owned_state(self)}
+        rng = getattr(self, "_rng", None)
+        return {"rng": seeding.owned_state(self), **owned_generators.state_of(self, rng)}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned."""
         seeding.restore_owned(self, state["rng"])
+        owned_generators.restore(self, state.get("generators", {}), getattr(self, "_rng", None))
 
 
 class AbstractUserModel(abc.ABC):
@@ -199,11 +205,11 @@ class AbstractUserModel(abc.ABC):
         """
         sampler = getattr(self, "_user_sampler", None)
         shared = getattr(self, "environment_rng", None)
-        generators = owned_generators.found(self, shared, (choice_model.AbstractChoiceModel,))
-        state: dict[str, Any] = {"user_sampler": None, "generators": generators}
+        own = owned_generators.state_of(self, shared, sampler, within=_LOOKED_THROUGH)
+        state: dict[str, Any] = {"user_sampler": None, "generators": {}, **own}
         if sampler is not None:
             state["user_sampler"] = own_method(sampler, AbstractUserSampler, "checkpoint_state")()
-        elif not generators:
+        elif not own:
             state["rng"] = None  # Whatever it draws from, it is not here.
         return state
 
@@ -213,7 +219,13 @@ class AbstractUserModel(abc.ABC):
             own_method(self._user_sampler, AbstractUserSampler, "restore_state")(
                 state["user_sampler"]
             )
-        owned_generators.restore(self, state.get("generators", {}))
+        owned_generators.restore(
+            self,
+            state.get("generators", {}),
+            getattr(self, "environment_rng", None),
+            getattr(self, "_user_sampler", None),
+            within=_LOOKED_THROUGH,
+        )
 
 
 def initial_generator(user_sampler: Any) -> np.random.RandomState:

@@ -4,8 +4,11 @@ import contextlib
 import importlib.util
 import json
 import pathlib
+import random
+import re
 import warnings
 
+import gym
 import numpy as np
 import pytest
 
@@ -409,3 +412,172 @@ def test_what_an_agent_keeps_in_rng_is_its_own_and_in_its_bundle(kind):
     own = np.random.RandomState(2) if kind is Wrapping else np.random.default_rng(5)
     assert one.drawn == [own.random() for _ in one.drawn]
     testing.check_agent(make_env, make)
+
+
+class Helper:
+    def __init__(self, rng):
+        self.rng = rng
+
+
+class NoisyReward:
+    """A reward that draws from a generator that is kept somewhere."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def draw(self):
+        kept = self.kept
+        while not hasattr(kept, "bit_generator") and not hasattr(kept, "random_raw"):
+            if isinstance(kept, Helper):
+                kept = kept.rng
+            else:
+                kept = kept["noise"] if isinstance(kept, dict) else kept[-1]
+        return kept.random_raw() / 2**64 if hasattr(kept, "random_raw") else kept.random()
+
+    def __call__(self, responses):
+        return clicks(responses) + float(self.draw())
+
+
+KEEPERS = {
+    "attribute": lambda: np.random.default_rng(4),
+    "list": lambda: [None, np.random.default_rng(4)],
+    "dictionary": lambda: {"noise": np.random.default_rng(4)},
+    "helper": lambda: Helper([np.random.default_rng(4)]),
+    "bit generator": lambda: np.random.PCG64(4),
+}
+
+
+class NoisyGym(recsim_gym.RecSimGymEnv):
+    def __init__(self, world, kept):
+        super().__init__(world, clicks)
+        self.noise = NoisyReward(kept)
+
+    def step(self, action):
+        observation, reward, done, info = super().step(action)
+        return observation, reward + float(self.noise.draw()), done, info
+
+
+class NoisyWrapper(gym.Wrapper):
+    def __init__(self, env, kept):
+        super().__init__(env)
+        self.noise = NoisyReward(kept)
+
+    def step(self, action):
+        observation, reward, done, info = self.env.step(action)
+        return observation, reward + float(self.noise.draw()), done, info
+
+
+class NoisySampler(songs.SongSampler):
+    def __init__(self, kept):
+        super().__init__(3)
+        self.noise = NoisyReward(kept)
+
+    def sample_document(self):
+        document = super().sample_document()
+        document.loudness = float(self.noise.draw())
+        return document
+
+
+class NoisyUser(songs.Listener):
+    def __init__(self, kept):
+        super().__init__(7, 1)
+        self.noise = NoisyReward(kept)
+
+    def create_observation(self):
+        return super().create_observation() * float(self.noise.draw())
+
+
+class NoisyAgent(random_agent.RandomAgent):
+    def __init__(self, action_space, kept):
+        super().__init__(action_space, random_seed=0)
+        self.noise = NoisyReward(kept)
+
+    def step(self, reward, observation):
+        slate = super().step(reward, observation)
+        return slate if self.noise.draw() < 0.5 else slate[:1]
+
+
+def single_world(users=None, sampler=None):
+    return environment.SingleUserEnvironment(
+        users or songs.Listener(7, 1), sampler or songs.SongSampler(3), 5, 2
+    )
+
+
+def closure(kept):
+    noise = NoisyReward(kept)
+    return recsim_gym.RecSimGymEnv(single_world(), lambda responses: noise(responses))
+
+
+OWNERS = {
+    "gym environment": lambda kept: NoisyGym(single_world(), kept),
+    "wrapper": lambda kept: NoisyWrapper(recsim_gym.RecSimGymEnv(single_world(), clicks), kept),
+    "reward": lambda kept: recsim_gym.RecSimGymEnv(single_world(), NoisyReward(kept)),
+    "closure": closure,
+    "sampler": lambda kept: recsim_gym.RecSimGymEnv(
+        single_world(sampler=NoisySampler(kept)), lambda responses: float(len(responses))
+    ),
+    "user model": lambda kept: recsim_gym.RecSimGymEnv(single_world(NoisyUser(kept)), clicks),
+    "agent": lambda kept: recsim_gym.RecSimGymEnv(single_world(), clicks),
+}
+
+
+def train_in_parts(folder, owner, make_kept, *numbers_of_iterations):
+    """Returns what a training that is resumed after some iterations shows the agent."""
+    seen = []
+
+    class Watching(NoisyAgent):
+        def step(self, reward, observation):
+            slate = super().step(reward, observation)
+            seen.append((reward, str(observation), list(slate)))
+            return slate
+
+    def create_agent(session, env, eval_mode=False, summary_writer=None):
+        kept = make_kept() if owner == "agent" else np.random.default_rng(0)
+        return Watching(env.action_space, kept)
+
+    for number in numbers_of_iterations:
+        runner_lib.TrainRunner(
+            base_dir=str(folder),
+            create_agent_fn=create_agent,
+            env=OWNERS[owner](make_kept()),
+            max_training_steps=15,
+            num_iterations=number,
+            max_steps_per_episode=5,
+            progress=False,
+        ).run_experiment()
+    return seen
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+@pytest.mark.parametrize("owner", OWNERS)
+def test_a_resumed_training_goes_on_with_generators_kept_anywhere(tmp_path, owner, keeper):
+    whole = train_in_parts(tmp_path / "whole", owner, KEEPERS[keeper], 3)
+    resumed = train_in_parts(tmp_path / "parts", owner, KEEPERS[keeper], 1, 3)
+    assert resumed == whole
+    assert len(whole) > 20
+
+
+class OfTheClass(songs.SongSampler):
+    shared = np.random.RandomState(5)
+
+
+class OfPython(songs.SongSampler):
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.noise = [random.Random(5)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(OfTheClass, r"OfTheClass.shared \(of"), (OfPython, r"OfPython.noise\[0\] \(random.Random")],
+)
+def test_generators_that_no_checkpoint_holds_are_told_of(tmp_path, caplog, kind, name):
+    runner_lib.TrainRunner(
+        base_dir=str(tmp_path),
+        create_agent_fn=lambda session, env, **_: random_agent.RandomAgent(env.action_space),
+        env=recsim_gym.RecSimGymEnv(single_world(sampler=kind(3)), clicks),
+        max_training_steps=5,
+        num_iterations=1,
+        progress=False,
+    )
+    assert re.search(f"Checkpoints hold no random generator of {name}", caplog.text)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim._internal import numbers
+from recsim._internal import numbers, owned_generators
 from recsim.simulator import environment as environment_lib
 from recsim.simulator import episode_log, progress
 from recsim.vector import agent as vector_agent
@@ -350,11 +350,42 @@ def restore_metrics(env: Any, state: Any) -> None:
     env._metrics.update(state)
 
 
+def _wrappers(env: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields the wrappers around an environment that save nothing themselves, and what is in each.
+
+    One that asks what it wraps for what it has not itself, as Gym's do, has ``checkpoint_state``.
+    """
+    while not hasattr(type(env), "checkpoint_state"):
+        inner = getattr(env, "__dict__", {}).get("env")
+        if inner is None:
+            return
+        yield env, inner
+        env = inner
+
+
+def env_state(env: Any) -> Any:
+    """Returns the state of an environment, with the generators of the wrappers around it."""
+    state = env.checkpoint_state()
+    of_wrappers = [owned_generators.state_of(*wrapper) for wrapper in _wrappers(env)]
+    if any(of_wrappers) and isinstance(state, Mapping):
+        return {**state, "wrappers": of_wrappers}
+    return state
+
+
+def restore_env(env: Any, state: Any) -> None:
+    """Gives an environment, and the wrappers around it, a state from :func:`env_state`."""
+    env.restore_state(state)
+    of_wrappers = state.get("wrappers", []) if isinstance(state, Mapping) else []
+    for (wrapper, inner), own in zip(_wrappers(env), of_wrappers, strict=False):
+        owned_generators.restore(wrapper, own.get("generators", {}), inner)
+
+
 def parts_without_generator(state: Any, part: str = "the environment") -> Iterator[str]:
     """Yields the parts of an environment whose ``checkpoint_state`` has None for a generator."""
     if isinstance(state, Mapping):
         if state.get("rng", state) is None:
             yield part
+        yield from state.get("unsaved_generators", ())
         for name, value in state.items():
             yield from parts_without_generator(value, str(name))
     elif isinstance(state, list):

@@ -279,7 +279,8 @@ class AbstractEnvironment(abc.ABC):
         return {
             "scenario": fingerprint.of_scenario(self).shape(),
             "rng": None if rng is None else seeding.generator_state(rng),
-            "generators": owned_generators.found(self, rng),
+            "generators": {},
+            **owned_generators.state_of(self, *self._saved_elsewhere()),
             "document_sampler": own_method(
                 self._document_sampler, document.AbstractDocumentSampler, "checkpoint_state"
             )(),
@@ -288,6 +289,10 @@ class AbstractEnvironment(abc.ABC):
                 for model in self._user_models
             ],
         }
+
+    def _saved_elsewhere(self) -> list[Any]:
+        """Returns the parts whose generators are not the environment's own."""
+        return [self.environment_rng, self._document_sampler, *self._user_models]
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
@@ -310,7 +315,7 @@ class AbstractEnvironment(abc.ABC):
         if state["rng"] is not None:
             self._share_generator()
             seeding.restore_generator(self.environment_rng, state["rng"])  # type: ignore[arg-type]
-        owned_generators.restore(self, state.get("generators", {}))
+        owned_generators.restore(self, state.get("generators", {}), *self._saved_elsewhere())
         own_method(self._document_sampler, document.AbstractDocumentSampler, "restore_state")(
             state["document_sampler"]
         )

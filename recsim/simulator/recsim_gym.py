@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim._gym import gym, spaces
-from recsim._internal import global_generator, numbers, shared_stream
+from recsim._internal import global_generator, numbers, owned_generators, shared_stream
 from recsim.simulator import environment, fingerprint
 
 __all__ = ["RecSimGymEnv"]
@@ -227,7 +227,9 @@ class RecSimGymEnv(gym.Env):
         """Returns the generators and counters of the world between two episodes, as data."""
         if not hasattr(self._environment, "checkpoint_state"):
             return {"rng": None}
-        return self._environment.checkpoint_state()
+        state = self._environment.checkpoint_state()
+        own = owned_generators.state_of(self, self._environment)
+        return {**state, "gym": own} if own and isinstance(state, dict) else state
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
@@ -242,6 +244,8 @@ class RecSimGymEnv(gym.Env):
         before = self._environment.checkpoint_state()
         try:
             self._environment.restore_state(state)
+            own = state.get("gym", {}).get("generators", {})
+            owned_generators.restore(self, own, self._environment)
         except Exception as error:
             self._environment.restore_state(before)
             raise ValueError(

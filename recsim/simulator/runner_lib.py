@@ -266,7 +266,7 @@ class Runner:
         if self._has_run:
             self._agent = self._create_agent()
         if self._initial_env_state is not None:
-            self._env.restore_state(self._initial_env_state)
+            _play.restore_env(self._env, self._initial_env_state)
         self._play.restore(None)
 
     def _env_state(self) -> Any:
@@ -274,7 +274,7 @@ class Runner:
         if not hasattr(self._env, "checkpoint_state"):
             return None
         try:
-            return self._env.checkpoint_state()
+            return _play.env_state(self._env)
         except Exception as error:  # Whatever it is, the environment can be run without.
             if not self._told_of_env_state:
                 _logger.warning("The environment's checkpoint_state failed: %r", error)
@@ -505,7 +505,7 @@ class Runner:
         iteration, experiment_data = interrupted or newest
         self._check_fingerprint(iteration, experiment_data)
         if experiment_data["environment"] is not None:
-            self._env.restore_state(experiment_data["environment"])
+            _play.restore_env(self._env, experiment_data["environment"])
         self._restore_agent(iteration, experiment_data)
         self._resume_episode_log(iteration, experiment_data["episode_logs"])
         if experiment_data["environment"] is not None:
