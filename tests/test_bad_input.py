@@ -5,11 +5,11 @@ import re
 import tempfile
 import warnings
 
-import drawn_scenarios
 import gin
 import gymnasium
 import numpy as np
 import pytest
+from support import random_scenarios
 
 from recsim import choice_model, cli, seeding, user
 from recsim._gym import spaces
@@ -250,7 +250,7 @@ TABLE = {
         "at least one user model",
     ),
     # Keys, IDs and spaces (the whole kinds are in test_unknown_keys, test_document_ids and
-    # test_drawn_spaces).
+    # test_spaces_of_scenarios).
     "keyword of a registered id": (
         lambda: gymnasium.make("recsim/InterestEvolution-v0", slatesize=3),
         TypeError,
@@ -262,25 +262,25 @@ TABLE = {
         "no parameter 'candidate'. Did you mean 'candidates'",
     ),
     "document ID that is no key": (
-        lambda: drawn_scenarios.make(ids=lambda: itertools.cycle([[1], [2]])),
+        lambda: random_scenarios.make(ids=lambda: itertools.cycle([[1], [2]])),
         TypeError,
         r"doc_id\(\) must return an ID that can be a dictionary's key.*got \[1\]",
     ),
     "document IDs of one string": (
-        lambda: drawn_scenarios.make(ids=lambda: iter([1, "1", 2, 3] * 2)).reset(),
+        lambda: random_scenarios.make(ids=lambda: iter([1, "1", 2, 3] * 2)).reset(),
         ValueError,
         "must differ as strings.*got 1 and '1'",
     ),
     "text for Gymnasium's adapter": (
         lambda: gymnasium_env.RecSimGymnasiumEnv(
-            drawn_scenarios.make(gymnasium.spaces.Dict(name=gymnasium.spaces.Text(3)))
+            random_scenarios.make(gymnasium.spaces.Dict(name=gymnasium.spaces.Text(3)))
         ),
         NotImplementedError,
         "got Text.*Use a MultiDiscrete space of the characters' numbers",
     ),
     "observation outside its space": (
         lambda: gymnasium_env.RecSimGymnasiumEnv(
-            drawn_scenarios.make(spaces.Discrete(2, start=3), sample=lambda space: 2)
+            random_scenarios.make(spaces.Discrete(2, start=3), sample=lambda space: 2)
         ).reset(),
         ValueError,
         r"the user must lie within Discrete\(2, start=3\), got 2",
@@ -636,7 +636,7 @@ TABLE = {
     "responses without names": (
         lambda: cluster_click_statistics.ClusterClickStatsLayer(
             random_agent.RandomAgent,
-            drawn_scenarios.make(response_space=spaces.Discrete(2)).observation_space,
+            random_scenarios.make(response_space=spaces.Discrete(2)).observation_space,
             spaces.MultiDiscrete([4, 4]),
         ),
         TypeError,

@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Hashable
 from typing import Any
 
-import drawn_scenarios
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from support import random_scenarios
 
 from recsim import document
 from recsim.agents import random_agent, tabular_q_agent
@@ -39,7 +39,7 @@ IDS = (
 
 
 def made(ids: list[Hashable], **options: Any) -> Any:
-    return drawn_scenarios.make(ids=lambda: itertools.cycle(ids), **options)
+    return random_scenarios.make(ids=lambda: itertools.cycle(ids), **options)
 
 
 @pytest.mark.parametrize("ids", IDS, ids=str)
@@ -112,7 +112,7 @@ def test_any_ids_work_or_are_refused_by_name(ids: list[Hashable]) -> None:
 
 
 def test_integers_are_found_by_any_string_of_them_as_in_recsim() -> None:
-    candidates = drawn_scenarios.make().environment.candidate_set
+    candidates = random_scenarios.make().environment.candidate_set
     lazy = document._LazyCandidateSet(lambda doc_id: doc_id, range(2, 5), {})
     assert [one.doc_id() for one in candidates.get_documents(["02", 1, np.int64(0)])] == [2, 1, 0]
     assert lazy.get_documents(["02", 4, np.int64(3)]) == [2, 4, 3]
@@ -121,7 +121,7 @@ def test_integers_are_found_by_any_string_of_them_as_in_recsim() -> None:
 @pytest.mark.parametrize("key", ["x", 9, "9", 1.5, (1,), None])
 def test_an_unknown_id_is_named(key: Hashable) -> None:
     lazy = document._LazyCandidateSet(lambda doc_id: document_of(doc_id), range(2, 5), {})
-    for candidates in (drawn_scenarios.make().environment.candidate_set, lazy):
+    for candidates in (random_scenarios.make().environment.candidate_set, lazy):
         with pytest.raises(KeyError, match="no document with the ID"):
             candidates.get_documents([key])
 
@@ -154,7 +154,7 @@ def test_a_corpus_sampled_with_replacement_fills_the_candidate_set() -> None:
 
 
 def sizes_of_candidate_sets(ids: Any) -> list[int]:
-    env = drawn_scenarios.make(ids=ids)
+    env = random_scenarios.make(ids=ids)
     sizes = [len(env.reset()["doc"])]
     return sizes + [len(env.step([0, 3])[0]["doc"]) for _ in range(40)]
 
@@ -173,7 +173,7 @@ def test_an_id_that_came_twice_into_a_set_of_a_users_own_is_named() -> None:
             for doc_id in ("a", "b", "b", "c"):
                 self._candidate_set.add_document(document_of(doc_id))
 
-    world = drawn_scenarios.make().environment
+    world = random_scenarios.make().environment
     world = World(world.user_model, None, 4, 2)  # A sampler would not be asked.
     document_of_id = world.candidate_set.get_documents(["b"])
     assert len(document_of_id) == 1

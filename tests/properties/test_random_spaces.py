@@ -6,21 +6,44 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import gym.spaces
-import gymnasium.spaces
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, drawing, random_scenarios, random_spaces
+from support import (
+    clear_errors,
+    drawing,
+    random_scenarios,
+    random_spaces,
+    random_vector_scenarios,
+)
 
-from recsim import spaces
+from recsim import spaces as spaces_lib
+from recsim._gym import gym
+from recsim._gym import spaces as gym_spaces
 from recsim.agents import random_agent, tabular_q_agent
-from recsim.agents.layers import fixed_length_history
-from recsim.simulator import gymnasium_env, runner_lib
-from recsim.vector import wrappers
+from recsim.agents.dopamine import adapters
+from recsim.agents.layers import fixed_length_history, temporal_aggregation
+from recsim.simulator import episode_log, gymnasium_env, runner_lib
+from recsim.vector import _conversion, wrappers
 
 NUM_STEPS = 3
+SIZES = {"num_candidates": 3, "slate_size": 2, "session_length": 2}
+
+
+@st.composite
+def triples(draw: Any) -> tuple[Any, Any, Any]:
+    """Draws the spaces of a user, a document and a response, all of one library."""
+    library = draw(st.sampled_from(random_spaces.LIBRARIES))
+    return tuple(draw(random_spaces.arrays(library)) for _ in range(3))  # type: ignore[return-value]
+
+
+def seeded(spaces: Any) -> Any:
+    """Returns spaces that sample the same in each run."""
+    spaces = list(spaces)
+    for number, space in enumerate(spaces):
+        space.seed(number)
+    return spaces
 
 
 @st.composite
@@ -70,23 +93,22 @@ def made(make: Callable[[], Any]) -> Any:
         return None
 
 
-@drawing.draws(300)
-@given(scenarios())
-def test_the_single_user_engine_observes_what_lies_in_the_spaces(scenario):
-    env = made(scenario.make)
-    if env is None:
-        return
-    agent = random_agent.RandomAgent(env.action_space, random_seed=0)
+@drawing.draws(200)
+@given(scenarios(), st.sampled_from([None, 2]))
+def test_the_environment_in_recsims_form(scenario, num_users):
+    env = scenario.make(num_users=num_users)
+    slates = [2, 0] if num_users is None else [[2, 0], [1, 1]]
     observation = env.reset()
-    slate = agent.begin_episode(observation)
+    assert isinstance(env.observation_space, gym_spaces.Dict)
+    for part in ("user", "doc"):
+        spaces_lib.check_observation(env.observation_space[part], observation[part], part)
     for _ in range(NUM_STEPS):
-        observation, reward, _, _ = env.step(slate)
-        spaces.check_observation(env.observation_space, observation)
-        assert reward == 2
-        slate = agent.step(reward, observation)
+        observation, reward, _, _ = env.step(slates)
+        spaces_lib.check_observation(env.observation_space, observation)
+        assert reward == 2  # Responses to one slate, or lists of responses of two users.
 
 
-@drawing.draws(300)
+@drawing.draws(200)
 @given(scenarios())
 def test_the_gymnasium_adapter_observes_what_lies_in_the_spaces(scenario):
     raw = made(scenario.make)
@@ -107,6 +129,12 @@ def test_the_gymnasium_adapter_observes_what_lies_in_the_spaces(scenario):
             assert_equal(_row(observation["doc"], index), of_item)
         for index, of_item in enumerate(expected["response"]):
             assert_equal(_row(observation["response"], index), of_item)
+    # A short slate has no response to its second position.
+    assert env.step([1])[0] in env.observation_space
+    nothing = env.reset()[0]["response"]
+    zeros = _conversion.map_arrays(np.zeros_like, nothing)
+    if zeros in env.observation_space["response"]:
+        assert_equal(nothing, zeros)
 
 
 def _row(tree: Any, index: int) -> Any:
@@ -117,7 +145,21 @@ def _row(tree: Any, index: int) -> Any:
     return tree[index]
 
 
-@drawing.draws(150)
+class Checking(random_agent.RandomAgent):
+    """Checks each observation that it gets."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__(action_space)
+        self.space = observation_space
+
+    def step(self, reward: float, observation: Any) -> list[int]:
+        for part in ("user", "doc", "response"):
+            if observation[part] is not None:
+                spaces_lib.check_observation(self.space[part], observation[part], part)
+        return list(super().step(reward, observation))
+
+
+@drawing.draws(100)
 @given(scenarios())
 def test_single_user_environments_step_as_a_vector(scenario):
     raw = made(scenario.make)
@@ -130,7 +172,8 @@ def test_single_user_environments_step_as_a_vector(scenario):
         return
     agents = made(
         lambda: wrappers.SingleUserAgents(
-            lambda _, action_space, seed: random_agent.RandomAgent(action_space, seed), env
+            lambda observation_space, action_space, _: Checking(observation_space, action_space),
+            env,
         )
     )
     observation, _ = env.reset()
@@ -140,19 +183,30 @@ def test_single_user_environments_step_as_a_vector(scenario):
         observation, *outcome = env.step(slates)
         assert observation in env.observation_space
         assert outcome[0].tolist() == [2.0, 2.0]
+        for final in outcome[-1].get("final_obs", ()):
+            assert final in env.single_observation_space
         if agents:
             slates = agents.step(observation, *outcome)
 
 
-@drawing.draws(150)
+@drawing.draws(100)
 @given(scenarios(), st.integers(1, 4))
-def test_layers_and_tables_take_every_space(scenario, history_length):
-    env = made(scenario.make)
-    if env is None:
-        return
+def test_layers_and_tables(scenario, history_length):
+    env = scenario.make(resample_documents=False)
     ctors = [
         lambda: fixed_length_history.FixedLengthHistoryLayer(
-            random_agent.RandomAgent, env.observation_space, env.action_space, history_length
+            tabular_q_agent.TabularQAgent,
+            env.observation_space,
+            env.action_space,
+            history_length,
+            remember_doc=True,
+        ),
+        lambda: temporal_aggregation.TemporalAggregationLayer(
+            tabular_q_agent.TabularQAgent,
+            env.observation_space,
+            env.action_space,
+            aggregation_period=2,
+            ignore_response=False,
         ),
         lambda: tabular_q_agent.TabularQAgent(env.observation_space, env.action_space),
     ]
@@ -172,14 +226,13 @@ def test_layers_and_tables_take_every_space(scenario, history_length):
 def test_flattened_observations_are_those_of_gymnasium(data):
     library = data.draw(st.sampled_from(random_spaces.LIBRARIES))
     space = data.draw(random_spaces.spaces(library))
-    size = made(lambda: spaces.flat_size(space))
+    size = made(lambda: spaces_lib.flat_size(space))
     if size is None:
         return
     for element in random_spaces.elements(space, 2, data.draw(st.integers(0, 1000))):
         out = np.full(size, np.nan)
-        spaces.flatten(space, element, out)
-        others = gymnasium.spaces if library is gymnasium.spaces else gym.spaces
-        np.testing.assert_array_equal(out, np.asarray(others.flatten(space, element), float))
+        spaces_lib.flatten(space, element, out)
+        np.testing.assert_array_equal(out, np.asarray(library.flatten(space, element), float))
 
 
 @pytest.mark.slow
@@ -203,3 +256,97 @@ def test_runners_log_every_space(tmp_path_factory, scenario, log):
     )
     if runner is not None:
         runner.run_experiment()
+
+
+@drawing.draws(60)
+@given(triples())
+def test_features_and_episode_logs(spaces: Any) -> None:
+    env = random_scenarios.make(*seeded(spaces), **SIZES)
+    many = wrappers.SingleUserEnvs([env])
+    adapter = adapters.ObservationAdapter(env.observation_space)
+    of_many = adapters.ObservationAdapter(
+        _conversion.single_user_space(many.single_observation_space)
+    )
+    space = env.observation_space
+    observation = env.reset()
+    observation = env.step([1, 0])[0]
+    user, documents = adapter.features(observation)
+    expected = gym_flatten(space["user"], observation["user"])
+    np.testing.assert_array_equal(user, expected.astype(np.float32))
+    for row, one, of_one in zip(documents, observation["doc"].values(), space["doc"].values()):
+        np.testing.assert_array_equal(row, gym_flatten(of_one, one).astype(np.float32))
+    stacked = many._stacked([observation])
+    users, all_documents = of_many.features_of_many(stacked)
+    np.testing.assert_array_equal(users, user[np.newaxis])
+    np.testing.assert_array_equal(all_documents, documents[np.newaxis])
+
+    encoder = episode_log._StepEncoder(env)
+    encoded = dict(
+        encoder.encode(observation["user"], observation["doc"], [1], observation["response"], 0.0)
+    )
+    assert encoded["user"].endswith(user.tobytes())
+    assert encoded["doc_0"].endswith(documents[0].tobytes())
+
+
+def gym_flatten(space: Any, value: Any) -> np.ndarray:
+    """Returns what gym's ``flatten`` does, which knows no MultiDiscrete space with a start."""
+    if isinstance(space, (gym_spaces.Dict, gym_spaces.Tuple)):
+        parts = [gym_flatten(entry, value[key]) for key, entry in spaces_lib.children(space)]
+        return np.concatenate([np.ravel(part) for part in parts])
+    if isinstance(space, gym_spaces.MultiDiscrete):
+        value = np.asarray(value) - getattr(space, "start", 0)
+        space = gym_spaces.MultiDiscrete(space.nvec)
+    return np.ravel(gym_spaces.flatten(space, value))
+
+
+@pytest.mark.skipif(gym.__version__ < "0.26", reason="Gym flattened no text before")
+@drawing.draws(15)
+@given(st.sampled_from(random_spaces.LIBRARIES).flatmap(random_spaces.texts))
+def test_texts_are_for_recsims_form_alone(space: Any) -> None:
+    space.seed(0)
+    for position in range(3):
+        spaces = [random_scenarios.UNIT, random_scenarios.UNIT, random_scenarios.CLICK]
+        spaces[position] = space
+        env = random_scenarios.make(*spaces, **SIZES)
+        observation = env.reset()
+        observation = env.step([1, 0])[0]
+        spaces_lib.check_observation(env.observation_space, observation)
+        dict(
+            episode_log._StepEncoder(env).encode(
+                observation["user"], observation["doc"], [1], observation["response"], 0.0
+            )
+        )
+        refusing = [
+            lambda env=env: gymnasium_env.RecSimGymnasiumEnv(env),
+            lambda env=env: wrappers.SingleUserEnvs([env]),
+        ]
+        if position < 2:
+            refusing.append(lambda env=env: adapters.ObservationAdapter(env.observation_space))
+            refusing.append(
+                lambda env=env: tabular_q_agent.TabularQAgent(
+                    env.observation_space, env.action_space
+                )
+            )
+        for make in refusing:
+            with pytest.raises(NotImplementedError, match="Use a MultiDiscrete space of the char"):
+                make()
+
+
+@drawing.draws(50)
+@given(triples())
+def test_vector_environments_of_a_users_own(spaces: Any) -> None:
+    user, document, response = map(spaces_lib.to_gym, spaces)
+    env = random_vector_scenarios.make(
+        _conversion.stacked_space(user, None),
+        _conversion.stacked_space(document, 3),
+        _conversion.stacked_space(response, 2),
+    )
+    # Numbers of floating point are all of the dtype of the environment.
+    observed = seeded(env.single_observation_space[part] for part in ("user", "doc", "response"))
+    env = random_vector_scenarios.make(*observed)
+    assert env.reset()[0] in env.observation_space
+    for _ in range(3):
+        *outcome, infos = env.step([[0, 1], [2, 2]])
+        assert outcome[0] in env.observation_space
+        for final in infos.get("final_obs", ()):
+            assert final is None or final in env.single_observation_space

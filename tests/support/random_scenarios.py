@@ -1,110 +1,139 @@
-"""A scenario whose spaces, observations, rewards and IDs a test chooses."""
+"""Scenarios whose spaces, observations, rewards and IDs a test chooses."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from recsim import document, user
+from recsim._gym import spaces as gym_spaces
 from recsim.simulator import environment, recsim_gym
 
-__all__ = ["Scenario", "clicks"]
+__all__ = ["CLICK", "UNIT", "Scenario", "clicks", "make"]
+
+UNIT = gym_spaces.Box(0.0, 1.0, (2,), np.float32)
+CLICK = gym_spaces.Dict({"click": gym_spaces.Discrete(2)})
 
 
-class _Document(document.AbstractDocument):
-    def __init__(self, doc_id: Any, features: Any) -> None:
-        super().__init__(doc_id)
-        self.features = features
+def make(
+    user_space: Any = UNIT,
+    document_space: Any = UNIT,
+    response_space: Any = CLICK,
+    *,
+    users: Sequence[Any] | None = None,
+    documents: Sequence[Any] | None = None,
+    responses: Sequence[Any] | None = None,
+    ids: Callable[[], Iterator[Hashable]] = itertools.count,
+    num_candidates: int = 4,
+    slate_size: int = 2,
+    session_length: int = 3,
+    num_users: int | None = None,
+    reward: Callable[[Any], Any] = len,
+    resample_documents: bool = True,
+    sample: Callable[[Any], Any] = lambda space: space.sample(),
+) -> recsim_gym.RecSimGymEnv:
+    """Returns an environment of RecSim's kind.
 
-    def create_observation(self) -> Any:
-        return self.features
+    Args:
+        user_space: space of the user's observations.
+        document_space: space of a document's observations.
+        response_space: space of a response.
+        users: what is observed of a user, in turn; None to sample it.
+        documents: what is observed of documents, in turn; None to sample it.
+        responses: what is observed of responses, in turn; None to sample it.
+        ids: function that returns an iterator over the IDs of the documents.
+        num_candidates: number of candidates.
+        slate_size: number of documents in a slate.
+        session_length: number of steps of a session.
+        num_users: number of users of a MultiUserEnvironment; None for a SingleUserEnvironment.
+        reward: function of the responses.
+        resample_documents: whether each step has new candidates.
+        sample: function of a space that returns an observation.
+    """
 
-    @classmethod
-    def observation_space(cls) -> Any:
-        raise NotImplementedError
+    def observations(given: Sequence[Any] | None, space: Any) -> Iterator[Any]:
+        if given is None:
+            return (sample(space) for _ in itertools.count())
+        return itertools.cycle(given)
 
+    class Document(document.AbstractDocument):
+        def __init__(self, doc_id: Hashable, features: Any) -> None:
+            super().__init__(doc_id)
+            self.features = features
 
-class _DocumentSampler(document.AbstractDocumentSampler):
-    """Samples documents with the given observations and IDs, again and again."""
+        def create_observation(self) -> Any:
+            return self.features
 
-    def __init__(self, doc_ctor: Any, observations: Sequence[Any], ids: Any) -> None:
-        super().__init__(doc_ctor, seed=0)
-        self._observations = observations
-        self._ids = ids
-        self._count = 0
+        @staticmethod
+        def observation_space() -> Any:
+            return document_space
 
-    def reset_sampler(self) -> None:
-        super().reset_sampler()
-        self._count = 0
+    class Sampler(document.AbstractDocumentSampler):
+        def reset_sampler(self) -> None:
+            super().reset_sampler()
+            self.ids = ids()
+            self.features = observations(documents, document_space)
 
-    def sample_document(self) -> Any:
-        number = self._count
-        self._count += 1
-        features = self._observations[number % len(self._observations)]
-        doc_id = number if self._ids is None else self._ids[number % len(self._ids)]
-        return self._doc_ctor(doc_id, features)
+        def sample_document(self) -> Document:
+            return Document(next(self.ids), next(self.features))
 
+    class Response(user.AbstractResponse):
+        def __init__(self, observation: Any) -> None:
+            self.observation = observation
 
-class _UserState(user.AbstractUserState):
-    def __init__(self, observations: Sequence[Any]) -> None:
-        self.observations = itertools.cycle(observations)
-        self.seen = next(self.observations)
+        @staticmethod
+        def response_space() -> Any:
+            return response_space
 
-    def create_observation(self) -> Any:
-        return self.seen
+        def create_observation(self) -> Any:
+            return self.observation
 
-    @staticmethod
-    def observation_space() -> Any:
-        raise NotImplementedError
+    class State(user.AbstractUserState):
+        def __init__(self) -> None:
+            self.steps = 0
+            self.observations = observations(users, user_space)
+            self.seen = next(self.observations)
 
-    def score_document(self, doc_obs: Any) -> float:
-        return 1.0
+        def create_observation(self) -> Any:
+            return self.seen
 
+        @staticmethod
+        def observation_space() -> Any:
+            return user_space
 
-class _UserSampler(user.AbstractUserSampler):
-    def __init__(self, observations: Sequence[Any]) -> None:
-        super().__init__(_UserState, seed=0)
-        self._observations = observations
+        def score_document(self, doc_obs: Any) -> float:
+            return 1.0
 
-    def sample_user(self) -> Any:
-        return self._user_ctor(self._observations)
+    class Users(user.AbstractUserSampler):
+        def sample_user(self) -> State:
+            return State()
 
+    class Model(user.AbstractUserModel):
+        def __init__(self) -> None:
+            super().__init__(Response, Users(State), slate_size)
+            self.responses = observations(responses, response_space)
 
-class _Response(user.AbstractResponse):
-    def __init__(self, observation: Any) -> None:
-        self.observation = observation
+        def simulate_response(self, documents: Sequence[Any]) -> list[Response]:
+            return [Response(next(self.responses)) for _ in documents]
 
-    def create_observation(self) -> Any:
-        return self.observation
+        def update_state(self, documents: Sequence[Any], responses: Sequence[Any]) -> None:
+            self._user_state.steps += 1
+            self._user_state.seen = next(self._user_state.observations)
 
-    @classmethod
-    def response_space(cls) -> Any:
-        raise NotImplementedError
+        def is_terminal(self) -> bool:
+            return self._user_state.steps >= session_length
 
-
-class _UserModel(user.AbstractUserModel):
-    def __init__(self, responses: Sequence[Any], response_ctor: Any, users: Any, size: int) -> None:
-        super().__init__(response_ctor, users, size)
-        self._responses = itertools.cycle(responses)
-        self._steps = 0
-
-    def is_terminal(self) -> bool:
-        return self._steps >= 5
-
-    def reset(self) -> None:
-        super().reset()
-        self._steps = 0
-
-    def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
-        return [self._response_model_ctor(next(self._responses)) for _ in documents]
-
-    def update_state(self, slate_documents: Any, responses: Any) -> None:
-        self._steps += 1
-        self._user_state.seen = next(self._user_state.observations)
+    models = [Model() for _ in range(num_users or 1)]
+    arguments = (Sampler(Document), num_candidates, slate_size, resample_documents)
+    if num_users is None:
+        world = environment.SingleUserEnvironment(models[0], *arguments)
+    else:
+        world = environment.MultiUserEnvironment(models, *arguments)
+    return recsim_gym.RecSimGymEnv(world, reward)
 
 
 @dataclasses.dataclass
@@ -131,21 +160,13 @@ class Scenario:
     reward: Callable[[Any], Any] = len
     ids: Sequence[Any] | None = None
 
-    def make(self, num_candidates: int = 4, slate_size: int = 2) -> recsim_gym.RecSimGymEnv:
-        """Makes the environment."""
-        document_class = self._with_space(_Document, "observation_space", self.document_space)
-        state_class = self._with_space(_UserState, "observation_space", self.user_space)
-        response_class = self._with_space(_Response, "response_space", self.response_space)
-        users = _UserSampler(self.users)
-        users._user_ctor = state_class
-        model = _UserModel(self.responses, response_class, users, slate_size)
-        sampler = _DocumentSampler(document_class, self.documents, self.ids)
-        world = environment.SingleUserEnvironment(model, sampler, num_candidates, slate_size, True)
-        return recsim_gym.RecSimGymEnv(world, self.reward)
-
-    @staticmethod
-    def _with_space(base: type, method: str, space: Any) -> type:
-        return type(base.__name__, (base,), {method: classmethod(lambda cls: space)})
+    def make(self, **options: Any) -> recsim_gym.RecSimGymEnv:
+        """Makes the environment, see :func:`make`."""
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        ids = parts.pop("ids")
+        if ids is not None:
+            options = {"ids": lambda: itertools.cycle(ids), **options}
+        return make(**parts, **{"session_length": 5, **options})
 
 
 def clicks(responses: Sequence[Any]) -> float:

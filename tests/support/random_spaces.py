@@ -4,57 +4,104 @@ from __future__ import annotations
 
 from typing import Any
 
-import gym.spaces
-import gymnasium.spaces
+import gymnasium
 import numpy as np
 from hypothesis import strategies as st
 
-LIBRARIES = (gym.spaces, gymnasium.spaces)
+from recsim._gym import spaces as gym_spaces
 
-_SHAPES = st.sampled_from([(), (1,), (2,), (2, 3)])
-_FLOATS = st.sampled_from([np.float32, np.float64])
-_INTEGERS = st.sampled_from([np.int8, np.int64, np.uint8])
+LIBRARIES = (gym_spaces, gymnasium.spaces)
+_SHAPES = st.sampled_from([(), (1,), (2,), (3,), (0,), (2, 3)])
+_FLOATS = (np.float32, np.float64)
+_INTEGERS = (np.int8, np.uint8, np.int32, np.int64)
 
 
 @st.composite
-def boxes(draw: st.DrawFn, library: Any) -> Any:
-    """Returns a Box: offsets, bounds that exclude 0, no bounds, floats and integers."""
+def boxes(draw: Any, library: Any) -> Any:
+    """Draws a Box, bounded, half bounded or not, of floating-point numbers or integers."""
     shape = draw(_SHAPES)
-    if draw(st.booleans()):
-        low = draw(st.sampled_from([0.0, -1.0, 0.5, 3.0, -7.5, -np.inf]))
-        width = draw(st.sampled_from([0.5, 1.0, 10.0, np.inf]))
-        high = np.inf if np.isinf(low) or np.isinf(width) else low + width
-        return library.Box(low, high, shape, draw(_FLOATS))
-    dtype = draw(_INTEGERS)
-    low = draw(st.integers(0 if dtype is np.uint8 else -5, 5))
-    return library.Box(low, low + draw(st.integers(0, 6)), shape, dtype)
+    size = int(np.prod(shape))
+    dtype = draw(st.sampled_from(_FLOATS + _INTEGERS))
+    if dtype in _INTEGERS:
+        info = np.iinfo(dtype)
+        numbers = st.integers(max(int(info.min), -1000), min(int(info.max), 1000))
+    else:
+        numbers = st.floats(-1000, 1000, width=32, allow_subnormal=False)
+    ends = st.lists(numbers, min_size=2 * size, max_size=2 * size)
+    pairs = np.sort(np.array(draw(ends), dtype).reshape(2, size), axis=0)
+    low, high = pairs[0].reshape(shape), pairs[1].reshape(shape)
+    if dtype in _FLOATS and size:
+        if draw(st.booleans()):
+            low = np.full(shape, -np.inf, dtype)
+        if draw(st.booleans()):
+            high = np.full(shape, np.inf, dtype)
+    return library.Box(low, high, shape, dtype)
 
 
-def leaves(library: Any) -> st.SearchStrategy[Any]:
-    """Returns a strategy for spaces that hold no others."""
-    return st.one_of(
+def discretes(library: Any) -> Any:
+    """Draws a Discrete space, which may start anywhere."""
+    starts = st.sampled_from([0, 1, 3, -2, 2**33, -(2**40)])
+    return st.builds(lambda n, start: library.Discrete(n, start=start), st.integers(1, 4), starts)
+
+
+@st.composite
+def multi_discretes(draw: Any, library: Any) -> Any:
+    """Draws a MultiDiscrete space; one of gymnasium may start anywhere."""
+    nvec = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    if len(nvec) == 4 and draw(st.booleans()):
+        nvec = np.reshape(nvec, (2, 2)).tolist()
+    if library is gym_spaces or draw(st.booleans()):
+        return library.MultiDiscrete(nvec)
+    start = np.full(np.shape(nvec), draw(st.sampled_from([1, -3, 2**35])))
+    return library.MultiDiscrete(nvec, start=start)
+
+
+def multi_binaries(library: Any) -> Any:
+    """Draws a MultiBinary space."""
+    return st.sampled_from([1, 3, (2, 2)]).map(library.MultiBinary)
+
+
+def arrays(library: Any, *more_leaves: Any) -> Any:
+    """Draws a space whose elements are arrays, nested in Dict and Tuple spaces.
+
+    Args:
+        library: the module of the spaces.
+        *more_leaves: strategies for spaces that may be among the innermost ones too.
+    """
+    leaves = st.one_of(
         boxes(library),
-        st.builds(lambda n, start: library.Discrete(n, start=start), _sizes(), st.integers(-3, 3)),
-        st.builds(library.MultiDiscrete, st.lists(_sizes(), min_size=1, max_size=3)),
-        st.builds(library.MultiBinary, st.integers(1, 3)),
-        st.builds(library.Text, st.integers(1, 5)),
+        discretes(library),
+        multi_discretes(library),
+        multi_binaries(library),
+        *more_leaves,
+    )
+    keys = st.sampled_from(["b", "a", "click", "z 9"])
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.dictionaries(keys, inner, min_size=1, max_size=3).map(library.Dict),
+            st.lists(inner, min_size=1, max_size=3).map(library.Tuple),
+        ),
+        max_leaves=4,
     )
 
 
-def _sizes() -> st.SearchStrategy[int]:
-    return st.integers(1, 4)
+def spaces(library: Any) -> Any:
+    """Draws a space whose elements are arrays or texts, nested in Dict and Tuple spaces."""
+    return arrays(library, st.builds(library.Text, st.integers(1, 5)))
 
 
-def spaces(library: Any, depth: int = 2) -> st.SearchStrategy[Any]:
-    """Returns a strategy for spaces, with dictionaries and tuples nested so deep at most."""
-    if depth == 0:
-        return leaves(library)
-    inner = spaces(library, depth - 1)
-    keys = st.sampled_from(["a", "b", "click", "z 9"])
+def texts(library: Any) -> Any:
+    """Draws a Text space, some in a Dict or Tuple space."""
+    text = st.builds(
+        lambda low, more: library.Text(low + more, min_length=low, charset="abc"),
+        st.integers(0, 2),
+        st.integers(1, 3),
+    )
     return st.one_of(
-        leaves(library),
-        st.builds(library.Dict, st.dictionaries(keys, inner, min_size=1, max_size=2)),
-        st.builds(lambda items: library.Tuple(items), st.lists(inner, min_size=1, max_size=2)),
+        text,
+        text.map(lambda space: library.Dict({"text": space})),
+        text.map(lambda space: library.Tuple([library.Discrete(2), space])),
     )
 
 
