@@ -125,7 +125,8 @@ def content(tree, folder):
     ("made", "name"),
     [
         *((single, name) for name in ("random", "tabular_q", "cluster_bandit_ts", *SINGLE)),
-        *((vector, name) for name in ("random", "cluster_bandit_ts")),
+        (single, "full_slate_q"),
+        *((vector, name) for name in ("random", "cluster_bandit_ts", "full_slate_q")),
     ],
 )
 def test_a_crafted_bundle_is_restored_whole_or_refused(made, name, tmp_path):

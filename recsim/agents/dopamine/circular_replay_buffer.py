@@ -9,6 +9,7 @@ import gin
 import numpy as np
 
 from recsim import _validation, seeding
+from recsim._internal import bundles
 from recsim.agents.dopamine import transitions
 
 __all__ = ["WrappedReplayBuffer"]
@@ -188,18 +189,38 @@ class WrappedReplayBuffer:
             "rng_state": seeding.generator_state(self._rng),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state` returned.
+    def check(self, state: Any) -> int:
+        """Returns the number of rows of what :meth:`state` returned.
 
         Raises:
-            ValueError: if it is the state of a buffer of another capacity or other shapes.
+            ValueError: if it is something else, or of a buffer of another capacity or other shapes.
         """
-        num_rows = len(state["users"])
+        names = (*self._shapes, "add_count", "num_rows", "rng_state")
+        bundles.entries(self, "replay", state, *names)
+        for name in ("add_count", "num_rows"):
+            bundles.count(self, name, state[name])
+        num_rows = len(state["users"]) if isinstance(state["users"], np.ndarray) else -1
         if num_rows != min(state["num_rows"], self._capacity):
             raise ValueError(
                 f"A replay buffer's state of {num_rows} rows does not fit a replay_capacity of "
                 f"{self._capacity}: make the agent with the capacity that it was saved with."
             )
+        for name, (shape, dtype) in self._shapes.items():
+            if name != "documents":
+                kind = np.dtype(dtype).kind
+                bundles.array(self, name, state[name], (num_rows, *shape), kind)
+        size = num_rows * math.prod(self._shapes["documents"][0])
+        transitions.check_packed(self, "documents", state["documents"], size)
+        bundles.generator_state(self, "rng_state", state["rng_state"], with_normal=True)
+        return num_rows
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state` returned.
+
+        Raises:
+            ValueError: as :meth:`check`; nothing is restored then.
+        """
+        num_rows = self.check(state)
         self.add_count = state["add_count"]
         self._num_rows = state["num_rows"]
         for name in ("users", "slates", "clicks", "rewards", "ends"):

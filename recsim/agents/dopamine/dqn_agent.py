@@ -11,7 +11,7 @@ import abc
 import collections
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gin
@@ -19,7 +19,7 @@ import numpy as np
 
 from recsim import _validation, agent, seeding
 from recsim._gym import spaces
-from recsim._internal import keys, numbers, observations, tensorflow_import
+from recsim._internal import bundles, keys, numbers, observations, tensorflow_import
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
@@ -522,7 +522,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         if not agent.has_entry(self, bundle_dict, "description"):
             return False
-        description = bundle_dict["description"]
+        description = dict(bundles.entries(self, "description", bundle_dict["description"]))
         if not self._fits(description):
             return agent.refuse_bundle(
                 self,
@@ -536,12 +536,16 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 "it has no replay buffer, which training resumes with. Make the agent with "
                 "eval_mode=True, or with allow_partial_reload=True to train without it",
             )
+        self._check_bundle(bundle_dict)
+        if not self.eval_mode and replay_state is not None:
+            self._replay.check(replay_state)
+        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
+            return False
         if not self.eval_mode:
             if replay_state is not None:
                 self._replay.restore(replay_state)
             elif self._last is not None:  # The next episode does not follow this one.
                 self._replay.cut_off(*self._last)
-        super().unbundle(checkpoint_dir, iteration_number, bundle_dict)
         self.training_steps = bundle_dict["training_steps"]
         self._network = network.QNetwork(bundle_dict["online_network"])
         self._target_network = network.QNetwork(bundle_dict["target_network"])
@@ -556,6 +560,32 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         if "slate_counts" in bundle_dict:
             self._slate_counts = bundle_dict["slate_counts"].copy()
         return True
+
+    def _check_bundle(self, bundle: Mapping[str, Any]) -> None:
+        """Raises ValueError for an entry, but for the replay buffer, that is not as it was made."""
+        names = ("training_steps", "online_network", "target_network")
+        bundles.entries(self, "the bundle", bundle, *names)
+        bundles.count(self, "training_steps", bundle["training_steps"])
+        bundles.count(self, "num_updates", bundle.get("num_updates", 0))
+        for name in names[1:]:
+            weights = bundle[name]
+            if not isinstance(weights, list) or len(weights) != len(self._network.weights):
+                bundles.refuse(self, name, f"{len(self._network.weights)} arrays", weights)
+            for own, other in zip(self._network.weights, weights):
+                bundles.array(self, name, other, own.shape)
+        optimizer = bundle.get("optimizer_state")
+        if optimizer is not None:
+            if not isinstance(optimizer, list):
+                bundles.refuse(self, "optimizer_state", "a list of arrays", optimizer)
+            for values in optimizer:
+                shape = np.shape(values) if isinstance(values, np.ndarray) else ()
+                bundles.array(self, "optimizer_state", values, shape, "iuf")
+        last = bundle.get("last")
+        if last is not None and not (isinstance(last, tuple) and len(last) == 3):
+            bundles.refuse(self, "last", "a state and its slate, or None", last)
+        if "slate_counts" in bundle:
+            of_any_size = (None,) if self.eval_mode else self._slate_counts.shape
+            bundles.array(self, "slate_counts", bundle["slate_counts"], of_any_size, "iu")
 
 
 def _checked_num_candidates(action_space: Any, num_documents: int) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from recsim import _validation
-from recsim._internal import resources
+from recsim._internal import bundles, resources
 
 __all__ = [
     "CUT_OFF",
@@ -158,3 +159,13 @@ def unpack(packed: dict[str, np.ndarray], documents: np.ndarray) -> None:
     used = np.unpackbits(packed["used"], count=documents.size)
     documents[...] = 0.0
     documents[used.reshape(documents.shape).astype(bool)] = packed["values"]
+
+
+def check_packed(owner: Any, name: str, packed: Any, size: int) -> None:
+    """Raises ValueError for what :func:`unpack` cannot write to an array of so many features."""
+    bundles.entries(owner, name, packed, "used", "values")
+    used = bundles.array(owner, f"{name}['used']", packed["used"], (-(-size // 8),), "u")
+    if used.dtype != np.uint8:
+        bundles.refuse(owner, f"{name}['used']", "an array of uint8", used.dtype)
+    number = int(np.unpackbits(used, count=size).sum())
+    bundles.array(owner, f"{name}['values']", packed["values"], (number,))

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import _arrays
 from recsim import agent as agent_lib
-from recsim._internal import bindings, numbers
+from recsim._internal import bindings, bundles, numbers
 from recsim.agents.dopamine import (
     circular_replay_buffer,
     dqn_agent,
@@ -309,15 +309,30 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         """
         if not agent_lib.has_entry(self, bundle_dict, "description"):
             return False
-        of_users = bundle_dict.get("users", {})
-        same_users = of_users.get("num_envs") == self._num_envs
+        of_users = bundles.entries(self, "users", bundle_dict.get("users", {}))
+        num_envs = of_users.get("num_envs", None)
+        same_users = num_envs is not None and (
+            bundles.count(self, "num_envs", num_envs) == self._num_envs
+        )
+        draws = [each.state() for each in self._draws]
+        if same_users:
+            bundles.entries(self, "users", of_users, "replay", "draws", "last")
+            last = of_users["last"]
+            if last is not None and not (isinstance(last, tuple) and len(last) == 3):
+                bundles.refuse(self, "last", "states and their slates, or None", last)
+            streams.restore(self._draws, of_users["draws"])
         bundle = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
-        if not self._learner.unbundle(checkpoint_dir, iteration_number, bundle):
+        restored = False
+        try:
+            restored = self._learner.unbundle(checkpoint_dir, iteration_number, bundle)
+        finally:
+            if not restored:
+                streams.restore(self._draws, draws)
+        if not restored:
             return False
         if self._replay is not None and bundle["replay"] is None and self._last is not None:
             self._replay.cut_off(np.arange(self._num_envs), *self._last)
         self._last = None
         if same_users:
-            streams.restore(self._draws, of_users["draws"])
             self._last = of_users["last"]
         return True

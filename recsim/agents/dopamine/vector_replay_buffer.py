@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from recsim import _validation, seeding
+from recsim._internal import bundles
 from recsim.agents.dopamine import transitions
 
 __all__ = ["VectorReplayBuffer"]
@@ -227,12 +229,18 @@ class VectorReplayBuffer:
             "rng_state": seeding.generator_state(self._rng),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state` returned.
+    def check(self, state: Any) -> None:
+        """Checks what should be a state that :meth:`state` returned.
 
         Raises:
-            ValueError: if it is the state of a buffer of another capacity or number of users.
+            ValueError: if it is something else, or of a buffer of another capacity or number of
+                users.
         """
+        last = ("last_users", "last_documents", "last_slates")
+        names = ("num_users", "num_steps", "steps_added", *_PLAIN_ARRAYS, "documents", *last)
+        bundles.entries(self, "replay", state, *names, "rng_state")
+        for name in names[:3]:
+            bundles.count(self, name, state[name])
         size = state["num_users"], state["num_steps"]
         if size != (self._num_users, self._num_steps):
             raise ValueError(
@@ -240,6 +248,26 @@ class VectorReplayBuffer:
                 f"{self._num_users} users and {self._num_steps} steps: make the agent with the "
                 "users and the replay_capacity that it was saved with."
             )
+        num_rows = min(state["steps_added"], self._num_steps) * self._num_users
+        for name in _PLAIN_ARRAYS:
+            own = getattr(self, f"_{name}")
+            bundles.array(self, name, state[name], (num_rows, *own.shape[1:]), own.dtype.kind)
+        features = math.prod(self._documents.shape[1:])
+        transitions.check_packed(self, "documents", state["documents"], num_rows * features)
+        cut = int(np.count_nonzero(state["ends"] == transitions.CUT_OFF))
+        for name in ("last_users", "last_slates"):
+            own = getattr(self, f"_{name}")
+            bundles.array(self, name, state[name], (cut, *own.shape[1:]), own.dtype.kind)
+        transitions.check_packed(self, "last_documents", state["last_documents"], cut * features)
+        bundles.generator_state(self, "rng_state", state["rng_state"], with_normal=True)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state` returned.
+
+        Raises:
+            ValueError: as :meth:`check`; nothing is restored then.
+        """
+        self.check(state)
         self._steps_added = state["steps_added"]
         rows = slice(self._steps_filled * self._num_users)
         for name in _PLAIN_ARRAYS:
