@@ -134,11 +134,21 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
     ) -> bool:
         """Restores the agents; False if the bundle is of another number of them, or one refuses."""
-        bundles = bundle_dict.get("agents", ())
-        return len(bundles) == len(self.agents) and all(
-            agent.unbundle(checkpoint_dir, iteration_number, bundle)
-            for agent, bundle in zip(self.agents, bundles)
-        )
+        bundles = bundle_dict.get("agents") if isinstance(bundle_dict, Mapping) else None
+        if not isinstance(bundles, (list, tuple)) or len(bundles) != len(self.agents):
+            return False
+        before = self.bundle_and_checkpoint(checkpoint_dir, iteration_number)["agents"]
+        done = 0
+        try:
+            for agent, bundle in zip(self.agents, bundles):
+                if not agent.unbundle(checkpoint_dir, iteration_number, bundle):
+                    break
+                done += 1
+        finally:
+            if done < len(self.agents):  # Those before the one that refused are as they were.
+                for agent, old in zip(self.agents[:done], before):
+                    agent.unbundle(checkpoint_dir, iteration_number, old)
+        return done == len(self.agents)
 
 
 class SingleUserEnvs(vector_env.SlateVectorEnv):

@@ -12,6 +12,7 @@ from recsim import registry
 from recsim.agents import random_agent
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
 from recsim.simulator import checkpoint
+from recsim.vector import wrappers
 
 HOSTILE = [
     None,
@@ -191,3 +192,18 @@ def test_a_bad_entry_is_named(name, place, values, message):
     for value in values:
         with pytest.raises(ValueError, match=message):
             create().unbundle("", 0, replaced(bundle, place, value))
+
+
+def test_agents_of_users_before_one_that_refuses_are_taken_back(tmp_path):
+    create, bundle = single("random")
+    env = registry.create_vector_environment("interest_exploration", CONFIG, 2)
+    agents = wrappers.SingleUserAgents(lambda *_: create(), env)
+    before = content(agents.bundle_and_checkpoint("", 0), tmp_path)
+    with pytest.raises(ValueError, match="episode_num"):
+        agents.unbundle("", 0, {"agents": [bundle, {**bundle, "episode_num": None}]})
+    assert content(agents.bundle_and_checkpoint("", 0), tmp_path) == before
+    for other in ({"agents": [bundle, {}]}, {"agents": 3}, None):
+        assert not agents.unbundle("", 0, other)
+        assert content(agents.bundle_and_checkpoint("", 0), tmp_path) == before
+    assert agents.unbundle("", 0, {"agents": [bundle, bundle]})
+    assert content(agents.bundle_and_checkpoint("", 0), tmp_path) != before
