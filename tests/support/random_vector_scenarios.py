@@ -65,7 +65,7 @@ class Model(world.VectorUserModel):
         return _sampled(self.spaces[0], len(users.steps))
 
     def choose(self, users: Users, documents: Documents, draws: Any) -> Any:
-        return None
+        return np.zeros(len(users.steps), np.int64)
 
     def respond(self, users: Users, documents: Documents, choice: Any, draws: Any) -> Any:
         return Documents(documents.number)
