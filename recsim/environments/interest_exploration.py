@@ -366,8 +366,9 @@ class IEDocument(document.AbstractDocument, metaclass=_config.ClassWithConstants
         cluster_id: Sequence[int], quality: Sequence[float]
     ) -> list[dict[str, Any]]:
         """Returns the observations of documents with these features."""
+        array = np.array
         return [
-            {"quality": np.array(document_quality), "cluster_id": topic}
+            {"quality": array(document_quality), "cluster_id": topic}
             for topic, document_quality in zip(cluster_id, quality)
         ]
 
