@@ -754,9 +754,9 @@ def serving_table():
     return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, eval_mode=True)
 
 
-def enumerating(**changes):
+def enumerating(settings=None, **changes):
     env = make(**changes)
-    return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space)
+    return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, **settings or {})
 
 
 # What no machine has the memory for.
@@ -778,9 +778,24 @@ TABLE.update(
             "1e.15 users with 6 candidates .* need at least .* of memory",
         ),
         "slates that cannot be enumerated": (
-            lambda: enumerating(num_candidates=60, slate_size=12),
+            lambda: enumerating({"max_num_slates": 10**15}, num_candidates=60, slate_size=12),
             MemoryError,
             "slates of 12 out of 60 candidates.* need at least .* of memory.*choose fewer",
+        ),
+        "slates that take seconds in each step": (
+            lambda: enumerating(num_candidates=300, slate_size=3),
+            ValueError,
+            "300 candidates make 4,455,100 slates of 3, which is more than max_num_slates=1000000",
+        ),
+        "ordered slates that take seconds in each step": (
+            lambda: enumerating({"ordinal_slates": True}, num_candidates=102, slate_size=3),
+            ValueError,
+            "102 candidates make 1,030,200 slates of 3, which is more than max_num_slates",
+        ),
+        "no slates": (
+            lambda: enumerating({"max_num_slates": 0}),
+            ValueError,
+            "max_num_slates must be an integer >= 1, got 0",
         ),
     }
 )

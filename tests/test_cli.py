@@ -292,7 +292,10 @@ BAD_INPUT = {
     "run --gin-bindings Runner.max_steps_per_episode=((": "TokenError: ",
     "run --gin-bindings Runner.max_steps_per_episode=%A": "No bindings specified for 'A/gin.macro'",
     "run --environment long_term_satisfaction --agent tabular_q --num-candidates 60 "
-    "--slate-size 10": "75,394,027,566 slates of 10 out of 60 candidates.* need at least .*TiB of",
+    "--slate-size 10": "60 candidates make 75,394,027,566 slates of 10, which is more than max_num",
+    "run --agent tabular_q --num-candidates 300 --slate-size 3 --episodes 1 --train-steps 100": (
+        "300 candidates make 4,455,100 slates of 3, which is more than max_num_slates=1000000"
+    ),
     "run --num-envs 10000000000000": r"10,000,000,000,000 users .* need at least .* of memory",
     "run --num-candidates 10000000000000": "10,000,000,000,000 candidates .* need at least .* of",
     "run --num-candidates 10000000000000 --num-envs 3": "3 users .* need at least .* of memory",

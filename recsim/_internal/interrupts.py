@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Terminated", "deferred", "raise_if_requested", "requested", "terminable"]
+__all__ = [
+    "GRACE_SECONDS",
+    "Terminated",
+    "deferred",
+    "end_grace",
+    "raise_if_requested",
+    "requested",
+    "terminable",
+]
+
+#: How long a signal waits for the place where a training can be resumed exactly.
+GRACE_SECONDS = 10.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,20 +41,23 @@ class _State:
 
     deferring = False
     requested: int | None = None
+    # The signal that ends the block when its grace is over; another object for each signal.
+    in_grace: object | None = None
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
     """Lets SIGTERM end the block as Ctrl-C does, and both wait for a block of :func:`deferred`.
 
-    The second signal ends it at once. Outside of the main thread nothing changes. The handlers are
+    The second signal ends it at once, and so does the end of :data:`GRACE_SECONDS` after the first,
+    unless :func:`end_grace` has been called by then. Outside of the main thread nothing changes. The handlers are
     restored afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    _State.requested = None
+    _State.requested = _State.in_grace = None
     try:
         for number, handler in before.items():
             # What is ignored, as in the background of a shell, stays ignored.
@@ -49,7 +65,7 @@ def terminable() -> Iterator[None]:
                 signal.signal(number, _handle)
         yield
     finally:
-        _State.requested = None
+        _State.requested = _State.in_grace = None
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)
@@ -59,10 +75,24 @@ def _handle(number: int, frame: Any) -> None:
     del frame
     if _State.deferring and _State.requested is None:
         _State.requested = number
+        _State.in_grace = grace = object()
+        # Not threading's, which must not be entered anew from a handler.
+        _thread.start_new_thread(_end_after_grace, (number, grace, GRACE_SECONDS))
     elif number == signal.SIGINT:
         raise KeyboardInterrupt
     else:
         raise Terminated(number)
+
+
+def _end_after_grace(number: int, grace: object, seconds: float) -> None:
+    time.sleep(seconds)
+    if _State.in_grace is grace:
+        _thread.interrupt_main(number)
+
+
+def end_grace() -> None:
+    """Lets a waiting signal wait on: a place has come where the training can be resumed."""
+    _State.in_grace = None
 
 
 @contextlib.contextmanager

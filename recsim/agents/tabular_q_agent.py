@@ -62,13 +62,16 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         gamma: discount, in [0, 1].
         ordinal_slates: whether slates of the same documents in another order are other actions.
         seed: seed of the generator that explores.
+        max_num_slates: the largest number of slates to take on, >= 1. A million of them take
+            seconds in each step.
         **kwargs: not used; there is a warning for what is not among the arguments of RecSim's
             agents.
 
     Raises:
         TypeError: if ``number_bins`` is no integer, or ``exploration_policy`` neither a name nor
             a function.
-        ValueError: if an argument is out of its range, or the exploration policy unknown.
+        ValueError: if an argument is out of its range, the exploration policy unknown, or if there
+            are more than ``max_num_slates`` slates.
         NotImplementedError: for a space of text, graphs or sequences.
         MemoryError: if there are more slates than there is memory for.
     """
@@ -94,6 +97,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         ordinal_slates: bool = False,
         *,
         seed: int | None = 0,
+        max_num_slates: int = 1_000_000,
         **kwargs: Any,
     ) -> None:
         agent_utils.warn_of_unused(TabularQAgent, kwargs)
@@ -116,7 +120,9 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._eval_mode = _validation.flag("eval_mode", eval_mode)
         self._ignore_response = _validation.flag("ignore_response", ignore_response)
         self._ordinal_slates = _validation.flag("ordinal_slates", ordinal_slates)
-        self._check_number_of_slates(action_space)
+        self._check_number_of_slates(
+            action_space, _validation.positive_int("max_num_slates", max_num_slates)
+        )
         self._exploration_rng = _validation.random_state("seed", seed)
         self._exploration_policy = _known_policy(exploration_policy)
         # Functions of an observation, by the policy's name, in which a subclass may put others.
@@ -148,11 +154,18 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
     def _explore_from(self, observation: Any) -> tuple[Sequence[int], Index]:
         return self._explore(self._enumerate_state_action_indices(observation))
 
-    def _check_number_of_slates(self, action_space: Any) -> None:
-        """Raises MemoryError if there are more slates than can be looked at."""
+    def _check_number_of_slates(self, action_space: Any, most: int) -> None:
+        """Raises ValueError or MemoryError if there are more slates than can be looked at."""
         num_candidates, slate_size = int(max(action_space.nvec)), len(action_space.nvec)
         count = math.perm if self._ordinal_slates else math.comb
         num_slates = count(num_candidates, slate_size)
+        if num_slates > most:
+            raise ValueError(
+                f"{num_candidates} candidates make {resources.shown(num_slates)} slates of "
+                f"{slate_size}, which is more than max_num_slates={most}, and all of them are "
+                "compared in each step: choose fewer candidates or smaller slates, or an agent "
+                "that does not enumerate them."
+            )
         resources.check_memory(
             num_slates * (_BYTES_OF_SLATE + 16 * slate_size),
             f"The {resources.shown(num_slates)} slates of {slate_size} out of {num_candidates} "

@@ -716,6 +716,7 @@ class TrainRunner(Runner):
                 for iteration in iterations:
                     self._iteration, self._total_steps = iteration, total_steps
                     total_steps = self._run_train_phase(total_steps)
+                    interrupts.end_grace()
                     if iteration % self._checkpoint_frequency == 0 or iteration == iterations[-1]:
                         self._checkpoint_experiment(iteration, total_steps)
                         interrupts.raise_if_requested()
@@ -759,6 +760,7 @@ class TrainRunner(Runner):
         """
         if not interrupts.requested():
             return
+        interrupts.end_grace()  # Saving may take longer.
         interrupted = {
             "steps": steps,
             "stats": self._stats,
