@@ -235,7 +235,13 @@ def probability_vector(name: str, values: Any) -> np.ndarray:
     return vector
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Returns " Did you mean 'x'?" for the known name closest to ``name``, or an empty string."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+def nearest_name(name: str, known: Iterable[str], similarity: float = 0.5) -> str:
+    """Returns " Did you mean 'x'?" for the known name closest to ``name``, or an empty string.
+
+    Args:
+        name: the name that is not known.
+        known: the names that are.
+        similarity: how similar the closest must be, from 0 to 1.
+    """
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=similarity)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -10,11 +10,14 @@ from typing import Any
 
 import gin
 
+from recsim import registry
+
 __all__ = [
     "Made",
     "State",
     "applied",
     "bound_parameters",
+    "by_parameter",
     "described",
     "recorded",
     "restored",
@@ -57,6 +60,15 @@ def described() -> dict[str, str]:
         _name(scope, selector, parameter): repr(value)
         for (scope, selector), parameters in sorted(gin.config._CONFIG.items())
         for parameter, value in sorted(parameters.items())
+    }
+
+
+def by_parameter() -> dict[str, str]:
+    """Returns what gin binds, such as ``'UCB1.ci_scaling'``, by the name of the parameter."""
+    return {
+        parameter: _name(scope, selector, parameter)
+        for (scope, selector), parameters in gin.config._CONFIG.items()
+        for parameter in parameters
     }
 
 
@@ -126,8 +138,9 @@ class Made:
             reason = f"no {class_name} is made in the scope {scope!r}"
         else:
             reason = f"what is run gives {class_name} this argument itself"
-        nearest = self._nearest(selector, parameter)
-        hint = f" Nearest are: {', '.join(nearest)}." if nearest else ""
+        users = "" if made else _users(selector)
+        nearest = [] if users else self._nearest(selector, parameter)
+        hint = f" Nearest are: {', '.join(nearest)}." if nearest else users
         return f"The gin binding of {name!r} has no effect: {reason}.{hint}"
 
     def _nearest(self, selector: str, parameter: str) -> list[str]:
@@ -147,6 +160,22 @@ class Made:
 
 
 _MACRO = "gin.macro"
+
+
+def _users(selector: str) -> str:
+    """Returns a sentence that says which agents or environments make what is configured."""
+    module, _, class_name = selector.rpartition(".")
+    agents = [
+        name
+        for name, entry in registry.AGENTS.items()
+        if module in entry.modules
+        or (class_name == "TrainRunner" and entry.learns)
+        or (module.rpartition(".")[0] == "recsim.agents.dopamine" and entry.plans_training)
+    ]
+    environments = [name for name, entry in registry.ENVIRONMENTS.items() if entry.module == module]
+    if agents:
+        return f" It is for {'such agents as ' * (len(agents) > 3)}{', '.join(agents[:3])}."
+    return f" It is for the environment {environments[0]}." if environments else ""
 
 
 def _name(scope: str, selector: str, parameter: str = "") -> str:

@@ -50,8 +50,8 @@ def terminable() -> Iterator[None]:
     """Lets SIGTERM end the block as Ctrl-C does, and both wait for a block of :func:`deferred`.
 
     The second signal ends it at once, and so does the end of :data:`GRACE_SECONDS` after the first,
-    unless :func:`end_grace` has been called by then. Outside of the main thread nothing changes. The handlers are
-    restored afterwards.
+    unless :func:`end_grace` has been called by then. Outside of the main thread nothing changes.
+    The handlers are restored afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -87,7 +87,7 @@ def _handle(number: int, frame: Any) -> None:
 def _end_after_grace(number: int, grace: object, seconds: float) -> None:
     time.sleep(seconds)
     if _State.in_grace is grace:
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def end_grace() -> None:

@@ -6,17 +6,21 @@ keys that RecSim ignores, they are a warning. Both name the nearest known one.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import difflib
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 __all__ = [
     "MISSPELLED",
+    "UnusedBindingError",
     "parameters_of",
     "refuse_unknown",
+    "refusing_bound",
     "similarity_for",
     "stacklevel_of_caller",
     "warn_of_unknown",
@@ -25,9 +29,41 @@ __all__ = [
 #: From this similarity (difflib's ratio) on a key is taken for a misspelled one.
 MISSPELLED = 0.6
 
+# From this similarity on a known name is suggested.
+_NEAR = 0.5
+
+# What gin binds, as it is written, by the name of the argument, where that must not be lost.
+_refused: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVar(
+    "refused", default=None
+)
+
+
+class UnusedBindingError(ValueError):
+    """A gin binding of an argument that nothing reads."""
+
+
+@contextlib.contextmanager
+def refusing_bound(bound: Mapping[str, str]) -> Iterator[None]:
+    """Lets an unknown argument that gin binds be an error in the block, where it is a warning else.
+
+    Args:
+        bound: what gin binds, such as ``'ClusterBanditAgent.ci_scaling'``, by the argument's name.
+    """
+    token = _refused.set(bound)
+    try:
+        yield
+    finally:
+        _refused.reset(token)
+
 
 def warn_of_unknown(
-    what: str, keys: Iterable[object], known: Collection[str], *, similarity: float = 0.0
+    what: str,
+    keys: Iterable[object],
+    known: Collection[str],
+    *,
+    similarity: float = 0.0,
+    has: str = "has",
+    arguments: bool = False,
 ) -> None:
     """Warns of keys that are not known, at the line that called into the library.
 
@@ -39,6 +75,11 @@ def warn_of_unknown(
         known: the keys that are read.
         similarity: how similar a key must be to a known one, from 0 to 1. Above 0 there is no
             warning of other keys, which may be read elsewhere.
+        has: the verb, for a plural.
+        arguments: whether the keys are names of arguments, which gin may bind.
+
+    Raises:
+        UnusedBindingError: for an argument that gin binds, where :func:`refusing_bound` says so.
 
     Warns:
         UserWarning: for each key that is not known.
@@ -46,11 +87,17 @@ def warn_of_unknown(
     for key in keys:
         if key in known:
             continue
-        close = _closest(key, known, similarity)
+        close = _closest(key, known, max(similarity, _NEAR))
         if close or similarity == 0.0:
+            if arguments and (binding := (_refused.get() or {}).get(str(key))) is not None:
+                suggestion = f" Did you mean {close[0]!r}?" if close else ""
+                raise UnusedBindingError(
+                    f"The gin binding of {binding!r} has no effect: nothing reads {key!r}."
+                    f"{suggestion}"
+                )
             nearest = f"; the nearest key that is known is {close[0]!r}" if close else ""
             warnings.warn(
-                f"{what} has the key {key!r}, which nothing reads{nearest}.",
+                f"{what} {has} the key {key!r}, which nothing reads{nearest}.",
                 UserWarning,
                 stacklevel=stacklevel_of_caller(),
             )
@@ -70,7 +117,7 @@ def refuse_unknown(
     for keyword in keywords:
         if keyword not in known:
             names = sorted({*known, *also_known})
-            close = _closest(keyword, names, 0.5)
+            close = _closest(keyword, names, _NEAR)
             suggestion = f"Did you mean {close[0]!r}? " if close else ""
             raise TypeError(
                 f"{what} has no parameter {keyword!r}. {suggestion}Known are: {', '.join(names)}."

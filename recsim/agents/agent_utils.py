@@ -166,7 +166,8 @@ def warn_of_unused(
         known = {*keys.parameters_of(agent_class), *_OFFERED}
         if also_known is not None:
             known |= keys.parameters_of(also_known)
-        keys.warn_of_unknown(f"The arguments of {agent_class.__name__}", kwargs, known)
+        what = f"The arguments of {agent_class.__name__}"
+        keys.warn_of_unknown(what, kwargs, known, has="have", arguments=True)
 
 
 def number_of_topics(where: str, space: Any) -> int:
@@ -224,7 +225,7 @@ def build_base_agent(
         of_agent = keys.parameters_of(agent_ctor)
         passed_on = [name for name in kwargs if name not in of_agent]
         what = f"What {of_layer.__name__} passes on" if of_layer is not None else ""
-        keys.warn_of_unknown(what, passed_on, own, similarity=0.8)
+        keys.warn_of_unknown(what, passed_on, own, similarity=0.8, arguments=True)
     else:
         named = agent_ctor.func if isinstance(agent_ctor, functools.partial) else agent_ctor
         name = getattr(named, "__name__", repr(named))

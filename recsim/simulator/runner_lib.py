@@ -24,6 +24,7 @@ import inspect
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -109,13 +110,36 @@ def load_gin_configs(gin_files: Sequence[paths.Path], gin_bindings: Sequence[str
             raise ValueError(f"{error}\n{_gin_suggestion(str(error))}".rstrip()) from error
 
 
+def _not_configurable(name: str) -> str:
+    """Returns why gin cannot configure a class of this library, an empty string for other names."""
+    classes = {
+        name: value
+        for module in list(sys.modules.values())
+        if getattr(module, "__name__", "").startswith("recsim.")
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__.startswith("recsim.")
+    }
+    if name not in classes:
+        return ""
+    configurable = {configured.wrapped for _, configured in gin.config._REGISTRY.items()}
+    single_user = classes.get(name.removeprefix("Vector"))
+    if name.startswith("Vector") and single_user in configurable:
+        return (
+            f"{name} takes the bindings of its single-user form: bind those of "
+            f"{name.removeprefix('Vector')}."
+        )
+    return f"{name} is not configurable in gin: give its arguments in code."
+
+
 def _gin_suggestion(message: str) -> str:
     """Returns what an error of gin's about an unknown name should add."""
     registry = gin.config._REGISTRY
     if match := re.search(r"No configurable matching '(.+?)'", message):
+        if reason := _not_configurable(match[1].rpartition(".")[2]):
+            return reason
         parts = match[1].count(".") + 1
         known = {".".join(selector.split(".")[-parts:]) for selector, _ in registry.items()}
-        suggestion = _validation.nearest_name(match[1], sorted(known))
+        suggestion = _validation.nearest_name(match[1], sorted(known), 0.7)
         return f"{suggestion} What is configured has to be imported before.".lstrip()
     if match := re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", message):
         parameters = inspect.signature(registry.get_match(match[1]).wrapped).parameters
