@@ -93,7 +93,7 @@ def _is_good(result_path: str) -> bool:
             return True
         reason = "it is not the result of a training"
     except (checkpoint.CheckpointError, OSError, TypeError) as error:
-        reason = str(error)
+        reason = getattr(error, "fault", str(error))
     _logger.warning("%r is spoiled and trained anew: %s", result_path, reason)
     _remove(result_path)
     return False

@@ -318,7 +318,9 @@ def _finished_tasks(tasks: list[Task], folder: str) -> dict[str, Result]:
         try:
             finished[task.name] = _read_task(folder, task)
         except (checkpoint.CheckpointError, OSError) as error:
-            _logger.warning("%r is spoiled and computed anew: %s", path, error)
+            _logger.warning(
+                "%r is spoiled and computed anew: %s", path, getattr(error, "fault", error)
+            )
             if os.path.isdir(path):
                 shutil.rmtree(path)
     return finished

@@ -57,7 +57,23 @@ _logger = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
-    """A file is no good checkpoint: truncated, altered, or not a checkpoint at all."""
+    """A file is no good checkpoint: truncated, altered, or not a checkpoint at all.
+
+    Args:
+        fault: what is wrong with which file.
+        advice: what to do where a run is to resume from it.
+
+    Attributes:
+        fault: what is wrong with which file.
+    """
+
+    def __init__(self, fault: str, advice: str = "") -> None:
+        super().__init__(fault, advice)
+        self.fault = fault
+        self._advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.fault} {self._advice}".rstrip()
 
 
 def save(path: paths.Path, tree: Any) -> None:
@@ -245,8 +261,9 @@ def _verify(file: BinaryIO, path: str) -> int:
     else:
         fault = "was altered after it was written (its checksum does not match)"
     raise CheckpointError(
-        f"{path!r} {fault}. Delete it to go on from an older checkpoint, restore it from a copy, "
-        "or choose another base_dir to start afresh."
+        f"{path!r} {fault}.",
+        "Delete it to go on from an older checkpoint, restore it from a copy, or choose "
+        "another base_dir to start afresh.",
     )
 
 

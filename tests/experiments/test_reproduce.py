@@ -208,6 +208,7 @@ def test_a_spoiled_task_is_computed_anew(how, caplog):
     assert record["time"]["tasks_of_earlier_commands"] == 3
     (warning,) = caplog.messages
     assert f"{str(path.absolute())!r} is spoiled and computed anew: " in warning
+    assert "base_dir" not in warning  # A checkpoint's advice.
     changed = [name for name, changed_at in tasks("out").items() if before[name] != changed_at]
     assert changed == [path.name]
     caplog.clear()
