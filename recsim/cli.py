@@ -192,7 +192,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     _add_count(
         how,
         "--train-steps",
-        "steps that an agent that learns is trained for before (default: 30000)",
+        "steps that an agent that learns is trained for before, in an iteration for each 1000 and "
+        "in 10 at most, the last episode of each played to its end (default: 30000)",
     )
     _add_count(
         how,

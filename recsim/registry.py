@@ -17,6 +17,8 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from recsim._internal import keys
+
 if TYPE_CHECKING:
     from recsim.experiments import reproduce
     from recsim.simulator import recsim_gym
@@ -188,21 +190,31 @@ def _feature_bounds(document_spaces: Any) -> tuple[float, float]:
     return 0.0, 10.0
 
 
-def _warm_up(training_steps: int | None, *learners: type) -> dict[str, Any]:
-    """Returns the setting that lets deep agents gather a tenth of their training's transitions.
+def _planned(training_steps: int | None, *learners: type, num_envs: int = 1) -> dict[str, Any]:
+    """Returns the settings of deep agents that follow from the length of their training.
+
+    They gather a tenth of its transitions before they learn, and remember no more than there are.
 
     Args:
         training_steps: number of steps of the training, None if there is none to plan for.
-        *learners: the classes that are given the setting, which is left to gin if it is bound.
+        *learners: the classes that are given the settings, which are left to gin where it binds
+            them.
+        num_envs: number of users who play in parallel.
     """
     if training_steps is None:
         return {}
     from recsim._internal import bindings
+    from recsim.agents.dopamine import circular_replay_buffer
 
-    setting: dict[str, Any] = {"min_replay_history": min(_MOST_WARM_UP, training_steps // 10)}
-    for learner in learners:
-        setting = bindings.unbound(learner, setting)
-    return setting
+    # The last episodes of a training go beyond its steps.
+    capacity = max(2 * training_steps + 1000, 10 * num_envs)
+    settings: dict[str, Any] = {
+        "min_replay_history": min(_MOST_WARM_UP, training_steps // 10),
+        "replay_capacity": min(_MOST_CAPACITY, capacity),
+    }
+    for learner in (*learners, circular_replay_buffer.WrappedReplayBuffer):
+        settings = bindings.unbound(learner, settings)
+    return settings
 
 
 def _full_slate_q(environment: Any, *, training_steps: int | None = None, **kwargs: Any) -> Any:
@@ -213,7 +225,7 @@ def _full_slate_q(environment: Any, *, training_steps: int | None = None, **kwar
         None,
         environment.observation_space,
         environment.action_space,
-        **_warm_up(training_steps, agent_class),
+        **_planned(training_steps, agent_class),
         **kwargs,
     )
 
@@ -228,7 +240,7 @@ def _slate_q(
         None,
         observation_space=environment.observation_space,
         action_space=environment.action_space,
-        **_warm_up(training_steps, slate_decomp_q_agent.SlateDecompQAgent),
+        **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent),
         **kwargs,
     )
 
@@ -239,8 +251,13 @@ def _vector_full_slate_q(
     from recsim.agents import full_slate_q_agent
 
     agent_class = full_slate_q_agent.VectorFullSlateQAgent
-    warm_up = _warm_up(training_steps, agent_class, full_slate_q_agent.FullSlateQAgent)
-    return agent_class(environment, **warm_up, **kwargs)
+    planned = _planned(
+        training_steps,
+        agent_class,
+        full_slate_q_agent.FullSlateQAgent,
+        num_envs=environment.num_envs,
+    )
+    return agent_class(environment, **planned, **kwargs)
 
 
 def _vector_slate_q(
@@ -248,16 +265,19 @@ def _vector_slate_q(
 ) -> Any:
     from recsim.agents import slate_decomp_q_agent
 
-    warm_up = _warm_up(
+    planned = _planned(
         training_steps,
         slate_decomp_q_agent.VectorSlateDecompQAgent,
         slate_decomp_q_agent.SlateDecompQAgent,
+        num_envs=environment.num_envs,
     )
-    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **warm_up, **kwargs)
+    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
 
 
 # The number of transitions that deep agents gather by default before they learn: RecSim's.
 _MOST_WARM_UP = 20_000
+# The number of transitions that they remember by default: RecSim's.
+_MOST_CAPACITY = 1_000_000
 
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
@@ -550,6 +570,8 @@ def _created(
         arguments["training_steps"] = training_steps
     try:
         return create(environment, **arguments)
+    except keys.UnusedBindingError:
+        raise
     except ValueError as error:
         raise ValueError(
             f"The agent {name!r} cannot recommend in this environment: {error}"

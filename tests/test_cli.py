@@ -104,13 +104,13 @@ def test_every_option_counts():
         "seed": 3,
         "episodes": 2,
         "max_steps_per_episode": 9,
-        "training_steps": {"tabular_q": 90},  # Whole episodes.
-        "training_updates": {"tabular_q": 90},
+        "training_steps": {"tabular_q": 36},  # Whole episodes.
+        "training_updates": {"tabular_q": 36},
         "min_replay_history": {},
         "training": {
             "tabular_q": {
-                "num_iterations": 10,
-                "max_training_steps": 3,
+                "num_iterations": 1,
+                "max_training_steps": 30,
                 "max_steps_per_episode": 9,
                 "num_envs": 1,
             }
@@ -286,6 +286,23 @@ BAD_INPUT = {
     "run --agent tabular_q --train-steps 60 --gin-bindings TrainRunner.max_training_steps=2": (
         "'TrainRunner.max_training_steps' has no effect: train_steps=60 takes precedence over it"
     ),
+    "run --agent random --gin-bindings ClusterBanditAgent.ci_scaling=5": (
+        "no ClusterBanditAgent is made for what is run. It is for cluster_bandit_ucb1, cluster_b"
+    ),
+    "run --gin-bindings TrainRunner.max_training_steps=5": (
+        r"no TrainRunner is made for what is run. It is for such agents as tabular_q, [^.]*\."
+    ),
+    "run --gin-bindings LTSStaticUserSampler.sensitivity=1": "for the environment long_term_satisf",
+    "run --gin-bindings ClusterBanditAgent.ci_scalign=5": (
+        "'ClusterBanditAgent.ci_scalign' has no effect: .* Did you mean 'ci_scaling'"
+    ),
+    "run --num-envs 3 --gin-bindings ClusterBanditAgent.ci_scalign=5": (
+        "'ClusterBanditAgent.ci_scalign' has no effect: .* Did you mean 'ci_scaling'"
+    ),
+    "run --gin-bindings TabularQAgent.learning_rat=0.5": (
+        r"learning_rat=0.5 TabularQAgent is not configurable in gin: give its arguments in code\."
+    ),
+    "run --gin-bindings VectorSlateDecompQAgent.gamma=0.5": "bind those of SlateDecompQAgent",
     "run --gin-bindings other/ClusterBanditAgent.ci_scaling=0.1": "made in the scope 'other'",
     "run --gin-bindings scaling=0.1": "'scaling' has no effect: no value that is used refers to",
     "run --gin-bindings 'import nosuch'": "No module named 'nosuch'",
@@ -300,11 +317,21 @@ BAD_INPUT = {
     "run --num-candidates 10000000000000": "10,000,000,000,000 candidates .* need at least .* of",
     "run --num-candidates 10000000000000 --num-envs 3": "3 users .* need at least .* of memory",
     "run --episodes 10000000000000": "10,000,000,000,000 episodes need at least .* of memory",
+    "run --episodes 1000000000000": "episodes of 2 agents need at least .*: choose fewer episodes",
+    "run --steps 1000000000000": (
+        "takes at least .* microseconds for a step: the evaluation of 50 episodes of "
+        "1,000,000,000,000 steps would take at least .* days, more than 31: choose fewer episodes"
+    ),
+    "run --steps 1000000000000 --num-envs 100": "the evaluation of 100 episodes of 1,000,",
+    "run --agent tabular_q --train-steps 1000000000000000": (
+        r"the training of 1e\+15 steps would take at least .*: choose fewer training steps"
+    ),
     "run --steps 1000000000000001": "--steps: must be at most 1,000,000,000,000,000, got",
     "bench --users 10000000000000": "10,000,000,000,000 users need at least .* of memory",
     "bench --size 10000000000000x2 --users 1": "10,000,000,000,000 candidates .* need at least",
     "bench --size 10000000000000x2 --users 9": "9 users with .* need at least .* of memory",
     "bench --quick --rounds 1000000000": "would take at least .* days: choose fewer rounds",
+    "bench --quick --baseline-python true": "true could not measure: it ended with exit code 0 and",
     "bench --quick --seconds 1e300": "would take at least .* days: choose fewer rounds",
     "reproduce bandits --gin-bindings X.y=1": "there is no option '--gin-bindings'",
     "bench --quick --environment interest_exploration --agent slate_topk_sarsa --users 1": (
@@ -325,6 +352,7 @@ BAD_INPUT = {
 @pytest.mark.parametrize("arguments", BAD_INPUT)
 def test_mistakes_are_told_in_one_line(arguments, refused):
     pathlib.Path("a_file").write_text("")
+    pathlib.Path("true").symlink_to("/bin/true")
     pathlib.Path("full").mkdir()
     pathlib.Path("full", "kept").write_text("")
     err = refused(cli.main, shlex.split(arguments))

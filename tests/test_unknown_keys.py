@@ -105,7 +105,11 @@ WARNED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "GreedyClusterAgent": (
         lambda: cluster_bandit_agent.GreedyClusterAgent(*spaces_of(), cluster_id=0, ci_scale=1.0),
-        "'ci_scale'.*'ci_scaling'",
+        "The arguments of GreedyClusterAgent have the key 'ci_scale'.*'ci_scaling'",
+    ),
+    "GreedyClusterAgent, with nothing near": (
+        lambda: cluster_bandit_agent.GreedyClusterAgent(*spaces_of(), cluster_id=0, lerning_rate=3),
+        r"have the key 'lerning_rate', which nothing reads\.$",
     ),
     "an arm of ClusterBanditAgent": (
         lambda: cluster_click_statistics.ClusterClickStatsLayer(

@@ -7,7 +7,17 @@ import math
 import os
 from collections.abc import Iterator
 
-__all__ = ["check_memory", "check_processes", "shown", "usable_memory"]
+__all__ = [
+    "check_days",
+    "check_memory",
+    "check_processes",
+    "memory_of_process",
+    "shown",
+    "usable_memory",
+]
+
+# What would take longer is refused.
+_MOST_DAYS = 31
 
 _CGROUP_FILE = "/proc/self/cgroup"
 _CGROUP_ROOT = "/sys/fs/cgroup"
@@ -37,14 +47,36 @@ def check_memory(needed: int, what: str, remedy: str) -> None:
     limit = usable_memory()
     if limit is not None and needed > limit:
         raise MemoryError(
-            f"{what} need at least {_shown_bytes(needed)} of memory, and there are "
-            f"{_shown_bytes(limit)} for this process: {remedy}."
+            f"{what} need at least {_shown_bytes(needed)} of memory{memory_of_process()}: {remedy}."
         )
 
 
 def check_processes(number: int, remedy: str = "choose fewer workers") -> None:
     """Raises MemoryError if so many processes cannot be in memory at the same time."""
     check_memory(number * _BYTES_OF_PROCESS, f"{shown(number)} processes", remedy)
+
+
+def check_days(days: float, what: str, remedy: str) -> None:
+    """Raises ValueError if a request would take more than a month.
+
+    Args:
+        days: the least time that it takes.
+        what: what takes it.
+        remedy: what to do, such as "choose fewer rounds".
+
+    Raises:
+        ValueError: with both figures.
+    """
+    if days > _MOST_DAYS:
+        raise ValueError(
+            f"{what} would take at least {days:,.3g} days, more than {_MOST_DAYS}: {remedy}."
+        )
+
+
+def memory_of_process() -> str:
+    """Returns a clause that says how much memory there is for this process, if that is known."""
+    limit = usable_memory()
+    return "" if limit is None else f", and there are {_shown_bytes(limit)} for this process"
 
 
 def usable_memory() -> int | None:

@@ -59,9 +59,6 @@ RECSIM_AGENTS = (
     "cluster_bandit_ts",
 )
 
-# Longer measurements are a mistake.
-_MOST_DAYS = 31
-
 _WORKER = os.path.join(os.path.dirname(__file__), "_benchmark_worker.py")
 
 
@@ -197,7 +194,12 @@ class _Processes:
         if not line:
             process.wait()
             self._errors.seek(0)
-            raise RuntimeError(f"{self._python} could not measure:\n{self._errors.read()}")
+            said = self._errors.read().strip()
+            raise RuntimeError(
+                f"{self._python} could not measure: "
+                + (said or f"it ended with exit code {process.returncode} and said nothing. Is it")
+                + " a Python interpreter?" * (not said)
+            )
         return line.strip()
 
     def _write(self, process: Any, line: str) -> None:
@@ -343,13 +345,12 @@ def _most_processes(case: Case) -> int:
 
 
 def _check_time(cases: Sequence[Case], rounds: int, seconds: float) -> None:
-    """Raises ValueError if the measurements would take more than a month."""
-    days = rounds * len(cases) * seconds / 86400
-    if days > _MOST_DAYS:
-        raise ValueError(
-            f"{resources.shown(rounds)} rounds of {len(cases)} cases, of {seconds:g} s each, would "
-            f"take at least {days:,.3g} days: choose fewer rounds, fewer cases or fewer seconds."
-        )
+    """Raises ValueError if the measurements would take too long."""
+    resources.check_days(
+        rounds * len(cases) * seconds / 86400,
+        f"{resources.shown(rounds)} rounds of {len(cases)} cases, of {seconds:g} s each,",
+        "choose fewer rounds, fewer cases or fewer seconds",
+    )
 
 
 def _of_one_user(case: Case) -> Case:

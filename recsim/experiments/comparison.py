@@ -28,7 +28,16 @@ import gin
 import numpy as np
 
 from recsim import _validation, _version, registry, seeding, utils
-from recsim._internal import bindings, json_text, learning, numbers, paths, provenance, resources
+from recsim._internal import (
+    bindings,
+    json_text,
+    keys,
+    learning,
+    numbers,
+    paths,
+    provenance,
+    resources,
+)
 from recsim.experiments import _first_steps, estimates
 from recsim.simulator import _files, runner_lib
 from recsim.vector import streams
@@ -41,8 +50,15 @@ EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
 _CLICKS_BY_TOPIC = "clicks_by_topic"
+# Iterations of a training of a given length. Each plays its last episode to the end.
+_MOST_ITERATIONS = 10
+_LEAST_OF_ITERATION = 1000
 _MOST_TRAINING_USERS = 100
-# A training so long that agents which are only tried out have not begun to learn.
+# Runs of fewer steps are let pass without an estimate of their time.
+_FEW_STEPS = 10_000_000
+_MOST_USERS_TIMED = 1000
+# Trainings so long that agents which are only tried out, or timed, have not begun to learn.
+_SHORT_TRAINING = 1000
 _LONG_TRAINING = 1_000_000
 # Candidates of all users together; with more, what they take of memory is measured first.
 _MANY_CANDIDATES = 10_000_000
@@ -179,8 +195,9 @@ class Comparison:
         steps: greatest number of steps of an episode, ``Runner.max_steps_per_episode``; 200 by
             default.
         episodes: number of episodes, ``EvalRunner.max_eval_episodes``; 50 by default.
-        train_steps: number of training steps of agents that learn, in 10 iterations; 30,000 by
-            default. Each iteration's last episode is played to the end. Deep agents gather
+        train_steps: number of training steps of agents that learn, in one iteration for each 1,000
+            of them and in 10 at most; 30,000 by default. Each iteration's last episode is played to
+            the end, so that there may be more steps. Deep agents gather
             transitions for a tenth of the steps, and for 20,000 at most, before they learn, unless
             gin binds their ``min_replay_history``.
         num_envs: number of users who play at once, each the same number of episodes, by default
@@ -195,7 +212,8 @@ class Comparison:
     Raises:
         ValueError: for an unknown or repeated name, an agent that does not fit the environment or
             has no vector form, a setting that gives no world or run, a training too short for an
-            agent to learn anything in it, a folder that is not empty, or a binding without effect.
+            agent to learn anything in it, a run of more than a month, a folder that is not empty,
+            or a binding without effect.
         TypeError: for an argument of the wrong type.
         MemoryError: if the environment, an agent or the measures cannot be in memory.
         OSError: if the folder cannot be written to.
@@ -251,17 +269,32 @@ class Comparison:
             self._eval_settings["max_eval_episodes"] = episodes
         if train_steps is not None:
             _validation.positive_int("train_steps", train_steps)
-            self._train_settings["num_iterations"] = min(10, train_steps)
-            self._train_settings["max_training_steps"] = -(-train_steps // 10)
+            iterations = max(1, min(_MOST_ITERATIONS, train_steps // _LEAST_OF_ITERATION))
+            self._train_settings["num_iterations"] = iterations
+            self._train_settings["max_training_steps"] = -(-train_steps // iterations)
         given = {"steps": steps, "episodes": episodes, "train_steps": train_steps}
-        self._check_names(agents)
         self._num_agents = len(agents)
-        self._prepare_folder()
+        # Some agents take any argument: what nothing reads of them is told of as they are made.
+        with keys.refusing_bound(bindings.by_parameter() if refuse_unused_bindings else {}):
+            self._check_names(agents)
+            if episodes is not None:
+                self._check_memory(_validation.positive_int("episodes", episodes))
+            self._prepare_folder()
+            self._make_runners(agents, _overridden(given) if refuse_unused_bindings else None)
+
+    def _make_runners(self, agents: Sequence[str], overridden: Sequence[str] | None) -> None:
+        """Makes the runners of all agents, and leaves no folder of theirs where that fails.
+
+        Args:
+            agents: names of agents.
+            overridden: the bindings that may have no effect; None if all may.
+        """
         try:
             with bindings.recorded() as made:
                 self._runners = {agent: self._create_runners(agent) for agent in agents}
-            if refuse_unused_bindings:
-                made.refuse_unused(_overridden(given))
+            if overridden is not None:
+                made.refuse_unused(overridden)
+            self._check_time()
         except BaseException:
             # The runners' own folders, so that the folder can be taken for the next attempt.
             for agent in agents:
@@ -283,7 +316,7 @@ class Comparison:
         self._create_environment(self._env_config, None)  # Refuses what is too large.
         env = self._create_environment(self._env_config, 1)
         for agent in agents:
-            created = self._create_agent(agent, env, training_steps=_LONG_TRAINING)
+            created = self._create_agent(agent, env, training_steps=_SHORT_TRAINING)
             if gin.config_str().strip():
                 self._try_out(agent, created, env)
 
@@ -303,7 +336,7 @@ class Comparison:
 
         def create(num_users: int) -> tuple[Any, Any]:
             env = registry.create_vector_environment(self._environment, env_config, num_users)
-            return self._create_agent(agent, env, training_steps=_LONG_TRAINING), env
+            return self._create_agent(agent, env, eval_mode=True), env
 
         # What the first time alone takes, as imports do, is in none of the others.
         peaks = [
@@ -375,12 +408,41 @@ class Comparison:
         env = self._create_environment(self._env_config, None)
         recorder = _EpisodeRecorder if self._num_envs is None else _UsersRecorder
         evaluation = recorder(env=env, test_mode=True, **shared, **self._eval_settings)
-        self._check_memory(evaluation)
+        self._check_memory(evaluation._max_eval_episodes)
         return [*runners, evaluation]
 
-    def _check_memory(self, evaluation: Any) -> None:
+    def _check_time(self) -> None:
+        """Raises ValueError if the runs of an agent would take more than a month."""
+        for agent, runners in self._runners.items():
+            *trainings, evaluation = runners
+            episodes, most = evaluation._max_eval_episodes, evaluation._max_steps_per_episode
+            steps = sum(training.planned_steps for training in trainings)
+            if steps + episodes * most < _FEW_STEPS:
+                continue
+            users = min(self._num_envs or 1, _MOST_USERS_TIMED)
+            env = self._create_environment(self._env_config, users)
+            length = _first_steps.length_of_episodes(env, most)
+            seconds = _first_steps.seconds_a_step(
+                self._create_agent(agent, env, training_steps=_LONG_TRAINING), env
+            )
+            each = f"{agent} takes at least {1e6 * seconds:,.3g} microseconds for a step"
+            for name, number, what, remedy in (
+                ("the training", steps, f"{resources.shown(steps)} steps", "training steps"),
+                (
+                    "the evaluation",
+                    episodes * length,
+                    f"{resources.shown(episodes)} episodes of {resources.shown(length)} steps",
+                    "episodes or steps",
+                ),
+            ):
+                resources.check_days(
+                    number * seconds / 86400,
+                    f"{each}: {name} of {what}",
+                    f"choose fewer {remedy}",
+                )
+
+    def _check_memory(self, episodes: int) -> None:
         """Raises MemoryError if the measures of all agents' episodes cannot be kept."""
-        episodes = evaluation._max_eval_episodes
         resources.check_memory(
             8 * episodes * self._num_agents * len(("steps", "return", "steps_per_second")),
             f"The measures of {resources.shown(episodes)} episodes of {self._num_agents} agents",

@@ -180,13 +180,13 @@ def test_agents_that_learn_are_trained_with_other_users(monkeypatch, spies, tmp_
     monkeypatch.setitem(registry.AGENTS, "spy_first", entry)
     results = compare(tmp_path, agents=["spy_first"], train_steps=200).run()
     trained, evaluated = spies()
-    assert len(trained.users) == 10  # An iteration of 20 steps is an episode of 25.
+    assert len(trained.users) == 8  # One iteration of 200 steps, in episodes of 25.
     assert len(evaluated.users) == 4
-    assert len({str(user) for user in [*trained.users, *evaluated.users]}) == 14
-    assert results.settings["training_steps"] == {"spy_first": 250}
+    assert len({str(user) for user in [*trained.users, *evaluated.users]}) == 12
+    assert results.settings["training_steps"] == {"spy_first": 200}
     assert results.settings["training_updates"] == {"spy_first": None}  # It does not say.
     assert (tmp_path / "spy_first" / "train" / "checkpoints").is_dir()
-    assert (tmp_path / "spy_first" / "eval_4" / "returns_250").is_file()
+    assert (tmp_path / "spy_first" / "eval_4" / "returns_200").is_file()
 
 
 def test_files(tmp_path):
@@ -404,8 +404,8 @@ def test_notes_tell_of_training(tmp_path):
     results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
     text = report.text(results)
     steps = results.settings["training_steps"]["tabular_q"]
-    assert steps == results.settings["training_updates"]["tabular_q"] == 250  # Whole episodes.
-    assert "tabular_q was trained for 250 steps with other users." in text
+    assert steps == results.settings["training_updates"]["tabular_q"] == 50  # Whole episodes.
+    assert "tabular_q was trained for 50 steps with other users." in text
     note = "Deviations and intervals are over users, with one seed of training"
     assert note in text
     assert max(map(len, text.splitlines())) <= 80
@@ -513,6 +513,26 @@ def test_warm_up_follows_the_length_of_the_training(
     )
     found = experiment.settings()["min_replay_history"]
     assert found == dict.fromkeys(DEEP, pytest.approx(expected, abs=3))
+
+
+@pytest.mark.parametrize(
+    ("train_steps", "iterations"), [(1, 1), (300, 1), (2500, 2), (9999, 9), (10_000, 10)]
+)
+def test_short_trainings_have_few_iterations(train_steps, iterations, tmp_path):
+    experiment = compare(tmp_path, agents=["tabular_q", "random"], train_steps=train_steps)
+    training = experiment.settings()["training"]["tabular_q"]
+    assert training["num_iterations"] == iterations
+    assert 0 <= training["max_training_steps"] * iterations - train_steps < iterations
+
+
+def test_what_is_remembered_follows_the_length_of_the_training(tmp_path):
+    config = {"num_candidates": 30_000, "slate_size": 2, "resample_documents": False, "seed": 0}
+    env = registry.create_environment("interest_evolution", config)
+    # A million transitions of these candidates would be more than 2 TiB.
+    registry.create_agent(DEEP[1], env, training_steps=300)
+    runner_lib.load_gin_configs([], ["WrappedReplayBuffer.replay_capacity = 10**15"])
+    with pytest.raises(MemoryError, match=r"10+ transitions needs .*, and there are .* for this"):
+        registry.create_agent(DEEP[1], env, training_steps=300)
 
 
 def test_gins_operative_configuration_tells_no_other_warm_up(tmp_path):

@@ -133,7 +133,9 @@ def test_estimates_are_no_more_than_what_is_taken(monkeypatch):
 def test_agents_that_enumerate_too_many_slates_are_refused(four_gib):
     env = registry.create_environment("long_term_satisfaction", config(60, 10))
     with pytest.raises(MemoryError, match="75,394,027,566 slates of 10 out of 60 candidates"):
-        tabular_q_agent.TabularQAgent(env.observation_space, env.action_space)
+        tabular_q_agent.TabularQAgent(
+            env.observation_space, env.action_space, max_num_slates=10**18
+        )
     with pytest.raises(MemoryError, match="slates of 10 out of 60"):
         full_slate_q_agent.FullSlateQAgent(
             None, env.observation_space, env.action_space, max_num_slates=10**18

@@ -9,7 +9,7 @@ import gin
 import numpy as np
 
 from recsim import _validation, seeding
-from recsim._internal import bundles
+from recsim._internal import bundles, resources
 from recsim.agents.dopamine import transitions
 
 __all__ = ["WrappedReplayBuffer"]
@@ -87,7 +87,8 @@ class WrappedReplayBuffer:
             )
             raise MemoryError(
                 f"A replay buffer of {self._capacity} transitions needs "
-                f"{self._capacity * row / 2**30:.1f} GiB: choose a smaller replay_capacity."
+                f"{self._capacity * row / 2**30:.1f} GiB{resources.memory_of_process()}: choose a "
+                "smaller replay_capacity."
             ) from error
 
     def __getstate__(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsim import _validation, seeding
-from recsim._internal import bundles
+from recsim._internal import bundles, resources
 from recsim.agents.dopamine import transitions
 
 __all__ = ["VectorReplayBuffer"]
@@ -90,8 +90,8 @@ class VectorReplayBuffer:
         except MemoryError as error:
             size = 8 * (user_size + num_candidates * doc_size + slate_size + 1) + 1
             raise MemoryError(
-                f"A replay buffer of {rows} transitions needs {rows * size / 2**30:.1f} GiB: "
-                "choose a smaller replay_capacity."
+                f"A replay buffer of {rows} transitions needs {rows * size / 2**30:.1f} GiB"
+                f"{resources.memory_of_process()}: choose a smaller replay_capacity."
             ) from error
 
     def __getstate__(self) -> dict[str, Any]:
