@@ -250,7 +250,7 @@ BAD_INPUT = {
     "run --environment interest_evolutoin": "Did you mean 'interest_evolution'",
     "run --agent greedy_pctr --environment interest_evolution": "avg_user_state",
     "run --agent cluster_bandit_ts --environment long_term_satisfaction": "'cluster_id'",
-    "run --agent cluster_bandit_ts --environment interest_evolution": "'cluster_id'",
+    "run --agent cluster_bandit_ts --environment interest_evolution": "entries the agent reads by name",
     "run --slate-size 11": "slate_size must be at most num_candidates",
     "run --slate-size 0": "--slate-size: must be an integer >= 1, got '0'",
     "run --num-candidates -3": "--num-candidates: must be an integer >= 1, got '-3'",
@@ -316,7 +316,7 @@ BAD_INPUT = {
     "run --num-envs 10000000000000": r"10,000,000,000,000 users .* need at least .* of memory",
     "run --num-candidates 10000000000000": "10,000,000,000,000 candidates .* need at least .* of",
     "run --num-candidates 10000000000000 --num-envs 3": "3 users .* need at least .* of memory",
-    "run --episodes 10000000000000": "10,000,000,000,000 episodes need at least .* of memory",
+    "run --episodes 10000000000000": "10,000,000,000,000 episodes of 2 agents need at",
     "run --episodes 1000000000000": "episodes of 2 agents need at least .*: choose fewer episodes",
     "run --steps 1000000000000": (
         "takes at least .* microseconds for a step: the evaluation of 50 episodes of "

@@ -124,7 +124,7 @@ def fitting_cases(
         every_agent: whether each agent has to fit somewhere; if not, one of them has to.
 
     Raises:
-        ValueError: for an unknown name, or an agent that fits nowhere and has to.
+        TypeError, ValueError: for an unknown name, or an agent that fits nowhere.and has to.
         MemoryError: if there is no memory for a case.
     """
     cases = []

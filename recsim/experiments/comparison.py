@@ -273,21 +273,22 @@ class Comparison:
             self._train_settings["num_iterations"] = iterations
             self._train_settings["max_training_steps"] = -(-train_steps // iterations)
         given = {"steps": steps, "episodes": episodes, "train_steps": train_steps}
-        self._num_agents = len(agents)
         # Some agents take any argument: what nothing reads of them is told of as they are made.
         with keys.refusing_bound(bindings.by_parameter() if refuse_unused_bindings else {}):
             self._check_names(agents)
+            self._num_agents = len(agents)
             if episodes is not None:
                 self._check_memory(_validation.positive_int("episodes", episodes))
             self._prepare_folder()
             self._make_runners(agents, _overridden(given) if refuse_unused_bindings else None)
 
-    def _make_runners(self, agents: Sequence[str], overridden: Sequence[str] | None) -> None:
+    def _make_runners(self, agents: Sequence[str], overridden: Mapping[str, str] | None) -> None:
         """Makes the runners of all agents, and leaves no folder of theirs where that fails.
 
         Args:
             agents: names of agents.
-            overridden: the bindings that may have no effect; None if all may.
+            overridden: what takes precedence over bindings, by these; None where bindings may have
+                no effect.
         """
         try:
             with bindings.recorded() as made:

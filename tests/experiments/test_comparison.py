@@ -244,8 +244,8 @@ def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
         ({"slate_size": 11}, ValueError, "slate_size must be at most num_candidates"),
         ({"seed": -1}, ValueError, "seed"),
         ({"steps": 0}, ValueError, "max_steps_per_episode"),
-        ({"episodes": 1.5}, TypeError, "max_eval_episodes"),
-        ({"agents": ["tabular_q", "random"], "episodes": 0}, ValueError, "max_eval_episodes"),
+        ({"episodes": 1.5}, TypeError, "episodes must be an integer"),
+        ({"agents": ["tabular_q", "random"], "episodes": 0}, ValueError, "episodes must be"),
         ({"train_steps": 0}, ValueError, "train_steps"),
         (
             {"environment": "long_term_satisfaction", "agents": ["random", "greedy_pctr"]},
