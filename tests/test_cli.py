@@ -250,7 +250,7 @@ BAD_INPUT = {
     "run --environment interest_evolutoin": "Did you mean 'interest_evolution'",
     "run --agent greedy_pctr --environment interest_evolution": "avg_user_state",
     "run --agent cluster_bandit_ts --environment long_term_satisfaction": "'cluster_id'",
-    "run --agent cluster_bandit_ts --environment interest_evolution": "entries the agent reads by name",
+    "run --agent cluster_bandit_ts --environment interest_evolution": "agent reads by name",
     "run --slate-size 11": "slate_size must be at most num_candidates",
     "run --slate-size 0": "--slate-size: must be an integer >= 1, got '0'",
     "run --num-candidates -3": "--num-candidates: must be an integer >= 1, got '-3'",

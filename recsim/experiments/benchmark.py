@@ -128,7 +128,7 @@ def fitting_cases(
         MemoryError: if there is no memory for a case.
     """
     cases = []
-    misfit: ValueError | None = None
+    misfit: Exception | None = None
     for agent in agents:
         registry.agent_entry(agent)
         fitting = []
@@ -143,7 +143,7 @@ def fitting_cases(
                     try:
                         if new:
                             max(new, key=lambda case: case.num_users).create()
-                    except ValueError as error:
+                    except (TypeError, ValueError) as error:
                         misfit = error
                         continue
                     fitting += new
