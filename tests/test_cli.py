@@ -330,9 +330,9 @@ BAD_INPUT = {
     "bench --users 10000000000000": "10,000,000,000,000 users need at least .* of memory",
     "bench --size 10000000000000x2 --users 1": "10,000,000,000,000 candidates .* need at least",
     "bench --size 10000000000000x2 --users 9": "9 users with .* need at least .* of memory",
-    "bench --quick --rounds 1000000000": "would take at least .* days, more than 31: choose fewer r",
+    "bench --quick --rounds 1000000000": "would take at least .* days, more than 31: choose fewer",
     "bench --quick --baseline-python true": "true could not measure: it ended with exit code 0 and",
-    "bench --quick --seconds 1e300": "would take at least .* days, more than 31: choose fewer r",
+    "bench --quick --seconds 1e300": "would take at least .* days, more than 31: choose fewer",
     "reproduce bandits --gin-bindings X.y=1": "there is no option '--gin-bindings'",
     "bench --quick --environment interest_exploration --agent slate_topk_sarsa --users 1": (
         "slate_topk_sarsa"
