@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+# Greater numbers may have infinite differences to others, also in single precision.
+_MODERATE = 1e30
+
+
 def softmax(vector: ArrayLike) -> np.ndarray:
     """Returns ``exp(x) / sum(exp(x))`` over the last axis, without overflow.
 
@@ -152,15 +156,25 @@ def _logit_weights(scores: ArrayLike, no_click_mass: ArrayLike) -> np.ndarray:
     """Returns ``exp(logit)`` divided by the greatest of them, a new array."""
     logits = _append_no_click(scores, no_click_mass)
     highest = logits.max(axis=-1, keepdims=True)
-    if not np.isfinite(highest).all():
-        raise ValueError(
-            "scores must give a distribution: logits without NaN and plus infinity, and not all "
-            f"minus infinity, got {_first_bad(logits, np.isfinite(highest))} for the documents "
-            "and, last, no click."
-        )
-    with np.errstate(over="ignore"):  # Of what overflows the exponential is 0.
+    if not _are_moderate(highest):
+        if not np.isfinite(highest).all():
+            raise ValueError(
+                "scores must give a distribution: logits without NaN and plus infinity, and not "
+                f"all minus infinity, got {_first_bad(logits, np.isfinite(highest))} for the "
+                "documents and, last, no click."
+            )
+        with np.errstate(over="ignore"):  # Of what overflows the exponential is 0.
+            logits -= highest
+    else:
         logits -= highest
     return np.exp(logits, out=logits)
+
+
+def _are_moderate(values: np.ndarray) -> bool:
+    """Says whether numbers are finite, and so small that differences to finite ones are finite."""
+    if values.size == 1:  # Of one slate, for which Python takes less time.
+        return -_MODERATE < values.item() < _MODERATE
+    return bool((np.abs(values) < _MODERATE).all())
 
 
 def multinomial_proportional_probabilities(

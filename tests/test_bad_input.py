@@ -639,7 +639,7 @@ TABLE = {
             random_scenarios.make(response_space=spaces.Discrete(2)).observation_space,
             spaces.MultiDiscrete([4, 4]),
         ),
-        TypeError,
+        ValueError,
         r"observation_space\['response'\] holds must be Dict spaces.*got Discrete",
     ),
     "softmax of infinity": (

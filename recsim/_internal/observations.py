@@ -89,35 +89,43 @@ def spaces_of_responses(space: Any) -> Sequence[Any]:
     return responses
 
 
-def fields_of_document(space: Any) -> Mapping[str, Any]:
+def fields_of_document(space: Any, *names: str) -> Mapping[str, Any]:
     """Returns the spaces of what is observed of a document, by name.
 
     Args:
         space: the entry 'doc' of a space of observations.
+        *names: the entries that are needed, for the error.
 
     Raises:
-        TypeError: if it is not a Dict space of documents that are Dict spaces.
+        TypeError: if it is not a Dict space of documents.
+        ValueError: if these are not Dict spaces.
     """
-    return _fields("doc", next(iter(spaces_of_documents(space).values())))
+    return _fields("doc", next(iter(spaces_of_documents(space).values())), names)
 
 
-def fields_of_response(space: Any) -> Mapping[str, Any]:
+def fields_of_response(space: Any, *names: str) -> Mapping[str, Any]:
     """Returns the spaces of what is observed of a response, by name.
 
     Args:
         space: the entry 'response' of a space of observations.
+        *names: the entries that are needed, for the error.
 
     Raises:
-        TypeError: if it is not a Tuple space of responses that are Dict spaces.
+        TypeError: if it is not a Tuple space of responses.
+        ValueError: if these are not Dict spaces.
     """
-    return _fields("response", spaces_of_responses(space)[0])
+    return _fields("response", spaces_of_responses(space)[0], names)
 
 
-def _fields(key: str, space: Any) -> Mapping[str, Any]:
+def _list(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _fields(key: str, space: Any, names: Sequence[str]) -> Mapping[str, Any]:
     fields = getattr(space, "spaces", None)
     if not isinstance(fields, Mapping):
-        raise TypeError(
+        raise ValueError(
             f"What observation_space[{key!r}] holds must be Dict spaces, whose entries the agent "
-            f"reads by name, got {numbers.described(space)}."
+            f"reads by name{_list(names)}, got {numbers.described(space)}."
         )
     return fields

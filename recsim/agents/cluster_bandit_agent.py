@@ -55,7 +55,9 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         **kwargs: Any,
     ) -> None:
         observations.check_space(observation_space, "doc")
-        documents = observations.fields_of_document(observation_space.spaces["doc"])
+        documents = observations.fields_of_document(
+            observation_space.spaces["doc"], "cluster_id", "quality"
+        )
         num_topics = agent_utils.number_of_topics(
             "observation_space['doc']", documents.get("cluster_id")
         )

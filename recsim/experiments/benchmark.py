@@ -143,7 +143,7 @@ def fitting_cases(
                     try:
                         if new:
                             max(new, key=lambda case: case.num_users).create()
-                    except (TypeError, ValueError) as error:
+                    except ValueError as error:
                         misfit = error
                         continue
                     fitting += new

@@ -264,7 +264,7 @@ def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: Any) -> None:
 
 def _num_clusters(response_space: Any) -> int:
     """Returns the number of topics that responses tell of."""
-    fields = observations.fields_of_response(response_space)
+    fields = observations.fields_of_response(response_space, "click", "cluster_id")
     for key in ("click", "cluster_id"):
         if key not in fields:
             raise ValueError(
