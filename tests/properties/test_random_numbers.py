@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from support import clear_errors, drawing, random_scenarios, random_spaces
 
 from recsim import registry, utils
-from recsim.agents import cluster_bandit_agent, random_agent, tabular_q_agent
+from recsim.agents import (
+    cluster_bandit_agent,
+    full_slate_q_agent,
+    random_agent,
+    tabular_q_agent,
+)
 from recsim.agents.layers import (
     abstract_click_bandit,
     cluster_click_statistics,
@@ -118,15 +123,20 @@ def aggregation(env: Any) -> Any:
     )
 
 
+def full_slate_q(env: Any) -> Any:
+    return full_slate_q_agent.FullSlateQAgent(None, env.observation_space, env.action_space)
+
+
 AGENTS = {
+    "full slate Q": full_slate_q,
     "cluster bandit": cluster_bandit,
     "click bandit": click_bandit,
     "tabular Q": tabular_q,
     "history": history,
     "temporal aggregation": aggregation,
 }
-LEARNING_FROM_REWARDS = ("tabular Q", "temporal aggregation")
-WITH_TABLES = (*LEARNING_FROM_REWARDS, "history")
+LEARNING_FROM_REWARDS = ("full slate Q", "tabular Q", "temporal aggregation")
+WITH_TABLES = ("tabular Q", "temporal aggregation", "history")
 
 
 def rollout(scenario: Any, make_agent: Any, spell: Any = float) -> list[Any]:
