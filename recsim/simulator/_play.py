@@ -383,7 +383,7 @@ def restore_env(env: Any, state: Any) -> None:
 def parts_without_generator(state: Any, part: str = "the environment") -> Iterator[str]:
     """Yields the parts of an environment whose ``checkpoint_state`` has None for a generator."""
     if isinstance(state, Mapping):
-        if state.get("rng", state) is None:
+        if state.get("rng", state) is None and not state.get("generators"):
             yield part
         yield from state.get("unsaved_generators", ())
         for name, value in state.items():
