@@ -405,7 +405,7 @@ for name in ("random", "mine"):
     registry.AGENTS[name] = entry
 
 def work(name, advance):
-    return {"agent": type(registry.create_agent(name, None)).__name__}
+    return {"agent": type(registry.agent_entry(name).create(None)).__name__}
 
 tasks = [parallel.Task(name, work, {"name": name}, 1) for name in ("random", "mine")]
 for workers in (1, 2):
