@@ -259,7 +259,7 @@ class Comparison:
         self._train_settings = bindings.unbound(runner_lib.TrainRunner, TRAIN_DEFAULTS)
         eval_defaults = EVAL_DEFAULTS
         if num_envs is not None:
-            _validation.positive_int("num_envs", num_envs)
+            num_envs = self._num_envs = _validation.positive_int("num_envs", num_envs)
             eval_defaults = {**EVAL_DEFAULTS, "max_eval_episodes": num_envs}
         self._eval_settings = bindings.unbound(runner_lib.EvalRunner, eval_defaults)
         if steps is not None:
@@ -268,7 +268,7 @@ class Comparison:
         if episodes is not None:
             self._eval_settings["max_eval_episodes"] = episodes
         if train_steps is not None:
-            _validation.positive_int("train_steps", train_steps)
+            train_steps = _validation.positive_int("train_steps", train_steps)
             iterations = max(1, min(_MOST_ITERATIONS, train_steps // _LEAST_OF_ITERATION))
             self._train_settings["num_iterations"] = iterations
             self._train_settings["max_training_steps"] = -(-train_steps // iterations)

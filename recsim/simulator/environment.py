@@ -376,7 +376,8 @@ class MultiUserEnvironment(AbstractEnvironment):
         return self._user_model
 
     def _check_user_model(self) -> None:
-        if not isinstance(self._user_model, (Sequence, np.ndarray)):
+        models = self._user_model
+        if not isinstance(models, (Sequence, np.ndarray)) or getattr(models, "shape", None) == ():
             raise TypeError(
                 f"user_model must be a list of user models, one a user, got {self._user_model!r}."
             )
