@@ -26,7 +26,8 @@ def boxes(draw: Any, library: Any) -> Any:
         info = np.iinfo(dtype)
         numbers = st.integers(max(int(info.min), -1000), min(int(info.max), 1000))
     else:
-        numbers = st.floats(-1000, 1000, width=32, allow_subnormal=False)
+        # Without minus zero, which Gym cannot sample below zero from.
+        numbers = st.floats(-1000, 1000, width=32, allow_subnormal=False).map(lambda end: end + 0.0)
     ends = st.lists(numbers, min_size=2 * size, max_size=2 * size)
     pairs = np.sort(np.array(draw(ends), dtype).reshape(2, size), axis=0)
     low, high = pairs[0].reshape(shape), pairs[1].reshape(shape)
