@@ -116,7 +116,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         return ascending[::-1]
 
     def _checked_qualities(self, documents: Iterable[Mapping[str, Any]]) -> dict[int, float]:
-        """Returns the qualities of the topic's documents by index; refuses what is no number."""
+        """Returns the qualities of the topic's documents by index; refuses what is not a number."""
         return {
             index: numbers.finite("a document's quality", document["quality"])
             for index, document in enumerate(documents)

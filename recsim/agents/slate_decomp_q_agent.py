@@ -628,7 +628,7 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         return click, reward
 
 
-#: Functions that select slates for many users at once, and what they do after their checks.
+#: Functions that select slates for users in parallel, and what they do after their checks.
 _SELECTIONS: dict[Any, Callable[..., np.ndarray]] = {
     select_slate_topk: lambda size, s_no_click, s, q: slate_selection.top_k_slates(size, s, q),
     select_slate_greedy: slate_selection.greedy_slates,
