@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from recsim import agent as agent_lib
-from recsim import seeding, spaces
+from recsim import seeding, spaces, types
 from recsim.agents import random_agent
-from recsim.simulator import environment, recsim_gym
+from recsim.simulator import environment, recsim_gym, rollout
 from recsim.vector import _conversion, streams
 
 __all__ = ["check_agent", "check_environment", "check_vector_environment"]
@@ -66,9 +66,9 @@ def check_agent(
         num_steps: number of steps to play.
     """
     # Libraries that the agent imports late may draw when they are imported: not in the second.
-    first = _play_agent(make_environment(), make_agent, num_steps)
+    first = _slates_of(make_environment(), make_agent, num_steps)
     with _GlobalGeneratorsLeftAlone():
-        second = _play_agent(make_environment(), make_agent, num_steps)
+        second = _slates_of(make_environment(), make_agent, num_steps)
     _assert_same(first, second, "two agents made alike")
     _check_bundle(make_environment, make_agent, num_steps)
 
@@ -110,19 +110,48 @@ def check_vector_environment(
     _check_vector_checkpoint(functools.partial(make_environment, **users), num_steps, seed)
 
 
-def _vector_rollout(env: Any, num_steps: int, seed: int) -> list[dict[str, Any]]:
-    """Plays, checks what comes of it and returns it."""
-    handed_out: list[tuple[Any, Any]] = []
-    for *outcome, infos in _play_vector(env, num_steps, seed):
-        _check_outcome(env, *outcome, infos)
-        parts = dict(zip(("observation", "rewards", "terminated", "truncated"), outcome))
-        if infos:
-            _assert_same(infos["_final_obs"], outcome[2] | outcome[3], "_final_obs")
-            parts["final_observation"] = infos["final_obs"].batch
-        handed_out.append((parts, copy.deepcopy(parts)))
-    for parts, as_they_were in handed_out:
+def _vector_rollout(env: types.VectorEnv, num_steps: int, seed: int) -> list[dict[str, Any]]:
+    """Runs steps, checks what comes of them and returns it."""
+    recorder = _VectorRecorder(env)
+    _run_vector(env, num_steps, seed, recorder)
+    for parts, as_they_were in recorder.handed_out:
         _assert_same(parts, as_they_were, "an observation after it was handed out")
-    return [parts for parts, _ in handed_out]
+    return [parts for parts, _ in recorder.handed_out]
+
+
+class _VectorRecorder(rollout.VectorListener):
+    """Checks what comes of a reset and of each step, and keeps it with a copy of what it was."""
+
+    def __init__(self, env: types.VectorEnv) -> None:
+        self._env = env
+        self.handed_out: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def on_reset(self, observation: types.Observation, infos: Mapping[str, Any]) -> None:
+        nobody = np.zeros(self._env.num_envs, np.bool_)
+        self._add(observation, np.zeros(self._env.num_envs), nobody, nobody, infos)
+
+    def on_step(self, step: rollout.VectorStep) -> None:
+        self._add(step.observation, step.rewards, step.terminated, step.truncated, step.infos)
+
+    def _add(
+        self,
+        observation: types.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> None:
+        _check_outcome(self._env, observation, rewards, terminated, truncated, infos)
+        parts: dict[str, Any] = {
+            "observation": observation,
+            "rewards": rewards,
+            "terminated": terminated,
+            "truncated": truncated,
+        }
+        if infos:
+            _assert_same(infos["_final_obs"], terminated | truncated, "_final_obs")
+            parts["final_observation"] = infos["final_obs"].batch
+        self.handed_out.append((parts, copy.deepcopy(parts)))
 
 
 def _of_user(rollout: list[dict[str, Any]], row: int) -> list[dict[str, Any]]:
@@ -145,25 +174,21 @@ def _check_outcome(env: Any, observation: Any, rewards: Any, *ended_and_infos: A
         assert final is None or final in env.single_observation_space, final
 
 
-def _play_vector(env: Any, num_steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Yields what came of a reset and of each step, under slates that users draw by themselves."""
-    nobody = np.zeros(env.num_envs, np.bool_)
-    observation, infos = env.reset(seed=seed)
-    yield observation, np.zeros(env.num_envs), nobody, nobody, infos
+def _run_vector(
+    env: types.VectorEnv, num_steps: int, seed: int, *listeners: rollout.VectorListener
+) -> None:
+    """Runs steps under slates that users draw by themselves."""
     agent = random_agent.VectorRandomAgent(env, seed)
-    slates = agent.begin(observation)
-    for _ in range(num_steps):
-        outcome = env.step(slates)
-        yield outcome
-        slates = agent.step(*outcome)
+    rollout.VectorRollout(env, agent, listeners, follows_episodes=False).run_steps(
+        num_steps, seed=seed
+    )
 
 
 def _check_vector_checkpoint(
     make_environment: Callable[[], Any], num_steps: int, seed: int
 ) -> None:
     env, resumed = make_environment(), make_environment()
-    for _ in _play_vector(env, num_steps, seed):
-        pass
+    _run_vector(env, num_steps, seed)
     resumed.restore_state(copy.deepcopy(env.checkpoint_state()))
     rng = np.random.RandomState(seed)
     nvec = env.single_action_space.nvec
@@ -175,7 +200,8 @@ def _check_vector_checkpoint(
 
 def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int) -> None:
     handed_out: list[tuple[Any, Any]] = []
-    for observation, _, _ in _play(env, _random_slates(env, seed), num_steps):
+
+    def check(observation: types.Observation) -> None:
         space = env.observation_space
         of_reset = observation["response"] is None
         for key in ("user", "doc") if of_reset else ("user", "doc", "response"):
@@ -184,6 +210,8 @@ def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int)
             spaces.check_observation(space[key], observation[key], f"observation[{key!r}]")
         assert list(observation["doc"]) == list(env.environment.candidate_set.create_observation())
         handed_out.append((observation, copy.deepcopy(observation)))
+
+    _run(env, num_steps, seed, check)
     for observation, as_it_was in handed_out:
         _assert_same(observation, as_it_was, "an observation after it was handed out")
 
@@ -202,82 +230,139 @@ def _check_twins(make_environment: MakeEnvironment, num_steps: int, seed: int) -
             if env_seed is not None:
                 env.seed(env_seed)
             with _GlobalGeneratorsLeftAlone(noise):
-                rollouts.append(list(_play(env, _random_slates(env, seed), num_steps)))
+                rollouts.append(_run(env, num_steps, seed))
         _assert_same(rollouts[0], rollouts[1], f"two environments made alike (seed {env_seed})")
 
 
 def _check_checkpoint(make_environment: MakeEnvironment, num_steps: int, seed: int) -> None:
     env, resumed = make_environment(), make_environment()
-    list(_play(env, _random_slates(env, seed), num_steps // 2))
+    _run(env, num_steps // 2, seed)
     resumed.restore_state(copy.deepcopy(env.checkpoint_state()))
-    rollouts = [
-        list(_play(world, _random_slates(world, seed + 1), num_steps // 2))
-        for world in (env, resumed)
-    ]
+    rollouts = [_run(each, num_steps // 2, seed + 1) for each in (env, resumed)]
     _assert_same(rollouts[0], rollouts[1], "an environment restored from a checkpoint")
 
 
 def _check_bundle(make_environment: MakeEnvironment, make_agent: MakeAgent, num_steps: int) -> None:
     env, resumed_env = make_environment(), make_environment()
     agent, resumed = make_agent(env), make_agent(resumed_env)
-    _play_agent(env, lambda _: agent, num_steps // 2)
+    _slates_of(env, lambda _: agent, num_steps // 2)
     bundle = copy.deepcopy(agent.bundle_and_checkpoint("", 0))
     assert not bundle or resumed.unbundle("", 0, bundle), "unbundle refused the agent's own bundle"
     resumed_env.restore_state(copy.deepcopy(env.checkpoint_state()))
-    first = _play_agent(env, lambda _: agent, num_steps // 2)
-    second = _play_agent(resumed_env, lambda _: resumed, num_steps // 2)
+    first = _slates_of(env, lambda _: agent, num_steps // 2)
+    second = _slates_of(resumed_env, lambda _: resumed, num_steps // 2)
     _assert_same(first, second, "an agent restored from a bundle")
 
 
-def _play_agent(
+def _slates_of(
     env: recsim_gym.RecSimGymEnv, make_agent: MakeAgent, num_steps: int
 ) -> list[list[Any]]:
-    """Plays episodes of up to 25 steps; returns the slates."""
-    agent = make_agent(env)
-    slates = []
-    step = 0
-    while step < num_steps:
-        observation, reward, done = env.reset(), 0.0, False
-        slate = agent.begin_episode(observation)
-        for _ in range(25):
-            slates.append(np.asarray(slate).tolist())
-            as_it_was = copy.deepcopy(observation)
-            next_observation, reward, done, _ = env.step(slate)
-            _assert_same(observation, as_it_was, "an observation that the agent got")
-            observation = next_observation
-            step += 1
-            if done or step >= num_steps:
-                break
-            as_it_was = copy.deepcopy(observation)
-            slate = agent.step(reward, observation)
-            _assert_same(observation, as_it_was, "an observation that the agent got")
-        agent_lib.end_episode(agent, reward, observation, truncated=not done)
-    return slates
+    """Runs episodes of up to 25 steps; returns the slates."""
+    agent = _CheckedAgent(make_agent(env))
+    _run_episodes(env, agent, num_steps, 25)
+    return agent.slates
 
 
-def _random_slates(env: recsim_gym.RecSimGymEnv, seed: int) -> Callable[[], Any]:
-    rng = np.random.RandomState(seed)
-    world = env.environment
+def _run(
+    env: recsim_gym.RecSimGymEnv,
+    num_steps: int,
+    seed: int,
+    on_observation: Callable[[types.Observation], None] = lambda observation: None,
+) -> list[tuple[types.Observation, Any, bool]]:
+    """Runs episodes of up to 50 steps under random slates.
 
-    def slate() -> list[int]:
-        return rng.randint(world.num_candidates, size=world.slate_size).tolist()
+    Returns:
+        (observation, reward, done) of every reset and step.
+    """
+    agent = _RandomSlates(env, seed, on_observation)
+    _run_episodes(env, agent, num_steps, 50)
+    return agent.outcomes
 
-    if isinstance(world, environment.MultiUserEnvironment):
-        num_users = world.num_users
-        return lambda: [slate() for _ in range(num_users)]
-    return slate
+
+def _run_episodes(
+    env: recsim_gym.RecSimGymEnv, agent: types.SlateAgent, num_steps: int, max_steps: int
+) -> None:
+    while num_steps > 0:
+        episode = rollout.run_episode(env, agent, max_steps=min(max_steps, num_steps))
+        num_steps -= episode.num_steps
 
 
-def _play(
-    env: recsim_gym.RecSimGymEnv, slate: Callable[[], Any], num_steps: int
-) -> Iterator[tuple[Any, Any, bool]]:
-    """Yields (observation, reward, done) of every reset and step, in episodes of up to 50."""
-    done = True
-    for step in range(num_steps):
-        if done or step % 50 == 0:
-            yield env.reset(), None, False
-        observation, reward, done, _ = env.step(slate())
-        yield observation, reward, done
+class _CheckedAgent:
+    """An agent of whose slates a list is kept, and which must not change its observations."""
+
+    def __init__(self, agent: types.SlateAgent) -> None:
+        self._agent = agent
+        self.slates: list[list[Any]] = []
+        self._seen: Any = None
+        self._as_it_was: Any = None
+
+    def begin_episode(self, observation: types.Observation) -> types.Slate:
+        return self._checked(self._agent.begin_episode(self._kept(observation)))
+
+    def step(self, reward: float, observation: types.Observation) -> types.Slate:
+        self._check()
+        return self._checked(self._agent.step(reward, self._kept(observation)))
+
+    def end_episode(
+        self, reward: float, observation: types.Observation, *, truncated: bool = False
+    ) -> None:
+        self._check()
+        self._kept(observation)
+        agent_lib.end_episode(self._agent, reward, observation, truncated=truncated)
+        self._check()
+
+    def _kept(self, observation: types.Observation) -> types.Observation:
+        self._seen, self._as_it_was = observation, copy.deepcopy(observation)
+        return observation
+
+    def _checked(self, slate: types.Slate) -> types.Slate:
+        self._check()
+        self.slates.append(np.asarray(slate).tolist())
+        return slate
+
+    def _check(self) -> None:
+        _assert_same(self._seen, self._as_it_was, "an observation that the agent got")
+
+
+class _RandomSlates:
+    """An agent that shows random slates and keeps what it is told."""
+
+    def __init__(
+        self,
+        env: recsim_gym.RecSimGymEnv,
+        seed: int,
+        on_observation: Callable[[types.Observation], None],
+    ) -> None:
+        self._rng = np.random.RandomState(seed)
+        self._environment = env.environment
+        self._on_observation = on_observation
+        self.outcomes: list[tuple[types.Observation, Any, bool]] = []
+
+    def begin_episode(self, observation: types.Observation) -> Any:
+        return self._next(observation, None)
+
+    def step(self, reward: float, observation: types.Observation) -> Any:
+        return self._next(observation, reward)
+
+    def end_episode(
+        self, reward: float, observation: types.Observation, *, truncated: bool = False
+    ) -> None:
+        self._add(observation, reward, not truncated)
+
+    def _add(self, observation: types.Observation, reward: float | None, done: bool) -> None:
+        self._on_observation(observation)
+        self.outcomes.append((observation, reward, done))
+
+    def _next(self, observation: types.Observation, reward: float | None) -> Any:
+        self._add(observation, reward, False)
+        shown = self._environment
+        if isinstance(shown, environment.MultiUserEnvironment):
+            return [self._slate() for _ in range(shown.num_users)]
+        return self._slate()
+
+    def _slate(self) -> list[int]:
+        shown = self._environment
+        return self._rng.randint(shown.num_candidates, size=shown.slate_size).tolist()
 
 
 class _GlobalGeneratorsLeftAlone:

@@ -24,7 +24,14 @@ from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.experiments import comparison
-from recsim.simulator import checkpoint, environment, gymnasium_env, recsim_gym, runner_lib
+from recsim.simulator import (
+    checkpoint,
+    environment,
+    gymnasium_env,
+    recsim_gym,
+    rollout,
+    runner_lib,
+)
 
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
 SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
@@ -709,6 +716,26 @@ TABLE = {
         lambda: binding_without_effect("IETopicDocumentSampler.seed", 3),
         ValueError,
         "'IETopicDocumentSampler.seed' has no effect: what is run gives IETopicDocumentSampler",
+    ),
+    "listeners no list": (
+        lambda: run(tempfile.mkdtemp(), listeners=rollout.OnStep(print)),
+        TypeError,
+        "listeners must be a list of Listener, got",
+    ),
+    "listener a class": (
+        lambda: run(tempfile.mkdtemp(), listeners=[rollout.Metrics]),
+        TypeError,
+        "Metrics.*has no instance: derive it from recsim.simulator.rollout.Listener and pass an",
+    ),
+    "listener of the other engine": (
+        lambda: run(tempfile.mkdtemp(), listeners=[rollout.EpisodeTotals(3)]),
+        TypeError,
+        "must be of the kind Listener in this environment.*which has no on_episode_end",
+    ),
+    "listener a function": (
+        lambda: run(tempfile.mkdtemp(), listeners=[print]),
+        TypeError,
+        "got <built-in function print>, which has no on_step, on_episode_end",
     ),
     "gin parameter": (
         lambda: runner_lib.load_gin_configs([], ["runner_lib.Runner.max_step_per_episode = 3"]),

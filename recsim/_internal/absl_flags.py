@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from typing import Any
 
-__all__ = ["NAMES", "define_with_absl"]
+__all__ = ["NAMES", "define_with_absl", "late_import"]
 
 #: The names of the flags.
 NAMES = (
@@ -29,6 +30,24 @@ def define_with_absl() -> None:
         _define(sys.modules["absl.flags"])
     elif not any(isinstance(finder, _AfterAbsl) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterAbsl())
+
+
+def late_import(module: str, name: str) -> Any:
+    """Imports what takes time and is a name of RecSim's runners, when a module is asked for it.
+
+    Args:
+        module: name of the module.
+        name: what it is asked for.
+
+    Raises:
+        AttributeError: for any other name.
+    """
+    if name == "tf":
+        return importlib.import_module("tensorflow.compat.v1")
+    if name in ("flags", "FLAGS"):
+        flags = importlib.import_module("absl.flags")
+        return flags if name == "flags" else flags.FLAGS
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 class _AfterAbsl:

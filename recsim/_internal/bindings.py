@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import inspect
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
 
-from recsim import registry
+from recsim import _validation, registry
 
 __all__ = [
     "Made",
@@ -19,6 +22,7 @@ __all__ = [
     "bound_parameters",
     "by_parameter",
     "described",
+    "load",
     "recorded",
     "restored",
     "restored_on_error",
@@ -52,6 +56,62 @@ def unbound(of_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     bound = bound_parameters(of_class)
     return {name: value for name, value in settings.items() if name not in bound}
+
+
+def load(files: Sequence[str], given: Sequence[str]) -> None:
+    """Loads configuration files and bindings; if one is wrong, none is applied.
+
+    Args:
+        files: paths of configuration files.
+        given: bindings as they are written.
+
+    Raises:
+        ValueError: if a binding names something unknown; the error suggests the nearest name.
+        OSError: if a file cannot be read.
+    """
+    # The configuration is locked if others were loaded before.
+    with restored_on_error(), gin.unlock_config():
+        try:
+            gin.parse_config_files_and_bindings(files, bindings=given)
+        except ValueError as error:
+            raise ValueError(f"{error}\n{_suggestion(str(error))}".rstrip()) from error
+
+
+def _not_configurable(name: str) -> str:
+    """Returns why gin cannot configure a class of this library, an empty string for other names."""
+    classes = {
+        name: value
+        for module in list(sys.modules.values())
+        if getattr(module, "__name__", "").startswith("recsim.")
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__.startswith("recsim.")
+    }
+    if name not in classes:
+        return ""
+    configurable = {configured.wrapped for _, configured in gin.config._REGISTRY.items()}
+    single_user = classes.get(name.removeprefix("Vector"))
+    if name.startswith("Vector") and single_user in configurable:
+        return (
+            f"{name} takes the bindings of its single-user form: bind those of "
+            f"{name.removeprefix('Vector')}."
+        )
+    return f"{name} is not configurable in gin: give its arguments in code."
+
+
+def _suggestion(message: str) -> str:
+    """Returns what an error of gin's about an unknown name should add."""
+    registry = gin.config._REGISTRY
+    if match := re.search(r"No configurable matching '(.+?)'", message):
+        if reason := _not_configurable(match[1].rpartition(".")[2]):
+            return reason
+        parts = match[1].count(".") + 1
+        known = {".".join(selector.split(".")[-parts:]) for selector, _ in registry.items()}
+        suggestion = _validation.nearest_name(match[1], sorted(known), 0.7)
+        return f"{suggestion} What is configured has to be imported before.".lstrip()
+    if match := re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", message):
+        parameters = inspect.signature(registry.get_match(match[1]).wrapped).parameters
+        return _validation.nearest_name(match[2], parameters).lstrip()
+    return ""
 
 
 def described() -> dict[str, str]:

@@ -4,44 +4,88 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 from typing import Any
 
-from recsim._internal import json_text, run_settings
+from recsim._internal import json_text, resources, run_settings
 from recsim.simulator import _files
 
-__all__ = ["reason_to_evaluate", "write"]
+__all__ = ["check_memory", "has_returns", "returns_path", "write"]
+
+_logger = logging.getLogger(__name__)
+
+# The least that an evaluation keeps of an episode: lists of return, length and time, and the file.
+_BYTES_OF_EPISODE = 100
 
 
-def write(path: str, returns_path: str, evaluated: dict[str, Any]) -> None:
+def check_memory(num_episodes: int) -> None:
+    """Raises MemoryError if an evaluation of so many episodes cannot be in memory."""
+    resources.check_memory(
+        _BYTES_OF_EPISODE * num_episodes,
+        f"{resources.shown(num_episodes)} episodes",
+        "choose a smaller max_eval_episodes",
+    )
+
+
+def returns_path(folder: str, total_steps: int) -> str:
+    """Returns the name of the file of the returns after some training steps."""
+    return os.path.join(folder, f"returns_{total_steps}")
+
+
+def _record_path(folder: str, total_steps: int) -> str:
+    return os.path.join(folder, f"evaluated_{total_steps}.json")
+
+
+def write(folder: str, total_steps: int, evaluated: dict[str, Any]) -> None:
     """Writes what returns are of, once they are there.
 
+    A runner of a user's own may write none: then there is nothing to tell.
+
     Args:
-        path: the file.
-        returns_path: the file of the returns. A runner of a user's own may write none: then there
-            is nothing to tell.
-        evaluated: what they are of, as :func:`reason_to_evaluate` takes it.
+        folder: the folder of the evaluation.
+        total_steps: number of training steps of the agent.
+        evaluated: what they are of, as :func:`has_returns` takes it.
     """
     try:
-        record = {**evaluated, "returns": _sha256(returns_path)}
+        record = {**evaluated, "returns": _sha256(returns_path(folder, total_steps))}
     except FileNotFoundError:
         return
-    with _files.atomic_file(path) as file:
+    with _files.atomic_file(_record_path(folder, total_steps)) as file:
         file.write(f"{json_text.dumps(record)}\n".encode())
 
 
-def reason_to_evaluate(path: str, returns_path: str, evaluated: dict[str, Any]) -> str | None:
-    """Returns in words why returns from before do not stand for an evaluation, None if they do.
+def has_returns(folder: str, total_steps: int, evaluated: dict[str, Any]) -> bool:
+    """Says whether returns are there from before; warns of those that are of something else.
 
     Args:
-        path: the file that says what they are of.
-        returns_path: the file of the returns, which is there.
+        folder: the folder of the evaluation.
+        total_steps: number of training steps of the agent.
         evaluated: what the evaluation is of: ``fingerprint``, the SHA-256 of scenario and agent;
             ``settings``, those of the run; and ``checkpoint``, its iteration, steps and SHA-256.
     """
+    returns = returns_path(folder, total_steps)
+    if not os.path.exists(returns):
+        return False
+    reason = _reason_to_evaluate(_record_path(folder, total_steps), returns, evaluated)
+    if reason is None:
+        _logger.info("The returns after %d steps are there already.", total_steps)
+        return True
+    _logger.warning(
+        "Evaluating anew after %d steps, in place of the returns in %r: %s.",
+        total_steps,
+        returns,
+        reason,
+    )
+    return False
+
+
+def _reason_to_evaluate(path: str, returns: str, evaluated: dict[str, Any]) -> str | None:
+    """Returns in words why returns do not stand for an evaluation, None if they do."""
     try:
         with open(path, "rb") as file:
             there = json.loads(file.read())
-        is_whole = there["returns"] == _sha256(returns_path)
+        is_whole = there["returns"] == _sha256(returns)
         run_settings.check(there["settings"])
     except FileNotFoundError:
         return f"{path!r} is not there to say what they are of (earlier versions wrote none)"

@@ -8,7 +8,7 @@ import numpy as np
 
 from recsim import types
 
-__all__ = ["num_updates", "steps_without_update"]
+__all__ = ["complaint", "num_updates", "steps_without_update"]
 
 
 def num_updates(agent: object) -> int | None:
@@ -39,6 +39,28 @@ def steps_without_update(agent: object) -> int:
 def _is_integer(value: object) -> bool:
     """Says whether a value is an integer: an agent's attribute of the same name may be another."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def complaint(agent: object, num_steps: int) -> str:
+    """Returns what to say of a training in which an agent learned nothing; '' of others.
+
+    Args:
+        agent: the agent after the training.
+        num_steps: number of training steps.
+    """
+    if num_updates(agent) != 0:  # None where the agent does not say.
+        return ""
+    needed = steps_without_update(agent)
+    reason = (
+        f"it makes none in its first {needed:,} steps. Train it for longer (max_training_steps"
+        " times num_iterations), or let it learn earlier (DQNAgent.min_replay_history)."
+        if needed >= num_steps
+        else "no step brought it anything to learn from, or it was made for evaluation (eval_mode)."
+    )
+    return (
+        f"{type(agent).__name__} has learned nothing: it made no update in a training of "
+        f"{num_steps:,} steps, for {reason}"
+    )
 
 
 def _learners(agent: object) -> Iterator[types.Learner]:

@@ -1,17 +1,19 @@
-"""The first steps of an agent, played before a run to see whether they work and what they take."""
+"""The first steps of an agent, run before all else to see whether they work and what they take."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from recsim import agent as agent_lib
+from recsim import types
+from recsim.simulator import rollout
 
-__all__ = ["length_of_episodes", "peak_memory", "play", "seconds_a_step"]
+__all__ = ["length_of_episodes", "peak_memory", "run", "seconds_a_step"]
 
 _STEPS = 3
 # How long a speed or a length is measured.
@@ -22,21 +24,15 @@ def _is_vector(env: Any) -> bool:
     return hasattr(env, "single_action_space")
 
 
-def play(agent: Any, env: Any) -> None:
+def run(agent: Any, env: Any) -> None:
     """Lets an agent recommend for some steps in an environment, a vector agent in a vector one."""
     if _is_vector(env):
-        slates = agent.begin(env.reset()[0])
+        first_steps = rollout.VectorRollout(env, agent)
+        first_steps.reset()
         for _ in range(_STEPS):
-            slates = agent.step(*env.step(slates))
-        return
-    observation = env.reset()
-    slate = agent.begin_episode(observation)
-    for _ in range(_STEPS):
-        observation, reward, done, _ = env.step(slate)
-        if done:
-            break
-        slate = agent.step(reward, observation)
-    agent_lib.end_episode(agent, reward, observation, truncated=not done)
+            first_steps.step()
+    else:
+        rollout.run_episode(env, agent, max_steps=_STEPS)
 
 
 def peak_memory(create: Callable[[], tuple[Any, Any]]) -> int:
@@ -51,7 +47,7 @@ def peak_memory(create: Callable[[], tuple[Any, Any]]) -> int:
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     try:
-        play(*create())
+        run(*create())
         return tracemalloc.get_traced_memory()[1] - before
     finally:
         if not was_tracing:
@@ -66,22 +62,78 @@ def length_of_episodes(env: Any, most: int) -> int:
         most: the greatest number of steps of an episode, which is returned where no session ends
             in the time of the measurement.
     """
-    steps = ended = 0
-    num_users = env.num_envs if _is_vector(env) else 1
-    slates = np.tile(np.arange(env.action_space.shape[-1]), (num_users, 1))
-    env.reset()
-    deadline = time.perf_counter() + _SECONDS
-    while time.perf_counter() < deadline:
-        steps += num_users
+    slate = np.arange(env.action_space.shape[-1])
+    agent: _FirstDocuments | _VectorFirstDocuments
+    with contextlib.suppress(_TimeIsUpError):
         if _is_vector(env):
-            _, _, terminated, truncated, _ = env.step(slates)
-            ended += int((terminated | truncated).sum())
-            continue
-        _, _, done, _ = env.step(slates[0])
-        if done:
-            ended += 1
-            env.reset()
-    return min(most, -(-steps // ended)) if ended else most
+            agent = _VectorFirstDocuments(np.tile(slate, (env.num_envs, 1)))
+            endless = rollout.VectorRollout(env, agent, follows_episodes=False)
+            endless.reset()
+            while True:
+                endless.step()
+        agent = _FirstDocuments(slate)
+        while True:
+            rollout.run_episode(env, agent)
+    return min(most, -(-agent.num_steps // agent.ended)) if agent.ended else most
+
+
+class _TimeIsUpError(Exception):
+    """The time of a measurement is up."""
+
+
+class _Counter:
+    """Counts steps and ends of sessions until the time is up."""
+
+    def __init__(self) -> None:
+        self._deadline = time.perf_counter() + _SECONDS
+        self.num_steps = self.ended = 0
+
+    def _count(self, num_steps: int, ended: int) -> None:
+        self.num_steps += num_steps
+        self.ended += ended
+        if time.perf_counter() >= self._deadline:
+            raise _TimeIsUpError
+
+
+class _FirstDocuments(_Counter):
+    """An agent that shows the first documents."""
+
+    def __init__(self, slate: np.ndarray) -> None:
+        super().__init__()
+        self._slate = slate.tolist()
+
+    def begin_episode(self, observation: types.Observation) -> types.Slate:
+        return self._slate
+
+    def step(self, reward: float, observation: types.Observation) -> types.Slate:
+        self._count(1, 0)
+        return self._slate
+
+    def end_episode(self, reward: float, observation: types.Observation) -> None:
+        self._count(1, 1)
+
+
+class _VectorFirstDocuments(_Counter):
+    """A vector agent that shows the first documents."""
+
+    def __init__(self, slates: np.ndarray) -> None:
+        super().__init__()
+        self.num_envs = len(slates)
+        self._slates = slates
+
+    def begin(self, observation: types.Observation) -> np.ndarray:
+        return self._slates
+
+    def step(
+        self,
+        observation: types.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> np.ndarray:
+        self._count(self.num_envs, int((terminated | truncated).sum()))
+        return self._slates
 
 
 def seconds_a_step(agent: Any, env: Any) -> float:
@@ -91,11 +143,11 @@ def seconds_a_step(agent: Any, env: Any) -> float:
         agent: a new agent; a vector agent in a vector environment.
         env: the environment.
     """
-    play(agent, env)  # What the first time alone takes, as imports do, does not count.
+    run(agent, env)  # What the first time alone takes, as imports do, does not count.
     fastest = np.inf
     deadline = time.perf_counter() + _SECONDS
     while time.perf_counter() < deadline:
         begin = time.perf_counter()
-        play(agent, env)
+        run(agent, env)
         fastest = min(fastest, (time.perf_counter() - begin) / _STEPS)
     return fastest / (env.num_envs if _is_vector(env) else 1)

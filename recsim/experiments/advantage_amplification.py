@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _validation, agent, seeding
+from recsim import _validation, agent, seeding, types
 from recsim._gym import spaces
 from recsim.agents import tabular_q_agent
 from recsim.agents.layers import sufficient_statistics, temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
 from recsim.experiments import estimates, reproduce, tables
-from recsim.simulator import environment, recsim_gym
+from recsim.simulator import environment, recsim_gym, rollout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -255,18 +255,11 @@ def create_agent(
     )
 
 
-def _play_session(agent: Any, env: recsim_gym.RecSimGymEnv) -> list[int]:
+def _run_session(agent: types.SlateAgent, env: recsim_gym.RecSimGymEnv) -> list[int]:
     """Lets an agent recommend to a user, and returns the indices of its documents."""
-    observation, done = env.reset(), False
-    slate = agent.begin_episode(observation)
-    documents = []
-    while True:
-        documents.append(int(slate[0]))
-        observation, reward, done, _ = env.step(slate)
-        if done:
-            break
-        slate = agent.step(reward, observation)
-    agent.end_episode(reward, observation)
+    documents: list[int] = []
+    shown = rollout.OnStep(lambda step: documents.append(int(step.slate[0])))
+    rollout.run_episode(env, agent, listeners=[shown])
     return documents
 
 
@@ -315,11 +308,11 @@ def train(
         if bundle:
             learning.unbundle("", 0, bundle)
         for _ in range(sessions):
-            _play_session(learning, env)
+            _run_session(learning, env)
             advance(_SESSION)
         bundle = learning.bundle_and_checkpoint("", 0)
         greedy.unbundle("", 0, bundle)
-        documents = np.take(_KALE_AND_CHOC, _play_session(greedy, other_env))
+        documents = np.take(_KALE_AND_CHOC, _run_session(greedy, other_env))
         curve[point] = expected_return(SENSITIVITY, documents)
     return {
         "steps": np.arange(1, _POINTS_OF_CURVE + 1) * sessions * _SESSION,

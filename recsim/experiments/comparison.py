@@ -38,7 +38,7 @@ from recsim._internal import (
     provenance,
     resources,
 )
-from recsim.experiments import _first_steps, estimates
+from recsim.experiments import _first_steps, _recorders, estimates
 from recsim.simulator import _files, runner_lib
 from recsim.vector import streams
 
@@ -49,7 +49,6 @@ TRAIN_DEFAULTS = {"max_training_steps": 3000, "num_iterations": 10, "max_steps_p
 EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
-_CLICKS_BY_TOPIC = "clicks_by_topic"
 # Iterations of a training of a given length. Each plays its last episode to the end.
 _MOST_ITERATIONS = 10
 _LEAST_OF_ITERATION = 1000
@@ -292,7 +291,7 @@ class Comparison:
         """
         try:
             with bindings.recorded() as made:
-                self._runners = {agent: self._create_runners(agent) for agent in agents}
+                self._runs = {agent: self._create_runs(agent) for agent in agents}
             if overridden is not None:
                 made.refuse_unused(overridden)
             self._check_time()
@@ -360,7 +359,7 @@ class Comparison:
         What gin binds is often not looked at before.
         """
         try:
-            _first_steps.play(agent, env)
+            _first_steps.run(agent, env)
         except Exception as error:
             raise ValueError(
                 f"{name} in {self._environment} fails in its first steps with what gin binds: "
@@ -382,8 +381,8 @@ class Comparison:
         paths.writable_folder("The output folder", self._output_dir)
         _files.check_empty("The output folder", self._output_dir)
 
-    def _create_runners(self, agent: str) -> list[Any]:
-        """Returns the runners of an agent in the order to run them, the evaluation last."""
+    def _create_runs(self, agent: str) -> _Runs:
+        """Returns the runs of an agent."""
         seed = self._env_config["seed"]
         agent_seed = seeding.derived_seed(seed, "agent")
 
@@ -395,29 +394,30 @@ class Comparison:
             "create_agent_fn": create_agent,
             "progress": self._progress,
         }
-        runners: list[Any] = []
+        training = None
         if registry.agent_entry(agent).learns:
             other_users = {**self._env_config, "seed": seeding.derived_seed(seed, "training")}
             env = self._create_environment(other_users, _MOST_TRAINING_USERS)
             training = _Training(env=env, **shared, **self._train_settings)
             training.check_length(agent)
-            runners.append(training)
             # The agent that is evaluated has the settings of the one that was trained.
             shared["create_agent_fn"] = functools.partial(
                 create_agent, training_steps=training.planned_steps
             )
         env = self._create_environment(self._env_config, None)
-        recorder = _EpisodeRecorder if self._num_envs is None else _UsersRecorder
-        evaluation = recorder(env=env, test_mode=True, **shared, **self._eval_settings)
-        self._check_memory(evaluation._max_eval_episodes)
-        return [*runners, evaluation]
+        recorder = _recorders.for_environment(env)
+        evaluation = _Evaluation(
+            env=env, test_mode=True, listeners=[recorder], **shared, **self._eval_settings
+        )
+        self._check_memory(evaluation.settings()["episodes"])
+        return _Runs(training, evaluation, recorder)
 
     def _check_time(self) -> None:
         """Raises ValueError if the runs of an agent would take more than a month."""
-        for agent, runners in self._runners.items():
-            *trainings, evaluation = runners
-            episodes, most = evaluation._max_eval_episodes, evaluation._max_steps_per_episode
-            steps = sum(training.planned_steps for training in trainings)
+        for agent, runs in self._runs.items():
+            settings = runs.evaluation.settings()
+            episodes, most = settings["episodes"], settings["max_steps_per_episode"]
+            steps = 0 if runs.training is None else runs.training.planned_steps
             if steps + episodes * most < _FEW_STEPS:
                 continue
             users = min(self._num_envs or 1, _MOST_USERS_TIMED)
@@ -453,30 +453,31 @@ class Comparison:
     def run(self) -> Results:
         """Runs the agents one after the other and writes the files of the results."""
         episodes: dict[str, dict[str, np.ndarray]] = {}
-        for number, (agent, runners) in enumerate(self._runners.items(), start=1):
+        for number, (agent, runs) in enumerate(self._runs.items(), start=1):
             if self._progress is not False:
-                print(f"{agent} ({number} of {len(self._runners)})", file=sys.stderr, flush=True)
-            for runner in runners:
-                runner.run_experiment()
-            episodes[agent] = _measures(runners[-1].episode_counts())
+                print(f"{agent} ({number} of {len(self._runs)})", file=sys.stderr, flush=True)
+            if runs.training is not None:
+                runs.training.run_experiment()
+            runs.recorder.clear()
+            runs.evaluation.run_experiment()
+            episodes[agent] = _measures(runs.recorder.episode_counts())
         results = Results(self.settings(), _same_measures(episodes), self._provenance())
         _write_files(results, self._output_dir)
         return results
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings, those that gin gave included, and how long trainings have been."""
-        evaluation = next(iter(self._runners.values()))[-1]
+        evaluation = next(iter(self._runs.values())).evaluation
         trainings = {
-            agent: runners[0] for agent, runners in self._runners.items() if len(runners) > 1
+            agent: runs.training for agent, runs in self._runs.items() if runs.training is not None
         }
         return {
             "recsim_version": _version.__version__,
             "environment": self._environment,
-            "agents": list(self._runners),
+            "agents": list(self._runs),
             **self._env_config,
             **({} if self._num_envs is None else {"num_envs": self._num_envs}),
-            "episodes": evaluation._max_eval_episodes,
-            "max_steps_per_episode": evaluation._max_steps_per_episode,
+            **evaluation.settings(),
             "training_steps": {agent: runner.total_steps for agent, runner in trainings.items()},
             "training_updates": {agent: runner.num_updates for agent, runner in trainings.items()},
             "min_replay_history": {
@@ -500,10 +501,10 @@ class Comparison:
             },
             fingerprints={
                 agent: {
-                    "training" if runner is not runners[-1] else "evaluation": runner._fingerprint
-                    for runner in runners
+                    **({} if runs.training is None else {"training": runs.training.fingerprint}),
+                    "evaluation": runs.evaluation.fingerprint,
                 }
-                for agent, runners in self._runners.items()
+                for agent, runs in self._runs.items()
             },
         )
 
@@ -580,119 +581,30 @@ class _Training(runner_lib.TrainRunner):
         return getattr(self._agent, "min_replay_history", None)
 
 
-class _EpisodeRecorder(runner_lib.EvalRunner):
-    """An evaluation that keeps what each episode was like."""
+@dataclasses.dataclass(frozen=True)
+class _Runs:
+    """The runs of an agent: a training where it learns, and then an evaluation.
 
-    def _run_eval_phase(self, total_steps: int) -> None:
-        self._episodes: list[dict[str, float]] = []
-        self._counts: dict[str, float] = {}
-        super()._run_eval_phase(total_steps)
+    Attributes:
+        training: the training, None where there is none.
+        evaluation: the evaluation.
+        recorder: what listens to it.
+    """
 
-    def _update_episode_metrics(
-        self, episode_length: int, episode_time: float, episode_reward: float
-    ) -> None:
-        super()._update_episode_metrics(episode_length, episode_time, episode_reward)
-        counts = dict(self._env._metrics)  # Of all episodes so far.
-        in_episode = {name: counts[name] - self._counts.get(name, 0) for name in counts}
-        self._counts = counts
-        self._episodes.append(
-            {
-                "steps": episode_length,
-                "return": float(episode_reward),
-                "steps_per_second": episode_length / episode_time,
-                **in_episode,
-            }
-        )
+    training: _Training | None
+    evaluation: _Evaluation
+    recorder: _recorders.Recorder
 
-    def episode_counts(self) -> dict[str, np.ndarray]:
-        """Returns steps, return, speed and the environment's metrics of each episode."""
-        names = dict.fromkeys(name for episode in self._episodes for name in episode)
-        if "impression" in names:
-            space: Any = self._env.environment.user_model.response_space()
-            topics = range(_num_topics(getattr(space, "spaces", [None])[0]))
-            names |= dict.fromkeys(f"{utils.CLUSTER_PREFIX}{topic}" for topic in topics)
+
+class _Evaluation(runner_lib.EvalRunner):
+    """An evaluation that tells its settings."""
+
+    def settings(self) -> dict[str, int]:
+        """Returns how many episodes there are, and of how many steps at most."""
         return {
-            name: np.array([episode.get(name, 0) for episode in self._episodes]) for name in names
+            "episodes": self._max_eval_episodes,
+            "max_steps_per_episode": self._max_steps_per_episode,
         }
-
-
-class _UsersRecorder(runner_lib.EvalRunner):
-    """An evaluation of many users that keeps what each episode was like."""
-
-    def _run_eval_phase(self, total_steps: int) -> None:
-        self._episodes: dict[str, np.ndarray] = {}
-        self._counts: dict[str, np.ndarray] = {}  # Of each user's present episode.
-        self._num_topics = _num_topics(self._env.single_observation_space["response"])
-        super()._run_eval_phase(total_steps)
-        seconds = np.sum(self._stats["episode_time"])
-        rate = self._episodes["steps"].sum() / seconds
-        self._episodes["steps_per_second"] = np.full(self._max_eval_episodes, rate)
-
-    def _log_users_step(self, step: Any) -> None:
-        super()._log_users_step(step)
-        in_step = _click_counts(step.responses, self._num_topics) if self._num_topics else {}
-        for name, counts in in_step.items():
-            if name in self._counts:
-                self._counts[name] += counts
-            else:
-                self._counts[name] = counts
-        if not len(step.ended):
-            return
-        measured = {name: counts[step.users] for name, counts in self._counts.items()}
-        for name, values in {"steps": step.lengths, "return": step.returns, **measured}.items():
-            if name not in self._episodes:
-                shape = (self._max_eval_episodes, *values.shape[1:])
-                self._episodes[name] = np.zeros(shape)
-            self._episodes[name][step.episodes] = values
-        for counts in self._counts.values():
-            counts[step.ended] = 0
-
-    def episode_counts(self) -> dict[str, np.ndarray]:
-        """Returns what :meth:`_EpisodeRecorder.episode_counts` does."""
-        counts = dict(self._episodes)
-        by_topic = counts.pop(_CLICKS_BY_TOPIC, np.zeros((0, 0)))
-        for topic in range(by_topic.shape[1]):
-            counts[f"{utils.CLUSTER_PREFIX}{topic}"] = by_topic[:, topic]
-        return counts
-
-
-def _num_topics(response_space: Any) -> int:
-    """Returns how many topics clicks are counted by, 0 where responses do not say.
-
-    Args:
-        response_space: the space of a response, or of one user's responses to a slate as arrays.
-    """
-    try:
-        entries = dict(response_space.spaces)
-    except (AttributeError, TypeError, ValueError):
-        return 0
-    if not {"click", "quality", "cluster_id"} <= set(entries):
-        return 0
-    topics = entries["cluster_id"]
-    return int(topics.nvec.max() if hasattr(topics, "nvec") else getattr(topics, "n", 0))
-
-
-def _click_counts(responses: Mapping[str, np.ndarray], num_topics: int) -> dict[str, np.ndarray]:
-    """Returns the metrics of :mod:`recsim.utils` for one step of each of many users.
-
-    Args:
-        responses: observed responses, arrays of shape (n_users, slate_size).
-        num_topics: number of topics.
-
-    Returns:
-        Arrays of shape (n_users,), and clicks by topic of shape (n_users, num_topics).
-    """
-    clicks = responses["click"].astype(bool)
-    users, positions = np.nonzero(clicks)
-    cells = users * num_topics + responses["cluster_id"][users, positions]
-    return {
-        "impression": np.ones(len(clicks)),
-        "click": clicks.sum(axis=1, dtype=np.float64),
-        "quality": responses["quality"].sum(axis=1, where=clicks, dtype=np.float64),
-        _CLICKS_BY_TOPIC: np.bincount(cells, minlength=len(clicks) * num_topics).reshape(
-            len(clicks), num_topics
-        ),
-    }
 
 
 def _measures(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ import numpy as np
 
 from recsim import _command_line, registry
 from recsim.experiments import tables
+from recsim.simulator import rollout
 from recsim.vector import streams
 
 __all__ = ["RecordedDraws", "main", "measured"]
@@ -142,12 +143,12 @@ class _World:
     def __init__(self, environment: str, config: dict[str, Any], num_users: int) -> None:
         self.env = registry.create_vector_environment(environment, config, num_envs=num_users)
         self.agent = registry.create_vector_agent("random", self.env)
-        observation, _ = self.env.reset()
-        self._slates = self.agent.begin(observation)
+        self._rollout = rollout.VectorRollout(self.env, self.agent, follows_episodes=False)
+        self._rollout.reset()
 
     def step(self) -> None:
         """Makes a step of all users."""
-        self._slates = self.agent.step(*self.env.step(self._slates))
+        self._rollout.step()
 
 
 def _calls_of(step: Callable[[], None], *owners: Any) -> list[tuple[str, tuple[int, ...]]]:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import agent as agent_lib
-from recsim import registry, seeding
+from recsim import registry, seeding, types
 from recsim.agents import greedy_pctr_agent, tabular_q_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
 from recsim.experiments import estimates, reproduce, tables
+from recsim.simulator import rollout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,7 +205,7 @@ AGENTS = {
 
 
 def click_through_rates(
-    agent: Any,
+    agent: types.SlateAgent,
     env: recsim_gym.RecSimGymEnv,
     num_users: int,
     advance: reproduce.Advance = lambda done: None,
@@ -222,15 +223,7 @@ def click_through_rates(
     """
     clicks = np.zeros(num_users)
     for user in range(num_users):
-        observation = env.reset()
-        slate = agent.begin_episode(observation)
-        observation, reward, _, _ = env.step(slate)
-        clicks[user] += reward
-        for _ in range(SESSION_LENGTH - 1):
-            slate = agent.step(reward, observation)
-            observation, reward, _, _ = env.step(slate)
-            clicks[user] += reward
-        agent_lib.end_episode(agent, reward, observation, truncated=True)
+        clicks[user] = rollout.run_episode(env, agent, max_steps=SESSION_LENGTH).total_reward
         advance(SESSION_LENGTH)
     return clicks / SESSION_LENGTH
 

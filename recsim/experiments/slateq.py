@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import registry, seeding
+from recsim import registry, seeding, types
 from recsim.experiments import _training, estimates, reproduce, tables
+from recsim.simulator import rollout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +153,7 @@ def _create_environment(seed: int, use: str) -> recsim_gym.RecSimGymEnv:
 
 
 def play(
-    agent: Any,
+    agent: types.SlateAgent,
     env: recsim_gym.RecSimGymEnv,
     num_users: int,
     advance: reproduce.Advance = lambda done: None,
@@ -171,20 +172,24 @@ def play(
     """
     measures = np.zeros((3, num_users))
     for measure in measures.T:
-        observation, done = env.reset(), False
-        slate = agent.begin_episode(observation)
-        while True:
-            observation, reward, done, _ = env.step(slate)
-            measure[0] += reward
-            for response in observation["response"]:
-                if response["click"]:
-                    measure[1:] += 1.0, response["quality"]
-            if done:
-                break
-            slate = agent.step(reward, observation)
-        agent.end_episode(reward, observation)
+        clicks = _Clicks()
+        episode = rollout.run_episode(env, agent, listeners=[clicks])
+        measure[:] = episode.total_reward, clicks.number, clicks.quality
         advance(_STEPS_OF_USER)
     return dict(zip(("returns", "clicks", "quality"), measures))
+
+
+class _Clicks(rollout.Listener):
+    """Counts the clicks of a user, and sums the qualities of what was clicked."""
+
+    def __init__(self) -> None:
+        self.number, self.quality = 0, 0.0
+
+    def on_step(self, step: rollout.Step) -> None:
+        for response in step.next_observation["response"]:
+            if response["click"]:
+                self.number += 1
+                self.quality += response["quality"]
 
 
 def _train_and_evaluate(

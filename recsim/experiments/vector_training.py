@@ -24,6 +24,7 @@ from recsim.agents import slate_decomp_q_agent
 from recsim.agents.dopamine import training
 from recsim.environments import interest_evolution
 from recsim.experiments import estimates
+from recsim.simulator import rollout
 from recsim.vector import simulate
 
 __all__ = ["evaluated", "main", "train_many_users", "train_one_user"]
@@ -64,25 +65,18 @@ def train_one_user(steps: int, seed: int) -> dict[str, Any]:
         **_settings(steps),
     )
     while agent.training_steps < steps:
-        observation, done, reward = env.reset(), False, 0.0
-        slate = agent.begin_episode(observation)
-        while True:
-            observation, reward, done, _ = env.step(slate)
-            if done:
-                break
-            slate = agent.step(reward, observation)
-        agent.end_episode(reward, observation)
+        rollout.run_episode(env, agent)
     return agent.serving_bundle()
 
 
 def train_many_users(steps: int, seed: int) -> dict[str, Any]:
-    """Trains with many users at once; takes and returns what :func:`train_one_user` does."""
+    """Trains with users in parallel; takes and returns what :func:`train_one_user` does."""
     env = interest_evolution.create_vector_environment({**_WORLD, "seed": seed}, NUM_ENVS)
     agent = slate_decomp_q_agent.create_vector_agent(STRATEGY, env, seed=seed, **_settings(steps))
-    observation, _ = env.reset()
-    slates = agent.begin(observation)
+    training_rollout = rollout.VectorRollout(env, agent, follows_episodes=False)
+    training_rollout.reset()
     while agent.training_steps < steps:
-        slates = agent.step(*env.step(slates))
+        training_rollout.step()
     return agent.serving_bundle()
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         gymnasium_env,
         progress,
         recsim_gym,
+        rollout,
         runner_lib,
         summary,
     )
@@ -25,6 +26,7 @@ __all__ = [
     "gymnasium_env",
     "progress",
     "recsim_gym",
+    "rollout",
     "runner_lib",
     "summary",
 ]

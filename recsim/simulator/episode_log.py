@@ -35,9 +35,10 @@ from typing import Any
 import numpy as np
 
 from recsim import spaces as spaces_lib
+from recsim import types
 from recsim._gym import spaces
 from recsim._internal import paths
-from recsim.simulator import _files, _tfrecord, environment
+from recsim.simulator import _files, _tfrecord, environment, rollout
 from recsim.vector import _conversion
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
@@ -47,29 +48,17 @@ __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 MAX_LOGGED_USERS = 10_000
 
 
-class EpisodeLog:
-    """A log that gets its name when it is complete, and is a ``.part`` file until then.
+class _LogFile:
+    """A file that gets its name when it is complete, and is a ``.part`` file until then.
 
     That file grows by an episode whenever one ends.
-
-    Args:
-        path: the file, whose folder is made.
-        env: the RecSimGymEnv whose episodes are logged.
-
-    Raises:
-        TypeError, ValueError: if ``path`` is no path.
-        OSError: if the file cannot be written.
     """
 
-    def __init__(self, path: paths.Path, env: Any) -> None:
+    def __init__(self, path: paths.Path) -> None:
         self._path = paths.output_file("path", path)
-        self._env = env
         part = paths.output_file("path", f"{self._path}.part")
         self._part = _tfrecord.RecordFile(part, batch_bytes=0, complete=True)
         self._started = False
-        self._encoder: _StepEncoder | None = None
-        self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
-        self._done = False
 
     @property
     def is_complete(self) -> bool:
@@ -130,8 +119,69 @@ class EpisodeLog:
         if os.path.exists(part):
             os.truncate(part, length)
         self._part.begin_after(length, digest)
-        self._lists.clear()
+        self._forget_episode()
         self._started = True
+
+    def _forget_episode(self) -> None:
+        """Drops what was logged of an episode that has not ended."""
+
+    def sync(self) -> dict[str, Any]:
+        """Brings the episodes logged so far onto the disk.
+
+        Returns:
+            The log's length in bytes and its SHA-256, as ``length`` and ``sha256``.
+
+        Raises:
+            OSError: if the log was removed or shortened since it was begun.
+        """
+        self._part.sync()
+        return {"length": self._part.size, "sha256": self._part.sha256}
+
+    def finish(self) -> None:
+        """Gives the log, now complete, its name. Without an episode there is no file."""
+        self._part.sync()
+        if self._part.size:
+            _files.move(self._part.path, self._path)
+        elif os.path.exists(self._part.path):
+            os.remove(self._part.path)
+        self._started = False
+
+
+class EpisodeLog(_LogFile, rollout.Listener):
+    """A log that gets its name when it is complete, and is a ``.part`` file until then.
+
+    That file grows by an episode whenever one ends. The log is a listener of
+    :func:`recsim.simulator.rollout.run_episode`.
+
+    Args:
+        path: the file, whose folder is made.
+        env: the RecSimGymEnv whose episodes are logged.
+
+    Raises:
+        TypeError, ValueError: if ``path`` is no path.
+        OSError: if the file cannot be written.
+    """
+
+    def __init__(self, path: paths.Path, env: Any) -> None:
+        super().__init__(path)
+        self._env = env
+        self._encoder: _StepEncoder | None = None
+        self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
+        self._done = False
+
+    def _forget_episode(self) -> None:
+        self._lists.clear()
+
+    def on_step(self, step: rollout.Step) -> None:
+        """Adds a step to the present episode."""
+        before, after = step.observation, step.next_observation
+        self.add_step(
+            before["user"], before["doc"], step.slate, after["response"], step.reward, step.done
+        )
+
+    def on_episode_end(self, episode: rollout.Episode) -> None:
+        """Adds the present episode to the log."""
+        self.end_episode()
 
     def add_step(
         self,
@@ -169,27 +219,6 @@ class EpisodeLog:
             self._part.add(_sequence_example(self._lists))
             self._lists.clear()
 
-    def sync(self) -> dict[str, Any]:
-        """Brings the episodes logged so far onto the disk.
-
-        Returns:
-            The log's length in bytes and its SHA-256, as ``length`` and ``sha256``.
-
-        Raises:
-            OSError: if the log was removed or shortened since it was begun.
-        """
-        self._part.sync()
-        return {"length": self._part.size, "sha256": self._part.sha256}
-
-    def finish(self) -> None:
-        """Gives the log, now complete, its name. Without an episode there is no file."""
-        self._part.sync()
-        if self._part.size:
-            _files.move(self._part.path, self._path)
-        elif os.path.exists(self._part.path):
-            os.remove(self._part.path)
-        self._started = False
-
 
 def _checked_beginning(path: str, length: int, sha256: str | None) -> hashlib._Hash:
     """Returns the SHA-256 of the beginning of a file, which must be what a run had written."""
@@ -219,8 +248,10 @@ def _checked_beginning(path: str, length: int, sha256: str | None) -> hashlib._H
     return digest
 
 
-class VectorEpisodeLog(EpisodeLog):
-    """A log of the episodes of many users, an episode of a user a record.
+class VectorEpisodeLog(_LogFile, rollout.VectorListener):
+    """A log of the episodes of users in parallel, an episode of a user a record.
+
+    It is a listener of a :class:`recsim.simulator.rollout.VectorRollout`.
 
     Args:
         path: the file, whose folder is made.
@@ -233,7 +264,7 @@ class VectorEpisodeLog(EpisodeLog):
     """
 
     def __init__(self, path: paths.Path, env: Any) -> None:
-        super().__init__(path, env)
+        super().__init__(path)
         if env.num_envs > MAX_LOGGED_USERS:
             raise ValueError(
                 f"An episode log is of {MAX_LOGGED_USERS:,} users at most, and the environment has "
@@ -250,22 +281,14 @@ class VectorEpisodeLog(EpisodeLog):
         # How many steps of the present episodes are in the log; -1 where their beginning is not.
         self._lengths = np.full(env.num_envs, -1)
 
-    def begin(self, observation: Any) -> None:
-        """Begins an episode of every user.
-
-        Args:
-            observation: the observation of the environment's ``reset``.
-        """
+    def on_reset(self, observation: types.Observation, infos: Mapping[str, Any]) -> None:
+        """Begins an episode of every user."""
         self._steps.clear()
         self._lengths[:] = 0
         self._seen = self._observed(observation)
 
-    def add_users_step(self, step: Any) -> None:
-        """Adds a step, and the episodes that ended with it.
-
-        Args:
-            step: a ``UsersStep`` of the runners.
-        """
+    def on_step(self, step: rollout.VectorStep) -> None:
+        """Adds a step to the episodes under way."""
         if not self._started:
             self.start()
         self._steps.append(
@@ -278,13 +301,20 @@ class VectorEpisodeLog(EpisodeLog):
             }
         )
         self._lengths[self._lengths >= 0] += 1
-        for user in step.users:
+        self._drop_old_steps()
+        self._seen = self._observed(step.observation)
+
+    def on_episodes_end(self, episodes: rollout.EndedEpisodes) -> None:
+        """Adds the episodes that ended to the log."""
+        for user in episodes.users:
             if self._lengths[user] > 0:
                 self._add_episode(int(user))
-        self._lengths[step.ended] = 0
+        self._lengths[episodes.ended] = 0
+        self._drop_old_steps()
+
+    def _drop_old_steps(self) -> None:
         while len(self._steps) > max(0, self._lengths.max()):
             self._steps.popleft()
-        self._seen = self._observed(step.observation)
 
     def _observed(self, observation: Any) -> dict[str, np.ndarray]:
         documents = spaces_lib.flattened(self._document_space, observation["doc"], 2)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-__all__ = ["Advance", "no_progress", "progress_bar"]
+__all__ = ["Advance", "beginning_with", "no_progress", "progress_bar"]
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -18,6 +18,23 @@ Advance = Callable[[int, int], None]
 
 def no_progress(amount: int, more: int) -> None:
     """Shows nothing."""
+
+
+def beginning_with(function: Callable[[], None], show: Advance) -> Advance:
+    """Returns a function that shows progress, and that calls another one at its first call.
+
+    Args:
+        function: what is called once, before anything is shown.
+        show: shows progress.
+    """
+    waiting = [function]
+
+    def advance(amount: int, more: int) -> None:
+        if waiting:
+            waiting.pop()()
+        show(amount, more)
+
+    return advance
 
 
 @contextlib.contextmanager

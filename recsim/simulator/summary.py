@@ -6,18 +6,27 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from recsim._internal import json_text, numbers, paths
 from recsim.simulator import _files, _tfrecord
 
-__all__ = ["MetricsFile", "SummaryWriter"]
+__all__ = ["MetricsFile", "SummaryWriter", "of_episodes"]
 
 # Small enough that one call of the system writes it: a killed process leaves whole events.
 _BATCH_BYTES = 4096
 
 _SESSION_START = 1
+
+_OF_EPISODES = (
+    "TimePerStep",
+    "AverageEpisodeLength",
+    "AverageEpisodeRewards",
+    "StdEpisodeRewards",
+)
 
 
 class SummaryWriter:
@@ -133,6 +142,11 @@ class MetricsFile:
             self._size = len(content)
 
     @property
+    def folder(self) -> str:
+        """The folder of the file."""
+        return os.path.dirname(self._path)
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """The records in the order of steps: ``total_steps``, and the metrics by name."""
         return list(self._records)
@@ -175,6 +189,20 @@ class MetricsFile:
         with _files.atomic_file(self._path) as file:
             file.write(content)
         self._records, self._size = records, len(content)
+
+
+def of_episodes(stats: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Returns the metrics of episodes by tag, NaN where there are none.
+
+    Args:
+        stats: ``episode_length``, ``episode_time`` and ``episode_reward`` of each episode.
+    """
+    lengths, rewards = stats["episode_length"], stats["episode_reward"]
+    if not lengths:  # Users in parallel may have made steps without an end of an episode.
+        return dict.fromkeys(_OF_EPISODES, np.nan)
+    seconds_per_step = np.sum(stats["episode_time"]) / np.sum(lengths)
+    values = (seconds_per_step, np.mean(lengths), np.mean(rewards), np.std(rewards))
+    return dict(zip(_OF_EPISODES, map(float, values), strict=True))
 
 
 def _line(record: dict[str, Any]) -> bytes:

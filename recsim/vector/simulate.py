@@ -7,19 +7,17 @@ import contextlib
 import dataclasses
 import itertools
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from recsim import _validation, parallel
-from recsim._internal import global_generator, resources
+from recsim import _validation, parallel, types
+from recsim._internal import resources
+from recsim.simulator import rollout
 from recsim.vector import streams, world
 
 __all__ = ["Simulation", "check_memory", "simulate"]
-
-# So many steps without an end of a session are taken for sessions that never end.
-_MAX_STEPS_WITHOUT_END = 1_000_000
 
 MakeEnvironment = Callable[..., Any]
 MakeAgent = Callable[[Any], Any]
@@ -295,10 +293,10 @@ def _simulate_chunks(
         env, agent = first or _made(functions, users)
         first = None
         if num_steps is not None:
-            of_chunk = _play_steps(env, agent, seed, num_steps)
+            of_chunk = _run_steps(env, agent, seed, num_steps)
         else:
             assert num_episodes is not None
-            of_chunk = _play_episodes(env, agent, seed, num_episodes)
+            of_chunk = _run_episodes(env, agent, seed, num_episodes)
         returns.append(of_chunk[0])
         lengths.append(of_chunk[1])
         metrics.append(env.metrics)
@@ -310,55 +308,35 @@ def _simulate_chunks(
     }
 
 
-def _watched(agent: Any) -> Iterator[Callable[..., np.ndarray]]:
-    """Yields the methods begin and step, watched for draws from NumPy's global generator."""
-    for method in (agent.begin, agent.step):
-        yield global_generator.watched(method, agent, global_generator.IN_VECTOR_AGENT)
+class _Returns(rollout.VectorListener):
+    """Sums the rewards of each user."""
+
+    def __init__(self, num_users: int) -> None:
+        self.returns = np.zeros(num_users)
+
+    def on_step(self, step: rollout.VectorStep) -> None:
+        self.returns += step.rewards
 
 
-def _play_steps(
-    env: Any, agent: Any, seed: int | None, num_steps: int
+def _run_steps(
+    env: types.VectorEnv, agent: types.VectorAgent, seed: int | None, num_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    observation, _ = env.reset(seed=seed)
-    begin, next_slates = _watched(agent)
-    slates = begin(observation)
-    returns = np.zeros(env.num_envs)
-    for step in range(num_steps):
-        outcome = env.step(slates)
-        returns += outcome[1]
-        if step < num_steps - 1:
-            slates = next_slates(*outcome)
-    return returns, np.full(env.num_envs, num_steps, np.int64)
+    """Returns the returns and the lengths of each user, shape (n_users,)."""
+    listener = _Returns(env.num_envs)
+    vector_rollout = rollout.VectorRollout(
+        env, agent, [listener], follows_episodes=False, watched=True
+    )
+    vector_rollout.run_steps(num_steps, seed=seed)
+    return listener.returns, np.full(env.num_envs, num_steps, np.int64)
 
 
-def _play_episodes(
-    env: Any, agent: Any, seed: int | None, num_episodes: int
+def _run_episodes(
+    env: types.VectorEnv, agent: types.VectorAgent, seed: int | None, num_episodes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    observation, _ = env.reset(seed=seed)
-    begin, next_slates = _watched(agent)
-    slates = begin(observation)
-    # One more than asked for, in which users go on while others have not finished.
-    returns = np.zeros((env.num_envs, num_episodes + 1))
-    lengths = np.zeros((env.num_envs, num_episodes + 1), np.int64)
-    users = np.arange(env.num_envs)
-    finished = np.zeros(env.num_envs, np.int64)
-    steps_without_end = 0
-    while True:
-        outcome = env.step(slates)
-        _, rewards, terminated, truncated, _ = outcome
-        returns[users, finished] += rewards
-        lengths[users, finished] += 1
-        ended = terminated | truncated
-        steps_without_end = 0 if ended.any() else steps_without_end + 1
-        if steps_without_end == _MAX_STEPS_WITHOUT_END:
-            raise RuntimeError(
-                f"No session has ended in {_MAX_STEPS_WITHOUT_END:,} steps, but num_episodes needs "
-                "sessions that end: make the environment with max_steps_per_episode."
-            )
-        finished += ended
-        np.minimum(finished, num_episodes, out=finished)
-        playing = finished < num_episodes
-        if not playing.any():
-            return returns[:, :num_episodes], lengths[:, :num_episodes]
-        env.count_metrics_of(None if playing.all() else playing)
-        slates = next_slates(*outcome)
+    """Returns the returns and the lengths of each episode, shape (n_users, num_episodes)."""
+    totals = rollout.EpisodeTotals(env.num_envs * num_episodes)
+    rollout.VectorRollout(env, agent, [totals], watched=True).run_episodes(
+        np.full(env.num_envs, num_episodes), seed=seed
+    )
+    by_user = (num_episodes, env.num_envs)
+    return totals.returns.reshape(by_user).T, totals.lengths.reshape(by_user).T

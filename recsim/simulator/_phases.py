@@ -1,0 +1,397 @@
+"""The phases of a run, training and evaluation, as each of the two engines has them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim._internal import numbers
+from recsim.simulator import episode_log, progress, rollout
+
+__all__ = [
+    "Calls",
+    "EpisodeHook",
+    "SingleUserPhases",
+    "StepHook",
+    "VectorPhases",
+    "checked_log_file",
+    "phases_of",
+]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Calls:
+    """What a runner gives to a phase.
+
+    Attributes:
+        run_one_episode: runs an episode and returns its number of steps and its total reward.
+        agent: the agent.
+        listeners: what is told of a vector rollout.
+        stats: lists that get an entry an episode: ``episode_length``, ``episode_time`` and
+            ``episode_reward``.
+    """
+
+    run_one_episode: Callable[[], tuple[int, float]]
+    agent: Any
+    listeners: Sequence[rollout.VectorListener]
+    stats: dict[str, list[Any]]
+
+
+def phases_of(env: Any, max_steps: int) -> SingleUserPhases | VectorPhases:
+    """Returns the phases in an environment.
+
+    Args:
+        env: the environment.
+        max_steps: number of steps after which episodes are truncated.
+
+    Raises:
+        TypeError: if the environment is of neither engine.
+        ValueError: if it is a vector environment that does not begin new episodes by itself in
+            the same step.
+    """
+    is_vector = hasattr(env, "single_action_space")
+    return VectorPhases(env, max_steps) if is_vector else SingleUserPhases(env)
+
+
+def checked_log_file(episode_log_file: Any) -> Any:
+    """Returns a runner's ``episode_log_file``; TypeError if it is none."""
+    if not isinstance(episode_log_file, (str, bytes, os.PathLike, type(None))):
+        raise TypeError(
+            "episode_log_file must be a path (str or os.PathLike), or '' for no log, got "
+            f"{numbers.described(episode_log_file)}."
+        )
+    return episode_log_file
+
+
+class StepHook(rollout.Listener):
+    """Calls RecSim's ``_log_one_step`` of a runner, which subclasses may override.
+
+    Args:
+        log_one_step: the method.
+    """
+
+    def __init__(self, log_one_step: Callable[..., None]) -> None:
+        self._log_one_step = log_one_step
+
+    def on_step(self, step: rollout.Step) -> None:
+        """Calls the method."""
+        before = step.observation
+        self._log_one_step(
+            before["user"],
+            before["doc"],
+            step.slate,
+            step.next_observation["response"],
+            step.reward,
+            step.done,
+        )
+
+
+class EpisodeHook(rollout.Listener):
+    """Calls RecSim's ``_update_episode_metrics`` of a runner, which subclasses may override.
+
+    Args:
+        update_episode_metrics: the method.
+    """
+
+    def __init__(self, update_episode_metrics: Callable[..., None]) -> None:
+        self._update_episode_metrics = update_episode_metrics
+
+    def on_episode_end(self, episode: rollout.Episode) -> None:
+        """Calls the method."""
+        self._update_episode_metrics(
+            episode_length=episode.num_steps,
+            episode_time=episode.seconds,
+            episode_reward=episode.total_reward,
+        )
+
+
+class SingleUserPhases:
+    """Phases of episodes of a :class:`recsim.simulator.recsim_gym.RecSimGymEnv`.
+
+    Args:
+        env: the environment.
+
+    Raises:
+        TypeError: if the environment is of another kind.
+    """
+
+    #: What listeners are.
+    listener_type = rollout.Listener
+
+    def __init__(self, env: Any) -> None:
+        if not hasattr(env, "environment"):
+            raise TypeError(
+                "env must be a RecSimGymEnv, as the scenarios' create_environment makes, or a "
+                f"RecSimVectorEnv, as their create_vector_environment makes, got {env!r}."
+            )
+        self._env = env
+
+    def check_agent(self, agent: Any) -> None:
+        """Raises ValueError if an agent does not fit the environment."""
+        name = type(agent).__name__
+        several_users = rollout.has_several_users(self._env)
+        if not hasattr(agent, "multi_user"):
+            raise ValueError(
+                f"{name} does not serve the users of a RecSimGymEnv: let create_agent_fn return an "
+                "AbstractEpisodicRecommenderAgent, or pass a vector environment to a vector agent."
+            )
+        if agent.multi_user and not several_users:
+            raise ValueError(
+                f"{name} serves several users, but the environment has one: make "
+                "it of a MultiUserEnvironment, or let create_agent_fn return a single-user agent."
+            )
+        if several_users and not agent.multi_user:
+            raise ValueError(
+                f"{name} serves one user, but the environment is a "
+                "MultiUserEnvironment: let create_agent_fn return an agent for several users (an "
+                "AbstractMultiUserEpisodicRecommenderAgent), or pass a single-user environment."
+            )
+
+    def episode_log(self, path: str) -> episode_log.EpisodeLog:
+        """Returns a log for the episodes."""
+        return episode_log.EpisodeLog(path, self._env)
+
+    def train(
+        self,
+        calls: Calls,
+        num_steps: int,
+        steps_before: int,
+        stop_if_requested: Callable[[int], None],
+        advance: progress.Advance,
+    ) -> int:
+        """Runs whole episodes until an iteration has enough steps.
+
+        Args:
+            calls: what the runner gives.
+            num_steps: the least number of steps of the iteration.
+            steps_before: how many of them there were before an interruption.
+            stop_if_requested: called with the number of steps so far before there are more; it
+                raises where the training is to stop.
+            advance: called after each episode.
+
+        Returns:
+            The number of steps of the iteration.
+        """
+        done = steps_before
+        while done < num_steps:
+            stop_if_requested(done)
+            episode_length, _ = calls.run_one_episode()
+            done += episode_length
+            advance(episode_length, max(0, done - num_steps))
+        return done
+
+    def evaluate(self, calls: Calls, num_episodes: int, advance: progress.Advance) -> list[float]:
+        """Runs episodes from the samplers' seeds on and returns their returns."""
+        self._env.reset_sampler()
+        returns = []
+        for _ in range(num_episodes):
+            _, episode_return = calls.run_one_episode()
+            returns.append(numbers.as_float("the return of an episode", episode_return))
+            advance(1, 0)
+        return returns
+
+    def state(self) -> None:
+        """Returns the state of episodes under way: there are none between two iterations."""
+
+    def restore(self, state: None) -> None:
+        """Restores what :meth:`state` returned."""
+        del state
+
+
+class _Statistics(rollout.VectorListener):
+    """Adds length and return of each episode that ends to a runner's lists."""
+
+    def __init__(self, stats: dict[str, list[Any]]) -> None:
+        self._stats = stats
+
+    def on_episodes_end(self, episodes: rollout.EndedEpisodes) -> None:
+        self._stats["episode_length"] += episodes.lengths.tolist()
+        self._stats["episode_reward"] += episodes.returns.tolist()
+
+    def share_time(self, seconds: float, num_steps: int) -> None:
+        """Gives each episode the time of its steps.
+
+        It is not known where an iteration that was interrupted had no steps left.
+        """
+        seconds_per_step = seconds / num_steps if num_steps else np.nan
+        self._stats["episode_time"] = [
+            seconds_per_step * length for length in self._stats["episode_length"]
+        ]
+
+
+class _Progress(rollout.VectorListener):
+    """Shows how many steps were made, and how many episodes that count have ended."""
+
+    def __init__(self, advance: progress.Advance) -> None:
+        self._advance = advance
+        self.num_steps = 0
+
+    def on_step(self, step: rollout.VectorStep) -> None:
+        self.num_steps += len(step.rewards)
+
+    def on_episodes_end(self, episodes: rollout.EndedEpisodes) -> None:
+        self._advance(len(episodes.users), 0)
+
+
+class VectorPhases:
+    """Phases of the episodes of all users of a :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    In a training, episodes go on from one iteration to the next. In an evaluation each user has a
+    given number of episodes, so that long ones count as often as short ones.
+
+    Args:
+        env: the environment.
+        max_steps: number of steps after which episodes are truncated; the environment's own limit
+            holds where it is smaller.
+
+    Raises:
+        TypeError: if the environment lacks methods of a RecSimVectorEnv.
+        ValueError: if it does not begin new episodes by itself in the same step.
+    """
+
+    #: What listeners are.
+    listener_type = rollout.VectorListener
+
+    def __init__(self, env: Any, max_steps: int) -> None:
+        self._env = env
+        needed = ("max_steps_per_episode", "count_metrics_of", "reset_metrics", "write_metrics")
+        missing = [name for name in needed if not hasattr(env, name)]
+        if missing:
+            raise TypeError(
+                "env must be a RecSimVectorEnv or what behaves like one, got "
+                f"{env}, which has no {', '.join(missing)}: pass the environment without "
+                "wrappers, and one that recsim made."
+            )
+        mode = env.metadata.get("autoreset_mode")
+        if getattr(mode, "name", mode) != "SAME_STEP":
+            raise ValueError(
+                "env must replace users in the step in which their sessions end "
+                f"(autoreset_mode SAME_STEP), got {mode}."
+            )
+        own_limit = env.unwrapped.max_steps_per_episode
+        self._max_steps = max_steps if own_limit is None else min(max_steps, own_limit)
+        self._log: episode_log.VectorEpisodeLog | None = None
+        # The rollout of the last iteration of a training, or else what it is to be restored from.
+        self._rollout: rollout.VectorRollout | None = None
+        self._restored: Mapping[str, Any] | None = None
+
+    def check_agent(self, agent: Any) -> None:
+        """Raises ValueError if an agent does not fit the environment."""
+        name = type(agent).__name__
+        num_users = self._env.num_envs
+        if not hasattr(agent, "num_envs"):
+            raise ValueError(
+                f"{name} serves one user, but the environment is a vector environment with "
+                f"{num_users:,}: let create_agent_fn return a vector agent, such as "
+                "recsim.registry.create_vector_agent makes, or pass a single-user environment."
+            )
+        if agent.num_envs != num_users:
+            raise ValueError(
+                f"{name} serves {agent.num_envs:,} users, but the environment has "
+                f"{num_users:,}: create it for this environment."
+            )
+
+    def episode_log(self, path: str) -> episode_log.VectorEpisodeLog:
+        """Returns a log for the episodes, which listens to them."""
+        self._log = episode_log.VectorEpisodeLog(path, self._env)
+        return self._log
+
+    def train(
+        self,
+        calls: Calls,
+        num_steps: int,
+        steps_before: int,
+        stop_if_requested: Callable[[int], None],
+        advance: progress.Advance,
+    ) -> int:
+        """Runs steps of all users until an iteration has enough of them together.
+
+        Args:
+            calls: what the runner gives.
+            num_steps: the least number of steps of the iteration.
+            steps_before: how many of them there were before an interruption.
+            stop_if_requested: called with the number of steps so far before there are more; it
+                raises where the training is to stop.
+            advance: called after each step of all users.
+
+        Returns:
+            The number of steps of the iteration.
+        """
+        under_way = self._restored if self._rollout is None else self._rollout.state()
+        statistics = _Statistics(calls.stats)
+        self._rollout = self._new_rollout(calls, statistics)
+        start_time = time.perf_counter()
+        done = steps_before
+        with self._limited_sessions():
+            if under_way is None:
+                self._rollout.reset()
+            else:
+                self._rollout.restore(under_way)
+            while done < num_steps:
+                stop_if_requested(done)
+                self._rollout.step()
+                done += self._env.num_envs
+                advance(self._env.num_envs, max(0, done - num_steps))
+        statistics.share_time(time.perf_counter() - start_time, done - steps_before)
+        return done
+
+    def evaluate(self, calls: Calls, num_episodes: int, advance: progress.Advance) -> list[float]:
+        """Runs episodes of new users and returns their returns, in the order of their numbers."""
+        num_users = self._env.num_envs
+        if num_episodes < num_users:
+            _logger.warning(
+                "max_eval_episodes is %d: only so many of the %d users count. A smaller "
+                "environment would do.",
+                num_episodes,
+                num_users,
+            )
+        statistics, totals = _Statistics(calls.stats), rollout.EpisodeTotals(num_episodes)
+        shown = _Progress(advance)
+        start_time = time.perf_counter()
+        each, rest = divmod(num_episodes, num_users)
+        with self._limited_sessions():
+            self._new_rollout(calls, statistics, totals, shown).run_episodes(
+                each + (np.arange(num_users) < rest)
+            )
+        statistics.share_time(time.perf_counter() - start_time, shown.num_steps)
+        return totals.returns.tolist()
+
+    def _new_rollout(
+        self, calls: Calls, *listeners: rollout.VectorListener
+    ) -> rollout.VectorRollout:
+        log = [] if self._log is None else [self._log]
+        return rollout.VectorRollout(self._env, calls.agent, [*listeners, *log, *calls.listeners])
+
+    @contextlib.contextmanager
+    def _limited_sessions(self) -> Iterator[None]:
+        """Truncates episodes at the limit while the runner runs them, and not when others do."""
+        limited = self._env.unwrapped
+        own_limit = limited.max_steps_per_episode
+        limited.max_steps_per_episode = self._max_steps
+        try:
+            yield
+        finally:
+            limited.max_steps_per_episode = own_limit
+            limited.count_metrics_of(None)
+
+    def state(self) -> dict[str, Any] | None:
+        """Returns what is known of the episodes under way; None if there are none."""
+        if self._rollout is None:
+            return None
+        log = None if self._log is None else self._log.state()
+        return {**self._rollout.state(), "episode_log": log}
+
+    def restore(self, state: Mapping[str, Any] | None) -> None:
+        """Restores what :meth:`state` returned; without it, the next step begins new episodes."""
+        self._rollout, self._restored = None, state
+        if state is not None and self._log is not None and state["episode_log"] is not None:
+            self._log.restore(state["episode_log"])
