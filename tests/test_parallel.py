@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import signal
@@ -18,9 +19,6 @@ import pytest
 import threadpoolctl
 
 from recsim import parallel, registry
-
-# Workers cannot import this file, as pytest imports it.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -64,6 +62,38 @@ def failing(folder, fail, number=9, name="bad"):
     folder.mkdir()
     arguments = {"number": number, "folder": str(folder), "fail": fail}
     return parallel.Task(name, fail_until, arguments, 3)
+
+
+LOADED_FROM_A_FILE = """
+import dataclasses
+
+STEP = 3
+
+@dataclasses.dataclass
+class Count:
+    number: int
+
+def count(start, advance):
+    advance(1)
+    return {"number": Count(start.number + STEP).number}
+"""
+
+
+@pytest.mark.parametrize("name", ["some_file", "some.package.some_file"])
+def test_functions_of_a_module_that_workers_cannot_import(tmp_path, monkeypatch, name):
+    path = tmp_path / "some_file.py"
+    path.write_text(LOADED_FROM_A_FILE)
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    tasks = [
+        parallel.Task(str(start), module.count, {"start": module.Count(start)}, 1)
+        for start in range(2)
+    ]
+    found, _ = results(tasks, 2)
+    assert {task: result["number"] for task, result in found.items()} == {"0": 3, "1": 4}
+    assert name not in cloudpickle.list_registry_pickle_by_value()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -6,20 +6,32 @@ import functools
 import importlib
 import io
 import operator
+import os
 import sys
+import threading
 import types
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["dumps"]
+
+# What is registered with cloudpickle while something is pickled is registered for all threads.
+_lock = threading.RLock()
 
 
 def dumps(value: Any) -> bytes:
     """Returns a value as bytes that :func:`pickle.loads` makes the value of.
 
-    What cannot be imported goes along, as cloudpickle has it, and also where gin configures it.
+    What another process cannot import goes along, as cloudpickle has it, and also where gin
+    configures it, or where the module was loaded from a file that ``sys.path`` does not lead to.
     """
     file = io.BytesIO()
-    _pickler()(file).dump(value)
+    with _lock:
+        pickler = _pickler()(file)
+        try:
+            pickler.dump(value)
+        finally:
+            pickler.forget_modules()
     return file.getvalue()
 
 
@@ -29,7 +41,30 @@ def _pickler() -> Any:
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):
+        def __init__(self, file: io.BytesIO) -> None:
+            super().__init__(file)
+            self._by_value: dict[str, bool] = {}  # Of the modules met so far.
+
+        def forget_modules(self) -> None:
+            for name, by_value in self._by_value.items():
+                if by_value:
+                    cloudpickle.unregister_pickle_by_value(sys.modules[name])
+
+        def _meet_module(self, name: object) -> None:
+            if not isinstance(name, str) or name in self._by_value or name not in sys.modules:
+                return
+            module = sys.modules[name]
+            self._by_value[name] = (
+                name != "__main__"
+                and name not in cloudpickle.list_registry_pickle_by_value()
+                and not _is_found_elsewhere(module)
+            )
+            if self._by_value[name]:
+                cloudpickle.register_pickle_by_value(module)
+
         def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, (types.FunctionType, type)):
+                self._meet_module(obj.__module__)
             if _is_reference_of_gin(obj):
                 module = obj.configurable.wrapped.__module__
                 return _reference_of_gin, (module, obj.scoped_selector, obj.evaluate)
@@ -40,6 +75,25 @@ def _pickler() -> Any:
             return super().reducer_override(obj)
 
     return Pickler
+
+
+def _is_found_elsewhere(module: types.ModuleType) -> bool:
+    """Says whether a process with the same ``sys.path`` imports a module from the same place."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return True  # Built in, or made by code that runs when something else is imported.
+    path: Sequence[str] | None = None
+    origin: str | None = None
+    name = ""
+    for part in module.__name__.split("."):
+        name = f"{name}.{part}" if name else part
+        found = (finder.find_spec(name, path) for finder in sys.meta_path)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is None:
+            return False
+        path, origin = spec.submodule_search_locations, spec.origin if spec.has_location else None
+    # A module that Python itself contains has a file, but no place where it is found.
+    return origin is None or os.path.realpath(origin) == os.path.realpath(file)
 
 
 def _is_reference_of_gin(obj: Any) -> bool:
