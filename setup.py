@@ -6,7 +6,7 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
-VERSION_FILE = ROOT / "recsim" / "_version.py"
+VERSION_FILE = ROOT / "recsim" / "_internal" / "version.py"
 VERSION = re.search(r'__version__ = "(.+)"', VERSION_FILE.read_text(encoding="utf-8"))[1]
 
 setup(

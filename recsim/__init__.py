@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim import _gymnasium, _lazy
-from recsim._version import __version__
+from recsim._internal import gymnasium_ids, lazy
+from recsim._internal.version import __version__
 
 if TYPE_CHECKING:
     from recsim import (
@@ -53,6 +53,6 @@ __all__ = [
     "vector",
 ]
 
-_gymnasium.register_when_imported()
+gymnasium_ids.register_when_imported()
 
-__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)
+__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

@@ -17,8 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _arrays, _validation
-from recsim._internal import keys, numbers, shared_stream
+from recsim._internal import arrays, keys, numbers, shared_stream, validation
 
 __all__ = [
     "AbstractChoiceModel",
@@ -124,7 +123,7 @@ def _append_no_click(scores: ArrayLike, no_click: ArrayLike) -> np.ndarray:
     if type(no_click) is not float:
         no_click = _of_slates("no_click_mass", no_click, leading)
         leading = np.broadcast_shapes(leading, np.shape(no_click))
-    result = _arrays.empty_slates((*leading, scores.shape[-1] + 1), dtype)
+    result = arrays.empty_slates((*leading, scores.shape[-1] + 1), dtype)
     result[..., :-1] = scores
     result[..., -1] = no_click
     return result
@@ -194,8 +193,8 @@ def multinomial_proportional_probabilities(
     Raises:
         ValueError: if a score is below ``min_normalizer``, or all are equal to it.
     """
-    min_normalizer = _validation.number("min_normalizer", min_normalizer)
-    no_click_mass = _no_click_of_slates(no_click_mass, -_validation.LARGEST)
+    min_normalizer = validation.number("min_normalizer", min_normalizer)
+    no_click_mass = _no_click_of_slates(no_click_mass, -validation.LARGEST)
     weights = _proportional_weights(_append_no_click(scores, no_click_mass), min_normalizer)
     with np.errstate(over="ignore"):  # A total that overflows is refused.
         total = weights.sum(axis=-1, keepdims=True)
@@ -229,7 +228,7 @@ def proportional_cascade_probabilities(
     Raises:
         ValueError: if a score is below ``min_normalizer``.
     """
-    min_normalizer = _validation.number("min_normalizer", min_normalizer)
+    min_normalizer = validation.number("min_normalizer", min_normalizer)
     weights = _proportional_weights(_slates_of("scores", scores), min_normalizer)
     return cascade_probabilities(weights, attention_prob, score_scaling)
 
@@ -254,7 +253,7 @@ def cascade_probabilities(
         TypeError: if an argument is not numeric.
         ValueError: if an attention or a scaled weight is not in [0, 1].
     """
-    score_scaling = _validation.number("score_scaling", score_scaling)
+    score_scaling = validation.number("score_scaling", score_scaling)
     weights = _slates_of("weights", weights)
     if score_scaling == 0.0 and not np.isfinite(weights).all():
         raise ValueError(f"weights must be finite, got {numbers.described(weights.tolist())}.")
@@ -275,7 +274,7 @@ def cascade_probabilities(
     click_if_reached = attention[..., np.newaxis] * click_if_seen
     probabilities = _append_no_click(click_if_reached, 1.0)
     # Position i is reached if none above it was clicked; "no click" is reached past the last.
-    probabilities[..., 1:] *= _arrays.accumulated(np.multiply, 1.0 - click_if_reached)
+    probabilities[..., 1:] *= arrays.accumulated(np.multiply, 1.0 - click_if_reached)
     return probabilities
 
 
@@ -375,7 +374,7 @@ def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> Any:
     It is for numbers that come from a generator, at each step of thousands of users.
     """
     weights = _slates_of("weights", weights)
-    cumulative = _arrays.accumulated(np.add, weights)
+    cumulative = arrays.accumulated(np.add, weights)
     total = cumulative[..., -1:]
     _check_totals(weights, total)
     threshold = uniform[..., np.newaxis] * total
@@ -500,7 +499,7 @@ class NormalizableChoiceModel(AbstractChoiceModel):
 
     def _check_features(self, choice_features: Mapping[str, Any]) -> None:
         """Warns of features that no model reads."""
-        _validation.mapping("choice_features", choice_features)
+        validation.mapping("choice_features", choice_features)
         similarity = keys.similarity_for(type(self))
         keys.warn_of_unknown(
             "choice_features", choice_features, CHOICE_FEATURES, similarity=similarity
@@ -587,10 +586,10 @@ class CascadeChoiceModel(NormalizableChoiceModel):
 
     def __init__(self, choice_features: Mapping[str, Any]) -> None:
         self._check_features(choice_features)
-        self._attention_prob = _validation.probability(
+        self._attention_prob = validation.probability(
             "attention_prob", choice_features.get("attention_prob", 1.0)
         )
-        self._score_scaling = _validation.non_negative_float(
+        self._score_scaling = validation.non_negative_float(
             "score_scaling", _required(choice_features, "score_scaling")
         )
 
@@ -645,10 +644,10 @@ def _required(choice_features: Mapping[str, Any], key: str) -> float:
         raise ValueError(
             f"choice_features must have a number for {key!r}, got {dict(choice_features)!r}."
         )
-    return _validation.number(key, value)
+    return validation.number(key, value)
 
 
 def _no_click_mass(choice_features: Mapping[str, Any], missing: float) -> float:
     """Returns the mass of no click, which may be minus infinity: then there is always a click."""
     value = numbers.as_float("no_click_mass", choice_features.get("no_click_mass", missing))
-    return value if value == -np.inf else _validation.number("no_click_mass", value)
+    return value if value == -np.inf else validation.number("no_click_mass", value)

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recsim import _command_line, _version, registry
-from recsim._internal import checkpoint_command
+from recsim import registry
+from recsim._internal import checkpoint_command, command_line, version
 
 __all__ = ["main"]
 
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = [_hyphenated(argument) for argument in (sys.argv[1:] if argv is None else argv)]
-    with _command_line.orderly_exit("recsim"):
+    with command_line.orderly_exit("recsim"):
         parser = _parser(arguments)
         options = parser.parse(arguments)
         options.arguments = arguments
@@ -118,12 +118,12 @@ def _hyphenated(argument: str) -> str:
     return name.replace("_", "-") + equals + value if name.startswith("--") else argument
 
 
-def _parser(arguments: Sequence[str]) -> _command_line.Parser:
+def _parser(arguments: Sequence[str]) -> command_line.Parser:
     """Returns the parser, with the options of the experiment that the arguments name."""
-    parser = _command_line.Parser(
+    parser = command_line.Parser(
         prog="recsim", description="Simulation of recommender systems that interact with users."
     )
-    parser.add_argument("--version", action="version", version=f"recsim {_version.__version__}")
+    parser.add_argument("--version", action="version", version=f"recsim {version.__version__}")
     commands = parser.add_subparsers(
         dest="command", metavar="{run,reproduce,bench,checkpoints,list}"
     )
@@ -214,7 +214,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=_command_line.existing_file,
+        type=command_line.existing_file,
         help="files of gin bindings",
     )
     files.add_argument(
@@ -305,13 +305,13 @@ def _add_bench_options(bench: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--recsim-python",
         metavar="INTERPRETER",
-        type=_command_line.existing_file,
+        type=command_line.existing_file,
         help="the Python interpreter of an environment with RecSim 0.2.4, to measure it too",
     )
     what.add_argument(
         "--baseline-python",
         metavar="INTERPRETER",
-        type=_command_line.existing_file,
+        type=command_line.existing_file,
         help="the Python interpreter of an environment with another version of this library, to "
         "measure it too, interleaved: with six --rounds or more, the table has a 95%% confidence "
         "interval of the median ratio",
@@ -342,14 +342,14 @@ def _add_bench_options(bench: argparse.ArgumentParser) -> None:
 
 def _add_count(group: _Options, name: str, text: str, **settings: Any) -> None:
     """Adds an option that takes a number of something, at least 1."""
-    group.add_argument(name, metavar="N", type=_command_line.integer(1), help=text, **settings)
+    group.add_argument(name, metavar="N", type=command_line.integer(1), help=text, **settings)
 
 
 def _add_seed(group: _Options, text: str) -> None:
     group.add_argument(
         "--seed",
         metavar="N",
-        type=_command_line.integer(0, 2**32 - 1),
+        type=command_line.integer(0, 2**32 - 1),
         default=0,
         help=f"{text} (default: %(default)s)",
     )
@@ -428,7 +428,7 @@ def _list() -> None:
 def _run(options: argparse.Namespace) -> int:
     agents = options.agent or _AGENTS
     parser = options.parser
-    with _command_line.user_errors(parser, ValueError):
+    with command_line.user_errors(parser, ValueError):
         registry.environment_entry(options.environment)
         learns = [registry.agent_entry(agent).learns for agent in agents]
         if options.train_steps is not None and not any(learns):
@@ -441,10 +441,10 @@ def _run(options: argparse.Namespace) -> int:
 
     registry.import_all()
     bound = bool(options.gin_files or options.gin_bindings)
-    with _command_line.user_errors(parser, Exception):  # They may be or import anything.
+    with command_line.user_errors(parser, Exception):  # They may be or import anything.
         runner_lib.load_gin_configs(options.gin_files, options.gin_bindings)
-    refusals = (Exception,) if bound else _command_line.REFUSALS
-    with _command_line.user_errors(parser, *refusals), _output_folder(options) as folder:
+    refusals = (Exception,) if bound else command_line.REFUSALS
+    with command_line.user_errors(parser, *refusals), _output_folder(options) as folder:
         experiment = comparison.Comparison(
             options.environment,
             agents,
@@ -461,7 +461,7 @@ def _run(options: argparse.Namespace) -> int:
             refuse_unused_bindings=not options.gin_allow_unused,
             command_arguments=options.arguments,
         )
-    with _command_line.user_errors(parser, *((Exception,) if bound else (OSError, MemoryError))):
+    with command_line.user_errors(parser, *((Exception,) if bound else (OSError, MemoryError))):
         results = experiment.run()
     width = shutil.get_terminal_size().columns
     _print(f"{report.text(results, width)}\nFiles: {folder} (results.json, episodes.csv, runs)")
@@ -473,11 +473,11 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     name = options.experiment
     folder = options.output or os.path.join("recsim_runs", name + "_quick" * options.quick)
-    with _command_line.user_errors(options.parser, *_command_line.REFUSALS):
+    with command_line.user_errors(options.parser, *command_line.REFUSALS):
         experiment = registry.reproduction_entry(name).load().from_options(options)
         reproduce.prepare(experiment, folder)
     try:
-        with _command_line.user_errors(
+        with command_line.user_errors(
             options.parser, ValueError, OSError, MemoryError, reproduce.TaskError
         ):
             record = reproduce.run(
@@ -500,7 +500,7 @@ def _bench(options: argparse.Namespace) -> int:
     sizes, users, rounds, seconds = (
         getattr(options, name) or default for name, default in defaults.items()
     )
-    with _command_line.user_errors(options.parser, *_command_line.REFUSALS):
+    with command_line.user_errors(options.parser, *command_line.REFUSALS):
         for name in options.environment or ():
             registry.environment_entry(name)
         named = [] if options.agent == ["all"] else options.agent or []
@@ -528,7 +528,7 @@ def _bench(options: argparse.Namespace) -> int:
     fitting = {case.agent for case in cases}
     if left_out := [agent for agent in agents if agent not in fitting]:
         print(f"Left out, as they fit nowhere here: {', '.join(left_out)}.", file=sys.stderr)
-    with _command_line.user_errors(options.parser, ValueError, RuntimeError, OSError, MemoryError):
+    with command_line.user_errors(options.parser, ValueError, RuntimeError, OSError, MemoryError):
         record = benchmark.measure(
             cases,
             rounds=rounds,
@@ -540,7 +540,7 @@ def _bench(options: argparse.Namespace) -> int:
             arguments=options.arguments,
         )
     _print(benchmark.text(record, shutil.get_terminal_size().columns))
-    with _command_line.user_errors(options.parser, OSError, ValueError):
+    with command_line.user_errors(options.parser, OSError, ValueError):
         benchmark.save(record, options.output, options.figure)
     return 0
 

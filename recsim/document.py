@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any
 
-from recsim import _validation, seeding
+from recsim import seeding
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces
-from recsim._internal import keys, owned_generators
+from recsim._internal import keys, owned_generators, validation
+from recsim._internal.gym_import import spaces
 
 __all__ = [
     "AbstractDocument",
@@ -215,7 +215,7 @@ class AbstractDocumentSampler(abc.ABC):
 
     def reset_sampler(self) -> None:
         """Sets the generator back to its seed: the same documents follow again."""
-        self._rng = _validation.random_state("seed", self._seed)
+        self._rng = validation.random_state("seed", self._seed)
 
     @abc.abstractmethod
     def sample_document(self) -> Any:

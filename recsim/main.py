@@ -22,8 +22,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from recsim import _command_line, registry
-from recsim._internal import absl_flags, process_state
+from recsim import registry
+from recsim._internal import absl_flags, command_line, process_state
 
 __all__ = ["create_agent", "main"]
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
         SystemExit: with code 2 after a line on the standard error stream, if a flag is wrong, and
             with 130 after Ctrl-C.
     """
-    with _command_line.orderly_exit("recsim.main"), process_state.logging_kept():
+    with command_line.orderly_exit("recsim.main"), process_state.logging_kept():
         parser = _parser()
         flags = parser.parse([*_parsed_by_absl(), *map(_two_hyphens, argv[1:])])
         if flags.logtostderr:
@@ -90,8 +90,8 @@ def main(argv: Sequence[str]) -> None:
             parser.error("--base_dir is missing: the folder for the run's files")
         # What gin binds may be, or import, anything.
         bound = bool(flags.gin_files or flags.gin_bindings)
-        refusals = (Exception,) if bound else _command_line.REFUSALS
-        with _command_line.user_errors(parser, *refusals):
+        refusals = (Exception,) if bound else command_line.REFUSALS
+        with command_line.user_errors(parser, *refusals):
             _run(flags)
 
 
@@ -156,8 +156,8 @@ def _two_hyphens(argument: str) -> str:
     return f"-{argument}" if argument[:1] == "-" and argument[1:2].isalpha() else argument
 
 
-def _parser() -> _command_line.Parser:
-    parser = _command_line.Parser(
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
         prog="recsim.main", description=__doc__, usage="python -m recsim.main [flag ...]"
     )
     parser.add_argument("--base_dir", metavar="FOLDER", help="folder for the run's files")
@@ -183,7 +183,7 @@ def _parser() -> _command_line.Parser:
         metavar="FILE",
         action="append",
         default=[],
-        type=_command_line.existing_file,
+        type=command_line.existing_file,
         help="a file of gin bindings; may be repeated",
     )
     parser.add_argument(

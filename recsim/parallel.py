@@ -34,8 +34,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _validation
-from recsim._internal import process_state
+from recsim._internal import process_state, validation
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -167,7 +166,7 @@ def run_tasks(
         ValueError: if ``workers`` is below 1, or two tasks have the same name.
         Exception: what a task raises.
     """
-    workers = _validation.positive_int("workers", workers)
+    workers = validation.positive_int("workers", workers)
     counts = collections.Counter(task.name for task in tasks)
     if twice := [name for name, number in counts.items() if number > 1]:
         raise ValueError(

@@ -436,10 +436,10 @@ def reproduction_entry(name: str) -> ReproductionEntry:
 def _entry(kind: str, entries: Mapping[str, Any], name: str) -> Any:
     if isinstance(name, str) and name in entries:
         return entries[name]
-    from recsim import _validation
+    from recsim._internal import validation
 
     raise ValueError(
-        f"There is no {kind} {name!r}.{_validation.nearest_name(name, entries)} "
+        f"There is no {kind} {name!r}.{validation.nearest_name(name, entries)} "
         f"Known are: {', '.join(entries)}."
     )
 

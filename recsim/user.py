@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, choice_model, seeding
+from recsim import choice_model, seeding
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces
-from recsim._internal import owned_generators
-from recsim._overrides import own_method
+from recsim._internal import owned_generators, validation
+from recsim._internal.gym_import import spaces
+from recsim._internal.overrides import own_method
 
 __all__ = [
     "AbstractResponse",
@@ -83,7 +83,7 @@ class AbstractUserSampler(abc.ABC):
 
     def reset_sampler(self) -> None:
         """Sets the generator back to its seed: the same users follow again."""
-        self._rng = _validation.random_state("seed", self._seed)
+        self._rng = validation.random_state("seed", self._seed)
 
     @abc.abstractmethod
     def sample_user(self) -> Any:
@@ -140,7 +140,7 @@ class AbstractUserModel(abc.ABC):
             raise TypeError(
                 f"response_model_ctor must be a class of responses, got {response_model_ctor!r}."
             )
-        self._slate_size = _validation.positive_int("slate_size", slate_size)
+        self._slate_size = validation.positive_int("slate_size", slate_size)
         self._response_model_ctor = response_model_ctor
         self._user_sampler = user_sampler
         self._user_state = user_sampler.sample_user()

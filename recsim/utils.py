@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from recsim import _validation
-from recsim._internal import numbers
+from recsim._internal import numbers, validation
 
 __all__ = ["CLUSTER_PREFIX", "aggregate_video_cluster_metrics", "write_video_cluster_metrics"]
 
@@ -80,8 +79,8 @@ def write_video_cluster_metrics(
         num_topics: number of topics, each of which is reported, with 0 where it has no clicks.
             Without it, the topics that were clicked are.
     """
-    _validation.mapping("metrics", metrics)
-    _validation.function("add_summary_fn", add_summary_fn)
+    validation.mapping("metrics", metrics)
+    validation.function("add_summary_fn", add_summary_fn)
     impressions, clicks = metrics.get("impression", 0), metrics.get("click", 0)
     add_summary_fn("CTR", _ratio(clicks, impressions))
     add_summary_fn("AverageQuality", _ratio(metrics.get("quality", 0), clicks))

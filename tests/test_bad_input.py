@@ -12,7 +12,7 @@ import pytest
 from support import random_scenarios
 
 from recsim import choice_model, cli, seeding, user
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import (
     cluster_bandit_agent,
     greedy_pctr_agent,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from recsim import choice_model, spaces, utils
-from recsim._gym import spaces as gym_spaces
+from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.agents import greedy_pctr_agent, slate_decomp_q_agent
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.dopamine import slate_selection

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from recsim import choice_model, document, user, utils
-from recsim._gym import spaces
 from recsim._internal import numbers
+from recsim._internal.gym_import import spaces
 from recsim.agents import (
     cluster_bandit_agent,
     full_slate_q_agent,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsim import spaces as checks
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 
 BOX = spaces.Box(low=0.0, high=1.0, shape=(2,), dtype=np.float32)
 SPACE = spaces.Dict(

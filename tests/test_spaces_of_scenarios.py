@@ -10,7 +10,7 @@ import pytest
 from support import random_scenarios, random_vector_scenarios
 
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces as gym_spaces
+from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.agents.dopamine import adapters
 from recsim.simulator import gymnasium_env
 from recsim.vector import wrappers

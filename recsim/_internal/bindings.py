@@ -13,7 +13,8 @@ from typing import Any
 
 import gin
 
-from recsim import _validation, registry
+from recsim import registry
+from recsim._internal import validation
 
 __all__ = [
     "Made",
@@ -106,11 +107,11 @@ def _suggestion(message: str) -> str:
             return reason
         parts = match[1].count(".") + 1
         known = {".".join(selector.split(".")[-parts:]) for selector, _ in registry.items()}
-        suggestion = _validation.nearest_name(match[1], sorted(known), 0.7)
+        suggestion = validation.nearest_name(match[1], sorted(known), 0.7)
         return f"{suggestion} What is configured has to be imported before.".lstrip()
     if match := re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", message):
         parameters = inspect.signature(registry.get_match(match[1]).wrapped).parameters
-        return _validation.nearest_name(match[2], parameters).lstrip()
+        return validation.nearest_name(match[2], parameters).lstrip()
     return ""
 
 

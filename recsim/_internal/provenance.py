@@ -10,7 +10,7 @@ from typing import Any
 
 import gin
 
-from recsim import _version
+from recsim._internal import version
 
 __all__ = ["Record", "record", "versions"]
 
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
     from importlib import metadata  # Slow to import, and needed at the end alone.
 
     imported = {module: name for module, name in _WHERE_IMPORTED.items() if module in sys.modules}
-    found = {"recsim": _version.__version__}
+    found = {"recsim": version.__version__}
     for module, name in {**_ALWAYS, **imported}.items():
         try:
             found[module] = metadata.version(name)

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces
-from recsim._internal import keys, numbers
+from recsim._internal import keys, numbers, validation
+from recsim._internal.gym_import import spaces
 
 __all__ = [
     "GymSpaceWalker",
@@ -111,8 +110,8 @@ def epsilon_greedy_exploration(
         TypeError, ValueError: if an argument is not what is said above.
     """
     state_actions = list(_pairs(state_action_iterator))
-    _validation.mapping("q_function", q_function)
-    epsilon = _validation.probability("epsilon", epsilon)
+    validation.mapping("q_function", q_function)
+    epsilon = validation.probability("epsilon", epsilon)
     if rng is not None and not callable(getattr(rng, "random_sample", None)):
         raise TypeError(f"rng must be a RandomState of NumPy's, got {numbers.described(rng)}.")
     if not state_actions:
@@ -139,7 +138,7 @@ def min_count_exploration(
     Raises:
         TypeError, ValueError: if an argument is not what is said above.
     """
-    _validation.mapping("counts_function", counts_function)
+    validation.mapping("counts_function", counts_function)
     best: StateAction = ([], None)
     lowest = np.inf
     for slate, index in _pairs(state_action_iterator):
@@ -213,7 +212,7 @@ def build_base_agent(
         TypeError: for an argument that its constructor does not take, naming the nearest that it
             or the layer takes.
     """
-    _validation.function("base_agent_ctor", agent_ctor)
+    validation.function("base_agent_ctor", agent_ctor)
     try:
         parameters = inspect.signature(agent_ctor).parameters
     except (TypeError, ValueError):  # It has no signature to read.

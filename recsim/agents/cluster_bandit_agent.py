@@ -11,8 +11,8 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _arrays, _validation, agent
-from recsim._internal import numbers, observations
+from recsim import agent
+from recsim._internal import arrays, numbers, observations, validation
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
@@ -90,7 +90,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         del observation_space
         agent_utils.warn_of_unused(GreedyClusterAgent, kwargs, also_known=ClusterBanditAgent)
         super().__init__(action_space)
-        self._cluster_id = _validation.positive_int("cluster_id", cluster_id, minimum=0)
+        self._cluster_id = validation.positive_int("cluster_id", cluster_id, minimum=0)
 
     def step(self, reward: float, observation: agent.Observation) -> list[int]:
         """Returns the topic's documents, best first, the later one first where two tie.
@@ -160,7 +160,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     ) -> None:
         super().__init__(environment)
         if random_seed is not None:
-            _validation.positive_int("random_seed", random_seed, 0, 2**32 - 1)
+            validation.positive_int("random_seed", random_seed, 0, 2**32 - 1)
         given: dict[str, Any] = {
             "alg_ctor": alg_ctor,
             "ci_scaling": ci_scaling,
@@ -171,7 +171,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
             environment.single_action_space,
             **{name: value for name, value in given.items() if value is not None},
         )
-        seed = _validation.positive_int("random_seed", of_one_user._random_seed, 0)
+        seed = validation.positive_int("random_seed", of_one_user._random_seed, 0)
         self._num_topics = len(of_one_user._base_agents)
         users = self._first_user, self._num_envs
         self._rows = streams.chunk_rows(*users)
@@ -206,7 +206,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
             slates.append(
                 _best_documents(self._slate_size, priorities, topics[rows], qualities[rows])
             )
-        return _arrays.joined(slates)
+        return arrays.joined(slates)
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the states of the bandits' generators."""
@@ -307,4 +307,4 @@ def _best_documents(
     topics = np.add(cluster_id[:, ::-1], starts, order="C")
     keys = (priorities.astype(np.int64) << 32).reshape(-1).take(topics)
     keys += bits
-    return keys.shape[1] - 1 - _arrays.highest(keys, slate_size)
+    return keys.shape[1] - 1 - arrays.highest(keys, slate_size)

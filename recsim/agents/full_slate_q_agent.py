@@ -10,8 +10,8 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _validation, agent
-from recsim._internal import resources
+from recsim import agent
+from recsim._internal import resources, validation
 from recsim.agents.dopamine import dqn_agent, network, transitions, vector_dqn_agent
 
 __all__ = ["FullSlateQAgent", "VectorFullSlateQAgent"]
@@ -59,7 +59,7 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
     ) -> None:
         nvec = getattr(action_space, "nvec", [])  # The base class refuses what has none.
         num_candidates, slate_size = int(max(nvec, default=0)), len(nvec)
-        max_num_slates = _validation.positive_int("max_num_slates", max_num_slates)
+        max_num_slates = validation.positive_int("max_num_slates", max_num_slates)
         num_slates = math.perm(num_candidates, slate_size)
         if num_slates > max_num_slates:
             raise ValueError(

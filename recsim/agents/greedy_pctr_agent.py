@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _arrays, agent
+from recsim import agent
 from recsim import choice_model as cm
-from recsim._internal import numbers, observations
+from recsim._internal import arrays, numbers, observations
 from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
 
@@ -123,9 +123,9 @@ class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
             self._best_slates(_conversion.rows_of(observation["doc"], rows))
             for rows in streams.chunk_rows(self._first_user, self._num_envs)
         ]
-        return _arrays.joined(slates)
+        return arrays.joined(slates)
 
     def _best_slates(self, documents: Any) -> np.ndarray:
         weights = self._choice_model.choice_weights(self._score_documents_fn(documents))
         # A copy without the weights of no click, to overwrite.
-        return _arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)
+        return arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _arrays, _validation, agent
-from recsim._internal import observations
+from recsim import agent
+from recsim._internal import arrays, observations, validation
 from recsim.vector import agent as vector_agent
 from recsim.vector import streams
 
@@ -25,7 +25,7 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def __init__(self, action_space: Any, random_seed: int | None = 0) -> None:
         super().__init__(action_space)
-        self._rng = _validation.random_state("random_seed", random_seed)
+        self._rng = validation.random_state("random_seed", random_seed)
 
     def step(self, reward: float, observation: agent.Observation) -> list[int]:
         """Returns up to ``slate_size`` indices into ``observation['doc']``."""
@@ -51,7 +51,7 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
 
     def __init__(self, environment: Any, random_seed: int = 0) -> None:
         super().__init__(environment)
-        _validation.positive_int("random_seed", random_seed, 0)
+        validation.positive_int("random_seed", random_seed, 0)
         self._draws = streams.chunk_draws(
             random_seed, "random agent", self._first_user, self._num_envs
         )
@@ -83,4 +83,4 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
         del observation, infos
         self._checked_outcome(rewards, terminated, truncated)
         slates = [draws.slates(self._num_candidates, self._slate_size) for draws in self._draws]
-        return _arrays.joined(slates)
+        return arrays.joined(slates)

@@ -22,9 +22,9 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _validation, agent, choice_model
+from recsim import agent, choice_model
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, observations
+from recsim._internal import numbers, observations, validation
 from recsim.agents.dopamine import (
     adapters,
     dqn_agent,
@@ -160,10 +160,10 @@ def score_documents(
             "user_obs and doc_obs must have the shapes (..., num_features) and (..., "
             f"num_documents, num_features), got {user.shape} and {documents.shape}."
         )
-    no_click_mass = _validation.number("no_click_mass", no_click_mass)
-    min_normalizer = _validation.number("min_normalizer", min_normalizer)
+    no_click_mass = validation.number("no_click_mass", no_click_mass)
+    min_normalizer = validation.number("min_normalizer", min_normalizer)
     scores = (documents @ user[..., np.newaxis])[..., 0]
-    if _validation.flag("is_mnl", is_mnl):
+    if validation.flag("is_mnl", is_mnl):
         weights = choice_model.multinomial_logit_probabilities(scores, no_click_mass)
         return weights[..., :-1], weights[..., -1]
     weights = scores - min_normalizer
@@ -247,7 +247,7 @@ def _checked(
     """
     s, q = numbers.float_array("s", s), numbers.float_array("q", q)
     no_click = numbers.float_array("s_no_click", s_no_click)
-    size = _validation.positive_int("slate_size", slate_size, minimum=-sys.maxsize)
+    size = validation.positive_int("slate_size", slate_size, minimum=-sys.maxsize)
     if s.shape != q.shape or not s.ndim:
         raise ValueError(
             "s and q must have an entry for each document, arrays of one shape (..., "
@@ -486,14 +486,14 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
         learn_no_click_value: bool = False,
         **kwargs: Any,
     ) -> None:
-        no_click_mass = _validation.number("no_click_mass", no_click_mass)
-        min_normalizer = _validation.number("min_normalizer", min_normalizer)
+        no_click_mass = validation.number("no_click_mass", no_click_mass)
+        min_normalizer = validation.number("min_normalizer", min_normalizer)
         for name, function in (
             ("select_slate_fn", select_slate_fn),
             ("compute_target_fn", compute_target_fn),
             ("score_documents_fn", score_documents_fn),
         ):
-            _validation.callable_or_none(name, function)
+            validation.callable_or_none(name, function)
         self._select_slate_fn = select_slate_fn or select_slate_optimal
         self._compute_target_fn = compute_target_fn or compute_target_optimal_q
         self._score_documents_fn = score_documents_fn or functools.partial(
@@ -682,7 +682,7 @@ def _check_response_fields(response_space: Any, reward_field: str | None) -> Non
     if reward_field is not None and reward_field not in names:
         raise ValueError(
             f"observation_space['response'] must have the reward_field {reward_field!r}, got "
-            f"responses with {names}.{_validation.nearest_name(reward_field, names)} "
+            f"responses with {names}.{validation.nearest_name(reward_field, names)} "
             "reward_field=None takes the reward of each step."
         )
 
@@ -756,7 +756,7 @@ def _strategy_of(agent_name: str) -> dict[str, Any]:
     if not isinstance(agent_name, str) or agent_name not in _STRATEGIES:
         raise ValueError(
             f"agent_name must be one of {', '.join(_STRATEGIES)}, got {agent_name!r}."
-            f"{_validation.nearest_name(agent_name, _STRATEGIES)}"
+            f"{validation.nearest_name(agent_name, _STRATEGIES)}"
         )
     return _STRATEGIES[agent_name]
 

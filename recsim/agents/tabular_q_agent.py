@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import _validation, agent
+from recsim import agent
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces
-from recsim._internal import bundles, numbers, observations, resources
+from recsim._internal import bundles, numbers, observations, resources, validation
+from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 
 __all__ = ["TabularQAgent"]
@@ -109,21 +109,21 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
                 "discretization_bounds must be a pair (low, high) with low < high, got "
                 f"{discretization_bounds!r}."
             )
-        number_bins = _validation.positive_int("number_bins", number_bins, 2, 2**24)
+        number_bins = validation.positive_int("number_bins", number_bins, 2, 2**24)
         self._discretization_bins = np.linspace(low, high, num=number_bins).tolist()
-        self._gamma = _validation.probability("gamma", gamma)
-        self._learning_rate = _validation.probability("learning_rate", learning_rate)
-        self._base_exploration_temperature = _validation.probability(
+        self._gamma = validation.probability("gamma", gamma)
+        self._learning_rate = validation.probability("learning_rate", learning_rate)
+        self._base_exploration_temperature = validation.probability(
             "exploration_temperature", exploration_temperature
         )
         self._exploration_temperature = self._base_exploration_temperature
-        self._eval_mode = _validation.flag("eval_mode", eval_mode)
-        self._ignore_response = _validation.flag("ignore_response", ignore_response)
-        self._ordinal_slates = _validation.flag("ordinal_slates", ordinal_slates)
+        self._eval_mode = validation.flag("eval_mode", eval_mode)
+        self._ignore_response = validation.flag("ignore_response", ignore_response)
+        self._ordinal_slates = validation.flag("ordinal_slates", ordinal_slates)
         self._check_number_of_slates(
-            action_space, _validation.positive_int("max_num_slates", max_num_slates)
+            action_space, validation.positive_int("max_num_slates", max_num_slates)
         )
-        self._exploration_rng = _validation.random_state("seed", seed)
+        self._exploration_rng = validation.random_state("seed", seed)
         self._exploration_policy = _known_policy(exploration_policy)
         # Functions of an observation, by the policy's name, in which a subclass may put others.
         self._exploration_functions: dict[str, Callable[[Any], tuple[Sequence[int], Index]]] = {
@@ -383,7 +383,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
 
 
 def _bounds(discretization_bounds: Any) -> tuple[float, float]:
-    bounds = _validation.finite("discretization_bounds", discretization_bounds)
+    bounds = validation.finite("discretization_bounds", discretization_bounds)
     if bounds.shape != (2,):
         raise ValueError(
             "discretization_bounds must be a pair (low, high), got "
@@ -401,6 +401,6 @@ def _known_policy(policy: str | ExplorationPolicy) -> Any:
     if isinstance(policy, str) and policy not in _EXPLORATION_POLICIES:
         raise ValueError(
             f"exploration_policy must be one of {_EXPLORATION_POLICIES} or a function, got "
-            f"{policy!r}.{_validation.nearest_name(policy, _EXPLORATION_POLICIES)}"
+            f"{policy!r}.{validation.nearest_name(policy, _EXPLORATION_POLICIES)}"
         )
     return policy

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recsim import _validation, utils
-from recsim._internal import keys, numbers
+from recsim import utils
+from recsim._internal import keys, numbers, validation
 from recsim.simulator import environment
 
 __all__ = [
@@ -64,15 +64,15 @@ def check_config(
             f"env_config misses {', '.join(map(repr, missing))}; it needs the keys "
             f"{', '.join(map(repr, required))}."
         )
-    _validation.positive_int("env_config['num_candidates']", env_config["num_candidates"])
-    _validation.positive_int("env_config['slate_size']", env_config["slate_size"])
+    validation.positive_int("env_config['num_candidates']", env_config["num_candidates"])
+    validation.positive_int("env_config['slate_size']", env_config["slate_size"])
     if not isinstance(env_config["resample_documents"], (bool, int, np.bool_)):
         raise TypeError(
             "env_config['resample_documents'] must be True or False, got "
             f"{env_config['resample_documents']!r}."
         )
     seed = env_config.get("seed")
-    if seed is not None and _validation.positive_int("env_config['seed']", seed, 0) >= 2**32:
+    if seed is not None and validation.positive_int("env_config['seed']", seed, 0) >= 2**32:
         raise ValueError(f"env_config['seed'] must be in [0, 2**32 - 1], got {seed}.")
     keys.warn_of_unknown("env_config", env_config, {*required, *REQUIRED_KEYS, *optional})
 

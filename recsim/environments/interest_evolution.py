@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import gin
 import numpy as np
 
-from recsim import _arrays, _validation, choice_model, document, seeding, user, utils
-from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim import choice_model, document, seeding, user, utils
+from recsim._internal import arrays, numbers, validation
+from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
@@ -255,7 +255,7 @@ class IEvVideoSampler(document.AbstractDocumentSampler):
     ) -> None:
         super().__init__(doc_ctor, **kwargs)
         self._doc_count = 0
-        number = _validation.number
+        number = validation.number
         self._min_feature_value = number("min_feature_value", min_feature_value)
         self._max_feature_value = number("max_feature_value", max_feature_value)
         if self._min_feature_value > self._max_feature_value:
@@ -264,9 +264,7 @@ class IEvVideoSampler(document.AbstractDocumentSampler):
                 f"{min_feature_value!r} and {max_feature_value!r}."
             )
         self._video_length_mean = number("video_length_mean", video_length_mean)
-        self._video_length_std = _validation.non_negative_float(
-            "video_length_std", video_length_std
-        )
+        self._video_length_std = validation.non_negative_float("video_length_std", video_length_std)
 
     def sample_document(self) -> Any:
         """Returns a new video."""
@@ -310,11 +308,11 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         self._num_clusters: int = doc_ctor.NUM_FEATURES  # type: ignore[attr-defined]
         super().__init__(doc_ctor, **kwargs)
         # Larger ones have products that single precision cannot hold.
-        min_utility = _validation.number("min_utility", min_utility, -_LARGEST, _LARGEST)
-        max_utility = _validation.number("max_utility", max_utility, -_LARGEST, _LARGEST)
+        min_utility = validation.number("min_utility", min_utility, -_LARGEST, _LARGEST)
+        max_utility = validation.number("max_utility", max_utility, -_LARGEST, _LARGEST)
         self._min_utility = min_utility
         self._max_utility = max_utility
-        self._video_length = _validation.number("video_length", video_length, 1e-6, _LARGEST)
+        self._video_length = validation.number("video_length", video_length, 1e-6, _LARGEST)
         bad = np.linspace(min_utility, 0, int(self._num_clusters * 0.7))
         good = np.linspace(0, max_utility, self._num_clusters - len(bad))
         #: Mean quality by topic, shape (NUM_FEATURES,).
@@ -492,9 +490,9 @@ class UtilityModelUserSampler(user.AbstractUserSampler):
         min_normalizer: float = -1.0,
         **kwargs: Any,
     ) -> None:
-        self._no_click_mass = _validation.number("no_click_mass", no_click_mass)
-        self._min_normalizer = _validation.number("min_normalizer", min_normalizer)
-        self._document_quality_factor = _validation.number(
+        self._no_click_mass = validation.number("no_click_mass", no_click_mass)
+        self._min_normalizer = validation.number("min_normalizer", min_normalizer)
+        self._document_quality_factor = validation.number(
             "document_quality_factor", document_quality_factor, -_LARGEST, _LARGEST
         )
         super().__init__(user_ctor, **kwargs)
@@ -558,11 +556,11 @@ class IEvUserModel(user.AbstractUserModel):
         super().__init__(response_model_ctor, sampler, slate_size)
         self.choice_model = choice_model_ctor(self._user_state.choice_features)
         self.use_generator(self.environment_rng)
-        x_intercept = _validation.number("alpha_x_intercept", alpha_x_intercept)
-        if abs(x_intercept) < _validation.SMALLEST:
+        x_intercept = validation.number("alpha_x_intercept", alpha_x_intercept)
+        if abs(x_intercept) < validation.SMALLEST:
             raise ValueError(f"alpha_x_intercept must not be 0, got {alpha_x_intercept!r}.")
         self._alpha_x_intercept = x_intercept
-        self._alpha_y_intercept = _validation.number("alpha_y_intercept", alpha_y_intercept)
+        self._alpha_y_intercept = validation.number("alpha_y_intercept", alpha_y_intercept)
 
     def is_terminal(self) -> bool:
         """Says whether the time budget is used up."""
@@ -675,7 +673,7 @@ def _world(env_config: Mapping[str, Any]) -> tuple[IEvUserModel, UtilityModelVid
     if not isinstance(name, str) or name not in _CHOICE_MODELS:
         raise ValueError(
             f"env_config['choice_model'] must be one of {', '.join(map(repr, _CHOICE_MODELS))}, "
-            f"got {name!r}.{_validation.nearest_name(str(name), _CHOICE_MODELS)}"
+            f"got {name!r}.{validation.nearest_name(str(name), _CHOICE_MODELS)}"
         )
     seed = env_config["seed"]
     user_model = IEvUserModel(
@@ -772,7 +770,7 @@ class VectorIEvUserModel(world.VectorUserModel):
         self, users: VectorIEvUsers, documents: VectorIEvDocuments, draws: streams.Draws
     ) -> np.ndarray:
         """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
-        scores = _arrays.take_along_rows(users.interests, documents.cluster_id)
+        scores = arrays.take_along_rows(users.interests, documents.cluster_id)
         weights = self._choice_model.choice_weights(scores)
         return choice_model.sampled_choices(weights, draws.uniform())
 
@@ -807,7 +805,7 @@ class VectorIEvUserModel(world.VectorUserModel):
         clicked = choice < self.slate_size
         video = world.chosen_documents(documents, choice)
         # Where nothing was clicked, what is computed with some video of the slate is not used.
-        positions = _arrays.row_positions(video.cluster_id[:, np.newaxis], self._num_topics)[0]
+        positions = arrays.row_positions(video.cluster_id[:, np.newaxis], self._num_topics)[0]
         interests = users.interests.reshape(-1)
         interest = interests.take(positions)
         new_interest = _updated_interests(

@@ -23,9 +23,9 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _arrays, _validation, choice_model, document, user, utils
-from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim import choice_model, document, user, utils
+from recsim._internal import arrays, numbers, validation
+from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
@@ -94,7 +94,7 @@ def _document_scores(
     """Does what :func:`document_scores` does, without checks."""
     if topic_affinity.ndim == 1:
         return topic_affinity[np.asarray(cluster_id)] + quality
-    return _arrays.take_along_rows(topic_affinity, np.asarray(cluster_id)) + quality
+    return arrays.take_along_rows(topic_affinity, np.asarray(cluster_id)) + quality
 
 
 @numbers.on_floats()
@@ -231,7 +231,7 @@ class IEClusterUserSampler(user.AbstractUserSampler):
         user_ctor: Callable[..., Any] = IEUserState,
         **kwargs: Any,
     ) -> None:
-        distribution = _validation.probability_vector(
+        distribution = validation.probability_vector(
             "user_type_distribution", user_type_distribution
         )
         self._number_of_user_types = len(distribution)
@@ -285,7 +285,7 @@ class IEClusterUserSampler(user.AbstractUserSampler):
 
 
 def _topic_matrix(name: str, matrix: ArrayLike, distribution: np.ndarray) -> np.ndarray:
-    array = _validation.finite(name, matrix)
+    array = validation.finite(name, matrix)
     if array.ndim != 2 or len(array) != len(distribution):
         raise ValueError(
             f"{name} must have a row for each of the {len(distribution)} user types of "
@@ -406,7 +406,7 @@ class IETopicDocumentSampler(document.BatchDocumentSampler):
         doc_ctor: Callable[..., Any] = IEDocument,
         **kwargs: Any,
     ) -> None:
-        distribution = _validation.probability_vector("topic_distribution", topic_distribution)
+        distribution = validation.probability_vector("topic_distribution", topic_distribution)
         self._number_of_topics = len(distribution)
         self._topic_dist = distribution
         self._topic_quality_mean = _topic_vector(
@@ -448,7 +448,7 @@ class IETopicDocumentSampler(document.BatchDocumentSampler):
 
 
 def _topic_vector(name: str, values: ArrayLike, distribution: np.ndarray) -> list[float]:
-    array = _validation.finite(name, values)
+    array = validation.finite(name, values)
     if array.shape != distribution.shape:
         raise ValueError(
             f"{name} must have an entry for each of the {len(distribution)} topics of "

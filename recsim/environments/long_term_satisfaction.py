@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import gin
 import numpy as np
 
-from recsim import _arrays, _validation, document, user
-from recsim._gym import spaces
-from recsim._internal import numbers
+from recsim import document, user
+from recsim._internal import arrays, numbers, validation
+from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
 from recsim.vector import streams, world
@@ -308,8 +308,8 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
             raise ValueError(f"memory_discount must be in [0, 1), got {memory_discount!r}.")
         # Larger ones have products that single precision cannot hold.
         most = 1e30
-        sensitivity = _validation.number("sensitivity", sensitivity, -most, most)
-        innovation_stddev = _validation.number("innovation_stddev", innovation_stddev, 0.0, most)
+        sensitivity = validation.number("sensitivity", sensitivity, -most, most)
+        innovation_stddev = validation.number("innovation_stddev", innovation_stddev, 0.0, most)
         _check_engagement(choc_mean, choc_stddev, kale_mean, kale_stddev)
         # It may be infinite, where a limit on the number of steps ends sessions.
         if not numbers.as_float("time_budget", time_budget) > 0:
@@ -340,8 +340,8 @@ def _check_engagement(
     """Raises an error for parameters of engagements that are no numbers, or may overflow."""
     for food, mean, stddev in (("choc", choc_mean, choc_stddev), ("kale", kale_mean, kale_stddev)):
         names = f"{food}_mean", f"{food}_stddev"
-        mean = _validation.number(names[0], mean)
-        stddev = _validation.non_negative_float(names[1], stddev)
+        mean = validation.number(names[0], mean)
+        stddev = validation.non_negative_float(names[1], stddev)
         # The mean is multiplied by a satisfaction in (0, 1).
         _config.check_log_normal(names[0], max(mean, 0.0), names[1], stddev, dtype)
 
@@ -569,7 +569,7 @@ class VectorLTSUserModel(world.VectorUserModel):
         )
         log_engagements = _log_engagement(location, scale, satisfied, draws.normal())
         clicked = world.clicked(choice, self.slate_size)
-        engagement = _arrays.empty_slates(clicked.shape, log_engagements.dtype)
+        engagement = arrays.empty_slates(clicked.shape, log_engagements.dtype)
         engagement[:, 0] = np.exp(log_engagements)
         engagement[:, 1:] = 0.0
         return VectorLTSResponses(clicked, engagement)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _validation, agent, seeding, types
-from recsim._gym import spaces
+from recsim import agent, seeding, types
+from recsim._internal import validation
+from recsim._internal.gym_import import spaces
 from recsim.agents import tabular_q_agent
 from recsim.agents.layers import sufficient_statistics, temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
@@ -181,9 +182,9 @@ class OwnDocumentsLayer(sufficient_statistics.SufficientStatisticsLayer):
         clock: int = _CLOCK,
         **kwargs: Any,
     ) -> None:
-        self._memory = _validation.positive_int("memory", memory)
-        self._session = _validation.positive_int("session", session)
-        self._clock = _validation.positive_int("clock", clock)
+        self._memory = validation.positive_int("memory", memory)
+        self._session = validation.positive_int("session", session)
+        self._clock = validation.positive_int("clock", clock)
         if len(action_space.nvec) != 1:
             raise ValueError(f"slates must hold one document, got {len(action_space.nvec)}.")
         self._nothing = int(action_space.nvec[0])

@@ -28,8 +28,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 import recsim
-from recsim import _version, parallel, registry
-from recsim._internal import json_text, paths, provenance, resources
+from recsim import parallel, registry
+from recsim._internal import json_text, paths, provenance, resources, version
 from recsim.experiments import estimates, tables
 from recsim.simulator import _files, fingerprint, progress
 from recsim.vector import simulate, streams
@@ -379,7 +379,7 @@ def _record(
 def machine() -> dict[str, Any]:
     """Returns what the measurements were made on."""
     return {
-        "recsim": _version.__version__,
+        "recsim": version.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",

@@ -27,7 +27,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _validation, _version, registry, seeding, utils
+from recsim import registry, seeding, utils
 from recsim._internal import (
     bindings,
     json_text,
@@ -37,6 +37,8 @@ from recsim._internal import (
     paths,
     provenance,
     resources,
+    validation,
+    version,
 )
 from recsim.experiments import _first_steps, _recorders, estimates
 from recsim.simulator import _files, runner_lib
@@ -258,7 +260,7 @@ class Comparison:
         self._train_settings = bindings.unbound(runner_lib.TrainRunner, TRAIN_DEFAULTS)
         eval_defaults = EVAL_DEFAULTS
         if num_envs is not None:
-            num_envs = self._num_envs = _validation.positive_int("num_envs", num_envs)
+            num_envs = self._num_envs = validation.positive_int("num_envs", num_envs)
             eval_defaults = {**EVAL_DEFAULTS, "max_eval_episodes": num_envs}
         self._eval_settings = bindings.unbound(runner_lib.EvalRunner, eval_defaults)
         if steps is not None:
@@ -267,7 +269,7 @@ class Comparison:
         if episodes is not None:
             self._eval_settings["max_eval_episodes"] = episodes
         if train_steps is not None:
-            train_steps = _validation.positive_int("train_steps", train_steps)
+            train_steps = validation.positive_int("train_steps", train_steps)
             iterations = max(1, min(_MOST_ITERATIONS, train_steps // _LEAST_OF_ITERATION))
             self._train_settings["num_iterations"] = iterations
             self._train_settings["max_training_steps"] = -(-train_steps // iterations)
@@ -277,7 +279,7 @@ class Comparison:
             self._check_names(agents)
             self._num_agents = len(agents)
             if episodes is not None:
-                self._check_memory(_validation.positive_int("episodes", episodes))
+                self._check_memory(validation.positive_int("episodes", episodes))
             self._prepare_folder()
             self._make_runners(agents, _overridden(given) if refuse_unused_bindings else None)
 
@@ -325,7 +327,7 @@ class Comparison:
 
         What they take is measured with few of them, and few candidates.
         """
-        wanted, slate_size = _validation.candidates_and_slate(
+        wanted, slate_size = validation.candidates_and_slate(
             self._env_config["num_candidates"], self._env_config["slate_size"]
         )
         if self._num_envs is None or self._num_envs * wanted < _MANY_CANDIDATES:
@@ -472,7 +474,7 @@ class Comparison:
             agent: runs.training for agent, runs in self._runs.items() if runs.training is not None
         }
         return {
-            "recsim_version": _version.__version__,
+            "recsim_version": version.__version__,
             "environment": self._environment,
             "agents": list(self._runs),
             **self._env_config,

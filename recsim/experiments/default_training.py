@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from recsim import _command_line, registry
+from recsim import registry
+from recsim._internal import command_line
 from recsim.experiments import comparison, tables
 
 __all__ = ["learning_agents", "main", "measured"]
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 1 if an interval is not above random's.
     """
-    with _command_line.orderly_exit("default_training"):
+    with command_line.orderly_exit("default_training"):
         options = _parser().parse(sys.argv[1:] if argv is None else argv)
         agents = learning_agents(vector=options.num_envs is not None)
         above = True
@@ -116,8 +117,8 @@ def _line(record: dict[str, Any]) -> str:
     )
 
 
-def _parser() -> _command_line.Parser:
-    parser = _command_line.Parser(
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
         prog="python -m recsim.experiments.default_training",
         description="Trains the agents that learn with the defaults of recsim run, and shows\n"
         "their returns above random's.",
@@ -138,13 +139,13 @@ def _parser() -> _command_line.Parser:
     parser.add_argument(
         "--num-envs",
         metavar="N",
-        type=_command_line.integer(2),
+        type=command_line.integer(2),
         help="users in parallel (default: the single-user engine)",
     )
     parser.add_argument(
         "--seeds",
         metavar="N",
-        type=_command_line.integer(1),
+        type=command_line.integer(1),
         default=3,
         help="trainings of each agent (default: %(default)s)",
     )

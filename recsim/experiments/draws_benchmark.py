@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _command_line, registry
+from recsim import registry
+from recsim._internal import command_line
 from recsim.experiments import tables
 from recsim.simulator import rollout
 from recsim.vector import streams
@@ -174,7 +175,7 @@ def _nanoseconds(function: Callable[[], None]) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and prints its table; returns the exit status."""
-    with _command_line.orderly_exit("draws_benchmark"):
+    with command_line.orderly_exit("draws_benchmark"):
         options = _parser().parse(sys.argv[1:] if argv is None else argv)
         of_draws, of_users = [], []
         for num_candidates, slate_size in SIZES:
@@ -212,15 +213,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> _command_line.Parser:
-    parser = _command_line.Parser(
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
         prog="python -m recsim.experiments.draws_benchmark",
         description="Measures which share of a step of many users goes to random numbers.",
     )
     parser.add_argument(
         "--rounds",
         metavar="N",
-        type=_command_line.integer(1),
+        type=command_line.integer(1),
         default=20,
         help="how often to measure everything, by turns (default: %(default)s)",
     )

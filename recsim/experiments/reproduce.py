@@ -34,8 +34,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim import _command_line, _validation, _version, parallel
-from recsim._internal import bindings, json_text, paths, provenance, resources
+from recsim import parallel
+from recsim._internal import (
+    bindings,
+    command_line,
+    json_text,
+    paths,
+    provenance,
+    resources,
+    validation,
+    version,
+)
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
 from recsim.simulator import _files, checkpoint, fingerprint, progress
@@ -115,10 +124,10 @@ class Reproduction(abc.ABC):
         least = {size.name: size.least for size in self.sizes}
         #: All that the numbers depend on, under the names of the options, as plain data.
         self.settings = {
-            name: _validation.positive_int(name, number, minimum=least[name])
+            name: validation.positive_int(name, number, minimum=least[name])
             for name, number in sizes.items()
         }
-        self.settings["seed"] = _validation.positive_int("seed", seed, minimum=0)
+        self.settings["seed"] = validation.positive_int("seed", seed, minimum=0)
         for size in self.sizes:
             number = self.settings[size.name]
             resources.check_memory(
@@ -134,7 +143,7 @@ class Reproduction(abc.ABC):
             group.add_argument(
                 f"--{size.name}",
                 metavar="N",
-                type=_command_line.integer(size.least),
+                type=command_line.integer(size.least),
                 help=f"{size.description} (default: {size.default}; quick: {size.quick})",
             )
 
@@ -236,7 +245,7 @@ def run(
         TaskError: if the processes of tasks have ended three times before these were done, after
             the other tasks are. The same call runs them anew.
     """
-    workers = _validation.positive_int("workers", workers)
+    workers = validation.positive_int("workers", workers)
     folder = paths.absolute("folder", folder)
     prepare(experiment, folder)
     with _files.locked(folder):
@@ -408,7 +417,7 @@ def _identity(experiment: Reproduction) -> dict[str, Any]:
         "settings": experiment.settings,
         **({"gin_bindings": bound} if bound else {}),
         "versions": {
-            "recsim": _version.__version__,
+            "recsim": version.__version__,
             "python": ".".join(platform.python_version_tuple()[:2]),
             **{
                 package: metadata.version(distributions[package][0])

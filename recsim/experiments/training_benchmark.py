@@ -21,7 +21,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from recsim import _command_line, parallel
+from recsim import parallel
+from recsim._internal import command_line
 from recsim.experiments import benchmark
 
 __all__ = ["CASES", "Case", "main", "seconds_to_train"]
@@ -76,27 +77,27 @@ def seconds_to_train(python: str, case: Case) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and prints its table; returns the exit code."""
-    with _command_line.orderly_exit("training_benchmark"):
-        parser = _command_line.Parser(
+    with command_line.orderly_exit("training_benchmark"):
+        parser = command_line.Parser(
             prog="python -m recsim.experiments.training_benchmark",
             description="Measures the time of trainings, and of RecSim 0.2.4's by turns with them.",
         )
         parser.add_argument(
             "--recsim-python",
             metavar="INTERPRETER",
-            type=_command_line.existing_file,
+            type=command_line.existing_file,
             help="the Python interpreter of an environment with RecSim 0.2.4, to measure it too",
         )
         parser.add_argument(
             "--rounds",
             metavar="N",
-            type=_command_line.integer(1),
+            type=command_line.integer(1),
             default=3,
             help="how often to measure everything, by turns (default: %(default)s)",
         )
         options = parser.parse(sys.argv[1:] if argv is None else argv)
         print(f"{'agent':<26}{'steps':>8}{'seconds':>10}{'RecSim 0.2.4':>14}{'ratio':>8}  range")
-        with _command_line.user_errors(parser, RuntimeError, OSError):
+        with command_line.user_errors(parser, RuntimeError, OSError):
             for case in CASES:
                 print(_row(case, options.recsim_python, options.rounds), flush=True)
     return 0

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _command_line, parallel, seeding
+from recsim import parallel, seeding
+from recsim._internal import command_line
 from recsim.agents import slate_decomp_q_agent
 from recsim.agents.dopamine import training
 from recsim.environments import interest_evolution
@@ -122,7 +123,7 @@ def _trained(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the trainings and prints their returns and times; returns the exit code."""
-    with _command_line.orderly_exit("vector_training"):
+    with command_line.orderly_exit("vector_training"):
         options = _parser().parse(sys.argv[1:] if argv is None else argv)
         ways = {"one user": train_one_user, f"{NUM_ENVS} users": train_many_users}
         returns: dict[str, list[float]] = {name: [] for name in ways}
@@ -162,8 +163,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> _command_line.Parser:
-    parser = _command_line.Parser(
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
         prog="python -m recsim.experiments.vector_training",
         description="Trains SlateQ with one user and with many at once, and compares times and\n"
         "returns (with new users; mean and 95% interval over seeds).",
@@ -176,7 +177,7 @@ def _parser() -> _command_line.Parser:
         parser.add_argument(
             name,
             metavar="N",
-            type=_command_line.integer(least),
+            type=command_line.integer(least),
             default=default,
             help=f"{text} (default: %(default)s)",
         )

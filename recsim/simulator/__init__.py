@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim import _lazy
+from recsim._internal import lazy
 
 if TYPE_CHECKING:
     from recsim.simulator import (
@@ -32,4 +32,4 @@ __all__ = [
 ]
 
 # Worlds need the environment, and should not wait for the runners.
-__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)
+__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

@@ -32,8 +32,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recsim import _validation, seeding
-from recsim._internal import checkpoint_reader, paths, run_data
+from recsim import seeding
+from recsim._internal import checkpoint_reader, paths, run_data, validation
 from recsim.simulator import _files, fingerprint
 
 __all__ = [
@@ -402,7 +402,7 @@ class Checkpointer:
             raise ValueError(f"prefix must be the beginning of a file name, got {prefix!r}.")
         self._folder = paths.absolute("folder", folder)
         self._prefix = prefix
-        self._keep = _validation.positive_int("keep", keep)
+        self._keep = validation.positive_int("keep", keep)
         self._check = check
         # What the files were like that were looked at, and the iterations that they are of or what
         # is wrong with them: they are large, and looked at after each iteration.

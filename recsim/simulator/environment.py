@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, document, seeding, user
-from recsim._internal import global_generator, owned_generators, resources, shared_stream
-from recsim._overrides import own_method
+from recsim import document, seeding, user
+from recsim._internal import (
+    global_generator,
+    owned_generators,
+    resources,
+    shared_stream,
+    validation,
+)
+from recsim._internal.overrides import own_method
 from recsim.simulator import fingerprint
 
 __all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "SingleUserEnvironment"]
@@ -51,7 +57,7 @@ class AbstractEnvironment(abc.ABC):
         slate_size: int,
         resample_documents: bool = True,
     ) -> None:
-        self._num_candidates, self._slate_size = _validation.candidates_and_slate(
+        self._num_candidates, self._slate_size = validation.candidates_and_slate(
             num_candidates, slate_size
         )
         resources.check_memory(
@@ -122,7 +128,7 @@ class AbstractEnvironment(abc.ABC):
 
         The samplers of documents and users keep their own seeds.
         """
-        self._use_generator(_validation.random_state("seed", seed))
+        self._use_generator(validation.random_state("seed", seed))
 
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler

@@ -36,8 +36,8 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._gym import spaces
 from recsim._internal import paths
+from recsim._internal.gym_import import spaces
 from recsim.simulator import _files, _tfrecord, environment, rollout
 from recsim.vector import _conversion
 

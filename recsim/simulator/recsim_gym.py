@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from recsim import spaces as spaces_lib
-from recsim._gym import gym, spaces
 from recsim._internal import global_generator, numbers, owned_generators, shared_stream
+from recsim._internal.gym_import import gym, spaces
 from recsim.simulator import environment, fingerprint
 
 __all__ = ["RecSimGymEnv"]

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recsim import _validation, types
 from recsim import agent as agent_lib
-from recsim._internal import global_generator, numbers
+from recsim import types
+from recsim._internal import global_generator, numbers, validation
 from recsim.simulator import environment
 from recsim.vector import agent as vector_agent
 
@@ -201,7 +201,7 @@ def run_episode(
         3
     """
     if max_steps is not None:
-        _validation.positive_int("max_steps", max_steps)
+        validation.positive_int("max_steps", max_steps)
     begin_episode, next_slate = agent.begin_episode, agent.step
     if watched:
         begin_episode = global_generator.watched(begin_episode, agent, global_generator.IN_AGENT)
@@ -400,7 +400,7 @@ class VectorRollout:
         Raises:
             TypeError, ValueError: if the number is not an integer >= 1.
         """
-        _validation.positive_int("num_steps", num_steps)
+        validation.positive_int("num_steps", num_steps)
         self.reset(seed=seed)
         for _ in range(num_steps - 1):
             self.step()

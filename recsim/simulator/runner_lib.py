@@ -28,8 +28,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _validation, _version, types
-from recsim._gym import spaces  # noqa: F401  # A name of RecSim's module.
+from recsim import types
 from recsim._internal import (
     absl_flags,
     evaluation_record,
@@ -43,7 +42,10 @@ from recsim._internal import (
     run_settings,
     tf_session,
     trial,
+    validation,
+    version,
 )
+from recsim._internal.gym_import import spaces  # noqa: F401  # A name of RecSim's module.
 from recsim.simulator import (
     _environment_state,
     _files,
@@ -152,11 +154,11 @@ class Runner:
         self._env: Any = env
         self._episode_log_file = _phases.checked_log_file(episode_log_file)
         self._checkpoint_file_prefix = checkpoint_file_prefix
-        self._max_steps_per_episode = _validation.positive_int(
+        self._max_steps_per_episode = validation.positive_int(
             "max_steps_per_episode", max_steps_per_episode
         )
         self._progress = progress
-        self._keep_checkpoints = _validation.positive_int("keep_checkpoints", keep_checkpoints)
+        self._keep_checkpoints = validation.positive_int("keep_checkpoints", keep_checkpoints)
         self._listeners: Sequence[Any] = listeners
 
     def _set_up(self, eval_mode: bool) -> None:
@@ -337,7 +339,7 @@ class Runner:
         """Returns everything that the run needs to go on."""
         log = self._episode_log
         return {
-            "recsim_version": _version.__version__,
+            "recsim_version": version.__version__,
             "numpy_version": np.__version__,
             "current_iteration": iteration,
             "total_steps": total_steps,
@@ -433,11 +435,9 @@ class TrainRunner(Runner):
         **kwargs: Any,
     ) -> None:
         _check_keywords(TrainRunner, kwargs)
-        self._max_training_steps = _validation.positive_int(
-            "max_training_steps", max_training_steps
-        )
-        self._num_iterations: int = _validation.positive_int("num_iterations", num_iterations)
-        self._checkpoint_frequency = _validation.positive_int(
+        self._max_training_steps = validation.positive_int("max_training_steps", max_training_steps)
+        self._num_iterations: int = validation.positive_int("num_iterations", num_iterations)
+        self._checkpoint_frequency = validation.positive_int(
             "checkpoint_frequency", checkpoint_frequency
         )
         super().__init__(**kwargs)
@@ -590,13 +590,13 @@ class EvalRunner(Runner):
         **kwargs: Any,
     ) -> None:
         _check_keywords(EvalRunner, kwargs)
-        self._max_eval_episodes = _validation.positive_int("max_eval_episodes", max_eval_episodes)
+        self._max_eval_episodes = validation.positive_int("max_eval_episodes", max_eval_episodes)
         evaluation_record.check_memory(self._max_eval_episodes)
         self._test_mode = test_mode
-        self._min_interval_secs = _validation.non_negative_float(
+        self._min_interval_secs = validation.non_negative_float(
             "min_interval_secs", min_interval_secs
         )
-        self._timeout_secs = _validation.non_negative_float("timeout_secs", timeout_secs)
+        self._timeout_secs = validation.non_negative_float("timeout_secs", timeout_secs)
         super().__init__(**kwargs)
         self._output_dir = os.path.join(self._base_dir, f"eval_{max_eval_episodes}")
         if train_base_dir is not None:

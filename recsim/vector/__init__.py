@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim import _lazy
+from recsim._internal import lazy
 
 if TYPE_CHECKING:
     from recsim.vector import agent, env, simulate, streams, world, wrappers
@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 __all__ = ["agent", "env", "simulate", "streams", "world", "wrappers"]
 
 # Worlds need the abstract classes, and should not wait for Gymnasium.
-__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)
+__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces as gym_spaces
 from recsim._internal import numbers
+from recsim._internal.gym_import import spaces as gym_spaces
 
 __all__ = [
     "Stacker",

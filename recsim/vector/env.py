@@ -16,9 +16,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
-from recsim import _validation
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, resources
+from recsim._internal import numbers, resources, validation
 from recsim.simulator import fingerprint
 from recsim.vector import _chunk, _conversion, streams, world
 
@@ -116,15 +115,15 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         max_steps_per_episode: int | None = None,
         first_user: int = 0,
     ) -> None:
-        self.num_envs = _validation.positive_int("num_envs", num_envs)
-        self._num_candidates, self._slate_size = _validation.candidates_and_slate(
+        self.num_envs = validation.positive_int("num_envs", num_envs)
+        self._num_candidates, self._slate_size = validation.candidates_and_slate(
             num_candidates, slate_size
         )
         # A slate's places, and of a user the reward, two ends, the number of the session, its steps
         # and the return.
         self._check_memory(4 * self._num_candidates + self.num_envs * (8 * self._slate_size + 26))
         self.max_steps_per_episode = max_steps_per_episode
-        self._first_user = _validation.positive_int("first_user", first_user, 0)
+        self._first_user = validation.positive_int("first_user", first_user, 0)
         self._counted: np.ndarray | None = None
         self.single_action_space = spaces.MultiDiscrete(
             np.full(self._slate_size, self._num_candidates)
@@ -173,7 +172,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     @max_steps_per_episode.setter
     def max_steps_per_episode(self, limit: int | None) -> None:
         if limit is not None:
-            _validation.positive_int("max_steps_per_episode", limit)
+            validation.positive_int("max_steps_per_episode", limit)
         self._max_steps = limit
 
     @staticmethod
@@ -322,7 +321,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         if not isinstance(candidates, str) or candidates not in CANDIDATES:
             raise ValueError(
                 f"candidates must be one of {', '.join(map(repr, CANDIDATES))}, got "
-                f"{candidates!r}.{_validation.nearest_name(candidates, CANDIDATES)}"
+                f"{candidates!r}.{validation.nearest_name(candidates, CANDIDATES)}"
             )
         self._dtype = streams.float_dtype(dtype)
         self._user_model = user_model
@@ -335,7 +334,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         if seed is None:
             # As many bits as a seed may have.
             seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) >> 1
-        self._default_seed = _validation.positive_int("seed", seed, 0)
+        self._default_seed = validation.positive_int("seed", seed, 0)
         if self.num_envs * self._num_candidates > _MANY_CANDIDATES:
             self._check_memory(self._least_memory())
         self._chunks: list[_chunk.Chunk] = []
@@ -422,7 +421,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         self._check_options(options)
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
-            self._make_chunks(_validation.positive_int("seed", seed, 0))
+            self._make_chunks(validation.positive_int("seed", seed, 0))
         observation: Any = None
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
             observation = self._joined(observation, chunk.begin_all(), rows)

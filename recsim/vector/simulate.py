@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, parallel, types
-from recsim._internal import resources
+from recsim import parallel, types
+from recsim._internal import resources, validation
 from recsim.simulator import rollout
 from recsim.vector import streams, world
 
@@ -116,24 +116,24 @@ def simulate(
         >>> result.returns.shape, result.num_steps
         ((1000, 1), 60000)
     """
-    _validation.positive_int("num_users", num_users)
+    validation.positive_int("num_users", num_users)
     if (num_steps is None) == (num_episodes is None):
         raise ValueError(
             "simulate needs either num_steps or num_episodes, got "
             f"num_steps={num_steps!r} and num_episodes={num_episodes!r}."
         )
     if num_steps is not None:
-        _validation.positive_int("num_steps", num_steps)
+        validation.positive_int("num_steps", num_steps)
     else:
-        _validation.positive_int("num_episodes", num_episodes)
+        validation.positive_int("num_episodes", num_episodes)
     if seed is not None:
-        _validation.positive_int("seed", seed, 0)
+        validation.positive_int("seed", seed, 0)
     check_memory(num_users, num_episodes or 1)
     if workers is None:
         workers = parallel.usable_cores()
     chunks = [users for _, users in streams.chunks(0, num_users)]
     # A task of neighbouring chunks for each worker: starting a process takes long.
-    num_tasks = min(_validation.positive_int("workers", workers), len(chunks))
+    num_tasks = min(validation.positive_int("workers", workers), len(chunks))
     resources.check_processes(num_tasks)
     bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
     _check_function("make_environment", make_environment)

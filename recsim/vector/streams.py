@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from recsim import _validation, seeding
-from recsim._internal import numbers
+from recsim import seeding
+from recsim._internal import numbers, validation
 
 __all__ = [
     "CHUNK_SIZE",
@@ -142,7 +142,7 @@ class Draws(abc.ABC):
             *shape: shape of a user's numbers.
         """
         if type(high) is not int or not 1 <= high <= _MAX_INTEGER:
-            high = _validation.positive_int("high", high, 1, _MAX_INTEGER)
+            high = validation.positive_int("high", high, 1, _MAX_INTEGER)
         return (self.uniform(*shape) * self.dtype.type(high)).astype(np.int32)
 
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
@@ -190,7 +190,7 @@ def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
             "uniform must be numbers in [0, 1) with a slate's positions on the last axis, got "
             f"{numbers.described(uniform.tolist())}."
         )
-    num_candidates = _validation.positive_int("num_candidates", num_candidates, 0, _MAX_CANDIDATES)
+    num_candidates = validation.positive_int("num_candidates", num_candidates, 0, _MAX_CANDIDATES)
     if uniform.shape[-1] > num_candidates:
         raise ValueError(
             f"num_candidates must be at least the positions of a slate, {uniform.shape[-1]} in "
@@ -201,8 +201,8 @@ def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
 
 def _check_slates(num_candidates: Any, slate_size: Any) -> None:
     if type(slate_size) is not int or type(num_candidates) is not int:
-        _validation.positive_int("slate_size", slate_size)
-        _validation.positive_int("num_candidates", num_candidates)
+        validation.positive_int("slate_size", slate_size)
+        validation.positive_int("num_candidates", num_candidates)
     if not 0 < slate_size <= num_candidates <= _MAX_CANDIDATES:
         raise ValueError(
             f"slate_size and num_candidates must be 0 < slate_size <= num_candidates <= "
@@ -264,8 +264,8 @@ def chunks(first_user: int, num_users: int) -> list[tuple[int, range]]:
     Returns:
         Numbers of chunks, each with the numbers of its users.
     """
-    first_user = _validation.positive_int("first_user", first_user, 0)
-    num_users = _validation.positive_int("num_users", num_users, 0, _MAX_USERS)
+    first_user = validation.positive_int("first_user", first_user, 0)
+    num_users = validation.positive_int("num_users", num_users, 0, _MAX_USERS)
     last = first_user + num_users
     numbers = range(first_user // CHUNK_SIZE, -(-last // CHUNK_SIZE))
     return [

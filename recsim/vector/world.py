@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recsim import _arrays, utils
-from recsim._internal import numbers
+from recsim import utils
+from recsim._internal import arrays, numbers
 from recsim.vector.streams import Draws
 
 __all__ = [
@@ -179,9 +179,9 @@ def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
         shared: whether all users have the same candidates, fields of shape (num_candidates, …).
     """
     if shared:
-        return map_fields(lambda field: _arrays.take_shared(field, slates), documents)
-    positions = _arrays.row_positions(slates, _num_documents(documents))
-    return map_fields(lambda field: _arrays.take_positions(field, positions), documents)
+        return map_fields(lambda field: arrays.take_shared(field, slates), documents)
+    positions = arrays.row_positions(slates, _num_documents(documents))
+    return map_fields(lambda field: arrays.take_positions(field, positions), documents)
 
 
 def chosen_documents(documents: T, choice: np.ndarray) -> T:
@@ -193,8 +193,8 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
             chosen, the last document of the slate is returned.
     """
     choice = numbers.whole_array("choice", choice)
-    positions = _arrays.chosen_positions(choice, _num_documents(documents))
-    return map_fields(lambda field: _arrays.take_chosen(field, positions), documents)
+    positions = arrays.chosen_positions(choice, _num_documents(documents))
+    return map_fields(lambda field: arrays.take_chosen(field, positions), documents)
 
 
 def _num_documents(documents: Any) -> int:

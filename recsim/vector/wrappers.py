@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from recsim import _validation, seeding
 from recsim import agent as single_user_agent
+from recsim import seeding
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces as gym_spaces
-from recsim._internal import numbers
+from recsim._internal import numbers, validation
+from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.simulator import recsim_gym
 from recsim.vector import _conversion
 from recsim.vector import agent as vector_agent
@@ -179,7 +179,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             raise TypeError(f"environments must be a list of RecSimGymEnvs, got {environments!r}.")
         #: The environments.
         self.environments = list(environments)
-        number = _validation.positive_int("the number of environments", len(self.environments))
+        number = validation.positive_int("the number of environments", len(self.environments))
         for env in self.environments:
             if not hasattr(env, "environment"):
                 raise TypeError(
@@ -237,7 +237,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         """
         self._check_options(options)
         if seed is not None:
-            _validation.positive_int("seed", seed, 0)
+            validation.positive_int("seed", seed, 0)
             for number, env in enumerate(self.environments, start=self._first_user):
                 env.seed(seeding.derived_seed(seed, f"user {number}"))
                 env.reset_sampler()

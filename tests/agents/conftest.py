@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 
 
 class TopicWorld:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from recsim import agent
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.cluster_bandit_agent import ClusterBanditAgent, GreedyClusterAgent
 from recsim.agents.greedy_pctr_agent import GreedyPCTRAgent

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 
 SLATES = [((0,), "a"), ((1,), "b"), ((2,), "c"), ((3,), "d")]

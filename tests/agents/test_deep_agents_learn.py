@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsim import choice_model
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import slate_decomp_q_agent
 from recsim.agents.full_slate_q_agent import FullSlateQAgent
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recsim import spaces as spaces_lib
-from recsim._gym import gym, spaces
+from recsim._internal.gym_import import gym, spaces
 from recsim.agents import slate_decomp_q_agent
 from recsim.agents.dopamine import dqn_agent, network, training
 from recsim.agents.full_slate_q_agent import FullSlateQAgent

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents.dopamine import network, transitions
 from recsim.agents.full_slate_q_agent import FullSlateQAgent
 from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer

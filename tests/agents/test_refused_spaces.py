@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import (
     cluster_bandit_agent,
     full_slate_q_agent,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recsim import choice_model
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents.cluster_bandit_agent import GreedyClusterAgent
 from recsim.agents.greedy_pctr_agent import GreedyPCTRAgent
 from recsim.agents.random_agent import RandomAgent, VectorRandomAgent

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsim import choice_model
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import slate_decomp_q_agent as slate_q
 from recsim.agents.dopamine import network, transitions
 from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recsim import agent
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
 from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer
 from recsim.agents.random_agent import RandomAgent

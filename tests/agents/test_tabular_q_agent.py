@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 from recsim.agents.tabular_q_agent import TabularQAgent
 

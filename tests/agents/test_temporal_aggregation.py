@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsim import agent
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents.layers.temporal_aggregation import TemporalAggregationLayer
 from recsim.agents.random_agent import RandomAgent
 

@@ -19,8 +19,8 @@ from support import (
 )
 
 from recsim import spaces as spaces_lib
-from recsim._gym import gym
-from recsim._gym import spaces as gym_spaces
+from recsim._internal.gym_import import gym
+from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.agents import random_agent, tabular_q_agent
 from recsim.agents.dopamine import adapters
 from recsim.agents.layers import fixed_length_history, temporal_aggregation

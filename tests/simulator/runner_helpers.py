@@ -7,7 +7,7 @@ import json
 import pathlib
 
 from recsim import agent as agent_lib
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import random_agent
 from recsim.simulator import runner_lib
 

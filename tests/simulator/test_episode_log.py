@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import _tfrecord, episode_log, runner_lib

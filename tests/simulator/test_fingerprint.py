@@ -10,7 +10,7 @@ from runner_helpers import CONFIG
 
 from recsim import registry
 from recsim import spaces as recsim_spaces
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint, fingerprint
 

@@ -12,14 +12,15 @@ import pytest
 from gymnasium.utils import env_checker
 from gymnasium.vector import AutoresetMode
 
-from recsim import _gymnasium, registry
+from recsim import registry
+from recsim._internal import gymnasium_ids
 from recsim.simulator import gymnasium_env
 
-IDS = sorted(_gymnasium.IDS)
+IDS = sorted(gymnasium_ids.IDS)
 
 
 def test_every_scenario_has_an_id() -> None:
-    assert sorted(_gymnasium.IDS.values()) == sorted(registry.ENVIRONMENTS)
+    assert sorted(gymnasium_ids.IDS.values()) == sorted(registry.ENVIRONMENTS)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_an_environment_of_several_users_is_refused() -> None:
 @pytest.mark.parametrize("env_id", IDS)
 def test_episodes_end_whatever_the_scenario(env_id: str) -> None:
     env = gymnasium.make(env_id)
-    limit = _gymnasium.MAX_EPISODE_STEPS[_gymnasium.IDS[env_id]]
+    limit = gymnasium_ids.MAX_EPISODE_STEPS[gymnasium_ids.IDS[env_id]]
     assert env.spec is not None and env.spec.max_episode_steps == limit
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -164,7 +165,7 @@ def test_episodes_end_whatever_the_scenario(env_id: str) -> None:
 def test_limits_of_vector_environments(env_id: str, given: dict, limit: object) -> None:
     env = gymnasium.make_vec(env_id, num_envs=2, **given)
     if limit == "the registered one":
-        limit = _gymnasium.MAX_EPISODE_STEPS[_gymnasium.IDS[env_id]]
+        limit = gymnasium_ids.MAX_EPISODE_STEPS[gymnasium_ids.IDS[env_id]]
     assert env.unwrapped.max_steps_per_episode == limit
     env.reset(seed=0)
     for step in range(1, 5):

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from recsim import choice_model, seeding, user, utils
-from recsim._gym import spaces
+from recsim._internal.gym_import import spaces
 from recsim.agents import (
     agent_utils,
     cluster_bandit_agent,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recsim import document, user
-from recsim._gym import spaces as gym_spaces
+from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.simulator import environment, recsim_gym
 
 __all__ = ["CLICK", "UNIT", "Scenario", "clicks", "make"]

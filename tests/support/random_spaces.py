@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from hypothesis import strategies as st
 
-from recsim._gym import spaces as gym_spaces
+from recsim._internal.gym_import import spaces as gym_spaces
 
 LIBRARIES = (gym_spaces, gymnasium.spaces)
 _SHAPES = st.sampled_from([(), (1,), (2,), (3,), (0,), (2, 3)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim import _lazy
+from recsim._internal import lazy
 
 if TYPE_CHECKING:
     from recsim.agents.bandits import algorithms, glm_algorithms
@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 __all__ = ["algorithms", "glm_algorithms"]
 
 # The latter take SciPy, which agents should not wait for.
-__getattr__, __dir__ = _lazy.lazy_submodules(__name__, __all__)
+__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

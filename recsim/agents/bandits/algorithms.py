@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import _validation
-from recsim._internal import keys, numbers
+from recsim._internal import keys, numbers, validation
 
 __all__ = [
     "KLUCB",
@@ -110,7 +109,7 @@ def kl_ucb_index(
         TypeError, ValueError: as :func:`ucb1_index`.
     """
     pulls, reward = _checked_counts(pulls, reward)
-    c = _validation.non_negative_float("c", c)
+    c = validation.non_negative_float("c", c)
     return _kl_ucb_index(pulls, reward, t, _checked_scaling(optimism_scaling), c)
 
 
@@ -164,7 +163,7 @@ def _thompson_index(pulls: Any, reward: Any, rng: Any, optimism_scaling: float) 
 def _checked_scaling(optimism_scaling: Any, thompson: bool = False) -> float:
     """Returns the scaling as a float, if indices made with it are finite."""
     least = _LEAST_THOMPSON_SCALING if thompson else 0.0
-    return _validation.number("optimism_scaling", optimism_scaling, low=least)
+    return validation.number("optimism_scaling", optimism_scaling, low=least)
 
 
 def _checked_counts(pulls: ArrayLike, reward: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -283,11 +282,11 @@ class MABAlgorithm:
     optimism_scaling: float
 
     def __init__(self, num_arms: int, params: Mapping[str, Any], seed: int | None = 0) -> None:
-        num_arms = _validation.positive_int("num_arms", num_arms, 2, _MAX_ARMS)
-        _validation.mapping("params", params)
+        num_arms = validation.positive_int("num_arms", num_arms, 2, _MAX_ARMS)
+        validation.mapping("params", params)
         self.pulls = np.zeros(num_arms)
         self.reward = np.zeros(num_arms)
-        self._rng = _validation.random_state("seed", seed)
+        self._rng = validation.random_state("seed", seed)
         self.optimism_scaling = 1.0
         similarity = keys.similarity_for(type(self))
         keys.warn_of_unknown("params", params, self._attributes(), similarity=similarity)
@@ -344,7 +343,7 @@ class MABAlgorithm:
     def _checked(self, arm: int, reward: float) -> tuple[int, float]:
         """Returns an arm as an int and a reward as a float, or refuses them."""
         if type(arm) is not int:
-            arm = _validation.positive_int("arm", arm, minimum=0)
+            arm = validation.positive_int("arm", arm, minimum=0)
         if not 0 <= arm < len(self.pulls):
             raise ValueError(
                 f"arm must be in 0 to {len(self.pulls) - 1}, got {numbers.described(arm)}."
@@ -387,7 +386,7 @@ class KLUCB(MABAlgorithm):
 
     def __init__(self, num_arms: int, params: Mapping[str, Any], seed: int | None = 0) -> None:
         super().__init__(num_arms, params, seed)
-        self.c = _validation.non_negative_float("c", self.c)
+        self.c = validation.non_negative_float("c", self.c)
 
     def get_score(self, t: float) -> np.ndarray:
         """Returns upper confidence bounds of the arms' means at round t."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from recsim import _validation
+from recsim._internal import validation
 
 __all__ = ["GLMAlgorithm", "GLM_TS", "UCB_GLM"]
 
@@ -62,11 +62,11 @@ class GLMAlgorithm(abc.ABC):
         *,
         seed: int | None = 0,
     ) -> None:
-        self._dim = _validation.positive_int("dim", dim, maximum=_MAX_DIM)
-        self._sigma0 = _validation.positive_float("sigma0", sigma0)
-        self._optimism_scaling = _validation.number("optimism_scaling", optimism_scaling)
+        self._dim = validation.positive_int("dim", dim, maximum=_MAX_DIM)
+        self._sigma0 = validation.positive_float("sigma0", sigma0)
+        self._optimism_scaling = validation.number("optimism_scaling", optimism_scaling)
         self._outer = np.zeros((self._dim, self._dim))
-        self._rng = _validation.random_state("seed", seed)
+        self._rng = validation.random_state("seed", seed)
         # Storage with room to grow: it doubles when it is full.
         self._num_pulls = 0
         self._arm_storage = np.empty((16, self._dim))
@@ -98,8 +98,8 @@ class GLMAlgorithm(abc.ABC):
             ValueError: if the reward is not in [0, 1], or the arm has another number of features
                 or one that is not finite.
         """
-        reward = _validation.number("reward", reward, 0.0, 1.0)
-        arm = _validation.finite("arm", arm)
+        reward = validation.number("reward", reward, 0.0, 1.0)
+        arm = validation.finite("arm", arm)
         if arm.shape != (self._dim,):
             raise ValueError(
                 f"arm must be a vector of dim={self._dim} features, got shape {arm.shape}."
@@ -132,9 +132,9 @@ class GLMAlgorithm(abc.ABC):
             TypeError, ValueError: if an argument is not a number >= 0.
             FloatingPointError: if the features are so large that the weights are not finite.
         """
-        _validation.positive_int("init_iters", init_iters, 0)
-        _validation.positive_int("num_iters", num_iters, 0)
-        _validation.non_negative_float("tol", tol)
+        validation.positive_int("init_iters", init_iters, 0)
+        validation.positive_int("num_iters", num_iters, 0)
+        validation.non_negative_float("tol", tol)
         weights = np.zeros(self._dim)
         gram = self._prior_precision
         if self._num_pulls <= init_iters:
@@ -161,7 +161,7 @@ class GLMAlgorithm(abc.ABC):
             ValueError: if there is no arm, or one has another number of features or one that is
                 not finite.
         """
-        matrix = _validation.finite("arms", arms)
+        matrix = validation.finite("arms", arms)
         if matrix.ndim != 2 or not len(matrix) or matrix.shape[1] != self._dim:
             raise ValueError(
                 f"arms must hold at least one arm, each a vector of dim={self._dim} features, got "
@@ -218,7 +218,7 @@ class UCB_GLM(GLMAlgorithm):
     ) -> None:
         super().__init__(dim, sigma0, optimism_scaling, seed=seed)
         # As a float, for integers of any size.
-        rounds = float(_validation.positive_int("horizon", horizon))
+        rounds = float(validation.positive_int("horizon", horizon))
         noise = 0.5  # Sub-Gaussian parameter of a reward in [0, 1].
         min_slope = 0.25  # kappa of the theorem.
         # The theorem's failure probability delta is 1 / horizon.

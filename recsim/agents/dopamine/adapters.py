@@ -12,8 +12,8 @@ import numpy as np
 
 from recsim import agent
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces
 from recsim._internal import numbers, observations
+from recsim._internal.gym_import import spaces
 
 __all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _validation, seeding
-from recsim._internal import bundles, resources
+from recsim import seeding
+from recsim._internal import bundles, resources, validation
 from recsim.agents.dopamine import transitions
 
 __all__ = ["WrappedReplayBuffer"]
@@ -57,7 +57,7 @@ class WrappedReplayBuffer:
         self.batch_size = transitions.checked_batch_size(
             batch_size, user_size, num_candidates, doc_size
         )
-        self._capacity = _validation.positive_int(
+        self._capacity = validation.positive_int(
             "replay_capacity", replay_capacity, minimum=self._update_horizon + 2
         )
         self._rng = seeding.named_random_state(seed, "replay")

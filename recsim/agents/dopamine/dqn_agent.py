@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 import gin
 import numpy as np
 
-from recsim import _validation, agent, seeding
-from recsim._gym import spaces
-from recsim._internal import bundles, keys, numbers, observations, tensorflow_import
+from recsim import agent, seeding
+from recsim._internal import bundles, keys, numbers, observations, tensorflow_import, validation
+from recsim._internal.gym_import import spaces
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 
@@ -82,10 +82,10 @@ def linearly_decaying_epsilon(
         TypeError, ValueError: if an argument is not a number, or the period below 1.
     """
     if not (type(step) is type(decay_period) is type(warmup_steps) is int and decay_period > 0):
-        step = _validation.number("step", step)
-        warmup_steps = _validation.number("warmup_steps", warmup_steps)
-        decay_period = _validation.number("decay_period", decay_period, low=1.0)
-    epsilon = _validation.number("epsilon", epsilon)
+        step = validation.number("step", step)
+        warmup_steps = validation.number("warmup_steps", warmup_steps)
+        decay_period = validation.number("decay_period", decay_period, low=1.0)
+    epsilon = validation.number("epsilon", epsilon)
     steps_left = decay_period + warmup_steps - step
     try:
         bonus = (1.0 - epsilon) * steps_left / decay_period
@@ -175,7 +175,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> None:
         del use_staging, max_tf_checkpoints_to_keep
         super().__init__(action_space, summary_writer)
-        at_least = _validation.positive_int
+        at_least = validation.positive_int
         self._obs_adapter = adapter
         self._num_candidates = _checked_num_candidates(action_space, adapter.num_candidates)
         training.check_arguments(optimizer_name, optimizer, loss, learning_rate)
@@ -187,14 +187,14 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self.optimizer_name = optimizer_name or "rmsprop"
         if optimizer is not None:
             self.optimizer_name = type(optimizer).__name__
-        self.gamma = _validation.probability("gamma", gamma)
+        self.gamma = validation.probability("gamma", gamma)
         self.update_horizon = at_least("update_horizon", update_horizon)
         self.min_replay_history = at_least("min_replay_history", min_replay_history, 0)
         self.update_period = at_least("update_period", update_period)
         self.target_update_period = at_least("target_update_period", target_update_period)
-        self.epsilon_fn = _validation.function("epsilon_fn", epsilon_fn)
-        self.epsilon_train = _validation.probability("epsilon_train", epsilon_train)
-        self.epsilon_eval = _validation.probability("epsilon_eval", epsilon_eval)
+        self.epsilon_fn = validation.function("epsilon_fn", epsilon_fn)
+        self.epsilon_train = validation.probability("epsilon_train", epsilon_train)
+        self.epsilon_eval = validation.probability("epsilon_eval", epsilon_eval)
         self.epsilon_decay_period = at_least("epsilon_decay_period", epsilon_decay_period)
         self.summary_writing_frequency = at_least(
             "summary_writing_frequency", summary_writing_frequency
@@ -635,7 +635,7 @@ class DQNAgentRecSim(DQNAgent):
         self.stack_size = stack_size
         takes = keys.parameters_of(DQNAgent) - {"adapter"}
         keys.refuse_unknown(type(self).__name__, kwargs, takes, keys.parameters_of(type(self)))
-        if _validation.positive_int("stack_size", stack_size) != 1:
+        if validation.positive_int("stack_size", stack_size) != 1:
             raise ValueError(
                 f"stack_size must be 1, got {stack_size!r}; FixedLengthHistoryLayer shows an "
                 "agent the last observations."

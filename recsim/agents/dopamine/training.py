@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation
+from recsim._internal import validation
 from recsim._internal.tensorflow_import import import_tensorflow
 
 __all__ = ["Trainer", "check_arguments", "import_tensorflow", "make_model", "optimizer_maker"]
@@ -28,7 +28,7 @@ def check_arguments(
             there is a learning rate that is not above 0 or not for an optimizer by name.
     """
     if learning_rate is not None:
-        _validation.positive_float("learning_rate", learning_rate)
+        validation.positive_float("learning_rate", learning_rate)
     if learning_rate is not None and optimizer is not None:
         raise ValueError(
             "learning_rate is for an optimizer by name: give the optimizer that you pass the "
@@ -55,7 +55,7 @@ def _check_name(argument: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise ValueError(
             f"{argument} must be one of {known}, got {name!r}."
-            f"{_validation.nearest_name(name, known)}"
+            f"{validation.nearest_name(name, known)}"
         )
 
 

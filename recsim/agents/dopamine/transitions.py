@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation
-from recsim._internal import bundles, resources
+from recsim._internal import bundles, resources, validation
 
 __all__ = [
     "CUT_OFF",
@@ -77,8 +76,8 @@ def discounts_of_steps(gamma: float, update_horizon: int) -> np.ndarray:
         TypeError: if ``update_horizon`` is no integer.
         ValueError: if an argument is out of its range.
     """
-    horizon = _validation.positive_int("update_horizon", update_horizon)
-    gamma = _validation.probability("gamma", gamma)
+    horizon = validation.positive_int("update_horizon", update_horizon)
+    gamma = validation.probability("gamma", gamma)
     resources.check_memory(
         12 * horizon, f"Transitions of {resources.shown(horizon)} steps", "choose fewer"
     )
@@ -99,7 +98,7 @@ def checked_batch_size(batch_size: int, user_size: int, num_candidates: int, doc
         ValueError: if it is out of its range.
         MemoryError: if there is no memory for a batch.
     """
-    number = _validation.positive_int("batch_size", batch_size)
+    number = validation.positive_int("batch_size", batch_size)
     resources.check_memory(
         2 * 4 * number * (user_size + num_candidates * doc_size),
         f"The states of {resources.shown(number)} transitions",

@@ -9,9 +9,8 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _arrays
 from recsim import agent as agent_lib
-from recsim._internal import bindings, bundles, numbers
+from recsim._internal import arrays, bindings, bundles, numbers
 from recsim.agents.dopamine import (
     circular_replay_buffer,
     dqn_agent,
@@ -233,7 +232,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
 
     def _uniforms(self) -> np.ndarray:
         """Returns what exploration is drawn from, shape (n_users, slate_size + 1)."""
-        return _arrays.joined([draws.uniform(self._slate_size + 1) for draws in self._draws])
+        return arrays.joined([draws.uniform(self._slate_size + 1) for draws in self._draws])
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         slates = self._select_slates(users, documents, self._uniforms())

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, seeding
-from recsim._internal import bundles, resources
+from recsim import seeding
+from recsim._internal import bundles, resources, validation
 from recsim.agents.dopamine import transitions
 
 __all__ = ["VectorReplayBuffer"]
@@ -58,7 +58,7 @@ class VectorReplayBuffer:
         gamma: float = 0.99,
         seed: int | None = 0,
     ) -> None:
-        capacity = _validation.positive_int("replay_capacity", replay_capacity)
+        capacity = validation.positive_int("replay_capacity", replay_capacity)
         self._num_users = num_users
         self._num_steps = capacity // num_users
         if self._num_steps < 2:

@@ -8,8 +8,8 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import _validation, agent, seeding
-from recsim._internal import bundles, numbers
+from recsim import agent, seeding
+from recsim._internal import bundles, numbers, validation
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 
@@ -59,15 +59,15 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
                 f"{numbers.described(arm_base_agent_ctors)}."
             )
         for agent_ctor in arm_base_agent_ctors:
-            _validation.function("each of arm_base_agent_ctors", agent_ctor)
+            validation.function("each of arm_base_agent_ctors", agent_ctor)
         super().__init__(action_space, *arm_base_agent_ctors)
-        self._num_arms = _validation.positive_int(
+        self._num_arms = validation.positive_int(
             "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2
         )
         check_counts(observation_space, self._num_arms)
-        self._alg_ctor = _validation.function("alg_ctor", alg_ctor)
-        _validation.non_negative_float("ci_scaling", ci_scaling)
-        _validation.random_state("random_seed", random_seed)
+        self._alg_ctor = validation.function("alg_ctor", alg_ctor)
+        validation.non_negative_float("ci_scaling", ci_scaling)
+        validation.random_state("random_seed", random_seed)
         self._params = {"optimism_scaling": ci_scaling}
         self._random_seed = random_seed
         self._bandit = alg_ctor(self._num_arms, dict(self._params), random_seed)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from recsim import agent
-from recsim._gym import spaces
 from recsim._internal import bundles, numbers, observations
+from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 from recsim.agents.layers import sufficient_statistics
 from recsim.vector import _conversion, streams

@@ -6,9 +6,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from recsim import _validation, agent
-from recsim._gym import spaces
-from recsim._internal import bundles, observations
+from recsim import agent
+from recsim._internal import bundles, observations, validation
+from recsim._internal.gym_import import spaces
 from recsim.agents.layers import sufficient_statistics
 
 __all__ = ["FixedLengthHistoryLayer"]
@@ -47,12 +47,12 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         remember_doc: bool = False,
         **kwargs: Any,
     ) -> None:
-        self._history_length = _validation.positive_int("history_length", history_length)
+        self._history_length = validation.positive_int("history_length", history_length)
         remember = {"user": remember_user, "response": remember_response, "doc": remember_doc}
         self._features = [
             feature
             for feature, wanted in remember.items()
-            if _validation.flag(f"remember_{feature}", wanted)
+            if validation.flag(f"remember_{feature}", wanted)
         ]
         observations.check_space(observation_space, "user", *self._features)
         remembered_space = spaces.Dict(

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recsim import agent
-from recsim._gym import spaces
 from recsim._internal import observations
+from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 
 __all__ = ["SufficientStatisticsLayer"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from recsim import _validation, agent
+from recsim import agent
 from recsim import spaces as spaces_lib
-from recsim._gym import spaces
-from recsim._internal import bundles, numbers, observations
+from recsim._internal import bundles, numbers, observations, validation
+from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 
 __all__ = ["TemporalAggregationLayer"]
@@ -88,15 +88,13 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(action_space, base_agent_ctor)
-        self._gamma = _validation.probability("gamma", gamma)
-        self._aggregation_period = _validation.positive_int(
-            "aggregation_period", aggregation_period
-        )
-        self._switching_cost = _validation.non_negative_float("switching_cost", switching_cost)
+        self._gamma = validation.probability("gamma", gamma)
+        self._aggregation_period = validation.positive_int("aggregation_period", aggregation_period)
+        self._switching_cost = validation.non_negative_float("switching_cost", switching_cost)
         observations.check_space(observation_space, "user", "doc")
         documents = observations.spaces_of_documents(observation_space.spaces["doc"])
         document_space = next(iter(documents.values()))
-        _validation.callable_or_none("document_comparison_fcn", document_comparison_fcn)
+        validation.callable_or_none("document_comparison_fcn", document_comparison_fcn)
         if document_comparison_fcn is None:
             spaces_lib.flat_size(document_space)  # Which refuses what cannot be compared.
         self._doc_equality_walker = agent_utils.GymSpaceWalker(

@@ -44,9 +44,9 @@ class Parser(argparse.ArgumentParser):
     def _refuse(self, argument: str) -> NoReturn:
         if not argument.startswith("-"):
             self.error(f"unexpected argument {argument!r}")
-        from recsim import _validation
+        from recsim._internal import validation
 
-        suggestion = _validation.nearest_name(argument, self._option_string_actions)
+        suggestion = validation.nearest_name(argument, self._option_string_actions)
         self.error(f"there is no option {argument!r}.{suggestion} {self.prog} --help shows them.")
 
     def error(self, message: str) -> NoReturn:
