@@ -1,14 +1,15 @@
 """Simulation of recommender systems that interact with users over time.
 
-The modules below load at their first use, so that ``import recsim`` stays fast and brings in
-neither TensorFlow nor Gym.
+The import registers the scenarios in Gymnasium. The modules below load at their first use, so that
+it stays fast and brings in neither TensorFlow nor Gym.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim._internal import gymnasium_ids, lazy
+from recsim import registry
+from recsim._internal import lazy
 from recsim._internal.version import __version__
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         experiments,
         main,
         parallel,
-        registry,
         seeding,
         simulator,
         spaces,
@@ -53,6 +53,6 @@ __all__ = [
     "vector",
 ]
 
-gymnasium_ids.register_when_imported()
+registry.register_in_gymnasium()
 
 __getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

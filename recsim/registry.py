@@ -1,7 +1,7 @@
 """Names of environments, agents and reproductions: what the command line lists, makes and runs.
 
-Importing this module imports neither NumPy nor Gym: an entry imports what it makes when it makes
-it. To run an agent of your own by its name, add it to :data:`AGENTS`::
+An entry imports what it makes when it makes it. To run an agent of your own by its name, add it to
+:data:`AGENTS`::
 
     def create_my_agent(environment, *, seed, eval_mode, summary_writer):
         return MyAgent(environment.action_space, seed)
@@ -39,6 +39,7 @@ __all__ = [
     "environment_entry",
     "import_all",
     "own_entries",
+    "register_in_gymnasium",
     "reproduction_entry",
     "set_own_entries",
 ]
@@ -52,11 +53,16 @@ class EnvironmentEntry:
         module: path of the module that has its ``create_environment``.
         description: a line on it.
         reward: what its rewards count, in the plural.
+        gymnasium_id: its id in Gymnasium's registry, see :func:`register_in_gymnasium`; None for
+            none.
+        max_episode_steps: after how many steps Gymnasium truncates its episodes; None for no limit.
     """
 
     module: str
     description: str
     reward: str
+    gymnasium_id: str | None = None
+    max_episode_steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,22 +311,30 @@ def _slate_q_entry(strategy: str, serving: str, targets: str) -> AgentEntry:
     )
 
 
-#: The environments by name.
+#: The environments by name. Time budgets end the episodes of interest evolution and of long-term
+#: satisfaction before the limits here, unless a config raises them; in interest exploration nothing
+#: else ends an episode.
 ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "interest_exploration": EnvironmentEntry(
         "recsim.environments.interest_exploration",
         "users of hidden types, whose niche interests exploration must find",
         "clicks",
+        gymnasium_id="recsim/InterestExploration-v0",
+        max_episode_steps=200,
     ),
     "interest_evolution": EnvironmentEntry(
         "recsim.environments.interest_evolution",
         "videos change what users like and how long they stay",
         "minutes watched",
+        gymnasium_id="recsim/InterestEvolution-v0",
+        max_episode_steps=1000,
     ),
     "long_term_satisfaction": EnvironmentEntry(
         "recsim.environments.long_term_satisfaction",
         "clickbait engages users now and wears them out later",
         "engagement",
+        gymnasium_id="recsim/LongTermSatisfaction-v0",
+        max_episode_steps=1000,
     ),
 }
 
@@ -416,6 +430,7 @@ def set_own_entries(own: Sequence[Mapping[str, Any]]) -> None:
     for entries, known, of_kind in zip(_KINDS, _OF_THE_LIBRARY, own):
         entries.clear()
         entries.update({**known, **of_kind})
+    register_in_gymnasium()
 
 
 def environment_entry(name: str) -> EnvironmentEntry:
@@ -442,6 +457,25 @@ def _entry(kind: str, entries: Mapping[str, Any], name: str) -> Any:
         f"There is no {kind} {name!r}.{validation.nearest_name(name, entries)} "
         f"Known are: {', '.join(entries)}."
     )
+
+
+def register_in_gymnasium() -> None:
+    """Registers the ids of :data:`ENVIRONMENTS` for ``gymnasium.make`` and ``gymnasium.make_vec``.
+
+    ``import recsim`` does so. Call it again for an entry of your own. An id that Gymnasium knows
+    already is left as it is.
+    """
+    import gymnasium
+
+    for name, entry in ENVIRONMENTS.items():
+        if entry.gymnasium_id is not None and entry.gymnasium_id not in gymnasium.registry:
+            gymnasium.register(
+                entry.gymnasium_id,
+                entry_point="recsim.simulator.gymnasium_env:make",
+                vector_entry_point="recsim.simulator.gymnasium_env:make_vec",
+                max_episode_steps=entry.max_episode_steps,
+                kwargs={"environment_name": name},
+            )
 
 
 def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.RecSimGymEnv:

@@ -13,7 +13,7 @@ import pytest
 import recsim
 
 CHECKOUT = pathlib.Path(__file__).parents[1]
-HEAVY = {"IPython", "absl", "gymnasium", "keras", "matplotlib", "pandas", "tensorflow"}
+HEAVY = {"IPython", "absl", "keras", "matplotlib", "pandas", "tensorflow"}
 
 
 def run_python(code: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
@@ -74,7 +74,7 @@ def test_unknown_attribute():
 @pytest.mark.parametrize(
     ("modules", "banned"),
     [
-        ("recsim", HEAVY | {"gym", "numpy", "scipy"}),
+        ("recsim", HEAVY | {"gym", "scipy"}),
         ("recsim.agents, recsim.environments", HEAVY),
         ("recsim.agents.layers, recsim.agents.bandits.algorithms, recsim.choice_model", HEAVY),
         ("recsim.simulator.runner_lib, recsim.simulator.recsim_gym", HEAVY),

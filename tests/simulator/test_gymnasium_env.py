@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import warnings
@@ -13,20 +14,24 @@ from gymnasium.utils import env_checker
 from gymnasium.vector import AutoresetMode
 
 from recsim import registry
-from recsim._internal import gymnasium_ids
 from recsim.simulator import gymnasium_env
 
-IDS = sorted(gymnasium_ids.IDS)
+MAX_EPISODE_STEPS = {
+    "recsim/InterestEvolution-v0": 1000,
+    "recsim/InterestExploration-v0": 200,
+    "recsim/LongTermSatisfaction-v0": 1000,
+}
+IDS = list(MAX_EPISODE_STEPS)
 
 
 def test_every_scenario_has_an_id() -> None:
-    assert sorted(gymnasium_ids.IDS.values()) == sorted(registry.ENVIRONMENTS)
+    assert sorted(str(entry.gymnasium_id) for entry in registry.ENVIRONMENTS.values()) == IDS
 
 
 @pytest.mark.parametrize(
     "imports",
     [
-        "import recsim, sys; assert 'gymnasium' not in sys.modules; import gymnasium",
+        "import recsim, gymnasium",
         "import gymnasium, recsim",
         "import recsim, gymnasium.spaces",
         "import gymnasium; gymnasium.make('recsim:recsim/InterestEvolution-v0')",
@@ -38,6 +43,24 @@ def test_ids_are_known_in_any_order_of_imports(imports: str) -> None:
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
     )
     assert result.stdout.strip() == str(IDS), result.stderr
+
+
+def test_an_entry_of_ones_own_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+    monkeypatch.setattr(gymnasium, "registry", gymnasium.envs.registration.registry)
+    mine = dataclasses.replace(
+        registry.ENVIRONMENTS["interest_exploration"],
+        gymnasium_id="mine/Exploration-v3",
+        max_episode_steps=2,
+    )
+    monkeypatch.setitem(registry.ENVIRONMENTS, "mine", mine)
+    own = registry.own_entries()
+    monkeypatch.delitem(registry.ENVIRONMENTS, "mine")
+    registry.set_own_entries(own)  # As a worker process does.
+    env = gymnasium.make("mine/Exploration-v3", num_candidates=4)
+    env.reset(seed=0)
+    assert [env.step([0, 1])[3] for _ in range(2)] == [False, True]
+    registry.register_in_gymnasium()  # A second time, without a warning of Gymnasium.
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -138,7 +161,7 @@ def test_an_environment_of_several_users_is_refused() -> None:
 @pytest.mark.parametrize("env_id", IDS)
 def test_episodes_end_whatever_the_scenario(env_id: str) -> None:
     env = gymnasium.make(env_id)
-    limit = gymnasium_ids.MAX_EPISODE_STEPS[gymnasium_ids.IDS[env_id]]
+    limit = MAX_EPISODE_STEPS[env_id]
     assert env.spec is not None and env.spec.max_episode_steps == limit
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -165,7 +188,7 @@ def test_episodes_end_whatever_the_scenario(env_id: str) -> None:
 def test_limits_of_vector_environments(env_id: str, given: dict, limit: object) -> None:
     env = gymnasium.make_vec(env_id, num_envs=2, **given)
     if limit == "the registered one":
-        limit = gymnasium_ids.MAX_EPISODE_STEPS[gymnasium_ids.IDS[env_id]]
+        limit = MAX_EPISODE_STEPS[env_id]
     assert env.unwrapped.max_steps_per_episode == limit
     env.reset(seed=0)
     for step in range(1, 5):
