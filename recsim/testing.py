@@ -16,9 +16,10 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import seeding, spaces, types
+from recsim._internal import trees
 from recsim.agents import random_agent
 from recsim.simulator import environment, recsim_gym, rollout
-from recsim.vector import _conversion, streams
+from recsim.vector import streams
 
 __all__ = ["check_agent", "check_environment", "check_vector_environment"]
 
@@ -156,7 +157,7 @@ class _VectorRecorder(rollout.VectorListener):
 
 def _of_user(rollout: list[dict[str, Any]], row: int) -> list[dict[str, Any]]:
     """Returns what a user went through."""
-    outcomes = [_conversion.rows_of(outcome, slice(row, row + 1)) for outcome in rollout]
+    outcomes = [trees.rows_of(outcome, slice(row, row + 1)) for outcome in rollout]
     for outcome in outcomes:
         if not (outcome["terminated"] | outcome["truncated"]).any():
             outcome.pop("final_observation", None)  # The session of another user ended.

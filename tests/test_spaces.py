@@ -53,3 +53,53 @@ def test_discrete_spaces_may_start_elsewhere():
     checks.check_observation(space, 6)
     with pytest.raises(ValueError, match="x must be in 5 to 6, got 4"):
         checks.check_observation(space, 4, "x")
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("number", [3, 30])  # Few numbers are looked at in another way than many.
+@pytest.mark.parametrize(
+    ("space", "good", "dtype", "bad"),
+    [
+        (
+            spaces.Discrete(5, start=-2),
+            [-2, np.int64(0), True, 2.0, 2],
+            np.int32,
+            [-3, 3, 0.5, "1"],
+        ),
+        (
+            spaces.Box(0.1, 0.7, (), np.float32),
+            [0.1, 0.7, np.array(0.5)],
+            np.float32,
+            [0.05, np.nan],
+        ),
+        (
+            spaces.Box(-np.inf, 9, (), np.float64),
+            [-1e300, 9, 2.5],
+            np.float64,
+            [9.1, 10**400, None],
+        ),
+        (spaces.Box(0, 255, (), np.uint8), [0, 255], np.uint8, [-1, 256, 1.5, [1]]),
+    ],
+)
+def test_numbers_are_stacked_where_they_are_in_their_space(space, good, dtype, bad, number, axes):
+    stack = checks.Stacker(spaces.Dict({"a": space}), axes, "items")
+
+    def stacked(values):
+        items = [{"a": values[i % len(values)]} for i in range(number)]
+        return stack(items if axes == 1 else [items])["a"]
+
+    array = stacked(good)
+    assert array.dtype == dtype
+    expected = [float(good[i % len(good)]) for i in range(number)]
+    np.testing.assert_array_equal(np.ravel(array), np.array(expected, dtype))
+    for value in bad:
+        with pytest.raises(ValueError, match=r"items\['a'\] must "):
+            stacked([good[0], value])
+
+
+def test_what_was_stacked_is_a_copy():
+    space = spaces.Box(0.0, 1.0, (2,), np.float64)
+    given = np.array([0.25, 0.5])
+    array = checks.Stacker(space, 0, "the user")(given)
+    given[:] = 0.0
+    assert array.tolist() == [0.25, 0.5]

@@ -22,8 +22,6 @@ __all__ = [
     "number_of_topics",
 ]
 
-_LEAVES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
-
 # What runners and layers offer every agent, of use to it or not.
 _OFFERED = ("eval_mode", "gamma", "observation_space", "sess", "summary_writer")
 
@@ -60,10 +58,9 @@ class GymSpaceWalker:
         return self._descend_and_flatten(self._gym_space, list(gym_observations))
 
     def _descend_and_flatten(self, space: spaces.Space, observations: list[Any]) -> list[Any]:
-        kind = spaces_lib.kind_of(space)
-        if kind in _LEAVES:
+        if spaces_lib.is_numeric(space):
             return self._leaf_op(space, observations)
-        if kind not in ("Dict", "Tuple"):
+        if not spaces_lib.is_composite(space):
             raise spaces_lib.unsupported(space)
         flat: list[Any] = []
         for key, child in spaces_lib.children(space):

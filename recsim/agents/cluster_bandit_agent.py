@@ -12,12 +12,13 @@ import gin
 import numpy as np
 
 from recsim import agent
+from recsim import spaces as spaces_lib
 from recsim._internal import arrays, numbers, observations, validation
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
-from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
+from recsim.vector import streams
 
 __all__ = ["ClusterBanditAgent", "GreedyClusterAgent", "VectorClusterBanditAgent"]
 
@@ -167,7 +168,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
             "random_seed": random_seed,
         }
         of_one_user = ClusterBanditAgent(
-            _conversion.single_user_space(environment.single_observation_space),
+            spaces_lib.single_user_space(environment.single_observation_space),
             environment.single_action_space,
             **{name: value for name, value in given.items() if value is not None},
         )

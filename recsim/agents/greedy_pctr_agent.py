@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from recsim import agent
 from recsim import choice_model as cm
-from recsim._internal import arrays, numbers, observations
-from recsim.vector import _conversion, streams
+from recsim._internal import arrays, numbers, observations, trees
 from recsim.vector import agent as vector_agent
+from recsim.vector import streams
 
 __all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent"]
 
@@ -120,7 +120,7 @@ class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
         self._check_users(observation)
         self._checked_outcome(rewards, terminated, truncated)
         slates = [
-            self._best_slates(_conversion.rows_of(observation["doc"], rows))
+            self._best_slates(trees.rows_of(observation["doc"], rows))
             for rows in streams.chunk_rows(self._first_user, self._num_envs)
         ]
         return arrays.joined(slates)

@@ -39,7 +39,6 @@ from recsim import types
 from recsim._internal import paths
 from recsim._internal.gym_import import spaces
 from recsim.simulator import _files, _tfrecord, environment, rollout
-from recsim.vector import _conversion
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
@@ -270,10 +269,13 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
                 f"An episode log is of {MAX_LOGGED_USERS:,} users at most, and the environment has "
                 f"{env.num_envs:,}: make one of fewer users to log, or leave episode_log_file out."
             )
-        space = _conversion.single_user_space(env.single_observation_space)
-        self._user_space = space["user"]
-        self._document_space = next(iter(space["doc"].spaces.values()))
-        self._response_space = space["response"][0]
+        space = spaces_lib.single_user_space(env.single_observation_space)
+        self._user_flattener = spaces_lib.Flattener(space["user"])
+        self._document_flattener = spaces_lib.Flattener(next(iter(space["doc"].spaces.values())))
+        self._response_flatteners = [
+            (name, key, spaces_lib.Flattener(entry))
+            for name, key, entry in _response_entries(space["response"][0])
+        ]
         self._first_user = getattr(env.unwrapped, "first_user", 0)
         # What every step was like, as far back as an episode under way reaches.
         self._steps: collections.deque[dict[str, np.ndarray]] = collections.deque()
@@ -294,7 +296,7 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         self._steps.append(
             {
                 **self._seen,
-                **dict(_response_features(self._response_space, step.responses)),
+                **dict(self._response_features(step.responses)),
                 "slate": np.array(step.slates),
                 "reward": np.asarray(step.rewards, "<f4")[:, np.newaxis],
                 "is_terminal": step.terminated[:, np.newaxis],
@@ -317,11 +319,17 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
             self._steps.popleft()
 
     def _observed(self, observation: Any) -> dict[str, np.ndarray]:
-        documents = spaces_lib.flattened(self._document_space, observation["doc"], 2)
+        documents = self._document_flattener.flattened(observation["doc"], 2)
         return {
-            "user": spaces_lib.flattened(self._user_space, observation["user"]),
+            "user": self._user_flattener.flattened(observation["user"]),
             **dict(_numbered("doc_{}", documents)),
         }
+
+    def _response_features(self, responses: Any) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields the features of the users' responses, a feature a position and entry."""
+        for name, key, flattener in self._response_flatteners:
+            values = responses if key is None else responses[key]
+            yield from _numbered(f"response_{{}}{name}", flattener.flattened(values, 2))
 
     def _add_episode(self, user: int) -> None:
         steps = list(self._steps)[len(self._steps) - self._lengths[user] :]
@@ -351,16 +359,6 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         self._lengths = state["lengths"]
 
 
-def _response_features(space: Any, responses: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the features of many users' responses, a feature a position and entry."""
-    if not isinstance(space, spaces.Dict):
-        yield from _numbered("response_{}", spaces_lib.flattened(space, responses, 2))
-        return
-    for key, entry in space.spaces.items():
-        values = spaces_lib.flattened(entry, responses[key], 2)
-        yield from _numbered(f"response_{{}}_{key}", values)
-
-
 def _numbered(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the feature of each document, of values of shape (n_users, n_docs, size)."""
     for i in range(values.shape[1]):
@@ -381,7 +379,7 @@ class _StepEncoder:
             ]
         else:
             self._users = [_UserEncoder("", users, responses)]
-        self._flatten_document = _flattener(next(iter(space["doc"].spaces.values())))
+        self._pack_document = _packer(next(iter(space["doc"].spaces.values())))
 
     def encode(
         self, user: Any, documents: Mapping[str, Any], slate: Any, responses: Any, reward: Any
@@ -399,68 +397,73 @@ class _StepEncoder:
             else:
                 yield "reward", _floats(_packed(reward))
         for i, document in enumerate(documents.values()):
-            yield f"doc_{i}", _floats(self._flatten_document(document))
+            yield f"doc_{i}", _floats(self._pack_document(document))
 
 
 class _UserEncoder:
     """Turns what concerns one user into features, whose names get a suffix."""
 
     def __init__(self, suffix: str, user: spaces.Space, responses: spaces.Tuple) -> None:
-        self._user = f"user{suffix}", _flattener(user)
+        self._user = f"user{suffix}", _packer(user)
         self._slate = f"slate{suffix}"
         self._responses = [
-            list(_response_entries(f"response{suffix}_{i}", response))
+            [
+                (f"response{suffix}_{i}{name}", key, _packer(entry))
+                for name, key, entry in _response_entries(response)
+            ]
             for i, response in enumerate(responses)
         ]
 
     def encode(
         self, user: Any, slate: Sequence[int], responses: Sequence[Any]
     ) -> Iterator[tuple[str, bytes]]:
-        name, flatten = self._user
-        yield name, _floats(flatten(user))
+        name, pack = self._user
+        yield name, _floats(pack(user))
         yield self._slate, _integers(slate)
         for i, entries in enumerate(self._responses):
-            for name, flatten in entries:
-                yield name, _floats(flatten(responses[i]) if i < len(responses) else b"")
+            for name, key, pack in entries:
+                if i >= len(responses):
+                    yield name, _floats(b"")
+                else:
+                    response = responses[i]
+                    yield name, _floats(pack(response if key is None else response[key]))
 
 
-def _response_entries(
-    name: str, space: spaces.Space
-) -> Iterator[tuple[str, Callable[[Any], bytes]]]:
-    """Yields the name of each entry of a response, and a function that takes it out, flattened."""
-    if isinstance(space, spaces.Dict):
-        for key, entry in space.spaces.items():
-            yield f"{name}_{key}", _flattener(spaces.Dict({key: entry}))
-    else:
-        yield name, _flattener(space)
+def _response_entries(space: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields what the feature of each entry of a response ends with, its key and its space."""
+    if not isinstance(space, spaces.Dict):
+        yield "", None, space
+        return
+    for key, entry in space.spaces.items():
+        yield f"_{key}", key, entry
 
 
-def _flattener(space: spaces.Space) -> Callable[[Any], bytes]:
+def _packer(space: Any) -> Callable[[Any], bytes]:
     """Returns a function of an observation: the bytes of gym's ``flatten`` of it as floats.
 
     Raises:
         NotImplementedError: for a space whose elements are no arrays and no text.
     """
-    if isinstance(space, spaces.Box):
-        return functools.partial(_packed_box, space)
-    if spaces_lib.kind_of(space) == "Text":  # Which old versions of Gym do not have.
-        return lambda value: _packed(spaces.flatten(space, value))
-    if isinstance(space, spaces.Dict):
-        entries = [(key, _flattener(entry)) for key, entry in space.spaces.items()]
-        return lambda value: b"".join([flatten(value[key]) for key, flatten in entries])
-    if isinstance(space, spaces.Tuple):
-        items = [_flattener(item) for item in space.spaces]
+    if spaces_lib.is_composite(space):
+        packers = [(key, _packer(entry)) for key, entry in spaces_lib.children(space)]
+        if isinstance(space, spaces.Dict):
+            return lambda value: b"".join([pack(value[key]) for key, pack in packers])
         return lambda value: b"".join(
-            [flatten(item) for flatten, item in zip(items, value, strict=True)]
+            [pack(item) for (_, pack), item in zip(packers, value, strict=True)]
         )
-    size = spaces_lib.flat_size(space)
+    kind = spaces_lib.kind_of(space)
+    if kind == "Box":
+        return functools.partial(_packed_box, space)
+    if kind == "Text":  # Which old versions of Gym do not have.
+        return lambda value: _packed(spaces.flatten(space, value))
+    flattener = spaces_lib.Flattener(space)
 
-    def flattened(value: Any) -> bytes:
-        row = np.empty(size, "<f4")
-        spaces_lib.flatten(space, value, row)
+    def packed(value: Any) -> bytes:
+        row = np.empty(flattener.size, "<f4")
+        flattener.flatten(value, row)
         return row.tobytes()
 
-    return flattened
+    return packed
 
 
 def _packed_box(space: spaces.Box, value: Any) -> bytes:

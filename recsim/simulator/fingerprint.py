@@ -209,14 +209,12 @@ def of_scenario(env: Any) -> ScenarioFingerprint:
 
 
 def _of_vector_env(env: Any) -> ScenarioFingerprint:
-    from recsim.vector import _conversion
-
     world = getattr(env, "unwrapped", env)
     environments = getattr(world, "environments", None)
     inner = of_scenario(environments[0]) if environments else None
     model = _asked(lambda: world.user_model)
     sampler = _asked(lambda: world.document_sampler)
-    space = _asked(lambda: _conversion.single_user_space(env.single_observation_space))
+    space = _asked(lambda: spaces_lib.single_user_space(env.single_observation_space))
     spaces = {
         "user": space and space_data(space["user"]),
         "document": space and space_data(next(iter(space["doc"].spaces.values()))),

@@ -25,7 +25,6 @@ from recsim import registry, seeding
 from recsim import spaces as spaces_lib
 from recsim._internal import keys, numbers
 from recsim.simulator import recsim_gym
-from recsim.vector import _conversion
 
 __all__ = ["RecSimGymnasiumEnv", "make", "make_vec"]
 
@@ -70,18 +69,10 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         if env._multi_user:
             raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")
         self._env = env
-        user_space, document_space, response_space = _conversion.spaces_of(env)
-        self._no_response = spaces_lib.nearest_to_zero(response_space)
-        self._stack_user = _conversion.Stacker(user_space, 0, "the user")
-        self._stack_documents = _conversion.Stacker(document_space, 1, "documents")
-        self._stack_responses = _conversion.Stacker(response_space, 1, "responses")
-        self.observation_space = spaces.Dict(
-            {
-                "user": _conversion.stacked_space(user_space, None),
-                "doc": _conversion.stacked_space(document_space, world.num_candidates),
-                "response": _conversion.stacked_space(response_space, world.slate_size),
-            }
+        self._stacked = spaces_lib.ObservationStacker(
+            spaces_lib.spaces_of(env), world.num_candidates, world.slate_size, many=False
         )
+        self.observation_space = self._stacked.space
         self.action_space = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
 
     @property
@@ -110,7 +101,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         super().reset(seed=seed)
         if seed is not None:
             self._seed(seed)
-        return self._observation(self._env.reset()), {}
+        return self._stacked(self._env.reset()), {}
 
     def _seed(self, seed: int) -> None:
         """Makes all that is drawn depend on a seed, the samplers' numbers too."""
@@ -145,21 +136,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         """
         observation, reward, done, _ = self._env.step(action)
         number = numbers.finite("the reward", reward)
-        return self._observation(observation), number, bool(done), False, {}
-
-    def _observation(self, observation: dict[str, Any]) -> dict[str, Any]:
-        documents = list(observation["doc"].values())
-        return {
-            "user": self._stack_user(observation["user"]),
-            "doc": self._stack_documents(documents),
-            "response": self._observed_responses(observation["response"]),
-        }
-
-    def _observed_responses(self, responses: Sequence[Any] | None) -> Any:
-        size = self.action_space.shape[0]  # type: ignore[index]
-        responses = list(responses or ())
-        responses += [self._no_response] * (size - len(responses))
-        return self._stack_responses(responses)
+        return self._stacked(observation), number, bool(done), False, {}
 
 
 def _config(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import spaces as spaces_lib
-from recsim._internal import global_generator, numbers
-from recsim.vector import _conversion, streams, world
+from recsim._internal import global_generator, numbers, trees
+from recsim.vector import streams, world
 
 if TYPE_CHECKING:
     from recsim.vector import env as vector_env
@@ -80,7 +80,7 @@ class Chunk:
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
             self._documents = self._sampled(self._draws)
-        no_responses = _conversion.map_arrays(
+        no_responses = trees.map_leaves(
             lambda array: np.array(np.broadcast_to(array, (self.num_users, *array.shape))),
             self._no_response,
         )
@@ -208,8 +208,8 @@ class Chunk:
         last = None
         if len(rows):
             last = self._replace(rows)
-            last["response"] = _conversion.rows_of(observed, rows)
-            observed = _conversion.with_rows(observed, rows, self._no_response)
+            last["response"] = trees.rows_of(observed, rows)
+            observed = trees.with_rows(observed, rows, self._no_response)
         if looks:
             self._steps_to_watch -= 1
         return ChunkStep(responses, self._observation(observed), terminated, truncated, rows, last)
@@ -219,13 +219,13 @@ class Chunk:
 
     def _replace(self, rows: np.ndarray) -> dict[str, Any]:
         """Replaces the users of some rows by new ones and returns what was observed of the old."""
-        last = {"user": self._model.observe_users(_rows(self._users, rows))}
-        _set_rows(self._users, self._new_users(rows), rows)
+        last = {"user": self._model.observe_users(trees.rows_of(self._users, rows))}
+        trees.set_rows(self._users, rows, self._new_users(rows))
         if self._candidates == "episode":
-            last["doc"] = self._sampler.observe(_rows(self._documents, rows))
+            last["doc"] = self._sampler.observe(trees.rows_of(self._documents, rows))
             # Documents were handed out: they are never changed.
-            self._documents = world.map_fields(np.copy, self._documents)
-            _set_rows(self._documents, self._new_documents(rows), rows)
+            self._documents = trees.map_leaves(np.copy, self._documents)
+            trees.set_rows(self._documents, rows, self._new_documents(rows))
         return last
 
     def state(self) -> dict[str, Any]:
@@ -252,17 +252,6 @@ class Chunk:
 
 def _shape(lengths: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, lengths))}, …)"
-
-
-def _rows(values: Any, rows: np.ndarray) -> Any:
-    """Returns a dataclass with rows of the fields of another."""
-    return world.map_fields(lambda field: field[rows], values)
-
-
-def _set_rows(values: Any, new: Any, rows: np.ndarray) -> None:
-    """Sets rows of the fields of a dataclass."""
-    for field in dataclasses.fields(values):
-        getattr(values, field.name)[rows] = getattr(new, field.name)
 
 
 def _fields(values: Any) -> dict[str, np.ndarray]:

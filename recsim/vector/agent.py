@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim._internal import numbers, observations
+from recsim._internal import numbers, observations, trees
 
 __all__ = ["AbstractVectorAgent", "last_responses"]
 
@@ -76,8 +76,7 @@ class AbstractVectorAgent(abc.ABC):
                 f"observation whose documents have {_keys(array) or 'no keys'}: make the agent for "
                 "the environment that it recommends in."
             )
-        while isinstance(array, (Mapping, tuple)):
-            array = next(iter(array.values() if isinstance(array, Mapping) else array))
+        array = next(trees.leaves(array))
         if array.shape[:2] != (self._num_envs, self._num_candidates):
             raise ValueError(
                 "The agent was made for num_envs, num_candidates = "

@@ -6,7 +6,6 @@ import abc
 import collections
 import functools
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, resources, validation
+from recsim._internal import numbers, resources, trees, validation
 from recsim.simulator import fingerprint
-from recsim.vector import _chunk, _conversion, streams, world
+from recsim.vector import _chunk, streams, world
 
 __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
 
@@ -75,7 +74,7 @@ class FinalObservations(Sequence[Any]):
         if index in self._replaced:
             return self._replaced[index]
         # With the dots a number is an array, as the spaces of Gymnasium have it.
-        return _conversion.rows_of(self.batch, (index, ...)) if self._ended[index] else None
+        return trees.rows_of(self.batch, (index, ...)) if self._ended[index] else None
 
     def __setitem__(self, index: int, observation: Any) -> None:
         """Replaces an entry, as Gymnasium's wrappers of observations do."""
@@ -348,7 +347,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         )
         parts: Any = self.single_observation_space.spaces
         for part, number in (("doc", self._num_candidates), ("response", self._slate_size)):
-            _conversion.check_items(f"single_observation_space[{part!r}]", parts[part], number)
+            spaces_lib.check_items(f"single_observation_space[{part!r}]", parts[part], number)
         spaces_lib.nearest_to_zero(parts["user"])  # Which refuses what has no form as arrays.
         self._to_check = 0
         self.reset_metrics()
@@ -436,8 +435,8 @@ class RecSimVectorEnv(SlateVectorEnv):
             key = streams.hash_key(seed, "shared documents")
             draws = streams.UserDraws(key, _EVERYONE, _EVERYONE, self._dtype)
             documents = self._document_sampler.sample(draws, self._num_candidates)
-            shared_documents = world.map_fields(lambda field: field[0], documents)
-            self._shared_observation = _conversion.map_arrays(
+            shared_documents = trees.rows_of(documents, 0)
+            self._shared_observation = trees.map_leaves(
                 lambda array: np.broadcast_to(array, (self.num_envs, *array.shape)),
                 self._document_sampler.observe(shared_documents),
             )
@@ -492,7 +491,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         if last:
             ended = terminated | truncated
             # Not the dictionary that is handed out: entries may be replaced in that.
-            own = _conversion.map_arrays(lambda array: array, observation)
+            own = trees.map_leaves(lambda array: array, observation)
             batch = functools.partial(_with_last, own, ended_rows, last)
             infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
         return observation, outcome["rewards"], terminated, truncated, infos
@@ -524,7 +523,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             counted = self._counted[rows]
             if not counted.any():
                 return
-            responses = world.map_fields(lambda field: field[counted], responses)
+            responses = trees.rows_of(responses, counted)
         metrics = self._metrics_aggregator(responses)
         if type(metrics) is not dict and not isinstance(metrics, Mapping):
             raise TypeError(
@@ -549,15 +548,15 @@ class RecSimVectorEnv(SlateVectorEnv):
         if len(self._chunks) == 1:
             return of_chunk
         if joined is None:
-            joined = _conversion.map_arrays(self._array_of_all_users, of_chunk)
-        _set_rows(joined, of_chunk, rows)
+            joined = trees.map_leaves(self._array_of_all_users, of_chunk)
+        trees.set_rows(joined, rows, of_chunk)
         return joined
 
     def _handed_out(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Returns an observation with documents, which cannot be written to."""
         documents = self._shared_observation
         if documents is None:
-            documents = _conversion.map_arrays(_read_only, observation["doc"])
+            documents = trees.map_leaves(_read_only, observation["doc"])
         if self._to_check:
             self._to_check -= 1
             self._check_observation({**observation, "doc": documents})
@@ -566,9 +565,9 @@ class RecSimVectorEnv(SlateVectorEnv):
     def _check_observation(self, observation: dict[str, Any]) -> None:
         """Raises ValueError if the observation of some users is not in its space."""
         space: Any = self.single_observation_space
-        some = _conversion.rows_of(observation, slice(0, streams.CHUNK_SIZE))
+        some = trees.rows_of(observation, slice(0, streams.CHUNK_SIZE))
         for part in ("user", "doc", "response"):
-            _conversion.check_arrays(space[part], some[part], f"observation[{part!r}]")
+            spaces_lib.check_arrays(space[part], some[part], f"observation[{part!r}]")
 
     def _array_of_all_users(self, array: np.ndarray) -> np.ndarray:
         return np.empty_like(array, shape=(self.num_envs, *array.shape[1:]))
@@ -655,36 +654,25 @@ def _with_last(
     """
     with_last = dict(observation)
     for key in last[0]:
-        with_last[key] = _conversion.map_arrays(np.array, observation[key])
+        with_last[key] = trees.map_leaves(np.array, observation[key])
         for rows, parts in zip(ended_rows, last, strict=True):
-            _set_rows(with_last[key], parts[key], rows)
-    with_last["doc"] = _conversion.map_arrays(_read_only, with_last["doc"])
+            trees.set_rows(with_last[key], rows, parts[key])
+    with_last["doc"] = trees.map_leaves(_read_only, with_last["doc"])
     return with_last
-
-
-def _set_rows(tree: Any, of_rows: Any, rows: slice | np.ndarray) -> None:
-    """Sets rows of nested arrays."""
-    if isinstance(tree, (Mapping, tuple)):
-        for key in tree if isinstance(tree, Mapping) else range(len(tree)):
-            _set_rows(tree[key], of_rows[key], rows)
-    else:
-        tree[rows] = of_rows
 
 
 def _num_entries(space: Any) -> int:
     """Returns how many numbers an element of a space has; 0 for spaces without a shape."""
-    if isinstance(space, spaces.Dict):
-        return sum(map(_num_entries, space.spaces.values()))
-    return 0 if space.shape is None else math.prod(space.shape)
+    shapes = [leaf.shape for _, leaf in spaces_lib.leaves(space)]
+    return sum(math.prod(shape) for shape in shapes if shape is not None)
 
 
 def _with_dtype(space: Any, dtype: np.dtype) -> Any:
     """Returns a space with the Box spaces of floating-point numbers in it being of a dtype."""
-    if isinstance(space, spaces.Dict):
-        entries = space.spaces.items()
-        return spaces.Dict(OrderedDict((key, _with_dtype(entry, dtype)) for key, entry in entries))
-    if isinstance(space, spaces.Tuple):
-        return spaces.Tuple([_with_dtype(entry, dtype) for entry in space.spaces])
-    if isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.dtype != dtype:
-        return spaces.Box(space.low.astype(dtype), space.high.astype(dtype), dtype=dtype.type)
-    return space
+
+    def converted(leaf: Any) -> Any:
+        if isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" and leaf.dtype != dtype:
+            return spaces.Box(leaf.low.astype(dtype), leaf.high.astype(dtype), dtype=dtype.type)
+        return leaf
+
+    return spaces_lib.composed(spaces_lib.map_leaves(converted, space), spaces)

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from recsim import utils
-from recsim._internal import arrays, numbers
+from recsim._internal import arrays, numbers, trees
 from recsim.vector.streams import Draws
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "VectorUserModel",
     "chosen_documents",
     "clicked",
-    "map_fields",
     "slate_documents",
     "total_clicks",
     "video_cluster_metrics",
@@ -160,16 +158,6 @@ class VectorUserModel(abc.ABC):
         """
 
 
-def map_fields(function: Callable[..., Any], *values: T) -> T:
-    """Returns a dataclass of what a function makes of the fields of dataclasses of one kind."""
-    first: Any = values[0]
-    changes = {
-        field.name: function(*[getattr(value, field.name) for value in values])
-        for field in dataclasses.fields(first)
-    }
-    return dataclasses.replace(first, **changes)
-
-
 def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
     """Returns the documents of slates, fields of shape (n_users, slate_size, …).
 
@@ -179,9 +167,9 @@ def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
         shared: whether all users have the same candidates, fields of shape (num_candidates, …).
     """
     if shared:
-        return map_fields(lambda field: arrays.take_shared(field, slates), documents)
+        return trees.map_leaves(lambda field: arrays.take_shared(field, slates), documents)
     positions = arrays.row_positions(slates, _num_documents(documents))
-    return map_fields(lambda field: arrays.take_positions(field, positions), documents)
+    return trees.map_leaves(lambda field: arrays.take_positions(field, positions), documents)
 
 
 def chosen_documents(documents: T, choice: np.ndarray) -> T:
@@ -194,7 +182,7 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
     """
     choice = numbers.whole_array("choice", choice)
     positions = arrays.chosen_positions(choice, _num_documents(documents))
-    return map_fields(lambda field: arrays.take_chosen(field, positions), documents)
+    return trees.map_leaves(lambda field: arrays.take_chosen(field, positions), documents)
 
 
 def _num_documents(documents: Any) -> int:

@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 
 from recsim import agent as single_user_agent
 from recsim import seeding
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, validation
+from recsim._internal import numbers, trees, validation
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.simulator import recsim_gym
-from recsim.vector import _conversion
 from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
 
@@ -43,7 +41,7 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
 
     def __init__(self, create_agent: Callable[[Any, Any, int], Any], environment: Any) -> None:
         super().__init__(environment)
-        user_space = _conversion.single_user_space(environment.single_observation_space)
+        user_space = spaces_lib.single_user_space(environment.single_observation_space)
         slate_space = gym_spaces.MultiDiscrete(environment.single_action_space.nvec)
         #: The agents, one a user.
         self.agents = [
@@ -99,12 +97,12 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
         return self._joined(slates)
 
     def _observation(self, observation: vector_agent.Observation, user: int) -> dict[str, Any]:
-        of_user = _conversion.rows_of(observation, user)
-        documents = _conversion.split_items(of_user["doc"], self._num_candidates)
+        of_user = trees.rows_of(observation, user)
+        documents = trees.split(of_user["doc"], self._num_candidates)
         return {
             "user": of_user["user"],
             "doc": {str(index): document for index, document in enumerate(documents)},
-            "response": tuple(_conversion.split_items(of_user["response"], self._slate_size)),
+            "response": tuple(trees.split(of_user["response"], self._slate_size)),
         }
 
     def _first_observation(
@@ -196,25 +194,17 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             )
         nvec = first.action_space.nvec
         super().__init__(number, int(nvec[0]), len(nvec), max_steps_per_episode, first_user)
-        all_spaces = [_conversion.spaces_of(env) for env in self.environments]
+        all_spaces = [spaces_lib.spaces_of(env) for env in self.environments]
         for other in all_spaces:
             if other != all_spaces[0]:
                 raise ValueError(
                     "environments must have the same spaces of users, documents and responses, got "
                     f"{all_spaces[0]!r} and {other!r}."
                 )
-        user_space, document_space, response_space = all_spaces[0]
-        self._no_responses = [spaces_lib.nearest_to_zero(response_space)] * self._slate_size
-        self._stack_users = _conversion.Stacker(user_space, 1, "users")
-        self._stack_documents = _conversion.Stacker(document_space, 2, "documents")
-        self._stack_responses = _conversion.Stacker(response_space, 2, "responses")
-        self.single_observation_space = spaces.Dict(
-            {
-                "user": _conversion.stacked_space(user_space, None),
-                "doc": _conversion.stacked_space(document_space, self._num_candidates),
-                "response": _conversion.stacked_space(response_space, self._slate_size),
-            }
+        self._stacked = spaces_lib.ObservationStacker(
+            all_spaces[0], self._num_candidates, self._slate_size, many=True
         )
+        self.single_observation_space = self._stacked.space
         self._was_reset = False
         self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' sessions.
 
@@ -284,21 +274,6 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
                 observations[user] = self.environments[user].reset()
             self._steps[ended] = 0
         return self._stacked(observations), rewards, terminated, truncated, infos
-
-    def _stacked(self, observations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        documents = [list(observation["doc"].values()) for observation in observations]
-        responses = [self._filled_up(observation["response"]) for observation in observations]
-        users = [observation["user"] for observation in observations]
-        return {
-            "user": self._stack_users(users),
-            "doc": self._stack_documents(documents),
-            "response": self._stack_responses(responses),
-        }
-
-    def _filled_up(self, responses: Sequence[Any] | None) -> list[Any]:
-        """Returns a response for each position of a slate; a reset has none."""
-        responses = list(responses or ())
-        return responses + self._no_responses[len(responses) :]
 
     @property
     def metrics(self) -> Mapping[str, float]:

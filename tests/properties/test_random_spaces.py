@@ -19,13 +19,14 @@ from support import (
 )
 
 from recsim import spaces as spaces_lib
+from recsim._internal import trees
 from recsim._internal.gym_import import gym
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.agents import random_agent, tabular_q_agent
 from recsim.agents.dopamine import adapters
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
 from recsim.simulator import episode_log, gymnasium_env, runner_lib
-from recsim.vector import _conversion, wrappers
+from recsim.vector import wrappers
 
 NUM_STEPS = 3
 SIZES = {"num_candidates": 3, "slate_size": 2, "session_length": 2}
@@ -132,7 +133,7 @@ def test_the_gymnasium_adapter_observes_what_lies_in_the_spaces(scenario):
     # A short slate has no response to its second position.
     assert env.step([1])[0] in env.observation_space
     nothing = env.reset()[0]["response"]
-    zeros = _conversion.map_arrays(np.zeros_like, nothing)
+    zeros = trees.map_leaves(np.zeros_like, nothing)
     if zeros in env.observation_space["response"]:
         assert_equal(nothing, zeros)
 
@@ -265,7 +266,7 @@ def test_features_and_episode_logs(spaces: Any) -> None:
     many = wrappers.SingleUserEnvs([env])
     adapter = adapters.ObservationAdapter(env.observation_space)
     of_many = adapters.ObservationAdapter(
-        _conversion.single_user_space(many.single_observation_space)
+        spaces_lib.single_user_space(many.single_observation_space)
     )
     space = env.observation_space
     observation = env.reset()
@@ -337,9 +338,9 @@ def test_texts_are_for_recsims_form_alone(space: Any) -> None:
 def test_vector_environments_of_a_users_own(spaces: Any) -> None:
     user, document, response = map(spaces_lib.to_gym, spaces)
     env = random_vector_scenarios.make(
-        _conversion.stacked_space(user, None),
-        _conversion.stacked_space(document, 3),
-        _conversion.stacked_space(response, 2),
+        spaces_lib.stacked_space(user, None),
+        spaces_lib.stacked_space(document, 3),
+        spaces_lib.stacked_space(response, 2),
     )
     # Numbers of floating point are all of the dtype of the environment.
     observed = seeded(env.single_observation_space[part] for part in ("user", "doc", "response"))

@@ -18,6 +18,7 @@ import pytest
 from gymnasium import spaces
 
 from recsim import registry, testing
+from recsim._internal import trees
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.vector import agent as vector_agent
@@ -691,7 +692,7 @@ class FaultyUsers(interest_exploration.VectorIEUserModel):
 
 
 def one_short(values: Any) -> Any:
-    return world.map_fields(lambda field: field[:-1], values)
+    return trees.rows_of(values, slice(-1))
 
 
 @pytest.mark.parametrize(

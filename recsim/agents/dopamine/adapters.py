@@ -92,8 +92,10 @@ class ObservationAdapter:
         doc_spaces = observations.spaces_of_documents(part_of(input_observation_space, "doc"))
         self._doc_space = next(iter(doc_spaces.values()))
         self._num_candidates = len(doc_spaces)
-        self._user_size = spaces_lib.flat_size(self._user_space)
-        self._doc_size = spaces_lib.flat_size(self._doc_space)
+        self._user_flattener = spaces_lib.Flattener(self._user_space)
+        self._doc_flattener = spaces_lib.Flattener(self._doc_space)
+        self._user_size = self._user_flattener.size
+        self._doc_size = self._doc_flattener.size
         self._stack_size = stack_size
 
     @property
@@ -133,7 +135,7 @@ class ObservationAdapter:
         """
         with _must_fit("user", self._user_space):
             user = np.empty(self._user_size, np.float32)
-            spaces_lib.flatten(self._user_space, observation["user"], user)
+            self._user_flattener.flatten(observation["user"], user)
         with _must_fit("doc", self._doc_space):
             documents = list(observation["doc"].values())
             if isinstance(self._doc_space, spaces.Box):
@@ -141,7 +143,7 @@ class ObservationAdapter:
             else:
                 docs = np.empty((len(documents), self._doc_size), np.float32)
                 for row, document in zip(docs, documents):
-                    spaces_lib.flatten(self._doc_space, document, row)
+                    self._doc_flattener.flatten(document, row)
         _check_finite(observation, user, docs)
         return user, docs
 
@@ -160,9 +162,9 @@ class ObservationAdapter:
             ValueError: as :meth:`features`.
         """
         with _must_fit("user", self._user_space):
-            users = spaces_lib.flattened(self._user_space, observation["user"])
+            users = self._user_flattener.flattened(observation["user"])
         with _must_fit("doc", self._doc_space):
-            docs = spaces_lib.flattened(self._doc_space, observation["doc"], num_axes=2)
+            docs = self._doc_flattener.flattened(observation["doc"], num_axes=2)
         _check_finite(observation, users, docs)
         return users, docs
 

@@ -10,15 +10,16 @@ import gin
 import numpy as np
 
 from recsim import agent as agent_lib
-from recsim._internal import arrays, bindings, bundles, numbers
+from recsim import spaces as spaces_lib
+from recsim._internal import arrays, bindings, bundles, numbers, trees
 from recsim.agents.dopamine import (
     circular_replay_buffer,
     dqn_agent,
     network,
     vector_replay_buffer,
 )
-from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
+from recsim.vector import streams
 
 __all__ = ["VectorDQNAgent"]
 
@@ -99,7 +100,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         if eval_mode is None:
             eval_mode = bindings.taken(learner_class, ["eval_mode"]).get("eval_mode", False)
         settings = _with_defaults(learner_class, eval_mode, kwargs)
-        space = _conversion.single_user_space(environment.single_observation_space)
+        space = spaces_lib.single_user_space(environment.single_observation_space)
         # In evaluation: it would make a replay buffer for one user.
         learner: Any = create_learner(
             observation_space=space,
@@ -224,7 +225,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         self._replay.add(*self._last, clicks, learned_rewards, terminated)
 
     def _store_last_states(self, observation: Any, rows: np.ndarray) -> None:
-        last = _conversion.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
+        last = trees.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
         users, documents = self._learner._obs_adapter.features_of_many(last)
         slates = self._select_slates(users, documents, self._uniforms()[rows])
         assert self._replay is not None

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from recsim import agent
+from recsim import spaces as spaces_lib
 from recsim._internal import bundles, numbers, observations
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 from recsim.agents.layers import sufficient_statistics
-from recsim.vector import _conversion, streams
 from recsim.vector import agent as vector_agent
+from recsim.vector import streams
 
 __all__ = ["ClusterClickStatsLayer", "VectorClusterClickStatsLayer"]
 
@@ -116,7 +117,7 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
     ) -> None:
         super().__init__(environment)
         observation_space = environment.single_observation_space
-        single_user_space = _conversion.single_user_space(observation_space)
+        single_user_space = spaces_lib.single_user_space(observation_space)
         num_clusters = _num_clusters(single_user_space.spaces["response"])
         environment_with_counts = _EnvironmentWithCounts(
             single_observation_space=_space_with_counts(observation_space, num_clusters),

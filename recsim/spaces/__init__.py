@@ -1,0 +1,58 @@
+"""Observations and their spaces, for the spaces of gym and of gymnasium alike.
+
+Spaces are ``Box``, ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` ones, nested in ``Dict`` and
+``Tuple`` spaces at will. Here they are checked against observations, flattened to features, batched
+along new axes, and converted between the two libraries.
+"""
+
+from recsim.spaces._batch import (
+    ObservationStacker,
+    Stacker,
+    check_arrays,
+    check_items,
+    item_spaces,
+    single_user_space,
+    spaces_of,
+    stacked_space,
+)
+from recsim.spaces._check import check_observation
+from recsim.spaces._flatten import Flattener, flat_size, flatten, flattened
+from recsim.spaces._kinds import (
+    bounds,
+    children,
+    is_composite,
+    is_numeric,
+    kind_of,
+    leaves,
+    map_leaves,
+    nearest_to_zero,
+    unsupported,
+)
+from recsim.spaces._libraries import composed, to_gym
+
+__all__ = [
+    "Flattener",
+    "ObservationStacker",
+    "Stacker",
+    "bounds",
+    "check_arrays",
+    "check_items",
+    "check_observation",
+    "children",
+    "composed",
+    "flat_size",
+    "flatten",
+    "flattened",
+    "is_composite",
+    "is_numeric",
+    "item_spaces",
+    "kind_of",
+    "leaves",
+    "map_leaves",
+    "nearest_to_zero",
+    "single_user_space",
+    "spaces_of",
+    "stacked_space",
+    "to_gym",
+    "unsupported",
+]

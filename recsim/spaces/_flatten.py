@@ -1,0 +1,177 @@
+"""Observations as vectors of features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recsim._internal import numbers as number_checks
+from recsim.spaces import _kinds
+
+__all__ = ["Flattener", "flat_size", "flatten", "flattened"]
+
+
+def flat_size(space: Any) -> int:
+    """Returns the length of the vector that :func:`flatten` makes of an observation of a space.
+
+    Raises:
+        NotImplementedError: if the space is not of the kinds that :func:`flatten` knows.
+    """
+    return sum(_kinds.numbers_of(leaf).flat_size for _, leaf in _kinds.leaves(space))
+
+
+def flatten(space: Any, observation: Any, out: np.ndarray) -> None:
+    """Writes an observation as a vector of features, as ``gym.spaces.flatten`` orders them.
+
+    The entries of dictionaries and tuples follow one another in the order of the space, integers
+    of discrete spaces become indicators of their values (one-hot), and what is missing (None, as in
+    a history that is not yet full) becomes zeros.
+
+    Args:
+        space: a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple space, nested at will.
+        observation: an element of it.
+        out: where to write: a floating-point array of shape (flat_size(space),).
+
+    Raises:
+        ValueError: if the observation does not have the shape of its space.
+    """
+    Flattener(space).flatten(observation, out)
+
+
+def flattened(space: Any, observations: Any, num_axes: int = 1) -> np.ndarray:
+    """Returns many observations as vectors of features, each as :func:`flatten` writes one.
+
+    Args:
+        space: the space of one observation, as :func:`flatten` takes it.
+        observations: the observations, nested as the space is, in arrays whose first axes are the
+            same everywhere.
+        num_axes: number of those axes.
+
+    Returns:
+        float32 array of shape (..., flat_size(space)).
+
+    Raises:
+        ValueError: if the observations do not have the shape of the space.
+    """
+    return Flattener(space).flattened(observations, num_axes)
+
+
+class Flattener:
+    """:func:`flatten` and :func:`flattened` for one space, which is looked at only once.
+
+    Args:
+        space: a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple space, nested at will.
+
+    Raises:
+        NotImplementedError: for a space of another kind.
+    """
+
+    def __init__(self, space: Any) -> None:
+        self._space = space
+        self._entries: list[tuple[Any, Flattener, slice]] | None = None
+        kind = _kinds.kind_of(space)
+        if kind not in _kinds.COMPOSITE:
+            self._numbers = _kinds.numbers_of(space)
+            self._shape = tuple(space.shape)
+            self._values = self._numbers.num_values
+            #: Number of features.
+            self.size = self._numbers.flat_size
+            return
+        self._is_tuple = kind == "Tuple"
+        self._entries = []
+        self.size = 0
+        for key, entry in _kinds.children(space):
+            flattener = Flattener(entry)
+            end = self.size + flattener.size
+            self._entries.append((key, flattener, slice(self.size, end)))
+            self.size = end
+        # Empty spaces have no arrays to put beside the others'.
+        self._with_arrays = [
+            (key, flattener) for key, flattener, _ in self._entries if flattener._has_arrays
+        ]
+
+    @property
+    def _has_arrays(self) -> bool:
+        return self._entries is None or bool(self._with_arrays)
+
+    def flatten(self, observation: Any, out: np.ndarray) -> None:
+        """Writes an observation as a vector of features, see :func:`flatten`."""
+        if observation is None:
+            out[:] = 0.0
+        elif self._entries is not None:
+            if self._is_tuple and len(observation) != len(self._entries):
+                raise self._wrong_shape((len(observation),))
+            for key, flattener, features in self._entries:
+                flattener.flatten(observation[key], out[features])
+        elif self._values is None:
+            values = np.asarray(observation)
+            if values.size != out.size:
+                raise self._wrong_shape(values.shape)
+            out[:] = values.reshape(-1)
+        elif self._values.ndim:
+            self._flatten_integers(observation, out)
+        else:
+            number = number_checks.as_int("an observation of a Discrete space", observation)
+            _flatten_integer(number - self._numbers.low, out)
+
+    def _flatten_integers(self, observation: Any, out: np.ndarray) -> None:
+        """Writes an observation of a MultiDiscrete space."""
+        values = np.asarray(observation)
+        assert self._values is not None
+        if values.size != self._values.size:
+            raise self._wrong_shape(values.shape)
+        name = "an entry of an observation of a MultiDiscrete space"
+        starts = np.broadcast_to(self._numbers.low, self._values.shape)
+        end = 0
+        for value, first, size in zip(
+            *(np.ravel(a).tolist() for a in (values, starts, self._values))
+        ):
+            _flatten_integer(number_checks.as_int(name, value) - first, out[end : end + size])
+            end += size
+
+    def _wrong_shape(self, shape: tuple[int, ...]) -> ValueError:
+        return ValueError(
+            f"An observation of {self._space!r} must have its shape, got the shape {shape}."
+        )
+
+    def flattened(self, observations: Any, num_axes: int = 1) -> np.ndarray:
+        """Returns many observations as vectors of features, see :func:`flattened`."""
+        if self._entries is not None:
+            if not self._with_arrays:
+                raise ValueError(
+                    f"Observations of {self._space!r} have no entries to put into arrays."
+                )
+            parts = [
+                flattener.flattened(observations[key], num_axes)
+                for key, flattener in self._with_arrays
+            ]
+            return np.concatenate(parts, axis=-1)
+        array = np.asarray(observations)
+        leading, shape = array.shape[:num_axes], array.shape[num_axes:]
+        if shape != self._shape:
+            raise ValueError(
+                f"Observations of {self._space!r} must have its shape {self._shape} after "
+                f"{num_axes} axes that count them, got arrays of shape {array.shape}."
+            )
+        if self._values is None:
+            return array.reshape(*leading, self.size).astype(np.float32, copy=False)
+        if array.dtype.kind not in "iub" or not self._numbers.contain(array):
+            raise ValueError(f"Observations of {self._space!r} are not all among its values.")
+        values = array.astype(np.int64, copy=False) - self._numbers.low
+        values = values.reshape(*leading, -1)
+        indicators = [
+            values[..., i, np.newaxis] == np.arange(size)
+            for i, size in enumerate(np.ravel(self._values).tolist())
+        ]
+        return np.concatenate(indicators, axis=-1).astype(np.float32)
+
+
+def _flatten_integer(number: int, out: np.ndarray) -> None:
+    if not 0 <= number < len(out):
+        raise ValueError(
+            f"An observation of a Discrete space of {len(out)} values is not one of them: the "
+            f"value of number {number}."
+        )
+    out[:] = 0.0
+    out[number] = 1.0
