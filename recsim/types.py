@@ -1,27 +1,329 @@
-"""Protocols: what the library asks of agents, environments and listeners, whatever their class."""
+"""Protocols: what the library asks of agents, environments and their parts, whatever their class.
+
+No object has to be derived from a class of this library: what has the methods of a protocol is one.
+Which engine an object belongs to is decided here too, by :func:`is_vector_env` and its siblings.
+
+What only some agents can do is a protocol of its own, which an agent may have or lack:
+:class:`Learner` and :class:`Stateful` are of that kind.
+
+Types for annotations:
+
+* observations, slates, rewards: :data:`Observation`, :data:`Slate`, :data:`Action`, :data:`Reward`;
+* spaces of gym and of gymnasium: :class:`Space`, :class:`SlateSpace`, :class:`DictSpace`;
+* the parts of a single-user scenario: :class:`UserState`, :class:`Response`, :class:`Document` and
+  their samplers, :class:`UserModel`, :class:`CandidateSet`, :class:`Environment`;
+* configs, metrics, states and infos: :data:`EnvConfig`, :data:`Metrics`, :data:`State`,
+  :data:`Infos`;
+* arrays by kind: :data:`FloatArray`, :data:`IntArray`, :data:`BoolArray`.
+
+An element of a space, an entry of an observation and a value that is checked before it is used are
+of the type ``object``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
+from numpy import typing as npt
 
 __all__ = [
+    "Action",
+    "AddSummary",
+    "BoolArray",
+    "Bundled",
+    "CandidateSet",
+    "CreateAgent",
+    "DictSpace",
+    "Document",
+    "DocumentSampler",
+    "EnvConfig",
+    "Environment",
+    "FloatArray",
+    "Infos",
+    "IntArray",
     "Learner",
+    "Metrics",
     "Observation",
     "RecommenderEnv",
+    "Response",
+    "Reward",
     "Slate",
     "SlateAgent",
+    "SlateSpace",
+    "Space",
+    "State",
+    "Stateful",
+    "SummaryWriter",
+    "UserModel",
+    "UserSampler",
+    "UserState",
     "VectorAgent",
     "VectorEnv",
+    "is_slate_agent",
+    "is_vector_agent",
+    "is_vector_env",
 ]
 
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
 #: What is observed: entries ``user``, ``doc`` and ``response``, elements of any space.
-Observation = dict[str, Any]
+Observation: TypeAlias = dict[str, Any]
 
 #: What one user is shown: indices into ``observation['doc']``.
-Slate = Sequence[int]
+Slate: TypeAlias = Sequence[int] | np.ndarray
+
+#: What an environment of RecSim's kind is given in a step: a slate; with several users, one for
+#: each.
+Action: TypeAlias = Slate | Sequence[Slate]
+
+#: The reward of a step: a number; with several users, one for all or one for each.
+Reward: TypeAlias = float | Sequence[float] | np.ndarray
+
+#: What comes with an observation and is not observed.
+Infos: TypeAlias = Mapping[str, Any]
+
+#: The config of a scenario, as its ``create_environment`` takes it.
+EnvConfig: TypeAlias = Mapping[str, Any]
+
+#: Metrics so far, numbers by name.
+Metrics: TypeAlias = MutableMapping[str, float]
+
+#: What metrics are reported by: a function of a tag and a value.
+AddSummary: TypeAlias = Callable[[str, float], None]
+
+#: The state of an object as data: numbers, strings, containers, arrays and generators, by name.
+State: TypeAlias = dict[str, Any]
+
+
+class Stateful(Protocol):
+    """What can be saved and restored.
+
+    ``load_state_dict`` checks the state before it changes anything.
+    """
+
+    def state_dict(self) -> State:
+        """Returns the state as data, from which :meth:`load_state_dict` restores it exactly."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Restores what :meth:`state_dict` returned; raises ValueError if it does not fit."""
+
+
+class Space(Protocol):
+    """A space of gym or of gymnasium."""
+
+    def contains(self, x: object) -> bool:
+        """Says whether something is an element."""
+
+    def sample(self) -> object:
+        """Returns a random element."""
+
+
+class SlateSpace(Space, Protocol):
+    """A ``MultiDiscrete`` space of slates."""
+
+    @property
+    def nvec(self) -> np.ndarray:
+        """The number of candidates, once for each position."""
+
+
+class DictSpace(Space, Protocol):
+    """A ``Dict`` space, such as that of observations."""
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """The spaces of the entries."""
+
+    def __getitem__(self, key: str) -> Space:
+        """Returns the space of an entry."""
+
+
+class Response(Protocol):
+    """A user's response to one document of a slate; see :class:`recsim.user.AbstractResponse`."""
+
+    def create_observation(self) -> object:
+        """Returns what an agent sees of it."""
+
+
+class UserState(Protocol):
+    """The state of a user; see :class:`recsim.user.AbstractUserState`."""
+
+    def create_observation(self) -> object:
+        """Returns what an agent sees of it."""
+
+
+class Document(Protocol):
+    """An item that can be recommended; see :class:`recsim.document.AbstractDocument`."""
+
+    def doc_id(self) -> Hashable:
+        """Returns its ID."""
+
+    def create_observation(self) -> object:
+        """Returns what an agent sees of it."""
+
+
+class UserSampler(Protocol):
+    """Samples users' initial states; see :class:`recsim.user.AbstractUserSampler`."""
+
+    def sample_user(self) -> UserState:
+        """Returns the initial state of a new user."""
+
+    def reset_sampler(self) -> None:
+        """Sets the generator back to its seed."""
+
+
+class DocumentSampler(Protocol):
+    """Samples documents; see :class:`recsim.document.AbstractDocumentSampler`."""
+
+    def sample_document(self) -> Document:
+        """Returns a new document."""
+
+    def reset_sampler(self) -> None:
+        """Sets the generator back to its seed."""
+
+    def update_state(self, documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes documents after users' responses to them."""
+
+
+class UserModel(Protocol):
+    """The dynamics of a user; see :class:`recsim.user.AbstractUserModel`."""
+
+    def reset(self) -> None:
+        """Puts a new user from the sampler in the place of this one."""
+
+    def reset_sampler(self) -> None:
+        """Sets the sampler of users back to its seed."""
+
+    def simulate_response(self, documents: Sequence[Any]) -> Sequence[Response]:
+        """Returns the user's responses to the documents of a slate."""
+
+    def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes the user's state after responses to a slate."""
+
+    def is_terminal(self) -> bool:
+        """Says whether the session of the user is over."""
+
+    def create_observation(self) -> object:
+        """Returns what an agent sees of the user."""
+
+
+class CandidateSet(Protocol):
+    """The documents that can be recommended; see :class:`recsim.document.CandidateSet`."""
+
+    def size(self) -> int:
+        """Returns the number of documents."""
+
+    def get_all_documents(self) -> Sequence[Document]:
+        """Returns the documents in the order in which slates index them."""
+
+    def get_documents(self, document_ids: Sequence[Any]) -> Sequence[Document]:
+        """Returns the documents with the given IDs, or with the strings of them."""
+
+    def create_observation(self) -> Mapping[str, object]:
+        """Returns the observations of the documents by their IDs as strings."""
+
+    def observation_space(self) -> Space:
+        """Returns the space of :meth:`create_observation`."""
+
+
+class Environment(Protocol):
+    """Users and documents; see :class:`recsim.simulator.environment.AbstractEnvironment`."""
+
+    @property
+    def num_candidates(self) -> int:
+        """Number of documents in the candidate set."""
+
+    @property
+    def slate_size(self) -> int:
+        """Number of documents that a slate may hold."""
+
+    @property
+    def user_model(self) -> UserModel | Sequence[UserModel]:
+        """The user's model, or the list of the users' models."""
+
+    @property
+    def candidate_set(self) -> CandidateSet:
+        """The documents that can be recommended now."""
+
+
+class RecommenderEnv(Protocol):
+    """An environment of RecSim's kind, such as :class:`recsim.simulator.recsim_gym.RecSimGymEnv`.
+
+    The reward of a step is a number; with several users, one for all or one for each.
+    """
+
+    @property
+    def environment(self) -> Environment:
+        """The environment of users and documents."""
+
+    @property
+    def action_space(self) -> Space:
+        """The space of slates; with several users, a tuple of such spaces."""
+
+    @property
+    def observation_space(self) -> DictSpace:
+        """The space of observations."""
+
+    def reset(self) -> Observation:
+        """Begins an episode."""
+
+    def step(self, action: Action) -> tuple[Observation, Any, bool, Any]:
+        """Shows a slate; returns the observation, the reward, whether the episode ended, infos."""
+
+    def reset_sampler(self) -> None:
+        """Sets the samplers of documents and users back to their seeds."""
+
+    def reset_metrics(self) -> None:
+        """Sets every metric to zero."""
+
+    def update_metrics(self, responses: Sequence[Any], info: object = None) -> None:
+        """Counts the observed responses of a step in the metrics."""
+
+    def write_metrics(self, add_summary_fn: AddSummary) -> None:
+        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
+
+
+class VectorEnv(Protocol):
+    """An environment of ``num_envs`` users in parallel.
+
+    See :class:`recsim.vector.env.SlateVectorEnv`.
+    """
+
+    @property
+    def num_envs(self) -> int:
+        """Number of users."""
+
+    @property
+    def single_action_space(self) -> SlateSpace:
+        """The space of one user's slates."""
+
+    @property
+    def single_observation_space(self) -> DictSpace:
+        """The space of one user's observations."""
+
+    @property
+    def unwrapped(self) -> object:
+        """The environment without wrappers."""
+
+    def reset(self, *, seed: int | None = None) -> tuple[Observation, dict[str, Any]]:
+        """Begins an episode of every user; returns observation and infos."""
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Shows the slates; returns observation, rewards, terminated, truncated and infos."""
+
+    def count_metrics_of(self, users: np.ndarray | None) -> None:
+        """Says whose slates count in the metrics from now on; None for all users'."""
+
+    def reset_metrics(self) -> None:
+        """Sets every metric to zero."""
+
+    def write_metrics(self, add_summary_fn: AddSummary) -> None:
+        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
 
 
 class SlateAgent(Protocol):
@@ -39,31 +341,6 @@ class SlateAgent(Protocol):
         A method with a keyword ``truncated`` is told whether a limit has ended the episode, see
         :func:`recsim.agent.end_episode`.
         """
-
-
-class RecommenderEnv(Protocol):
-    """An environment of RecSim's kind, such as :class:`recsim.simulator.recsim_gym.RecSimGymEnv`.
-
-    The reward of a step is a number; with several users, one for all or one for each.
-    """
-
-    def reset(self) -> Observation:
-        """Begins an episode."""
-
-    def step(self, action: Any) -> tuple[Observation, Any, bool, Any]:
-        """Shows a slate; returns the observation, the reward, whether the episode ended, infos."""
-
-    def reset_sampler(self) -> None:
-        """Sets the samplers of documents and users back to their seeds."""
-
-    def reset_metrics(self) -> None:
-        """Sets every metric to zero."""
-
-    def update_metrics(self, responses: Any, info: Any = None) -> None:
-        """Counts the observed responses of a step in the metrics."""
-
-    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
-        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
 
 
 class VectorAgent(Protocol):
@@ -85,35 +362,22 @@ class VectorAgent(Protocol):
         rewards: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
-        infos: Mapping[str, Any],
+        infos: Infos,
     ) -> np.ndarray:
         """Takes in what the environment's ``step`` returned, and returns the next slates."""
 
 
-class VectorEnv(Protocol):
-    """An environment of ``num_envs`` users in parallel.
+class Bundled(Protocol):
+    """An agent whose state is saved in RecSim's form, which runners use.
 
-    See :class:`recsim.vector.env.SlateVectorEnv`.
+    The agents of this library are :class:`Stateful` below it: their bundle is their state.
     """
 
-    num_envs: int
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> State:
+        """Returns the agent's state as data; files of its own go to the folder."""
 
-    def reset(self, *, seed: int | None = None) -> tuple[Observation, dict[str, Any]]:
-        """Begins an episode of every user; returns observation and infos."""
-
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Shows the slates; returns observation, rewards, terminated, truncated and infos."""
-
-    def count_metrics_of(self, users: np.ndarray | None) -> None:
-        """Says whose slates count in the metrics from now on; None for all users'."""
-
-    def reset_metrics(self) -> None:
-        """Sets every metric to zero."""
-
-    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
-        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
+    def unbundle(self, checkpoint_dir: str, iteration_number: int, bundle_dict: State) -> bool:
+        """Restores a bundle; returns whether it fits the agent."""
 
 
 @runtime_checkable
@@ -135,3 +399,33 @@ class Learner(Protocol):
         A training that is no longer teaches the agent nothing. 0 if the first step may be learned
         from.
         """
+
+
+class SummaryWriter(Protocol):
+    """Where agents write statistics for TensorBoard."""
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        """Writes a number."""
+
+    def flush(self) -> None:
+        """Writes to the file what is still to be written."""
+
+
+#: The function that runners make an agent with, see
+#: :class:`recsim.simulator.runner_lib.Runner`.
+CreateAgent: TypeAlias = Callable[..., SlateAgent | VectorAgent]
+
+
+def is_vector_env(env: object) -> TypeGuard[VectorEnv]:
+    """Says whether an environment is of the vector engine: it has a space of one user's slates."""
+    return hasattr(env, "single_action_space")
+
+
+def is_vector_agent(agent: object) -> TypeGuard[VectorAgent]:
+    """Says whether an agent is of the vector engine: it has a number of users in parallel."""
+    return hasattr(agent, "num_envs")
+
+
+def is_slate_agent(agent: object) -> TypeGuard[SlateAgent]:
+    """Says whether an agent is of the single-user engine: it says whether it serves several."""
+    return hasattr(agent, "multi_user")
