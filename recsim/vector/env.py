@@ -105,6 +105,8 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    single_action_space: spaces.MultiDiscrete
+    single_observation_space: spaces.Dict
 
     def __init__(
         self,
