@@ -469,28 +469,28 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from recsim.experiments import reproduce
+    from recsim.reproductions import base
 
     name = options.experiment
     folder = options.output or os.path.join("recsim_runs", name + "_quick" * options.quick)
     with command_line.user_errors(options.parser, *command_line.REFUSALS):
         experiment = registry.reproduction_entry(name).load().from_options(options)
-        reproduce.prepare(experiment, folder)
+        base.prepare(experiment, folder)
     try:
         with command_line.user_errors(
-            options.parser, ValueError, OSError, MemoryError, reproduce.TaskError
+            options.parser, ValueError, OSError, MemoryError, base.TaskError
         ):
-            record = reproduce.run(
+            record = base.run(
                 experiment,
                 folder,
-                workers=options.workers or reproduce.usable_cores(),
+                workers=options.workers or base.usable_cores(),
                 show_progress=False if options.quiet else None,
                 arguments=options.arguments,
             )
     except KeyboardInterrupt:
         print(f"\nThe same command goes on with what is in {folder}.", file=sys.stderr, end="")
         raise
-    text = reproduce.text(experiment, record, shutil.get_terminal_size().columns)
+    text = base.text(experiment, record, shutil.get_terminal_size().columns)
     _print(f"{text}\n\nFiles: {folder} (results.json, table.md, figures)")
     return 0
 
@@ -507,17 +507,18 @@ def _bench(options: argparse.Namespace) -> int:
         for name in named:
             registry.agent_entry(name)
         from recsim._internal import paths
-        from recsim.experiments import benchmark, reproduce
+        from recsim.benchmarks import throughput
+        from recsim.reproductions import base
 
         if options.figure:
-            reproduce.import_matplotlib()
+            base.import_matplotlib()
         for name in ("output", "figure"):  # What cannot be written is told of now.
             if (file := getattr(options, name)) is not None:
                 setattr(options, name, paths.output_file(f"--{name}", file))
         if options.output is not None and options.output == options.figure:
             raise ValueError("--output and --figure must be different files.")
-        agents = named or (list(registry.AGENTS) if options.agent else benchmark.RECSIM_AGENTS)
-        cases = benchmark.fitting_cases(
+        agents = named or (list(registry.AGENTS) if options.agent else throughput.RECSIM_AGENTS)
+        cases = throughput.fitting_cases(
             options.environment or list(registry.ENVIRONMENTS),
             agents,
             sizes,
@@ -529,7 +530,7 @@ def _bench(options: argparse.Namespace) -> int:
     if left_out := [agent for agent in agents if agent not in fitting]:
         print(f"Left out, as they fit nowhere here: {', '.join(left_out)}.", file=sys.stderr)
     with command_line.user_errors(options.parser, ValueError, RuntimeError, OSError, MemoryError):
-        record = benchmark.measure(
+        record = throughput.measure(
             cases,
             rounds=rounds,
             seconds=seconds,
@@ -539,9 +540,9 @@ def _bench(options: argparse.Namespace) -> int:
             show_progress=False if options.quiet else None,
             arguments=options.arguments,
         )
-    _print(benchmark.text(record, shutil.get_terminal_size().columns))
+    _print(throughput.text(record, shutil.get_terminal_size().columns))
     with command_line.user_errors(options.parser, OSError, ValueError):
-        benchmark.save(record, options.output, options.figure)
+        throughput.save(record, options.output, options.figure)
     return 0
 
 

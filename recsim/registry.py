@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from recsim._internal import keys
 
 if TYPE_CHECKING:
-    from recsim.experiments import reproduce
+    from recsim.reproductions import base
     from recsim.simulator import recsim_gym
     from recsim.vector import env as vector_env
 
@@ -98,7 +98,7 @@ class ReproductionEntry:
 
     Attributes:
         module: path of its module.
-        class_name: its :class:`recsim.experiments.reproduce.Reproduction` there.
+        class_name: its :class:`recsim.reproductions.base.Reproduction` there.
         description: a line on it.
     """
 
@@ -106,7 +106,7 @@ class ReproductionEntry:
     class_name: str
     description: str
 
-    def load(self) -> type[reproduce.Reproduction]:
+    def load(self) -> type[base.Reproduction]:
         """Imports the class."""
         return getattr(importlib.import_module(self.module), self.class_name)
 
@@ -391,22 +391,22 @@ AGENTS: dict[str, AgentEntry] = {
 #: The reproductions of published results by name.
 REPRODUCTIONS: dict[str, ReproductionEntry] = {
     "bandits": ReproductionEntry(
-        "recsim.experiments.bandit_regret",
+        "recsim.reproductions.bandit_regret",
         "BanditRegret",
         "regret curves of UCB1, KL-UCB and Thompson sampling",
     ),
     "slateq": ReproductionEntry(
-        "recsim.experiments.slateq",
+        "recsim.reproductions.slateq",
         "SlateQ",
         "the strategies of the SlateQ paper, trained, and the value of no click",
     ),
     "advantage-amplification": ReproductionEntry(
-        "recsim.experiments.advantage_amplification",
+        "recsim.reproductions.advantage_amplification",
         "AdvantageAmplification",
         "temporal aggregation and switching cost in long-term satisfaction",
     ),
     "interest-exploration": ReproductionEntry(
-        "recsim.experiments.interest_exploration_order",
+        "recsim.reproductions.interest_exploration",
         "InterestExploration",
         "agents that explore a user's interests more and more",
     ),

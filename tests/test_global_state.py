@@ -24,7 +24,7 @@ import threadpoolctl
 from recsim import cli, main
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
-from recsim.experiments import bandit_regret, reproduce
+from recsim.reproductions import bandit_regret, base
 from recsim.simulator import runner_lib
 from recsim.vector import simulate
 
@@ -99,7 +99,7 @@ def trained(agent):
 
 def reproduced(workers):
     experiment = bandit_regret.BanditRegret(2)
-    reproduce.run(experiment, f"reproduced {workers}", workers=workers, show_progress=False)
+    base.run(experiment, f"reproduced {workers}", workers=workers, show_progress=False)
 
 
 RUN = ["run", "--episodes", "1", "--steps", "5", "--output", "out"]

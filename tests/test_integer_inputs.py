@@ -18,7 +18,7 @@ from recsim.agents import greedy_pctr_agent, slate_decomp_q_agent
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.dopamine import slate_selection
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import estimates
+from recsim.experiments import statistics
 from recsim.vector import streams, world
 
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -316,8 +316,8 @@ TABLE: dict[str, tuple[Any, dict[str, Any]]] = {
         lambda cumulative: streams.chunk_draws(0, "x", 0, 5)[0].categories(cumulative),
         {"cumulative": np.array([0.0, 1.0])},
     ),
-    "estimate": (estimates.estimate, {"values": np.array([1.0, 200.0, 100.0])}),
-    "median_interval": (estimates.median_interval, {"values": np.arange(200.0)}),
+    "estimate": (statistics.estimate, {"values": np.array([1.0, 200.0, 100.0])}),
+    "median_interval": (statistics.median_interval, {"values": np.arange(200.0)}),
 }
 
 

@@ -40,7 +40,7 @@ from recsim._internal import (
     validation,
     version,
 )
-from recsim.experiments import _first_steps, _recorders, estimates
+from recsim.experiments import _first_steps, _recorders, statistics
 from recsim.simulator import _files, runner_lib
 from recsim.vector import streams
 
@@ -174,7 +174,7 @@ def difference(values: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
     differences = values - baseline
     if len(differences) < 2:
         return {"mean": float(differences.mean()), "low": None, "high": None}
-    estimate = estimates.estimate(differences)
+    estimate = statistics.estimate(differences)
     return {name: estimate[name] for name in ("mean", "low", "high")}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsim.experiments import bandit_regret
+from recsim.reproductions import bandit_regret
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from recsim import registry
-from recsim.experiments import reproduce, tables
+from recsim.experiments import tables
+from recsim.reproductions import base
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 RESULTS = CHECKOUT / "docs" / "results"
@@ -36,7 +37,7 @@ def test_page_shows_the_committed_results(name):
         figures
     )
     assert all((RESULTS / figure).is_file() for figure in figures)
-    assert max(map(len, reproduce.text(experiment, record).splitlines())) <= 80
+    assert max(map(len, base.text(experiment, record).splitlines())) <= 80
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -14,7 +14,8 @@ import pytest
 
 import recsim
 from recsim import cli, registry, seeding
-from recsim.experiments import bandit_regret, benchmark, reproduce
+from recsim.benchmarks import throughput
+from recsim.reproductions import bandit_regret, base
 from recsim.simulator import checkpoint, fingerprint
 
 BASE = ["--environment", "long_term_satisfaction", "--agent", "tabular_q", "random"]
@@ -180,21 +181,21 @@ def test_tasks_bring_the_fingerprints_of_what_they_run():
         {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0},
     )
     agent = registry.create_agent("random", env)
-    entry = reproduce.fingerprint_of(env, agent)
+    entry = base.fingerprint_of(env, agent)
     expected = fingerprint.fingerprint(env, agent).data()
     finished = {"a": {"fingerprint": entry}, "b": {"x": np.zeros(1)}, "c": {"fingerprint": entry}}
-    assert reproduce._fingerprints(finished) == [{"tasks": ["a", "c"], **expected}]
+    assert base._fingerprints(finished) == [{"tasks": ["a", "c"], **expected}]
 
 
 @pytest.mark.slow
 def test_benchmarks_have_the_command_and_fingerprints_on_record():
     cases = [
-        benchmark.Case("long_term_satisfaction", agent, 3, 1, num_users)
+        throughput.Case("long_term_satisfaction", agent, 3, 1, num_users)
         for agent in ("random", "tabular_q")
         for num_users in (1, 5)
         if (agent, num_users) != ("tabular_q", 5)
     ]
-    record = benchmark.measure(cases, rounds=1, seconds=0.01, show_progress=False, arguments=["x"])
+    record = throughput.measure(cases, rounds=1, seconds=0.01, show_progress=False, arguments=["x"])
     assert record["provenance"]["argv"] == ["recsim", "x"]
     assert record["provenance"]["versions"]["recsim"] == recsim.__version__
     assert len({case["fingerprint"] for case in record["cases"]}) == len(cases)

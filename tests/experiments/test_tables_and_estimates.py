@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsim.experiments import estimates, tables
+from recsim.experiments import statistics, tables
 
 TABLE = tables.Table(
     "Title", ["name", "a", "long header"], [["x", "1.0", "2"], ["yy", "10.0", "–"]]
@@ -59,12 +59,12 @@ def test_names_of_rows_stand_before_every_part():
 
 def test_intervals_cover_the_mean_as_often_as_they_say():
     samples = np.random.RandomState(0).exponential(size=(20, 10_000))
-    found = {name: np.array(values) for name, values in estimates.estimate(samples).items()}
+    found = {name: np.array(values) for name, values in statistics.estimate(samples).items()}
     assert found["mean"].shape == (10_000,)
     covered = (found["low"] < 1.0) & (found["high"] > 1.0)
     assert 0.90 < covered.mean() < 0.96  # Less than 0.95: the distribution is skewed.
     normal = np.random.RandomState(0).standard_normal((5, 10_000))
-    found = estimates.estimate(normal)
+    found = statistics.estimate(normal)
     covered = (np.array(found["low"]) < 0.0) & (np.array(found["high"]) > 0.0)
     # Five standard errors of a proportion of 0.95.
     assert covered.mean() == pytest.approx(0.95, abs=5 * np.sqrt(0.95 * 0.05 / 10_000))
@@ -73,20 +73,20 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
 @pytest.mark.parametrize("values", [[], [1.0], 3.0])
 def test_too_few_values(values):
     with pytest.raises(ValueError, match="at least two"):
-        estimates.estimate(values)
+        statistics.estimate(values)
 
 
 def test_in_standard_errors():
-    assert estimates.in_standard_errors(10.0, 3.0, 20.0, 4.0) == pytest.approx(-2.0)
+    assert statistics.in_standard_errors(10.0, 3.0, 20.0, 4.0) == pytest.approx(-2.0)
 
 
 def test_intervals_of_medians_cover():
     rng = np.random.default_rng(3)
     for number in (6, 15, 40):
         samples = rng.exponential(size=(2000, number))
-        intervals = np.array([estimates.median_interval(sample) for sample in samples])
+        intervals = np.array([statistics.median_interval(sample) for sample in samples])
         covered = (intervals[:, 0] <= np.log(2)) & (np.log(2) <= intervals[:, 1])
         # At least 95%, here within three standard errors of 2,000 samples.
         assert covered.mean() > 0.935
-    assert estimates.median_interval([1.0] * 5) == (-np.inf, np.inf)
-    assert estimates.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
+    assert statistics.median_interval([1.0] * 5) == (-np.inf, np.inf)
+    assert statistics.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)

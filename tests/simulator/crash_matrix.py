@@ -49,7 +49,8 @@ from recsim.agents import cluster_bandit_agent
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
-from recsim.experiments import comparison, reproduce
+from recsim.experiments import comparison
+from recsim.reproductions import base
 from recsim.simulator import _tfrecord, checkpoint, runner_lib
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
@@ -126,10 +127,10 @@ def _task(start: int, advance: Callable[[int], None]) -> dict[str, Any]:
     return {"values": np.arange(start, start + 5.0)}
 
 
-class _Reproduction(reproduce.Reproduction):
+class _Reproduction(base.Reproduction):
     """A reproduction without anything that takes long."""
 
-    sizes = (reproduce.Size("number", 1, 4, 2, "tasks"),)
+    sizes = (base.Size("number", 1, 4, 2, "tasks"),)
     name = "matrix"
     unit = "numbers"
     notes = "No notes."
@@ -155,7 +156,7 @@ class _Reproduction(reproduce.Reproduction):
 
 def run_reproduction(folder: str) -> None:
     """What ``recsim reproduce`` does."""
-    reproduce.run(_Reproduction(), folder, show_progress=False)
+    base.run(_Reproduction(), folder, show_progress=False)
 
 
 PROGRAMS: dict[str, Callable[[str], None]] = {

@@ -27,7 +27,7 @@ from recsim.agents.layers import (
     temporal_aggregation,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import estimates
+from recsim.experiments import statistics
 from recsim.simulator import environment, recsim_gym, runner_lib
 from recsim.vector import simulate, streams, wrappers
 
@@ -670,14 +670,14 @@ TABLE = {
     "derived_seed": (seeding.derived_seed, {"seed": 0, "name": "x"}),
     "named_sequence": (seeding.named_sequence, {"seed": 0, "name": "x"}),
     # Estimates and metrics.
-    "estimate": (estimates.estimate, {"values": [1.0, 2.0, 4.0]}),
+    "estimate": (statistics.estimate, {"values": [1.0, 2.0, 4.0]}),
     # Of fewer values the interval is the whole line.
     "median_interval": (
-        lambda values: [x for x in estimates.median_interval(values) if np.isfinite(x)],
+        lambda values: [x for x in statistics.median_interval(values) if np.isfinite(x)],
         {"values": [1.0, 2.0, 4.0, 5.0, 6.0, 7.0]},
     ),
     "in_standard_errors": (
-        estimates.in_standard_errors,
+        statistics.in_standard_errors,
         {"mean": 1.0, "standard_error": 0.5, "other_mean": 2.0, "other_error": 0.5},
     ),
     **{

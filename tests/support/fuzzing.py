@@ -36,7 +36,7 @@ from recsim.agents.layers import (
     temporal_aggregation,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import comparison, estimates
+from recsim.experiments import comparison, statistics
 from recsim.simulator import checkpoint, gymnasium_env, recsim_gym, runner_lib
 from recsim.simulator import environment as environment_lib
 from recsim.vector import simulate, streams, wrappers
@@ -222,7 +222,7 @@ def arrays() -> Iterator[Target]:
         is_mnl=False,
         min_normalizer=-1.0,
     )
-    yield from functions(estimates.estimate, estimates.median_interval, values=np.arange(8.0))
+    yield from functions(statistics.estimate, statistics.median_interval, values=np.arange(8.0))
     yield from functions(comparison.mean_and_deviation, values=np.arange(8.0))
     yield from functions(
         comparison.difference, values=np.arange(8.0), baseline=np.arange(8.0)[::-1]

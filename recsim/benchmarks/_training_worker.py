@@ -1,6 +1,6 @@
 """Trains a deep agent for a benchmark: runs under RecSim 0.2.4 and under this library alike.
 
-:mod:`recsim.experiments.training_benchmark` starts it as a script with either interpreter and takes
+:mod:`recsim.benchmarks.training` starts it as a script with either interpreter and takes
 the time of the whole process. It reads a case as JSON from its standard input and writes how much
 was done, and where the library is that did it.
 """

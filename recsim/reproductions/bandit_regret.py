@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 
 from recsim import seeding
 from recsim.agents.bandits import algorithms
-from recsim.experiments import estimates, reproduce, tables
+from recsim.experiments import statistics, tables
+from recsim.reproductions import base
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,7 +184,7 @@ def pseudo_regret(
     rounds: Sequence[int],
     num_runs: int,
     rng: np.random.Generator | np.random.RandomState,
-    advance: reproduce.Advance = lambda done: None,
+    advance: base.Advance = lambda done: None,
 ) -> np.ndarray:
     """Plays bandits side by side and returns what each has lost to the best arm.
 
@@ -221,8 +222,8 @@ def _play(
     algorithm: str,
     num_runs: int,
     seed: np.random.SeedSequence,
-    advance: reproduce.Advance,
-) -> reproduce.Result:
+    advance: base.Advance,
+) -> base.Result:
     """Runs a task: ``regret`` of shape (num_runs, number of recorded rounds)."""
     rng = np.random.default_rng(seed)
     rounds = recorded_rounds(problem.horizon)
@@ -230,7 +231,7 @@ def _play(
     return {"regret": pseudo_regret(index, problem.means, rounds, num_runs, rng, advance)}
 
 
-class BanditRegret(reproduce.Reproduction):
+class BanditRegret(base.Reproduction):
     """The regret of the cases in :data:`CASES`, beside the references and the Lai-Robbins slope.
 
     Args:
@@ -241,9 +242,7 @@ class BanditRegret(reproduce.Reproduction):
         ValueError: if there are too few runs.
     """
 
-    sizes = (
-        reproduce.Size("runs", 2, RUNS, QUICK_RUNS, "runs of each algorithm on each problem", 100),
-    )
+    sizes = (base.Size("runs", 2, RUNS, QUICK_RUNS, "runs of each algorithm on each problem", 100),)
     name = "bandits"
     unit = "pulls"
     notes = """\
@@ -256,12 +255,12 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
     def __init__(self, runs: int = RUNS, seed: int = 0) -> None:
         super().__init__(seed, runs=runs)
 
-    def tasks(self, folder: str) -> list[reproduce.Task]:
+    def tasks(self, folder: str) -> list[base.Task]:
         """Returns the tasks: some runs of a case each, too short to keep anything of them."""
         del folder
         return [task for case in CASES for task in self._tasks_of(case)]
 
-    def _tasks_of(self, case: Case) -> list[reproduce.Task]:
+    def _tasks_of(self, case: Case) -> list[base.Task]:
         problem = PROBLEMS[case.problem]
         sizes = [
             min(_RUNS_IN_TASK, self.settings["runs"] - first)
@@ -270,7 +269,7 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
         key = f"{case.problem}_{case.algorithm}"
         seeds = seeding.named_sequence(self.settings["seed"], key).spawn(len(sizes))
         return [
-            reproduce.Task(
+            base.Task(
                 f"{key}_{number:03}",
                 _play,
                 {
@@ -311,19 +310,19 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
 
 def _measures(case: Case, regret: np.ndarray) -> dict[str, Any]:
     """Returns the results of a case from the regret of its runs at the recorded rounds."""
-    final = estimates.estimate(regret[:, -1])
-    curve = estimates.estimate(regret)
+    final = statistics.estimate(regret[:, -1])
+    curve = statistics.estimate(regret)
     measures: dict[str, Any] = {
         "regret": final,
         # Over the last tenfold of the rounds, so that log(t) grows by log(10).
-        "slope_of_tail": estimates.estimate(
+        "slope_of_tail": statistics.estimate(
             (regret[:, -1] - regret[:, -1 - _POINTS_A_DECADE]) / np.log(10)
         ),
         "curve": {name: np.round(curve[name], 3).tolist() for name in ("mean", "low", "high")},
     }
     if case.reference:
         measures["reference"] = dict(zip(("mean", "standard_error"), case.reference))
-        measures["standard_errors_above_reference"] = estimates.in_standard_errors(
+        measures["standard_errors_above_reference"] = statistics.in_standard_errors(
             final["mean"], final["standard_error"], *case.reference
         )
     return measures

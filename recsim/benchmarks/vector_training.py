@@ -2,7 +2,7 @@
 
 Usage::
 
-    python -m recsim.experiments.vector_training [--steps N] [--seeds N] [--users N]
+    python -m recsim.benchmarks.vector_training [--steps N] [--seeds N] [--users N]
 
 Both trainings are of ``slate_optimal_optimal_q`` in interest evolution, with 10 candidates and
 slates of 3, as in the SlateQ paper; a step is one of one user. The seconds are those of the
@@ -24,7 +24,7 @@ from recsim._internal import command_line
 from recsim.agents import slate_decomp_q_agent
 from recsim.agents.dopamine import training
 from recsim.environments import interest_evolution
-from recsim.experiments import estimates
+from recsim.experiments import statistics
 from recsim.simulator import rollout
 from recsim.vector import simulate
 
@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flush=True,
             )
         for name in ways:
-            estimate = estimates.estimate(returns[name])
+            estimate = statistics.estimate(returns[name])
             print(
                 f"{name:>10}: {np.mean(seconds[name]):6.1f} s, return {estimate['mean']:.2f} "
                 f"({estimate['low']:.2f} to {estimate['high']:.2f})"
@@ -165,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> command_line.Parser:
     parser = command_line.Parser(
-        prog="python -m recsim.experiments.vector_training",
+        prog="python -m recsim.benchmarks.vector_training",
         description="Trains SlateQ with one user and with many at once, and compares times and\n"
         "returns (with new users; mean and 95% interval over seeds).",
     )

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import registry, seeding, types
-from recsim.experiments import _training, estimates, reproduce, tables
+from recsim.experiments import statistics, tables
+from recsim.reproductions import _training, base
 from recsim.simulator import rollout
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def play(
     agent: types.SlateAgent,
     env: recsim_gym.RecSimGymEnv,
     num_users: int,
-    advance: reproduce.Advance = lambda done: None,
+    advance: base.Advance = lambda done: None,
 ) -> dict[str, np.ndarray]:
     """Lets an agent recommend to users, each from the first step to the last.
 
@@ -199,13 +200,13 @@ def _train_and_evaluate(
     users: int,
     seed: int,
     path: str,
-    advance: reproduce.Advance,
-) -> reproduce.Result:
+    advance: base.Advance,
+) -> base.Result:
     """Runs a task: what :func:`play` returns, and the learning curve if there is a method."""
     create_agent = functools.partial(_create_agent, strategy, method, steps, seed)
     world = _create_environment(seed, "evaluation")
     agent = create_agent(None, world, eval_mode=True)
-    fingerprint = reproduce.fingerprint_of(world, agent)
+    fingerprint = base.fingerprint_of(world, agent)
     curve = {}
     if method:
 
@@ -228,7 +229,7 @@ def _train_and_evaluate(
     return {**play(agent, world, users, advance), **curve, "fingerprint": fingerprint}
 
 
-class SlateQ(reproduce.Reproduction):
+class SlateQ(base.Reproduction):
     """The paper's table, beside it n-step returns and the value of no click.
 
     The trainings of a seed have the same users, and so have its evaluations.
@@ -245,9 +246,9 @@ class SlateQ(reproduce.Reproduction):
     """
 
     sizes = (
-        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy", 10_000),
-        reproduce.Size("steps", 300, STEPS, QUICK_STEPS, "training steps"),
-        reproduce.Size("users", 2, USERS, QUICK_USERS, "users of an evaluation", 100),
+        base.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy", 10_000),
+        base.Size("steps", 300, STEPS, QUICK_STEPS, "training steps"),
+        base.Size("users", 2, USERS, QUICK_USERS, "users of an evaluation", 100),
     )
     name = "slateq"
     unit = "steps"
@@ -265,7 +266,7 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
     ) -> None:
         super().__init__(seed, seeds=seeds, steps=steps, users=users)
 
-    def tasks(self, folder: str) -> list[reproduce.Task]:
+    def tasks(self, folder: str) -> list[base.Task]:
         """Returns the tasks: a training and its evaluation each, the longest first."""
         cases = [
             (key, method)
@@ -281,9 +282,9 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
             for number in range(self.settings["seeds"])
         ]
 
-    def _task(self, key: str, method: str | None, number: int, folder: str) -> reproduce.Task:
+    def _task(self, key: str, method: str | None, number: int, folder: str) -> base.Task:
         name = _task_name(key, method, number)
-        return reproduce.Task(
+        return base.Task(
             name,
             _train_and_evaluate,
             {
@@ -339,8 +340,8 @@ def _task_name(key: str, method: str | None, number: int) -> str:
 def _measures(tasks: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Returns the results of the seeds of a strategy and method."""
     measures = {
-        "return": estimates.estimate([task["returns"].mean() for task in tasks]),
-        "quality": estimates.estimate(
+        "return": statistics.estimate([task["returns"].mean() for task in tasks]),
+        "quality": statistics.estimate(
             [task["quality"].sum() / max(1.0, task["clicks"].sum()) for task in tasks]
         ),
         "return_by_seed": [float(task["returns"].mean()) for task in tasks],
@@ -350,7 +351,7 @@ def _measures(tasks: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
         "seconds": [round(float(task["seconds"])) for task in tasks],
     }
     if "curve" in tasks[0]:
-        curve = estimates.estimate([task["curve"] for task in tasks])
+        curve = statistics.estimate([task["curve"] for task in tasks])
         measures["curve"] = {
             "steps": np.mean([task["steps"] for task in tasks], axis=0).tolist(),
             **{name: np.round(curve[name], 2).tolist() for name in ("mean", "low", "high")},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recsim.agents.layers import temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
-from recsim.experiments import advantage_amplification as amplification
+from recsim.reproductions import advantage_amplification as amplification
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from recsim.experiments import _training, reproduce, slateq
+from recsim.reproductions import _training, base, slateq
 from recsim.simulator import checkpoint
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
@@ -97,7 +97,7 @@ def small(monkeypatch):
 
 
 def run(experiment, folder):
-    return reproduce.run(experiment, str(folder), show_progress=False)
+    return base.run(experiment, str(folder), show_progress=False)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Usage::
 
-    python -m recsim.experiments.training_benchmark [--recsim-python INTERPRETER] [--rounds N]
+    python -m recsim.benchmarks.training [--recsim-python INTERPRETER] [--rounds N]
 
 Each training is a process, timed from its start to its end, so that importing the libraries and
 building the networks count. Both libraries train the same agent for equally many environment and
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from recsim import parallel
 from recsim._internal import command_line
-from recsim.experiments import benchmark
+from recsim.benchmarks import throughput
 
 __all__ = ["CASES", "Case", "main", "seconds_to_train"]
 
@@ -71,7 +71,7 @@ def seconds_to_train(python: str, case: Case) -> float:
     seconds = time.perf_counter() - begin
     if process.returncode:
         raise RuntimeError(f"{python} could not train:\n{errors}")
-    benchmark.check_library(python, json.loads(answer.splitlines()[-1])["library"])
+    throughput.check_library(python, json.loads(answer.splitlines()[-1])["library"])
     return seconds
 
 
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and prints its table; returns the exit code."""
     with command_line.orderly_exit("training_benchmark"):
         parser = command_line.Parser(
-            prog="python -m recsim.experiments.training_benchmark",
+            prog="python -m recsim.benchmarks.training",
             description="Measures the time of trainings, and of RecSim 0.2.4's by turns with them.",
         )
         parser.add_argument(

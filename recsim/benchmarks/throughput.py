@@ -18,7 +18,6 @@ import dataclasses
 import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
 import textwrap
@@ -30,7 +29,7 @@ import numpy as np
 import recsim
 from recsim import parallel, registry
 from recsim._internal import json_text, paths, provenance, resources, version
-from recsim.experiments import estimates, tables
+from recsim.experiments import statistics, tables
 from recsim.simulator import _files, fingerprint, progress
 from recsim.vector import simulate, streams
 
@@ -433,14 +432,14 @@ def _row(record: Mapping[str, Any], compared: bool, has_baseline: bool) -> list[
     peaks = record.get("peak_memory_mib")
     name = f"{record['agent']}, {record['num_candidates']} x {record['slate_size']}"
     row = [name, f"{record['num_users']:,}", *_median_and_range(rates, "{:,.0f}")]
-    row.append("–" if peaks is None else f"{statistics.median(peaks):,.0f}")
+    row.append("–" if peaks is None else f"{np.median(peaks):,.0f}")
     if compared:
         row += _ratio_to_recsim(rates, record["recsim_steps_per_second"])
     if has_baseline:
         others = record["baseline_steps_per_second"]
         ratios = [ours / other for ours, other in zip(rates, others, strict=True)]
-        low, high = estimates.median_interval(ratios)
-        row += [f"{statistics.median(others):,.0f}", f"{statistics.median(ratios):.3f}"]
+        low, high = statistics.median_interval(ratios)
+        row += [f"{np.median(others):,.0f}", f"{np.median(ratios):.3f}"]
         row.append(f"{low:.3f}–{high:.3f}")
     return row
 
@@ -450,12 +449,12 @@ def _ratio_to_recsim(rates: Sequence[float], others: Sequence[float] | None) -> 
         return ["–", "–", "–"]
     ratios = [ours / theirs for ours, theirs in zip(rates, others)]
     digits = "{:,.1f}" if min(ratios) < 20 else "{:,.0f}"
-    return [f"{statistics.median(others):,.0f}", *_median_and_range(ratios, digits)]
+    return [f"{np.median(others):,.0f}", *_median_and_range(ratios, digits)]
 
 
 def _median_and_range(values: Sequence[float], style: str) -> tuple[str, str]:
     low, high = style.format(min(values)), style.format(max(values))
-    return style.format(statistics.median(values)), f"{low}–{high}"
+    return style.format(np.median(values)), f"{low}–{high}"
 
 
 def save(
@@ -533,7 +532,7 @@ def _draw(axes: Axes, cases: Sequence[Mapping[str, Any]], by: str, title: str) -
         ordered = sorted(points, key=lambda case: case[by])
         x = [case[by] for case in ordered]
         rates = [case["steps_per_second"] for case in ordered]
-        (line,) = axes.plot(x, [statistics.median(of_case) for of_case in rates], "o-", label=name)
+        (line,) = axes.plot(x, [np.median(of_case) for of_case in rates], "o-", label=name)
         low, high = [min(of_case) for of_case in rates], [max(of_case) for of_case in rates]
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="log")

@@ -7,7 +7,7 @@ import pytest
 
 from recsim.agents import random_agent
 from recsim.environments import long_term_satisfaction
-from recsim.experiments import _training
+from recsim.reproductions import _training
 
 CONFIG = {"num_candidates": 3, "slate_size": 1, "resample_documents": True, "seed": 0}
 SESSION = 60

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from recsim import cli, parallel, registry
-from recsim.experiments import bandit_regret, reproduce
+from recsim.reproductions import bandit_regret, base
 from recsim.simulator import _files, checkpoint
 
 FILES = ["regret.png", "regret.svg", "results.json", "settings.json", "table.md"]
@@ -54,7 +54,7 @@ def figures():
 
 def run(folder, runs=300, seed=0, workers=1):
     experiment = bandit_regret.BanditRegret(runs, seed)
-    return reproduce.run(experiment, folder, workers=workers, show_progress=False)
+    return base.run(experiment, folder, workers=workers, show_progress=False)
 
 
 def files(folder):
@@ -83,7 +83,7 @@ def test_files_of_a_run(figures):
     table = pathlib.Path("out/table.md").read_text(encoding="utf-8")
     assert table.count("| algorithm ") == 2
     assert table.endswith(f"\n\n{experiment.notes}\n")
-    text = reproduce.text(experiment, record)
+    text = base.text(experiment, record)
     assert text.endswith(f"\n\n{experiment.notes}")
     assert text.startswith("2 arms; T = 100; C = ")
 
@@ -266,7 +266,7 @@ def test_matplotlib_is_asked_for_before_anything_is_computed(monkeypatch):
 def test_every_reproduction_can_be_made(name, capsys):
     kind = registry.reproduction_entry(name).load()
     assert kind.name == name
-    assert issubclass(kind, reproduce.Reproduction)
+    assert issubclass(kind, base.Reproduction)
     with pytest.raises(SystemExit):
         cli.main(["reproduce", name, "--help"])
     assert f"options of {name}:" in capsys.readouterr().out
@@ -354,7 +354,7 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     for folder, file in (("full", "kept"), ("foreign", "settings.json")):
         pathlib.Path(folder).mkdir()
         pathlib.Path(folder, file).write_text("{}")
-    reproduce.prepare(bandit_regret.BanditRegret(8), "before")
+    base.prepare(bandit_regret.BanditRegret(8), "before")
     err = refused(cli.main, shlex.split(arguments))
     name = "( bandits| slateq)?"
     assert re.fullmatch(rf"recsim reproduce{name}: error: .*{BAD_INPUT[arguments]}.*\n", err)
@@ -392,7 +392,7 @@ def test_what_a_killed_command_left_unfinished_is_removed():
         pathlib.Path(folder, f".{name}.{'0a' * 16}.tmp").write_bytes(b"PK")
 
     leave_unfinished("out", "settings.json")
-    reproduce.prepare(bandit_regret.BanditRegret(300), "out")
+    base.prepare(bandit_regret.BanditRegret(300), "out")
     leave_unfinished("out/tasks", "one_kl_ucb_000.result")
     assert run("out")["results"] == run("whole")["results"]
     assert files("out") == files("whole")
@@ -401,13 +401,13 @@ def test_what_a_killed_command_left_unfinished_is_removed():
 
 KILLED = """
 import sys
-from recsim.experiments import bandit_regret, reproduce
+from recsim.reproductions import bandit_regret, base
 
 bandit_regret.PROBLEMS = {"one": bandit_regret.Problem("2 arms", (0.6, 0.4), 1000)}
 bandit_regret.CASES = [bandit_regret.Case("one", "kl_ucb"), bandit_regret.Case("one", "thompson")]
 bandit_regret.BanditRegret.figures = lambda *_: {}
 workers = int(sys.argv[2])
-reproduce.run(bandit_regret.BanditRegret(1000), sys.argv[1], workers=workers, show_progress=False)
+base.run(bandit_regret.BanditRegret(1000), sys.argv[1], workers=workers, show_progress=False)
 """
 
 

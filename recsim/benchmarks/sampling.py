@@ -2,7 +2,7 @@
 
 Usage::
 
-    python -m recsim.experiments.draws_benchmark [--rounds N]
+    python -m recsim.benchmarks.sampling [--rounds N]
 
 For each world with the random agent: the time of a whole step, of the same draws alone, and of
 NumPy's generator that fills arrays with as many uniform and normal numbers, for each user of one
@@ -215,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> command_line.Parser:
     parser = command_line.Parser(
-        prog="python -m recsim.experiments.draws_benchmark",
+        prog="python -m recsim.benchmarks.sampling",
         description="Measures which share of a step of many users goes to random numbers.",
     )
     parser.add_argument(

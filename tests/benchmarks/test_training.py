@@ -8,16 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from recsim.experiments import training_benchmark, vector_training
+from recsim.benchmarks import training, vector_training
 
 
 def test_training_times_are_compared_by_round(monkeypatch, capsys, tmp_path):
     python = tmp_path / "python"
     python.write_text("")
     seconds = {sys.executable: iter([2.0, 4.0, 3.0]), str(python): iter([20.0, 20.0, 60.0])}
-    monkeypatch.setattr(training_benchmark, "seconds_to_train", lambda p, case: next(seconds[p]))
-    monkeypatch.setattr(training_benchmark, "CASES", training_benchmark.CASES[:1])
-    assert training_benchmark.main(["--recsim-python", str(python)]) == 0
+    monkeypatch.setattr(training, "seconds_to_train", lambda p, case: next(seconds[p]))
+    monkeypatch.setattr(training, "CASES", training.CASES[:1])
+    assert training.main(["--recsim-python", str(python)]) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["agent", "steps", "seconds"]
     # Ratios 10, 5 and 20.
@@ -26,17 +26,17 @@ def test_training_times_are_compared_by_round(monkeypatch, capsys, tmp_path):
 
 
 def test_without_recsim_there_is_a_time_alone(monkeypatch, capsys):
-    monkeypatch.setattr(training_benchmark, "seconds_to_train", lambda python, case: 1.5)
-    assert training_benchmark.main(["--rounds", "1"]) == 0
+    monkeypatch.setattr(training, "seconds_to_train", lambda python, case: 1.5)
+    assert training.main(["--rounds", "1"]) == 0
     rows = capsys.readouterr().out.splitlines()[1:]
-    assert [row.split()[2:] for row in rows] == [["1.5"]] * len(training_benchmark.CASES)
+    assert [row.split()[2:] for row in rows] == [["1.5"]] * len(training.CASES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", ["slate_topk_sarsa", "full_slate_q"])
 def test_a_training_is_timed(agent):
-    case = training_benchmark.Case(agent, 100, 20)
-    assert training_benchmark.seconds_to_train(sys.executable, case) > 0
+    case = training.Case(agent, 100, 20)
+    assert training.seconds_to_train(sys.executable, case) > 0
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,15 @@ def test_an_interpreter_without_recsim(script, message, tmp_path):
     python.write_text(f"#!/bin/sh\n{script}")
     python.chmod(0o755)
     with pytest.raises(RuntimeError, match=f"(?s){message}"):
-        training_benchmark.seconds_to_train(
-            str(python), training_benchmark.Case("slate_topk_sarsa", 10, 100)
-        )
+        training.seconds_to_train(str(python), training.Case("slate_topk_sarsa", 10, 100))
 
 
 @pytest.mark.parametrize(
     ("module", "arguments", "message"),
     [
-        (training_benchmark, ["--rounds", "0"], "--rounds: must be an integer >= 1, got '0'"),
-        (training_benchmark, ["--recsim-python", "no"], "must be a file that can be read"),
-        (training_benchmark, ["--round", "3"], "Did you mean '--rounds'"),
+        (training, ["--rounds", "0"], "--rounds: must be an integer >= 1, got '0'"),
+        (training, ["--recsim-python", "no"], "must be a file that can be read"),
+        (training, ["--round", "3"], "Did you mean '--rounds'"),
         (vector_training, ["--seeds", "1"], "--seeds: must be an integer >= 2, got '1'"),
         (vector_training, ["--steps", "10"], "--steps: must be an integer >= 300, got '10'"),
         (vector_training, ["--user", "3"], "Did you mean '--users'"),

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from recsim import registry
-from recsim.experiments import comparison, default_training
+from recsim.benchmarks import default_training
+from recsim.experiments import comparison
 
 
 def test_every_agent_that_learns_is_measured_where_it_is_meant_to_be():

@@ -12,7 +12,7 @@ import pytest
 
 import recsim
 from recsim import cli, registry
-from recsim.experiments import _benchmark_worker, benchmark
+from recsim.benchmarks import _throughput_worker, throughput
 from recsim.vector import streams
 
 
@@ -40,7 +40,7 @@ def record():
 
 
 def test_all_combinations_that_fit_are_measured():
-    cases = benchmark.fitting_cases(
+    cases = throughput.fitting_cases(
         list(registry.ENVIRONMENTS),
         ["random", "greedy_pctr", "tabular_q"],
         [(5, 2), (5, 1)],
@@ -64,20 +64,20 @@ def test_all_combinations_that_fit_are_measured():
 )
 def test_an_agent_that_fits_nowhere(agents, message):
     with pytest.raises(ValueError, match=message):
-        benchmark.fitting_cases(["interest_exploration"], agents, [(5, 2)], [10])
+        throughput.fitting_cases(["interest_exploration"], agents, [(5, 2)], [10])
 
 
 def test_agents_that_need_not_fit_are_left_out_where_they_fit_nowhere():
     agents = ["greedy_pctr", "random", "tabular_q"]
     arguments = (["long_term_satisfaction"], agents, [(3, 2)], [10])
     with pytest.raises(ValueError, match="greedy_pctr"):
-        benchmark.fitting_cases(*arguments)
-    cases = benchmark.fitting_cases(*arguments, every_agent=False)
+        throughput.fitting_cases(*arguments)
+    cases = throughput.fitting_cases(*arguments, every_agent=False)
     assert [case.agent for case in cases] == ["random"]
     with pytest.raises(ValueError, match="tabular_q"):
-        benchmark.fitting_cases(arguments[0], agents[::2], *arguments[2:], every_agent=False)
+        throughput.fitting_cases(arguments[0], agents[::2], *arguments[2:], every_agent=False)
     with pytest.raises(ValueError, match="There is no agent 'nobody'"):
-        benchmark.fitting_cases(
+        throughput.fitting_cases(
             arguments[0], ["random", "nobody"], [(3, 2)], [10], every_agent=False
         )
 
@@ -93,11 +93,11 @@ def test_agents_that_need_not_fit_are_left_out_where_they_fit_nowhere():
     ],
 )
 def test_processes_share_whole_chunks_of_users(num_users, most, shares):
-    assert benchmark._shares(num_users, most) == shares
+    assert throughput._shares(num_users, most) == shares
 
 
 def test_tables_have_medians_and_ratios_of_rounds():
-    exploration, evolution = benchmark.measured_tables(record())
+    exploration, evolution = throughput.measured_tables(record())
     assert exploration.title == "interest_exploration"
     assert exploration.header[4:] == ["MiB", "RecSim 0.2.4", "ratio", "range"]
     # Rates 1000, 2000, 4000 beside 100, 200, 100.
@@ -107,7 +107,7 @@ def test_tables_have_medians_and_ratios_of_rounds():
     ]
     assert evolution.rows[3][:3] == ["random, 100 x 2", "1,000", "1,000,000"]
     assert evolution.rows[3][-2:] == ["5,000", "5,000–20,000"]
-    assert "median and range of 3 rounds" in benchmark.text(record(), 100)
+    assert "median and range of 3 rounds" in throughput.text(record(), 100)
 
 
 @pytest.mark.parametrize("width", [80, 100])
@@ -116,7 +116,7 @@ def test_text_fits_the_terminal(width):
     for case in wide["cases"]:
         case["agent"] = "cluster_bandit_kl_ucb"
     wide["machine"] = dict.fromkeys(("system", "processor"), "a processor of a long name")
-    text = benchmark.text(wide, width)
+    text = throughput.text(wide, width)
     assert max(map(len, text.splitlines())) <= width
     # Each part of a table that goes on below tells which row has how many users.
     parts = [part for part in text.split("\n\n") if part.startswith("agent")]
@@ -128,37 +128,37 @@ def test_memory_that_is_not_known():
     unknown = record()
     for case in unknown["cases"]:
         case["peak_memory_mib"] = None
-    assert benchmark.measured_tables(unknown)[0].rows[0][4] == "–"
+    assert throughput.measured_tables(unknown)[0].rows[0][4] == "–"
 
 
 def test_peak_memory_is_that_since_the_reset():
-    if not _benchmark_worker.reset_peak_memory():
+    if not _throughput_worker.reset_peak_memory():
         pytest.skip("the system does not reset it")
-    before = _benchmark_worker.peak_memory()
+    before = _throughput_worker.peak_memory()
     block = np.ones(8 * 2**20)
-    with_block = _benchmark_worker.peak_memory()
+    with_block = _throughput_worker.peak_memory()
     del block
     assert 60 < with_block - before < 80
-    assert abs(_benchmark_worker.peak_memory() - with_block) < 5
-    assert _benchmark_worker.reset_peak_memory()
-    assert _benchmark_worker.peak_memory() - before < 20
+    assert abs(_throughput_worker.peak_memory() - with_block) < 5
+    assert _throughput_worker.reset_peak_memory()
+    assert _throughput_worker.peak_memory() - before < 20
 
 
 def test_without_recsim_there_are_no_ratios():
     alone = record()
     for case in alone["cases"]:
         case["recsim_steps_per_second"] = None
-    assert "RecSim" not in benchmark.text(alone)
+    assert "RecSim" not in throughput.text(alone)
     mixed = record()
     mixed["cases"][0]["recsim_steps_per_second"] = None
-    assert benchmark.measured_tables(mixed)[0].rows[0][-3:] == ["–", "–", "–"]
+    assert throughput.measured_tables(mixed)[0].rows[0][-3:] == ["–", "–", "–"]
 
 
 def test_files(tmp_path):
-    benchmark.save(record(), tmp_path / "b.json", tmp_path / "b.png")
+    throughput.save(record(), tmp_path / "b.json", tmp_path / "b.png")
     assert json.loads((tmp_path / "b.json").read_text()) == record()
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
-    users, candidates = benchmark._figure(record()).axes
+    users, candidates = throughput._figure(record()).axes
     (line, _) = users.get_lines()
     assert line.get_xdata().tolist() == [1, 1000]
     assert line.get_ydata().tolist() == [2000.0, 2_000_000.0]
@@ -169,7 +169,7 @@ def test_figure_has_no_panel_for_a_single_number_of_candidates():
     of_one_size = record()
     size = of_one_size["cases"][0]["num_candidates"]
     of_one_size["cases"] = [case for case in of_one_size["cases"] if case["num_candidates"] == size]
-    (axes,) = benchmark._figure(of_one_size).axes
+    (axes,) = throughput._figure(of_one_size).axes
     assert axes.get_xlabel() == "users"
 
 
@@ -229,14 +229,14 @@ def test_an_interpreter_without_recsim(python, message, tmp_path):
     else:  # One that ignores that it is to be isolated from this library.
         script.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} "$@"\n')
     script.chmod(0o755)
-    case = benchmark.Case("long_term_satisfaction", "random", 3, 1, 1)
+    case = throughput.Case("long_term_satisfaction", "random", 3, 1, 1)
     with pytest.raises(RuntimeError, match=f"(?s){message}"):
-        benchmark.measure([case], rounds=1, seconds=0.01, recsim_python=str(script))
+        throughput.measure([case], rounds=1, seconds=0.01, recsim_python=str(script))
 
 
 def test_this_interpreter_is_not_that_of_recsim_024():
     with pytest.raises(RuntimeError, match="runs this library, not RecSim 0.2.4"):
-        benchmark.measure([], recsim_python=sys.executable)
+        throughput.measure([], recsim_python=sys.executable)
 
 
 def test_a_baseline_is_compared_round_by_round():
@@ -245,7 +245,7 @@ def test_a_baseline_is_compared_round_by_round():
         case["steps_per_second"] = [float(rate) for rate in range(100, 115)]
         case["baseline_steps_per_second"] = [100.0] * 15
         case["recsim_steps_per_second"] = None
-    row = benchmark.measured_tables(compared)[0].rows[0]
+    row = throughput.measured_tables(compared)[0].rows[0]
     # The median of 1.00, 1.01, ... 1.14, and the 4th and the 12th of them.
     assert row[-3:] == ["100", "1.070", "1.030–1.110"]
 
@@ -259,8 +259,10 @@ def test_another_version_of_the_library_is_measured_too(tmp_path):
         f'#!/bin/sh\nshift\nexport PYTHONPATH={tmp_path / "other"}\nexec {sys.executable} "$@"\n'
     )
     script.chmod(0o755)
-    cases = [benchmark.Case("long_term_satisfaction", "random", 3, 1, users) for users in (1, 5000)]
-    measured = benchmark.measure(
+    cases = [
+        throughput.Case("long_term_satisfaction", "random", 3, 1, users) for users in (1, 5000)
+    ]
+    measured = throughput.measure(
         cases, rounds=2, seconds=0.01, workers=2, baseline_python=str(script), show_progress=False
     )
     for case in measured["cases"]:
@@ -270,4 +272,4 @@ def test_another_version_of_the_library_is_measured_too(tmp_path):
 
 def test_this_interpreter_is_not_a_baseline():
     with pytest.raises(RuntimeError, match="runs this library, not a baseline"):
-        benchmark.measure([], baseline_python=sys.executable)
+        throughput.measure([], baseline_python=sys.executable)

@@ -20,7 +20,8 @@ from recsim import registry, seeding, types
 from recsim.agents import greedy_pctr_agent, tabular_q_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
-from recsim.experiments import estimates, reproduce, tables
+from recsim.experiments import statistics, tables
+from recsim.reproductions import base
 from recsim.simulator import rollout
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def click_through_rates(
     agent: types.SlateAgent,
     env: recsim_gym.RecSimGymEnv,
     num_users: int,
-    advance: reproduce.Advance = lambda done: None,
+    advance: base.Advance = lambda done: None,
 ) -> np.ndarray:
     """Lets an agent recommend to users, a session of :data:`SESSION_LENGTH` steps each.
 
@@ -229,8 +230,8 @@ def click_through_rates(
 
 
 def _play(
-    agent: str, affinity: str, steps: int, users: int, seed: int, advance: reproduce.Advance
-) -> reproduce.Result:
+    agent: str, affinity: str, steps: int, users: int, seed: int, advance: base.Advance
+) -> base.Result:
     """Runs a task: ``rates`` of the users of the evaluation, and of those of the training."""
     create = functools.partial(AGENTS[agent].create, seed=seed, steps=steps)
 
@@ -240,7 +241,7 @@ def _play(
 
     env = world("evaluation")
     evaluated = create(env, eval_mode=True)
-    result: reproduce.Result = {"fingerprint": reproduce.fingerprint_of(env, evaluated)}
+    result: base.Result = {"fingerprint": base.fingerprint_of(env, evaluated)}
     if AGENTS[agent].learns:
         env_of_training = world("training")
         learner = create(env_of_training, eval_mode=False)
@@ -250,7 +251,7 @@ def _play(
     return {**result, "rates": click_through_rates(evaluated, env, users, advance)}
 
 
-class InterestExploration(reproduce.Reproduction):
+class InterestExploration(base.Reproduction):
     """The click-through rates of :data:`AGENTS` at low and high affinity, beside the published.
 
     Agents with the same seed and affinity have the same users, in training and in evaluation.
@@ -267,11 +268,11 @@ class InterestExploration(reproduce.Reproduction):
     """
 
     sizes = (
-        reproduce.Size(
+        base.Size(
             "seeds", 2, SEEDS, QUICK_SEEDS, "trainings and evaluations of each agent", 10_000
         ),
-        reproduce.Size("steps", 1, STEPS, QUICK_STEPS, "training steps"),
-        reproduce.Size("users", 1, USERS, QUICK_USERS, "users of an evaluation", 100),
+        base.Size("steps", 1, STEPS, QUICK_STEPS, "training steps"),
+        base.Size("users", 1, USERS, QUICK_USERS, "users of an evaluation", 100),
     )
     name = "interest-exploration"
     unit = "steps"
@@ -288,12 +289,12 @@ plays what the user most likely clicks, which is the best that can be done."""
     ) -> None:
         super().__init__(seed, seeds=seeds, steps=steps, users=users)
 
-    def tasks(self, folder: str) -> list[reproduce.Task]:
+    def tasks(self, folder: str) -> list[base.Task]:
         """Returns the tasks: an agent, affinity and seed each, too short to keep anything of."""
         del folder
         sessions = -(-self.settings["steps"] // SESSION_LENGTH)
         return [
-            reproduce.Task(
+            base.Task(
                 _task_name(key, affinity, number),
                 _play,
                 {
@@ -355,7 +356,7 @@ def _measures(key: str, affinity: str, tasks: list[Mapping[str, np.ndarray]]) ->
     by_seed = [float(task["rates"].mean()) for task in tasks]
     measures: dict[str, Any] = {
         "title": agent.title,
-        "click_through_rate": estimates.estimate(by_seed),
+        "click_through_rate": statistics.estimate(by_seed),
         "click_through_rate_by_seed": by_seed,
         "published": agent.published.get(affinity),
         "seconds": [round(float(task["seconds"]), 1) for task in tasks],
@@ -363,7 +364,7 @@ def _measures(key: str, affinity: str, tasks: list[Mapping[str, np.ndarray]]) ->
     if agent.learns:
         sessions = np.array([task["training"] for task in tasks])
         pieces = np.array_split(sessions, min(_POINTS_OF_CURVE, sessions.shape[1]), axis=1)
-        curve = estimates.estimate(np.stack([piece.mean(axis=1) for piece in pieces], axis=1))
+        curve = statistics.estimate(np.stack([piece.mean(axis=1) for piece in pieces], axis=1))
         measures["training"] = {
             "steps": (SESSION_LENGTH * np.cumsum([piece.shape[1] for piece in pieces])).tolist(),
             **{name: np.round(curve[name], 5).tolist() for name in ("mean", "low", "high")},

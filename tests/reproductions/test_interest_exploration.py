@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from recsim.environments import interest_exploration
-from recsim.experiments import interest_exploration_order as order
-from recsim.experiments import reproduce, tables
+from recsim.experiments import tables
+from recsim.reproductions import base
+from recsim.reproductions import interest_exploration as order
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
@@ -119,8 +120,9 @@ def test_nobody_learns_in_the_evaluation(short):
     for key in ("tabular_q", "full_slate_q"):
         agent = order.AGENTS[key].create(env, seed=0, steps=100, eval_mode=True)
         order.click_through_rates(agent, env, 2)
-        (base,) = agent._base_agents
-        assert not getattr(base, "training_steps", 0) and not getattr(base, "_q_value_table", {})
+        (learner,) = agent._base_agents
+        assert not getattr(learner, "training_steps", 0)
+        assert not getattr(learner, "_q_value_table", {})
 
 
 def test_tasks_have_seeds_of_their_own_and_agents_share_users():
@@ -202,12 +204,12 @@ def test_figures(by_hand):
 @pytest.mark.slow
 def test_the_whole_of_it_in_small(short, tmp_path):
     experiment = order.InterestExploration(seeds=2, steps=60, users=2)
-    record = reproduce.run(experiment, str(tmp_path / "run"), show_progress=False)
+    record = base.run(experiment, str(tmp_path / "run"), show_progress=False)
     assert {"numpy", "tensorflow", "keras"} <= set(record["versions"])
     assert (tmp_path / "run" / "rates.png").exists()
     agents = record["results"]["low"]["agents"]
     assert list(agents) == list(order.AGENTS)
-    again = reproduce.run(experiment, str(tmp_path / "run"), show_progress=False)
+    again = base.run(experiment, str(tmp_path / "run"), show_progress=False)
     assert again["results"] == record["results"]
 
 
@@ -232,7 +234,7 @@ def test_page_shows_the_committed_results():
     assert experiment.notes in page
     assert record["command"] in page
     assert f"{record['time']['seconds']:.0f} seconds" in page
-    assert max(map(len, reproduce.text(experiment, record).splitlines())) <= 80
+    assert max(map(len, base.text(experiment, record).splitlines())) <= 80
     for affinity, of_affinity in record["results"].items():
         assert of_affinity["world"] == order.env_config(affinity, record["settings"]["seed"])
         assert of_affinity["session_length"] == order.SESSION_LENGTH

@@ -1,6 +1,6 @@
 """What the defaults of ``recsim run`` teach its agents: returns above chance, seed by seed.
 
-``python -m recsim.experiments.default_training`` trains every agent of
+``python -m recsim.benchmarks.default_training`` trains every agent of
 :data:`recsim.registry.AGENTS` that learns, as ``recsim run --environment … --agent … random`` does
 where nothing else is said, in the environment that the agent is meant for. It prints a table as
 Markdown, a row an agent: the mean return above random's with its 95% interval, for each seed.
@@ -119,7 +119,7 @@ def _line(record: dict[str, Any]) -> str:
 
 def _parser() -> command_line.Parser:
     parser = command_line.Parser(
-        prog="python -m recsim.experiments.default_training",
+        prog="python -m recsim.benchmarks.default_training",
         description="Trains the agents that learn with the defaults of recsim run, and shows\n"
         "their returns above random's.",
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsim.agents.bandits import algorithms
-from recsim.experiments import bandit_regret
+from recsim.reproductions import bandit_regret
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 

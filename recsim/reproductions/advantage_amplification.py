@@ -24,7 +24,8 @@ from recsim._internal.gym_import import spaces
 from recsim.agents import tabular_q_agent
 from recsim.agents.layers import sufficient_statistics, temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
-from recsim.experiments import estimates, reproduce, tables
+from recsim.experiments import statistics, tables
+from recsim.reproductions import base
 from recsim.simulator import environment, recsim_gym, rollout
 
 if TYPE_CHECKING:
@@ -268,8 +269,8 @@ def train(
     learner: Learner,
     steps: int,
     seed: int,
-    advance: reproduce.Advance = lambda done: None,
-) -> reproduce.Result:
+    advance: base.Advance = lambda done: None,
+) -> base.Result:
     """Trains an agent, and follows what it has learned.
 
     What the agents see depends on their own documents alone, so that without exploration an agent
@@ -285,7 +286,7 @@ def train(
     Returns:
         ``steps``, ``curve``, the expected returns then, both of shape (20,), and ``documents``,
         the clickbait scores of the session learned at last, of shape (60,), and ``fingerprint``,
-        see :func:`recsim.experiments.reproduce.fingerprint_of`.
+        see :func:`recsim.reproductions.base.fingerprint_of`.
     """
     env, other_env = (
         create_environment(SENSITIVITY, seeding.derived_seed(seed, use))
@@ -294,7 +295,7 @@ def train(
     sessions = steps // (_SESSION * _POINTS_OF_CURVE)
     epsilon_factor = _LAST_EPSILON ** (1.0 / (sessions * _POINTS_OF_CURVE))
     greedy = create_agent(learner, other_env, 0.0, eval_mode=True)
-    fingerprint = reproduce.fingerprint_of(other_env, greedy)
+    fingerprint = base.fingerprint_of(other_env, greedy)
     curve = np.zeros(_POINTS_OF_CURVE)
     bundle = None
     for point in range(_POINTS_OF_CURVE):
@@ -408,7 +409,7 @@ def optimal_return(
     return float(np.interp(initial, grid, value) @ initial_weights)
 
 
-def _optima(sensitivity: float, advance: reproduce.Advance) -> reproduce.Result:
+def _optima(sensitivity: float, advance: base.Advance) -> base.Result:
     """Runs a task: expected returns of policies without learning, by name."""
     switched = [
         expected_return(sensitivity, np.arange(_SESSION) >= _SESSION - choc)
@@ -432,7 +433,7 @@ def _optima(sensitivity: float, advance: reproduce.Advance) -> reproduce.Result:
     return result
 
 
-class AdvantageAmplification(reproduce.Reproduction):
+class AdvantageAmplification(base.Reproduction):
     """The agents in :data:`LEARNERS` at sensitivity 0.10, beside the optimum.
 
     The trainings of a seed have the same users.
@@ -448,8 +449,8 @@ class AdvantageAmplification(reproduce.Reproduction):
     """
 
     sizes = (
-        reproduce.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each agent", 10_000),
-        reproduce.Size("steps", _SESSION * _POINTS_OF_CURVE, STEPS, QUICK_STEPS, "training steps"),
+        base.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each agent", 10_000),
+        base.Size("steps", _SESSION * _POINTS_OF_CURVE, STEPS, QUICK_STEPS, "training steps"),
     )
     name = "advantage-amplification"
     unit = "steps"
@@ -465,15 +466,15 @@ of the document costs in the eyes of the agent; the returns are without it."""
     def __init__(self, seeds: int = SEEDS, steps: int = STEPS, seed: int = 0) -> None:
         super().__init__(seed, seeds=seeds, steps=steps)
 
-    def tasks(self, folder: str) -> list[reproduce.Task]:
+    def tasks(self, folder: str) -> list[base.Task]:
         """Returns the tasks: dynamic programming, and trainings too short to keep any half done."""
         del folder
         optima = [
-            reproduce.Task(_optima_name(value), _optima, {"sensitivity": value}, _SESSION)
+            base.Task(_optima_name(value), _optima, {"sensitivity": value}, _SESSION)
             for value in SENSITIVITIES
         ]
         trainings = [
-            reproduce.Task(
+            base.Task(
                 f"{key}_{number}",
                 train,
                 {
@@ -528,9 +529,9 @@ def _optima_name(sensitivity: float) -> str:
 def _measures(trained: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Returns the results of an agent from those of its trainings."""
     curves = np.array([training["curve"] for training in trained])
-    curve = estimates.estimate(curves)
+    curve = statistics.estimate(curves)
     return {
-        "return": estimates.estimate(curves[:, -1]),
+        "return": statistics.estimate(curves[:, -1]),
         "lowest": float(curves[:, -1].min()),
         "return_by_seed": np.round(curves[:, -1], 2).tolist(),
         "documents": [

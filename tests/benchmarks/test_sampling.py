@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsim.experiments import draws_benchmark
+from recsim.benchmarks import sampling
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,14 @@ from recsim.experiments import draws_benchmark
     ],
 )
 def test_numbers_of_a_step_are_counted(environment, uniform, normal):
-    times = draws_benchmark.measured(environment, num_candidates=7, slate_size=2, rounds=1)
+    times = sampling.measured(environment, num_candidates=7, slate_size=2, rounds=1)
     assert (times["uniform"], times["normal"]) == (uniform, normal)
     assert min(*times["steps"].values(), times["draws"], times["numpy"]) > 0
 
 
 def test_table(capsys, monkeypatch):
-    monkeypatch.setattr(draws_benchmark, "SIZES", ((5, 1),))
-    assert draws_benchmark.main(["--rounds", "1"]) == 0
+    monkeypatch.setattr(sampling, "SIZES", ((5, 1),))
+    assert sampling.main(["--rounds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * (2 + 1 + 3) + 1
     assert lines[3].split()[:4] == ["interest_exploration,", "5", "x", "1"]
