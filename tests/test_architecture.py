@@ -1,0 +1,157 @@
+"""Imports point one way, as docs/design.md says, and files stay of a size that can be read."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+
+import architecture  # In tools/.
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).parents[1]
+MODULES = architecture.modules(CHECKOUT, "recsim")
+IMPORTS = architecture.imports(MODULES)
+
+MOST_LINES = 700
+
+# Folders that import from ones above them, until they do no longer.
+AGAINST_THE_ORDER = {
+    ("_internal", "registry"),
+    ("_internal", "simulator"),
+    ("parallel", "registry"),
+    ("seeding", "_internal"),
+    ("simulator", "vector"),
+    ("spaces", "_internal"),
+    ("vector", "simulator"),
+}
+# Private modules that others than their folder import, until they do no longer.
+PRIVATE_BUT_IMPORTED = {"recsim.simulator._files", "recsim.vector._conversion"}
+# Folders with files that are too long, until they are split.
+TOO_LONG = ("recsim/agents/", "recsim/environments/")
+
+
+def order() -> dict[str, int]:
+    """Returns the rank of each folder and root module in the order that the design states."""
+    page = (CHECKOUT / "docs" / "design.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## The order of imports\n.*?```text\n(.*?)```", page, re.S)
+    ranks = enumerate(block.split("<"))
+    return {name: rank for rank, names in ranks for name in re.findall(r"\w+", names)}
+
+
+ORDER = order()
+
+
+def test_order_has_every_folder_and_root_module():
+    assert {architecture.folder_of(module.name) for module in MODULES} - {"recsim"} <= set(ORDER)
+
+
+def test_imports_point_one_way():
+    against = [
+        edge
+        for edge in IMPORTS
+        if "recsim" not in (source := architecture.folder_of(edge.source), edge.target)
+        # What the registry makes, it imports when it makes it.
+        and not (source == "registry" and not edge.at_load)
+        and ORDER[source] < ORDER[target := architecture.folder_of(edge.target)]
+        and (source, target) not in AGAINST_THE_ORDER
+    ]
+    assert against == []
+
+
+def test_no_cycle_at_load_time():
+    at_load = [(edge.source, edge.target) for edge in IMPORTS if edge.at_load]
+    assert len(at_load) > 100
+    assert architecture.cycles(at_load) == []
+
+
+def test_no_cycle_between_folders():
+    edges = {
+        (architecture.folder_of(edge.source), architecture.folder_of(edge.target))
+        for edge in IMPORTS
+        if edge.at_load
+    }
+    assert architecture.cycles(edges - AGAINST_THE_ORDER) == []
+
+
+def test_private_modules_are_imported_in_their_folder_only():
+    strangers = [
+        edge
+        for edge in IMPORTS
+        if (private := re.match(r"(.*?)\._(?!internal|_)", edge.target))
+        and not f"{edge.source}.".startswith(f"{private[1]}.")
+        and edge.target not in PRIVATE_BUT_IMPORTED
+    ]
+    assert strangers == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.path)
+def test_files_can_be_read(module):
+    if not module.path.startswith(TOO_LONG):
+        assert len(module.text.splitlines()) <= MOST_LINES
+
+
+def test_no_function_stands_twice():
+    assert architecture.duplicates(MODULES) == []
+
+
+# The tool itself, by small examples.
+
+
+def parsed(**sources: str) -> list[architecture.Module]:
+    return [
+        architecture.Module(name.replace("__", "."), f"{name}.py", text, ast.parse(text))
+        for name, text in sources.items()
+    ]
+
+
+def test_imports_are_told_apart():
+    package = parsed(
+        recsim="",
+        recsim__a="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from recsim import b\n",
+        recsim__b="import recsim.a\ndef f():\n    from recsim import c\n",
+        recsim__c="from . import b\nfrom recsim.b import f\nfrom numpy import c\n",
+    )
+    found = [(e.source, e.target, e.at_load) for e in architecture.imports(package)]
+    assert found == [
+        ("recsim.b", "recsim.a", True),
+        ("recsim.b", "recsim.c", False),
+        ("recsim.c", "recsim.b", True),
+        ("recsim.c", "recsim.b", True),
+    ]
+
+
+def test_cycles():
+    edges = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "d"), ("x", "y"), ("y", "z"), ("z", "x")]
+    assert architecture.cycles(edges) == [["b", "c"], ["x", "y", "z"]]
+
+
+def test_any_is_found_where_it_is_bare():
+    (module,) = parsed(
+        a="def f(a: Any, *b: typing.Any, c: dict[str, Any]) -> Any: ...\ndef g(a: int): ...\n"
+    )
+    assert [place.partition(": ")[2] for place in architecture.any_annotations(module)] == [
+        "f(a)",
+        "f(b)",
+        "f() -> Any",
+    ]
+
+
+def test_private_reads_are_those_of_others():
+    (module,) = parsed(
+        a="class A:\n"
+        "    def f(self, other, env):\n"
+        "        self._x = other._x\n"
+        "        return env._rng, self._unknown, super()._f(), other.__dict__\n"
+    )
+    assert architecture.private_reads(module) == ["a.py:4: env._rng"]
+
+
+def test_duplicates_have_other_names_at_most():
+    body = "\n    x = {0}\n    y = x\n    z = y\n    for i in z:\n        x += i\n    return x\n"
+    package = parsed(
+        a=f"def f({{0}}):{body}".format("first"),
+        b=f"def g():{body}".replace("x", "sum_").replace("{0}", "first"),
+        c=f"def h():{body}".replace("{0}", "another"),
+    )
+    assert architecture.duplicates(package) == ["a.py:1: f = b.py:1: g"]
