@@ -253,11 +253,11 @@ class AbstractDocumentSampler(abc.ABC):
             responses: the responses to them, in the same order.
         """
 
-    def checkpoint_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps of the sampler: its generator and document count.
 
         A sampler with further state that outlives an episode extends this dictionary, and
-        :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        :meth:`load_state_dict`, with data (numbers, strings, containers, arrays).
         """
         rng = getattr(self, "_rng", None)
         own = owned_generators.state_of(self, rng)
@@ -266,8 +266,8 @@ class AbstractDocumentSampler(abc.ABC):
             state["doc_count"] = self._doc_count
         return state
 
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned."""
         seeding.restore_owned(self, state["rng"])
         owned_generators.restore(self, state.get("generators", {}), getattr(self, "_rng", None))
         if "doc_count" in state:

@@ -37,7 +37,7 @@ def check_environment(
     * The documents of ``observation['doc']`` are the current candidates.
     * Two environments made alike play the same, without a seed and with one, whatever is drawn
       from Python's or NumPy's global generators in the meantime; and these are left alone.
-    * An environment that got another one's ``checkpoint_state`` between two episodes goes on as
+    * An environment that got another one's ``state_dict`` between two episodes goes on as
       that one does.
 
     Args:
@@ -86,7 +86,7 @@ def check_vector_environment(
       the first chunk of users or a later one.
     * Two environments made alike play the same after a reset with the same seed, and the global
       generators are left alone.
-    * An environment that got another one's ``checkpoint_state`` between two steps goes on as that
+    * An environment that got another one's ``state_dict`` between two steps goes on as that
       one does.
 
     Give the environment a ``max_steps_per_episode`` below ``num_steps``, for sessions to end.
@@ -190,7 +190,7 @@ def _check_vector_checkpoint(
 ) -> None:
     env, resumed = make_environment(), make_environment()
     _run_vector(env, num_steps, seed)
-    resumed.restore_state(copy.deepcopy(env.checkpoint_state()))
+    resumed.load_state_dict(copy.deepcopy(env.state_dict()))
     rng = np.random.RandomState(seed)
     nvec = env.single_action_space.nvec
     for _ in range(num_steps):
@@ -238,7 +238,7 @@ def _check_twins(make_environment: MakeEnvironment, num_steps: int, seed: int) -
 def _check_checkpoint(make_environment: MakeEnvironment, num_steps: int, seed: int) -> None:
     env, resumed = make_environment(), make_environment()
     _run(env, num_steps // 2, seed)
-    resumed.restore_state(copy.deepcopy(env.checkpoint_state()))
+    resumed.load_state_dict(copy.deepcopy(env.state_dict()))
     rollouts = [_run(each, num_steps // 2, seed + 1) for each in (env, resumed)]
     _assert_same(rollouts[0], rollouts[1], "an environment restored from a checkpoint")
 
@@ -249,7 +249,7 @@ def _check_bundle(make_environment: MakeEnvironment, make_agent: MakeAgent, num_
     _slates_of(env, lambda _: agent, num_steps // 2)
     bundle = copy.deepcopy(agent.bundle_and_checkpoint("", 0))
     assert not bundle or resumed.unbundle("", 0, bundle), "unbundle refused the agent's own bundle"
-    resumed_env.restore_state(copy.deepcopy(env.checkpoint_state()))
+    resumed_env.load_state_dict(copy.deepcopy(env.state_dict()))
     first = _slates_of(env, lambda _: agent, num_steps // 2)
     second = _slates_of(resumed_env, lambda _: resumed, num_steps // 2)
     _assert_same(first, second, "an agent restored from a bundle")

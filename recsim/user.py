@@ -93,17 +93,17 @@ class AbstractUserSampler(abc.ABC):
         """Returns the class of the user states."""
         return self._user_ctor
 
-    def checkpoint_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps of the sampler: its generator.
 
         A sampler with further state that outlives an episode extends this dictionary, and
-        :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        :meth:`load_state_dict`, with data (numbers, strings, containers, arrays).
         """
         rng = getattr(self, "_rng", None)
         return {"rng": seeding.owned_state(self), **owned_generators.state_of(self, rng)}
 
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned."""
         seeding.restore_owned(self, state["rng"])
         owned_generators.restore(self, state.get("generators", {}), getattr(self, "_rng", None))
 
@@ -195,28 +195,28 @@ class AbstractUserModel(abc.ABC):
         """Returns what an agent sees of the user."""
         return self._user_state.create_observation()
 
-    def checkpoint_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps of the user model between two episodes.
 
         That is the sampler of users, and the generators that the model and its choice models keep
         in attributes. ``environment_rng`` is the environment's, and a new user is sampled for each
         episode; a model with further state that outlives an episode extends this dictionary, and
-        :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        :meth:`load_state_dict`, with data (numbers, strings, containers, arrays).
         """
         sampler = getattr(self, "_user_sampler", None)
         shared = getattr(self, "environment_rng", None)
         own = owned_generators.state_of(self, shared, sampler, within=_LOOKED_THROUGH)
         state: dict[str, Any] = {"user_sampler": None, "generators": {}, **own}
         if sampler is not None:
-            state["user_sampler"] = own_method(sampler, AbstractUserSampler, "checkpoint_state")()
+            state["user_sampler"] = own_method(sampler, AbstractUserSampler, "state_dict")()
         elif not own:
             state["rng"] = None  # Whatever it draws from, it is not here.
         return state
 
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned."""
         if state["user_sampler"] is not None:
-            own_method(self._user_sampler, AbstractUserSampler, "restore_state")(
+            own_method(self._user_sampler, AbstractUserSampler, "load_state_dict")(
                 state["user_sampler"]
             )
         owned_generators.restore(

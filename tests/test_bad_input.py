@@ -831,24 +831,28 @@ TABLE.update(
 # States that are restored.
 TABLE.update(
     {
-        "state that is a number": (lambda: make().restore_state(5), TypeError, "state must be a d"),
+        "state that is a number": (
+            lambda: make().load_state_dict(5),
+            TypeError,
+            "state must be a d",
+        ),
         "empty state": (
-            lambda: make().restore_state({}),
+            lambda: make().load_state_dict({}),
             ValueError,
             "state does not fit.*one without",
         ),
         "empty state of users in parallel": (
-            lambda: make_vector().restore_state({}),
+            lambda: make_vector().load_state_dict({}),
             ValueError,
-            "state must be what checkpoint_state returned, got one without 'chunks'",
+            "state must be what state_dict returned, got one without 'chunks'",
         ),
         "state of users in parallel for one": (
-            lambda: make().restore_state(make_vector().checkpoint_state()),
+            lambda: make().load_state_dict(make_vector().state_dict()),
             ValueError,
             "engine was vector and is single_user",
         ),
         "state of another scenario": (
-            lambda: make().restore_state(make(num_candidates=7).checkpoint_state()),
+            lambda: make().load_state_dict(make(num_candidates=7).state_dict()),
             ValueError,
             "num candidates was 7 and is 6",
         ),

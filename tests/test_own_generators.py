@@ -147,11 +147,11 @@ def test_checkpoints_have_the_generators_of_users_code(make):
 )
 def test_generators_of_another_kind_are_refused(saved, message):
     env = one_listener()
-    state = env.checkpoint_state()
+    state = env.state_dict()
     state["user_models"][0]["generators"]["_rng"] = saved
     expected = np.random.RandomState(1).rand()
     with pytest.raises(ValueError, match=message):
-        env.restore_state(state)
+        env.load_state_dict(state)
     assert env.environment.user_model.draw() == expected
 
 

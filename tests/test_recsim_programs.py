@@ -247,7 +247,7 @@ def test_objects_without_our_base_classes_run_as_under_recsim(name, tmp_path):
 
 def test_a_checkpoint_has_the_generators_of_such_objects(tmp_path, caplog):
     make_environment, make_agent = duck_typed.CASES["all"]
-    state = make_environment().checkpoint_state()
+    state = make_environment().state_dict()
     assert isinstance(state["document_sampler"]["generators"]["stream"], np.random.RandomState)
     assert isinstance(
         state["user_models"][0]["generators"]["readers.stream"], np.random.RandomState

@@ -139,7 +139,7 @@ def _is_simple(value: Any) -> bool:
     return (
         not isinstance(value, (type, types.ModuleType))
         and kind.__module__.partition(".")[0] not in _OTHERS
-        and not hasattr(kind, "checkpoint_state")
+        and not hasattr(kind, "state_dict")
         and not hasattr(kind, "bundle_and_checkpoint")
     )
 

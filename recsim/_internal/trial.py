@@ -23,7 +23,7 @@ def check_state(agent: Any, environment_state: Any) -> None:
 
     Args:
         agent: the agent, which is not changed.
-        environment_state: what the environment's ``checkpoint_state`` returned.
+        environment_state: what the environment's ``state_dict`` returned.
 
     Raises:
         TypeError, ValueError: if something in the state is no data; the error names its place.

@@ -63,7 +63,7 @@ def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
     if _is_good(result_path):
         advance(setup.num_iterations * setup.steps_in_iteration)
     else:
-        state = setup.env.checkpoint_state()
+        state = setup.env.state_dict()
         try:
             runner = _Runner(setup, path, advance)
             runner.run_experiment()
@@ -71,7 +71,7 @@ def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
             _logger.warning("What %r has of a training is spoiled, trained anew: %s", path, error)
             shutil.rmtree(path, ignore_errors=True)
             _remove(f"{path}{_CURVE}")
-            setup.env.restore_state(state)
+            setup.env.load_state_dict(state)
             runner = _Runner(setup, path, advance)
             runner.run_experiment()
         checkpoint.save(result_path, runner.result())

@@ -20,11 +20,11 @@ _logger = logging.getLogger(__name__)
 
 
 def state_of(env: Any) -> tuple[Any, Exception | None]:
-    """Returns an environment's state, or None and the error if ``checkpoint_state`` does not work.
+    """Returns an environment's state, or None and the error if ``state_dict`` does not work.
 
     The generators of the wrappers around it are part of it.
     """
-    if not hasattr(env, "checkpoint_state"):
+    if not hasattr(env, "state_dict"):
         return None, None
     try:
         return _with_wrappers(env), None
@@ -33,7 +33,7 @@ def state_of(env: Any) -> tuple[Any, Exception | None]:
 
 
 def _with_wrappers(env: Any) -> Any:
-    state = env.checkpoint_state()
+    state = env.state_dict()
     of_wrappers = [owned_generators.state_of(*wrapper) for wrapper in _wrappers(env)]
     if any(of_wrappers) and isinstance(state, Mapping):
         return {**state, "wrappers": of_wrappers}
@@ -42,7 +42,7 @@ def _with_wrappers(env: Any) -> Any:
 
 def restore(env: Any, state: Any) -> None:
     """Gives an environment, and the wrappers around it, a state from :func:`state_of`."""
-    env.restore_state(state)
+    env.load_state_dict(state)
     of_wrappers = state.get("wrappers", []) if isinstance(state, Mapping) else []
     for (wrapper, inner), own in zip(_wrappers(env), of_wrappers, strict=False):
         owned_generators.restore(wrapper, own.get("generators", {}), inner)
@@ -51,9 +51,9 @@ def restore(env: Any, state: Any) -> None:
 def _wrappers(env: Any) -> Iterator[tuple[Any, Any]]:
     """Yields the wrappers around an environment that save nothing themselves, and what is in each.
 
-    One that asks what it wraps for what it has not itself, as Gym's do, has ``checkpoint_state``.
+    One that asks what it wraps for what it has not itself, as Gym's do, has ``state_dict``.
     """
-    while not hasattr(type(env), "checkpoint_state"):
+    while not hasattr(type(env), "state_dict"):
         inner = getattr(env, "__dict__", {}).get("env")
         if inner is None:
             return
@@ -72,7 +72,7 @@ def warn_of_parts_without_generator(state: Any) -> None:
         _logger.warning(
             "Checkpoints hold no random generator of %s: if it draws numbers, a resumed "
             "training will go on with other ones. Keep one of NumPy's generators in self._rng "
-            "there, or extend checkpoint_state and restore_state.",
+            "there, or extend state_dict and load_state_dict.",
             ", ".join(parts),
         )
 
@@ -97,7 +97,7 @@ def restore_metrics(env: Any, state: Any) -> None:
 
 
 def _parts_without_generator(state: Any, part: str = "the environment") -> Iterator[str]:
-    """Yields the parts of an environment whose ``checkpoint_state`` has None for a generator."""
+    """Yields the parts of an environment whose ``state_dict`` has None for a generator."""
     if isinstance(state, Mapping):
         if state.get("rng", state) is None and not state.get("generators"):
             yield part

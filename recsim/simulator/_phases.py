@@ -199,11 +199,11 @@ class SingleUserPhases:
             advance(1, 0)
         return returns
 
-    def state(self) -> None:
+    def state_dict(self) -> None:
         """Returns the state of episodes under way: there are none between two iterations."""
 
-    def restore(self, state: None) -> None:
-        """Restores what :meth:`state` returned."""
+    def load_state_dict(self, state: None) -> None:
+        """Restores what :meth:`state_dict` returned."""
         del state
 
 
@@ -326,7 +326,7 @@ class VectorPhases:
         Returns:
             The number of steps of the iteration.
         """
-        under_way = self._restored if self._rollout is None else self._rollout.state()
+        under_way = self._restored if self._rollout is None else self._rollout.state_dict()
         statistics = _Statistics(calls.stats)
         self._rollout = self._new_rollout(calls, statistics)
         start_time = time.perf_counter()
@@ -335,7 +335,7 @@ class VectorPhases:
             if under_way is None:
                 self._rollout.reset()
             else:
-                self._rollout.restore(under_way)
+                self._rollout.load_state_dict(under_way)
             while done < num_steps:
                 stop_if_requested(done)
                 self._rollout.step()
@@ -383,15 +383,15 @@ class VectorPhases:
             limited.max_steps_per_episode = own_limit
             limited.count_metrics_of(None)
 
-    def state(self) -> dict[str, Any] | None:
+    def state_dict(self) -> dict[str, Any] | None:
         """Returns what is known of the episodes under way; None if there are none."""
         if self._rollout is None:
             return None
-        log = None if self._log is None else self._log.state()
-        return {**self._rollout.state(), "episode_log": log}
+        log = None if self._log is None else self._log.state_dict()
+        return {**self._rollout.state_dict(), "episode_log": log}
 
-    def restore(self, state: Mapping[str, Any] | None) -> None:
-        """Restores what :meth:`state` returned; without it, the next step begins new episodes."""
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Restores what :meth:`state_dict` returned; without it, new episodes begin."""
         self._rollout, self._restored = None, state
         if state is not None and self._log is not None and state["episode_log"] is not None:
-            self._log.restore(state["episode_log"])
+            self._log.load_state_dict(state["episode_log"])

@@ -152,7 +152,7 @@ def _not_resumable(env: Any, env_state: Any, interrupted: dict[str, Any]) -> str
     if interrupted["metrics"] is None:
         return "the environment does not keep its metrics by their names, in _metrics"
     if env_state is None:
-        return "the environment has no checkpoint_state that works"
+        return "the environment has no state_dict that works"
     try:
         checkpoint.check(interrupted)
     except (TypeError, ValueError) as error:

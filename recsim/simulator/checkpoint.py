@@ -367,7 +367,7 @@ class _Encoder:
             "only: None, bool, int, float, str, bytes, list, tuple, dict (and OrderedDict, "
             "Counter, and defaultdict of builtin types), set, frozenset, NumPy arrays and scalars "
             "(of numbers or strings) and NumPy's random generators. Turn it into these in "
-            "bundle_and_checkpoint or checkpoint_state, and back in unbundle or restore_state."
+            "bundle_and_checkpoint or state_dict, and back in unbundle or load_state_dict."
         )
 
 

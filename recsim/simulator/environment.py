@@ -272,12 +272,12 @@ class AbstractEnvironment(abc.ABC):
             RuntimeError, TypeError, ValueError, IndexError: for a slate that cannot be shown.
         """
 
-    def checkpoint_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the generators and counters of the world between two episodes, as data.
 
         Candidates that are never resampled are not in it: they follow from the samplers' seeds. A
         world that changes them, or has further state that outlives an episode, extends this
-        dictionary, and :meth:`restore_state`, with data (numbers, strings, containers, arrays).
+        dictionary, and :meth:`load_state_dict`, with data (numbers, strings, containers, arrays).
         """
         if not hasattr(self, "_document_sampler"):  # It did not call this class's __init__.
             return {"rng": None}
@@ -288,10 +288,10 @@ class AbstractEnvironment(abc.ABC):
             "generators": {},
             **owned_generators.state_of(self, *self._saved_elsewhere()),
             "document_sampler": own_method(
-                self._document_sampler, document.AbstractDocumentSampler, "checkpoint_state"
+                self._document_sampler, document.AbstractDocumentSampler, "state_dict"
             )(),
             "user_models": [
-                own_method(model, user.AbstractUserModel, "checkpoint_state")()
+                own_method(model, user.AbstractUserModel, "state_dict")()
                 for model in self._user_models
             ],
         }
@@ -300,8 +300,8 @@ class AbstractEnvironment(abc.ABC):
         """Returns the parts whose generators are not the environment's own."""
         return [self.environment_rng, self._document_sampler, *self._user_models]
 
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned; reset comes next.
 
         Raises:
             ValueError: if the state is of another scenario. Nothing is restored then.
@@ -311,7 +311,7 @@ class AbstractEnvironment(abc.ABC):
         fingerprint.check_state(self, state)
         if missing := {"rng", "document_sampler", "user_models"} - state.keys():
             raise ValueError(
-                f"state must be what checkpoint_state returned, got one without {sorted(missing)}."
+                f"state must be what state_dict returned, got one without {sorted(missing)}."
             )
         if len(state["user_models"]) != len(self._user_models):
             raise ValueError(
@@ -322,11 +322,11 @@ class AbstractEnvironment(abc.ABC):
             self._share_generator()
             seeding.restore_generator(self.environment_rng, state["rng"])  # type: ignore[arg-type]
         owned_generators.restore(self, state.get("generators", {}), *self._saved_elsewhere())
-        own_method(self._document_sampler, document.AbstractDocumentSampler, "restore_state")(
+        own_method(self._document_sampler, document.AbstractDocumentSampler, "load_state_dict")(
             state["document_sampler"]
         )
         for model, model_state in zip(self._user_models, state["user_models"], strict=True):
-            own_method(model, user.AbstractUserModel, "restore_state")(model_state)
+            own_method(model, user.AbstractUserModel, "load_state_dict")(model_state)
 
 
 class SingleUserEnvironment(AbstractEnvironment):

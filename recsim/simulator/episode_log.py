@@ -348,12 +348,12 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         context = _context("user_number", self._first_user + user)
         self._part.add(context + _sequence_example(lists))
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the episodes under way, as data."""
         return {"steps": list(self._steps), "seen": self._seen, "lengths": self._lengths}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on with the episodes that :meth:`state` returned."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the episodes that :meth:`state_dict` returned."""
         self._steps = collections.deque(state["steps"])
         self._seen = dict(state["seen"])
         self._lengths = state["lengths"]

@@ -375,11 +375,11 @@ def _settings(name: str, owner: Any, prefix: str = "", *, state: bool = False) -
 
     Args:
         name: what the object is called.
-        owner: the object. What its ``checkpoint_state`` names is left out.
+        owner: the object. What its ``state_dict`` names is left out.
         prefix: what it is in.
         state: whether it keeps state in its arrays and containers, as what learns does.
     """
-    checkpointed = _asked(lambda: set(owner.checkpoint_state())) or set()
+    checkpointed = _asked(lambda: set(owner.state_dict())) or set()
     path = ".".join(filter(None, (prefix, name)))
     settings = {}
     for attribute, value in _attributes(owner):
@@ -513,7 +513,7 @@ def check_state(env: Any, state: Any) -> None:
 
     Args:
         env: the environment that it is to go into.
-        state: what ``checkpoint_state`` returned, with the scenario's shape under ``scenario``. One
+        state: what ``state_dict`` returned, with the scenario's shape under ``scenario``. One
             without, from before there were fingerprints, passes.
 
     Raises:
@@ -521,7 +521,7 @@ def check_state(env: Any, state: Any) -> None:
         ValueError: if it is of another scenario.
     """
     if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a dictionary from checkpoint_state, got {state!r:.80}.")
+        raise TypeError(f"state must be a dictionary from state_dict, got {state!r:.80}.")
     there = state.get("scenario")
     if there is None:
         return

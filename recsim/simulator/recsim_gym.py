@@ -223,34 +223,34 @@ class RecSimGymEnv(gym.Env):
         """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
         self._metrics_writer(self._metrics, add_summary_fn)
 
-    def checkpoint_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the generators and counters of the world between two episodes, as data."""
-        if not hasattr(self._environment, "checkpoint_state"):
+        if not hasattr(self._environment, "state_dict"):
             return {"rng": None}
-        state = self._environment.checkpoint_state()
+        state = self._environment.state_dict()
         own = owned_generators.state_of(self, self._environment)
         return {**state, "gym": own} if own and isinstance(state, dict) else state
 
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned; reset comes next.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned; reset comes next.
 
         Raises:
             ValueError: if the state is of another scenario, or does not fit. The environment stays
                 as it was then.
         """
-        if not hasattr(self._environment, "restore_state"):
+        if not hasattr(self._environment, "load_state_dict"):
             return
         fingerprint.check_state(self._environment, state)
-        before = self._environment.checkpoint_state()
+        before = self._environment.state_dict()
         try:
-            self._environment.restore_state(state)
+            self._environment.load_state_dict(state)
             own = state.get("gym", {}).get("generators", {})
             owned_generators.restore(self, own, self._environment)
         except Exception as error:
-            self._environment.restore_state(before)
+            self._environment.load_state_dict(before)
             raise ValueError(
                 f"state does not fit this environment ({error!r}): it must be what "
-                "checkpoint_state returned, of an environment made alike."
+                "state_dict returned, of an environment made alike."
             ) from error
 
 

@@ -482,7 +482,7 @@ class VectorRollout:
         self._returns[ended] = 0.0
         return True
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Returns what is known of the episodes under way between two steps, as data."""
         return {
             "slates": np.array(self._slates),
@@ -492,8 +492,8 @@ class VectorRollout:
             "returns": self._returns,
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on with the episodes that :meth:`state` returned, in place of a reset."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the episodes that :meth:`state_dict` returned, in place of a reset."""
         self._slates = state["slates"]
         self._num_episodes = state["num_episodes"]
         self._episodes = state["episodes"]

@@ -226,13 +226,13 @@ class Runner:
             self._agent = self._create_agent()
         if self._initial_env_state is not None:
             _environment_state.restore(self._env, self._initial_env_state)
-        self._phases.restore(None)
+        self._phases.load_state_dict(None)
 
     def _env_state(self) -> Any:
-        """Returns the state of the environment, None if it has no working ``checkpoint_state``."""
+        """Returns the state of the environment, None if it has no working ``state_dict``."""
         state, error = _environment_state.state_of(self._env)
         if error is not None and not self._told_of_env_state:
-            _logger.warning("The environment's checkpoint_state failed: %r", error)
+            _logger.warning("The environment's state_dict failed: %r", error)
             self._told_of_env_state = True
         return state
 
@@ -347,7 +347,7 @@ class Runner:
             "episode_logs": {} if log is None else {self._log_name: log.sync()},
             "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
             "environment": self._env_state(),
-            "play": self._phases.state(),
+            "rollout": self._phases.state_dict(),
             "fingerprint": self._fingerprint,
             "settings": self._settings,
         }
@@ -388,7 +388,7 @@ class Runner:
             logs = experiment_data["episode_logs"]
             _resuming.resume_log(self._episode_log, self._log_name, logs, iteration)
         if experiment_data["environment"] is not None:
-            self._phases.restore(experiment_data.get("play"))
+            self._phases.load_state_dict(experiment_data.get("rollout"))
         if interrupted is not None:
             self._interrupted = experiment_data["interrupted"]
             _logger.info("Resuming in iteration %d.", iteration)
@@ -414,7 +414,7 @@ class TrainRunner(Runner):
 
     A run that was interrupted, however it was, goes on from its newest good checkpoint and ends
     with the numbers of one that was not. This holds if the agent's bundle has all of its state and
-    the environment's ``checkpoint_state`` has all of its own, as those of this library have. A
+    the environment's ``state_dict`` has all of its own, as those of this library have. A
     warning in the log names the parts of an environment that have no generator to checkpoint.
 
     Args:

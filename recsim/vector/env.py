@@ -574,7 +574,7 @@ class RecSimVectorEnv(SlateVectorEnv):
     def _array_of_all_users(self, array: np.ndarray) -> np.ndarray:
         return np.empty_like(array, shape=(self.num_envs, *array.shape[1:]))
 
-    def checkpoint_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
         return {
             "scenario": self._scenario,
@@ -582,8 +582,8 @@ class RecSimVectorEnv(SlateVectorEnv):
             "chunks": [chunk.state() for chunk in self._chunks],
         }
 
-    def restore_state(self, state: Mapping[str, Any]) -> None:
-        """Continues from a state that :meth:`checkpoint_state` returned, with the next step.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned, with the next step.
 
         Raises:
             ValueError: if the state is of other users, of another scenario, or does not fit. The
@@ -594,7 +594,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             sizes = [len(chunk_state["episodes"]) for chunk_state in state["chunks"]]
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"state must be what checkpoint_state returned, got one without {error}."
+                f"state must be what state_dict returned, got one without {error}."
             ) from None
         own_sizes = [len(users) for _, users in streams.chunks(self._first_user, self.num_envs)]
         if sizes and sizes != own_sizes:
@@ -614,7 +614,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             vars(self).update(before)
             raise ValueError(
                 f"state does not fit this environment ({error!r}): it must be what "
-                "checkpoint_state returned, of an environment made alike."
+                "state_dict returned, of an environment made alike."
             ) from error
 
     @functools.cached_property

@@ -156,7 +156,7 @@ def test_a_restored_agent_learns_the_same_to_the_last_bit(name, num_steps, tmp_p
     restored = make_agent(other_env, seed=7)
     bundle = save_and_load(agent.bundle_and_checkpoint("", 0), tmp_path / "checkpoint")
     assert restored.unbundle("", 0, bundle)
-    other_env.restore_state(env.checkpoint_state())
+    other_env.load_state_dict(env.state_dict())
     assert play(env, agent, 60) == play(other_env, restored, 60)
     final = [each.bundle_and_checkpoint("", 0) for each in (agent, restored)]
     assert same(*final)

@@ -153,11 +153,11 @@ class Population(interest_evolution.UtilityModelVideoSampler):
         self.times_shown += len(documents)
         self._video_length = 4.0 + self.times_shown / 1000
 
-    def checkpoint_state(self):
-        return {**super().checkpoint_state(), "times_shown": self.times_shown}
+    def state_dict(self):
+        return {**super().state_dict(), "times_shown": self.times_shown}
 
-    def restore_state(self, state):
-        super().restore_state(state)
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
         self.times_shown = state["times_shown"]
         self._video_length = 4.0 + self.times_shown / 1000
 
@@ -177,4 +177,4 @@ def test_a_state_of_another_number_of_users_is_refused():
     env = make_several("interest_evolution", CONFIG)
     other = make_several("interest_evolution", {**CONFIG, "user_seeds": [0, 1, 2]})
     with pytest.raises(ValueError, match="num users was 3 and is 2"):
-        env.restore_state(other.checkpoint_state())
+        env.load_state_dict(other.state_dict())

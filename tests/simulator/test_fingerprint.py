@@ -211,18 +211,18 @@ def test_a_state_of_another_scenario_is_refused_and_nothing_is_restored(tmp_path
     for number, make_env in enumerate(makers):
         env = make_env()
         env.reset()
-        before = env.checkpoint_state()
+        before = env.state_dict()
         checkpoint.save(tmp_path / "before", before)
         for other_number, make_other in enumerate(makers):
             other = make_other()
             other.reset()
-            state = other.checkpoint_state()
+            state = other.state_dict()
             if number == other_number:
-                env.restore_state(state)
+                env.load_state_dict(state)
                 continue
             with pytest.raises(ValueError, match="state must be of"):
-                env.restore_state(state)
-            checkpoint.save(tmp_path / "after", env.checkpoint_state())
+                env.load_state_dict(state)
+            checkpoint.save(tmp_path / "after", env.state_dict())
             assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
 
 
@@ -236,13 +236,13 @@ def test_a_state_that_does_not_fit_leaves_the_environment_as_it_was(vector, tmp_
     env, other = make_env(), make_env()
     env.reset()
     other.reset(seed=5) if vector else other.seed(5)
-    state = other.checkpoint_state()
+    state = other.state_dict()
     if vector:
         state["chunks"][0]["documents"] = {"features": np.zeros(3)}
     else:
         state["user_models"] = [{"user_sampler": {"rng": {"bit_generator": "MT"}}}]
-    checkpoint.save(tmp_path / "before", env.checkpoint_state())
+    checkpoint.save(tmp_path / "before", env.state_dict())
     with pytest.raises(ValueError, match="state does not fit this environment"):
-        env.restore_state(state)
-    checkpoint.save(tmp_path / "after", env.checkpoint_state())
+        env.load_state_dict(state)
+    checkpoint.save(tmp_path / "after", env.state_dict())
     assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()

@@ -271,9 +271,9 @@ def test_a_rollout_goes_on_from_its_state():
         under_way.reset()
         for step in range(12):
             if interrupted and step == 6:
-                state = under_way.state()
+                state = under_way.state_dict()
                 under_way = rollout.VectorRollout(env, agent, [totals])
-                under_way.restore(state)
+                under_way.load_state_dict(state)
             under_way.step()
         found.append((totals.returns, totals.lengths))
     np.testing.assert_array_equal(found[0], found[1])

@@ -162,8 +162,8 @@ def test_what_an_agent_makes_as_it_recommends_is_tried_after_the_first_episode(t
 
 
 def test_an_environments_state_is_tried_too(tmp_path, env, monkeypatch):
-    state = env.checkpoint_state()
-    monkeypatch.setattr(env, "checkpoint_state", lambda: {**state, "queue": collections.deque()})
+    state = env.state_dict()
+    monkeypatch.setattr(env, "state_dict", lambda: {**state, "queue": collections.deque()})
     agent = RecordingAgent(env.action_space)
     runner = train_runner(tmp_path, env, lambda *args, **kwargs: agent)
     with pytest.raises(TypeError, match=r"environment\.queue cannot go into a checkpoint"):
@@ -400,12 +400,12 @@ class World(environment.SingleUserEnvironment):
     def step(self, slate):
         return self._world.step(slate)
 
-    def checkpoint_state(self):
+    def state_dict(self):
         if isinstance(self._state, Exception):
             raise self._state
         return self._state
 
-    def restore_state(self, state):
+    def load_state_dict(self, state):
         assert state == self._state
 
 
@@ -423,7 +423,7 @@ def test_parts_without_a_generator_are_named_and_run(state, part, tmp_path, env,
         world = recsim_gym.RecSimGymEnv(World(env, state), lambda responses: 1.0)
         train_runner(tmp_path / parts, world).run_experiment()
         assert caplog.text.count(f"hold no random generator of {part}: ") == 1
-        assert caplog.text.count("checkpoint_state failed") == isinstance(state, Exception)
+        assert caplog.text.count("state_dict failed") == isinstance(state, Exception)
         caplog.clear()
         eval_runner(tmp_path / parts, world, test_mode=True).run_experiment()
         assert returns(tmp_path / parts / "eval_3/returns_40") == [10, 10, 10]

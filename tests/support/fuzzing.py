@@ -283,8 +283,8 @@ def environments() -> Iterator[Target]:
         make_vector = functools.partial(make_vector_environment, name)
         yield method(make_vector, "step", {"actions": np.zeros((3, 2), int)})
         yield method(make_vector, "reset", {"seed": 3, "options": None})
-        yield method(make_vector, "restore_state", {"state": make_vector().checkpoint_state()})
-        yield method(make, "restore_state", {"state": make().checkpoint_state()})
+        yield method(make_vector, "load_state_dict", {"state": make_vector().state_dict()})
+        yield method(make, "load_state_dict", {"state": make().state_dict()})
     yield from functions(
         registry.create_environment, name="interest_exploration", env_config=CONFIG
     )

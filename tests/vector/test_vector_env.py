@@ -645,15 +645,15 @@ def test_a_state_of_other_users_is_refused() -> None:
     env = read_pages(5)
     env.reset()
     with pytest.raises(ValueError, match="num users was 5 and is 4"):
-        read_pages(4).restore_state(env.checkpoint_state())
+        read_pages(4).load_state_dict(env.state_dict())
     across = read_pages(5, first_user=SIZE - 2)
     across.reset(seed=3)
-    before = across.checkpoint_state()
+    before = across.state_dict()
     with pytest.raises(ValueError, match=f"the 5 users from number {SIZE - 2} on"):
-        across.restore_state(env.checkpoint_state())
+        across.load_state_dict(env.state_dict())
     slates = np.tile(np.arange(20), (5, 1))
     rewards = across.step(slates)[1]  # It goes on.
-    across.restore_state(before)
+    across.load_state_dict(before)
     assert_equal(across.step(slates)[1], rewards)
 
 
@@ -667,7 +667,7 @@ def test_no_seed_is_one_that_is_drawn(scenario: Any) -> None:
     second = list(play(envs[1], agents[1], 3, seed=envs[0].default_seed))
     for one, other in zip(first, second, strict=True):
         assert_equal(one[1], other[1])
-    envs[1].restore_state(envs[0].checkpoint_state())
+    envs[1].load_state_dict(envs[0].state_dict())
     slates = np.zeros((4, 2), np.int64)
     assert_equal(envs[0].step(slates)[0], envs[1].step(slates)[0])
 
