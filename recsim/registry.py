@@ -29,6 +29,7 @@ __all__ = [
     "ENVIRONMENTS",
     "REPRODUCTIONS",
     "AgentEntry",
+    "Entry",
     "EnvironmentEntry",
     "ReproductionEntry",
     "agent_entry",
@@ -109,6 +110,10 @@ class ReproductionEntry:
     def load(self) -> type[base.Reproduction]:
         """Imports the class."""
         return getattr(importlib.import_module(self.module), self.class_name)
+
+
+#: What is listed here.
+Entry = EnvironmentEntry | AgentEntry | ReproductionEntry
 
 
 def _random(environment: Any, *, seed: int | None, **_: Any) -> Any:

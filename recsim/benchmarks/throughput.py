@@ -58,7 +58,7 @@ RECSIM_AGENTS = (
     "cluster_bandit_ts",
 )
 
-_WORKER = os.path.join(os.path.dirname(__file__), "_benchmark_worker.py")
+_WORKER = os.path.join(os.path.dirname(__file__), "_throughput_worker.py")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,7 @@ def run(name, *arguments):
 
 def test_the_options_of_the_tests_are_those_of_the_command():
     parser = argparse.ArgumentParser(add_help=False)
-    cli._add_run_options(parser)
+    cli.run.add_options(parser)
     options = {option for action in parser._actions for option in action.option_strings}
     assert options == {*OTHER_VALUES, *WITHOUT_EFFECT}
 

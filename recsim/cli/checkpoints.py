@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsim.cli import _options
 
 __all__ = ["add_parser", "run"]
 
@@ -20,16 +23,16 @@ _NAME = re.compile(r".+\.([0-9]+|interrupted)(\.bad(_[0-9]+)?)?", re.DOTALL)
 _MOST_CHARACTERS = 300
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
     """Adds the command to others."""
+    del arguments
     parser = commands.add_parser(
         "checkpoints",
         usage="%(prog)s FOLDER",
         help="list the checkpoints of a run",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(parser=parser)
+    parser.set_defaults(parser=parser, run=run)
     parser.add_argument(
         "folder", metavar="FOLDER", help="the folder of a run (its base_dir or --output), or in it"
     )

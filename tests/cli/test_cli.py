@@ -24,7 +24,7 @@ import recsim
 from recsim import cli, registry
 from recsim.experiments import comparison
 
-CHECKOUT = pathlib.Path(__file__).parents[1]
+CHECKOUT = pathlib.Path(__file__).parents[2]
 QUICK = ["--episodes", "3", "--steps", "20"]
 
 
@@ -161,13 +161,13 @@ def test_a_benchmark_of_all_agents_leaves_out_those_that_fit_nowhere(capsys):
 
 
 def test_folders_of_runs_in_the_same_second_are_different(monkeypatch):
-    class Stopped(cli.datetime.datetime):
+    class Stopped(cli.run.datetime.datetime):
         @classmethod
         def now(cls):
             return cls(2026, 1, 31, 12, 0, 0)
 
-    monkeypatch.setattr(cli.datetime, "datetime", Stopped)
-    assert [cli._fresh_folder("lts") for _ in range(3)] == [
+    monkeypatch.setattr(cli.run.datetime, "datetime", Stopped)
+    assert [cli.run._fresh_folder("lts") for _ in range(3)] == [
         os.path.join("recsim_runs", f"2026-01-31_120000_lts{number}") for number in ("", "_2", "_3")
     ]
 

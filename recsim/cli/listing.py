@@ -1,0 +1,37 @@
+"""The command ``recsim list``: environments, agents and reproductions by name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from recsim import registry
+
+if TYPE_CHECKING:
+    from recsim.cli import _options
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
+    """Adds the command to others."""
+    del arguments
+    parser = commands.add_parser("list", help="list what there is to run", description="Lists it.")
+    parser.set_defaults(parser=parser, run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the lists; returns the exit code."""
+    del options
+    groups: dict[str, Mapping[str, registry.Entry]] = {
+        "Environments": registry.ENVIRONMENTS,
+        "Agents": registry.AGENTS,
+        "Reproductions": registry.REPRODUCTIONS,
+    }
+    width = max(len(name) for entries in groups.values() for name in entries)
+    for title, entries in groups.items():
+        print(title)
+        for name, entry in entries.items():
+            print(f"  {name:<{width}}  {entry.description}")
+    return 0
