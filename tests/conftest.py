@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import hypothesis
 import numpy as np
 import pytest
 
 import recsim
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "support"))
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

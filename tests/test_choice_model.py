@@ -1,20 +1,17 @@
 """Choice models: recorded scores, hand-computed probabilities, properties and sampling."""
 
-import json
 import math
-import pathlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support import recorded
 
 from recsim import choice_model, user
 
-MATHEMATICS = json.loads(
-    (pathlib.Path(__file__).parent / "traces" / "choice_bandit_slateq_math.json").read_text()
-)
+MATHEMATICS = recorded("choice_bandit_slateq_math")
 
 
 class UserWithInterests(user.AbstractUserState):

@@ -11,11 +11,11 @@ import sys
 
 import gin
 import pytest
+from support import CHECKOUT
 
 from recsim import main, registry
 from recsim.simulator import recsim_gym, runner_lib
 
-CHECKOUT = pathlib.Path(__file__).parents[1]
 SHORT = "--gin_bindings=runner_lib.Runner.max_steps_per_episode=10"
 
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from support import CHECKOUT
 
 import recsim
 
-CHECKOUT = pathlib.Path(__file__).parents[1]
 HEAVY = {"IPython", "absl", "keras", "matplotlib", "pandas", "tensorflow"}
 
 

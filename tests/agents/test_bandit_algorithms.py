@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import pathlib
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from support import recorded
 
 from recsim.agents.bandits import algorithms
 
-TRACES = pathlib.Path(__file__).parents[1] / "traces"
-RECORDED = json.loads((TRACES / "choice_bandit_slateq_math.json").read_text())["ucb1"]
+RECORDED = recorded("choice_bandit_slateq_math")["ucb1"]
 DETERMINISTIC = [
     (algorithms.UCB1, algorithms.ucb1_index),
     (algorithms.KLUCB, algorithms.kl_ucb_index),

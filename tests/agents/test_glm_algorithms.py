@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-
 import numpy as np
 import pytest
 from scipy import optimize, special
+from support import recorded
 
 from recsim.agents.bandits import glm_algorithms
 
-TRACES = pathlib.Path(__file__).parents[1] / "traces"
-RECORDED = json.loads((TRACES / "choice_bandit_slateq_math.json").read_text())["glm"]
+RECORDED = recorded("choice_bandit_slateq_math")["glm"]
 
 
 def pulled(bandit, arms, rewards):

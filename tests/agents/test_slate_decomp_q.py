@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-
 import numpy as np
 import pytest
+from support import recorded
 
 from recsim import choice_model
 from recsim._internal.gym_import import spaces
@@ -20,8 +18,7 @@ from recsim.environments import (
     long_term_satisfaction,
 )
 
-TRACES = pathlib.Path(__file__).parents[1] / "traces" / "choice_bandit_slateq_math.json"
-RECORDED = json.loads(TRACES.read_text())["slateq_targets"]
+RECORDED = recorded("choice_bandit_slateq_math")["slateq_targets"]
 TARGETS = {
     "target_sarsa": slate_q.compute_target_sarsa,
     "target_greedy_q": slate_q.compute_target_greedy_q,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import pathlib
 import time
 
 import numpy as np
@@ -12,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
+from support import recorded
 
 from recsim.agents import slate_decomp_q_agent as slate_q
 from recsim.agents.dopamine import slate_selection
 
-TRACES = pathlib.Path(__file__).parents[1] / "traces" / "choice_bandit_slateq_math.json"
-RECORDED = json.loads(TRACES.read_text())["select_slate"]
+RECORDED = recorded("choice_bandit_slateq_math")["select_slate"]
 SELECTORS = {
     "topk": slate_q.select_slate_topk,
     "greedy": slate_q.select_slate_greedy,

@@ -19,12 +19,13 @@ import time
 
 import gin
 import pytest
+from support import CHECKOUT
 
 import recsim
 from recsim import cli, registry
 from recsim.experiments import comparison
 
-CHECKOUT = pathlib.Path(__file__).parents[2]
+
 QUICK = ["--episodes", "3", "--steps", "20"]
 
 

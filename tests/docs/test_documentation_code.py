@@ -9,11 +9,11 @@ import pkgutil
 import re
 
 import pytest
+from support import CHECKOUT
 
 import recsim
 from recsim import cli
 
-CHECKOUT = pathlib.Path(__file__).parents[2]
 TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 MODULES = [module.name for module in pkgutil.walk_packages(recsim.__path__, "recsim.")]

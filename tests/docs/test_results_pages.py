@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 
 import pytest
+from support import CHECKOUT, RESULTS
 
 from recsim import registry
 from recsim.experiments import tables
 from recsim.reproductions import base
 
-CHECKOUT = pathlib.Path(__file__).parents[2]
-RESULTS = CHECKOUT / "docs" / "results"
 PAGES = sorted(path.parent.name for path in RESULTS.glob("*/results.json"))
 
 

@@ -2,24 +2,17 @@
 
 import functools
 import importlib
-import json
-import pathlib
 
 import pytest
+from support import recorded
 
 from recsim.agents import cluster_bandit_agent, greedy_pctr_agent, random_agent
 from recsim.agents.layers import cluster_click_statistics
 
-TRACES = pathlib.Path(__file__).parents[1] / "traces"
-
-
-def load(name):
-    return json.loads((TRACES / name).read_text())["traces"]
-
 
 def cases(*names):
     for name in names:
-        for index, trace in enumerate(load(name)):
+        for index, trace in enumerate(recorded(name)["traces"]):
             label = f"{trace['environment']}-{trace['agent']}-{index}"
             yield pytest.param(trace, id=label)
 
@@ -58,7 +51,7 @@ def replay(assert_recorded, env, trace, choose_slate, first_observation):
 
 @pytest.mark.parametrize(
     "trace",
-    cases("interest_exploration.json", "interest_evolution.json", "long_term_satisfaction.json"),
+    cases("interest_exploration", "interest_evolution", "long_term_satisfaction"),
 )
 def test_scripted_trace(assert_recorded, trace):
     env = make(trace)
@@ -77,7 +70,7 @@ def make_agent(name, env):
     return random_agent.RandomAgent(env.action_space, random_seed=3)
 
 
-@pytest.mark.parametrize("trace", cases("agents_interest_exploration.json"))
+@pytest.mark.parametrize("trace", cases("agents_interest_exploration"))
 def test_agent_trace(assert_recorded, trace):
     env = make(trace)
     agent = make_agent(trace["agent"], env)
@@ -92,8 +85,8 @@ def test_agent_trace(assert_recorded, trace):
 
 @functools.cache
 def all_traces():
-    names = ("interest_exploration.json", "interest_evolution.json", "long_term_satisfaction.json")
-    return [trace for name in names for trace in load(name)]
+    names = ("interest_exploration", "interest_evolution", "long_term_satisfaction")
+    return [trace for name in names for trace in recorded(name)["traces"]]
 
 
 def test_traces_cover_clicks_no_clicks_and_ends_of_episodes():

@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import pathlib
 import types
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import RESULTS
 
 from recsim.agents.layers import temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
 from recsim.reproductions import advantage_amplification as amplification
-
-RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 @functools.cache

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
+from support import RESULTS
 
 from recsim.agents.bandits import algorithms
 from recsim.reproductions import bandit_regret
-
-RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 class Draws:

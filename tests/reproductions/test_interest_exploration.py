@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import pathlib
 
 import numpy as np
 import pytest
+from support import RESULTS
 
 from recsim.environments import interest_exploration
 from recsim.experiments import tables
 from recsim.reproductions import base
 from recsim.reproductions import interest_exploration as order
-
-RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 
 import numpy as np
 import pytest
+from support import RESULTS
 
 from recsim.reproductions import _training, base, slateq
 from recsim.simulator import checkpoint
-
-RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 class Scripted:

@@ -1,18 +1,12 @@
-"""What tests of runners share; other files of this folder can be imported."""
+"""What tests of runners share."""
 
 from __future__ import annotations
 
-import os
-import sys
-
 import gin
 import pytest
+from support.runners import CONFIG
 
 from recsim.environments import interest_exploration
-
-# The tests' folders are not on the path of modules.
-sys.path.insert(0, os.path.dirname(__file__))
-from runner_helpers import CONFIG
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pathlib
 import subprocess
 import sys
 
-import crash_matrix
 import pytest
+from support import TESTS, crash_matrix
 
 from recsim.simulator import summary
 
@@ -54,9 +53,7 @@ def records(content):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
 def test_a_fault_at_any_point_leads_to_the_same_numbers():
     # In a process of its own: it forks, which processes with threads had better not do.
-    script = pathlib.Path(__file__).with_name("crash_matrix.py")
-    done = subprocess.run(
-        [sys.executable, str(script), "--short"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "support.crash_matrix", "--short"]
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert " points, 0 of them wrong." in done.stdout

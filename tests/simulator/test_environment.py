@@ -1,17 +1,13 @@
 """Worlds of one user and of several: steps, recorded transitions and checkpoints."""
 
-import json
-import pathlib
-
 import pytest
+from support import recorded
 
 from recsim import choice_model, testing
 from recsim.environments import interest_evolution, interest_exploration
 from recsim.simulator import environment, recsim_gym
 
-TRACES = json.loads((pathlib.Path(__file__).parents[1] / "traces" / "multi_user.json").read_text())[
-    "traces"
-]
+TRACES = recorded("multi_user")["traces"]
 
 
 def make_several(name, config):

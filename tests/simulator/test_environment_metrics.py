@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from runner_helpers import CONFIG, records, train_runner
+from support.runners import CONFIG, records, train_runner
 from test_interrupts import Signalling
 
 from recsim import utils

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from runner_helpers import (
+from support.runners import (
     CONFIG,
     CountingAgent,
     RecordingAgent,

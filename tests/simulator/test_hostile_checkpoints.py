@@ -6,9 +6,9 @@ import collections
 import os
 import time
 
-import checkpoint_corpus
 import numpy as np
 import pytest
+from support import checkpoint_corpus
 
 from recsim import seeding
 from recsim.simulator import checkpoint

@@ -9,8 +9,8 @@ import sys
 import threading
 
 import pytest
-import vector_training_child as child
-from test_resume import PAIRS, StoppingEnv, make_env, outcome, train
+from support import vector_training_child as child
+from support.resumable import PAIRS, StoppingEnv, make_env, outcome, train
 
 from recsim._internal import interrupts
 from recsim.simulator import checkpoint
@@ -26,10 +26,10 @@ class Signalling(StoppingEnv):
         self._number = number
 
     def step(self, action):
-        self._steps -= 1
-        if self._steps == 0:
+        self.steps_left -= 1
+        if self.steps_left == 0:
             signal.raise_signal(self._number)
-        return self._env.step(action)
+        return self.env.step(action)
 
 
 @posix
@@ -86,7 +86,7 @@ def test_the_second_signal_ends_at_once(tmp_path):
     class Twice(Signalling):
         def step(self, action):
             result = super().step(action)
-            if self._steps == -1:
+            if self.steps_left == -1:
                 signal.raise_signal(signal.SIGTERM)
             return result
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import pathlib
 import random
@@ -13,165 +11,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
+from support import TESTS
+from support.resumable import AGENTS, PAIRS, StoppingEnv, make_env, metrics, outcome, train
 
-from recsim import agent as agent_lib
-from recsim.agents import (
-    cluster_bandit_agent,
-    greedy_pctr_agent,
-    random_agent,
-    tabular_q_agent,
-)
-from recsim.agents.bandits import algorithms
-from recsim.agents.layers import cluster_click_statistics
-from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.simulator import _tfrecord, checkpoint, environment, recsim_gym, runner_lib
-
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
-
-
-def cluster_bandit(env, alg_ctor):
-    return cluster_click_statistics.ClusterClickStatsLayer(
-        functools.partial(cluster_bandit_agent.ClusterBanditAgent, alg_ctor=alg_ctor),
-        env.observation_space,
-        env.action_space,
-    )
-
-
-AGENTS = {
-    "random": lambda env: random_agent.RandomAgent(env.action_space, random_seed=3),
-    "tabular_q": lambda env: tabular_q_agent.TabularQAgent(
-        env.observation_space, env.action_space, discretization_bounds=(0.0, 1.0), number_bins=3
-    ),
-    "ucb1": lambda env: cluster_bandit(env, algorithms.UCB1),
-    "thompson": lambda env: cluster_bandit(env, algorithms.ThompsonSampling),
-    "greedy": lambda env: greedy_pctr_agent.GreedyPCTRAgent(
-        env.action_space, env.environment.user_model.avg_user_state
-    ),
-}
-
-
-class FirstDocuments(agent_lib.AbstractMultiUserEpisodicRecommenderAgent):
-    """Shows each of several users random documents."""
-
-    def __init__(self, action_space):
-        super().__init__(action_space)
-        self._rng = np.random.default_rng(3)
-
-    def step(self, reward, observation):
-        return [self._rng.permutation(5)[: self._slate_size] for _ in range(self._num_users)]
-
-
-def several_users():
-    def clicks(responses):
-        return [float(sum(response.clicked for response in of_one)) for of_one in responses]
-
-    models = [
-        long_term_satisfaction.LTSUserModel(
-            2,
-            user_state_ctor=long_term_satisfaction.LTSUserState,
-            response_model_ctor=long_term_satisfaction.LTSResponse,
-            seed=seed,
-        )
-        for seed in (5, 6)
-    ]
-    documents = long_term_satisfaction.LTSDocumentSampler(seed=7)
-    world = environment.MultiUserEnvironment(models, documents, 5, 2)
-    return recsim_gym.RecSimGymEnv(world, clicks)
-
-
-AGENTS["several"] = lambda env: FirstDocuments(env.action_space)
-WORLDS = {
-    "exploration": lambda: interest_exploration.create_environment(CONFIG),
-    "evolution": lambda: interest_evolution.create_environment(CONFIG),
-    "satisfaction": lambda: long_term_satisfaction.create_environment(CONFIG),
-    "fixed_documents": lambda: interest_evolution.create_environment(
-        {**CONFIG, "resample_documents": False}
-    ),
-    "seeded": lambda: seeded(interest_evolution.create_environment(CONFIG)),
-    "several_users": several_users,
-}
-
-
-def seeded(env):
-    env.seed(8)
-    return env
-
-
-PAIRS = [
-    ("fixed_documents", "random"),
-    ("seeded", "random"),
-    ("several_users", "several"),
-    ("exploration", "random"),
-    ("exploration", "ucb1"),
-    ("exploration", "thompson"),
-    ("exploration", "greedy"),
-    ("exploration", "tabular_q"),
-    ("evolution", "random"),
-    ("satisfaction", "random"),
-    ("satisfaction", "tabular_q"),
-]
-
-
-def make_env(world):
-    return WORLDS[world]()
-
-
-def train(base_dir, env, agent, **kwargs):
-    settings = {
-        "max_training_steps": 40,
-        "num_iterations": 7,
-        "max_steps_per_episode": 15,
-        "episode_log_file": "episodes.tfrecord",
-        "progress": False,
-        **kwargs,
-    }
-    runner = runner_lib.TrainRunner(
-        base_dir=base_dir,
-        create_agent_fn=lambda sess, env, eval_mode, summary_writer: AGENTS[agent](env),
-        env=env,
-        **settings,
-    )
-    runner.run_experiment()
-
-
-def metrics(folder):
-    lines = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "TimePerStep": None} for line in lines]
-
-
-def outcome(base_dir):
-    """Everything that two runs must have in common: all but the clock's traces."""
-    base_dir = pathlib.Path(base_dir)
-    checkpoints = base_dir / "train" / "checkpoints"
-    return {
-        # Equal trees give equal files; of the run's last checkpoints at least one is common.
-        "checkpoint": max(
-            checkpoints.glob("ckpt.*[0-9]"), key=lambda path: int(path.suffix[1:])
-        ).read_bytes(),
-        "metrics": [metrics(path.parent) for path in sorted(base_dir.glob("*/metrics.jsonl"))],
-        "returns": [path.read_bytes() for path in sorted(base_dir.glob("eval_*/returns_*"))],
-        "log": (base_dir / "train" / "episodes.tfrecord").read_bytes(),
-        "hidden": list(base_dir.glob("**/.*")) + list(base_dir.glob("**/*.part")),
-    }
-
-
-class StoppingEnv:
-    """Behaves as an environment until a step at which it raises."""
-
-    def __init__(self, env, steps):
-        self._env = env
-        self._steps = steps
-
-    def __getattr__(self, name):
-        return getattr(self._env, name)
-
-    def step(self, action):
-        self._steps -= 1
-        if self._steps < 0:
-            raise KeyboardInterrupt
-        return self._env.step(action)
+from recsim.simulator import _tfrecord, checkpoint, runner_lib
 
 
 @pytest.mark.parametrize("frequency", [1, 3])
@@ -207,7 +51,7 @@ def test_a_run_interrupted_in_a_notebook_goes_on_with_the_same_runner(tmp_path):
         )
         with pytest.raises(KeyboardInterrupt):
             runner.run_experiment()
-        env._steps = 10**6
+        env.steps_left = 10**6
         runner.run_experiment()
         assert outcome(tmp_path / name) == outcome(tmp_path / "whole")
         runner.run_experiment()  # Nothing is left to do, and nothing changes.
@@ -285,12 +129,8 @@ def check_files_of_a_killed_run(base_dir):
 
 
 def start_training(base_dir, world, iterations=200):
-    child = pathlib.Path(__file__).with_name("training_child.py")
-    process = subprocess.Popen(
-        [sys.executable, str(child), str(base_dir), world, str(iterations)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "support.training_child", base_dir, world, iterations]
+    process = subprocess.Popen(map(str, command), cwd=TESTS, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "training\n"
     return process
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from runner_helpers import CONFIG, RecordingAgent, ScriptedEnv, create_random, eval_runner
-from runner_helpers import train_runner as make_train_runner
+from support.runners import CONFIG, RecordingAgent, ScriptedEnv, create_random, eval_runner
+from support.runners import train_runner as make_train_runner
 
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from runner_helpers import CONFIG, records, train_runner
+from support.runners import CONFIG, records, train_runner
 
 from recsim import agent as agent_lib
 from recsim.agents import random_agent

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from runner_helpers import (
+from support.runners import (
     CONFIG,
     CountingAgent,
     RecordingAgent,

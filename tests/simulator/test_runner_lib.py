@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from runner_helpers import (
+from support.runners import (
     CONFIG,
     RecordingAgent,
     ScriptedEnv,

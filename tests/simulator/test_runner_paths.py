@@ -6,7 +6,7 @@ import os
 import pathlib
 
 import pytest
-from runner_helpers import eval_runner, records, returns, snapshot, train_runner
+from support.runners import eval_runner, records, returns, snapshot, train_runner
 
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration

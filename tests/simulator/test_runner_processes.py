@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from runner_helpers import CONFIG, RecordingAgent, eval_runner, records, returns, train_runner
+from support.runners import CONFIG, RecordingAgent, eval_runner, records, returns, train_runner
 
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration

@@ -6,7 +6,7 @@ import os
 
 import gin
 import pytest
-from runner_helpers import create_random, eval_runner, train_runner
+from support.runners import create_random, eval_runner, train_runner
 
 from recsim.simulator import runner_lib
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from runner_helpers import CONFIG, create_random, train_runner
+from support.runners import CONFIG, create_random, train_runner
 
 from recsim.agents import full_slate_q_agent, tabular_q_agent
 from recsim.environments import interest_evolution, interest_exploration

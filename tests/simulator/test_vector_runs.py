@@ -13,9 +13,10 @@ import time
 import gymnasium
 import numpy as np
 import pytest
-import vector_training_child as child
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
-from runner_helpers import records
+from support import TESTS
+from support import vector_training_child as child
+from support.runners import records
 
 from recsim import registry
 from recsim.agents import random_agent
@@ -473,9 +474,8 @@ def test_environments_of_other_kinds(env, message, tmp_path):
 
 
 def start_child(base_dir):
-    process = subprocess.Popen(
-        [sys.executable, child.__file__, str(base_dir)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", child.__name__, str(base_dir)]
+    process = subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "training\n"
     return process
 

@@ -1,9 +1,6 @@
 """Generators that users' code keeps are its own; what has none gets the environment's stream."""
 
 import contextlib
-import importlib.util
-import json
-import pathlib
 import random
 import re
 import warnings
@@ -11,26 +8,18 @@ import warnings
 import gym
 import numpy as np
 import pytest
+from support import recorded, recorder
 
 from recsim import agent, choice_model, testing
 from recsim.agents import full_slate_q_agent, random_agent, tabular_q_agent
 from recsim.environments import interest_exploration, long_term_satisfaction
 from recsim.simulator import environment, recsim_gym, runner_lib
 
-TRACES = pathlib.Path(__file__).parent / "traces"
 CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 
-def load_scenario():
-    path = TRACES / "record_own_generators.py"
-    spec = importlib.util.spec_from_file_location("own_generators_scenario", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-songs = load_scenario()
-RECORDED = json.loads((TRACES / "own_generators.json").read_text())["traces"]
+songs = recorder("record_own_generators")
+RECORDED = recorded("own_generators")["traces"]
 
 
 @pytest.mark.parametrize("trace", RECORDED, ids=["two users", "three kinds of users"])

@@ -3,13 +3,11 @@
 import functools
 import importlib
 import importlib.util
-import json
-import pathlib
 
 import pytest
+from support import recorded, recorder
 
-TRACES = pathlib.Path(__file__).parent / "traces"
-RECORDED = json.loads((TRACES / "attributes.json").read_text())
+RECORDED = recorded("attributes")
 
 # What no code can meaningfully read. In objects:
 LEFT_OUT_OF_OBJECTS = {
@@ -60,10 +58,7 @@ LEFT_OUT_OF_MODULES = {
 @functools.cache
 def found():
     """Returns RecSim's names that our objects lack, and those that they have too early."""
-    path = TRACES / "record_attributes.py"
-    spec = importlib.util.spec_from_file_location("record_attributes", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = recorder("record_attributes")
     lacking, early = set(), set()
 
     def look(stage, name, value):

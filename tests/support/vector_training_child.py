@@ -1,6 +1,7 @@
-"""A training of many users with its evaluation, to be killed: vector_training_child.py BASE_DIR.
+"""A training of users in parallel with its evaluation, to be killed.
 
-Says "training" on the standard output when the training begins, and "done" at the end.
+``python -m support.vector_training_child BASE_DIR`` prints "training" when the training
+begins, and "done" at the end.
 """
 
 from __future__ import annotations

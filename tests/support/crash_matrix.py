@@ -1,12 +1,12 @@
 """Crashes at every system call, power failures and I/O errors: what a run leaves, and ends with.
 
-    python tests/simulator/crash_matrix.py            # up to ten calls of each kind and fault
-    python tests/simulator/crash_matrix.py --every    # each call, some hours
-    python tests/simulator/crash_matrix.py --short    # one call of each kind and fault, as in CI
+    python -m support.crash_matrix            # up to ten calls of each kind and fault
+    python -m support.crash_matrix --every    # each call, some hours
+    python -m support.crash_matrix --short    # one call of each kind and fault, as in CI
 
-and prints a table. Each of five programs is run with a fault at one point, and again without: the
-files that the first left must be whole, and the second must end with the numbers of a run that had
-no fault. The faults, each at the k-th call of its kind:
+in the folder ``tests`` prints a table. Each of five programs is run with a fault at one point, and
+again without: the files that the first left must be whole, and the second must end with the numbers
+of a run that had no fault. The faults, each at the k-th call of its kind:
 
 * *killed before* a rename, an fsync, a removal, a write, a truncation or the making of a folder
   (as by ``kill -9``), and *killed within* a write, half of which is in the file then;
@@ -41,9 +41,6 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, os.path.dirname(__file__))
-import vector_training_child
-
 from recsim import parallel
 from recsim.agents import cluster_bandit_agent
 from recsim.agents.bandits import algorithms
@@ -52,6 +49,7 @@ from recsim.environments import interest_exploration
 from recsim.experiments import comparison
 from recsim.reproductions import base
 from recsim.simulator import _tfrecord, checkpoint, runner_lib
+from support import vector_training_child
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
 

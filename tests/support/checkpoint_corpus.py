@@ -1,6 +1,6 @@
 """Checkpoint files that were spoiled or crafted, and what becomes of them.
 
-    python tests/simulator/checkpoint_corpus.py
+    python -m support.checkpoint_corpus    # in the folder ``tests``
 
 reads 300 of them, each in a process of its own, and prints a table: how many were refused, how many
 were taken because they hold what was saved (or what a checkpoint may hold), the longest time and

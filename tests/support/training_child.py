@@ -1,6 +1,7 @@
-"""A training run with its evaluation, to be killed: training_child.py BASE_DIR WORLD ITERATIONS.
+"""A training run with its evaluation, to be killed.
 
-Says "training" on the standard output when the training begins, and "done" at the end.
+``python -m support.training_child BASE_DIR SCENARIO ITERATIONS`` prints
+"training" when the training begins, and "done" at the end.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One user at a time and many at once: the same law, and the same numbers for the same draws.
 
-``data/single_user_law.json`` has what the single-user engine did: for each scenario, choice model
+``single_user_statistics.json`` has what the single-user engine did: for each scenario, choice model
 and way to sample candidates, histograms over 20,000 users of what is compared here. To record all
 of it again (half an hour)::
 
@@ -26,7 +26,7 @@ from recsim.simulator import environment
 from recsim.vector import env as vector_env
 from recsim.vector import streams, world
 
-RECORDS = pathlib.Path(__file__).parent / "data" / "single_user_law.json"
+RECORDS = pathlib.Path(__file__).with_name("single_user_statistics.json")
 NUM_CANDIDATES, SLATE_SIZE = 6, 3
 CONFIG = {
     "num_candidates": NUM_CANDIDATES,
@@ -259,7 +259,6 @@ def record(num_users: int) -> None:
         sample, candidates = single_user_sample(name, mode, num_users)
         records[f"{name} {mode}"] = {"candidates": candidates, "histograms": histograms(sample)}
         print(name, mode, file=sys.stderr, flush=True)
-    RECORDS.parent.mkdir(exist_ok=True)
     lines = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in records.items()]
     RECORDS.write_text("{" + ",\n".join(lines) + "}\n")
 

@@ -4,18 +4,15 @@ The figures are those that the tutorial shows (google-research/recsim, Apache-2.
 """
 
 import functools
-import json
-import pathlib
 
 import numpy as np
 import pytest
+from support import recorded
 
 from recsim import agent
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib
-
-TRACES = pathlib.Path(__file__).parent / "traces" / "agents_interest_exploration.json"
 
 # The tutorial prints these of its first documents; the trace, recorded under its config, has all.
 PRINTED = {"15": 1.2272016322975663, "21": 2.372569629131807, "29": 2.059365556961282}
@@ -68,9 +65,10 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
         pytest.importorskip("matplotlib.pyplot")
     first = world.reset()
     assert list(first["doc"]) == [str(number) for number in range(15, 30)]
-    recorded = json.loads(TRACES.read_text())["traces"][0]["first_observation"]["doc"]
+    first_trace = recorded("agents_interest_exploration")["traces"][0]
     assert features(first) == rounded(
-        (doc["quality"], doc["cluster_id"]) for doc in recorded.values()
+        (doc["quality"], doc["cluster_id"])
+        for doc in first_trace["first_observation"]["doc"].values()
     )
     for doc_id, quality in PRINTED.items():
         assert float(first["doc"][doc_id]["quality"]) == pytest.approx(quality, rel=1e-12)

@@ -1,6 +1,6 @@
 """Every public name of RecSim 0.2.4 is here, of the same kind and callable in the same way.
 
-``data/api.json`` lists RecSim 0.2.4's public names and signatures, read from it with ``inspect``.
+``api.json`` lists RecSim 0.2.4's public names and signatures, read from it with ``inspect``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-API = json.loads((pathlib.Path(__file__).parent / "data" / "api.json").read_text())["modules"]
+API = json.loads(pathlib.Path(__file__).with_name("api.json").read_text())["modules"]
 NAMES = [(module, name) for module, names in API.items() for name in names]
 MEMBERS = [
     (module, name, member)

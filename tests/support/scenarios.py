@@ -1,0 +1,105 @@
+"""Environments of the three scenarios, small and with a seed, for tests that need any one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recsim import registry
+from recsim.environments import interest_exploration, long_term_satisfaction
+from recsim.simulator import environment, recsim_gym
+
+__all__ = [
+    "CONFIG",
+    "SCENARIOS",
+    "config",
+    "make_env",
+    "make_interest_exploration_users",
+    "make_long_term_satisfaction_users",
+    "make_vector_env",
+    "spaces_of",
+]
+
+SCENARIOS = ("interest_evolution", "interest_exploration", "long_term_satisfaction")
+CONFIG: dict[str, Any] = {
+    "num_candidates": 4,
+    "slate_size": 2,
+    "resample_documents": True,
+    "seed": 0,
+}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """Returns the shared configuration with some entries changed or added."""
+    return {**CONFIG, **changes}
+
+
+def make_env(scenario: str = "interest_exploration", **changes: Any) -> Any:
+    """Returns a single-user environment of the shared configuration, with changes to it."""
+    return registry.create_environment(scenario, config(**changes))
+
+
+def make_vector_env(
+    scenario: str = "interest_exploration",
+    num_envs: int = 3,
+    env_config: dict[str, Any] = CONFIG,
+    **options: Any,
+) -> Any:
+    """Returns a vectorized environment of the shared configuration, or of another."""
+    return registry.create_vector_environment(scenario, env_config, num_envs, **options)
+
+
+def spaces_of(env: Any) -> dict[str, Any]:
+    """Returns the spaces of an environment as arguments of an agent."""
+    return {"observation_space": env.observation_space, "action_space": env.action_space}
+
+
+def no_reward(responses: Any) -> float:
+    """Returns a reward of zero."""
+    return 0.0
+
+
+def make_interest_exploration_users(
+    user_seeds: Sequence[int],
+    reward: Callable[[Any], Any] = no_reward,
+    *,
+    num_candidates: int = 5,
+    sampler_seed: int = 0,
+    response_ctor: Any = interest_exploration.IEResponse,
+    doc_ctor: Any = interest_exploration.IEDocument,
+) -> recsim_gym.RecSimGymEnv:
+    """Returns an environment of several users of interest exploration."""
+    models = [
+        interest_exploration.IEUserModel(
+            2,
+            user_state_ctor=interest_exploration.IEUserState,
+            response_model_ctor=response_ctor,
+            seed=seed,
+        )
+        for seed in user_seeds
+    ]
+    sampler = interest_exploration.IETopicDocumentSampler(doc_ctor=doc_ctor, seed=sampler_seed)
+    several = environment.MultiUserEnvironment(models, sampler, num_candidates, 2)
+    return recsim_gym.RecSimGymEnv(several, reward)
+
+
+def make_long_term_satisfaction_users(
+    user_seeds: Sequence[int],
+    reward: Callable[[Any], Any] = no_reward,
+    *,
+    num_candidates: int = 5,
+    sampler_seed: int = 0,
+) -> recsim_gym.RecSimGymEnv:
+    """Returns an environment of several users of long-term satisfaction."""
+    models = [
+        long_term_satisfaction.LTSUserModel(
+            2,
+            user_state_ctor=long_term_satisfaction.LTSUserState,
+            response_model_ctor=long_term_satisfaction.LTSResponse,
+            seed=seed,
+        )
+        for seed in user_seeds
+    ]
+    sampler = long_term_satisfaction.LTSDocumentSampler(seed=sampler_seed)
+    several = environment.MultiUserEnvironment(models, sampler, num_candidates, 2)
+    return recsim_gym.RecSimGymEnv(several, reward)
