@@ -25,7 +25,6 @@ import recsim
 from recsim import cli, registry
 from recsim.experiments import comparison
 
-
 QUICK = ["--episodes", "3", "--steps", "20"]
 
 

@@ -7,8 +7,8 @@ import re
 import signal
 
 import pytest
+from support.resumable import SignallingEnv
 from support.runners import CONFIG, records, train_runner
-from test_interrupts import Signalling
 
 from recsim import utils
 from recsim._internal import interrupts
@@ -128,7 +128,7 @@ def test_metrics_that_cannot_be_saved_do_not_resume_in_an_iteration(
 ):
     train(tmp_path / "whole", create())
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
-        train(tmp_path / "resumed", Signalling(create(), 25))
+        train(tmp_path / "resumed", SignallingEnv(create(), 25))
     assert os.listdir(tmp_path / "resumed/train/checkpoints") == ["ckpt.0"]
     (warning,) = [each for each in caplog.messages if "ends without a checkpoint" in each]
     assert "of iteration 1" in warning
@@ -150,7 +150,7 @@ def test_metrics_that_cannot_be_saved_do_not_resume_in_an_iteration(
 def test_metrics_by_their_names_resume_in_an_iteration(create, tmp_path):
     train(tmp_path / "whole", create())
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
-        train(tmp_path / "resumed", Signalling(create(), 25))
+        train(tmp_path / "resumed", SignallingEnv(create(), 25))
     assert (tmp_path / "resumed/train/checkpoints/ckpt.interrupted").exists()
     train(tmp_path / "resumed", create())
     assert untimed(tmp_path / "resumed") == untimed(tmp_path / "whole")
@@ -159,7 +159,7 @@ def test_metrics_by_their_names_resume_in_an_iteration(create, tmp_path):
 @posix
 def test_what_was_interrupted_with_other_metrics_is_passed_over(tmp_path, caplog):
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
-        train(tmp_path, Signalling(make(), 25))
+        train(tmp_path, SignallingEnv(make(), 25))
     train(tmp_path, make(env_class=CountsByItself))
     assert "CountsByItself.update_metrics is not the library's" in caplog.text
     assert [record["slates"] for record in records(tmp_path / "train")] == [20, 20]

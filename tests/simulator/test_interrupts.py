@@ -10,26 +10,12 @@ import threading
 
 import pytest
 from support import vector_training_child as child
-from support.resumable import PAIRS, StoppingEnv, make_env, outcome, train
+from support.resumable import PAIRS, SignallingEnv, make_env, outcome, train
 
 from recsim._internal import interrupts
 from recsim.simulator import checkpoint
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
-
-
-class Signalling(StoppingEnv):
-    """Behaves as an environment that is sent a signal in a step."""
-
-    def __init__(self, env, steps, number=signal.SIGTERM):
-        super().__init__(env, steps)
-        self._number = number
-
-    def step(self, action):
-        self.steps_left -= 1
-        if self.steps_left == 0:
-            signal.raise_signal(self._number)
-        return self.env.step(action)
 
 
 @posix
@@ -40,7 +26,7 @@ def test_a_terminated_run_resumes_where_it_was(world, agent, number, frequency, 
     train(tmp_path / "whole", make_env(world), agent, checkpoint_frequency=frequency)
     steps = 0
     for stop in (3, 95, 40, 10**6):
-        env = Signalling(make_env(world), stop, number)
+        env = SignallingEnv(make_env(world), stop, number)
         try:
             with interrupts.terminable():
                 train(tmp_path / "resumed", env, agent, checkpoint_frequency=frequency)
@@ -83,7 +69,7 @@ def test_a_terminated_training_of_users_in_parallel_resumes_where_it_was(tmp_pat
 
 @posix
 def test_the_second_signal_ends_at_once(tmp_path):
-    class Twice(Signalling):
+    class Twice(SignallingEnv):
         def step(self, action):
             result = super().step(action)
             if self.steps_left == -1:
@@ -133,7 +119,7 @@ def test_an_ignored_signal_stays_ignored():
 
 
 def test_an_interrupted_iteration_that_is_older_than_a_checkpoint_is_left_alone(tmp_path):
-    env = Signalling(make_env("exploration"), 60)
+    env = SignallingEnv(make_env("exploration"), 60)
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
         train(tmp_path / "a", env, "thompson")
     interrupted = tmp_path / "a/train/checkpoints/ckpt.interrupted"
@@ -146,7 +132,7 @@ def test_an_interrupted_iteration_that_is_older_than_a_checkpoint_is_left_alone(
 
 
 def test_a_spoiled_checkpoint_of_an_interrupted_iteration_is_passed_over(tmp_path, caplog):
-    env = Signalling(make_env("exploration"), 60)
+    env = SignallingEnv(make_env("exploration"), 60)
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
         train(tmp_path / "a", env, "thompson")
     (tmp_path / "a/train/checkpoints/ckpt.interrupted").write_bytes(b"PK")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import pathlib
+import signal
 
 import numpy as np
 
@@ -148,4 +149,18 @@ class StoppingEnv:
         self.steps_left -= 1
         if self.steps_left < 0:
             raise KeyboardInterrupt
+        return self.env.step(action)
+
+
+class SignallingEnv(StoppingEnv):
+    """Behaves as an environment that is sent a signal in a step."""
+
+    def __init__(self, env, steps, number=signal.SIGTERM):
+        super().__init__(env, steps)
+        self._number = number
+
+    def step(self, action):
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            signal.raise_signal(self._number)
         return self.env.step(action)
