@@ -18,7 +18,6 @@ MOST_LINES = 700
 # Folders that import from ones above them, until they do no longer.
 AGAINST_THE_ORDER = {
     ("_internal", "registry"),
-    ("_internal", "simulator"),
     ("parallel", "registry"),
     ("seeding", "_internal"),
     ("simulator", "vector"),
@@ -26,7 +25,7 @@ AGAINST_THE_ORDER = {
     ("vector", "simulator"),
 }
 # Private modules that others than their folder import, until they do no longer.
-PRIVATE_BUT_IMPORTED = {"recsim.simulator._files", "recsim.vector._conversion"}
+PRIVATE_BUT_IMPORTED = {"recsim.vector._conversion"}
 # Folders with files that are too long, until they are split.
 TOO_LONG = ("recsim/agents/", "recsim/environments/")
 

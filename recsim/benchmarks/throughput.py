@@ -28,9 +28,9 @@ import numpy as np
 
 import recsim
 from recsim import parallel, registry
-from recsim._internal import json_text, paths, provenance, resources, version
+from recsim._internal import files, json_text, paths, provenance, resources, version
 from recsim.experiments import statistics, tables
-from recsim.simulator import _files, fingerprint, progress
+from recsim.simulator import fingerprint, progress
 from recsim.vector import simulate, streams
 
 if TYPE_CHECKING:
@@ -475,11 +475,11 @@ def save(
         ImportError: if Matplotlib is not installed.
     """
     if output is not None:
-        with _files.atomic_file(paths.output_file("output", output)) as file:
+        with files.atomic_file(paths.output_file("output", output)) as file:
             file.write(f"{json_text.dumps(record, indent=1)}\n".encode())
     if figure is not None:
         path = paths.output_file("figure", figure)
-        with _files.atomic_file(path) as file:
+        with files.atomic_file(path) as file:
             _figure(record).savefig(file, dpi=150, format=os.path.splitext(path)[1][1:])
 
 

@@ -87,8 +87,7 @@ def _order(name: str) -> tuple[str, float, str]:
 
 
 def _line(folder: str, path: str) -> tuple[str, ...]:
-    from recsim._internal import run_data
-    from recsim.simulator import checkpoint
+    from recsim.simulator import checkpoint, run_data
 
     name = os.path.relpath(path, folder)
     try:

@@ -30,6 +30,7 @@ import numpy as np
 from recsim import registry, seeding, utils
 from recsim._internal import (
     bindings,
+    files,
     json_text,
     keys,
     learning,
@@ -41,7 +42,7 @@ from recsim._internal import (
     version,
 )
 from recsim.experiments import _first_steps, _recorders, statistics
-from recsim.simulator import _files, runner_lib
+from recsim.simulator import runner_lib
 from recsim.vector import streams
 
 __all__ = ["Comparison", "Results", "difference", "mean_and_deviation"]
@@ -300,7 +301,7 @@ class Comparison:
         except BaseException:
             # The runners' own folders, so that the folder can be taken for the next attempt.
             for agent in agents:
-                _files.remove_empty_folders(os.path.join(self._output_dir, agent))
+                files.remove_empty_folders(os.path.join(self._output_dir, agent))
             raise
 
     def _check_names(self, agents: Sequence[str]) -> None:
@@ -381,7 +382,7 @@ class Comparison:
 
     def _prepare_folder(self) -> None:
         paths.writable_folder("The output folder", self._output_dir)
-        _files.check_empty("The output folder", self._output_dir)
+        files.check_empty("The output folder", self._output_dir)
 
     def _create_runs(self, agent: str) -> _Runs:
         """Returns the runs of an agent."""
@@ -655,9 +656,9 @@ def _write_files(results: Results, folder: str) -> None:
         for episode, values in enumerate(zip(*columns.values())):
             cells = [repr(float(value)) if np.isfinite(value) else "" for value in values]
             writer.writerow([agent, episode, *cells])
-    with _files.atomic_file(os.path.join(folder, "episodes.csv")) as file:
+    with files.atomic_file(os.path.join(folder, "episodes.csv")) as file:
         file.write(text.getvalue().encode())
     # Last, for it says that the run is complete.
     summary = json_text.dumps(results.summary(), indent=2)
-    with _files.atomic_file(os.path.join(folder, "results.json")) as file:
+    with files.atomic_file(os.path.join(folder, "results.json")) as file:
         file.write(f"{summary}\n".encode())

@@ -38,6 +38,7 @@ from recsim import parallel
 from recsim._internal import (
     bindings,
     command_line,
+    files,
     json_text,
     paths,
     provenance,
@@ -47,7 +48,7 @@ from recsim._internal import (
 )
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
-from recsim.simulator import _files, checkpoint, fingerprint, progress
+from recsim.simulator import checkpoint, fingerprint, progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,8 +203,8 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
     folder = paths.absolute("folder", folder)
     identity = _identity(experiment)
     paths.writable_folder("The output folder", folder)
-    with _files.locked(folder):
-        _files.remove_unfinished(folder)
+    with files.locked(folder):
+        files.remove_unfinished(folder)
         path = os.path.join(folder, _SETTINGS)
         if os.path.exists(path):
             try:
@@ -215,7 +216,7 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
                 ) from error
             _check_same(identity, there, folder)
         else:
-            _files.check_empty("The output folder", folder)
+            files.check_empty("The output folder", folder)
             _write_json(path, identity)
 
 
@@ -248,7 +249,7 @@ def run(
     workers = validation.positive_int("workers", workers)
     folder = paths.absolute("folder", folder)
     prepare(experiment, folder)
-    with _files.locked(folder):
+    with files.locked(folder):
         start = time.perf_counter()
         tasks = experiment.tasks(os.path.join(folder, _TASKS))
         resources.check_processes(min(workers, len(tasks)))
@@ -318,7 +319,7 @@ def _finished_tasks(tasks: list[Task], folder: str) -> dict[str, Result]:
     with contextlib.suppress(OSError):  # Its name in a folder of an earlier version.
         os.rename(os.path.join(folder, "parts"), folder_of_tasks)
     os.makedirs(folder_of_tasks, exist_ok=True)
-    _files.remove_unfinished(folder_of_tasks)
+    files.remove_unfinished(folder_of_tasks)
     finished = {}
     for task in tasks:
         path = _task_path(folder, task)
@@ -464,7 +465,7 @@ def _write_files(experiment: Reproduction, record: Mapping[str, Any], folder: st
     for name, figure in experiment.figures(results).items():
         _write_figure(figure, os.path.join(folder, name))
     shown = [*map(tables.markdown, experiment.tables(results)), experiment.notes]
-    with _files.atomic_file(os.path.join(folder, "table.md")) as file:
+    with files.atomic_file(os.path.join(folder, "table.md")) as file:
         file.write(("\n\n".join(shown) + "\n").encode())
     _write_json(os.path.join(folder, _RESULTS), record)
 
@@ -475,7 +476,7 @@ def _write_figure(figure: Figure, path: str) -> None:
 
     with matplotlib.rc_context({"svg.hashsalt": "recsim"}):
         for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            with _files.atomic_file(f"{path}.{suffix}") as file:
+            with files.atomic_file(f"{path}.{suffix}") as file:
                 figure.savefig(file, format=suffix, dpi=120, metadata=metadata)
 
 
@@ -500,5 +501,5 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _write_json(path: str, data: Mapping[str, Any]) -> None:
-    with _files.atomic_file(path) as file:
+    with files.atomic_file(path) as file:
         file.write(f"{json_text.dumps(data, indent=1)}\n".encode())

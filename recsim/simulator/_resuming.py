@@ -8,8 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from recsim._internal import run_data, run_metrics, run_settings
-from recsim.simulator import checkpoint, episode_log, fingerprint, summary
+from recsim.simulator import (
+    _run_metrics,
+    _run_settings,
+    checkpoint,
+    episode_log,
+    fingerprint,
+    run_data,
+    summary,
+)
 
 __all__ = [
     "check_fingerprint",
@@ -65,7 +72,7 @@ def check_fingerprint(
         )
     others = different.settings
     if settings is not None:
-        others = others + run_settings.differences(experiment_data.get("settings", {}), settings)
+        others = others + _run_settings.differences(experiment_data.get("settings", {}), settings)
     if others and not evaluation:
         _logger.warning(
             "The training resumes from %r with other settings than it had: %s.",
@@ -116,7 +123,7 @@ def load_interrupted(path: str, newest: int, env: Any) -> tuple[int, dict[str, A
     iteration = data["current_iteration"]
     if iteration <= newest:
         return None
-    if elsewhere := run_metrics.kept_elsewhere(env):
+    if elsewhere := _run_metrics.kept_elsewhere(env):
         _logger.warning(
             "Passing over %r: the metrics may be kept where they were not saved, for %s.",
             path,
@@ -147,7 +154,7 @@ def is_resumable(env: Any, env_state: Any, interrupted: dict[str, Any], iteratio
 
 
 def _not_resumable(env: Any, env_state: Any, interrupted: dict[str, Any]) -> str | None:
-    if elsewhere := run_metrics.kept_elsewhere(env):
+    if elsewhere := _run_metrics.kept_elsewhere(env):
         return f"the metrics may be kept where they cannot be saved, for {elsewhere}"
     if interrupted["metrics"] is None:
         return "the environment does not keep its metrics by their names, in _metrics"

@@ -33,8 +33,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from recsim import seeding
-from recsim._internal import checkpoint_reader, paths, run_data, validation
-from recsim.simulator import _files, fingerprint
+from recsim._internal import checkpoint_reader, files, paths, validation
+from recsim.simulator import fingerprint, run_data
 
 __all__ = [
     "CheckpointError",
@@ -102,7 +102,7 @@ def _save(path: str, tree: Any, **entries: int) -> None:
         "generators": encoder.generators,
     }
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with _files.atomic_file(path) as file:
+    with files.atomic_file(path) as file:
         with zipfile.ZipFile(file, "w") as archive:
             # A ZipInfo without a date: equal trees give equal files.
             archive.writestr(zipfile.ZipInfo("tree.json"), json.dumps(document))
@@ -482,7 +482,7 @@ class Checkpointer:
             aside = path + ending
             if not os.path.lexists(aside):
                 break
-        _files.move(path, aside)
+        files.move(path, aside)
         _logger.warning(
             "%r is not the good checkpoint that its name says: it is now %r.", path, aside
         )
@@ -546,7 +546,7 @@ class Checkpointer:
     def remove_unfinished(self) -> None:
         """Removes what a killed process left half-written. Only for the process that saves."""
         if os.path.isdir(self._folder):
-            _files.remove_unfinished(self._folder)
+            files.remove_unfinished(self._folder)
 
 
 def _signature(path: str) -> tuple[Any, ...]:

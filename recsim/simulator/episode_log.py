@@ -36,9 +36,9 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import paths
+from recsim._internal import files, paths
 from recsim._internal.gym_import import spaces
-from recsim.simulator import _files, _tfrecord, environment, rollout
+from recsim.simulator import _tfrecord, environment, rollout
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
@@ -82,8 +82,8 @@ class _LogFile:
         part = self._part.path
         if not (os.path.exists(part) or self.is_complete):
             with open(part, "ab"):
-                _files.sync_folder(os.path.dirname(part))
-        with _files.locked(part if os.path.exists(part) else self._path):
+                files.sync_folder(os.path.dirname(part))
+        with files.locked(part if os.path.exists(part) else self._path):
             yield
 
     def start(self, kept: Mapping[str, Any] | int | None = None) -> None:
@@ -111,7 +111,7 @@ class _LogFile:
         is_begun = os.path.exists(part)
         if not is_begun and length and self.is_complete and os.path.getsize(self._path) >= length:
             digest = _checked_beginning(self._path, length, sha256)
-            _files.move(self._path, part)
+            files.move(self._path, part)
         else:
             self.check_free()
             digest = _checked_beginning(part, length, sha256)
@@ -140,7 +140,7 @@ class _LogFile:
         """Gives the log, now complete, its name. Without an episode there is no file."""
         self._part.sync()
         if self._part.size:
-            _files.move(self._part.path, self._path)
+            files.move(self._part.path, self._path)
         elif os.path.exists(self._part.path):
             os.remove(self._part.path)
         self._started = False

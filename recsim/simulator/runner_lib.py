@@ -31,31 +31,30 @@ import numpy as np
 from recsim import types
 from recsim._internal import (
     absl_flags,
-    evaluation_record,
+    files,
     interrupts,
     json_text,
     keys,
     learning,
     paths,
-    run_data,
-    run_metrics,
-    run_settings,
     tf_session,
-    trial,
     validation,
     version,
 )
 from recsim._internal.gym_import import spaces  # noqa: F401  # A name of RecSim's module.
 from recsim.simulator import (
     _environment_state,
-    _files,
+    _evaluation_record,
     _new_checkpoints,
     _phases,
     _resuming,
+    _run_metrics,
+    _run_settings,
+    _trial,
     checkpoint,
-    environment,  # noqa: F401  # A name of RecSim's module.
     fingerprint,
     rollout,
+    run_data,
     summary,
 )
 from recsim.simulator import progress as progress_lib
@@ -188,7 +187,7 @@ class Runner:
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
         self._fingerprint = fingerprint.fingerprint(self._env, self._agent).data()
-        self._settings = run_settings.settings(self._env, self._max_steps_per_episode)
+        self._settings = _run_settings.settings(self._env, self._max_steps_per_episode)
         self._has_run = False
 
     @property
@@ -204,8 +203,8 @@ class Runner:
     def _locked_output(self) -> Iterator[None]:
         """Has the output folder to itself, without what killed processes left unfinished."""
         log = contextlib.nullcontext() if self._episode_log is None else self._episode_log.locked()
-        with _files.locked(self._output_dir), log:
-            _files.remove_unfinished(self._output_dir)
+        with files.locked(self._output_dir), log:
+            files.remove_unfinished(self._output_dir)
             self._metrics_file.read()  # It may have changed before the folder was locked.
             yield
 
@@ -319,7 +318,7 @@ class Runner:
 
         for tag, value in summary.of_episodes(self._stats).items():
             add_summary(tag, value)
-        self._env.write_metrics(run_metrics.tags_checked(add_summary, {"total_steps", *metrics}))
+        self._env.write_metrics(_run_metrics.tags_checked(add_summary, {"total_steps", *metrics}))
         self._summary_writer.flush()
         self._metrics_file.add(step, metrics)
 
@@ -399,7 +398,7 @@ class Runner:
     def _check_state(self) -> None:
         """Refuses, before it takes time, a training whose state no checkpoint can hold."""
         if type(self)._checkpoint_experiment is Runner._checkpoint_experiment:
-            trial.check_state(self._agent, self._env_state())
+            _trial.check_state(self._agent, self._env_state())
 
 
 def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None:
@@ -591,7 +590,7 @@ class EvalRunner(Runner):
     ) -> None:
         _check_keywords(EvalRunner, kwargs)
         self._max_eval_episodes = validation.positive_int("max_eval_episodes", max_eval_episodes)
-        evaluation_record.check_memory(self._max_eval_episodes)
+        _evaluation_record.check_memory(self._max_eval_episodes)
         self._test_mode = test_mode
         self._min_interval_secs = validation.non_negative_float(
             "min_interval_secs", min_interval_secs
@@ -652,7 +651,7 @@ class EvalRunner(Runner):
                 "total_steps": total_steps,
                 "sha256": self._checkpointer.newest_digest,
             }
-            if self._test_mode or not evaluation_record.has_returns(
+            if self._test_mode or not _evaluation_record.has_returns(
                 self._output_dir, total_steps, self._evaluation_record()
             ):
                 self._evaluate(total_steps, iteration, experiment_data)
@@ -679,7 +678,7 @@ class EvalRunner(Runner):
             _resuming.restore_agent(self._agent, path, iteration, experiment_data["agent"])
         self._summary_writer.restart_at(total_steps)
         self._run_eval_phase(total_steps)
-        evaluation_record.write(self._output_dir, total_steps, self._evaluation_record())
+        _evaluation_record.write(self._output_dir, total_steps, self._evaluation_record())
 
     def _run_eval_phase(self, total_steps: int) -> None:
         """Runs the episodes of one evaluation and writes its metrics and returns.
@@ -693,8 +692,8 @@ class EvalRunner(Runner):
         ) as advance:
             episode_rewards = self._phases.evaluate(self._calls(), self._max_eval_episodes, advance)
         self._write_metrics(total_steps, suffix="eval")
-        with _files.atomic_file(self._returns_path(total_steps)) as file:
+        with files.atomic_file(self._returns_path(total_steps)) as file:
             file.write(json_text.dumps(episode_rewards).encode())
 
     def _returns_path(self, total_steps: int) -> str:
-        return evaluation_record.returns_path(self._output_dir, total_steps)
+        return _evaluation_record.returns_path(self._output_dir, total_steps)

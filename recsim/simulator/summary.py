@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim._internal import json_text, numbers, paths
-from recsim.simulator import _files, _tfrecord
+from recsim._internal import files, json_text, numbers, paths
+from recsim.simulator import _tfrecord
 
 __all__ = ["MetricsFile", "SummaryWriter", "of_episodes"]
 
@@ -186,7 +186,7 @@ class MetricsFile:
     def _write(self, records: list[dict[str, Any]]) -> None:
         records = sorted(records, key=lambda record: record["total_steps"])
         content = b"".join(map(_line, records))
-        with _files.atomic_file(self._path) as file:
+        with files.atomic_file(self._path) as file:
             file.write(content)
         self._records, self._size = records, len(content)
 

@@ -21,8 +21,9 @@ import psutil
 import pytest
 
 from recsim import cli, parallel, registry
+from recsim._internal import files
 from recsim.reproductions import bandit_regret, base
-from recsim.simulator import _files, checkpoint
+from recsim.simulator import checkpoint
 
 FILES = ["regret.png", "regret.svg", "results.json", "settings.json", "table.md"]
 
@@ -57,7 +58,7 @@ def run(folder, runs=300, seed=0, workers=1):
     return base.run(experiment, folder, workers=workers, show_progress=False)
 
 
-def files(folder):
+def file_names(folder):
     return sorted(path.name for path in pathlib.Path(folder).iterdir() if path.is_file())
 
 
@@ -67,7 +68,7 @@ def tasks(folder):
 
 def test_files_of_a_run(figures):
     record = run("out")
-    assert files("out") == FILES
+    assert file_names("out") == FILES
     assert json.loads(pathlib.Path("out/results.json").read_text()) == json.loads(
         json.dumps(record)
     )
@@ -119,7 +120,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(number, monkeypatch):
             run("stopped")
     before = tasks("stopped")
     assert len(before) == number
-    assert files("stopped") == ["settings.json"]
+    assert file_names("stopped") == ["settings.json"]
     record = run("stopped")
     assert record["results"] == expected
     assert record["time"]["tasks_of_earlier_commands"] == number
@@ -132,7 +133,7 @@ def test_a_finished_run_is_shown_again_without_computing():
     os.remove("out/table.md")
     run("out", workers=2)
     assert tasks("out") == before
-    assert files("out") == ["results.json", "settings.json", "table.md"]
+    assert file_names("out") == ["results.json", "settings.json", "table.md"]
     assert pathlib.Path("out/results.json").read_text() == results
 
 
@@ -379,7 +380,7 @@ def test_one_command_at_a_time_writes_to_a_folder():
     pytest.importorskip("fcntl")
     pathlib.Path("out").mkdir()
     with (
-        _files.locked("out"),
+        files.locked("out"),
         pytest.raises(BlockingIOError, match="out' now: wait .* or choose another folder"),
     ):
         run("out")
@@ -395,7 +396,7 @@ def test_what_a_killed_command_left_unfinished_is_removed():
     base.prepare(bandit_regret.BanditRegret(300), "out")
     leave_unfinished("out/tasks", "one_kl_ucb_000.result")
     assert run("out")["results"] == run("whole")["results"]
-    assert files("out") == files("whole")
+    assert file_names("out") == file_names("whole")
     assert tasks("out").keys() == tasks("whole").keys()
 
 
@@ -431,7 +432,7 @@ def test_kill_9_at_random_moments():
     assert start("killed", 2).wait() == 0
     assert start("whole", 1).wait() == 0
     assert results("killed") == results("whole")
-    assert files("killed") == files("whole")
+    assert file_names("killed") == file_names("whole")
     assert tasks("killed").keys() == tasks("whole").keys()
 
 
@@ -483,6 +484,6 @@ def test_interrupted_from_the_keyboard(workers, seconds):
     assert err.decode().endswith(
         "The same command goes on with what is in out.\nrecsim: interrupted\n"
     )
-    assert files("out") == ["settings.json"]
+    assert file_names("out") == ["settings.json"]
     for name in tasks("out"):
         assert checkpoint.load(f"out/tasks/{name}")["result"]["regret"].ndim == 2

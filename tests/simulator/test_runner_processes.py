@@ -11,9 +11,9 @@ import sys
 import pytest
 from support.runners import CONFIG, RecordingAgent, eval_runner, records, returns, train_runner
 
+from recsim._internal import files
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
-from recsim.simulator import _files
 
 
 def test_an_interrupt_leaves_whole_files_and_written_events(tmp_path, env):
@@ -100,8 +100,8 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_runs(tmp_path,
 def test_a_child_that_outlives_a_killed_training_keeps_nobody_out(tmp_path, env):
     program = """
 import os, sys, time
-from recsim.simulator import _files
-with _files.locked(sys.argv[1]):
+from recsim._internal import files
+with files.locked(sys.argv[1]):
     child = os.fork()
     if not child:
         os.close(1)
@@ -130,21 +130,21 @@ with _files.locked(sys.argv[1]):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_forked_process_that_leaves_the_block_closes_no_other_file(tmp_path):
-    with _files.locked(str(tmp_path)):
+    with files.locked(str(tmp_path)):
         child = os.fork()
         if not child:
             code = 1
             try:
-                with _files.locked(str(tmp_path)):
+                with files.locked(str(tmp_path)):
                     pass
             except BlockingIOError:
                 code = 0
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        with pytest.raises(BlockingIOError), _files.locked(str(tmp_path)):
+        with pytest.raises(BlockingIOError), files.locked(str(tmp_path)):
             pass
-    with _files.locked(str(tmp_path)):
+    with files.locked(str(tmp_path)):
         pass
 
 
@@ -173,7 +173,7 @@ def test_an_evaluation_beside_its_training(tmp_path, env):
 
 def test_files_written_at_the_same_time_do_not_meet(tmp_path):
     path = str(tmp_path / "file")
-    with _files.atomic_file(path) as one, _files.atomic_file(path) as other:
+    with files.atomic_file(path) as one, files.atomic_file(path) as other:
         one.write(b"one")
         other.write(b"other")
     assert (tmp_path / "file").read_bytes() == b"one"

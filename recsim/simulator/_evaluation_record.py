@@ -8,8 +8,8 @@ import logging
 import os
 from typing import Any
 
-from recsim._internal import json_text, resources, run_settings
-from recsim.simulator import _files
+from recsim._internal import files, json_text, resources
+from recsim.simulator import _run_settings
 
 __all__ = ["check_memory", "has_returns", "returns_path", "write"]
 
@@ -51,7 +51,7 @@ def write(folder: str, total_steps: int, evaluated: dict[str, Any]) -> None:
         record = {**evaluated, "returns": _sha256(returns_path(folder, total_steps))}
     except FileNotFoundError:
         return
-    with _files.atomic_file(_record_path(folder, total_steps)) as file:
+    with files.atomic_file(_record_path(folder, total_steps)) as file:
         file.write(f"{json_text.dumps(record)}\n".encode())
 
 
@@ -86,14 +86,14 @@ def _reason_to_evaluate(path: str, returns: str, evaluated: dict[str, Any]) -> s
         with open(path, "rb") as file:
             there = json.loads(file.read())
         is_whole = there["returns"] == _sha256(returns)
-        run_settings.check(there["settings"])
+        _run_settings.check(there["settings"])
     except FileNotFoundError:
         return f"{path!r} is not there to say what they are of (earlier versions wrote none)"
     except (ValueError, TypeError, KeyError) as error:
         return f"{path!r} does not say what they are of ({error!r:.100})"
     if not is_whole:
         return "they were altered"
-    reasons = run_settings.differences(there["settings"], evaluated["settings"])
+    reasons = _run_settings.differences(there["settings"], evaluated["settings"])
     if there.get("checkpoint") != evaluated["checkpoint"]:
         reasons.insert(0, "they are of another checkpoint")
     if there.get("fingerprint") != evaluated["fingerprint"]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim._internal import numbers, run_settings
+from recsim._internal import numbers
+from recsim.simulator import _run_settings
 
 __all__ = ["check"]
 
@@ -64,7 +65,7 @@ def check(data: Any, *, interrupted: bool = False) -> None:
     if missing := {"agent", "environment"} - data.keys():
         raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
     if "settings" in data:
-        run_settings.check(data["settings"])
+        _run_settings.check(data["settings"])
     if interrupted:
         _check_interrupted(data.get("interrupted"))
     if "fingerprint" in data:
