@@ -20,7 +20,7 @@ __all__ = [
     "IN_SAMPLER",
     "IN_USER_MODEL",
     "IN_VECTOR_AGENT",
-    "IN_VECTOR_WORLD",
+    "IN_VECTOR_SCENARIO",
     "WATCHED_STEPS",
     "Watch",
 ]
@@ -39,7 +39,7 @@ IN_AGENT = (
     "draw from a generator that the agent keeps in self._rng, made from a seed, such as "
     "numpy.random.RandomState(seed)"
 )
-IN_VECTOR_WORLD = "draw from the random numbers that the method gets (draws) instead"
+IN_VECTOR_SCENARIO = "sample from the random stream that the method gets (stream) instead"
 IN_VECTOR_AGENT = (
     "draw from a generator that the agent keeps, made from a seed, or from recsim.vector.streams"
 )

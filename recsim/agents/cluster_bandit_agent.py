@@ -176,11 +176,11 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         self._num_topics = len(of_one_user._base_agents)
         users = self._first_user, self._num_envs
         self._rows = streams.chunk_rows(*users)
-        self._draws = streams.chunk_draws(seed, "bandit", *users, np.float64)
+        self._streams = streams.chunk_streams(seed, "bandit", *users, np.float64)
         self._bandits = []
-        for draws in self._draws:
+        for stream in self._streams:
             bandit: Any = copy.deepcopy(of_one_user._bandit)
-            bandit._rng = _BetaDraws(draws)
+            bandit._rng = _BetaStream(stream)
             self._bandits.append(bandit)
 
     def step(
@@ -212,7 +212,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the states of the bandits' generators."""
         del checkpoint_dir, iteration_number
-        return {"bandit_draws": [draws.state() for draws in self._draws]}
+        return {"bandit_draws": [stream.state() for stream in self._streams]}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
@@ -221,28 +221,28 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
         del checkpoint_dir, iteration_number
         if not agent.has_entry(self, bundle_dict, "bandit_draws"):
             return False
-        streams.restore(self._draws, bundle_dict["bandit_draws"])
+        streams.restore(self._streams, bundle_dict["bandit_draws"])
         return True
 
 
-class _BetaDraws:
+class _BetaStream:
     """The generator of Thompson sampling that gives each user numbers of their own.
 
     The number of uniform numbers that NumPy's generators take for one of a Beta distribution
     varies. Here it is one, so that the numbers of a user do not depend on those of others.
 
     Args:
-        draws: uniform numbers.
+        stream: the random stream.
     """
 
-    def __init__(self, draws: streams.Draws) -> None:
-        self._draws = draws
+    def __init__(self, stream: streams.RandomStream) -> None:
+        self._stream = stream
 
     def beta(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Returns numbers of Beta distributions, of the shape (n_users, …) of the parameters."""
         from scipy import special
 
-        numbers_drawn = special.betaincinv(a, b, self._draws.uniform(*a.shape[1:]))
+        numbers_drawn = special.betaincinv(a, b, self._stream.uniform(*a.shape[1:]))
         # SciPy finds no quantile of some distributions that are as narrow as a float.
         unknown = np.isnan(numbers_drawn)
         if unknown.any():

@@ -52,14 +52,14 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
     def __init__(self, environment: Any, random_seed: int = 0) -> None:
         super().__init__(environment)
         validation.positive_int("random_seed", random_seed, 0)
-        self._draws = streams.chunk_draws(
+        self._streams = streams.chunk_streams(
             random_seed, "random agent", self._first_user, self._num_envs
         )
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the states of the generators."""
         del checkpoint_dir, iteration_number
-        return {"rng_states": [draws.state() for draws in self._draws]}
+        return {"rng_states": [stream.state() for stream in self._streams]}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
@@ -68,7 +68,7 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
         del checkpoint_dir, iteration_number
         if not agent.has_entry(self, bundle_dict, "rng_states"):
             return False
-        streams.restore(self._draws, bundle_dict["rng_states"])
+        streams.restore(self._streams, bundle_dict["rng_states"])
         return True
 
     def step(
@@ -82,5 +82,5 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
         del observation, infos
         self._checked_outcome(rewards, terminated, truncated)
-        slates = [draws.slates(self._num_candidates, self._slate_size) for draws in self._draws]
+        slates = [stream.slates(self._num_candidates, self._slate_size) for stream in self._streams]
         return arrays.joined(slates)

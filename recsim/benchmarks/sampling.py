@@ -27,7 +27,7 @@ from recsim.experiments import tables
 from recsim.simulator import rollout
 from recsim.vector import streams
 
-__all__ = ["RecordedDraws", "main", "measured"]
+__all__ = ["RecordedStream", "main", "measured"]
 
 SIZES = ((10, 2), (100, 10))
 USERS = (1000, streams.CHUNK_SIZE, 10_000)
@@ -35,36 +35,36 @@ USERS = (1000, streams.CHUNK_SIZE, 10_000)
 _STEPS_OF_ROUND = 24
 
 
-class RecordedDraws(streams.Draws):
-    """Hands out the numbers of other draws, and remembers which.
+class RecordedStream(streams.RandomStream):
+    """Hands out the numbers of another random stream, and records the calls.
 
     Args:
-        draws: the other draws.
+        stream: the other random stream.
 
     Attributes:
         calls: names of methods, and what they were called with.
     """
 
-    def __init__(self, draws: streams.Draws) -> None:
-        self.num_users = draws.num_users
-        self.dtype = draws.dtype
-        self.draws = draws
+    def __init__(self, stream: streams.RandomStream) -> None:
+        self.num_users = stream.num_users
+        self.dtype = stream.dtype
+        self.stream = stream
         self.calls: list[tuple[str, tuple[int, ...]]] = []
 
     def uniform(self, *shape: int) -> np.ndarray:
-        """See :meth:`recsim.vector.streams.Draws.uniform`."""
+        """See :meth:`recsim.vector.streams.RandomStream.uniform`."""
         self.calls.append(("uniform", shape))
-        return self.draws.uniform(*shape)
+        return self.stream.uniform(*shape)
 
     def normal(self, *shape: int) -> np.ndarray:
-        """See :meth:`recsim.vector.streams.Draws.normal`."""
+        """See :meth:`recsim.vector.streams.RandomStream.normal`."""
         self.calls.append(("normal", shape))
-        return self.draws.normal(*shape)
+        return self.stream.normal(*shape)
 
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
-        """See :meth:`recsim.vector.streams.Draws.slates`."""
+        """See :meth:`recsim.vector.streams.RandomStream.slates`."""
         self.calls.append(("slates", (num_candidates, slate_size)))
-        return self.draws.slates(num_candidates, slate_size)
+        return self.stream.slates(num_candidates, slate_size)
 
 
 def measured(environment: str, num_candidates: int, slate_size: int, rounds: int) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
     worlds = {number: _World(environment, config, number) for number in USERS}
     world = worlds[streams.CHUNK_SIZE]
     env = world.env
-    calls = _calls_of(world.step, env._chunks[0], world.agent)
-    draws = streams.chunk_draws(0, "draws benchmark", 0, env.num_envs, env.dtype)[0]
+    calls = _calls_of(world.step, (env._chunks[0], "_stream"), (world.agent, "_streams"))
+    stream = streams.chunk_streams(0, "draws benchmark", 0, env.num_envs, env.dtype)[0]
     generator = np.random.Generator(np.random.SFC64(0))
     # A slate is made of a uniform number for each position.
     shapes = [
@@ -103,7 +103,7 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
 
     def draw() -> None:
         for name, arguments in calls:
-            getattr(draws, name)(*arguments)
+            getattr(stream, name)(*arguments)
 
     def draw_by_numpy() -> None:
         for name, array in arrays:
@@ -152,18 +152,20 @@ class _World:
         self._rollout.step()
 
 
-def _calls_of(step: Callable[[], None], *owners: Any) -> list[tuple[str, tuple[int, ...]]]:
-    """Returns the calls of a step, by those who own draws or lists of them."""
+def _calls_of(
+    step: Callable[[], None], *owners: tuple[Any, str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Returns the calls of a step, by owners of a random stream or a list of them, by attribute."""
     recorded = []
-    for owner in owners:
-        own = owner._draws
-        of_owner = [RecordedDraws(draws) for draws in (own if isinstance(own, list) else [own])]
-        owner._draws = of_owner if isinstance(own, list) else of_owner[0]
-        recorded.append((owner, own, of_owner))
+    for owner, name in owners:
+        own = getattr(owner, name)
+        of_owner = [RecordedStream(stream) for stream in (own if isinstance(own, list) else [own])]
+        setattr(owner, name, of_owner if isinstance(own, list) else of_owner[0])
+        recorded.append((owner, name, own, of_owner))
     step()
-    for owner, own, _ in recorded:
-        owner._draws = own
-    return [call for _, _, of_owner in recorded for draws in of_owner for call in draws.calls]
+    for owner, name, own, _ in recorded:
+        setattr(owner, name, own)
+    return [call for *_, of_owner in recorded for stream in of_owner for call in stream.calls]
 
 
 def _nanoseconds(function: Callable[[], None]) -> float:

@@ -25,7 +25,7 @@ from recsim._internal import arrays, numbers, validation
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 if TYPE_CHECKING:
     from recsim.vector import env as vector_env
@@ -712,7 +712,7 @@ class VectorIEvResponses:
     cluster_id: np.ndarray  # (n_users, slate_size), int32: their topics.
 
 
-class VectorIEvDocumentSampler(world.VectorDocumentSampler):
+class VectorIEvDocumentSampler(scenario.VectorDocumentSampler):
     """Samples videos as a single-user sampler does, for many users.
 
     Args:
@@ -723,11 +723,11 @@ class VectorIEvDocumentSampler(world.VectorDocumentSampler):
         self._means = sampler.cluster_means
         self._one_hot = sampler._one_hot
 
-    def sample(self, draws: streams.Draws, num_documents: int) -> VectorIEvDocuments:
-        """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
-        topics = draws.integers(len(self._means), num_documents)
-        means = self._means.astype(draws.dtype).take(topics)
-        return VectorIEvDocuments(topics, means + 0.1 * draws.normal(num_documents))
+    def sample(self, stream: streams.RandomStream, num_documents: int) -> VectorIEvDocuments:
+        """See :meth:`recsim.vector.scenario.VectorDocumentSampler.sample`."""
+        topics = stream.integers(len(self._means), num_documents)
+        means = self._means.astype(stream.dtype).take(topics)
+        return VectorIEvDocuments(topics, means + 0.1 * stream.normal(num_documents))
 
     def observe(self, documents: VectorIEvDocuments) -> np.ndarray:
         """Returns the videos' features, shape (n_users, n_docs, n_topics)."""
@@ -741,7 +741,7 @@ class VectorIEvDocumentSampler(world.VectorDocumentSampler):
         return spaces.Box(-1.0, 1.0, (num_documents, len(self._means)), np.float32)
 
 
-class VectorIEvUserModel(world.VectorUserModel):
+class VectorIEvUserModel(scenario.VectorUserModel):
     """Users as those of a single-user model, many of them.
 
     Videos have one topic each, so that the inner product of features and interests is the
@@ -760,30 +760,30 @@ class VectorIEvUserModel(world.VectorUserModel):
         self._video_length = video_length
         self._intercepts = user_model._alpha_x_intercept, user_model._alpha_y_intercept
 
-    def sample_users(self, draws: streams.Draws) -> VectorIEvUsers:
-        """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
-        interests = 2.0 * draws.uniform(self._num_topics) - 1.0
-        budget = np.full(draws.num_users, self._user.time_budget, draws.dtype)
+    def sample_users(self, stream: streams.RandomStream) -> VectorIEvUsers:
+        """See :meth:`recsim.vector.scenario.VectorUserModel.sample_users`."""
+        interests = 2.0 * stream.uniform(self._num_topics) - 1.0
+        budget = np.full(stream.num_users, self._user.time_budget, stream.dtype)
         return VectorIEvUsers(interests, budget)
 
     def choose(
-        self, users: VectorIEvUsers, documents: VectorIEvDocuments, draws: streams.Draws
+        self, users: VectorIEvUsers, documents: VectorIEvDocuments, stream: streams.RandomStream
     ) -> np.ndarray:
-        """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
+        """See :meth:`recsim.vector.scenario.VectorUserModel.choose`."""
         scores = arrays.take_along_rows(users.interests, documents.cluster_id)
         weights = self._choice_model.choice_weights(scores)
-        return choice_model.sampled_choices(weights, draws.uniform())
+        return choice_model.sampled_choices(weights, stream.uniform())
 
     def respond(
         self,
         users: VectorIEvUsers,
         documents: VectorIEvDocuments,
         choice: np.ndarray,
-        draws: streams.Draws,
+        stream: streams.RandomStream,
     ) -> VectorIEvResponses:
-        """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
-        del draws
-        clicked = world.clicked(choice, self.slate_size)
+        """See :meth:`recsim.vector.scenario.VectorUserModel.respond`."""
+        del stream
+        clicked = scenario.clicked(choice, self.slate_size)
         watch_time = self._watch_time(users)[:, np.newaxis] * clicked
         return VectorIEvResponses(clicked, watch_time, documents.quality, documents.cluster_id)
 
@@ -797,13 +797,13 @@ class VectorIEvUserModel(world.VectorUserModel):
         documents: VectorIEvDocuments,
         choice: np.ndarray,
         responses: VectorIEvResponses,
-        draws: streams.Draws,
+        stream: streams.RandomStream,
     ) -> VectorIEvUsers:
-        """See :meth:`recsim.vector.world.VectorUserModel.update`."""
+        """See :meth:`recsim.vector.scenario.VectorUserModel.update`."""
         del responses
         state = self._user
         clicked = choice < self.slate_size
-        video = world.chosen_documents(documents, choice)
+        video = scenario.chosen_documents(documents, choice)
         # Where nothing was clicked, what is computed with some video of the slate is not used.
         positions = arrays.row_positions(video.cluster_id[:, np.newaxis], self._num_topics)[0]
         interests = users.interests.reshape(-1)
@@ -811,7 +811,7 @@ class VectorIEvUserModel(world.VectorUserModel):
         new_interest = _updated_interests(
             interest[:, np.newaxis],
             np.ones_like(interest)[:, np.newaxis],
-            draws.uniform(),
+            stream.uniform(),
             *self._intercepts,
         )[:, 0]
         interests[positions] = np.where(clicked, new_interest, interest)
@@ -900,7 +900,7 @@ def create_vector_environment(
         VectorIEvDocumentSampler(document_sampler),
         num_envs=num_envs,
         reward_aggregator=total_watch_time,
-        metrics_aggregator=world.video_cluster_metrics,
+        metrics_aggregator=scenario.video_cluster_metrics,
         metrics_writer=_config.video_metrics_writer(user_model),
         **_config.vector_options(env_config, options),
     )

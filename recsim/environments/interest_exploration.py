@@ -28,7 +28,7 @@ from recsim._internal import arrays, numbers, validation
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 if TYPE_CHECKING:
     from recsim.vector import env as vector_env
@@ -552,7 +552,7 @@ class VectorIEResponses:
     cluster_id: np.ndarray  # (n_users, slate_size), int32: their topics.
 
 
-class VectorIEDocumentSampler(world.VectorDocumentSampler):
+class VectorIEDocumentSampler(scenario.VectorDocumentSampler):
     """Samples documents as a single-user sampler does, for many users.
 
     Args:
@@ -565,13 +565,13 @@ class VectorIEDocumentSampler(world.VectorDocumentSampler):
         self._quality_mean = np.array(sampler._topic_quality_mean)
         self._quality_stddev = np.array(sampler._topic_quality_stddev)
 
-    def sample(self, draws: streams.Draws, num_documents: int) -> VectorIEDocuments:
-        """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
-        topics = draws.categories(self._cumulative_topics, num_documents)
+    def sample(self, stream: streams.RandomStream, num_documents: int) -> VectorIEDocuments:
+        """See :meth:`recsim.vector.scenario.VectorDocumentSampler.sample`."""
+        topics = stream.categories(self._cumulative_topics, num_documents)
         quality = _sampled_log_normal(
-            self._quality_mean.astype(draws.dtype).take(topics),
-            self._quality_stddev.astype(draws.dtype).take(topics),
-            draws.normal(num_documents),
+            self._quality_mean.astype(stream.dtype).take(topics),
+            self._quality_stddev.astype(stream.dtype).take(topics),
+            stream.normal(num_documents),
         )
         return VectorIEDocuments(topics, quality)
 
@@ -584,7 +584,7 @@ class VectorIEDocumentSampler(world.VectorDocumentSampler):
         return _vector_space(num_documents, self._num_topics)
 
 
-class VectorIEUserModel(world.VectorUserModel):
+class VectorIEUserModel(scenario.VectorUserModel):
     """Users as those of a single-user model, many of them.
 
     Args:
@@ -615,35 +615,35 @@ class VectorIEUserModel(world.VectorUserModel):
             self._average_affinity, documents["cluster_id"], documents["quality"]
         )
 
-    def sample_users(self, draws: streams.Draws) -> VectorIEUsers:
-        """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
-        types = draws.categories(self._cumulative_types)
+    def sample_users(self, stream: streams.RandomStream) -> VectorIEUsers:
+        """See :meth:`recsim.vector.scenario.VectorUserModel.sample_users`."""
+        types = stream.categories(self._cumulative_types)
         affinity = _sampled_log_normal(
-            self._means.astype(draws.dtype).take(types, axis=0),
-            self._stddevs.astype(draws.dtype).take(types, axis=0),
-            draws.normal(self._num_topics),
+            self._means.astype(stream.dtype).take(types, axis=0),
+            self._stddevs.astype(stream.dtype).take(types, axis=0),
+            stream.normal(self._num_topics),
         )
         return VectorIEUsers(affinity)
 
     def choose(
-        self, users: VectorIEUsers, documents: VectorIEDocuments, draws: streams.Draws
+        self, users: VectorIEUsers, documents: VectorIEDocuments, stream: streams.RandomStream
     ) -> np.ndarray:
-        """See :meth:`recsim.vector.world.VectorUserModel.choose`."""
+        """See :meth:`recsim.vector.scenario.VectorUserModel.choose`."""
         scores = _document_scores(users.topic_affinity, documents.cluster_id, documents.quality)
         weights = self._choice_model.choice_weights(scores)
-        return choice_model.sampled_choices(weights, draws.uniform())
+        return choice_model.sampled_choices(weights, stream.uniform())
 
     def respond(
         self,
         users: VectorIEUsers,
         documents: VectorIEDocuments,
         choice: np.ndarray,
-        draws: streams.Draws,
+        stream: streams.RandomStream,
     ) -> VectorIEResponses:
-        """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
-        del users, draws
+        """See :meth:`recsim.vector.scenario.VectorUserModel.respond`."""
+        del users, stream
         return VectorIEResponses(
-            world.clicked(choice, self.slate_size), documents.quality, documents.cluster_id
+            scenario.clicked(choice, self.slate_size), documents.quality, documents.cluster_id
         )
 
     def observe_users(self, users: VectorIEUsers) -> np.ndarray:
@@ -738,8 +738,8 @@ def create_vector_environment(
         VectorIEUserModel(user_model),
         VectorIEDocumentSampler(document_sampler),
         num_envs=num_envs,
-        reward_aggregator=world.total_clicks,
-        metrics_aggregator=world.video_cluster_metrics,
+        reward_aggregator=scenario.total_clicks,
+        metrics_aggregator=scenario.video_cluster_metrics,
         metrics_writer=_config.video_metrics_writer(user_model),
         **_config.vector_options(env_config, options),
     )

@@ -29,7 +29,7 @@ from recsim._internal import arrays, numbers, validation
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 if TYPE_CHECKING:
     from recsim.vector import env as vector_env
@@ -503,12 +503,12 @@ class VectorLTSResponses:
     engagement: np.ndarray  # (n_users, slate_size): 0 where nothing was clicked.
 
 
-class VectorLTSDocumentSampler(world.VectorDocumentSampler):
+class VectorLTSDocumentSampler(scenario.VectorDocumentSampler):
     """Samples documents as :class:`LTSDocumentSampler` does, for many users."""
 
-    def sample(self, draws: streams.Draws, num_documents: int) -> VectorLTSDocuments:
-        """See :meth:`recsim.vector.world.VectorDocumentSampler.sample`."""
-        return VectorLTSDocuments(draws.uniform(num_documents))
+    def sample(self, stream: streams.RandomStream, num_documents: int) -> VectorLTSDocuments:
+        """See :meth:`recsim.vector.scenario.VectorDocumentSampler.sample`."""
+        return VectorLTSDocuments(stream.uniform(num_documents))
 
     def observe(self, documents: VectorLTSDocuments) -> np.ndarray:
         """Returns the clickbait scores, shape (n_users, n_docs, 1)."""
@@ -521,7 +521,7 @@ class VectorLTSDocumentSampler(world.VectorDocumentSampler):
         return spaces.Box(0.0, 1.0, (num_documents, 1), np.float32)
 
 
-class VectorLTSUserModel(world.VectorUserModel):
+class VectorLTSUserModel(scenario.VectorUserModel):
     """Users as those of a single-user model, many of them.
 
     Args:
@@ -539,18 +539,18 @@ class VectorLTSUserModel(world.VectorUserModel):
         )
         self._max_engagement = LTSResponse.MAX_ENGAGEMENT_MAGNITUDE
 
-    def sample_users(self, draws: streams.Draws) -> VectorLTSUsers:
-        """See :meth:`recsim.vector.world.VectorUserModel.sample_users`."""
+    def sample_users(self, stream: streams.RandomStream) -> VectorLTSUsers:
+        """See :meth:`recsim.vector.scenario.VectorUserModel.sample_users`."""
         return VectorLTSUsers(
-            _initial_net_positive_exposure(self._parameters["memory_discount"], draws.uniform()),
-            np.full(draws.num_users, self._parameters["time_budget"]),
+            _initial_net_positive_exposure(self._parameters["memory_discount"], stream.uniform()),
+            np.full(stream.num_users, self._parameters["time_budget"]),
         )
 
     def choose(
-        self, users: VectorLTSUsers, documents: VectorLTSDocuments, draws: streams.Draws
+        self, users: VectorLTSUsers, documents: VectorLTSDocuments, stream: streams.RandomStream
     ) -> np.ndarray:
         """Returns zeros: users take the first document of their slates."""
-        del documents, draws
+        del documents, stream
         return np.zeros(len(users.time_budget), np.intp)
 
     def respond(
@@ -558,17 +558,17 @@ class VectorLTSUserModel(world.VectorUserModel):
         users: VectorLTSUsers,
         documents: VectorLTSDocuments,
         choice: np.ndarray,
-        draws: streams.Draws,
+        stream: streams.RandomStream,
     ) -> VectorLTSResponses:
-        """See :meth:`recsim.vector.world.VectorUserModel.respond`."""
+        """See :meth:`recsim.vector.scenario.VectorUserModel.respond`."""
         score = documents.clickbait_score[:, 0]
         with np.errstate(over="ignore"):  # In float32 users soon have a satisfaction of just 0.
             satisfied = _satisfaction(users.net_positive_exposure, self._parameters["sensitivity"])
         location, scale = _interpolated(
             score, self._choc.astype(score.dtype), self._kale.astype(score.dtype)
         )
-        log_engagements = _log_engagement(location, scale, satisfied, draws.normal())
-        clicked = world.clicked(choice, self.slate_size)
+        log_engagements = _log_engagement(location, scale, satisfied, stream.normal())
+        clicked = scenario.clicked(choice, self.slate_size)
         engagement = arrays.empty_slates(clicked.shape, log_engagements.dtype)
         engagement[:, 0] = np.exp(log_engagements)
         engagement[:, 1:] = 0.0
@@ -580,15 +580,15 @@ class VectorLTSUserModel(world.VectorUserModel):
         documents: VectorLTSDocuments,
         choice: np.ndarray,
         responses: VectorLTSResponses,
-        draws: streams.Draws,
+        stream: streams.RandomStream,
     ) -> VectorLTSUsers:
-        """See :meth:`recsim.vector.world.VectorUserModel.update`."""
+        """See :meth:`recsim.vector.scenario.VectorUserModel.update`."""
         parameters = self._parameters
         exposure = _next_net_positive_exposure(
             users.net_positive_exposure,
             documents.clickbait_score[:, 0],
             parameters["memory_discount"],
-            parameters["innovation_stddev"] * draws.normal(),
+            parameters["innovation_stddev"] * stream.normal(),
         )
         return VectorLTSUsers(exposure, users.time_budget - 1)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim._internal import global_generator, numbers, trees
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 if TYPE_CHECKING:
     from recsim.vector import env as vector_env
@@ -41,7 +41,7 @@ class Chunk:
         env: the environment.
         seed: the seed of the environment.
         users: numbers of the users.
-        draws: the random numbers of the chunk.
+        stream: the random numbers of the chunk.
         shared_documents: the candidates that all users share, if they do.
     """
 
@@ -50,7 +50,7 @@ class Chunk:
         env: vector_env.RecSimVectorEnv,
         seed: int,
         users: range,
-        draws: streams.ChunkDraws,
+        stream: streams.ChunkStream,
         shared_documents: Any,
     ) -> None:
         self.num_users = len(users)
@@ -63,7 +63,7 @@ class Chunk:
         self._steps = np.zeros(self.num_users, np.int32)
         self._user_key = streams.hash_key(seed, "users")
         self._document_key = streams.hash_key(seed, "documents")
-        self._draws = draws
+        self._stream = stream
         self._users: Any = None
         self._documents: Any = shared_documents
         space: Any = env.single_observation_space
@@ -79,7 +79,7 @@ class Chunk:
         if self._candidates == "episode":
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
-            self._documents = self._sampled(self._draws)
+            self._documents = self._sampled(self._stream)
         no_responses = trees.map_leaves(
             lambda array: np.array(np.broadcast_to(array, (self.num_users, *array.shape))),
             self._no_response,
@@ -90,7 +90,7 @@ class Chunk:
         """Returns new users for some rows, whose next episodes begin."""
         self._episodes[rows] += 1
         self._steps[rows] = 0
-        users = self._watched(self._model).sample_users(self._draws_of(self._user_key, rows))
+        users = self._watched(self._model).sample_users(self._stream_of(self._user_key, rows))
         if self._steps_to_watch:
             self._check_fields(self._model, "sample_users", users, len(rows))
         return users
@@ -99,7 +99,7 @@ class Chunk:
         """Returns the model or the sampler, in the first steps with its calls being watched."""
         if not self._steps_to_watch:
             return part
-        return global_generator.Watched(part, global_generator.IN_VECTOR_WORLD)
+        return global_generator.Watched(part, global_generator.IN_VECTOR_SCENARIO)
 
     @staticmethod
     def _check_fields(part: Any, method: str, values: Any, *lengths: int) -> None:
@@ -155,21 +155,21 @@ class Chunk:
             )
 
     def _new_documents(self, rows: np.ndarray) -> Any:
-        draws = self._draws_of(self._document_key, rows)
-        return self._sampled(draws)
+        stream = self._stream_of(self._document_key, rows)
+        return self._sampled(stream)
 
-    def _sampled(self, draws: streams.Draws) -> Any:
+    def _sampled(self, stream: streams.RandomStream) -> Any:
         """Returns new candidates for the users of some random numbers."""
         number = self._env.num_candidates
         if not self._steps_to_watch:
-            return self._sampler.sample(draws, number)
-        documents = self._watched(self._sampler).sample(draws, number)
-        self._check_fields(self._sampler, "sample", documents, draws.num_users, number)
+            return self._sampler.sample(stream, number)
+        documents = self._watched(self._sampler).sample(stream, number)
+        self._check_fields(self._sampler, "sample", documents, stream.num_users, number)
         return documents
 
-    def _draws_of(self, key: int, rows: np.ndarray) -> streams.UserDraws:
+    def _stream_of(self, key: int, rows: np.ndarray) -> streams.UserStream:
         users = self._first_user + rows
-        return streams.UserDraws(key, users, self._episodes[rows], self._env.dtype)
+        return streams.UserStream(key, users, self._episodes[rows], self._env.dtype)
 
     def _observation(self, responses: Any) -> dict[str, Any]:
         observation = {"user": self._model.observe_users(self._users), "response": responses}
@@ -179,22 +179,22 @@ class Chunk:
 
     def step(self, slates: np.ndarray) -> ChunkStep:
         """Shows a slate to every user, and replaces those whose sessions end."""
-        env, model, draws = self._env, self._model, self._draws
+        env, model, stream = self._env, self._model, self._stream
         looks = self._steps_to_watch
         if looks:
             model = self._watched(model)
-        documents = world.slate_documents(self._documents, slates, self._candidates == "shared")
-        choice = model.choose(self._users, documents, draws)
+        documents = scenario.slate_documents(self._documents, slates, self._candidates == "shared")
+        choice = model.choose(self._users, documents, stream)
         if looks:
             choice = self._checked_choice(choice)
-        responses = model.respond(self._users, documents, choice, draws)
+        responses = model.respond(self._users, documents, choice, stream)
         if looks:
             self._check_fields(self._model, "respond", responses, self.num_users, env.slate_size)
-        self._users = model.update(self._users, documents, choice, responses, draws)
+        self._users = model.update(self._users, documents, choice, responses, stream)
         if looks:
             self._check_fields(self._model, "update", self._users, self.num_users)
         if self._candidates == "step":
-            self._documents = self._sampled(draws)
+            self._documents = self._sampled(stream)
         self._steps += 1
         done = model.is_done(self._users)
         if looks and done is not None:
@@ -234,7 +234,7 @@ class Chunk:
         return {
             "episodes": self._episodes.copy(),
             "steps": self._steps.copy(),
-            "draws": self._draws.state(),
+            "stream": self._stream.state(),
             "users": _fields(self._users),
             "documents": documents,
         }
@@ -244,7 +244,7 @@ class Chunk:
         self.begin_all()  # For users and documents to put the arrays into.
         self._episodes = state["episodes"].copy()
         self._steps = state["steps"].copy()
-        self._draws.restore(state["draws"])
+        self._stream.restore(state["stream"])
         self._users = _with_fields(self._users, state["users"])
         if state["documents"] is not None:
             self._documents = _with_fields(self._documents, state["documents"])

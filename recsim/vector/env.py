@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, resources, trees, validation
 from recsim.simulator import fingerprint
-from recsim.vector import _chunk, streams, world
+from recsim.vector import _chunk, scenario, streams
 
 __all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
 
@@ -297,8 +297,8 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def __init__(
         self,
-        user_model: world.VectorUserModel,
-        document_sampler: world.VectorDocumentSampler,
+        user_model: scenario.VectorUserModel,
+        document_sampler: scenario.VectorDocumentSampler,
         num_candidates: int,
         slate_size: int,
         num_envs: int,
@@ -369,12 +369,12 @@ class RecSimVectorEnv(SlateVectorEnv):
         return 2 * itemsize * entries + bounds
 
     @property
-    def user_model(self) -> world.VectorUserModel:
+    def user_model(self) -> scenario.VectorUserModel:
         """The users' model."""
         return self._user_model
 
     @property
-    def document_sampler(self) -> world.VectorDocumentSampler:
+    def document_sampler(self) -> scenario.VectorDocumentSampler:
         """The sampler of documents."""
         return self._document_sampler
 
@@ -435,20 +435,20 @@ class RecSimVectorEnv(SlateVectorEnv):
         shared_documents = None
         if self._candidates == "shared":
             key = streams.hash_key(seed, "shared documents")
-            draws = streams.UserDraws(key, _EVERYONE, _EVERYONE, self._dtype)
-            documents = self._document_sampler.sample(draws, self._num_candidates)
+            stream = streams.UserStream(key, _EVERYONE, _EVERYONE, self._dtype)
+            documents = self._document_sampler.sample(stream, self._num_candidates)
             shared_documents = trees.rows_of(documents, 0)
             self._shared_observation = trees.map_leaves(
                 lambda array: np.broadcast_to(array, (self.num_envs, *array.shape)),
                 self._document_sampler.observe(shared_documents),
             )
         chunks = streams.chunks(self._first_user, self.num_envs)
-        draws_of_chunks = streams.chunk_draws(
+        streams_of_chunks = streams.chunk_streams(
             seed, "environment", self._first_user, self.num_envs, self._dtype
         )
         self._chunks = [
-            _chunk.Chunk(self, seed, users, draws, shared_documents)
-            for (_, users), draws in zip(chunks, draws_of_chunks, strict=True)
+            _chunk.Chunk(self, seed, users, stream, shared_documents)
+            for (_, users), stream in zip(chunks, streams_of_chunks, strict=True)
         ]
 
     def step(

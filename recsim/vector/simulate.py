@@ -15,7 +15,7 @@ import numpy as np
 from recsim import parallel, types
 from recsim._internal import resources, validation
 from recsim.simulator import rollout
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 __all__ = ["Simulation", "check_memory", "simulate"]
 
@@ -252,10 +252,10 @@ class _Functions:
 def _check_that_sessions_end(env: Any) -> None:
     """Raises ValueError if an environment says that no session in it ever ends."""
     model = getattr(env.unwrapped, "user_model", None)
-    if not isinstance(model, world.VectorUserModel) or env.unwrapped.max_steps_per_episode:
+    if not isinstance(model, scenario.VectorUserModel) or env.unwrapped.max_steps_per_episode:
         return
     nobody = np.zeros(1, np.int64)
-    users = model.sample_users(streams.UserDraws(0, nobody, nobody, env.unwrapped.dtype))
+    users = model.sample_users(streams.UserStream(0, nobody, nobody, env.unwrapped.dtype))
     if model.is_done(users) is None:
         raise ValueError(
             f"num_episodes needs sessions that end, which those of {type(model).__name__} do not: "

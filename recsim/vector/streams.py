@@ -1,13 +1,13 @@
-"""Random numbers for many users at once, the same for a user whoever else is simulated.
+"""Random streams of users in parallel, the same for a user whoever else is simulated.
 
 Users have numbers, 0, 1, 2, …, and belong to chunks of :data:`CHUNK_SIZE` of them. The numbers
 that a user gets follow from the seed, the user's number and the order of the calls alone. They do
 not depend on how many other users there are, nor on the work being spread over several workers.
 
-* :class:`ChunkDraws` are for what happens at every step. Each chunk has a generator, in whose
+* A :class:`ChunkStream` is for what happens at every step. Each chunk has a generator, in whose
   period a stream begins for each array that is filled. It fills the rows of the chunk's users from
   the first on, so that those who come after a user never change the user's row.
-* :class:`UserDraws` are for what happens to a few users at a time, when their episodes begin. The
+* A :class:`UserStream` is for what happens to a few users at a time, when their episodes begin. The
   numbers are hashes of the user's number, the number of the episode and a counter.
 
 The second kind costs more for each number, and nothing for the users who do not take part.
@@ -29,10 +29,10 @@ from recsim._internal import numbers, validation
 
 __all__ = [
     "CHUNK_SIZE",
-    "ChunkDraws",
-    "Draws",
-    "UserDraws",
-    "chunk_draws",
+    "ChunkStream",
+    "RandomStream",
+    "UserStream",
+    "chunk_streams",
     "chunk_rows",
     "chunks",
     "float_dtype",
@@ -48,7 +48,7 @@ CHUNK_SIZE = 2048
 # Integers are made of uniform numbers, which leaves them equally likely up to about here.
 _MAX_INTEGER = 65536
 
-# A float32 from [0, 1) has 24 bits: of more candidates some would never be drawn.
+# A float32 from [0, 1) has 24 bits: of more candidates some would never be sampled.
 _MAX_CANDIDATES = 2**24
 
 # The numbers of more users fit into no machine.
@@ -57,8 +57,8 @@ _MAX_USERS = 2**40
 # Pairs of normal numbers that are computed together.
 _BLOCK = 8192
 
-# So many numbers of a user are drawn at once where a call asks for at most half of them: what NumPy
-# takes for each array, whatever its size, is then taken once for several calls.
+# So many numbers of a user are sampled at once where a call asks for at most half of them: what
+# NumPy takes for each array, whatever its size, is then taken once for several calls.
 _FEW = 6
 
 # Distance of two streams, 2**128 divided by the golden ratio: in the generator's period of 2**128,
@@ -73,7 +73,7 @@ def float_dtype(dtype: DTypeLike) -> np.dtype:
     """Returns float32 or float64 as a dtype.
 
     Raises:
-        TypeError: if it is no dtype.
+        TypeError: if it is not a dtype.
         ValueError: if it is another one.
     """
     try:
@@ -87,11 +87,11 @@ def float_dtype(dtype: DTypeLike) -> np.dtype:
     return result
 
 
-class Draws(abc.ABC):
+class RandomStream(abc.ABC):
     """Source of random numbers with the users on axis 0.
 
     Every user must take part in every call, whether the number is used for the user or not: a
-    model may not draw depending on what happened.
+    model may not sample depending on what happened.
 
     Attributes:
         num_users: number of users.
@@ -108,7 +108,7 @@ class Draws(abc.ABC):
     def normal(self, *shape: int) -> np.ndarray:
         """Returns standard normal numbers, a new array of shape ``(n_users, *shape)``.
 
-        They come in pairs, by the method of Box and Muller (1958): of all ways to draw them, it
+        They come in pairs, by the method of Box and Muller (1958): of all ways to sample them, it
         leaves the most work to vectorised functions. In float32 none is beyond 5.8, where one of
         100 million would be: a uniform number has 24 bits.
         """
@@ -226,7 +226,7 @@ def _slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
 def _normal(
     uniform: Callable[[int], np.ndarray], num_users: int, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Returns normal numbers made of uniform ones, which a function draws."""
+    """Returns normal numbers made of the uniform ones that a function returns."""
     size = math.prod(shape)
     numbers = uniform(2 * ((size + 1) // 2))
     _box_muller(numbers.reshape(-1))
@@ -287,21 +287,21 @@ def chunk_rows(first_user: int, num_users: int) -> list[slice]:
     ]
 
 
-def chunk_draws(
+def chunk_streams(
     seed: int, name: str, first_user: int, num_users: int, dtype: DTypeLike = np.float32
-) -> list[ChunkDraws]:
-    """Returns the draws of the chunks that users belong to.
+) -> list[ChunkStream]:
+    """Returns the random streams of the chunks that users belong to.
 
     Args:
         seed: an integer >= 0.
-        name: what draws the numbers: draws of different names are independent.
+        name: what the numbers are for: streams of different names are independent.
         first_user: number of the first user.
         num_users: number of users.
         dtype: float32 or float64.
     """
     parent = seeding.named_sequence(seed, name)
     return [
-        ChunkDraws(
+        ChunkStream(
             np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, number)),
             len(users),
             users.start - number * CHUNK_SIZE,
@@ -311,43 +311,47 @@ def chunk_draws(
     ]
 
 
-def restore(draws: Sequence[ChunkDraws], states: Sequence[dict[str, Any]]) -> None:
-    """Continues from the states of draws, if they are of as many chunks.
+def restore(streams: Sequence[ChunkStream], states: Sequence[dict[str, Any]]) -> None:
+    """Continues from the states of random streams, if they are of as many chunks.
 
     Args:
-        draws: the draws of an agent.
-        states: what their :meth:`ChunkDraws.state` returned.
+        streams: the random streams of an agent.
+        states: what their :meth:`ChunkStream.state` returned.
 
     Raises:
-        ValueError: if it is something else; the draws are as they were then.
+        ValueError: if it is something else; the streams are as they were then.
     """
     if not isinstance(states, (list, tuple)):
-        raise ValueError(f"The states of draws must be a list, got {numbers.described(states)}.")
-    if len(states) != len(draws):
+        raise ValueError(
+            f"The states of random streams must be a list, got {numbers.described(states)}."
+        )
+    if len(states) != len(streams):
         return
-    before = [each.state() for each in draws]
+    before = [each.state() for each in streams]
     try:
-        for each, state in zip(draws, states):
+        for each, state in zip(streams, states):
             each.restore(state)
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
-        for each, state in zip(draws, before):
+        for each, state in zip(streams, before):
             each.restore(state)
-        raise ValueError(f"A state of draws is none that they were in: {error!r:.200}.") from error
+        raise ValueError(
+            f"A state of a random stream is not one that it was in: {error!r:.200}."
+        ) from error
 
 
 @dataclasses.dataclass
 class _Ahead:
-    """Numbers that were drawn for several calls, and are still to be handed out."""
+    """Numbers that were sampled for several calls, and are still to be returned."""
 
-    generator: dict[str, Any]  # The state before they were drawn.
+    generator: dict[str, Any]  # The state before they were sampled.
     numbers: list[np.ndarray]  # Those of the next call last.
 
 
-class ChunkDraws(Draws):
+class ChunkStream(RandomStream):
     """The numbers of a range of users of one chunk, new ones at each call.
 
     Where a call asks for few numbers of each user, those of the next calls of its kind and shape
-    are drawn with them.
+    are sampled with them.
 
     Args:
         sequence: the chunk's seeds.
@@ -370,33 +374,33 @@ class ChunkDraws(Draws):
         self._ahead: dict[tuple[Any, ...], _Ahead] = {}
 
     def uniform(self, *shape: int) -> np.ndarray:
-        """See :meth:`Draws.uniform`."""
+        """See :meth:`RandomStream.uniform`."""
         return self._numbers("uniform", shape)
 
     def normal(self, *shape: int) -> np.ndarray:
-        """See :meth:`Draws.normal`."""
+        """See :meth:`RandomStream.normal`."""
         return self._numbers("normal", shape)
 
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
-        """See :meth:`Draws.slates`."""
+        """See :meth:`RandomStream.slates`."""
         _check_slates(num_candidates, slate_size)
         return self._numbers("slates", (slate_size,), num_candidates)
 
     def _numbers(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
-        """Returns the numbers of a call, drawn with those of later calls where they are few."""
+        """Returns the numbers of a call, sampled with those of later calls where they are few."""
         if math.prod(shape) > _FEW // 2:
             return self._new(kind, shape, *arguments)
         key = (kind, shape, *arguments)
         ahead = self._ahead.get(key)
         if ahead is None or not ahead.numbers:
-            ahead = self._ahead[key] = self._draw_ahead(*key)
+            ahead = self._ahead[key] = self._sample_ahead(*key)
         return ahead.numbers.pop()
 
-    def _draw_ahead(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> _Ahead:
+    def _sample_ahead(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> _Ahead:
         generator = dict(self._rng.bit_generator.state)
         calls = _FEW // max(1, math.prod(shape))
         numbers = self._new(kind, (calls, *shape), *arguments)
-        # Copies, so that those handed out keep no others in memory.
+        # Copies, so that those that are returned keep no others in memory.
         of_calls = [numbers[:, call].copy(order="K") for call in reversed(range(calls))]
         return _Ahead(generator, of_calls)
 
@@ -442,9 +446,9 @@ class ChunkDraws(Draws):
         for entry in state["ahead"]:
             key = (entry["kind"], tuple(entry["shape"]), *entry["arguments"])
             if math.prod(key[1]) > _FEW:
-                raise ValueError(f"There are no numbers of shape {key[1]} drawn ahead.")
+                raise ValueError(f"There are no numbers of shape {key[1]} sampled ahead.")
             self._rng.bit_generator.state = entry["generator"]
-            self._ahead[key] = self._draw_ahead(*key)
+            self._ahead[key] = self._sample_ahead(*key)
             del self._ahead[key].numbers[entry["left"] :]
         self._rng.bit_generator.state = state["generator"]
 
@@ -466,7 +470,7 @@ def _mixed(words: np.ndarray) -> np.ndarray:
 
 
 def hash_key(seed: int, name: str) -> int:
-    """Returns the key of the numbers that are drawn for a purpose, a 64-bit integer.
+    """Returns the key of the numbers that are sampled for a purpose, a 64-bit integer.
 
     Args:
         seed: an integer >= 0.
@@ -475,7 +479,7 @@ def hash_key(seed: int, name: str) -> int:
     return int(seeding.named_sequence(seed, name).generate_state(1, np.uint64)[0])
 
 
-class UserDraws(Draws):
+class UserStream(RandomStream):
     """The numbers of any users at the beginning of their episodes.
 
     The first call for an episode of a user always returns the same numbers, and so do the
@@ -498,7 +502,7 @@ class UserDraws(Draws):
         self._counter = 0
 
     def uniform(self, *shape: int) -> np.ndarray:
-        """See :meth:`Draws.uniform`."""
+        """See :meth:`RandomStream.uniform`."""
         size = math.prod(shape)
         counters = np.arange(self._counter + 1, self._counter + size + 1, dtype=np.uint64)
         self._counter += size

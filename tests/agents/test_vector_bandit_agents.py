@@ -88,8 +88,8 @@ def test_bandit_plays_the_last_of_equal_documents_first():
 
 def test_thompson_sampling_draws_from_the_posterior():
     size = streams.CHUNK_SIZE
-    (draws,) = streams.chunk_draws(0, "test", 0, size, np.float64)
-    beta = cluster_bandit_agent._BetaDraws(draws)
+    (stream,) = streams.chunk_streams(0, "test", 0, size, np.float64)
+    beta = cluster_bandit_agent._BetaStream(stream)
     a, b = np.tile([1.0, 40.0, 3.5], (size, 1)), np.tile([1.0, 2.0, 300.0], (size, 1))
     samples = beta.beta(a, b)
     for arm in range(3):

@@ -18,7 +18,7 @@ from gymnasium import spaces
 from recsim import choice_model
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 from recsim.vector import env as vector_env
-from recsim.vector import world
+from recsim.vector import scenario
 
 INTERESTS = np.array([[1.0, 0.5, 0.5, -0.5], [1.0, 0.5, -0.9, 0.0]], np.float32)
 REWARDS = np.array([[4.0, 5.0, 4.0, 0.0], [1.0, 0.0, 0.0, 0.0]], np.float32)
@@ -45,9 +45,9 @@ class Responses:
     watch_time: np.ndarray  # (n_users, slate_size)
 
 
-class Sampler(world.VectorDocumentSampler):
-    def sample(self, draws, num_documents):
-        return Documents(np.tile(np.arange(num_documents), (draws.num_users, 1)))
+class Sampler(scenario.VectorDocumentSampler):
+    def sample(self, stream, num_documents):
+        return Documents(np.tile(np.arange(num_documents), (stream.num_users, 1)))
 
     def observe(self, documents):
         return np.eye(4, dtype=np.float32)[documents.number]
@@ -56,22 +56,22 @@ class Sampler(world.VectorDocumentSampler):
         return spaces.Box(-1.0, 1.0, (num_documents, 4), np.float32)
 
 
-class UserModel(world.VectorUserModel):
-    def sample_users(self, draws):
-        return Users(draws.integers(2), np.zeros(draws.num_users, bool))
+class UserModel(scenario.VectorUserModel):
+    def sample_users(self, stream):
+        return Users(stream.integers(2), np.zeros(stream.num_users, bool))
 
-    def choose(self, users, documents, draws):
-        weights = np.full((draws.num_users, self.slate_size + 1), 2.0)
+    def choose(self, users, documents, stream):
+        weights = np.full((stream.num_users, self.slate_size + 1), 2.0)
         weights[:, :-1] = INTERESTS[users.mood[:, None], documents.number] + 1.0
-        return choice_model.sample_choice(weights, draws.uniform())
+        return choice_model.sample_choice(weights, stream.uniform())
 
-    def respond(self, users, documents, choice, draws):
-        clicked = world.clicked(choice, self.slate_size)
+    def respond(self, users, documents, choice, stream):
+        clicked = scenario.clicked(choice, self.slate_size)
         return Responses(clicked, REWARDS[users.mood[:, None], documents.number] * clicked)
 
-    def update(self, users, documents, choice, responses, draws):
-        users.leaves = (draws.uniform() >= STAYS) | (choice == self.slate_size)
-        shown = world.chosen_documents(documents, choice).number
+    def update(self, users, documents, choice, responses, stream):
+        users.leaves = (stream.uniform() >= STAYS) | (choice == self.slate_size)
+        shown = scenario.chosen_documents(documents, choice).number
         users.mood = np.where(choice < self.slate_size, NEXT_MOODS[users.mood, shown], 0)
         return users
 

@@ -19,7 +19,7 @@ from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.dopamine import slate_selection
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.experiments import statistics
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 DTYPES += ("float16", "float32", "longdouble")
@@ -66,7 +66,7 @@ def flat(space: Any, observation: Any) -> np.ndarray:
 
 def chosen(values: np.ndarray, choice: np.ndarray) -> Any:
     documents = Responses(values, values, values)
-    return dataclasses.astuple(world.chosen_documents(documents, choice))
+    return dataclasses.astuple(scenario.chosen_documents(documents, choice))
 
 
 def metrics(click: Any, quality: Any, cluster_id: Any) -> dict[str, float]:
@@ -295,7 +295,7 @@ TABLE: dict[str, tuple[Any, dict[str, Any]]] = {
         {"click": np.array([1.0]), "quality": np.array(3.0), "cluster_id": np.array([2.0])},
     ),
     "metrics of many users": (
-        lambda **fields: world.video_cluster_metrics(Responses(**fields)),
+        lambda **fields: scenario.video_cluster_metrics(Responses(**fields)),
         {
             "clicked": np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]),
             "quality": np.array([[200.0, 1.0], [1.0, 2.0], [3.0, 100.0]]),
@@ -303,17 +303,17 @@ TABLE: dict[str, tuple[Any, dict[str, Any]]] = {
         },
     ),
     "total_clicks": (
-        lambda clicked: world.total_clicks(Responses(clicked, clicked, clicked)),
+        lambda clicked: scenario.total_clicks(Responses(clicked, clicked, clicked)),
         {"clicked": np.array([[1.0, 0.0], [1.0, 1.0]])},
     ),
-    "clicked": (lambda choice: world.clicked(choice, 2), {"choice": np.array([0.0, 2.0, 1.0])}),
+    "clicked": (lambda choice: scenario.clicked(choice, 2), {"choice": np.array([0.0, 2.0, 1.0])}),
     "chosen_documents": (
         chosen,
         {"values": SCORES, "choice": np.array([0.0, 2.0])},
     ),
     "slates": (lambda uniform: streams.slates(uniform, 3), {"uniform": np.zeros((2, 2))}),
     "categories": (
-        lambda cumulative: streams.chunk_draws(0, "x", 0, 5)[0].categories(cumulative),
+        lambda cumulative: streams.chunk_streams(0, "x", 0, 5)[0].categories(cumulative),
         {"cumulative": np.array([0.0, 1.0])},
     ),
     "estimate": (statistics.estimate, {"values": np.array([1.0, 200.0, 100.0])}),

@@ -143,8 +143,8 @@ def scores_of(kind):
     return scores
 
 
-def draws():
-    return streams.chunk_draws(0, "test", 0, 3)[0]
+def stream():
+    return streams.chunk_streams(0, "test", 0, 3)[0]
 
 
 def of_scenario(module, num_envs, **options):
@@ -649,20 +649,20 @@ TABLE = {
         },
     ),
     # Random numbers.
-    "chunk_draws": (
-        streams.chunk_draws,
+    "chunk_streams": (
+        streams.chunk_streams,
         {"seed": 0, "name": "x", "first_user": 0, "num_users": 3, "dtype": "float32"},
     ),
     "chunks": (streams.chunks, {"first_user": 0, "num_users": 3}),
     "chunk_rows": (streams.chunk_rows, {"first_user": 0, "num_users": 3}),
     "slates": (streams.slates, {"uniform": np.array([[0.5, 0.25]]), "num_candidates": 3}),
-    "Draws.slates": (
-        method(draws, "slates"),
+    "RandomStream.slates": (
+        method(stream, "slates"),
         {"num_candidates": 3, "slate_size": 2},
     ),
-    "Draws.integers": (lambda high: draws().integers(high, 2), {"high": 3}),
-    "Draws.categories": (
-        lambda cumulative: draws().categories(cumulative, 2),
+    "RandomStream.integers": (lambda high: stream().integers(high, 2), {"high": 3}),
+    "RandomStream.categories": (
+        lambda cumulative: stream().categories(cumulative, 2),
         {"cumulative": np.array([0.5, 1.0])},
     ),
     "hash_key": (streams.hash_key, {"seed": 0, "name": "x"}),

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim.vector import env as vector_env
-from recsim.vector import world
+from recsim.vector import scenario
 
 __all__ = ["make"]
 
@@ -29,14 +29,14 @@ class Documents:
     number: np.ndarray  # (n_users, n_docs)
 
 
-class Sampler(world.VectorDocumentSampler):
+class Sampler(scenario.VectorDocumentSampler):
     """Samples documents whose observations are sampled from a space."""
 
     def __init__(self, space: Any) -> None:
         self.space = space
 
-    def sample(self, draws: Any, num_documents: int) -> Documents:
-        return Documents(draws.uniform(num_documents))
+    def sample(self, stream: Any, num_documents: int) -> Documents:
+        return Documents(stream.uniform(num_documents))
 
     def observe(self, documents: Documents) -> Any:
         return _sampled(self.space, len(documents.number))
@@ -45,7 +45,7 @@ class Sampler(world.VectorDocumentSampler):
         return self.space
 
 
-class Model(world.VectorUserModel):
+class Model(scenario.VectorUserModel):
     """Users whose observations and responses are sampled, and whose sessions take two steps."""
 
     def __init__(self, slate_size: int, user_space: Any, response_space: Any) -> None:
@@ -58,22 +58,22 @@ class Model(world.VectorUserModel):
     def response_space(self) -> Any:
         return self.spaces[1]
 
-    def sample_users(self, draws: Any) -> Users:
-        return Users(np.zeros(draws.num_users, np.int32))
+    def sample_users(self, stream: Any) -> Users:
+        return Users(np.zeros(stream.num_users, np.int32))
 
     def observe_users(self, users: Users) -> Any:
         return _sampled(self.spaces[0], len(users.steps))
 
-    def choose(self, users: Users, documents: Documents, draws: Any) -> Any:
+    def choose(self, users: Users, documents: Documents, stream: Any) -> Any:
         return np.zeros(len(users.steps), np.int64)
 
-    def respond(self, users: Users, documents: Documents, choice: Any, draws: Any) -> Any:
+    def respond(self, users: Users, documents: Documents, choice: Any, stream: Any) -> Any:
         return Documents(documents.number)
 
     def observe_responses(self, responses: Documents) -> Any:
         return _sampled(self.spaces[1], len(responses.number))
 
-    def update(self, users: Users, documents: Any, choice: Any, responses: Any, draws: Any) -> Any:
+    def update(self, users: Users, documents: Any, choice: Any, responses: Any, stream: Any) -> Any:
         return Users(users.steps + 1)
 
     def is_done(self, users: Users) -> np.ndarray:

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from recsim.simulator import runner_lib
 from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 NUM_USERS = 5
 
@@ -39,9 +39,9 @@ class Plays:
     cluster_id: np.ndarray  # (n_users, slate_size), int32
 
 
-class SongSampler(world.VectorDocumentSampler):
-    def sample(self, draws, num_documents):
-        return Songs(draws.uniform(num_documents), draws.integers(3, num_documents))
+class SongSampler(scenario.VectorDocumentSampler):
+    def sample(self, stream, num_documents):
+        return Songs(stream.uniform(num_documents), stream.integers(3, num_documents))
 
     def observe(self, documents):
         return {"value": documents.value, "genre": documents.genre}
@@ -55,22 +55,22 @@ class SongSampler(world.VectorDocumentSampler):
         )
 
 
-class Audience(world.VectorUserModel):
+class Audience(scenario.VectorUserModel):
     """Those who like what they hear stay, those who do not leave soon."""
 
-    def sample_users(self, draws):
-        return Listeners(draws.integers(6) + 1, draws.uniform())
+    def sample_users(self, stream):
+        return Listeners(stream.integers(6) + 1, stream.uniform())
 
-    def choose(self, users, documents, draws):
-        hears = draws.uniform() < users.mood
+    def choose(self, users, documents, stream):
+        hears = stream.uniform() < users.mood
         return np.where(hears, np.argmax(documents.value, axis=1), self.slate_size)
 
-    def respond(self, users, documents, choice, draws):
-        return Plays(world.clicked(choice, self.slate_size), documents.value, documents.genre)
+    def respond(self, users, documents, choice, stream):
+        return Plays(scenario.clicked(choice, self.slate_size), documents.value, documents.genre)
 
-    def update(self, users, documents, choice, responses, draws):
+    def update(self, users, documents, choice, responses, stream):
         users.patience -= 1
-        users.mood = 0.9 * users.mood + 0.1 * draws.uniform()
+        users.mood = 0.9 * users.mood + 0.1 * stream.uniform()
         return users
 
     def is_done(self, users):
@@ -102,7 +102,7 @@ def create_environment(num_envs=NUM_USERS, **kwargs):
         slate_size=2,
         num_envs=num_envs,
         reward_aggregator=lambda plays: (plays.quality * plays.clicked).sum(axis=1),
-        metrics_aggregator=world.video_cluster_metrics,
+        metrics_aggregator=scenario.video_cluster_metrics,
         metrics_writer=lambda metrics, add: add("CTR", metrics["click"] / metrics["impression"]),
         **{"seed": 4, **kwargs},
     )
@@ -113,7 +113,7 @@ class Learner(vector_agent.AbstractVectorAgent):
 
     def __init__(self, environment, seed=0):
         super().__init__(environment)
-        self._draws = streams.chunk_draws(seed, "learner", 0, self.num_envs)
+        self._streams = streams.chunk_streams(seed, "learner", 0, self.num_envs)
         self._liked = 0.0
         self._heard = np.zeros(self.num_envs)
 
@@ -126,14 +126,14 @@ class Learner(vector_agent.AbstractVectorAgent):
         self._liked += float(rewards.sum())
         self._heard += clicks
         self._heard[terminated | truncated] = 0
-        noise = np.concatenate([draws.uniform(3) for draws in self._draws])
+        noise = np.concatenate([stream.uniform(3) for stream in self._streams])
         scores = noise + observation["doc"]["value"] * np.tanh(self._liked / 50)
         scores[:, 0] += self._heard
         return np.argsort(-scores, axis=1, kind="stable")[:, :2]
 
     def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
         return {
-            "draws": [draws.state() for draws in self._draws],
+            "draws": [stream.state() for stream in self._streams],
             "liked": self._liked,
             "heard": self._heard,
         }
@@ -142,8 +142,8 @@ class Learner(vector_agent.AbstractVectorAgent):
         self._liked = bundle_dict["liked"]
         if len(bundle_dict["heard"]) == self.num_envs:
             self._heard = bundle_dict["heard"].copy()
-        for draws, state in zip(self._draws, bundle_dict["draws"], strict=False):
-            draws.restore(state)
+        for stream, state in zip(self._streams, bundle_dict["draws"], strict=False):
+            stream.restore(state)
         return True
 
 

@@ -15,9 +15,9 @@ SIZE = streams.CHUNK_SIZE
 
 def drawn(seed: int, first_user: int, num_users: int, dtype: type = np.float32) -> list[np.ndarray]:
     """Returns what users draw in some calls, each with the users of all chunks on axis 0."""
-    draws = streams.chunk_draws(seed, "test", first_user, num_users, dtype)
+    stream = streams.chunk_streams(seed, "test", first_user, num_users, dtype)
     return [
-        np.concatenate([call(of_chunk) for of_chunk in draws])
+        np.concatenate([call(of_chunk) for of_chunk in stream])
         for call in (
             lambda d: d.uniform(),
             lambda d: d.normal(3),
@@ -55,11 +55,11 @@ def test_users_draw_the_same_in_any_company(first_user: int, num_users: int) -> 
 
 
 def test_draws_differ_by_seed_name_and_chunk() -> None:
-    first = streams.chunk_draws(0, "a", 0, 2 * SIZE)
+    first = streams.chunk_streams(0, "a", 0, 2 * SIZE)
     others = [
         first[1],
-        streams.chunk_draws(1, "a", 0, SIZE)[0],
-        streams.chunk_draws(0, "b", 0, SIZE)[0],
+        streams.chunk_streams(1, "a", 0, SIZE)[0],
+        streams.chunk_streams(0, "b", 0, SIZE)[0],
     ]
     numbers = first[0].uniform(4)
     for other in others:
@@ -69,25 +69,25 @@ def test_draws_differ_by_seed_name_and_chunk() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["chunk", "user"])
 def test_laws(kind: str, dtype: type) -> None:
-    draws: streams.Draws
+    stream: streams.RandomStream
     if kind == "chunk":
-        draws = streams.chunk_draws(0, "law", 0, SIZE, dtype)[0]
+        stream = streams.chunk_streams(0, "law", 0, SIZE, dtype)[0]
     else:
-        draws = streams.UserDraws(
+        stream = streams.UserStream(
             streams.hash_key(0, "law"), np.arange(SIZE), np.arange(SIZE) % 3, dtype
         )
     # The probability of a failure was 0.001 for each before the seed was fixed.
-    uniform = draws.uniform(10)
+    uniform = stream.uniform(10)
     assert uniform.dtype == dtype and uniform.min() >= 0 and uniform.max() < 1
     assert stats.kstest(uniform.ravel(), "uniform").pvalue > 0.001
     for size in (1, 4, 5):
-        normal = draws.normal(size)
+        normal = stream.normal(size)
         assert normal.dtype == dtype and normal.shape == (SIZE, size)
         assert stats.kstest(normal.ravel(), "norm").pvalue > 0.001
         # Neither with the numbers of the same user nor with those of the next one.
         correlations = np.corrcoef(np.hstack([normal[:-1], normal[1:]]).T)
         assert abs(correlations - np.eye(2 * size)).max() < 5 / np.sqrt(SIZE)
-    counts = np.bincount(draws.integers(20, 10).ravel(), minlength=20)
+    counts = np.bincount(stream.integers(20, 10).ravel(), minlength=20)
     assert stats.chisquare(counts).pvalue > 0.001
 
 
@@ -95,8 +95,8 @@ def test_laws(kind: str, dtype: type) -> None:
 def test_categories(num_categories: int) -> None:
     weights = np.arange(1, num_categories + 1.0)
     probabilities = weights / weights.sum()
-    draws = streams.chunk_draws(0, "categories", 0, SIZE)[0]
-    categories = draws.categories(probabilities.cumsum(), 10)
+    stream = streams.chunk_streams(0, "categories", 0, SIZE)[0]
+    categories = stream.categories(probabilities.cumsum(), 10)
     assert categories.dtype == np.int32
     counts = np.bincount(categories.ravel(), minlength=num_categories)
     assert stats.chisquare(counts, probabilities * counts.sum()).pvalue > 0.001
@@ -104,10 +104,10 @@ def test_categories(num_categories: int) -> None:
 
 def test_episodes_of_a_user_are_drawn_in_any_order_and_company() -> None:
     key = streams.hash_key(5, "users")
-    together = streams.UserDraws(key, np.array([3, 9, 3, 7]), np.array([0, 2, 1, 4]))
+    together = streams.UserStream(key, np.array([3, 9, 3, 7]), np.array([0, 2, 1, 4]))
     expected = [together.uniform(3), together.normal(2)]
     for row, (user, episode) in enumerate([(3, 0), (9, 2), (3, 1), (7, 4)]):
-        alone = streams.UserDraws(key, np.array([user]), np.array([episode]))
+        alone = streams.UserStream(key, np.array([user]), np.array([episode]))
         np.testing.assert_array_equal(alone.uniform(3)[0], expected[0][row])
         np.testing.assert_array_equal(alone.normal(2)[0], expected[1][row])
 
@@ -116,27 +116,27 @@ def test_episodes_of_a_user_are_drawn_in_any_order_and_company() -> None:
 def test_state_continues(num_users: int) -> None:
     """Also with other users, as evaluations do, who are not the first of their chunk."""
 
-    def calls(draws: streams.ChunkDraws) -> list[np.ndarray]:
+    def calls(stream: streams.ChunkStream) -> list[np.ndarray]:
         return [
-            draws.slates(6, 2),
-            draws.normal(),
-            draws.normal(4),
-            draws.normal(),
-            draws.uniform(),
+            stream.slates(6, 2),
+            stream.normal(),
+            stream.normal(4),
+            stream.normal(),
+            stream.uniform(),
         ]
 
-    draws, others = (streams.chunk_draws(0, "state", 7, number)[0] for number in (5, num_users))
+    stream, others = (streams.chunk_streams(0, "state", 7, number)[0] for number in (5, num_users))
     for _ in range(2):
-        calls(draws)
+        calls(stream)
     others.uniform(3)
-    state = draws.state()
+    state = stream.state()
     assert {entry["kind"] for entry in state["ahead"]} == {"slates", "normal", "uniform"}
-    expected = [calls(draws) for _ in range(9)]
-    draws.restore(state)
+    expected = [calls(stream) for _ in range(9)]
+    stream.restore(state)
     others.restore(state)
     num_same = min(5, num_users)
     for of_round in expected:
-        for numbers, again, of_others in zip(of_round, calls(draws), calls(others), strict=True):
+        for numbers, again, of_others in zip(of_round, calls(stream), calls(others), strict=True):
             np.testing.assert_array_equal(again, numbers)
             np.testing.assert_array_equal(of_others[:num_same], numbers[:num_same])
 
@@ -155,12 +155,12 @@ def test_slates_are_the_permutations_in_order(slate_size: int) -> None:
 
 def test_numbers_drawn_ahead_are_of_the_right_law() -> None:
     """Over users and over calls: neither those of a call nor those of a user go together."""
-    draws = streams.chunk_draws(0, "ahead", 0, 500)[0]
-    normal = np.stack([draws.normal() for _ in range(40)], axis=1)
+    stream = streams.chunk_streams(0, "ahead", 0, 500)[0]
+    normal = np.stack([stream.normal() for _ in range(40)], axis=1)
     assert stats.kstest(normal.ravel(), "norm").pvalue > 0.001
     correlations = np.corrcoef(normal.T) - np.eye(40)
     assert abs(correlations).max() < 5 / np.sqrt(500)
-    slates = np.stack([draws.slates(4, 2) for _ in range(40)])
+    slates = np.stack([stream.slates(4, 2) for _ in range(40)])
     counts = np.bincount(slates[..., 0].ravel() * 4 + slates[..., 1].ravel(), minlength=16)
     assert (counts.reshape(4, 4).diagonal() == 0).all()
     assert stats.chisquare(counts[counts > 0]).pvalue > 0.001 and (counts > 0).sum() == 12
@@ -176,5 +176,5 @@ def test_chunks_of_users() -> None:
 
 
 def test_a_single_category() -> None:
-    draws = streams.chunk_draws(0, "categories", 0, 3)[0]
-    np.testing.assert_array_equal(draws.categories(np.ones(1), 2), np.zeros((3, 2)))
+    stream = streams.chunk_streams(0, "categories", 0, 3)[0]
+    np.testing.assert_array_equal(stream.categories(np.ones(1), 2), np.zeros((3, 2)))

@@ -23,7 +23,7 @@ from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
-from recsim.vector import simulate, streams, world
+from recsim.vector import scenario, simulate, streams
 
 SCENARIOS = [interest_exploration, interest_evolution, long_term_satisfaction]
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
@@ -76,9 +76,9 @@ def test_contract(scenario: Any, candidates: str) -> None:
 
 
 class DrawsDependingOnOthers(interest_exploration.VectorIEUserModel):
-    def sample_users(self, draws: streams.Draws) -> Any:
-        users = super().sample_users(draws)
-        users.topic_affinity *= draws.num_users
+    def sample_users(self, stream: streams.RandomStream) -> Any:
+        users = super().sample_users(stream)
+        users.topic_affinity *= stream.num_users
         return users
 
 
@@ -557,9 +557,9 @@ class Readers:
     last: np.ndarray  # (n_users,), int32: the page read last.
 
 
-class PageSampler(world.VectorDocumentSampler):
-    def sample(self, draws: streams.Draws, num_documents: int) -> Pages:
-        return Pages(draws.integers(1000, num_documents))
+class PageSampler(scenario.VectorDocumentSampler):
+    def sample(self, stream: streams.RandomStream, num_documents: int) -> Pages:
+        return Pages(stream.integers(1000, num_documents))
 
     def observe(self, documents: Pages) -> np.ndarray:
         return documents.number
@@ -568,20 +568,20 @@ class PageSampler(world.VectorDocumentSampler):
         return spaces.MultiDiscrete(np.full(num_documents, 1000), dtype=np.int32)
 
 
-class ReaderModel(world.VectorUserModel):
+class ReaderModel(scenario.VectorUserModel):
     """Reads the last page of each slate; sessions have 3 steps. Its numbers are of small dtypes."""
 
-    def sample_users(self, draws: streams.Draws) -> Readers:
-        return Readers(np.full(draws.num_users, 3), np.zeros(draws.num_users, np.int32))
+    def sample_users(self, stream: streams.RandomStream) -> Readers:
+        return Readers(np.full(stream.num_users, 3), np.zeros(stream.num_users, np.int32))
 
-    def choose(self, users: Readers, documents: Pages, draws: streams.Draws) -> np.ndarray:
-        return np.full(draws.num_users, self.slate_size - 1, np.int8)
+    def choose(self, users: Readers, documents: Pages, stream: streams.RandomStream) -> np.ndarray:
+        return np.full(stream.num_users, self.slate_size - 1, np.int8)
 
-    def respond(self, users: Readers, documents: Pages, choice: np.ndarray, draws: Any) -> Pages:
+    def respond(self, users: Readers, documents: Pages, choice: np.ndarray, stream: Any) -> Pages:
         return documents
 
     def update(self, users: Readers, documents: Pages, choice: np.ndarray, *_: Any) -> Readers:
-        read = world.chosen_documents(documents, choice)
+        read = scenario.chosen_documents(documents, choice)
         return Readers(users.left - 1, read.number)
 
     def is_done(self, users: Readers) -> np.ndarray:
@@ -677,8 +677,8 @@ class FaultyUsers(interest_exploration.VectorIEUserModel):
 
     answers: dict[str, Any]
 
-    def choose(self, users: Any, documents: Any, draws: Any) -> Any:
-        choice = super().choose(users, documents, draws)
+    def choose(self, users: Any, documents: Any, stream: Any) -> Any:
+        choice = super().choose(users, documents, stream)
         return self.answers.get("choose", lambda it: it)(choice)
 
     def respond(self, *args: Any) -> Any:
@@ -740,7 +740,7 @@ def test_what_user_models_return_is_looked_at(
 def test_metrics_are_numbers(metrics: Any, error: type[Exception], message: str) -> None:
     made = interest_exploration.create_vector_environment(CONFIG, num_envs=3)
     env = vector_env.RecSimVectorEnv(
-        made.user_model, made.document_sampler, 6, 2, 3, world.total_clicks, lambda _: metrics
+        made.user_model, made.document_sampler, 6, 2, 3, scenario.total_clicks, lambda _: metrics
     )
     env.reset()
     with pytest.raises(error, match=message):
@@ -758,7 +758,7 @@ def test_users_that_draw_from_the_global_generator_are_told_of_once() -> None:
     env.user_model.__class__ = GlobalUsers
     env.reset()
     slates, state = np.zeros((3, 2), np.int64), np.random.get_state()
-    with pytest.warns(UserWarning, match=r"GlobalUsers, .* global generator .* \(draws\)") as told:
+    with pytest.warns(UserWarning, match=r"GlobalUsers, .* global generator .* \(stream\)") as told:
         collections.deque((env.step(slates) for _ in range(3)), 0)
     assert len(told) == 1
     np.random.set_state(state)
@@ -767,4 +767,4 @@ def test_users_that_draw_from_the_global_generator_are_told_of_once() -> None:
 def test_clicks_are_at_whole_positions() -> None:
     for choice in ([0.5, 1], [np.nan, 1]):
         with pytest.raises(ValueError, match="choice must"):
-            world.clicked(np.array(choice), 2)
+            scenario.clicked(np.array(choice), 2)

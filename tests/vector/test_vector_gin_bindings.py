@@ -22,7 +22,7 @@ from recsim.agents.dopamine import circular_replay_buffer, dqn_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import runner_lib
-from recsim.vector import world
+from recsim.vector import scenario
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
 
@@ -374,7 +374,7 @@ def test_bindings_of_runners_reach_runs_of_many_users(tmp_path: Any) -> None:
         ],
     )
     env: Any = interest_exploration.create_vector_environment(CONFIG, 4)
-    assert isinstance(env.user_model, world.VectorUserModel)
+    assert isinstance(env.user_model, scenario.VectorUserModel)
     create: Callable[..., Any] = lambda sess, env, **_: random_agent.VectorRandomAgent(env)  # noqa: E731
     runner_lib.TrainRunner(
         base_dir=tmp_path, create_agent_fn=create, env=env, progress=False

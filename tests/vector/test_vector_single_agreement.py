@@ -24,7 +24,7 @@ from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import environment
 from recsim.vector import env as vector_env
-from recsim.vector import streams, world
+from recsim.vector import scenario, streams
 
 RECORDS = pathlib.Path(__file__).with_name("single_user_statistics.json")
 NUM_CANDIDATES, SLATE_SIZE = 6, 3
@@ -137,7 +137,7 @@ def shared_candidates(single_user_world: environment.SingleUserEnvironment) -> d
 # ---- Many users at once
 
 
-class GivenCandidates(world.VectorDocumentSampler):
+class GivenCandidates(scenario.VectorDocumentSampler):
     """Hands out the same candidates to everybody.
 
     Args:
@@ -145,12 +145,12 @@ class GivenCandidates(world.VectorDocumentSampler):
         documents: their features by name.
     """
 
-    def __init__(self, sampler: world.VectorDocumentSampler, documents: dict[str, Any]) -> None:
+    def __init__(self, sampler: scenario.VectorDocumentSampler, documents: dict[str, Any]) -> None:
         self._sampler = sampler
         self._documents = documents
 
-    def sample(self, draws: streams.Draws, num_documents: int) -> Any:
-        documents = self._sampler.sample(draws, num_documents)
+    def sample(self, stream: streams.RandomStream, num_documents: int) -> Any:
+        documents = self._sampler.sample(stream, num_documents)
         for name, values in self._documents.items():
             field = getattr(documents, name)
             field[:] = np.asarray(values, field.dtype)
@@ -315,7 +315,7 @@ def test_the_comparison_sees_small_differences() -> None:
 # ---- The same draws
 
 
-class RecordedDraws(streams.UserDraws):
+class RecordedStream(streams.UserStream):
     """Remembers the numbers that it hands out."""
 
     def __init__(self, num_users: int, step: int) -> None:
@@ -385,20 +385,20 @@ def test_the_same_draws_give_the_same_numbers(name: str) -> None:
     config = {**CONFIG, **settings}
     env = scenario.create_vector_environment(config, num_users, dtype=np.float64)
     model, sampler = env.user_model, env.document_sampler
-    users = model.sample_users(RecordedDraws(num_users, 0))
+    users = model.sample_users(RecordedStream(num_users, 0))
     singles = [scenario.create_environment(config).environment for _ in range(num_users)]
     for row, single in enumerate(singles):
         take_over(single.user_model._user_state, users, row)
     for step in range(1, num_steps + 1):
-        documents = sampler.sample(RecordedDraws(num_users, 1000 + step), SLATE_SIZE)
-        draws = RecordedDraws(num_users, step)
-        choice = model.choose(users, documents, draws)
-        responses = model.respond(users, documents, choice, draws)
-        users = model.update(users, documents, choice, responses, draws)
+        documents = sampler.sample(RecordedStream(num_users, 1000 + step), SLATE_SIZE)
+        stream = RecordedStream(num_users, step)
+        choice = model.choose(users, documents, stream)
+        responses = model.respond(users, documents, choice, stream)
+        users = model.update(users, documents, choice, responses, stream)
         rewards = env._reward_aggregator(responses)
         done = model.is_done(users)
         for row, single in enumerate(singles):
-            single.user_model.use_generator(Replayed(draws.drawn, row))
+            single.user_model.use_generator(Replayed(stream.drawn, row))
             slate = single_user_documents(name, documents, row)
             of_single = single.user_model.simulate_response(slate)
             single.user_model.update_state(slate, of_single)

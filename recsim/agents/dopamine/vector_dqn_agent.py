@@ -126,7 +126,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             self._learner._replay_buffer = self._replay
             learner.eval_mode = False
         seed = learner._seed
-        self._draws = streams.chunk_draws(seed, "exploration", self._first_user, self._num_envs)
+        self._streams = streams.chunk_streams(seed, "exploration", self._first_user, self._num_envs)
         # The states and slates that the next rewards belong to.
         self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
@@ -233,7 +233,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
 
     def _uniforms(self) -> np.ndarray:
         """Returns what exploration is drawn from, shape (n_users, slate_size + 1)."""
-        return arrays.joined([draws.uniform(self._slate_size + 1) for draws in self._draws])
+        return arrays.joined([stream.uniform(self._slate_size + 1) for stream in self._streams])
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         slates = self._select_slates(users, documents, self._uniforms())
@@ -289,7 +289,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         replay = bundle.pop("replay")
         of_users = {
             "num_envs": self._num_envs,
-            "draws": [draws.state() for draws in self._draws],
+            "draws": [stream.state() for stream in self._streams],
             "last": self._last,
             "replay": replay,
         }
@@ -314,20 +314,20 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         same_users = num_envs is not None and (
             bundles.count(self, "num_envs", num_envs) == self._num_envs
         )
-        draws = [each.state() for each in self._draws]
+        states = [each.state() for each in self._streams]
         if same_users:
             bundles.entries(self, "users", of_users, "replay", "draws", "last")
             last = of_users["last"]
             if last is not None and not (isinstance(last, tuple) and len(last) == 3):
                 bundles.refuse(self, "last", "states and their slates, or None", last)
-            streams.restore(self._draws, of_users["draws"])
+            streams.restore(self._streams, of_users["draws"])
         bundle = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
         restored = False
         try:
             restored = self._learner.unbundle(checkpoint_dir, iteration_number, bundle)
         finally:
             if not restored:
-                streams.restore(self._draws, draws)
+                streams.restore(self._streams, states)
         if not restored:
             return False
         if self._replay is not None and bundle["replay"] is None and self._last is not None:

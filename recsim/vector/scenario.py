@@ -23,7 +23,7 @@ import numpy as np
 
 from recsim import utils
 from recsim._internal import arrays, numbers, trees
-from recsim.vector.streams import Draws
+from recsim.vector.streams import RandomStream
 
 __all__ = [
     "VectorDocumentSampler",
@@ -42,11 +42,11 @@ class VectorDocumentSampler(abc.ABC):
     """Samples the candidates of many users."""
 
     @abc.abstractmethod
-    def sample(self, draws: Draws, num_documents: int) -> Any:
+    def sample(self, stream: RandomStream, num_documents: int) -> Any:
         """Returns new candidates for every user.
 
         Args:
-            draws: the random numbers, which say how many users there are.
+            stream: the random numbers, which say how many users there are.
             num_documents: number of documents for each.
 
         Returns:
@@ -83,17 +83,17 @@ class VectorUserModel(abc.ABC):
         self.slate_size = slate_size
 
     @abc.abstractmethod
-    def sample_users(self, draws: Draws) -> Any:
+    def sample_users(self, stream: RandomStream) -> Any:
         """Returns new users: a dataclass of arrays of shape (n_users, …)."""
 
     @abc.abstractmethod
-    def choose(self, users: Any, documents: Any, draws: Draws) -> np.ndarray:
+    def choose(self, users: Any, documents: Any, stream: RandomStream) -> np.ndarray:
         """Returns what users choose from their slates.
 
         Args:
             users: the users.
             documents: the documents of their slates, fields of shape (n_users, slate_size, …).
-            draws: the random numbers.
+            stream: the random numbers.
 
         Returns:
             Positions in the slates, integers of shape (n_users,); slate_size where nothing is
@@ -101,18 +101,18 @@ class VectorUserModel(abc.ABC):
         """
 
     @abc.abstractmethod
-    def respond(self, users: Any, documents: Any, choice: np.ndarray, draws: Draws) -> Any:
+    def respond(self, users: Any, documents: Any, choice: np.ndarray, stream: RandomStream) -> Any:
         """Returns the responses to the slates, fields of shape (n_users, slate_size, …).
 
         Args:
             users: the users.
             documents: the documents of their slates.
             choice: what :meth:`choose` returned.
-            draws: the random numbers.
+            stream: the random numbers.
         """
 
     def update(
-        self, users: Any, documents: Any, choice: np.ndarray, responses: Any, draws: Draws
+        self, users: Any, documents: Any, choice: np.ndarray, responses: Any, stream: RandomStream
     ) -> Any:
         """Returns the users after the slates; by default they do not change.
 
@@ -121,9 +121,9 @@ class VectorUserModel(abc.ABC):
             documents: the documents of their slates.
             choice: what :meth:`choose` returned.
             responses: what :meth:`respond` returned.
-            draws: the random numbers.
+            stream: the random numbers.
         """
-        del documents, choice, responses, draws
+        del documents, choice, responses, stream
         return users
 
     def is_done(self, users: Any) -> np.ndarray | None:
