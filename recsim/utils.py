@@ -1,22 +1,43 @@
-"""Metrics of video-like environments: clicks a slate, in all and by topic, and their quality."""
+"""RecSim's metrics of video-like environments: clicks a slate, in all and by topic, and quality."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, MutableMapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+import numpy as np
+
+from recsim import metrics as metrics_lib
+from recsim import types
 from recsim._internal import numbers, validation
 
-__all__ = ["CLUSTER_PREFIX", "aggregate_video_cluster_metrics", "write_video_cluster_metrics"]
+__all__ = [
+    "VideoResponses",
+    "aggregate_video_cluster_metrics",
+    "video_cluster_metrics",
+    "write_video_cluster_metrics",
+]
 
-#: What the names of the counts of clicks on a topic begin with; the topic follows.
-CLUSTER_PREFIX = "cluster_watch_count_cluster_"
+
+class VideoResponses(Protocol):
+    """Responses of users in parallel to a slate each, arrays of shape (n_users, slate_size)."""
+
+    @property
+    def clicked(self) -> np.ndarray:
+        """Whether the documents were clicked."""
+
+    @property
+    def quality(self) -> np.ndarray:
+        """Their qualities."""
+
+    @property
+    def cluster_id(self) -> np.ndarray:
+        """Their topics."""
 
 
 def aggregate_video_cluster_metrics(
-    responses: Any, metrics: MutableMapping[str, float], info: Any = None
-) -> MutableMapping[str, float]:
+    responses: Sequence[Any], metrics: types.Metrics, info: object = None
+) -> types.Metrics:
     """Adds the observed responses to one slate to the metrics.
 
     Args:
@@ -40,29 +61,29 @@ def aggregate_video_cluster_metrics(
             if of_one_user:
                 aggregate_video_cluster_metrics(of_one_user, metrics)
         return metrics
-    clicked = [
-        response
-        for response in responses
-        if numbers.is_nonzero("a response's click", response["click"])
-    ]
-    metrics["impression"] += 1
-    for response in clicked:
-        metrics["click"] += 1
-        metrics["quality"] += numbers.finite("a response's quality", response["quality"])
-        topic = response["cluster_id"]
-        if not isinstance(topic, str):
-            topic = numbers.as_int("a response's cluster_id", topic)
-        metrics[f"{CLUSTER_PREFIX}{topic}"] += 1
-    if not clicked:
-        metrics["cluster_watch_count_no_click"] += 1
+    qualities, topics = [], []
+    for response in responses:
+        if numbers.is_nonzero("a response's click", response["click"]):
+            qualities.append(numbers.finite("a response's quality", response["quality"]))
+            topic = response["cluster_id"]
+            if not isinstance(topic, str):
+                topic = numbers.as_int("a response's cluster_id", topic)
+            topics.append(topic)
+    metrics_lib.add_slate(metrics, qualities, topics)
     return metrics
 
 
+def video_cluster_metrics(responses: VideoResponses) -> Mapping[str, float]:
+    """Returns what slates add to the metrics of :func:`aggregate_video_cluster_metrics`.
+
+    Args:
+        responses: the responses of the vector engine's users.
+    """
+    return metrics_lib.totals(responses.clicked, responses.quality, responses.cluster_id)
+
+
 def write_video_cluster_metrics(
-    metrics: MutableMapping[str, float],
-    add_summary_fn: Callable[[str, float], None],
-    *,
-    num_topics: int = 0,
+    metrics: types.Metrics, add_summary_fn: types.AddSummary, *, num_topics: int = 0
 ) -> None:
     """Reports click-through rate, mean quality of clicks, and clicks a slate by topic.
 
@@ -81,17 +102,16 @@ def write_video_cluster_metrics(
     """
     validation.mapping("metrics", metrics)
     validation.function("add_summary_fn", add_summary_fn)
-    impressions, clicks = metrics.get("impression", 0), metrics.get("click", 0)
-    add_summary_fn("CTR", _ratio(clicks, impressions))
-    add_summary_fn("AverageQuality", _ratio(metrics.get("quality", 0), clicks))
-    names = {f"{CLUSTER_PREFIX}{topic}" for topic in range(num_topics)}
-    names.update(name for name in metrics if name.startswith(CLUSTER_PREFIX))
-    for name in sorted(names):
-        tag = f"cluster_watch_count_frac/cluster_{name.removeprefix(CLUSTER_PREFIX)}"
-        add_summary_fn(tag, _ratio(metrics.get(name, 0), impressions))
-    no_click = metrics.get("cluster_watch_count_no_click", 0)
-    add_summary_fn("cluster_watch_count_frac/no_click", _ratio(no_click, impressions))
+    slates, clicks = (
+        metrics.get(name, 0) for name in (metrics_lib.IMPRESSIONS, metrics_lib.CLICKS)
+    )
 
+    def report(tag: str, part: float, whole: float) -> None:
+        add_summary_fn(tag, float(metrics_lib.ratio(part, whole)))
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
+    report("CTR", clicks, slates)
+    report("AverageQuality", metrics.get(metrics_lib.QUALITY, 0), clicks)
+    for topic, on_topic in metrics_lib.clicks_on_topics(metrics, num_topics).items():
+        report(f"cluster_watch_count_frac/cluster_{topic}", on_topic, slates)
+    without_click = metrics.get(metrics_lib.SLATES_WITHOUT_CLICK, 0)
+    report("cluster_watch_count_frac/no_click", without_click, slates)

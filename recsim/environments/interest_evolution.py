@@ -900,7 +900,7 @@ def create_vector_environment(
         VectorIEvDocumentSampler(document_sampler),
         num_envs=num_envs,
         reward_aggregator=total_watch_time,
-        metrics_aggregator=scenario.video_cluster_metrics,
+        metrics_aggregator=utils.video_cluster_metrics,
         metrics_writer=_config.video_metrics_writer(user_model),
         **_config.vector_options(env_config, options),
     )

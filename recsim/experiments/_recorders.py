@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from recsim import types, utils
+from recsim import metrics, types
 from recsim.simulator import recsim_gym, rollout
-
-if TYPE_CHECKING:
-    from recsim.vector import env as vector_env
 
 __all__ = ["EpisodeRecorder", "Recorder", "UsersRecorder", "for_environment"]
 
@@ -52,10 +49,10 @@ class EpisodeRecorder(rollout.Listener):
     def episode_counts(self) -> dict[str, np.ndarray]:
         """Returns steps, return, speed and the environment's metrics of each episode."""
         names = dict.fromkeys(name for episode in self._episodes for name in episode)
-        if "impression" in names:
+        if metrics.IMPRESSIONS in names:
             space: Any = self._env.environment.user_model.response_space()
             topics = range(_num_topics(getattr(space, "spaces", [None])[0]))
-            names |= dict.fromkeys(f"{utils.CLUSTER_PREFIX}{topic}" for topic in topics)
+            names |= dict.fromkeys(f"{metrics.CLICKS_ON_TOPIC}{topic}" for topic in topics)
         return {
             name: np.array([episode.get(name, 0) for episode in self._episodes]) for name in names
         }
@@ -68,7 +65,7 @@ class UsersRecorder(rollout.VectorListener):
         env: the environment.
     """
 
-    def __init__(self, env: vector_env.SlateVectorEnv) -> None:
+    def __init__(self, env: types.VectorEnv) -> None:
         spaces: Any = env.single_observation_space
         self._num_topics = _num_topics(spaces["response"])
         self.clear()
@@ -115,7 +112,7 @@ class UsersRecorder(rollout.VectorListener):
         }
         by_topic = counts.pop(_CLICKS_BY_TOPIC, np.zeros((0, 0)))
         for topic in range(by_topic.shape[1]):
-            counts[f"{utils.CLUSTER_PREFIX}{topic}"] = by_topic[:, topic]
+            counts[f"{metrics.CLICKS_ON_TOPIC}{topic}"] = by_topic[:, topic]
         rate = self._num_steps / self._seconds
         return {**counts, "steps_per_second": np.full(len(order), rate)}
 
@@ -125,8 +122,7 @@ Recorder = EpisodeRecorder | UsersRecorder
 
 def for_environment(env: Any) -> Recorder:
     """Returns a recorder of an evaluation in an environment of either engine."""
-    is_vector = hasattr(env, "single_action_space")
-    return UsersRecorder(env) if is_vector else EpisodeRecorder(env)
+    return UsersRecorder(env) if types.is_vector_env(env) else EpisodeRecorder(env)
 
 
 def _num_topics(response_space: Any) -> int:
@@ -146,7 +142,7 @@ def _num_topics(response_space: Any) -> int:
 
 
 def _click_counts(responses: Mapping[str, np.ndarray], num_topics: int) -> dict[str, np.ndarray]:
-    """Returns the metrics of :mod:`recsim.utils` for one step of each of many users.
+    """Returns the counts of :mod:`recsim.metrics` for one step of each of the users.
 
     Args:
         responses: observed responses, arrays of shape (n_users, slate_size).
@@ -155,14 +151,10 @@ def _click_counts(responses: Mapping[str, np.ndarray], num_topics: int) -> dict[
     Returns:
         Arrays of shape (n_users,), and clicks by topic of shape (n_users, num_topics).
     """
-    clicks = responses["click"].astype(bool)
-    users, positions = np.nonzero(clicks)
-    cells = users * num_topics + responses["cluster_id"][users, positions]
+    clicked = responses["click"].astype(bool)
     return {
-        "impression": np.ones(len(clicks)),
-        "click": clicks.sum(axis=1, dtype=np.float64),
-        "quality": responses["quality"].sum(axis=1, where=clicks, dtype=np.float64),
-        _CLICKS_BY_TOPIC: np.bincount(cells, minlength=len(clicks) * num_topics).reshape(
-            len(clicks), num_topics
-        ),
+        metrics.IMPRESSIONS: np.ones(len(clicked)),
+        metrics.CLICKS: metrics.num_clicks(clicked).astype(np.float64),
+        metrics.QUALITY: metrics.click_quality(clicked, responses["quality"]),
+        _CLICKS_BY_TOPIC: metrics.clicks_by_topic(clicked, responses["cluster_id"], num_topics),
     }

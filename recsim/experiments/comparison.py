@@ -27,7 +27,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import registry, seeding, utils
+from recsim import metrics, registry, seeding
 from recsim._internal import (
     bindings,
     files,
@@ -613,16 +613,16 @@ class _Evaluation(runner_lib.EvalRunner):
 def _measures(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns the measures of episodes, of what was counted in each of them."""
     measures = {name: counts[name] for name in ("steps", "return", "steps_per_second")}
-    if "impression" not in counts:
+    if metrics.IMPRESSIONS not in counts:
         return measures
-    clicks = counts.get("click", 0 * counts["impression"])
-    clicked = np.where(clicks, clicks, np.nan)  # What is divided by it is not there without.
-    measures["click_through_rate"] = clicks / counts["impression"]
-    measures["click_quality"] = counts.get("quality", 0 * clicks) / clicked
+    slates = counts[metrics.IMPRESSIONS]
+    clicks = counts.get(metrics.CLICKS, 0 * slates)
+    measures["click_through_rate"] = metrics.ratio(clicks, slates)
+    measures["click_quality"] = metrics.ratio(counts.get(metrics.QUALITY, 0 * clicks), clicks)
     for name, clicks_on_topic in counts.items():
-        if name.startswith(utils.CLUSTER_PREFIX):
-            topic = name.removeprefix(utils.CLUSTER_PREFIX)
-            measures[f"{_SHARE_OF_TOPIC}{topic}"] = clicks_on_topic / clicked
+        if name.startswith(metrics.CLICKS_ON_TOPIC):
+            topic = name.removeprefix(metrics.CLICKS_ON_TOPIC)
+            measures[f"{_SHARE_OF_TOPIC}{topic}"] = metrics.ratio(clicks_on_topic, clicks)
     return measures
 
 

@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recsim import utils
 from recsim._internal import arrays, numbers, trees
 from recsim.vector.streams import RandomStream
 
@@ -32,7 +31,6 @@ __all__ = [
     "clicked",
     "slate_documents",
     "total_clicks",
-    "video_cluster_metrics",
 ]
 
 T = TypeVar("T")
@@ -210,26 +208,3 @@ def total_clicks(responses: Any) -> np.ndarray:
     """Returns the numbers of clicks: rewards of responses with the field ``clicked``."""
     clicks = numbers.array("clicked", responses.clicked)
     return np.add.reduce(clicks, axis=1, dtype=np.float32)
-
-
-def video_cluster_metrics(responses: Any) -> dict[str, float]:
-    """Returns what slates add to :func:`recsim.utils.aggregate_video_cluster_metrics`' metrics.
-
-    Args:
-        responses: the responses of many users to a slate each, with the fields ``clicked``,
-            ``quality`` and ``cluster_id``, all of shape (n_users, slate_size).
-    """
-    # By position, the order in memory.
-    clicks = responses.clicked.T
-    if clicks.dtype != np.bool_:
-        clicks = clicks != 0
-    topics, qualities = responses.cluster_id.T[clicks], responses.quality.T[clicks]
-    counts = np.bincount(numbers.whole_array("cluster_id", topics)).tolist()
-    num_users = clicks.shape[1]
-    return {
-        "impression": float(num_users),
-        "click": float(len(topics)),
-        "quality": float(qualities.sum(dtype=np.float64)),
-        "cluster_watch_count_no_click": float(num_users - np.count_nonzero(clicks.any(axis=0))),
-        **{f"{utils.CLUSTER_PREFIX}{topic}": float(n) for topic, n in enumerate(counts) if n},
-    }

@@ -295,7 +295,7 @@ TABLE: dict[str, tuple[Any, dict[str, Any]]] = {
         {"click": np.array([1.0]), "quality": np.array(3.0), "cluster_id": np.array([2.0])},
     ),
     "metrics of many users": (
-        lambda **fields: scenario.video_cluster_metrics(Responses(**fields)),
+        lambda **fields: utils.video_cluster_metrics(Responses(**fields)),
         {
             "clicked": np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]),
             "quality": np.array([[200.0, 1.0], [1.0, 2.0], [3.0, 100.0]]),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recsim import choice_model, document, user, utils
+from recsim import metrics as metrics_lib
 from recsim._internal import numbers
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
@@ -227,8 +228,8 @@ def test_deep_agents_learn_from_arrays_of_one_entry(name):
 
 def test_names_of_metrics_hold_the_topics_number():
     _, _, metrics = rollout(ARRAYS, cluster_bandit)
-    names = {name for name in metrics if name.startswith(utils.CLUSTER_PREFIX)}
-    assert names <= {f"{utils.CLUSTER_PREFIX}{topic}" for topic in range(NUM_TOPICS)}
+    names = {name for name in metrics if name.startswith(metrics_lib.CLICKS_ON_TOPIC)}
+    assert names <= {f"{metrics_lib.CLICKS_ON_TOPIC}{topic}" for topic in range(NUM_TOPICS)}
     assert names
 
 

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 from gymnasium import spaces
 
+from recsim import utils
 from recsim.simulator import runner_lib
 from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
@@ -102,7 +103,7 @@ def create_environment(num_envs=NUM_USERS, **kwargs):
         slate_size=2,
         num_envs=num_envs,
         reward_aggregator=lambda plays: (plays.quality * plays.clicked).sum(axis=1),
-        metrics_aggregator=scenario.video_cluster_metrics,
+        metrics_aggregator=utils.video_cluster_metrics,
         metrics_writer=lambda metrics, add: add("CTR", metrics["click"] / metrics["impression"]),
         **{"seed": 4, **kwargs},
     )
