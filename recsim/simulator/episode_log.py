@@ -36,9 +36,9 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import files, paths
+from recsim._internal import files, paths, tfrecord
 from recsim._internal.gym_import import spaces
-from recsim.simulator import _tfrecord, environment, rollout
+from recsim.simulator import environment, rollout
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
@@ -56,7 +56,7 @@ class _LogFile:
     def __init__(self, path: paths.Path) -> None:
         self._path = paths.output_file("path", path)
         part = paths.output_file("path", f"{self._path}.part")
-        self._part = _tfrecord.RecordFile(part, batch_bytes=0, complete=True)
+        self._part = tfrecord.RecordFile(part, batch_bytes=0, complete=True)
         self._started = False
 
     @property
@@ -487,33 +487,33 @@ def _floats(packed: bytes) -> bytes:
 @functools.cache
 def _floats_head(size: int) -> bytes:
     """Returns what comes before ``size`` bytes of floats in a FeatureList."""
-    values = _tfrecord.bytes_field(1, bytes(size)) if size else b""
-    feature = _tfrecord.bytes_field(1, _tfrecord.bytes_field(2, values))
+    values = tfrecord.bytes_field(1, bytes(size)) if size else b""
+    feature = tfrecord.bytes_field(1, tfrecord.bytes_field(2, values))
     return feature[: len(feature) - size]
 
 
 def _integers(values: Sequence[Any]) -> bytes:
     """Returns the entry of a FeatureList that is a Feature of int64."""
-    return _tfrecord.bytes_field(1, _integer_feature(values))
+    return tfrecord.bytes_field(1, _integer_feature(values))
 
 
 def _integer_feature(values: Sequence[Any]) -> bytes:
-    packed = b"".join([_tfrecord.varint(int(value)) for value in values])
-    return _tfrecord.bytes_field(3, _tfrecord.bytes_field(1, packed))
+    packed = b"".join([tfrecord.varint(int(value)) for value in values])
+    return tfrecord.bytes_field(3, tfrecord.bytes_field(1, packed))
 
 
 def _context(name: str, value: int) -> bytes:
     """Returns the context of a SequenceExample, which has one feature, an int64."""
-    feature = _tfrecord.bytes_field(1, name.encode()) + _tfrecord.bytes_field(
+    feature = tfrecord.bytes_field(1, name.encode()) + tfrecord.bytes_field(
         2, _integer_feature([value])
     )
-    return _tfrecord.bytes_field(1, _tfrecord.bytes_field(1, feature))
+    return tfrecord.bytes_field(1, tfrecord.bytes_field(1, feature))
 
 
 def _sequence_example(lists: dict[str, list[bytes]]) -> bytes:
     """Returns the bytes of the SequenceExample with these feature lists."""
     entries = [
-        _tfrecord.bytes_field(1, name.encode()) + _tfrecord.bytes_field(2, b"".join(features))
+        tfrecord.bytes_field(1, name.encode()) + tfrecord.bytes_field(2, b"".join(features))
         for name, features in lists.items()
     ]
-    return _tfrecord.bytes_field(2, b"".join([_tfrecord.bytes_field(1, e) for e in entries]))
+    return tfrecord.bytes_field(2, b"".join([tfrecord.bytes_field(1, e) for e in entries]))

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim._internal import files, json_text, numbers, paths
-from recsim.simulator import _tfrecord
+from recsim._internal import files, json_text, numbers, paths, tfrecord
 
 __all__ = ["MetricsFile", "SummaryWriter", "of_episodes"]
 
@@ -41,7 +40,7 @@ class SummaryWriter:
 
     def __init__(self, folder: paths.Path) -> None:
         self._folder = paths.absolute("folder", folder)
-        self._file: _tfrecord.RecordFile | None = None
+        self._file: tfrecord.RecordFile | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy writes a file of its own; what is not yet written stays with the original."""
@@ -56,18 +55,18 @@ class SummaryWriter:
             step: its place on the horizontal axis, >= 0.
         """
         number = numbers.as_float(f"the value of {tag!r}", value)
-        point = _tfrecord.bytes_field(1, tag.encode()) + _tfrecord.float_field(2, number)
-        self.add_summary(_tfrecord.bytes_field(1, point), step)
+        point = tfrecord.bytes_field(1, tag.encode()) + tfrecord.float_field(2, number)
+        self.add_summary(tfrecord.bytes_field(1, point), step)
 
     def add_summary(self, summary: Any, global_step: int | None = None) -> None:
         """Adds a ``Summary`` message of TensorFlow's, or its serialized bytes, at a step."""
         serialized = summary if isinstance(summary, bytes) else summary.SerializeToString()
-        self._add_event(_tfrecord.bytes_field(5, serialized), global_step)
+        self._add_event(tfrecord.bytes_field(5, serialized), global_step)
 
     def restart_at(self, step: int) -> None:
         """Makes TensorBoard forget what earlier processes wrote at this step and later."""
-        status = _tfrecord.integer_field(1, _SESSION_START)
-        self._add_event(_tfrecord.bytes_field(7, status), step)
+        status = tfrecord.integer_field(1, _SESSION_START)
+        self._add_event(tfrecord.bytes_field(7, status), step)
 
     def flush(self) -> None:
         """Writes what has been added to the event file."""
@@ -84,11 +83,11 @@ class SummaryWriter:
             os.makedirs(self._folder, exist_ok=True)
             # TensorBoard reads the files of a folder in the order of their names.
             name = f"events.out.tfevents.{seconds:010d}.{nanoseconds:09d}.{socket.gethostname()}"
-            self._file = _tfrecord.RecordFile(os.path.join(self._folder, name), _BATCH_BYTES)
-            self._add_event(_tfrecord.bytes_field(3, b"brain.Event:2"), None)
-        head = _tfrecord.double_field(1, time.time())
+            self._file = tfrecord.RecordFile(os.path.join(self._folder, name), _BATCH_BYTES)
+            self._add_event(tfrecord.bytes_field(3, b"brain.Event:2"), None)
+        head = tfrecord.double_field(1, time.time())
         if step is not None:
-            head += _tfrecord.integer_field(2, int(step))
+            head += tfrecord.integer_field(2, int(step))
         self._file.add(head + content)
 
 

@@ -7,10 +7,11 @@ import hashlib
 import numpy as np
 import pytest
 
+from recsim._internal import tfrecord
 from recsim._internal.gym_import import spaces
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.simulator import _tfrecord, episode_log, runner_lib
+from recsim.simulator import episode_log, runner_lib
 
 CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 4}
 
@@ -188,7 +189,7 @@ def test_messages_are_tensorflows_byte_by_byte():
 
 def test_records_are_tensorflows_byte_by_byte():
     expected = b"\x05\x00\x00\x00\x00\x00\x00\x00\xea\xb2\x04>hello\xbb\x1f\x1c\x19"
-    assert _tfrecord._record(b"hello") == expected
+    assert tfrecord._record(b"hello") == expected
 
 
 def slow_crc32c(data):
@@ -202,13 +203,13 @@ def slow_crc32c(data):
 
 def test_the_checksum_is_crc_32c():
     # The check value of the CRC catalogue, and those of RFC 3720, appendix B.4.
-    assert _tfrecord.crc32c(b"123456789") == 0xE3069283
-    assert _tfrecord.crc32c(bytes(32)) == 0x8A9136AA
-    assert _tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert _tfrecord.crc32c(bytes(range(32))) == 0x46DD794E
+    assert tfrecord.crc32c(b"123456789") == 0xE3069283
+    assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA
+    assert tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert tfrecord.crc32c(bytes(range(32))) == 0x46DD794E
     data = hashlib.shake_128(b"any").digest(3100)
     for length in [0, 1, 2, 3, 4, 5, 1023, 1024, 1025, 1026, 1027, 1028, 2048, 2049, 3100]:
-        assert _tfrecord.crc32c(data[:length]) == slow_crc32c(data[:length])
+        assert tfrecord.crc32c(data[:length]) == slow_crc32c(data[:length])
 
 
 # A log is whole or not there
@@ -360,14 +361,14 @@ def test_a_log_that_disappears_while_it_is_written_is_told_of(tmp_path):
 
 
 def test_what_a_failed_writing_left_is_overwritten(tmp_path):
-    file = _tfrecord.RecordFile(str(tmp_path / "file"), batch_bytes=10**6)
+    file = tfrecord.RecordFile(str(tmp_path / "file"), batch_bytes=10**6)
     file.add(b"one")
     file.flush()
     with open(tmp_path / "file", "ab") as open_file:
-        open_file.write(_tfrecord._record(b"two")[:7])
+        open_file.write(tfrecord._record(b"two")[:7])
     file.add(b"two")
     file.flush()
-    expected = _tfrecord._record(b"one") + _tfrecord._record(b"two")
+    expected = tfrecord._record(b"one") + tfrecord._record(b"two")
     assert (tmp_path / "file").read_bytes() == expected
 
 

@@ -15,7 +15,8 @@ import pytest
 from support import TESTS
 from support.resumable import AGENTS, PAIRS, StoppingEnv, make_env, metrics, outcome, train
 
-from recsim.simulator import _tfrecord, checkpoint, runner_lib
+from recsim._internal import tfrecord
+from recsim.simulator import checkpoint, runner_lib
 
 
 @pytest.mark.parametrize("frequency", [1, 3])
@@ -105,7 +106,7 @@ def whole_records(path):
         if len(content) < length + 16:
             break
         framed, content = content[: length + 16], content[length + 16 :]
-        assert framed == _tfrecord._record(framed[12:-4])
+        assert framed == tfrecord._record(framed[12:-4])
         records.append(framed[12:-4])
     return records, content
 

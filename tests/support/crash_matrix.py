@@ -42,13 +42,14 @@ from typing import Any
 import numpy as np
 
 from recsim import parallel
+from recsim._internal import tfrecord
 from recsim.agents import cluster_bandit_agent
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
 from recsim.experiments import comparison
 from recsim.reproductions import base
-from recsim.simulator import _tfrecord, checkpoint, runner_lib
+from recsim.simulator import checkpoint, runner_lib
 from support import vector_training_child
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
@@ -263,7 +264,7 @@ def check_records(content: bytes, name: str) -> None:
         if len(content) < length + 16:
             return
         framed, content = content[: length + 16], content[length + 16 :]
-        if framed != _tfrecord._record(framed[12:-4]):
+        if framed != tfrecord._record(framed[12:-4]):
             assert not content.strip(b"\0"), f"{name} is spoiled in its middle"
             return
 

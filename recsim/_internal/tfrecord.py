@@ -22,6 +22,7 @@ __all__ = [
     "double_field",
     "float_field",
     "integer_field",
+    "masked_crc",
     "varint",
 ]
 
@@ -131,10 +132,10 @@ class RecordFile:
 def _record(data: bytes) -> bytes:
     """Returns the bytes of one record of a TFRecord file: length, data, and a checksum of each."""
     length = struct.pack("<Q", len(data))
-    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+    return b"".join((length, masked_crc(length), data, masked_crc(data)))
 
 
-def _masked_crc(data: bytes) -> bytes:
+def masked_crc(data: bytes) -> bytes:
     crc = crc32c(data)
     rotated = crc >> 15 | crc << 17 & 0xFFFFFFFF
     return struct.pack("<I", rotated + 0xA282EAD8 & 0xFFFFFFFF)
