@@ -20,6 +20,7 @@ import pytest
 import scipy.linalg
 import scipy.special
 import threadpoolctl
+from support.scenarios import CONFIG
 
 from recsim import cli, main
 from recsim.agents import random_agent
@@ -31,8 +32,6 @@ from recsim.vector import simulate
 # Their libraries are asked for their threads, and their import adds a filter of warnings.
 assert scipy.linalg
 assert scipy.special
-
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 
 def state():

@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from support.scenarios import make_env
 
 from recsim import registry, testing
 from recsim.agents import slate_decomp_q_agent
 from recsim.agents.bandits import algorithms
 
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 3}
 # What an agent needs that an environment does not have, by the pairs that do not go together.
 IMPOSSIBLE = {
     ("greedy_pctr", "interest_evolution"): "avg_user_state",
@@ -36,7 +36,7 @@ PAIRS = [(agent, world) for agent in registry.AGENTS for world in registry.ENVIR
 
 
 def make(environment):
-    return registry.create_environment(environment, CONFIG)
+    return make_env(environment, num_candidates=5, seed=3)
 
 
 @pytest.mark.parametrize(("agent", "environment"), [pair for pair in PAIRS if pair in IMPOSSIBLE])

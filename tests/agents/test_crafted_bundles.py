@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from support.scenarios import make_env, make_vector_env
 
 from recsim import registry
 from recsim.agents import random_agent
@@ -34,9 +35,6 @@ HOSTILE = [
 ]
 
 
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": False, "seed": 3}
-
-
 def over_random(layer, **kwargs):
     def create(env):
         def base(observation_space, action_space, **_):
@@ -61,7 +59,7 @@ SINGLE = {
 
 def single(name):
     """Returns a function that makes an agent, and the bundle of one that has played."""
-    env = registry.create_environment("interest_exploration", CONFIG)
+    env = make_env(resample_documents=False)
 
     def create():
         return SINGLE[name](env) if name in SINGLE else registry.create_agent(name, env, seed=1)
@@ -76,7 +74,7 @@ def single(name):
 
 def vector(name):
     """Returns what :func:`single` does, of an agent of several users."""
-    env = registry.create_vector_environment("interest_exploration", CONFIG, 3)
+    env = make_vector_env()
 
     def create():
         return registry.create_vector_agent(name, env, seed=1)
@@ -196,7 +194,7 @@ def test_a_bad_entry_is_named(name, place, values, message):
 
 def test_agents_of_users_before_one_that_refuses_are_taken_back(tmp_path):
     create, bundle = single("random")
-    env = registry.create_vector_environment("interest_exploration", CONFIG, 2)
+    env = make_vector_env(num_envs=2)
     agents = wrappers.SingleUserAgents(lambda *_: create(), env)
     before = content(agents.bundle_and_checkpoint("", 0), tmp_path)
     with pytest.raises(ValueError, match="episode_num"):

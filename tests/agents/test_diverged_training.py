@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 from recsim.environments import interest_evolution
 
-CONFIG = {"num_candidates": 4, "slate_size": 1, "resample_documents": True, "seed": 0}
 SETTINGS = {
     "min_replay_history": 8,
     "update_period": 1,

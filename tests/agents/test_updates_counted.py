@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim import types
 from recsim._internal import learning
@@ -20,7 +21,6 @@ from recsim.environments import interest_evolution, interest_exploration
 from recsim.simulator import runner_lib
 from recsim.vector import wrappers
 
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 SMALL = {"hidden_units": (4,), "batch_size": 4, "replay_capacity": 1000}
 
 

@@ -9,14 +9,12 @@ import gym
 import numpy as np
 import pytest
 from support import recorded, recorder
+from support.scenarios import CONFIG
 
 from recsim import agent, choice_model, testing
 from recsim.agents import full_slate_q_agent, random_agent, tabular_q_agent
 from recsim.environments import interest_exploration, long_term_satisfaction
 from recsim.simulator import environment, recsim_gym, runner_lib
-
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
-
 
 songs = recorder("record_own_generators")
 RECORDED = recorded("own_generators")["traces"]

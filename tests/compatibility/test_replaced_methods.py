@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim import choice_model
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 
 SCENARIOS = (interest_evolution, interest_exploration, long_term_satisfaction)
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 
 def test_a_samplers_own_sample_document_is_called():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim import choice_model, document, testing, user
 from recsim.environments import (
@@ -11,15 +12,13 @@ from recsim.environments import (
 )
 from recsim.simulator import environment, recsim_gym
 
-CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
-
 
 def play(env, num_steps=20):
     rewards = []
     for step in range(num_steps):
         if step % 20 == 0:
             env.reset()
-        rewards.append(env.step([step % 6, 3])[1])
+        rewards.append(env.step([step % 4, 3])[1])
     return rewards
 
 

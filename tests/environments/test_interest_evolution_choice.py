@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.scenarios import make_env
 
 from recsim import choice_model
-from recsim.environments import interest_evolution
-
-CONFIG = {"num_candidates": 4, "slate_size": 3, "resample_documents": True, "seed": 5}
 
 
 def probabilities(name, scores):
@@ -27,8 +25,8 @@ def probabilities(name, scores):
      "proportional_cascade"],
 )  # fmt: skip
 def test_users_choose_by_the_model_asked_for(name):
-    config = CONFIG if name is None else {**CONFIG, "choice_model": name}
-    env = interest_evolution.create_environment(config)
+    chosen = {} if name is None else {"choice_model": name}
+    env = make_env("interest_evolution", slate_size=3, seed=5, **chosen)
     env.seed(1)
     expected, clicks = np.zeros(4), np.zeros(4)
     observation, done = env.reset(), False
@@ -47,4 +45,4 @@ def test_users_choose_by_the_model_asked_for(name):
 
 def test_an_unknown_choice_model():
     with pytest.raises(ValueError, match="must be one of .*Did you mean 'exponential_cascade'"):
-        interest_evolution.create_environment({**CONFIG, "choice_model": "exponential_casade"})
+        make_env("interest_evolution", choice_model="exponential_casade")

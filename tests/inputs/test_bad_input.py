@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from support import random_scenarios
+from support.scenarios import CONFIG
 
 from recsim import choice_model, cli, seeding, user
 from recsim._internal.gym_import import spaces
@@ -33,7 +34,6 @@ from recsim.simulator import (
     runner_lib,
 )
 
-CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
 SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
 
 
@@ -168,8 +168,8 @@ TABLE = {
         ValueError,
         "slate must hold a document",
     ),
-    "index too large": (lambda: step([0, 6]), IndexError, r"candidates, 0 to 5, got \[0, 6\]"),
-    "index negative": (lambda: step([0, -1]), IndexError, r"candidates, 0 to 5, got \[0, -1\]"),
+    "index too large": (lambda: step([0, 4]), IndexError, r"candidates, 0 to 3, got \[0, 4\]"),
+    "index negative": (lambda: step([0, -1]), IndexError, r"candidates, 0 to 3, got \[0, -1\]"),
     "index a float": (lambda: step([0, 1.0]), TypeError, "sequence of integers"),
     "index a string": (lambda: step(["0", "1"]), TypeError, "sequence of integers"),
     "index array of floats": (lambda: step(np.array([0.0, 1.0])), TypeError, "of integers"),
@@ -202,7 +202,7 @@ TABLE = {
     "slate above candidates": (
         lambda: make(slate_size=7),
         ValueError,
-        "slate_size must be at most num_candidates, got slate_size=7 and num_candidates=6",
+        "slate_size must be at most num_candidates, got slate_size=7 and num_candidates=4",
     ),
     "slate size zero": (lambda: make(slate_size=0), ValueError, "slate_size.*>= 1, got 0"),
     "candidates negative": (
@@ -529,10 +529,10 @@ TABLE = {
     ),
     "greedy slate above documents": (
         lambda: greedy_pctr_agent.GreedyPCTRAgent(
-            make(slate_size=6).action_space, ScoresAreDocuments()
+            make(slate_size=4).action_space, ScoresAreDocuments()
         ).step(0.0, {"doc": {"0": 1.0, "1": 2.0}}),
         ValueError,
-        "6.*2",
+        "4.*2",
     ),
     "arm None": (
         lambda: algorithms.UCB1(2, {}).update(None, 1),
@@ -803,7 +803,7 @@ TABLE.update(
         "users in parallel for whom there is no memory": (
             lambda: interest_exploration.create_vector_environment(CONFIG, 10**15),
             MemoryError,
-            "1e.15 users with 6 candidates .* need at least .* of memory",
+            "1e.15 users with 4 candidates .* need at least .* of memory",
         ),
         "slates that cannot be enumerated": (
             lambda: enumerating({"max_num_slates": 10**15}, num_candidates=60, slate_size=12),
@@ -854,7 +854,7 @@ TABLE.update(
         "state of another scenario": (
             lambda: make().load_state_dict(make(num_candidates=7).state_dict()),
             ValueError,
-            "num candidates was 7 and is 6",
+            "num candidates was 7 and is 4",
         ),
         "empty state of a generator": (
             lambda: seeding.restore_generator(np.random.RandomState(1), {}),

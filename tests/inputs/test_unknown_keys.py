@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+from support.scenarios import CONFIG
 
 from recsim import choice_model, registry
 from recsim.agents import (
@@ -24,7 +25,6 @@ from recsim.agents.layers import (
     temporal_aggregation,
 )
 
-CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
 IDS = {
     "interest_evolution": "recsim/InterestEvolution-v0",
     "interest_exploration": "recsim/InterestExploration-v0",

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import absurd, clear_errors, drawing
+from support.scenarios import CONFIG
 
 from recsim import choice_model, registry, spaces
 from recsim.agents import random_agent
 from recsim.agents.bandits import algorithms
-
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 
 class State:

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import clear_errors, drawing
+from support.scenarios import CONFIG
 
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib
-
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 #: Folders, below a new one that is also the home and the working directory.
 FOLDERS = (

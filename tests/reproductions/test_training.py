@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim.agents import random_agent
 from recsim.environments import long_term_satisfaction
 from recsim.reproductions import _training
 
-CONFIG = {"num_candidates": 3, "slate_size": 1, "resample_documents": True, "seed": 0}
 SESSION = 60
 
 

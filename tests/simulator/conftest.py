@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gin
 import pytest
-from support.runners import CONFIG
+from support.scenarios import CONFIG
 
 from recsim.environments import interest_exploration
 

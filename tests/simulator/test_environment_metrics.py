@@ -8,7 +8,8 @@ import signal
 
 import pytest
 from support.resumable import SignallingEnv
-from support.runners import CONFIG, records, train_runner
+from support.runners import records, train_runner
+from support.scenarios import CONFIG
 
 from recsim import utils
 from recsim._internal import interrupts

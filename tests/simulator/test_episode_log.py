@@ -6,14 +6,13 @@ import hashlib
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim._internal import tfrecord
 from recsim._internal.gym_import import spaces
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import episode_log, runner_lib
-
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 4}
 
 
 class ShortSlates(random_agent.RandomAgent):

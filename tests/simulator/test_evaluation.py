@@ -6,7 +6,6 @@ import threading
 
 import pytest
 from support.runners import (
-    CONFIG,
     CountingAgent,
     RecordingAgent,
     ScriptedEnv,
@@ -18,6 +17,7 @@ from support.runners import (
     snapshot,
     train_runner,
 )
+from support.scenarios import CONFIG
 
 from recsim.environments import interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint, recsim_gym, runner_lib

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from support.runners import CONFIG
+from support.scenarios import CONFIG
 
 from recsim import registry
 from recsim import spaces as recsim_spaces

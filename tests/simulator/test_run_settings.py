@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support.runners import CONFIG, records, train_runner
+from support.runners import records, train_runner
+from support.scenarios import CONFIG
 
 from recsim import agent as agent_lib
 from recsim.agents import random_agent

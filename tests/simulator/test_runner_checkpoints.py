@@ -10,7 +10,6 @@ import threading
 import numpy as np
 import pytest
 from support.runners import (
-    CONFIG,
     CountingAgent,
     RecordingAgent,
     create_counting,
@@ -20,6 +19,7 @@ from support.runners import (
     snapshot,
     train_runner,
 )
+from support.scenarios import CONFIG
 
 from recsim import cli, registry
 from recsim.agents import random_agent, tabular_q_agent
@@ -302,7 +302,7 @@ def test_an_evaluation_may_have_other_users_and_more_candidates(tmp_path, env):
     other = interest_exploration.create_environment({**CONFIG, "num_candidates": 9, "seed": 5})
     eval_runner(tmp_path, other, test_mode=True).run_experiment()
     assert len(returns(tmp_path / "eval_3/returns_40")) == 3
-    with pytest.raises(ValueError, match="num candidates was 5 and is 9"):
+    with pytest.raises(ValueError, match="num candidates was 4 and is 9"):
         train_runner(tmp_path, other, num_iterations=3).run_experiment()
 
 
@@ -452,7 +452,7 @@ def test_the_command_lists_checkpoints_good_and_bad(tmp_path, env, capsys):
     heads, *lines = listed(capsys, tmp_path)
     assert heads == ["file", "iteration", "steps", "agent", "scenario"]
     agent = "ClusterClickStatsLayer(ClusterBanditAgent(ThompsonSampling, GreedyClusterAgent))"
-    scenario = "IEUserModel, 5 candidates, 2 in a slate"
+    scenario = "IEUserModel, 4 candidates, 2 in a slate"
     path = "train/checkpoints/ckpt"
     assert lines == [
         [f"{path}.1", "bad: is truncated, or an archive that recsim did not write"],

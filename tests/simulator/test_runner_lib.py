@@ -7,7 +7,6 @@ import os
 import numpy as np
 import pytest
 from support.runners import (
-    CONFIG,
     RecordingAgent,
     ScriptedEnv,
     create_random,
@@ -17,6 +16,7 @@ from support.runners import (
     snapshot,
     train_runner,
 )
+from support.scenarios import CONFIG
 
 from recsim import agent as agent_lib
 from recsim.agents import random_agent

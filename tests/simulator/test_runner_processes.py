@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from support.runners import CONFIG, RecordingAgent, eval_runner, records, returns, train_runner
+from support.runners import RecordingAgent, eval_runner, records, returns, train_runner
+from support.scenarios import CONFIG
 
 from recsim._internal import files
 from recsim.agents import random_agent

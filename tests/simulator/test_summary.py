@@ -6,13 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim import registry
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib, summary
-
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
 
 
 def create_agent(sess, environment, eval_mode, summary_writer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from support.runners import CONFIG, create_random, train_runner
+from support.runners import create_random, train_runner
+from support.scenarios import CONFIG
 
 from recsim.agents import full_slate_q_agent, tabular_q_agent
 from recsim.environments import interest_evolution, interest_exploration

@@ -17,14 +17,13 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from support import TESTS
 from support import vector_training_child as child
 from support.runners import records
+from support.scenarios import CONFIG
 
 from recsim import registry
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import checkpoint, episode_log, runner_lib
 from recsim.vector import wrappers
-
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 4}
 
 
 def create_single_user(sess, environment, eval_mode, summary_writer=None):

@@ -51,8 +51,7 @@ from recsim.experiments import comparison
 from recsim.reproductions import base
 from recsim.simulator import checkpoint, runner_lib
 from support import vector_training_child
-
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
+from support.scenarios import CONFIG
 
 # Programs. Each writes to a folder, and goes on with what is there.
 

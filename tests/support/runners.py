@@ -11,8 +11,6 @@ from recsim._internal.gym_import import spaces
 from recsim.agents import random_agent
 from recsim.simulator import runner_lib
 
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
-
 
 def create_random(sess, environment, eval_mode, summary_writer=None):
     return random_agent.RandomAgent(environment.action_space, random_seed=1)

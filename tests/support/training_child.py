@@ -14,8 +14,7 @@ from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration, long_term_satisfaction
 from recsim.simulator import runner_lib
-
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 4}
+from support.scenarios import CONFIG
 
 
 def thompson_bandit(sess, environment, eval_mode, summary_writer):

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim import registry
 from recsim.agents import (
@@ -16,7 +17,6 @@ from recsim.agents import (
 from recsim.agents.layers import cluster_click_statistics
 from recsim.vector import wrappers
 
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
 NUM_USERS = 3
 
 

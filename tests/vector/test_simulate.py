@@ -12,6 +12,7 @@ from typing import Any
 import gin
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim.agents import random_agent
 from recsim.environments import (
@@ -22,7 +23,6 @@ from recsim.environments import (
 from recsim.simulator import runner_lib
 from recsim.vector import simulate, streams, wrappers
 
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 #: Users of two chunks, for two processes.
 MANY = streams.CHUNK_SIZE + 1
 

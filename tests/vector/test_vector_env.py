@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
+from support.scenarios import CONFIG
 
 from recsim import registry, testing
 from recsim._internal import trees
@@ -26,7 +27,6 @@ from recsim.vector import env as vector_env
 from recsim.vector import scenario, simulate, streams
 
 SCENARIOS = [interest_exploration, interest_evolution, long_term_satisfaction]
-CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 0}
 SIZE = streams.CHUNK_SIZE
 
 scenarios = pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_what_is_done_to_observations_does_not_change_the_world(
         max_steps_per_episode=2,
     )
     env, twin = create(), create()
-    slates = np.tile([4, 1], (num_envs, 1))
+    slates = np.tile([3, 1], (num_envs, 1))
     for _ in range(2):
         observation, _ = env.reset()
         assert_equal(observation, twin.reset()[0])
@@ -415,7 +415,7 @@ BAD_SLATES: list[tuple[Any, type[Exception], str]] = [
     ([[0], [1], [2]], ValueError, r"got \(3, 1\)"),
     ([0, 1, 2], ValueError, r"got \(3,\)"),
     ([[0, 1], [2], [3, 4]], ValueError, "2 documents for each of 3 users, got lists of different"),
-    ([[0, 1], [0, 6], [2, 3]], IndexError, "candidates, 0 to 5, got 0 to 6"),
+    ([[0, 1], [0, 4], [2, 3]], IndexError, "candidates, 0 to 3, got 0 to 4"),
     ([[0, 1], [0, -1], [2, 3]], IndexError, "got -1 to 3"),
     ([[0.0, 1.0]] * 3, TypeError, "must be integers .* dtype float64"),
     ([[True, False]] * 3, TypeError, "dtype bool"),
@@ -429,7 +429,7 @@ def test_bad_slates(slates: Any, error: type[Exception], message: str) -> None:
     env.reset()
     with pytest.raises(error, match=message):
         env.step(slates)
-    env.step([[0, 0], [5, 1], [2, 3]])  # The environment goes on; slates may repeat documents.
+    env.step([[0, 0], [3, 1], [2, 3]])  # The environment goes on; slates may repeat documents.
 
 
 def test_slates_of_small_and_of_foreign_integers() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import gin
 import numpy as np
 import pytest
+from support.scenarios import CONFIG
 
 from recsim._internal import bindings
 from recsim.agents import (
@@ -23,8 +24,6 @@ from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import runner_lib
 from recsim.vector import scenario
-
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -312,8 +311,8 @@ def test_bindings_of_full_slates_reach_many_users() -> None:
         full_slate_q_agent.FullSlateQAgent, {"sess", "observation_space", "action_space"}
     )
     assert own == {"optimizer_name", "eval_mode", "max_num_slates"}
-    gin.bind_parameter("FullSlateQAgent.max_num_slates", 19)
-    with pytest.raises(ValueError, match="max_num_slates=19"):
+    gin.bind_parameter("FullSlateQAgent.max_num_slates", 11)
+    with pytest.raises(ValueError, match="max_num_slates=11"):
         learned(full_slate_q_agent.VectorFullSlateQAgent)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-
-from recsim.environments import long_term_satisfaction
-
-CONFIG = {"num_candidates": 2, "slate_size": 1, "resample_documents": True, "seed": 0}
+from support.scenarios import config, make_vector_env
 
 
 def test_users_whose_satisfaction_float32_cannot_tell_from_zero() -> None:
-    env = long_term_satisfaction.create_vector_environment({**CONFIG, "sensitivity": 300.0}, 500)
+    env = make_vector_env("long_term_satisfaction", 500, config(slate_size=1, sensitivity=300.0))
     env.reset()
     rewards = np.array([env.step(np.zeros((500, 1), int))[1] for _ in range(5)])
     # The satisfied users' engagement has a mean logarithm of 4 to 5, that of the others of 0.
