@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from recsim import seeding
-from recsim._internal import numbers
+from recsim._internal import generator_states, numbers
 
 __all__ = [
     "array",
@@ -107,7 +106,7 @@ def generator_state(owner: Any, name: str, state: Any, *, with_normal: bool) -> 
         with_normal: whether it is that of a RandomState.
     """
     try:
-        seeding.check_state(state, with_normal=with_normal)
+        generator_states.check_state(state, with_normal=with_normal)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{type(owner).__name__} cannot be restored from this bundle: {name!r} is no state of "

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recsim import seeding
+from recsim._internal import generator_states
 
 __all__ = [
     "COLLECTIONS",
@@ -104,7 +104,7 @@ class _Decoder:
         self._size = size
         self._depth = 0
         self._arrays_read: set[int] = set()
-        self._generators: list[seeding.AnyGenerator] = []
+        self._generators: list[generator_states.AnyGenerator] = []
         if type(generators) is not list:
             raise TypeError("generators must be a list")
         for record in generators:
@@ -278,7 +278,7 @@ def _check_values(array: np.ndarray) -> None:
             raise ValueError("an array of strings holds what is no character")
 
 
-def _generator(record: dict[str, Any]) -> seeding.AnyGenerator:
+def _generator(record: dict[str, Any]) -> generator_states.AnyGenerator:
     kind, state = record["kind"], record["state"]
-    sequence = seeding.checked_sequence(record.get("seed_sequence", {"entropy": 0}))
-    return seeding.make_generator(kind, state, sequence)
+    sequence = generator_states.checked_sequence(record.get("seed_sequence", {"entropy": 0}))
+    return generator_states.make_generator(kind, state, sequence)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import seeding
+from recsim._internal import generator_states
 
 __all__ = ["found", "restore", "state_of", "unsaved"]
 
@@ -81,7 +81,9 @@ def unsaved(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> list[str]
 
 
 def _is_generator(value: Any) -> bool:
-    return seeding.is_generator(value) or isinstance(value, (np.random.BitGenerator, random.Random))
+    return generator_states.is_generator(value) or isinstance(
+        value, (np.random.BitGenerator, random.Random)
+    )
 
 
 def _generators(
@@ -161,13 +163,15 @@ def restore(
         return
     there = dict(_generators(owner, known, within))
     for name, rng in generators.items():
-        if not seeding.is_generator(rng):
+        if not generator_states.is_generator(rng):
             raise ValueError(f"{name} must be a random generator, got {type(rng).__name__}.")
         current: Any = there.get(name)
         if isinstance(current, np.random.BitGenerator) and isinstance(rng, np.random.Generator):
-            seeding.restore_generator(np.random.Generator(current), seeding.generator_state(rng))
+            generator_states.restore_generator(
+                np.random.Generator(current), generator_states.generator_state(rng)
+            )
         elif type(current) is type(rng):
-            seeding.restore_generator(current, seeding.generator_state(rng))
+            generator_states.restore_generator(current, generator_states.generator_state(rng))
         elif current is not None or getattr(owner, name, None) is not None:
             current = getattr(owner, name, current)
             raise ValueError(
@@ -178,7 +182,7 @@ def restore(
             _restore_late(owner, name, rng)
 
 
-def _restore_late(owner: Any, name: str, rng: seeding.AnyGenerator) -> None:
+def _restore_late(owner: Any, name: str, rng: generator_states.AnyGenerator) -> None:
     """Puts a generator where there is none yet, as its owner makes it later on."""
     *holders, last = name.split(".")
     holder: Any = owner
