@@ -34,7 +34,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim._internal import process_state, validation
+from recsim._internal import process_state, validation, worker_state
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -397,11 +397,10 @@ def _tell_progress(run: _Attempts, executor: Any) -> None:
 
 def _pickled(task: Task) -> bytes:
     """Returns a task as bytes, with gin's bindings and the registry's entries of this process."""
-    from recsim import registry
     from recsim._internal import bindings, pickling
 
     try:
-        return pickling.dumps((_PROCESS, bindings.state(), registry.own_entries(), task))
+        return pickling.dumps((_PROCESS, bindings.state(), worker_state.collected(), task))
     except Exception as error:
         raise TypeError(
             f"The task {task.name!r} cannot be pickled to run in another process ({error}): leave "
@@ -418,16 +417,15 @@ _progress_end: Connection | None = None
 
 def _run_pickled(payload: bytes) -> Result:
     """Runs a task in a worker; what it raises is fit to be sent."""
-    from recsim import registry
     from recsim._internal import bindings
 
     report = _Report(_progress_end)
     try:
         # The parent process made it.
-        process, configuration, entries, task = pickle.loads(payload)  # noqa: S301
+        process, configuration, carried, task = pickle.loads(payload)  # noqa: S301
         with contextlib.ExitStack() as stack:
             if process != _PROCESS:  # An executor's threads have them already.
-                registry.set_own_entries(entries)
+                worker_state.restore(carried)
                 stack.enter_context(bindings.applied(configuration))
             result: Result = task.run(report.add)
     except BaseException as error:  # sys.exit too, which would end the one that hears of it.

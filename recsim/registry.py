@@ -17,7 +17,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recsim._internal import keys
+from recsim._internal import keys, worker_state
 
 if TYPE_CHECKING:
     from recsim.reproductions import base
@@ -39,6 +39,7 @@ __all__ = [
     "create_vector_environment",
     "environment_entry",
     "import_all",
+    "makers_of",
     "own_entries",
     "register_in_gymnasium",
     "reproduction_entry",
@@ -438,6 +439,9 @@ def set_own_entries(own: Sequence[Mapping[str, Any]]) -> None:
     register_in_gymnasium()
 
 
+worker_state.carry(own_entries, set_own_entries)
+
+
 def environment_entry(name: str) -> EnvironmentEntry:
     """Returns the entry of an environment, or raises ValueError naming the nearest one."""
     return _entry("environment", ENVIRONMENTS, name)
@@ -615,6 +619,29 @@ def _created(
         raise ValueError(
             f"The agent {name!r} cannot recommend in this environment: {error}"
         ) from error
+
+
+def makers_of(selector: str) -> str:
+    """Returns a sentence that says which agents or environments make what gin can configure.
+
+    Args:
+        selector: gin's full name of it.
+
+    Returns:
+        The sentence; an empty string if nothing that is listed makes it.
+    """
+    module, _, class_name = selector.rpartition(".")
+    agents = [
+        name
+        for name, entry in AGENTS.items()
+        if module in entry.modules
+        or (class_name == "TrainRunner" and entry.learns)
+        or (module.rpartition(".")[0] == "recsim.agents.dopamine" and entry.plans_training)
+    ]
+    environments = [name for name, entry in ENVIRONMENTS.items() if entry.module == module]
+    if agents:
+        return f"It is for {'such agents as ' * (len(agents) > 3)}{', '.join(agents[:3])}."
+    return f"It is for the environment {environments[0]}." if environments else ""
 
 
 def import_all() -> None:

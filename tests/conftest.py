@@ -1,9 +1,10 @@
-"""What every test gets: repeatable Hypothesis examples and a guard on NumPy's global generator."""
+"""What every test gets: repeatable examples, a clean gin, a guard on NumPy's generator."""
 
 from __future__ import annotations
 
 import os
 
+import gin
 import hypothesis
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def global_generator_stays_untouched():
     before = state()
     yield
     assert state() == before, "NumPy's global generator was drawn from or seeded"
+
+
+@pytest.fixture(autouse=True)
+def gin_configures_nothing_afterwards():
+    """Forgets gin's bindings after a test, and whether they are locked."""
+    yield
+    gin.clear_config()
 
 
 @pytest.fixture

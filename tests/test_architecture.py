@@ -17,11 +17,7 @@ MOST_LINES = 700
 
 # Folders that import from ones above them, until they do no longer.
 AGAINST_THE_ORDER = {
-    ("_internal", "registry"),
-    ("parallel", "registry"),
-    ("seeding", "_internal"),
     ("simulator", "vector"),
-    ("spaces", "_internal"),
     ("vector", "simulator"),
 }
 # Private modules that others than their folder import, until they do no longer.

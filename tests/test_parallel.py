@@ -415,6 +415,40 @@ def test_gin_configures_in_workers_as_here(tmp_path):
     )
 
 
+LOCKED = """
+import gin
+import late
+from recsim import parallel, registry
+
+gin.parse_config("Late.value = 3")
+gin.finalize()
+
+def work(advance):
+    import late  # Makes a new configurable in a worker.
+    config = {"num_candidates": 3, "slate_size": 1, "resample_documents": True, "seed": 0}
+    env = registry.create_environment("interest_exploration", config)
+    registry.create_agent("cluster_bandit_ts", env)
+    return {"value": late.Late().value}
+
+tasks = [parallel.Task(n, work, {}, 1) for n in "ab"]
+for workers in (2, 1):
+    running = parallel.run_tasks(tasks, workers, lambda done: None)
+    print([result["value"] for _, result in running], gin.config_is_locked())
+"""
+
+
+def test_a_locked_configuration_keeps_no_module_from_being_imported(tmp_path):
+    """Modules of the library and of the user, which make what gin can configure, when imported."""
+    (tmp_path / "late.py").write_text(
+        "import gin\n\n@gin.configurable\nclass Late:\n"
+        "    def __init__(self, value=1):\n        self.value = value\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(LOCKED)
+    process = run_script(str(script), cwd=tmp_path)
+    assert process.communicate(timeout=120) == (2 * "[3, 3] True\n", "")
+
+
 def test_a_script_needs_no_guard_and_its_process_is_left_as_it_was(tmp_path):
     """Classes and lambdas of the main module, two threads with two workers each."""
     script = tmp_path / "script.py"

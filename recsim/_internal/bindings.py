@@ -8,12 +8,11 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
 
-from recsim import registry
 from recsim._internal import validation
 
 __all__ = [
@@ -162,18 +161,24 @@ class Made:
     def __init__(self) -> None:
         self._configuration: _Configuration = {}
 
-    def refuse_unused(self, overridden: Mapping[str, str] | None = None) -> None:
+    def refuse_unused(
+        self,
+        overridden: Mapping[str, str] | None = None,
+        made_by: Callable[[str], str] = lambda selector: "",
+    ) -> None:
         """Raises ValueError, which names it and its nearest neighbours, for a binding not used.
 
         Args:
             overridden: what takes precedence over a binding such as
                 ``'Runner.max_steps_per_episode'``, for the error.
+            made_by: returns a sentence for the error on what makes a class, by gin's full name.
         """
         for (scope, selector), parameters in gin.config._CONFIG.items():
             for parameter in parameters:
                 if not self._used(scope, selector, parameter):
                     stronger = (overridden or {}).get(_name(scope, selector, parameter))
-                    raise ValueError(self._complaint(scope, selector, parameter, stronger))
+                    hint = "" if self._makes(selector) else made_by(selector)
+                    raise ValueError(self._complaint(scope, selector, parameter, stronger, hint))
 
     def _used(self, scope: str, selector: str, parameter: str) -> bool:
         wanted = f"{scope}/" if scope else ""
@@ -182,27 +187,31 @@ class Made:
             for (within, made), parameters in self._configuration.items()
         )
 
-    def _complaint(self, scope: str, selector: str, parameter: str, stronger: str | None) -> str:
+    def _makes(self, selector: str) -> bool:
+        return any(selector == made for _, made in self._configuration)
+
+    def _complaint(
+        self, scope: str, selector: str, parameter: str, stronger: str | None, hint: str
+    ) -> str:
         name = _name(scope, selector, parameter)
         if stronger is not None:
             return (
                 f"The gin binding of {name!r} has no effect: {stronger} takes precedence over it. "
                 "Leave out one of the two."
             )
-        made = any(selector == other for _, other in self._configuration)
         class_name = _name("", selector)
         if selector == _MACRO:
             reason = "no value that is used refers to it"
-        elif not made:
+        elif not self._makes(selector):
             reason = f"no {class_name} is made for what is run"
         elif scope:
             reason = f"no {class_name} is made in the scope {scope!r}"
         else:
             reason = f"what is run gives {class_name} this argument itself"
-        users = "" if made else _users(selector)
-        nearest = [] if users else self._nearest(selector, parameter)
-        hint = f" Nearest are: {', '.join(nearest)}." if nearest else users
-        return f"The gin binding of {name!r} has no effect: {reason}.{hint}"
+        nearest = [] if hint else self._nearest(selector, parameter)
+        if nearest:
+            hint = f"Nearest are: {', '.join(nearest)}."
+        return f"The gin binding of {name!r} has no effect: {reason}. {hint}".rstrip()
 
     def _nearest(self, selector: str, parameter: str) -> list[str]:
         """Returns bindings that would have an effect: of the same parameter, then similar ones."""
@@ -221,22 +230,6 @@ class Made:
 
 
 _MACRO = "gin.macro"
-
-
-def _users(selector: str) -> str:
-    """Returns a sentence that says which agents or environments make what is configured."""
-    module, _, class_name = selector.rpartition(".")
-    agents = [
-        name
-        for name, entry in registry.AGENTS.items()
-        if module in entry.modules
-        or (class_name == "TrainRunner" and entry.learns)
-        or (module.rpartition(".")[0] == "recsim.agents.dopamine" and entry.plans_training)
-    ]
-    environments = [name for name, entry in registry.ENVIRONMENTS.items() if entry.module == module]
-    if agents:
-        return f" It is for {'such agents as ' * (len(agents) > 3)}{', '.join(agents[:3])}."
-    return f" It is for the environment {environments[0]}." if environments else ""
 
 
 def _name(scope: str, selector: str, parameter: str = "") -> str:
@@ -323,9 +316,13 @@ def restored_on_error() -> Iterator[None]:
 
 @contextlib.contextmanager
 def applied(wanted: State) -> Iterator[None]:
-    """Lets gin configure with what it did in another process."""
+    """Lets gin configure with what it did in another process.
+
+    The configuration is not locked: what the other process had imported before it locked its own
+    may have to be imported now.
+    """
     with restored():
-        _set(wanted)
+        _set(dataclasses.replace(wanted, is_locked=False))
         for name, value in wanted.constants.items():
             if name not in gin.config._CONSTANTS:
                 gin.config._CONSTANTS[name] = value

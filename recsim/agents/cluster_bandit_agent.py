@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import agent
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, numbers, observations, validation
+from recsim._internal.configurable import configurable
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
@@ -23,7 +23,7 @@ from recsim.vector import streams
 __all__ = ["ClusterBanditAgent", "GreedyClusterAgent", "VectorClusterBanditAgent"]
 
 
-@gin.configurable
+@configurable()
 class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
     """A click bandit whose arms are the topics (clusters) of the documents.
 

@@ -7,11 +7,11 @@ import itertools
 import math
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import agent
 from recsim._internal import resources, validation
+from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import dqn_agent, network, transitions, vector_dqn_agent
 
 __all__ = ["FullSlateQAgent", "VectorFullSlateQAgent"]
@@ -23,7 +23,7 @@ _BYTES_OF_SLATE = 64
 _BLOCK = 1_000_000
 
 
-@gin.configurable
+@configurable()
 class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
     """Q-learning of whole slates, with one network for all slates.
 

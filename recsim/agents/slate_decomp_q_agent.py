@@ -18,13 +18,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import agent, choice_model
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, observations, validation
+from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import (
     adapters,
     dqn_agent,
@@ -416,7 +416,7 @@ _VALUES_OF_TARGETS: dict[Any, Callable[..., np.ndarray]] = {
 }
 
 
-@gin.configurable
+@configurable()
 class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
     """SlateQ with one network for all documents.
 

@@ -17,11 +17,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gin
 import numpy as np
 
 from recsim import choice_model, document, seeding, user, utils
 from recsim._internal import arrays, numbers, validation
+from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
@@ -466,7 +466,7 @@ class IEvUserDistributionSampler(user.AbstractUserSampler):
         )
 
 
-@gin.configurable
+@configurable()
 class UtilityModelUserSampler(user.AbstractUserSampler):
     """Samples users with uniform interests and 200 minutes, whom only a video's quality rewards.
 

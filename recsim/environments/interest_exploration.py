@@ -19,12 +19,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import choice_model, document, user, utils
 from recsim._internal import arrays, numbers, validation
+from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
@@ -207,7 +207,7 @@ class IEUserState(user.AbstractUserState):
         return spaces.Box(shape=(0,), dtype=np.float32, low=0.0, high=np.inf)
 
 
-@gin.configurable
+@configurable()
 class IEClusterUserSampler(user.AbstractUserSampler):
     """Samples a user's type, then log-normal affinities to the topics with the type's parameters.
 
@@ -383,7 +383,7 @@ class IEDocument(document.AbstractDocument, metaclass=_config.ClassWithConstants
         )
 
 
-@gin.configurable
+@configurable()
 class IETopicDocumentSampler(document.BatchDocumentSampler):
     """Samples a document's topic, then a log-normal quality with the topic's parameters.
 

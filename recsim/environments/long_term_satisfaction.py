@@ -21,11 +21,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gin
 import numpy as np
 
 from recsim import document, user
 from recsim._internal import arrays, numbers, validation
+from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.simulator import recsim_gym
@@ -265,7 +265,7 @@ class LTSUserState(user.AbstractUserState):
         return spaces.Box(shape=(0,), dtype=np.float32, low=0.0, high=np.inf)
 
 
-@gin.configurable
+@configurable()
 class LTSStaticUserSampler(user.AbstractUserSampler):
     """Samples users with the same parameters and a random initial net positive exposure.
 

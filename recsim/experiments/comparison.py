@@ -296,7 +296,7 @@ class Comparison:
             with bindings.recorded() as made:
                 self._runs = {agent: self._create_runs(agent) for agent in agents}
             if overridden is not None:
-                made.refuse_unused(overridden)
+                made.refuse_unused(overridden, registry.makers_of)
             self._check_time()
         except BaseException:
             # The runners' own folders, so that the folder can be taken for the next attempt.

@@ -25,7 +25,6 @@ import time  # noqa: F401  # A name of RecSim's module.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import types
@@ -41,6 +40,7 @@ from recsim._internal import (
     validation,
     version,
 )
+from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces  # noqa: F401  # A name of RecSim's module.
 from recsim.simulator import (
     _environment_state,
@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
     return absl_flags.late_import(__name__, name)
 
 
-@gin.configurable
+@configurable()
 class Runner:
     """What training and evaluation share: an agent, an environment, episodes and their metrics.
 
@@ -407,7 +407,7 @@ def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None
     keys.refuse_unknown(runner_class.__name__, keywords, known, keys.parameters_of(runner_class))
 
 
-@gin.configurable
+@configurable()
 class TrainRunner(Runner):
     """Trains an agent, in iterations after each of which a checkpoint may be saved.
 
@@ -553,7 +553,7 @@ class TrainRunner(Runner):
         interrupts.raise_if_requested()
 
 
-@gin.configurable
+@configurable()
 class EvalRunner(Runner):
     """Evaluates an agent: one that needs no training, or the checkpoints of a training run.
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import agent
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, observations
+from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 
 __all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
@@ -72,7 +72,7 @@ def part_of(observation_space: Any, name: str) -> Any:
 
 
 # To gin it is where RecSim has it.
-@gin.configurable(module="recsim.agents.dopamine.dqn_agent")
+@configurable(module="recsim.agents.dopamine.dqn_agent")
 class ObservationAdapter:
     """Turns observations of users and documents, of whatever spaces, into arrays of features.
 

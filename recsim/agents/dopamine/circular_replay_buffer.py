@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import seeding
 from recsim._internal import bundles, resources, validation
+from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import transitions
 
 __all__ = ["WrappedReplayBuffer"]
 
 
-@gin.configurable
+@configurable()
 class WrappedReplayBuffer:
     """The last ``replay_capacity`` transitions, in arrays that are allocated once.
 

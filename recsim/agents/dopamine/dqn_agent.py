@@ -14,11 +14,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import gin
 import numpy as np
 
 from recsim import agent, seeding
 from recsim._internal import bundles, keys, numbers, observations, tensorflow_import, validation
+from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
@@ -97,7 +97,7 @@ def linearly_decaying_epsilon(
     return epsilon + min(max(bonus, 0.0), 1.0 - epsilon)
 
 
-@gin.configurable
+@configurable()
 class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     """Deep Q-learning of slates (Mnih et al., "Human-level control…", Nature 2015).
 

@@ -6,12 +6,12 @@ import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, bindings, bundles, numbers, trees
+from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import (
     circular_replay_buffer,
     dqn_agent,
@@ -55,7 +55,7 @@ def _with_defaults(
     }
 
 
-@gin.configurable
+@configurable()
 class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     """Recommends to many users what one deep agent has learned, and learns from all of them.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import gin
 import numpy as np
 
 from recsim import agent, seeding
 from recsim._internal import bundles, numbers, validation
+from recsim._internal.configurable import configurable
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 
 __all__ = ["AbstractClickBanditLayer", "check_counts"]
 
 
-@gin.configurable
+@configurable()
 class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
     """Fills slates from base agents (arms) in the order of a bandit's index.
 
