@@ -7,10 +7,12 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION_FILE = ROOT / "recsim" / "_internal" / "version.py"
-VERSION = re.search(r'__version__ = "(.+)"', VERSION_FILE.read_text(encoding="utf-8"))[1]
+VERSION, NAME = re.findall(
+    r'^(?:__version__|DISTRIBUTION) = "(.+)"$', VERSION_FILE.read_text(encoding="utf-8"), re.M
+)
 
 setup(
-    name="recsim",
+    name=NAME,
     version=VERSION,
     description="Simulation of recommender systems that interact with users over time",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
@@ -28,8 +30,8 @@ setup(
         "loky>=3.4.1",
         "numpy>=1.26",
         "psutil>=5.9",
-        "scipy>=1.11",
-        "tensorflow>=2.16",
+        "scipy>=1.11.1",
+        "tensorflow>=2.16.1",
         "threadpoolctl>=3.1",
         "tqdm>=4.60",
     ],
@@ -40,6 +42,7 @@ setup(
             "matplotlib>=3.8",
             "mypy>=1.8",
             "pytest>=8.0",
+            "pytest-cov>=5.0",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
         ],

@@ -12,6 +12,7 @@ import pytest
 from support import CHECKOUT
 
 import recsim
+from recsim._internal import version
 
 HEAVY = {"IPython", "absl", "keras", "matplotlib", "pandas", "tensorflow"}
 
@@ -25,7 +26,7 @@ def run_python(code: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]
 
 
 def test_version_is_the_installed_one():
-    assert importlib.metadata.version("recsim") == recsim.__version__
+    assert importlib.metadata.version(version.DISTRIBUTION) == recsim.__version__
 
 
 def test_tests_import_the_package_that_a_fresh_process_imports(tmp_path):

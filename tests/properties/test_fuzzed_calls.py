@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import fuzzing
 
-NUM_CALLS = round(1500 * float(os.environ.get("RECSIM_DRAWS", "1")))
+NUM_CALLS = round(1500 * float(os.environ.get("RECSIM_CASES", "1")))
 
 
 def test_good_arguments_are_taken(tmp_path):
@@ -24,7 +24,7 @@ def test_good_arguments_are_taken(tmp_path):
 def test_absurd_arguments_are_refused_by_clear_errors(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Where "x" is taken for the path of a file.
     targets = fuzzing.targets(str(tmp_path))
-    seed = 0 if "RECSIM_DRAWS" not in os.environ else None
+    seed = 0 if "RECSIM_CASES" not in os.environ else None
     rng = np.random.default_rng(seed)
     faults = []
     for _ in range(NUM_CALLS):

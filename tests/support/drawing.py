@@ -1,6 +1,6 @@
 """How many random cases a property test takes.
 
-``RECSIM_DRAWS=25 pytest tests/properties`` takes 25 times as many as usual, other ones each time.
+``RECSIM_CASES=25 pytest tests/properties`` takes 25 times as many as usual, other ones each time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import hypothesis
 
-_FACTOR = float(os.environ.get("RECSIM_DRAWS", "1"))
+_FACTOR = float(os.environ.get("RECSIM_CASES", "1"))
 
 
 def draws(number: int) -> Callable[[Any], Any]:
