@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import seeding
+from recsim import seeding, types
 from recsim._internal import bundles, owned_generators
 
 __all__ = [
@@ -106,7 +106,7 @@ class AbstractRecommenderAgent(abc.ABC):
         """
 
 
-class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
+class AbstractEpisodicRecommenderAgent(bundles.SavedAsBundle, AbstractRecommenderAgent):
     """An agent for tasks that come in episodes (sessions of one user).
 
     A generator kept in ``self._rng`` is part of the bundle: an agent restored from a checkpoint
@@ -144,22 +144,20 @@ class AbstractEpisodicRecommenderAgent(AbstractRecommenderAgent):
                 not take this argument is called without it.
         """
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns ``{'episode_num': …}``, with ``'rng_state'`` where the agent has a generator."""
-        del checkpoint_dir, iteration_number  # All state is in the bundle.
         return {"episode_num": self._episode_num, **_generator_states(self)}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the episode count and the generator; False if the bundle has no count."""
-        del checkpoint_dir, iteration_number
-        if not has_entry(self, bundle_dict, "episode_num"):
-            return False
-        episode_num = bundles.count(self, "episode_num", bundle_dict["episode_num"])
-        _restore_generators(self, bundle_dict)
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the episode count and the generator.
+
+        Raises:
+            ValueError: if the state has no count, or does not fit otherwise.
+        """
+        bundles.require(self, state, "episode_num")
+        episode_num = bundles.count(self, "episode_num", state["episode_num"])
+        _restore_generators(self, state)
         self._episode_num = episode_num
-        return True
 
 
 class AbstractMultiUserEpisodicRecommenderAgent(AbstractEpisodicRecommenderAgent):
@@ -186,7 +184,7 @@ class AbstractMultiUserEpisodicRecommenderAgent(AbstractEpisodicRecommenderAgent
         super().__init__(action_space[0])
 
 
-class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
+class AbstractHierarchicalAgentLayer(bundles.SavedAsBundle, AbstractRecommenderAgent):
     """A layer: an agent that leaves the choice of documents to base agents.
 
     A subclass builds its base agents into ``self._base_agents`` and says how observations and
@@ -232,46 +230,28 @@ class AbstractHierarchicalAgentLayer(AbstractRecommenderAgent):
         for agent in self._base_agents:
             end_episode(agent, reward, observation, truncated=truncated)
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns ``{'base_agent_bundle_0': …, …}``, a bundle for each base agent.
+    def state_dict(self) -> types.State:
+        """Returns ``{'base_agent_bundle_0': …, …}``, the state of each base agent.
 
         There is ``'rng_state'`` too where the layer keeps a generator in ``self._rng``.
         """
-        bundles: dict[str, Any] = {
-            f"base_agent_bundle_{i}": agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        states: types.State = {
+            f"base_agent_bundle_{i}": bundles.state_of(agent)
             for i, agent in enumerate(self._base_agents)
         }
-        return {**bundles, **_generator_states(self)}
+        return {**states, **_generator_states(self)}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores what is in the bundles; False if one is missing or a base agent refuses it.
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the base agents, or none of them if one refuses.
 
-        Then, and if there is an error, all base agents are as they were before.
+        Raises:
+            ValueError: if a state is missing, or a base agent refuses its own.
         """
         names = [f"base_agent_bundle_{i}" for i in range(len(self._base_agents))]
-        if not all(has_entry(self, bundle_dict, key) for key in names):
-            return False
-        _checked_generators(self, bundle_dict)
-        before: list[tuple[Any, Any]] = []
-        restored = False
-        try:
-            for agent, key in zip(self._base_agents, names):
-                # A base agent that refuses is as it was: those before it have to be taken back.
-                old = None
-                if agent is not self._base_agents[-1]:
-                    old = agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
-                if not agent.unbundle(checkpoint_dir, iteration_number, bundle_dict[key]):
-                    return False
-                before.append((agent, old))
-            _restore_generators(self, bundle_dict)
-            restored = True
-        finally:
-            if not restored:
-                for agent, old in before[: len(self._base_agents) - 1]:
-                    agent.unbundle(checkpoint_dir, iteration_number, old)
-        return True
+        bundles.require(self, state, *names)
+        _checked_generators(self, state)
+        bundles.load_all(self._base_agents, [state[name] for name in names])
+        _restore_generators(self, state)
 
 
 # The generators of agents in their bundles. What is called _rng belongs to RecSim's agents and to
@@ -361,7 +341,7 @@ def end_episode(
         agent.end_episode(reward, observation)
 
 
-def has_entry(agent: Any, bundle_dict: Mapping[str, Any], key: str) -> bool:
+def has_entry(agent: object, bundle_dict: Mapping[str, Any], key: str) -> bool:
     """Says whether a bundle has an entry, and refuses it as of another agent if it has not.
 
     Args:
@@ -377,32 +357,4 @@ def has_entry(agent: Any, bundle_dict: Mapping[str, Any], key: str) -> bool:
     return refuse_bundle(agent, f"it has no {key!r}, so it is not of {type(agent).__name__}")
 
 
-def refuse_bundle(agent: Any, reason: str) -> bool:
-    """Refuses a bundle in an agent's ``unbundle``: what it returns is to be returned there.
-
-    An agent that only recommends would go on with random values, unnoticed by who does not look at
-    what ``unbundle`` returned: there a bundle that does not fit is an error. Elsewhere it is a
-    warning, as training may begin afresh.
-
-    Args:
-        agent: the agent that is to be restored.
-        reason: what is wrong with the bundle, as a clause.
-
-    Returns:
-        False.
-
-    Raises:
-        ValueError: if the agent, or one that it is a layer on, was made with ``eval_mode=True``.
-    """
-    message = f"{type(agent).__name__} cannot be restored from this bundle: {reason}."
-    if _only_recommends(agent):
-        raise ValueError(message)
-    _logger.warning("%s", message)
-    return False
-
-
-def _only_recommends(agent: Any) -> bool:
-    if getattr(agent, "eval_mode", getattr(agent, "_eval_mode", False)):
-        return True
-    bases = getattr(agent, "_base_agents", None) or [getattr(agent, "_base_agent", None)]
-    return any(_only_recommends(base) for base in bases if base is not None)
+refuse_bundle = bundles.refuse_bundle

@@ -1,32 +1,214 @@
-"""Checks of what an agent's bundle holds, before anything is restored from it.
+"""Agents' states: RecSim's form of them, bundles, and checks of what a state holds.
 
-A bundle may be of anybody's file. What does not fit is a ValueError that names the agent, the
-entry and what is there. Each ``unbundle`` checks everything first, then restores.
+Agents have ``state_dict`` and ``load_state_dict``. :class:`SavedAsBundle` puts RecSim's
+``bundle_and_checkpoint`` and ``unbundle`` on top, which is what runners call, since programs for
+RecSim override them. An agent that holds others saves and restores them by :func:`state_of` and
+:func:`load`, whatever their class.
+
+A state may be of anybody's file. What does not fit is a ValueError that names the agent, the entry
+and what is there. Each ``load_state_dict`` checks everything first, then restores.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import logging
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
+from recsim import types
 from recsim._internal import generator_states, numbers
 
 __all__ = [
+    "SavedAsBundle",
+    "UnfitStateError",
     "array",
     "count",
     "entries",
     "generator_state",
+    "load",
+    "load_all",
     "number",
     "refuse",
+    "refuse_bundle",
+    "require",
+    "state_of",
 ]
+
+_logger = logging.getLogger(__name__)
 
 _LARGEST = float(np.finfo(np.float64).max)
 
+# The folder and the iteration of the checkpoint that agents are saved to or restored from now, for
+# agents in RecSim's form that keep files of their own.
+_checkpoint: contextvars.ContextVar[tuple[str, int]] = contextvars.ContextVar(
+    "checkpoint", default=("", 0)
+)
 
-def refuse(owner: Any, name: str, expected: str, value: Any) -> NoReturn:
+
+class UnfitStateError(ValueError):
+    """A state that is of another agent.
+
+    Args:
+        reason: what is wrong with it, as a clause.
+        is_told: whether somebody else has said so already.
+    """
+
+    def __init__(self, reason: str, *, is_told: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_told = is_told
+
+
+@contextlib.contextmanager
+def _of_checkpoint(checkpoint_dir: str, iteration_number: int) -> Iterator[None]:
+    token = _checkpoint.set((checkpoint_dir, iteration_number))
+    try:
+        yield
+    finally:
+        _checkpoint.reset(token)
+
+
+class SavedAsBundle:
+    """RecSim's methods for checkpoints, of an agent with ``state_dict`` and ``load_state_dict``."""
+
+    def state_dict(self) -> types.State:
+        """Returns the agent's state as data."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores what :meth:`state_dict` returned."""
+        raise NotImplementedError
+
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> types.State:
+        """Returns :meth:`state_dict` as the agent's bundle for a checkpoint.
+
+        Args:
+            checkpoint_dir: folder of the checkpoints, for files of an agent's own.
+            iteration_number: the iteration that the checkpoint is of, for naming such files.
+        """
+        with _of_checkpoint(checkpoint_dir, iteration_number):
+            return self.state_dict()
+
+    def unbundle(
+        self, checkpoint_dir: str, iteration_number: int, bundle_dict: types.State
+    ) -> bool:
+        """Restores a bundle by :meth:`load_state_dict`.
+
+        Args:
+            checkpoint_dir: folder of the checkpoints.
+            iteration_number: the iteration that the checkpoint is of.
+            bundle_dict: the bundle.
+
+        Returns:
+            True if it was restored; False, after a warning, if it is of another agent.
+
+        Raises:
+            ValueError: if the bundle is of such an agent, and an entry is not what it must be; if
+                it is of another agent, and this one was made with ``eval_mode=True``.
+        """
+        with _of_checkpoint(checkpoint_dir, iteration_number):
+            try:
+                self.load_state_dict(bundle_dict)
+            except UnfitStateError as error:
+                return False if error.is_told else refuse_bundle(self, error.reason)
+        return True
+
+
+def state_of(agent: object) -> types.State:
+    """Returns the state of an agent of any class.
+
+    That is its bundle where it has one, which a program for RecSim may have extended.
+
+    Raises:
+        TypeError: if the agent has no method for it.
+    """
+    state: types.State
+    if (bundle := getattr(agent, "bundle_and_checkpoint", None)) is not None:
+        state = bundle(*_checkpoint.get())
+    elif (state_dict := getattr(agent, "state_dict", None)) is not None:
+        state = state_dict()
+    else:
+        raise TypeError(
+            f"{type(agent).__name__} must have bundle_and_checkpoint and unbundle, or state_dict "
+            "and load_state_dict, for its state to be saved."
+        )
+    return state
+
+
+def load(agent: object, state: types.State) -> None:
+    """Restores an agent of any class from what :func:`state_of` returned.
+
+    Raises:
+        UnfitStateError: if the agent's ``unbundle`` returns that the state does not fit.
+        TypeError: if the agent has no method for it.
+    """
+    if (unbundle := getattr(agent, "unbundle", None)) is not None:
+        if not unbundle(*_checkpoint.get(), state):
+            raise UnfitStateError(f"{type(agent).__name__} refused it", is_told=True)
+    elif (load_state_dict := getattr(agent, "load_state_dict", None)) is not None:
+        load_state_dict(state)
+    else:
+        raise TypeError(f"{type(agent).__name__} must have unbundle, or load_state_dict.")
+
+
+def load_all(agents: Sequence[object], states: Sequence[types.State]) -> None:
+    """Restores agents as :func:`load` does; where one refuses, all are as they were before."""
+    before = [state_of(agent) for agent in agents[:-1]]
+    restored = 0
+    try:
+        for agent, state in zip(agents, states, strict=True):
+            load(agent, state)
+            restored += 1
+    finally:
+        if restored < len(agents):  # The one that refused is as it was.
+            for agent, state in zip(agents[:restored], before, strict=False):
+                load(agent, state)
+
+
+def require(owner: object, state: object, *keys: str) -> None:
+    """Raises UnfitStateError for a state without the entries that all states of an agent have."""
+    for key in keys:
+        if not isinstance(state, Mapping) or key not in state:
+            raise UnfitStateError(f"it has no {key!r}, so it is not of {type(owner).__name__}")
+
+
+def refuse_bundle(agent: object, reason: str) -> bool:
+    """Refuses a bundle in an agent's ``unbundle``: what it returns is to be returned there.
+
+    An agent that only recommends would go on with random values, unnoticed by who does not look at
+    what ``unbundle`` returned: there a bundle that does not fit is an error. Elsewhere it is a
+    warning, as training may begin afresh.
+
+    Args:
+        agent: the agent that is to be restored.
+        reason: what is wrong with the bundle, as a clause.
+
+    Returns:
+        False.
+
+    Raises:
+        ValueError: if the agent, or one that it is a layer on, was made with ``eval_mode=True``.
+    """
+    message = f"{type(agent).__name__} cannot be restored from this bundle: {reason}."
+    if _only_recommends(agent):
+        raise ValueError(message)
+    _logger.warning("%s", message)
+    return False
+
+
+def _only_recommends(agent: object) -> bool:
+    if getattr(agent, "eval_mode", getattr(agent, "_eval_mode", False)):
+        return True
+    bases = getattr(agent, "_base_agents", None) or [getattr(agent, "_base_agent", None)]
+    return any(_only_recommends(base) for base in bases if base is not None)
+
+
+def refuse(owner: object, name: str, expected: str, value: object) -> NoReturn:
     """Raises the ValueError of an entry that is something else than expected.
 
     Args:
@@ -41,7 +223,7 @@ def refuse(owner: Any, name: str, expected: str, value: Any) -> NoReturn:
     )
 
 
-def count(owner: Any, name: str, value: Any) -> int:
+def count(owner: object, name: str, value: object) -> int:
     """Returns an integer in [0, 2**63); ValueError if it is something else."""
     if isinstance(value, np.integer):
         value = int(value)
@@ -51,17 +233,17 @@ def count(owner: Any, name: str, value: Any) -> int:
 
 
 def number(
-    owner: Any, name: str, value: Any, low: float = -math.inf, high: float = math.inf
-) -> Any:
+    owner: object, name: str, value: object, low: float = -math.inf, high: float = math.inf
+) -> float:
     """Returns a finite number in a range; ValueError if it is something else."""
     real = type(value) in (float, int) or isinstance(value, (np.integer, np.floating))
-    if not real or not max(low, -_LARGEST) <= value <= min(high, _LARGEST):
+    if not real or not max(low, -_LARGEST) <= cast(float, value) <= min(high, _LARGEST):
         limits = "" if math.isinf(low) else f" in [{low:g}, {high:g}]"
         refuse(owner, name, f"a finite number{limits}", value)
-    return value
+    return cast(float, value)
 
 
-def entries(owner: Any, name: str, value: Any, *wanted: str) -> Mapping[Any, Any]:
+def entries(owner: object, name: str, value: object, *wanted: str) -> Mapping[Any, Any]:
     """Returns a dictionary with at least the entries wanted; ValueError if it is something else."""
     if not isinstance(value, Mapping) or not all(key in value for key in wanted):
         among = f" with {', '.join(map(repr, wanted))}" if wanted else ""
@@ -70,7 +252,7 @@ def entries(owner: Any, name: str, value: Any, *wanted: str) -> Mapping[Any, Any
 
 
 def array(
-    owner: Any, name: str, value: Any, shape: Sequence[int | None], kinds: str = "f"
+    owner: object, name: str, value: object, shape: Sequence[int | None], kinds: str = "f"
 ) -> np.ndarray:
     """Returns an array of finite numbers; ValueError if it is something else.
 
@@ -81,22 +263,24 @@ def array(
         shape: its shape, None for an axis of any length.
         kinds: the kinds of dtypes that it may have, such as ``'iu'``.
     """
-    fits = (
+    if (
         isinstance(value, np.ndarray)
         and value.dtype.kind in kinds
         and value.ndim == len(shape)
         and all(wanted in (None, there) for wanted, there in zip(shape, value.shape, strict=True))
-    )
-    if not fits or (value.dtype.kind == "f" and not np.isfinite(value).all()):
-        dimensions = ", ".join("any" if axis is None else str(axis) for axis in shape)
-        got: Any = value
-        if isinstance(value, np.ndarray) and not fits:
-            got = (value.dtype.name, value.shape)
-        refuse(owner, name, f"an array of finite numbers of shape ({dimensions})", got)
-    return value
+    ):
+        if value.dtype.kind != "f" or np.isfinite(value).all():
+            return value
+        got: object = value
+    else:
+        got = (value.dtype.name, value.shape) if isinstance(value, np.ndarray) else value
+    dimensions = ", ".join("any" if axis is None else str(axis) for axis in shape)
+    refuse(owner, name, f"an array of finite numbers of shape ({dimensions})", got)
 
 
-def generator_state(owner: Any, name: str, state: Any, *, with_normal: bool) -> Any:
+def generator_state(
+    owner: object, name: str, state: object, *, with_normal: bool
+) -> dict[str, Any]:
     """Returns a generator's state; ValueError if it is something else.
 
     Args:
@@ -112,4 +296,4 @@ def generator_state(owner: Any, name: str, state: Any, *, with_normal: bool) -> 
             f"{type(owner).__name__} cannot be restored from this bundle: {name!r} is no state of "
             f"its generator. {error}"
         ) from None
-    return state
+    return cast("dict[str, Any]", state)

@@ -374,7 +374,7 @@ def test_a_run_of_another_agent_is_refused(tmp_path):
 CHILD = """
 import sys
 sys.path.insert(0, {folder!r})
-import test_deep_agents_kept as kept
+import test_deep_agent_checkpoints as kept
 print("training", flush=True)
 kept.run({base_dir!r}, getattr(kept, {agent!r}), 60)
 print("done", flush=True)
