@@ -20,8 +20,8 @@ from recsim.benchmarks import sampling
 )
 def test_numbers_of_a_step_are_counted(environment, uniform, normal):
     times = sampling.measured(environment, num_candidates=7, slate_size=2, rounds=1)
-    assert (times["uniform"], times["normal"]) == (uniform, normal)
-    assert min(*times["steps"].values(), times["draws"], times["numpy"]) > 0
+    assert (times.uniform, times.normal) == (uniform, normal)
+    assert min(*times.steps.values(), times.sampling, times.numpy) > 0
 
 
 def test_table(capsys, monkeypatch):
@@ -30,5 +30,5 @@ def test_table(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * (2 + 1 + 3) + 1
     assert lines[3].split()[:4] == ["interest_exploration,", "5", "x", "1"]
-    assert lines[9].split()[:5] == ["world", "1,000", "users", "2,048", "users"]
+    assert lines[9].split()[:5] == ["scenario", "1,000", "users", "2,048", "users"]
     assert max(map(len, lines)) <= 100
