@@ -48,7 +48,8 @@ def measured(agent: str, environment: str, seed: int, num_envs: int | None) -> d
     Returns:
         ``agent``, ``environment``, ``seed``, ``num_envs``, ``steps`` and ``updates`` of the
         training, ``processor_seconds`` of all, and ``mean``, ``low`` and ``high`` of the returns
-        above random's, see :func:`recsim.experiments.comparison.difference`.
+        above random's, see
+        :func:`recsim.experiments.statistics.paired_difference`.
     """
     begin = time.process_time()
     with tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,6 @@ from recsim._internal import (
     json_text,
     keys,
     learning,
-    numbers,
     paths,
     provenance,
     resources,
@@ -45,7 +44,7 @@ from recsim.experiments import _first_steps, _recorders, statistics
 from recsim.simulator import runner_lib
 from recsim.vector import streams
 
-__all__ = ["Comparison", "Results", "difference", "mean_and_deviation"]
+__all__ = ["Comparison", "Results"]
 
 #: Arguments of the runners that neither the caller nor gin gives.
 TRAIN_DEFAULTS = {"max_training_steps": 3000, "num_iterations": 10, "max_steps_per_episode": 200}
@@ -104,7 +103,9 @@ class Results:
             "settings": self.settings,
             "provenance": self.provenance,
             "agents": {
-                agent: {name: mean_and_deviation(values) for name, values in measures.items()}
+                agent: {
+                    name: statistics.mean_and_deviation(values) for name, values in measures.items()
+                }
                 for agent, measures in self.episodes.items()
             },
             "return_differences": self.return_differences(),
@@ -112,71 +113,20 @@ class Results:
         }
 
     def return_differences(self) -> list[dict[str, Any]]:
-        """Returns how much each agent's return is above the last one's, see :func:`difference`."""
+        """Returns how much each agent's return is above the last one's.
+
+        See :func:`recsim.experiments.statistics.paired_difference`.
+        """
         *others, baseline = self.episodes
         returns = {agent: measures["return"] for agent, measures in self.episodes.items()}
         return [
             {
                 "agent": agent,
                 "baseline": baseline,
-                **difference(returns[agent], returns[baseline]),
+                **statistics.paired_difference(returns[agent], returns[baseline]),
             }
             for agent in others
         ]
-
-
-def _sample(name: str, values: Any) -> np.ndarray:
-    """Returns numbers as a float array of shape (n,)."""
-    return numbers.one_per_item(name, numbers.float_array(name, values), 1)
-
-
-def mean_and_deviation(values: np.ndarray) -> dict[str, Any]:
-    """Returns mean and standard deviation of the values that are not NaN, None of too few.
-
-    Args:
-        values: a measure by episode, shape (num_episodes,).
-
-    Returns:
-        ``mean``, ``standard_deviation`` (with n - 1) and ``episodes``, the number of values.
-    """
-    values = _sample("values", values)
-    values = values[~np.isnan(values)]
-    return {
-        "mean": float(values.mean()) if len(values) else None,
-        "standard_deviation": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "episodes": len(values),
-    }
-
-
-def difference(values: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
-    """Returns the mean difference of paired values, with its 95% confidence interval.
-
-    The interval is Student's for the mean of the differences, which takes the pairs for a sample.
-
-    Args:
-        values: an agent's values by episode, shape (num_episodes,).
-        baseline: another agent's values in the same episodes, of the same shape.
-
-    Returns:
-        ``mean``, and ``low`` and ``high``, which are None if there is a single pair.
-
-    Example:
-        >>> result = difference(np.array([2.0, 4.0, 3.0]), np.array([1.0, 1.0, 1.0]))
-        >>> {name: round(value, 2) for name, value in result.items()}
-        {'mean': 2.0, 'low': -0.48, 'high': 4.48}
-    """
-    values = _sample("values", values)
-    baseline = _sample("baseline", baseline)
-    if len(values) != len(baseline) or not len(values):
-        raise ValueError(
-            "values and baseline must be of the same episodes, at least one, got "
-            f"{len(values)} and {len(baseline)} of them."
-        )
-    differences = values - baseline
-    if len(differences) < 2:
-        return {"mean": float(differences.mean()), "low": None, "high": None}
-    estimate = statistics.estimate(differences)
-    return {name: estimate[name] for name in ("mean", "low", "high")}
 
 
 class Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsim import registry
-from recsim.experiments import comparison, tables
+from recsim.experiments import comparison, statistics, tables
 
 __all__ = ["heading", "table", "text"]
 
@@ -96,8 +96,8 @@ def _cell(values: np.ndarray | None, style: str) -> str:
     """Returns mean ± standard deviation; without the latter where there is one value."""
     if values is None:
         return "–"
-    statistics = comparison.mean_and_deviation(values)
-    numbers = (statistics["mean"], statistics["standard_deviation"])
+    of_episodes = statistics.mean_and_deviation(values)
+    numbers = (of_episodes["mean"], of_episodes["standard_deviation"])
     return " ± ".join(style.format(number) for number in numbers if number is not None) or "–"
 
 

@@ -1,4 +1,4 @@
-"""What a sample says about a mean: standard error and confidence interval."""
+"""What a sample says: means, standard errors, confidence intervals, paired differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike
 
 from recsim._internal import numbers
 
-__all__ = ["estimate", "in_standard_errors", "median_interval"]
+__all__ = [
+    "estimate",
+    "in_standard_errors",
+    "mean_and_deviation",
+    "median_interval",
+    "paired_difference",
+]
 
 
 def estimate(values: ArrayLike) -> dict[str, Any]:
@@ -47,6 +53,60 @@ def estimate(values: ArrayLike) -> dict[str, Any]:
         "low": (mean - half_width).tolist(),
         "high": (mean + half_width).tolist(),
     }
+
+
+def _sample(name: str, values: Any) -> np.ndarray:
+    """Returns numbers as a float array of shape (n,)."""
+    return numbers.one_per_item(name, numbers.float_array(name, values), 1)
+
+
+def mean_and_deviation(values: np.ndarray) -> dict[str, Any]:
+    """Returns mean and standard deviation of the values that are not NaN, None of too few.
+
+    Args:
+        values: a measure by episode, shape (num_episodes,).
+
+    Returns:
+        ``mean``, ``standard_deviation`` (with n - 1) and ``episodes``, the number of values.
+    """
+    values = _sample("values", values)
+    values = values[~np.isnan(values)]
+    return {
+        "mean": float(values.mean()) if len(values) else None,
+        "standard_deviation": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "episodes": len(values),
+    }
+
+
+def paired_difference(values: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
+    """Returns the mean difference of paired values, with its 95% confidence interval.
+
+    The interval is Student's for the mean of the differences, which takes the pairs for a sample.
+
+    Args:
+        values: an agent's values by episode, shape (num_episodes,).
+        baseline: another agent's values in the same episodes, of the same shape.
+
+    Returns:
+        ``mean``, and ``low`` and ``high``, which are None if there is a single pair.
+
+    Example:
+        >>> result = paired_difference(np.array([2.0, 4.0, 3.0]), np.array([1.0, 1.0, 1.0]))
+        >>> {name: round(value, 2) for name, value in result.items()}
+        {'mean': 2.0, 'low': -0.48, 'high': 4.48}
+    """
+    values = _sample("values", values)
+    baseline = _sample("baseline", baseline)
+    if len(values) != len(baseline) or not len(values):
+        raise ValueError(
+            "values and baseline must be of the same episodes, at least one, got "
+            f"{len(values)} and {len(baseline)} of them."
+        )
+    differences = values - baseline
+    if len(differences) < 2:
+        return {"mean": float(differences.mean()), "low": None, "high": None}
+    estimated = estimate(differences)
+    return {name: estimated[name] for name in ("mean", "low", "high")}
 
 
 def in_standard_errors(

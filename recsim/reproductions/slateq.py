@@ -346,7 +346,7 @@ def _measures(tasks: list[Mapping[str, np.ndarray]]) -> dict[str, Any]:
         ),
         "return_by_seed": [float(task["returns"].mean()) for task in tasks],
         "standard_error_by_seed": [
-            float(task["returns"].std(ddof=1) / np.sqrt(len(task["returns"]))) for task in tasks
+            statistics.estimate(task["returns"])["standard_error"] for task in tasks
         ],
         "seconds": [round(float(task["seconds"])) for task in tasks],
     }

@@ -297,26 +297,6 @@ def test_unwritable_folder(tmp_path):
         compare(tmp_path / "file" / "below")
 
 
-def test_difference_by_hand():
-    # Differences 1, 3, 2: mean 2, standard error 1 / sqrt(3), Student's quantile 4.302653.
-    result = comparison.difference(np.array([2.0, 4.0, 3.0]), np.array([1.0, 1.0, 1.0]))
-    half_width = 4.30265273 / np.sqrt(3)
-    assert result == pytest.approx({"mean": 2, "low": 2 - half_width, "high": 2 + half_width})
-    single = comparison.difference(np.array([2.0]), np.array([0.5]))
-    assert single == {"mean": 1.5, "low": None, "high": None}
-
-
-def test_means_leave_out_what_is_missing():
-    statistics = comparison.mean_and_deviation(np.array([1.0, np.nan, 3.0]))
-    assert statistics == {
-        "mean": 2.0,
-        "standard_deviation": pytest.approx(np.sqrt(2.0)),
-        "episodes": 2,
-    }
-    nothing = comparison.mean_and_deviation(np.array([np.nan]))
-    assert nothing == {"mean": None, "standard_deviation": None, "episodes": 0}
-
-
 def made_up(num_topics, agents=("bandit", "random")):
     """Results of two episodes: returns 1 and 3, and all topics clicked equally often but two."""
     shares = np.arange(num_topics) / max(1, num_topics * (num_topics - 1) / 2)

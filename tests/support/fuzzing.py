@@ -223,9 +223,9 @@ def arrays() -> Iterator[Target]:
         min_normalizer=-1.0,
     )
     yield from functions(statistics.estimate, statistics.median_interval, values=np.arange(8.0))
-    yield from functions(comparison.mean_and_deviation, values=np.arange(8.0))
+    yield from functions(statistics.mean_and_deviation, values=np.arange(8.0))
     yield from functions(
-        comparison.difference, values=np.arange(8.0), baseline=np.arange(8.0)[::-1]
+        statistics.paired_difference, values=np.arange(8.0), baseline=np.arange(8.0)[::-1]
     )
     yield from functions(seeding.derived_seed, seeding.named_random_state, seed=0, name="x")
     box = make_environment().observation_space["user"]

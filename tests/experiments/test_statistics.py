@@ -1,60 +1,11 @@
-"""Tables of text, and what a sample says about a mean."""
+"""What a sample says about a mean, a median and a difference."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from recsim.experiments import statistics, tables
-
-TABLE = tables.Table(
-    "Title", ["name", "a", "long header"], [["x", "1.0", "2"], ["yy", "10.0", "–"]]
-)
-
-
-def test_markdown():
-    assert tables.markdown(TABLE).splitlines() == [
-        "Title",
-        "",
-        "| name |    a | long header |",
-        "| :--- | ---: | ----------: |",
-        "| x    |  1.0 |           2 |",
-        "| yy   | 10.0 |           – |",
-    ]
-
-
-def test_plain_fits_the_width():
-    assert tables.plain(TABLE).splitlines() == [
-        "Title",
-        "",
-        "name     a  long header",
-        "x      1.0            2",
-        "yy    10.0            –",
-    ]
-    assert tables.plain(TABLE, 22).splitlines()[2:] == [
-        "name     a",
-        "x      1.0",
-        "yy    10.0",
-        "",
-        "name  long header",
-        "x               2",
-        "yy              –",
-    ]
-
-
-def test_names_of_rows_stand_before_every_part():
-    table = tables.Table(
-        "Title", ["name", "a", "b", "c"], [["x", "1", "2", "3"], ["yy", "10", "20", "30"]], 2
-    )
-    assert tables.plain(table, 12).splitlines()[2:] == [
-        "name   a   b",
-        "x      1   2",
-        "yy    10  20",
-        "",
-        "name   a   c",
-        "x      1   3",
-        "yy    10  30",
-    ]
+from recsim.experiments import statistics
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say():
@@ -90,3 +41,23 @@ def test_intervals_of_medians_cover():
         assert covered.mean() > 0.935
     assert statistics.median_interval([1.0] * 5) == (-np.inf, np.inf)
     assert statistics.median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
+
+
+def test_difference_by_hand():
+    # Differences 1, 3, 2: mean 2, standard error 1 / sqrt(3), Student's quantile 4.302653.
+    result = statistics.paired_difference(np.array([2.0, 4.0, 3.0]), np.array([1.0, 1.0, 1.0]))
+    half_width = 4.30265273 / np.sqrt(3)
+    assert result == pytest.approx({"mean": 2, "low": 2 - half_width, "high": 2 + half_width})
+    single = statistics.paired_difference(np.array([2.0]), np.array([0.5]))
+    assert single == {"mean": 1.5, "low": None, "high": None}
+
+
+def test_means_leave_out_what_is_missing():
+    found = statistics.mean_and_deviation(np.array([1.0, np.nan, 3.0]))
+    assert found == {
+        "mean": 2.0,
+        "standard_deviation": pytest.approx(np.sqrt(2.0)),
+        "episodes": 2,
+    }
+    nothing = statistics.mean_and_deviation(np.array([np.nan]))
+    assert nothing == {"mean": None, "standard_deviation": None, "episodes": 0}
