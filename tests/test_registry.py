@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from support import recsim_names
 from support.scenarios import make_env
 
 from recsim import registry, testing
@@ -83,7 +84,7 @@ def test_the_seed_is_that_of_the_agents_generator(agent):
 )
 def test_bandits_are_of_the_algorithm_in_the_name(agent, algorithm):
     layer = registry.create_agent(agent, make("interest_exploration"))
-    assert type(layer._base_agents[0]._bandit) is algorithm
+    assert type(recsim_names.base_agent(layer)._bandit) is algorithm
 
 
 def test_greedy_ranks_for_the_average_user():

@@ -11,18 +11,24 @@ import functools
 import hashlib
 import os
 import struct
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, SupportsInt
 
 import numpy as np
 
 __all__ = [
     "RecordFile",
     "bytes_field",
+    "context",
     "crc32c",
     "double_field",
     "float_field",
+    "floats",
     "integer_field",
+    "integers",
     "masked_crc",
+    "record",
+    "sequence_example",
     "varint",
 ]
 
@@ -62,7 +68,7 @@ class RecordFile:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         if self.size:
             raise TypeError(
                 f"What writes {self.path!r} cannot be copied or pickled any more: two copies would "
@@ -70,7 +76,7 @@ class RecordFile:
             )
         return {**self.__dict__, "_sha256": None}
 
-    def __setstate__(self, attributes: dict[str, Any]) -> None:
+    def __setstate__(self, attributes: dict[str, object]) -> None:
         self.__dict__.update(attributes, _sha256=hashlib.sha256())
 
     @property
@@ -80,7 +86,7 @@ class RecordFile:
 
     def add(self, data: bytes) -> None:
         """Appends one record, now or with a later one."""
-        framed = _record(data)
+        framed = record(data)
         self._pending.append(framed)
         self._pending_bytes += len(framed)
         if self._pending_bytes >= self._batch_bytes:
@@ -129,7 +135,7 @@ class RecordFile:
         return open(self.path, "r+b" if exists else "w+b")
 
 
-def _record(data: bytes) -> bytes:
+def record(data: bytes) -> bytes:
     """Returns the bytes of one record of a TFRecord file: length, data, and a checksum of each."""
     length = struct.pack("<Q", len(data))
     return b"".join((length, masked_crc(length), data, masked_crc(data)))
@@ -206,3 +212,41 @@ def float_field(number: int, value: float) -> bytes:
     """Returns a 32-bit float field of a message."""
     with np.errstate(over="ignore"):  # What is too large becomes infinite.
         return varint(number << 3 | 5) + struct.pack("<f", np.float32(value))
+
+
+def floats(packed: bytes) -> bytes:
+    """Returns the entry of a FeatureList that is a Feature of floats."""
+    return _floats_head(len(packed)) + packed
+
+
+@functools.cache
+def _floats_head(size: int) -> bytes:
+    """Returns what comes before ``size`` bytes of floats in a FeatureList."""
+    values = bytes_field(1, bytes(size)) if size else b""
+    feature = bytes_field(1, bytes_field(2, values))
+    return feature[: len(feature) - size]
+
+
+def integers(values: Sequence[SupportsInt]) -> bytes:
+    """Returns the entry of a FeatureList that is a Feature of int64."""
+    return bytes_field(1, _integer_feature(values))
+
+
+def _integer_feature(values: Sequence[SupportsInt]) -> bytes:
+    packed = b"".join([varint(int(value)) for value in values])
+    return bytes_field(3, bytes_field(1, packed))
+
+
+def context(name: str, value: int) -> bytes:
+    """Returns the context of a SequenceExample, which has one feature, an int64."""
+    feature = bytes_field(1, name.encode()) + bytes_field(2, _integer_feature([value]))
+    return bytes_field(1, bytes_field(1, feature))
+
+
+def sequence_example(lists: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Returns the bytes of the SequenceExample with these feature lists."""
+    entries = [
+        bytes_field(1, name.encode()) + bytes_field(2, b"".join(features))
+        for name, features in lists.items()
+    ]
+    return bytes_field(2, b"".join([bytes_field(1, e) for e in entries]))

@@ -208,7 +208,7 @@ class _Processes:
 
     def measured(self, case: Case, seconds: float) -> tuple[float, float | None]:
         """Returns how many steps all users make in a second, and the MiB of the processes."""
-        shares = _shares(case.num_users, len(self._processes))
+        shares = shares_of_users(case.num_users, len(self._processes))
         processes = self._processes[: len(shares)]
         for process, share in zip(processes, shares):
             request = {**dataclasses.asdict(case), "num_users": share, "seconds": seconds}
@@ -228,7 +228,7 @@ class _Processes:
             process.communicate()
 
 
-def _shares(num_users: int, most: int) -> list[int]:
+def shares_of_users(num_users: int, most: int) -> list[int]:
     """Returns how many users each process has: whole chunks, as in a simulation of them."""
     chunks = [len(users) for _, users in streams.chunks(0, num_users)]
     bounds = np.linspace(0, len(chunks), min(most, len(chunks)) + 1).astype(int)
@@ -367,7 +367,7 @@ def _record(
     return {
         **dataclasses.asdict(case),
         "fingerprint": fingerprint.fingerprint(*case.create()).sha256(),
-        "processes": len(_shares(case.num_users, workers)),
+        "processes": len(shares_of_users(case.num_users, workers)),
         "steps_per_second": list(rates),
         "peak_memory_mib": None if None in peaks else [round(peak, 1) for peak in peaks],
         "recsim_steps_per_second": recsim_rates,
@@ -480,10 +480,10 @@ def save(
     if figure is not None:
         path = paths.output_file("figure", figure)
         with files.atomic_file(path) as file:
-            _figure(record).savefig(file, dpi=150, format=os.path.splitext(path)[1][1:])
+            figure_of(record).savefig(file, dpi=150, format=os.path.splitext(path)[1][1:])
 
 
-def _figure(record: Mapping[str, Any]) -> Figure:
+def figure_of(record: Mapping[str, Any]) -> Figure:
     """Returns the figure: throughput against users, and against candidates, where they differ."""
     from matplotlib.figure import Figure
 

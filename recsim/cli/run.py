@@ -191,7 +191,7 @@ def _output_folder(options: argparse.Namespace) -> Iterator[str]:
     if options.output is not None:
         yield options.output
         return
-    folder = _fresh_folder(options.environment)
+    folder = fresh_folder(options.environment)
     try:
         yield folder
     except BaseException:
@@ -200,7 +200,7 @@ def _output_folder(options: argparse.Namespace) -> Iterator[str]:
         raise
 
 
-def _fresh_folder(environment: str) -> str:
+def fresh_folder(environment: str) -> str:
     """Makes a folder of a new name, with the time, in ``recsim_runs``."""
     time = datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
     name = os.path.join("recsim_runs", f"{time}_{environment}")

@@ -265,7 +265,7 @@ def run(
                 "provenance": provenance.record(
                     arguments,
                     {"everything": experiment.settings["seed"]},
-                    fingerprints=_fingerprints(finished),
+                    fingerprints=fingerprints_of(finished),
                 ),
                 "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
                 "time": {
@@ -292,7 +292,7 @@ def fingerprint_of(env: Any, agent: Any) -> np.ndarray:
     return np.array(json_text.dumps(fingerprint.fingerprint(env, agent).data()))
 
 
-def _fingerprints(finished: Mapping[str, Result]) -> list[dict[str, Any]]:
+def fingerprints_of(finished: Mapping[str, Result]) -> list[dict[str, Any]]:
     """Returns the different fingerprints, each with the names of its tasks."""
     tasks: dict[str, list[str]] = {}
     for name in sorted(finished):

@@ -164,7 +164,7 @@ class EpisodeLog(_LogFile, rollout.Listener):
     def __init__(self, path: paths.Path, env: Any) -> None:
         super().__init__(path)
         self._env = env
-        self._encoder: _StepEncoder | None = None
+        self._encoder: StepEncoder | None = None
         self._lists: dict[str, list[bytes]] = collections.defaultdict(list)
         self._done = False
 
@@ -204,18 +204,18 @@ class EpisodeLog(_LogFile, rollout.Listener):
         if not self._started:
             self.start()
         if self._encoder is None:
-            self._encoder = _StepEncoder(self._env)
+            self._encoder = StepEncoder(self._env)
         for name, feature in self._encoder.encode(user, documents, slate, responses, reward):
             self._lists[name].append(feature)
-        self._lists["is_terminal"].append(_integers([done]))
-        self._lists["is_truncated"].append(_integers([False]))
+        self._lists["is_terminal"].append(tfrecord.integers([done]))
+        self._lists["is_truncated"].append(tfrecord.integers([False]))
         self._done = done
 
     def end_episode(self) -> None:
         """Adds the present episode to the log, cut off where its last step was not ``done``."""
         if self._lists:
-            self._lists["is_truncated"][-1] = _integers([not self._done])
-            self._part.add(_sequence_example(self._lists))
+            self._lists["is_truncated"][-1] = tfrecord.integers([not self._done])
+            self._part.add(tfrecord.sequence_example(self._lists))
             self._lists.clear()
 
 
@@ -335,18 +335,18 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         steps = list(self._steps)[len(self._steps) - self._lengths[user] :]
         lists = {
             name: [
-                _integers(step[name][user])
+                tfrecord.integers(step[name][user])
                 if name in ("slate", "is_terminal")
-                else _floats(step[name][user].tobytes())
+                else tfrecord.floats(step[name][user].tobytes())
                 for step in steps
             ]
             for name in steps[-1]
         }
         truncated = not steps[-1]["is_terminal"][user, 0]
-        lists["is_truncated"] = [_integers([False])] * (len(steps) - 1)
-        lists["is_truncated"].append(_integers([truncated]))
-        context = _context("user_number", self._first_user + user)
-        self._part.add(context + _sequence_example(lists))
+        lists["is_truncated"] = [tfrecord.integers([False])] * (len(steps) - 1)
+        lists["is_truncated"].append(tfrecord.integers([truncated]))
+        context = tfrecord.context("user_number", self._first_user + user)
+        self._part.add(context + tfrecord.sequence_example(lists))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the episodes under way, as data."""
@@ -365,7 +365,7 @@ def _numbered(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]
         yield name.format(i), np.ascontiguousarray(values[:, i])
 
 
-class _StepEncoder:
+class StepEncoder:
     """Turns the steps of an environment into features; its spaces are looked at only once."""
 
     def __init__(self, env: Any) -> None:
@@ -387,17 +387,17 @@ class _StepEncoder:
         """Yields the names and the encoded features of one step."""
         if not self._multi_user:
             yield from self._users[0].encode(user, slate, responses)
-            yield "reward", _floats(_packed(reward))
+            yield "reward", tfrecord.floats(_packed(reward))
         else:
             for u, encoder in enumerate(self._users):
                 yield from encoder.encode(user[u], slate[u], responses[u])
             if np.ndim(reward):
                 for u, user_reward in enumerate(reward):
-                    yield f"reward_{u}", _floats(_packed(user_reward))
+                    yield f"reward_{u}", tfrecord.floats(_packed(user_reward))
             else:
-                yield "reward", _floats(_packed(reward))
+                yield "reward", tfrecord.floats(_packed(reward))
         for i, document in enumerate(documents.values()):
-            yield f"doc_{i}", _floats(self._pack_document(document))
+            yield f"doc_{i}", tfrecord.floats(self._pack_document(document))
 
 
 class _UserEncoder:
@@ -418,15 +418,15 @@ class _UserEncoder:
         self, user: Any, slate: Sequence[int], responses: Sequence[Any]
     ) -> Iterator[tuple[str, bytes]]:
         name, pack = self._user
-        yield name, _floats(pack(user))
-        yield self._slate, _integers(slate)
+        yield name, tfrecord.floats(pack(user))
+        yield self._slate, tfrecord.integers(slate)
         for i, entries in enumerate(self._responses):
             for name, key, pack in entries:
                 if i >= len(responses):
-                    yield name, _floats(b"")
+                    yield name, tfrecord.floats(b"")
                 else:
                     response = responses[i]
-                    yield name, _floats(pack(response if key is None else response[key]))
+                    yield name, tfrecord.floats(pack(response if key is None else response[key]))
 
 
 def _response_entries(space: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -477,43 +477,3 @@ def _packed_box(space: spaces.Box, value: Any) -> bytes:
 
 def _packed(values: Any) -> bytes:
     return np.asarray(values, dtype="<f4").tobytes()
-
-
-def _floats(packed: bytes) -> bytes:
-    """Returns the entry of a FeatureList that is a Feature of floats."""
-    return _floats_head(len(packed)) + packed
-
-
-@functools.cache
-def _floats_head(size: int) -> bytes:
-    """Returns what comes before ``size`` bytes of floats in a FeatureList."""
-    values = tfrecord.bytes_field(1, bytes(size)) if size else b""
-    feature = tfrecord.bytes_field(1, tfrecord.bytes_field(2, values))
-    return feature[: len(feature) - size]
-
-
-def _integers(values: Sequence[Any]) -> bytes:
-    """Returns the entry of a FeatureList that is a Feature of int64."""
-    return tfrecord.bytes_field(1, _integer_feature(values))
-
-
-def _integer_feature(values: Sequence[Any]) -> bytes:
-    packed = b"".join([tfrecord.varint(int(value)) for value in values])
-    return tfrecord.bytes_field(3, tfrecord.bytes_field(1, packed))
-
-
-def _context(name: str, value: int) -> bytes:
-    """Returns the context of a SequenceExample, which has one feature, an int64."""
-    feature = tfrecord.bytes_field(1, name.encode()) + tfrecord.bytes_field(
-        2, _integer_feature([value])
-    )
-    return tfrecord.bytes_field(1, tfrecord.bytes_field(1, feature))
-
-
-def _sequence_example(lists: dict[str, list[bytes]]) -> bytes:
-    """Returns the bytes of the SequenceExample with these feature lists."""
-    entries = [
-        tfrecord.bytes_field(1, name.encode()) + tfrecord.bytes_field(2, b"".join(features))
-        for name, features in lists.items()
-    ]
-    return tfrecord.bytes_field(2, b"".join([tfrecord.bytes_field(1, e) for e in entries]))

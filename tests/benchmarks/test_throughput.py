@@ -93,7 +93,7 @@ def test_agents_that_need_not_fit_are_left_out_where_they_fit_nowhere():
     ],
 )
 def test_processes_share_whole_chunks_of_users(num_users, most, shares):
-    assert throughput._shares(num_users, most) == shares
+    assert throughput.shares_of_users(num_users, most) == shares
 
 
 def test_tables_have_medians_and_ratios_of_rounds():
@@ -158,7 +158,7 @@ def test_files(tmp_path):
     throughput.save(record(), tmp_path / "b.json", tmp_path / "b.png")
     assert json.loads((tmp_path / "b.json").read_text()) == record()
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
-    users, candidates = throughput._figure(record()).axes
+    users, candidates = throughput.figure_of(record()).axes
     (line, _) = users.get_lines()
     assert line.get_xdata().tolist() == [1, 1000]
     assert line.get_ydata().tolist() == [2000.0, 2_000_000.0]
@@ -169,7 +169,7 @@ def test_figure_has_no_panel_for_a_single_number_of_candidates():
     of_one_size = record()
     size = of_one_size["cases"][0]["num_candidates"]
     of_one_size["cases"] = [case for case in of_one_size["cases"] if case["num_candidates"] == size]
-    (axes,) = throughput._figure(of_one_size).axes
+    (axes,) = throughput.figure_of(of_one_size).axes
     assert axes.get_xlabel() == "users"
 
 

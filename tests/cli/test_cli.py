@@ -167,7 +167,7 @@ def test_folders_of_runs_in_the_same_second_are_different(monkeypatch):
             return cls(2026, 1, 31, 12, 0, 0)
 
     monkeypatch.setattr(cli.run.datetime, "datetime", Stopped)
-    assert [cli.run._fresh_folder("lts") for _ in range(3)] == [
+    assert [cli.run.fresh_folder("lts") for _ in range(3)] == [
         os.path.join("recsim_runs", f"2026-01-31_120000_lts{number}") for number in ("", "_2", "_3")
     ]
 

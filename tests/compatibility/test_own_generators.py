@@ -8,7 +8,7 @@ import warnings
 import gym
 import numpy as np
 import pytest
-from support import recorded, recorder
+from support import recorded, recorder, recsim_names
 from support.scenarios import CONFIG
 
 from recsim import agent, choice_model, testing
@@ -55,12 +55,16 @@ def test_each_user_model_draws_from_its_own_generator():
 
 def test_env_seed_gives_no_generator_to_what_has_its_own():
     model = songs.NoisyListener(0, 6)
-    own = [model._rng, *(mood._rng for mood in model._moods)]
+
+    def generators():
+        return [model._rng, *(mood._rng for mood in model._moods)]
+
+    own = generators()
     world = environment.SingleUserEnvironment(model, songs.SongSampler(3), 5, 2)
     world.seed(5)
     world.reset()
     world.step([0, 1])
-    assert all(a is b for a, b in zip(own, [model._rng, *(mood._rng for mood in model._moods)]))
+    assert all(a is b for a, b in zip(own, generators(), strict=True))
     assert model.environment_rng is world.environment_rng
 
 
@@ -366,15 +370,15 @@ class Wrapping(agent.AbstractHierarchicalAgentLayer):
         self._rng = np.random.RandomState(2)
 
     def begin_episode(self, observation=None):
-        return self._base_agents[0].begin_episode(observation)
+        return recsim_names.base_agent(self).begin_episode(observation)
 
     def step(self, reward, observation):
-        slate = self._base_agents[0].step(reward, observation)
+        slate = recsim_names.base_agent(self).step(reward, observation)
         self.drawn = [*self.drawn, self._rng.random_sample()]
         return slate[::-1] if self.drawn[-1] < 0.5 else slate
 
     def end_episode(self, reward, observation):
-        self._base_agents[0].end_episode(reward, observation)
+        recsim_names.base_agent(self).end_episode(reward, observation)
 
     def _preprocess_reward_observation(self, reward, observation):
         return reward, observation

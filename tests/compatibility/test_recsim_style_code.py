@@ -4,6 +4,7 @@ import gym
 import numpy as np
 import pytest
 from gym import spaces
+from support import recsim_names
 
 from recsim import agent, choice_model, document, testing, user
 from recsim.simulator import environment, recsim_gym, runner_lib
@@ -223,8 +224,8 @@ def test_several_users_in_a_runner(tmp_path):
         progress=False,
     )
     runner.run_experiment()
-    assert runner._stats["episode_length"] == [12, 12]
-    assert all(reward > 0 for reward in runner._stats["episode_reward"])
+    assert recsim_names.episode_statistics(runner)["episode_length"] == [12, 12]
+    assert all(reward > 0 for reward in recsim_names.episode_statistics(runner)["episode_reward"])
 
 
 class RenumberedDocument(SnackDocument):
@@ -270,6 +271,6 @@ def test_wrappers_of_gym_around_an_environment_in_a_runner(tmp_path):
             progress=False,
         )
         runner.run_experiment()
-        returns[name] = runner._stats["episode_reward"]
+        returns[name] = recsim_names.episode_statistics(runner)["episode_reward"]
     assert returns["wrapped"] == [total / 2 for total in returns["bare"]]
     assert max(returns["bare"]) > 0

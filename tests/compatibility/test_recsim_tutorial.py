@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 import pytest
-from support import recorded
+from support import recorded, recsim_names
 
 from recsim import agent
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
@@ -112,7 +112,7 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
         StaticAgent, world.observation_space, world.action_space
     )
     assert layer.step(reward, observation) == [0, 1]
-    (seen,) = layer._base_agents[0].seen
+    (seen,) = recsim_names.base_agent(layer).seen
     assert seen["user"]["raw_observation"].tolist() == []
     statistics = seen["user"]["sufficient_statistics"]
     assert str(statistics["impression_count"]) == "[0 2]"
@@ -137,5 +137,5 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
     )
 
     runner.run_experiment()
-    assert len(runner._agent.seen) == 5
+    assert len(recsim_names.agent_of(runner).seen) == 5
     assert (tmp_path / "eval_1" / "returns_0").exists()

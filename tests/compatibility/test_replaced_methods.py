@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support import recsim_names
 from support.scenarios import CONFIG
 
 from recsim import choice_model
@@ -13,7 +14,7 @@ SCENARIOS = (interest_evolution, interest_exploration, long_term_satisfaction)
 def test_a_samplers_own_sample_document_is_called():
     env = interest_exploration.create_environment(CONFIG)
     env.reset()
-    sampler = env.environment._document_sampler
+    sampler = recsim_names.document_sampler(env)
     original = sampler.sample_document
 
     def better():
@@ -29,7 +30,7 @@ def test_a_samplers_own_sample_document_is_called():
 def test_a_sampler_class_s_new_sample_document_is_called(monkeypatch):
     env = long_term_satisfaction.create_environment(CONFIG)
     env.reset()
-    kind = type(env.environment._document_sampler)
+    kind = type(recsim_names.document_sampler(env))
     original = kind.sample_document
 
     def clickbait(sampler):
@@ -45,7 +46,7 @@ def test_a_sampler_class_s_new_sample_document_is_called(monkeypatch):
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_document_class_s_new_create_observation_is_called(monkeypatch, scenario, resample):
     env = scenario.create_environment({**CONFIG, "resample_documents": resample})
-    kind = env.environment._document_sampler.get_doc_ctor()
+    kind = recsim_names.document_sampler(env).get_doc_ctor()
     if resample:
         env.reset()
     monkeypatch.setattr(kind, "create_observation", lambda document: {"seen": document.doc_id()})
@@ -66,7 +67,7 @@ def test_a_document_class_s_new_init_is_called(monkeypatch):
 def test_a_user_state_s_own_score_document_is_called(monkeypatch):
     env = interest_exploration.create_environment(CONFIG)
     observation = env.reset()
-    state = env.environment.user_model._user_state
+    state = recsim_names.user_state(env.environment.user_model)
     scores = choice_model.NormalizableChoiceModel._score_documents_helper
     documents = list(observation["doc"].values())
     state.score_document = lambda document: 7.0

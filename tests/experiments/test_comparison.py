@@ -11,6 +11,7 @@ import re
 import gin
 import numpy as np
 import pytest
+from support import recsim_names
 
 from recsim import registry
 from recsim.agents import random_agent
@@ -42,7 +43,7 @@ class Spy(random_agent.RandomAgent):
         self.episodes = []
 
     def begin_episode(self, observation=None):
-        state = vars(self._world.user_model._user_state)
+        state = vars(recsim_names.user_state(self._world.user_model))
         self.users.append({name: np.copy(value) for name, value in state.items()})
         self.episodes.append([])
         return super().begin_episode(observation)

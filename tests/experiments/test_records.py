@@ -6,6 +6,7 @@ import argparse
 import json
 import pathlib
 import platform
+import re
 import sys
 
 import gin
@@ -65,7 +66,7 @@ def run(name, *arguments):
 def test_the_options_of_the_tests_are_those_of_the_command():
     parser = argparse.ArgumentParser(add_help=False)
     cli.run.add_options(parser)
-    options = {option for action in parser._actions for option in action.option_strings}
+    options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", parser.format_usage()))
     assert options == {*OTHER_VALUES, *WITHOUT_EFFECT}
 
 
@@ -184,7 +185,7 @@ def test_tasks_bring_the_fingerprints_of_what_they_run():
     entry = base.fingerprint_of(env, agent)
     expected = fingerprint.fingerprint(env, agent).data()
     finished = {"a": {"fingerprint": entry}, "b": {"x": np.zeros(1)}, "c": {"fingerprint": entry}}
-    assert base._fingerprints(finished) == [{"tasks": ["a", "c"], **expected}]
+    assert base.fingerprints_of(finished) == [{"tasks": ["a", "c"], **expected}]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from support import random_scenarios
 from recsim import document
 from recsim.agents import random_agent, tabular_q_agent
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
+from recsim.environments.interest_exploration import IETopicDocumentSampler
 from recsim.simulator import environment, gymnasium_env, runner_lib
 from recsim.vector import wrappers
 
@@ -113,14 +114,14 @@ def test_any_ids_work_or_are_refused_by_name(ids: list[Hashable]) -> None:
 
 def test_integers_are_found_by_any_string_of_them_as_in_recsim() -> None:
     candidates = random_scenarios.make().environment.candidate_set
-    lazy = document._LazyCandidateSet(lambda doc_id: doc_id, range(2, 5), {})
+    lazy = IETopicDocumentSampler().sample_candidates(5)
     assert [one.doc_id() for one in candidates.get_documents(["02", 1, np.int64(0)])] == [2, 1, 0]
-    assert lazy.get_documents(["02", 4, np.int64(3)]) == [2, 4, 3]
+    assert [one.doc_id() for one in lazy.get_documents(["02", 4, np.int64(3)])] == [2, 4, 3]
 
 
 @pytest.mark.parametrize("key", ["x", 9, "9", 1.5, (1,), None])
 def test_an_unknown_id_is_named(key: Hashable) -> None:
-    lazy = document._LazyCandidateSet(lambda doc_id: document_of(doc_id), range(2, 5), {})
+    lazy = IETopicDocumentSampler().sample_candidates(5)
     for candidates in (random_scenarios.make().environment.candidate_set, lazy):
         with pytest.raises(KeyError, match="no document with the ID"):
             candidates.get_documents([key])

@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 import pytest
+from support import recsim_names
 
 from recsim import choice_model, document, user, utils
 from recsim import metrics as metrics_lib
@@ -118,10 +119,10 @@ class World:
                 return responses
 
         self.reward = lambda responses: make(sum(response.clicked for response in responses))
-        self._parts = Model, Sampler, Document
+        self.parts = Model, Sampler, Document
 
-    def make(self):
-        model, sampler, doc_ctor = self._parts
+    def make(self, metrics_writer=utils.write_video_cluster_metrics):
+        model, sampler, doc_ctor = self.parts
         world = environment.SingleUserEnvironment(
             model(), sampler(doc_ctor, 0), 6, 2, resample_documents=False
         )
@@ -129,7 +130,7 @@ class World:
             world,
             self.reward,
             utils.aggregate_video_cluster_metrics,
-            utils.write_video_cluster_metrics,
+            metrics_writer,
         )
 
 
@@ -186,8 +187,13 @@ AGENTS = {
 }
 
 
+def write_counts(counts, add_summary):
+    for name, count in counts.items():
+        add_summary(name, count)
+
+
 def rollout(world, create_agent):
-    env = world.make()
+    env = world.make(write_counts)
     agent = create_agent(env)
     slates, rewards = [], []
     for _ in range(3):
@@ -202,7 +208,9 @@ def rollout(world, create_agent):
             if not done:
                 slate = agent.step(np.array([reward]), observation)
         agent.end_episode(np.array([reward]), observation)
-    return slates, rewards, dict(env._metrics)
+    metrics = {}
+    env.write_metrics(metrics.__setitem__)
+    return slates, rewards, metrics
 
 
 # Networks see a topic as a number or as indicators, so that their slates differ.
@@ -250,8 +258,10 @@ def test_runners(runner, name, tmp_path):
     else:
         run = runner_lib.EvalRunner(max_eval_episodes=2, test_mode=True, **arguments)
     run.run_experiment()
-    assert run._stats["episode_length"] == [4, 4]
-    assert all(type(value) is float for value in run._stats["episode_reward"])
+    assert recsim_names.episode_statistics(run)["episode_length"] == [4, 4]
+    assert all(
+        type(value) is float for value in recsim_names.episode_statistics(run)["episode_reward"]
+    )
 
 
 def test_runner_takes_rewards_of_an_environment_that_is_not_of_this_library(tmp_path):
@@ -270,7 +280,9 @@ def test_runner_takes_rewards_of_an_environment_that_is_not_of_this_library(tmp_
         test_mode=True,
     )
     run.run_experiment()
-    assert all(type(value) is float for value in run._stats["episode_reward"])
+    assert all(
+        type(value) is float for value in recsim_names.episode_statistics(run)["episode_reward"]
+    )
 
 
 def test_gymnasium_adapter_returns_a_float():
@@ -341,15 +353,14 @@ def test_summary_writer(tmp_path):
     ],
 )
 def test_rewards_that_are_not_one_finite_number(reward, error, message):
-    env = PLAIN.make()
-    env._reward_aggregator = lambda responses: reward
+    env = recsim_gym.RecSimGymEnv(PLAIN.make().environment, lambda responses: reward)
     env.reset()
     with pytest.raises(error, match=message):
         env.step([0, 1])
 
 
 def several_users(reward):
-    model, sampler, doc_ctor = PLAIN._parts
+    model, sampler, doc_ctor = PLAIN.parts
     world = environment.MultiUserEnvironment([model(), model()], sampler(doc_ctor, 0), 6, 2)
     env = recsim_gym.RecSimGymEnv(world, lambda responses: reward)
     env.reset()

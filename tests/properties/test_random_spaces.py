@@ -263,11 +263,11 @@ def test_runners_log_every_space(tmp_path_factory, scenario, log):
 @given(triples())
 def test_features_and_episode_logs(spaces: Any) -> None:
     env = random_scenarios.make(*seeded(spaces), **SIZES)
-    many = wrappers.SingleUserEnvs([env])
-    adapter = adapters.ObservationAdapter(env.observation_space)
-    of_many = adapters.ObservationAdapter(
-        spaces_lib.single_user_space(many.single_observation_space)
+    stack = spaces_lib.ObservationStacker(
+        spaces_lib.spaces_of(env), env.environment.num_candidates, 2, many=True
     )
+    adapter = adapters.ObservationAdapter(env.observation_space)
+    of_many = adapters.ObservationAdapter(spaces_lib.single_user_space(stack.space))
     space = env.observation_space
     observation = env.reset()
     observation = env.step([1, 0])[0]
@@ -276,12 +276,11 @@ def test_features_and_episode_logs(spaces: Any) -> None:
     np.testing.assert_array_equal(user, expected.astype(np.float32))
     for row, one, of_one in zip(documents, observation["doc"].values(), space["doc"].values()):
         np.testing.assert_array_equal(row, gym_flatten(of_one, one).astype(np.float32))
-    stacked = many._stacked([observation])
-    users, all_documents = of_many.features_of_many(stacked)
+    users, all_documents = of_many.features_of_many(stack([observation]))
     np.testing.assert_array_equal(users, user[np.newaxis])
     np.testing.assert_array_equal(all_documents, documents[np.newaxis])
 
-    encoder = episode_log._StepEncoder(env)
+    encoder = episode_log.StepEncoder(env)
     encoded = dict(
         encoder.encode(observation["user"], observation["doc"], [1], observation["response"], 0.0)
     )
@@ -313,7 +312,7 @@ def test_texts_are_for_recsims_form_alone(space: Any) -> None:
         observation = env.step([1, 0])[0]
         spaces_lib.check_observation(env.observation_space, observation)
         dict(
-            episode_log._StepEncoder(env).encode(
+            episode_log.StepEncoder(env).encode(
                 observation["user"], observation["doc"], [1], observation["response"], 0.0
             )
         )

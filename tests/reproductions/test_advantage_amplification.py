@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import RESULTS
+from support import RESULTS, recsim_names
 
 from recsim.agents.layers import temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
@@ -75,7 +75,7 @@ def test_expected_return_is_that_of_the_environment():
     for user in range(len(returns)):
         env.reset()
         for score in scores:
-            satisfaction = env.environment.user_model._user_state.satisfaction
+            satisfaction = recsim_names.user_state(env.environment.user_model).satisfaction
             returns[user] += np.exp((4 + score) * satisfaction + 0.5)
             _, _, done, _ = env.step([score])
         assert done
@@ -103,7 +103,7 @@ def test_world_has_kale_and_choc_for_ever():
     env = amplification.create_environment(0.10, seed=0)
     documents = env.reset()["doc"]
     assert [document.tolist() for document in documents.values()] == [[0.0], [1.0]]
-    state = env.environment.user_model._user_state
+    state = recsim_names.user_state(env.environment.user_model)
     assert (state.sensitivity, state.time_budget) == (0.10, 60)
     defaults = lts.LTSStaticUserSampler()._state_parameters
     assert amplification._USER.items() <= defaults.items()
@@ -143,7 +143,7 @@ def layer_over(documents, **arguments):
     layer = amplification.OwnDocumentsLayer(
         base, env.observation_space, env.action_space, **arguments
     )
-    return layer, layer._base_agents[0], env.reset()
+    return layer, recsim_names.base_agent(layer), env.reset()
 
 
 def test_agents_see_the_time_and_their_own_documents():
@@ -193,11 +193,11 @@ def test_agents_are_the_library_s_layers():
         key: amplification.create_agent(learner, env, 0.1)
         for key, learner in amplification.LEARNERS.items()
     }
-    held = agents["held_5_cost"]._base_agents[0]
+    held = recsim_names.base_agent(agents["held_5_cost"])
     assert isinstance(held, temporal_aggregation.TemporalAggregationLayer)
     assert (held._aggregation_period, held._switching_cost) == (5, 10.0)
-    assert held._base_agents[0]._gamma == pytest.approx(amplification._GAMMA**5)
-    assert agents["event"]._base_agents[0]._gamma == amplification._GAMMA
+    assert recsim_names.base_agent(held)._gamma == pytest.approx(amplification._GAMMA**5)
+    assert recsim_names.base_agent(agents["event"])._gamma == amplification._GAMMA
     assert agents["memory_4"]._memory == 4
     assert type(agents["blind"]).__name__ == "TabularQAgent"
 

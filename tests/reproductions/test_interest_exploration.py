@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from support import RESULTS
+from support import RESULTS, recsim_names
 
 from recsim.environments import interest_exploration
 from recsim.experiments import tables
@@ -108,7 +108,7 @@ def test_who_knows_the_user_shows_the_best_document():
     agent = order.AGENTS["informed"].create(env, seed=0, steps=0, eval_mode=True)
     for _ in range(20):
         observation = env.reset()
-        user = env.environment.user_model._user_state
+        user = recsim_names.user_state(env.environment.user_model)
         scores = user.score_documents(list(observation["doc"].values()))
         assert list(agent.begin_episode(observation)) == [scores.argmax()]
 

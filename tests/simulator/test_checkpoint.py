@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import hashlib
+import io
 import json
 import math
 import os
@@ -312,13 +314,12 @@ def test_bad_files_are_described(tmp_path):
 
 def forge(path, document):
     """Writes a file with a right checksum and any content."""
-    with open(path, "w+b") as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("tree.json", document)
-            archive.comment = checkpoint._MARK + bytes(checkpoint._DIGEST_LENGTH)
-        digest = checkpoint._digest(file)
-        file.seek(-len(digest), os.SEEK_END)
-        file.write(digest)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("tree.json", document)
+        archive.comment = b"recsim-sha256:" + bytes(64)
+    data = content.getvalue()[:-64]
+    path.write_bytes(data + hashlib.sha256(data).hexdigest().encode())
 
 
 @pytest.mark.parametrize(

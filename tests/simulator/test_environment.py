@@ -1,7 +1,7 @@
 """Worlds of one user and of several: steps, recorded transitions and checkpoints."""
 
 import pytest
-from support import recorded
+from support import recorded, recsim_names
 
 from recsim import choice_model, testing
 from recsim.environments import interest_evolution, interest_exploration
@@ -84,11 +84,11 @@ CONFIG = {
 def test_documents_change_by_the_responses_of_those_who_responded():
     env = make_several("interest_evolution", CONFIG)
     seen = []
-    env.environment._document_sampler.update_state = lambda documents, responses: seen.append(
+    recsim_names.document_sampler(env).update_state = lambda documents, responses: seen.append(
         (len(documents), len(responses))
     )
     env.reset()
-    env.environment.user_model[0]._user_state.time_budget = -1.0
+    recsim_names.user_state(env.environment.user_model[0]).time_budget = -1.0
     env.step([[0, 1], [2, 3]])
     assert seen == [(2, 2)]
 

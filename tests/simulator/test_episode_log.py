@@ -6,7 +6,8 @@ import hashlib
 
 import numpy as np
 import pytest
-from support.scenarios import CONFIG
+from support.runners import eval_runner
+from support.scenarios import CONFIG, make_env
 
 from recsim._internal import tfrecord
 from recsim._internal.gym_import import spaces
@@ -178,9 +179,9 @@ def test_several_users_have_lists_of_their_own(tmp_path):
 
 
 def test_messages_are_tensorflows_byte_by_byte():
-    floats = [episode_log._floats(np.array([1, 2.5], "<f4").tobytes()), episode_log._floats(b"")]
-    lists = {"a": floats, "slate": [episode_log._integers([3, 300, 0])]}
-    assert episode_log._sequence_example(lists) == (
+    floats = [tfrecord.floats(np.array([1, 2.5], "<f4").tobytes()), tfrecord.floats(b"")]
+    lists = {"a": floats, "slate": [tfrecord.integers([3, 300, 0])]}
+    assert tfrecord.sequence_example(lists) == (
         b"\x12.\n\x17\n\x01a\x12\x12\n\x0c\x12\n\n\x08\x00\x00\x80?\x00\x00 @\n\x02\x12\x00"
         b"\n\x13\n\x05slate\x12\n\n\x08\x1a\x06\n\x04\x03\xac\x02\x00"
     )
@@ -188,7 +189,7 @@ def test_messages_are_tensorflows_byte_by_byte():
 
 def test_records_are_tensorflows_byte_by_byte():
     expected = b"\x05\x00\x00\x00\x00\x00\x00\x00\xea\xb2\x04>hello\xbb\x1f\x1c\x19"
-    assert tfrecord._record(b"hello") == expected
+    assert tfrecord.record(b"hello") == expected
 
 
 def slow_crc32c(data):
@@ -260,23 +261,26 @@ def test_a_resumed_log_drops_what_came_after_the_checkpoint(tmp_path):
 
 
 def test_every_episode_that_has_ended_is_in_the_unfinished_log(tmp_path):
-    env = interest_exploration.create_environment(CONFIG)
-    runner = runner_lib.EvalRunner(
-        base_dir=tmp_path,
-        create_agent_fn=lambda sess, env, eval_mode, summary_writer: random_agent.RandomAgent(
-            env.action_space
-        ),
-        env=env,
-        max_steps_per_episode=3,
-        max_eval_episodes=3,
-        episode_log_file="log",
-    )
-    runner._initialize_metrics()
     sizes = []
-    for _ in range(3):
-        runner._run_one_episode()
-        sizes.append((tmp_path / "eval_3/log.part").stat().st_size)
-    assert 0 < sizes[0] < sizes[1] < sizes[2]
+
+    class Agent(random_agent.RandomAgent):
+        """Looks at the log at the beginning of each episode."""
+
+        def begin_episode(self, observation=None):
+            log = tmp_path / "eval_3/log.part"
+            sizes.append(log.stat().st_size if log.exists() else 0)
+            return super().begin_episode(observation)
+
+    runner = eval_runner(
+        tmp_path,
+        make_env(),
+        lambda sess, env, eval_mode, summary_writer: Agent(env.action_space),
+        max_steps_per_episode=3,
+        episode_log_file="log",
+        test_mode=True,
+    )
+    runner.run_experiment()
+    assert 0 == sizes[0] < sizes[1] < sizes[2]
 
 
 def test_a_complete_log_goes_on_if_it_has_what_is_to_be_kept(tmp_path):
@@ -364,10 +368,10 @@ def test_what_a_failed_writing_left_is_overwritten(tmp_path):
     file.add(b"one")
     file.flush()
     with open(tmp_path / "file", "ab") as open_file:
-        open_file.write(tfrecord._record(b"two")[:7])
+        open_file.write(tfrecord.record(b"two")[:7])
     file.add(b"two")
     file.flush()
-    expected = tfrecord._record(b"one") + tfrecord._record(b"two")
+    expected = tfrecord.record(b"one") + tfrecord.record(b"two")
     assert (tmp_path / "file").read_bytes() == expected
 
 

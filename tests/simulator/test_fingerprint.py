@@ -12,7 +12,8 @@ from recsim import registry
 from recsim import spaces as recsim_spaces
 from recsim._internal.gym_import import spaces
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.simulator import checkpoint, fingerprint
+from recsim.simulator import checkpoint, fingerprint, recsim_gym
+from recsim.simulator import environment as environment_lib
 
 SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
 
@@ -95,7 +96,10 @@ def test_settings_of_a_scenario_are_apart_from_what_shapes_its_state():
         seed=4, topic_distribution=(0.5, 0.5), topic_quality_mean=(0.8, 0.2)
     )
     other, _ = make("interest_exploration", "random")
-    other.environment._document_sampler = sampler
+    single_user = environment_lib.SingleUserEnvironment(
+        other.environment.user_model, sampler, CONFIG["num_candidates"], CONFIG["slate_size"]
+    )
+    other = recsim_gym.RecSimGymEnv(single_user, interest_exploration.total_clicks_reward)
     there, here = (fingerprint.fingerprint(one, agent).data() for one in (env, other))
     different = fingerprint.differences(there, here)
     assert different.state == []

@@ -106,7 +106,7 @@ def whole_records(path):
         if len(content) < length + 16:
             break
         framed, content = content[: length + 16], content[length + 16 :]
-        assert framed == tfrecord._record(framed[12:-4])
+        assert framed == tfrecord.record(framed[12:-4])
         records.append(framed[12:-4])
     return records, content
 

@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from support import recsim_names
 from support.runners import (
     CountingAgent,
     RecordingAgent,
@@ -271,7 +272,7 @@ def test_agents_may_write_files_of_their_own(tmp_path, env):
     train_runner(tmp_path, env, create_agent).run_experiment()
     runner = train_runner(tmp_path, env, create_agent, num_iterations=3)
     runner.run_experiment()
-    assert runner._agent.steps == 60
+    assert recsim_names.agent_of(runner).steps == 60
 
 
 # Scenarios and agents

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from support import recsim_names
 from support.runners import (
     RecordingAgent,
     ScriptedEnv,
@@ -46,12 +47,19 @@ def test_the_agent_is_told_of_every_reward_and_of_ends_and_cut_offs(tmp_path):
 def test_an_episode_that_ends_at_the_limit_ends_and_is_not_cut_off(tmp_path):
     env = ScriptedEnv(([1, 2], True))
     agent = RecordingAgent(env.action_space)
-    runner = eval_runner(tmp_path, env, lambda *args, **kwargs: agent, max_steps_per_episode=2)
-    runner._initialize_metrics()
-    assert runner._run_one_episode() == (2, 3.0)
+    runner = eval_runner(
+        tmp_path,
+        env,
+        lambda *args, **kwargs: agent,
+        max_eval_episodes=1,
+        max_steps_per_episode=2,
+        test_mode=True,
+    )
+    runner.run_experiment()
     assert agent.told[-1] == ("end", 2, False)
-    assert runner._stats["episode_length"] == [2]
-    assert runner._stats["episode_reward"] == [3.0]
+    assert returns(tmp_path / "eval_1/returns_0") == [3.0]
+    statistics = recsim_names.episode_statistics(runner)
+    assert (statistics["episode_length"], statistics["episode_reward"]) == ([2], [3.0])
 
 
 def test_the_metrics_are_those_of_the_episodes(tmp_path):
@@ -137,7 +145,9 @@ def test_protected_methods_can_be_overridden_as_in_recsim(tmp_path, env):
     class MyRunner(runner_lib.TrainRunner):
         def _run_one_episode(self):
             steps, total = super()._run_one_episode()
-            self._stats["mine"] = self._stats.get("mine", 0) + 1
+            recsim_names.episode_statistics(self)["mine"] = (
+                recsim_names.episode_statistics(self).get("mine", 0) + 1
+            )
             return steps, total
 
         def _run_train_phase(self, total_steps):
@@ -145,7 +155,7 @@ def test_protected_methods_can_be_overridden_as_in_recsim(tmp_path, env):
 
         def _write_metrics(self, step, suffix):
             assert suffix == "train"
-            assert self._stats["mine"] == 2
+            assert recsim_names.episode_statistics(self)["mine"] == 2
             assert os.path.isdir(self._output_dir)
             assert os.path.isdir(self._checkpoint_dir)
             super()._write_metrics(step, suffix)

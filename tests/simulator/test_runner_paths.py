@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 
 import pytest
-from support.runners import eval_runner, records, returns, snapshot, train_runner
+from support.runners import create_random, eval_runner, records, returns, snapshot, train_runner
 
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
@@ -247,7 +248,9 @@ def test_gin_files_take_any_path(tmp_path, monkeypatch, kind):
             {"num_candidates": 3, "slate_size": 1, "resample_documents": True, "seed": 0}
         )
         runner = runner_lib.EvalRunner(
-            base_dir=tmp_path / "run", create_agent_fn=create_wanderer, env=env
+            base_dir=tmp_path / "run", create_agent_fn=create_random, env=env, test_mode=True
         )
-        assert runner._output_dir == str(tmp_path / "run/eval_9")
+        runner.run_experiment()
+        assert (tmp_path / "run/eval_9").is_dir()
+        shutil.rmtree(tmp_path / "run")
         runner_lib.load_gin_configs([], ["EvalRunner.max_eval_episodes = 3"])

@@ -6,7 +6,7 @@ import os
 
 import gin
 import pytest
-from support.runners import create_random, eval_runner, train_runner
+from support.runners import create_random, eval_runner, records, train_runner
 
 from recsim.simulator import runner_lib
 
@@ -14,12 +14,16 @@ from recsim.simulator import runner_lib
 @pytest.mark.parametrize("module", ["runner_lib", "simulator.runner_lib", ""])
 def test_gin_bindings(tmp_path, env, module):
     prefix = f"{module}." if module else ""
-    runner_lib.load_gin_configs(
-        [], [f"{prefix}Runner.max_steps_per_episode=7", f"{prefix}TrainRunner.num_iterations=4"]
-    )
+    bindings = [
+        f"{prefix}Runner.max_steps_per_episode=7",
+        f"{prefix}TrainRunner.max_training_steps=14",
+        f"{prefix}TrainRunner.num_iterations=4",
+    ]
+    runner_lib.load_gin_configs([], bindings)
     runner = runner_lib.TrainRunner(base_dir=tmp_path, create_agent_fn=create_random, env=env)
-    assert runner._max_steps_per_episode == 7
-    assert runner._num_iterations == 4
+    runner.run_experiment()
+    assert [record["total_steps"] for record in records(tmp_path / "train")] == [14, 28, 42, 56]
+    assert {record["episodes"] for record in records(tmp_path / "train")} == {2}
 
 
 def test_gin_configurations_can_be_loaded_again(tmp_path, env):
@@ -28,9 +32,12 @@ def test_gin_configurations_can_be_loaded_again(tmp_path, env):
     runner_lib.load_gin_configs(
         [str(tmp_path / "a.gin")], ["simulator.runner_lib.EvalRunner.timeout_secs=1.5"]
     )
-    runner = runner_lib.EvalRunner(base_dir=tmp_path, create_agent_fn=create_random, env=env)
-    assert (runner._max_eval_episodes, runner._timeout_secs) == (9, 1.5)
-    assert runner._output_dir == str(tmp_path / "eval_9")
+    runner = runner_lib.EvalRunner(
+        base_dir=tmp_path, create_agent_fn=create_random, env=env, max_steps_per_episode=2
+    )
+    with pytest.raises(TimeoutError, match=r"within 1\.5 s"):  # There is no training.
+        runner.run_experiment()
+    assert (tmp_path / "eval_9").is_dir()
     runner_lib.load_gin_configs([], [])
     runner_lib.load_gin_configs(None, None)
 

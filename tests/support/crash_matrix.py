@@ -263,7 +263,7 @@ def check_records(content: bytes, name: str) -> None:
         if len(content) < length + 16:
             return
         framed, content = content[: length + 16], content[length + 16 :]
-        if framed != tfrecord._record(framed[12:-4]):
+        if framed != tfrecord.record(framed[12:-4]):
             assert not content.strip(b"\0"), f"{name} is spoiled in its middle"
             return
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from support import recsim_names
 
 from recsim import document
 from recsim.agents import random_agent
@@ -95,7 +96,9 @@ def single_user_sample(name: str, mode: str, num_users: int) -> tuple[Sample, di
             observation, reward, done, _ = env.step(slate)
             count_single_step(sample, row, step, reward, observation["response"])
             if step in CHECKPOINTS:
-                first, second = single_user_state(env.environment.user_model._user_state)
+                first, second = single_user_state(
+                    recsim_names.user_state(env.environment.user_model)
+                )
                 sample[f"state_{step}"][row] = first
                 sample[f"second_state_{step}"][row] = second
             if done:
@@ -388,7 +391,7 @@ def test_the_same_draws_give_the_same_numbers(name: str) -> None:
     users = model.sample_users(RecordedStream(num_users, 0))
     singles = [scenario.create_environment(config).environment for _ in range(num_users)]
     for row, single in enumerate(singles):
-        take_over(single.user_model._user_state, users, row)
+        take_over(recsim_names.user_state(single.user_model), users, row)
     for step in range(1, num_steps + 1):
         documents = sampler.sample(RecordedStream(num_users, 1000 + step), SLATE_SIZE)
         stream = RecordedStream(num_users, step)
@@ -410,7 +413,7 @@ def test_the_same_draws_give_the_same_numbers(name: str) -> None:
                 if response.clicked
             )
             assert rewards[row] == expected
-            assert single_user_state(single.user_model._user_state) == tuple(
+            assert single_user_state(recsim_names.user_state(single.user_model)) == tuple(
                 state[row] for state in vector_state(users)
             )
             if done is not None:

@@ -46,6 +46,9 @@ class TopicValues(agent.AbstractEpisodicRecommenderAgent):
         values = self._sess.run(self._values)[topics]
         return np.argsort(-values, kind="stable")[: self._slate_size]
 
+    def learned(self):
+        return self._sess.run(self._values).tolist()
+
     def end_episode(self, reward, observation=None):
         self._learn(observation)
 
@@ -94,7 +97,7 @@ def main(argv):
         num_iterations=3,
     )
     trainer.run_experiment()
-    trained = trainer._sess.run(trainer._agent._values).tolist()
+    trained = trainer._agent.learned()
     evaluator = runner_lib.EvalRunner(
         base_dir=FLAGS.base_dir,
         create_agent_fn=create_agent,
@@ -103,7 +106,7 @@ def main(argv):
         test_mode=True,
     )
     evaluator.run_experiment()
-    evaluated = evaluator._sess.run(evaluator._agent._values).tolist()
+    evaluated = evaluator._agent.learned()
     (path,) = glob.glob(os.path.join(FLAGS.base_dir, "eval_4", "returns_*"))
     with open(path) as file:
         returns = json.loads(file.read())
