@@ -20,7 +20,7 @@ _AGENTS = ["cluster_bandit_ucb1", "random"]
 
 _DESCRIPTION = """\
 Runs agents in an environment, one after the other on the same users, and shows
-a table: return, click-through rate, mean quality of the clicks, steps a second,
+a table: return, click-through rate, mean quality of the clicks, steps per second,
 and the share of the clicks on each topic. All of it is in files in the output
 folder too.
 """

@@ -63,7 +63,7 @@ _MEASURES = (
     (("", "return"), "return", "{:.1f}"),
     (("click-through", "rate"), "click_through_rate", "{:.1%}"),
     (("quality", "of clicks"), "click_quality", "{:.2f}"),
-    (("steps", "a second"), "steps_per_second", "{:,.0f}"),
+    (("steps", "per second"), "steps_per_second", "{:,.0f}"),
 )
 
 

@@ -42,7 +42,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 def test_every_tutorial_has_a_test():
     assert [page.stem for page in TUTORIALS] == [
-        "developing_a_vector_world",
+        "developing_a_vectorized_scenario",
         "developing_an_agent",
         "developing_an_environment",
         "running_experiments",
@@ -102,16 +102,16 @@ def test_environment_tutorial_shows_the_trade_off(capsys):
     assert means["sensitivity 0.3"]["kale"] > means["sensitivity 0.3"]["choc"]
 
 
-def test_vector_world_tutorial_agrees_with_its_twin(capsys):
-    page = CHECKOUT / "docs" / "tutorials" / "developing_a_vector_world.md"
+def test_vectorized_scenario_tutorial_agrees_with_the_single_user_form(capsys):
+    page = CHECKOUT / "docs" / "tutorials" / "developing_a_vectorized_scenario.md"
     run_blocks(page, "{code-cell}")
     out = capsys.readouterr().out
     assert float(re.search(r"largest difference: (\S+)", out)[1]) < 1e-12
     assert abs(float(re.search(r"difference: (\S+) standard errors", out)[1])) < 3
     means = re.findall(r"choc ([\d.]+) ± \S+ +kale ([\d.]+) ±", out)
     assert [float(choc) > float(kale) for choc, kale in means] == [True, False, False]
-    mathematics, the_world = code_blocks(page, "{code-cell}")[1:3]
-    lines = [line for line in (mathematics + the_world).splitlines() if line.strip()]
+    mathematics, scenario = code_blocks(page, "{code-cell}")[1:3]
+    lines = [line for line in (mathematics + scenario).splitlines() if line.strip()]
     assert len(lines) < 80
 
 

@@ -330,7 +330,7 @@ def test_table_of_a_world_with_two_topics():
         "2 episodes of up to 10 steps",
         "",
         "                   click-through    quality          steps  clicks on  clicks on",
-        "agent      return           rate  of clicks       a second    topic 0    topic 1",
+        "agent      return           rate  of clicks     per second    topic 0    topic 1",
         "bandit  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
         "random  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
         "",
@@ -345,7 +345,7 @@ def test_table_of_a_world_that_counts_no_clicks():
     lines = report.table(made_up(0)).splitlines()
     assert lines == [
         "                   click-through    quality          steps",
-        "agent      return           rate  of clicks       a second",
+        "agent      return           rate  of clicks     per second",
         "bandit  2.0 ± 1.4              –          –  2,000 ± 1,414",
         "random  2.0 ± 1.4              –          –  2,000 ± 1,414",
     ]
@@ -367,7 +367,7 @@ def test_table_fits_the_terminal_and_shows_every_column_once(width, num_topics):
     text = report.table(made_up(num_topics, agents), width)
     assert max(map(len, text.splitlines())) <= width
     headers = " ".join(part.splitlines()[1] for part in text.split("\n\n"))
-    assert headers.count("a second") == headers.count("of clicks") == headers.count("rate") == 1
+    assert headers.count("per second") == headers.count("of clicks") == headers.count("rate") == 1
     assert headers.count("topic") == min(num_topics, 5)
     assert headers.count("others") == (num_topics > 5)
 
