@@ -13,7 +13,7 @@ from typing import Any
 
 import gin
 
-from recsim._internal import validation
+from recsim._internal import keys, validation
 
 __all__ = [
     "Made",
@@ -136,22 +136,27 @@ def taken(of_class: type, parameters: Sequence[str]) -> dict[str, Any]:
     """Returns what gin binds for arguments of a class that something else stands in for.
 
     A vector form is given what is bound for its single-user form. Gin's operative configuration
-    has these bindings then, as if the class had been called.
+    has these bindings then, as if the class had been called. A binding of a base class counts where
+    no class that is derived from it has a parameter of that name, which it gives the base class.
 
     Args:
         of_class: the class that the bindings name, or one that is derived from it.
         parameters: names of arguments.
     """
     values: dict[str, Any] = {}
-    for base in reversed(of_class.__mro__):
+    wanted = set(parameters)
+    for base in of_class.__mro__:
         with contextlib.suppress(ValueError):  # Gin cannot configure this one.
             bound = gin.get_bindings(base)
-            own = {name: bound[name] for name in parameters if name in bound}
+            own = {name: bound[name] for name in sorted(wanted & set(bound))}
             if own:
                 scope, selector = gin.config._as_scope_and_selector(base)
                 key = "/".join(scope), selector
                 gin.config._OPERATIVE_CONFIG.setdefault(key, {}).update(own)
             values.update(own)
+            wanted -= set(own)
+        if "__init__" in vars(base):
+            wanted -= keys.parameters_of(vars(base)["__init__"])
     return values
 
 

@@ -212,15 +212,19 @@ def refuse(owner: object, name: str, expected: str, value: object) -> NoReturn:
     """Raises the ValueError of an entry that is something else than expected.
 
     Args:
-        owner: the agent that is to be restored.
+        owner: the agent that is to be restored, or the name of its class.
         name: the entry's name.
         expected: what it must be.
         value: what it is.
     """
     raise ValueError(
-        f"{type(owner).__name__} cannot be restored from this bundle: {name!r} must be {expected}, "
+        f"{_name(owner)} cannot be restored from this bundle: {name!r} must be {expected}, "
         f"got {numbers.described(value)}."
     )
+
+
+def _name(owner: object) -> str:
+    return owner if isinstance(owner, str) else type(owner).__name__
 
 
 def count(owner: object, name: str, value: object) -> int:
@@ -257,7 +261,7 @@ def array(
     """Returns an array of finite numbers; ValueError if it is something else.
 
     Args:
-        owner: the agent that is to be restored.
+        owner: the agent that is to be restored, or the name of its class.
         name: the entry's name.
         value: what should be the array.
         shape: its shape, None for an axis of any length.
@@ -284,7 +288,7 @@ def generator_state(
     """Returns a generator's state; ValueError if it is something else.
 
     Args:
-        owner: the agent that is to be restored.
+        owner: the agent that is to be restored, or the name of its class.
         name: the entry's name.
         state: what should be a state of :func:`recsim.seeding.generator_state`.
         with_normal: whether it is that of a RandomState.
@@ -293,7 +297,7 @@ def generator_state(
         generator_states.check_state(state, with_normal=with_normal)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{type(owner).__name__} cannot be restored from this bundle: {name!r} is no state of "
+            f"{_name(owner)} cannot be restored from this bundle: {name!r} is no state of "
             f"its generator. {error}"
         ) from None
     return cast("dict[str, Any]", state)

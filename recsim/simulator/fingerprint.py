@@ -294,14 +294,15 @@ def of_agent(agent: Any) -> AgentFingerprint:
     Args:
         agent: an agent as it was made.
     """
-    shaping = tuple(getattr(type(agent), "state_settings", ()))
+    shaping = tuple(getattr(agent, "state_settings", ()))
+    attributes = dict(_attributes(agent))
     settings: dict[str, Data] = {}
     modes: dict[str, Data] = {}
     networks: dict[str, Data] = {}
     spaces: dict[str, Data] = {}
     agents: list[Any] = []
     algorithms: list[str] = []
-    for name, value in _attributes(agent):
+    for name, value in attributes.items():
         if name in shaping:
             modes[name] = _plain(value)
         elif isinstance(value, (list, tuple)) and value and all(map(_is_agent, value)):
@@ -324,12 +325,12 @@ def of_agent(agent: Any) -> AgentFingerprint:
     settings.update({name: value for name, value in own.items() if name not in modes})
     sizes = {}
     for size in ("slate_size", "num_candidates", "num_envs", "num_users"):
-        number = getattr(agent, f"_{size}", None)
+        number = attributes.get(size)
         if isinstance(number, (int, np.integer)) and not isinstance(number, bool):
             sizes[size] = int(number)
             settings.pop(size, None)
     return AgentFingerprint(
-        type=type(agent).__name__,
+        type=getattr(agent, "fingerprint_name", type(agent).__name__),
         bases=[kind.__name__ for kind in type(agent).__mro__[1:-1]],
         sizes=sizes,
         algorithms=sorted(algorithms),
@@ -349,7 +350,8 @@ def _different(agents: Sequence[Any]) -> list[Any]:
 
 
 def _is_agent(value: Any) -> bool:
-    return _has(value, "bundle_and_checkpoint", "step")
+    """Says whether an object is an agent, or what learns in one."""
+    return _has(value, "bundle_and_checkpoint", "step") or _has(value, "fingerprint_attributes")
 
 
 def _is_bandit(value: Any) -> bool:
@@ -364,9 +366,14 @@ def _has(value: Any, *methods: str) -> bool:
 
 
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
-    """Returns the attributes of an object by their names without a leading underscore."""
+    """Returns the attributes of an object by their names without a leading underscore.
+
+    An object that has a method ``fingerprint_attributes`` says itself which they are.
+    """
+    told = getattr(owner, "fingerprint_attributes", None)
     with contextlib.suppress(TypeError):
-        return sorted((name.lstrip("_"), value) for name, value in vars(owner).items())
+        attributes = vars(owner) if told is None else told()
+        return sorted((name.lstrip("_"), value) for name, value in attributes.items())
     return []
 
 

@@ -190,7 +190,9 @@ def test_an_agent_serves_without_its_replay_buffer(tmp_path):
     agent = with_no_click(env)
     play(env, agent, 100)
     observation = make_env().reset()
-    best = agent._best_slate(*agent._features(observation)).tolist()
+    learner = agent.learner
+    features = learner.values.adapter.features(observation)
+    best = learner.values.best_slate(learner.online_network, *features).tolist()
     whole = save_and_load(agent.bundle_and_checkpoint("", 0), tmp_path / "whole")
     small = save_and_load(agent.serving_bundle(), tmp_path / "small")
     assert "replay" not in small
@@ -198,7 +200,7 @@ def test_an_agent_serves_without_its_replay_buffer(tmp_path):
         server = with_no_click(env, eval_mode=True, epsilon_eval=0.0)
         assert server.unbundle("", 0, bundle)
         assert server.step(0.0, observation).tolist() == best
-        assert server._replay_buffer is None
+        assert server.bundle_and_checkpoint("", 0)["replay"] is None
 
 
 def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
@@ -209,8 +211,8 @@ def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
     agent.step(reward, observation)
     assert agent.unbundle("", 0, agent.serving_bundle())
     agent.begin_episode(env.reset())
-    expected, _ = agent._features(observation)
-    np.testing.assert_array_equal(agent._replay.sample().next_users[0], expected)
+    expected, _ = agent.learner.values.adapter.features(observation)
+    np.testing.assert_array_equal(agent.learner.replay.sample().next_users[0], expected)
 
 
 def test_evaluation_in_between_leaves_no_trace_in_training():
@@ -224,7 +226,7 @@ def test_evaluation_in_between_leaves_no_trace_in_training():
     interrupted.eval_mode = False
     for each, world in ((agent, env), (interrupted, other_env)):
         each.begin_episode(world.reset())
-    assert same(agent._replay.state(), interrupted._replay.state())
+    assert same(agent.learner.replay.state(), interrupted.learner.replay.state())
 
 
 def test_training_on_without_the_replay_buffer(caplog):
@@ -279,7 +281,7 @@ def test_slate_q_serves_candidates_and_slates_of_any_number():
     play(env, agent, 60)
     server = optimal(other, eval_mode=True, epsilon_eval=0.0)
     assert server.unbundle("", 0, agent.bundle_and_checkpoint("", 0))
-    assert same(server._online_network.weights, agent._online_network.weights)
+    assert same(server.learner.online_network.weights, agent.learner.online_network.weights)
     assert len(set(server.begin_episode(other.reset()).tolist())) == 3
     with pytest.raises(ValueError, match="FullSlateQAgent cannot be restored"):
         full_slate(other, eval_mode=True).unbundle("", 0, full_slate(env).serving_bundle())

@@ -128,10 +128,9 @@ def make(agent_class, world, **kwargs):
 
 def found(agent, world):
     """Returns the agent's pair in each mood."""
-    return [
-        {int(i) for i in agent._best_slate(*agent._features(world.observe(mood)))}
-        for mood in (0, 1)
-    ]
+    values, q_network = agent.learner.values, agent.learner.online_network
+    features = [values.adapter.features(world.observe(mood)) for mood in (0, 1)]
+    return [{int(i) for i in values.best_slate(q_network, *each)} for each in features]
 
 
 def test_the_world_tells_agents_apart():
@@ -159,9 +158,10 @@ def test_slate_q_finds_the_optimum(strategy):
     best, values = world.solve()
     assert found(agent, world) == best
     for mood in (0, 1):
-        user, documents = agent._features(world.observe(mood))
-        s, s_no_click = agent._score(user, documents)
-        q, _ = agent._values(agent._online_network, user[None], documents[None])
+        learned, q_network = agent.learner.values, agent.learner.online_network
+        user, documents = learned.adapter.features(world.observe(mood))
+        s, s_no_click = learned.score(user, documents)
+        q, _ = learned.of_documents(q_network, user[None], documents[None])
         pair = list(best[mood])
         value = s[pair] @ q[0][pair] / (s[pair].sum() + s_no_click)
         assert value == pytest.approx(values[mood], rel=0.1)
@@ -180,8 +180,9 @@ def test_slate_q_finds_the_value_of_no_click(update_horizon):
     best, values = world.solve()
     assert found(agent, world) == best
     for mood in (0, 1):
-        user, documents = agent._features(world.observe(mood))
-        _, q_no_click = agent._values(agent._online_network, user[None], documents[None])
+        learned, q_network = agent.learner.values, agent.learner.online_network
+        user, documents = learned.adapter.features(world.observe(mood))
+        _, q_no_click = learned.of_documents(q_network, user[None], documents[None])
         # Users without a click are fresh in the next step. Three steps are those of a policy
         # that explores.
         expected = GAMMA * world.STAYS * values[0]
@@ -210,6 +211,7 @@ def test_full_slate_q_finds_the_optimum(without_click_users_rest):
     best, values = world.solve()
     assert found(agent, world) == best
     for mood in (0, 1):
-        features = agent._features(world.observe(mood))
-        learned = agent._values(agent._online_network, *features).max()
+        slate_values = agent.learner.values
+        features = slate_values.adapter.features(world.observe(mood))
+        learned = slate_values.of_slates(agent.learner.online_network, *features).max()
         assert learned == pytest.approx(values[mood], rel=0.2)

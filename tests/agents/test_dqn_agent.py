@@ -1,4 +1,4 @@
-"""What the deep agents share: features, network, gradient steps, exploration."""
+"""What the single-user deep agents share: features, settings, exploration, transitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from recsim import spaces as spaces_lib
 from recsim._internal.gym_import import gym, spaces
 from recsim.agents import slate_decomp_q_agent
-from recsim.agents.dopamine import dqn_agent, network, training
+from recsim.agents.dopamine import dqn_agent
 from recsim.agents.full_slate_q_agent import FullSlateQAgent
 from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer
 from recsim.environments import (
@@ -127,115 +127,6 @@ def test_responses_as_an_array():
     assert encoded.dtype == np.float32
 
 
-def test_epsilon():
-    def epsilon(step):
-        return dqn_agent.linearly_decaying_epsilon(100, step, 50, 0.2)
-
-    assert [epsilon(step) for step in (0, 50, 150, 1000)] == pytest.approx([1.0, 1.0, 0.2, 0.2])
-    assert epsilon(75) == pytest.approx(0.8)
-
-
-def test_initial_weights_are_those_of_keras():
-    weights = network.QNetwork.initial(40, (256, 32), np.random.RandomState(0)).weights
-    assert [w.shape for w in weights] == [(40, 256), (256,), (256, 32), (32,), (32, 1), (1,)]
-    assert all(w.dtype == np.float32 for w in weights)
-    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
-        limit = np.sqrt(6 / sum(kernel.shape))
-        assert 0.9 * limit < np.abs(kernel).max() <= limit
-        assert not bias.any()
-
-
-def test_the_network_is_the_same_in_numpy_and_in_keras():
-    rng = np.random.RandomState(0)
-    q_network = network.QNetwork.initial(7, (16, 8), rng)
-    inputs = rng.standard_normal((50, 7)).astype(np.float32)
-    model = training.make_model(q_network.weights)
-    kernel, bias = q_network.first_layer
-    outputs = q_network.finish(inputs @ kernel + bias)
-    np.testing.assert_allclose(outputs, np.asarray(model(inputs))[:, 0], rtol=1e-5, atol=1e-6)
-
-
-def linear_rows():
-    """Rows for a network of two inputs and no hidden layer; the last row does not count."""
-    return np.array([[1.0, 2.0, 3.0, 1.0], [0.5, -1.0, 0.0, 1.0], [9.0, 9.0, 9.0, 0.0]], np.float32)
-
-
-def linear_trainer(**kwargs):
-    arguments = {"optimizer_name": "sgd", "make_optimizer": None, "loss": "squared", **kwargs}
-    weights = [np.array([[0.5], [0.25]], np.float32), np.zeros(1, np.float32)]
-    return training.Trainer(weights, **arguments, batch_size=3, device="/cpu:*")
-
-
-@pytest.mark.parametrize(
-    ("loss", "expected_loss", "slopes"),
-    [
-        # Errors: 0.5 + 0.5 - 3 = -2 and 0.25 - 0.25 - 0 = 0; slopes 2 error / 2 rows.
-        ("squared", 2.0, [-2.0, 0.0]),
-        # 2 - 1/2 over 2 rows; the slope of a large error is its sign.
-        ("huber", 0.75, [-0.5, 0.0]),
-    ],
-)
-def test_a_gradient_step_by_hand(loss, expected_loss, slopes):
-    trainer = linear_trainer(loss=loss)
-    assert trainer.weights()[0].ravel().tolist() == [0.5, 0.25]
-    trainer.step(linear_rows())
-    assert trainer.loss == pytest.approx(expected_loss)
-    assert trainer.mean_q == pytest.approx((1.0 + 0.0) / 2)
-    gradient = slopes[0] * np.array([1.0, 2.0]) + slopes[1] * np.array([0.5, -1.0])
-    kernel, bias = trainer.weights()
-    np.testing.assert_allclose(kernel[:, 0], np.array([0.5, 0.25]) - 1e-3 * gradient, rtol=1e-5)
-    np.testing.assert_allclose(bias, [-1e-3 * sum(slopes)], rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["", "rmsprop"])
-def test_centred_rmsprop_with_dopamines_settings(name):
-    trainer = linear_trainer(optimizer_name=name)
-    rows = np.array([[1.0, 0.0, 3.0, 1.0], [0.0] * 4, [0.0] * 4], np.float32)
-    moment, square, kernel, bias = 0.0, 0.0, 0.5, 0.0
-    for _ in range(3):
-        trainer.step(rows)
-        gradient = 2 * (kernel + bias - 3.0)
-        moment = 0.95 * moment + 0.05 * gradient
-        square = 0.95 * square + 0.05 * gradient**2
-        change = 2.5e-4 * gradient / np.sqrt(square - moment**2 + 1e-5)
-        kernel, bias = kernel - change, bias - change
-    np.testing.assert_allclose(trainer.weights()[0][0, 0], kernel, rtol=1e-5)
-    np.testing.assert_allclose(trainer.weights()[1], [bias], rtol=1e-5)
-
-
-def test_a_keras_optimizer_is_copied():
-    import keras
-
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.5)
-    make = training.optimizer_maker(optimizer)
-    first, second = (linear_trainer(optimizer_name="", make_optimizer=make) for _ in range(2))
-    first.step(linear_rows())
-    second.step(linear_rows())
-    np.testing.assert_allclose(first.weights()[0][:, 0], [0.5 + 0.2, 0.25 + 0.4], rtol=1e-5)
-    assert first.weights()[0].tolist() == second.weights()[0].tolist()
-    assert not optimizer.built
-
-
-@pytest.mark.parametrize("name", ["rmsprop", "adam", "sgd"])
-def test_a_restored_optimizer_goes_on_exactly(name):
-    trainer = linear_trainer(optimizer_name=name)
-    for _ in range(3):
-        trainer.step(linear_rows())
-    restored = training.Trainer(
-        trainer.weights(), name, None, "squared", batch_size=3, device="/cpu:*"
-    )
-    restored.set_optimizer_state(trainer.optimizer_state())
-    for each in (trainer, restored):
-        each.step(linear_rows())
-    assert trainer.weights()[0].tobytes() == restored.weights()[0].tobytes()
-
-
-def test_the_state_of_another_optimizer_is_refused():
-    state = linear_trainer(optimizer_name="adam").optimizer_state()
-    with pytest.raises(ValueError, match="it is of another optimizer"):
-        linear_trainer(optimizer_name="sgd").set_optimizer_state(state)
-
-
 def test_recsims_network_shares_weights_by_scope():
     user, doc = np.ones((3, 4)), np.eye(3)
     first, again, other = (
@@ -269,9 +160,10 @@ def test_dopamines_defaults(agent_class):
         "epsilon_decay_period": 250000,
     }
     assert {name: getattr(agent, name) for name in settings} == settings
-    assert agent._replay.batch_size == 32
-    assert agent._replay._capacity == 1000000
-    assert [len(bias) for bias in agent._network.weights[1::2]] == [256, 32, 1]
+    assert agent.learner.replay.batch_size == 32
+    assert agent.learner.replay.capacity == 1000000
+    weights = agent.learner.online_network.weights
+    assert [len(bias) for bias in weights[1::2]] == [256, 32, 1]
 
 
 def test_settings_by_gin():
@@ -287,11 +179,12 @@ def test_settings_by_gin():
     try:
         gin.parse_config(bindings)
         agent = make(slate_decomp_q_agent.SlateDecompQAgent)
-        assert (agent.gamma, agent.update_period, agent._replay.batch_size) == (0.5, 7, 5)
-        assert agent._replay._discounts.tolist() == [1.0, 0.5]
-        assert agent._replay._capacity == 100
-        assert agent._obs_adapter._stack_size == 2
-        assert agent._learn_no_click_value
+        assert (agent.gamma, agent.update_period) == (0.5, 7)
+        learner = agent.learner
+        assert (learner.replay.batch_size, learner.replay.capacity) == (5, 100)
+        observation = interest_evolution.create_environment(CONFIG).reset()
+        assert learner.values.adapter.encode(observation).shape[-1] == 2
+        assert learner.values.learn_no_click_value
         assert make(slate_decomp_q_agent.SlateDecompQAgent, gamma=0.25).gamma == 0.25
         with pytest.raises(ValueError, match="max_num_slates=11"):
             make(FullSlateQAgent)
@@ -427,35 +320,6 @@ def play(env, agent, num_steps, max_length=20):
 
 
 @pytest.mark.parametrize("agent_class", BOTH)
-def test_when_the_agent_learns(agent_class):
-    env = interest_evolution.create_environment(CONFIG)
-    agent = agent_class(
-        None,
-        env.observation_space,
-        env.action_space,
-        min_replay_history=10,
-        update_period=4,
-        target_update_period=6,
-        hidden_units=(4,),
-    )
-    updates, copies = [], []
-    agent._update = lambda: updates.append(agent.training_steps)
-
-    class Recorded(agent_class):
-        def __setattr__(self, name, value):
-            if name == "_target_network":
-                copies.append(self.training_steps)
-            super().__setattr__(name, value)
-
-    agent.__class__ = Recorded
-    play(env, agent, 26)
-    # The 11th transition is stored in the step of number 11.
-    assert updates == [12, 16, 20, 24]
-    assert copies == [12, 18, 24]
-    assert agent.training_steps == 26
-
-
-@pytest.mark.parametrize("agent_class", BOTH)
 def test_evaluation_learns_and_stores_nothing(agent_class):
     env = interest_evolution.create_environment(CONFIG)
     agent = agent_class(
@@ -463,8 +327,8 @@ def test_evaluation_learns_and_stores_nothing(agent_class):
     )
     before = agent.serving_bundle()
     play(env, agent, 30)
-    assert agent._replay_buffer is None
-    assert agent._trainer is None
+    assert agent.bundle_and_checkpoint("", 0)["replay"] is None
+    assert agent.num_updates == 0
     assert agent.training_steps == before["training_steps"] == 0
     for old, new in zip(before["online_network"], agent.serving_bundle()["online_network"]):
         assert old.tolist() == new.tolist()
@@ -487,7 +351,9 @@ def test_exploration(agent_class, epsilon, eval_mode):
     slates = [tuple(int(i) for i in agent.begin_episode(observation)) for _ in range(3000)]
     found, counts = np.unique(slates, axis=0, return_counts=True)
     assert len(found) == (6 if epsilon else 1)
-    best = tuple(int(i) for i in agent._best_slate(*agent._features(observation)))
+    learner = agent.learner
+    features = learner.values.adapter.features(observation)
+    best = tuple(int(i) for i in learner.values.best_slate(learner.online_network, *features))
     counts = {tuple(slate): count for slate, count in zip(found.tolist(), counts)}
     # Each of 6 slates is drawn with a probability of epsilon / 6: four standard deviations.
     for slate, count in counts.items():
@@ -496,34 +362,15 @@ def test_exploration(agent_class, epsilon, eval_mode):
         assert abs(count - 3000 * probability) <= spread
 
 
-@pytest.mark.parametrize("agent_class", BOTH)
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("", "RMSprop"), ("rmsprop", "RMSprop"), ("adam", "Adam"), ("sgd", "SGD")],
-)
-def test_the_optimizer_asked_for(agent_class, name, expected):
-    env = interest_evolution.create_environment(CONFIG)
-    agent = agent_class(
-        None,
-        env.observation_space,
-        env.action_space,
-        optimizer_name=name,
-        min_replay_history=0,
-        hidden_units=(4,),
-    )
-    play(env, agent, 10)
-    assert type(agent._trainer._optimizer).__name__ == expected
-
-
 def test_an_episode_that_nobody_ended_is_cut_off():
     env = interest_evolution.create_environment(CONFIG)
     agent = FullSlateQAgent(None, env.observation_space, env.action_space, hidden_units=(4,))
     slate = agent.begin_episode(env.reset())
     observation, reward, _, _ = env.step(slate)
-    last_state = agent._features(observation)
+    last_state = agent.learner.values.adapter.features(observation)
     agent.step(reward, observation)
     agent.begin_episode(env.reset())
-    batch = agent._replay.sample()
+    batch = agent.learner.replay.sample()
     assert not batch.terminals.any()
     np.testing.assert_array_equal(batch.next_users[0], last_state[0])
     np.testing.assert_array_equal(batch.next_documents[0], last_state[1])

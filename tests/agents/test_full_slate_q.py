@@ -40,18 +40,20 @@ def value(weights, user, documents):
 @pytest.mark.parametrize(("num_candidates", "slate_size"), [(4, 2), (5, 3), (3, 3), (4, 1)])
 def test_values_of_all_slates(num_candidates, slate_size):
     env, agent = make(num_candidates, slate_size)
-    user, documents = agent._features(env.reset())
-    values = agent._values(agent._online_network, user, documents)
+    learner = agent.learner
+    user, documents = learner.values.adapter.features(env.reset())
+    values = learner.values.of_slates(learner.online_network, user, documents)
     slates = list(itertools.permutations(range(num_candidates), slate_size))
-    weights = agent._network.weights
+    weights = learner.online_network.weights
     expected = [value(weights, user, documents[list(slate)]) for slate in slates]
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-6)
-    assert agent._best_slate(user, documents) == slates[int(np.argmax(expected))]
+    best = learner.values.best_slate(learner.online_network, user, documents)
+    assert best == slates[int(np.argmax(expected))]
 
 
 def test_what_a_batch_teaches():
     _, agent = make(gamma=0.9)
-    agent._target_network = network.QNetwork.initial(60, (8, 4), np.random.RandomState(1))
+    target_network = network.QNetwork.initial(60, (8, 4), np.random.RandomState(1))
     rng = np.random.default_rng(0)
     size = 30
     features = {
@@ -72,23 +74,23 @@ def test_what_a_batch_teaches():
         terminals=rng.random(size) < 0.3,
         next_slates=np.zeros((size, 2), int),
     )
-    rows = agent._training_rows(batch)
-    for i, row in enumerate(rows):
+    learned = agent.learner.values.training_batch(batch, target_network)
+    assert learned.used.all()
+    for i in range(size):
         slate = batch.slates[i]
         inputs = np.concatenate([batch.users[i], *batch.documents[i, slate]])
-        assert row[:-2].tolist() == inputs.tolist()
-        assert row[-1] == 1.0
+        assert learned.inputs[i].tolist() == inputs.tolist()
         target = batch.rewards[i]
         if not batch.terminals[i]:
             target += batch.discounts[i] * max(
                 value(
-                    agent._target_network.weights,
+                    target_network.weights,
                     batch.next_users[i],
                     batch.next_documents[i, list(next_slate)],
                 )
                 for next_slate in itertools.permutations(range(4), 2)
             )
-        assert row[-2] == pytest.approx(target, rel=1e-4)
+        assert learned.targets[i] == pytest.approx(target, rel=1e-4)
 
 
 def test_the_reward_is_the_environments():
@@ -96,8 +98,9 @@ def test_the_reward_is_the_environments():
     slate = agent.begin_episode(env.reset())
     observation, _, _, _ = env.step(slate)
     agent.end_episode(12.5, observation)
-    assert agent._replay._arrays["rewards"][0] == 12.5
-    assert tuple(agent._replay._arrays["slates"][0]) == slate
+    stored = agent.learner.replay.state()
+    assert stored["rewards"].tolist() == [12.5]
+    assert tuple(stored["slates"][0]) == slate
 
 
 def many_documents(num_candidates, slate_size):
@@ -169,10 +172,10 @@ def test_over_click_statistics():
     assert all(len(set(slate)) == 2 for slate in slates)
     base = agent._base_agents[0]
     # Clicks and impressions of each of two topics.
-    assert base._obs_adapter.user_size == 4
-    users = base._replay._arrays["users"][:60]
+    assert base.learner.values.adapter.user_size == 4
+    users = base.learner.replay.state()["users"][:60]
     assert users.sum(axis=1).max() >= 2 * 19
-    assert base._trainer is not None
+    assert base.num_updates > 0
 
 
 def test_a_layer_serves_without_the_replay_buffer():
@@ -192,7 +195,7 @@ def test_a_layer_serves_without_the_replay_buffer():
     )
     train(env, trained)
     assert server.unbundle("", 0, trained.bundle_and_checkpoint("", 0))
-    assert server._base_agents[0]._replay_buffer is None
+    assert server._base_agents[0].bundle_and_checkpoint("", 0)["replay"] is None
     trained._base_agents[0].eval_mode = True
     for _ in range(5):
         observation = env.reset()
@@ -215,7 +218,7 @@ def test_under_temporal_aggregation():
     slates = train(env, agent)
     base = agent._base_agents[0]
     assert base.gamma == pytest.approx(0.9**3)
-    assert base._replay.add_count == 3 * 7  # 20 steps are 7 decisions.
+    assert base.learner.replay.add_count == 3 * 7  # 20 steps are 7 decisions.
     for episode in (slates[:20], slates[20:40]):
         for start in range(0, 18, 3):
             assert episode[start] == episode[start + 1] == episode[start + 2]

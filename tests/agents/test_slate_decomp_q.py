@@ -150,7 +150,7 @@ def make(strategy="slate_optimal_optimal_q", config=CONFIG, **kwargs):
 def some_batch(agent, size=60, seed=0):
     """A batch of every kind of transition, in interest evolution."""
     rng = np.random.default_rng(seed)
-    width = agent._obs_adapter.doc_size
+    width = agent.learner.values.adapter.doc_size
 
     def topics():
         return np.eye(width, dtype=np.float32)[rng.integers(width, size=(size, 4))]
@@ -176,11 +176,10 @@ def output(weights, inputs):
     return (inputs @ weights[-2] + weights[-1])[0]
 
 
-def next_value(agent, strategy, batch, i):
+def next_value(agent, weights, strategy, batch, i):
     """The value of the next state, by the formulas of the paper and all slates."""
-    weights = agent._target_network.weights
     user, documents = batch.next_users[i].astype(float), batch.next_documents[i].astype(float)
-    extra = [0.0] if agent._learn_no_click_value else []
+    extra = [0.0] if agent.learner.values.learn_no_click_value else []
     q = np.array([output(weights, np.array([*user, *doc, *extra])) for doc in documents])
     q_no_click = 0.0
     if extra:
@@ -210,18 +209,18 @@ def test_what_a_batch_teaches(strategy, learn_no_click_value):
         strategy, f"slate_greedy_{strategy}"
     )
     agent = make(name, learn_no_click_value=learn_no_click_value, gamma=0.9)
-    agent._target_network = network.QNetwork.initial(
-        agent._num_inputs(), (8, 4), np.random.RandomState(1)
+    target_network = network.QNetwork.initial(
+        agent.learner.values.num_inputs, (8, 4), np.random.RandomState(1)
     )
     batch = some_batch(agent)
-    rows = agent._training_rows(batch)
+    learned = agent.learner.values.training_batch(batch, target_network)
     user_size = batch.users.shape[1]
     used = 0
-    for i, row in enumerate(rows):
+    for i, row in enumerate(learned.inputs):
         click = batch.clicks[i]
         not_clicked = click == transitions.NO_CLICK
-        assert row[-1] == (click >= 0 or (learn_no_click_value and not_clicked))
-        if not row[-1]:
+        assert learned.used[i] == (click >= 0 or (learn_no_click_value and not_clicked))
+        if not learned.used[i]:
             continue
         used += 1
         assert row[:user_size].tolist() == batch.users[i].tolist()
@@ -233,8 +232,8 @@ def test_what_a_batch_teaches(strategy, learn_no_click_value):
             assert row[2 * user_size] == not_clicked
         target = batch.rewards[i]
         if not batch.terminals[i]:
-            target = target + 0.9 * next_value(agent, strategy, batch, i)
-        assert row[-2] == pytest.approx(target, rel=1e-4, abs=1e-5)
+            target = target + 0.9 * next_value(agent, target_network.weights, strategy, batch, i)
+        assert learned.targets[i] == pytest.approx(target, rel=1e-4, abs=1e-5)
     assert 20 < used < 60
 
 
@@ -242,7 +241,8 @@ def test_a_batch_without_clicks_teaches_nothing():
     agent = make()
     batch = some_batch(agent)
     batch.clicks[:] = transitions.NO_CLICK
-    assert not agent._training_rows(batch)[:, -1].any()
+    learner = agent.learner
+    assert not learner.values.training_batch(batch, learner.target_network).used.any()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -250,16 +250,18 @@ def test_a_batch_without_clicks_teaches_nothing():
 def test_the_best_slate(name, learn_no_click_value):
     agent = make(name, learn_no_click_value=learn_no_click_value, hidden_units=(8, 4))
     env = interest_evolution.create_environment(CONFIG)
-    select = agent._select_slate_fn
+    learner = agent.learner
+    select = learner.values.select_slate_fn
     for _ in range(5):
-        user, documents = agent._features(env.reset())
-        weights = agent._network.weights
+        user, documents = learner.values.adapter.features(env.reset())
+        weights = learner.online_network.weights
         extra = [0.0] if learn_no_click_value else []
         q = np.array([output(weights, np.array([*user, *doc, *extra])) for doc in documents])
         if learn_no_click_value:
             q = q - output(weights, np.array([*user, *np.zeros(20), 1.0]))
         expected = select(2, 2.0, documents @ user + 1.0, q)
-        assert agent._best_slate(user, documents).tolist() == expected.tolist()
+        best = learner.values.best_slate(learner.online_network, user, documents)
+        assert best.tolist() == expected.tolist()
 
 
 def test_recsims_ten_strategies():
@@ -280,8 +282,8 @@ def test_recsims_ten_strategies():
         if name == "dp_random":
             assert agent.epsilon_train == agent.epsilon_eval == 1.0
             continue
-        assert agent._select_slate_fn is serving[parts[1]]
-        assert agent._compute_target_fn is training[parts[2]]
+        assert agent.learner.values.select_slate_fn is serving[parts[1]]
+        assert agent.learner.values.compute_target_fn is training[parts[2]]
         assert agent.gamma == (0.0 if name.startswith("myopic") else 0.99)
         assert agent.epsilon_train == 0.01
     assert make("slate_topk_sarsa", gamma=0.5).gamma == 0.5
@@ -295,8 +297,8 @@ def test_an_unknown_strategy():
 def test_optimal_slates_by_default():
     env = interest_evolution.create_environment(CONFIG)
     agent = slate_q.SlateDecompQAgent(None, env.observation_space, env.action_space)
-    assert agent._select_slate_fn is slate_q.select_slate_optimal
-    assert agent._compute_target_fn is slate_q.compute_target_optimal_q
+    assert agent.learner.values.select_slate_fn is slate_q.select_slate_optimal
+    assert agent.learner.values.compute_target_fn is slate_q.compute_target_optimal_q
 
 
 @pytest.mark.parametrize("update_horizon", [1, 2])
@@ -323,13 +325,18 @@ def test_functions_of_the_users_own(update_horizon):
         compute_target_fn=target,
         **kwargs,
     )
-    assert agent._best_slate(*agent._features(env.reset())).tolist() == [3, 1]
+    values, q_network = agent.learner.values, agent.learner.online_network
+    features = values.adapter.features(env.reset())
+    assert values.best_slate(q_network, *features).tolist() == [3, 1]
     assert calls.pop() == (2, 2.0, (4,), (4,))
     batch = some_batch(agent)
     greedy = make("slate_greedy_greedy_q", **kwargs)
-    np.testing.assert_allclose(
-        agent._training_rows(batch), greedy._training_rows(batch), rtol=1e-5, atol=1e-6
+    gamma = 0.99 if update_horizon == 1 else None
+    learned, expected = (
+        each.learner.values.training_batch(batch, q_network, gamma) for each in (agent, greedy)
     )
+    for name, values in vars(learned).items():
+        np.testing.assert_allclose(values, vars(expected)[name], rtol=1e-5, atol=1e-6)
     gamma, next_states = calls.pop()
     used = batch.clicks >= -1
     assert next_states.shape == (used.sum(), 5, 20, 1)
@@ -346,19 +353,23 @@ def test_the_agents_own_choice_model():
     agent = make("slate_topk_sarsa", **arguments)
     batch = some_batch(agent)
     s, s_no_click = slate_q.score_documents(batch.next_users, batch.next_documents, **arguments)
-    q, _ = agent._values(agent._target_network, batch.next_users, batch.next_documents)
-    rows = agent._training_rows(batch)
+    values, q_network = agent.learner.values, agent.learner.target_network
+    q, _ = values.of_documents(q_network, batch.next_users, batch.next_documents)
+    targets = values.training_batch(batch, q_network).targets
     for i in np.flatnonzero((batch.clicks >= 0) & ~batch.terminals):
         slate = batch.next_slates[i]
         mean = s[i, slate] @ q[i, slate] / (s[i, slate].sum() + s_no_click[i])
-        assert rows[i, -2] == pytest.approx(batch.rewards[i] + 0.99 * mean, rel=1e-5)
-    user, documents = agent._features(interest_evolution.create_environment(CONFIG).reset())
+        assert targets[i] == pytest.approx(batch.rewards[i] + 0.99 * mean, rel=1e-5)
+    observation = interest_evolution.create_environment(CONFIG).reset()
+    user, documents = values.adapter.features(observation)
     expected = slate_q.score_documents(user, documents, min_normalizer=-3.0)[0]
-    np.testing.assert_array_equal(make(min_normalizer=-3.0)._score(user, documents)[0], expected)
+    np.testing.assert_array_equal(
+        make(min_normalizer=-3.0).learner.values.score(user, documents)[0], expected
+    )
 
 
 def outcome(agent, responses, reward=7.0):
-    return agent._outcome(reward, {"response": responses})
+    return agent.learner.values.outcome(reward, {"response": responses})
 
 
 def response(click, watch_time):
@@ -442,7 +453,7 @@ def test_scores_of_the_users_own():
     for _ in range(20):
         observation, reward, _, _ = env.step(slate)
         slate = agent.step(reward, observation)
-    stored = agent._replay._arrays
+    stored = agent.learner.replay.state()
     assert (stored["clicks"][:20] == 0).all()
     assert stored["rewards"][19] == np.float32(reward)
 
@@ -453,6 +464,7 @@ def test_documents_are_scored_by_the_users_own_interests():
         (FixedLengthHistoryLayer, {"history_length": 2}, "raw_observation"),
         (TemporalAggregationLayer, {"switching_cost": 1.0}, "original_observation"),
     ]:
+        seen = []
         agent = layer(
             slate_q.SlateDecompQAgent,
             env.observation_space,
@@ -460,18 +472,17 @@ def test_documents_are_scored_by_the_users_own_interests():
             sess=None,
             reward_field=None,
             replay_capacity=100,
+            score_documents_fn=lambda users, documents, seen=seen: (
+                seen.append(users) or equal_scores(users, documents)
+            ),
             **kwargs,
         )
         base = agent._base_agents[0]
-        seen = []
-        base._score_documents_fn = lambda users, documents, seen=seen: (
-            seen.append(users) or equal_scores(users, documents)
-        )
         base.eval_mode, base.epsilon_eval = True, 0.0
         observation = env.reset()
         agent.begin_episode(observation)
         np.testing.assert_array_equal(seen[0], observation["user"].astype(np.float32))
-        assert base._obs_adapter.user_size > 20
+        assert base.learner.values.adapter.user_size > 20
         assert key in base._env_observation_space["user"].spaces
 
 
@@ -482,9 +493,8 @@ def test_users_who_choose_otherwise_than_the_agent_assumes():
     for _ in range(40):
         observation, reward, _, _ = env.step(slate)
         slate = agent.step(reward, observation)
-    assert {-1} < set(agent._replay._arrays["clicks"][:40]) <= {-1, 0, 1}
-    assert agent._trainer is not None
-    assert np.isfinite(agent._trainer.loss)
+    assert {-1} < set(agent.learner.replay.state()["clicks"][:40]) <= {-1, 0, 1}
+    assert agent.num_updates > 0
 
 
 def test_any_number_of_candidates_in_serving():
@@ -507,7 +517,9 @@ def test_a_cut_off_episode_has_a_slate_that_would_be_next():
     observation, reward, _, _ = env.step(slate)
     agent.end_episode(reward, observation, truncated=True)
     agent.begin_episode(env.reset())
-    batch = agent._replay.sample()
-    expected = agent._best_slate(*agent._features(observation))
+    batch = agent.learner.replay.sample()
+    values = agent.learner.values
+    features = values.adapter.features(observation)
+    expected = values.best_slate(agent.learner.online_network, *features)
     assert (batch.next_slates == expected).all()
     assert not batch.terminals.any()

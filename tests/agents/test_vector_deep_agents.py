@@ -106,7 +106,7 @@ def test_selection_of_ones_own_gets_one_user_at_a_time():
 def test_features_are_those_of_single_user_agents(module):
     env = make_env(module=module, num_envs=4)
     full_slates = full_slate_q_agent.VectorFullSlateQAgent(env, eval_mode=True)
-    adapter = full_slates._learner._obs_adapter
+    adapter = full_slates.learner.values.adapter
     observation, _ = env.reset()
     users, documents = adapter.features_of_many(observation)
     to_single = wrappers.SingleUserAgents(lambda *_: None, env)
@@ -235,45 +235,15 @@ def test_buffer_refuses_states_and_capacities_that_do_not_fit():
 # Training.
 
 
-class Recorder:
-    """Takes the place of a learner's update and tells when it is called."""
-
-    def __init__(self, agent: Any, monkeypatch: Any) -> None:
-        self.updates: list[int] = []
-        learner = agent._learner
-
-        def update() -> None:
-            learner._target_network = None
-            self.updates.append(learner.training_steps)
-
-        monkeypatch.setattr(learner, "_update", update)
-
-
 @pytest.mark.parametrize(("num_envs", "period"), [(20, 10), (20, 50), (7, 3)])
-def test_updates_are_as_frequent_as_in_single_user_training(num_envs, period, monkeypatch):
+def test_updates_are_as_frequent_as_in_single_user_training(num_envs, period):
     env = make_env(num_envs=num_envs)
-    agent = make_agent(env, update_period=period, min_replay_history=0)
-    recorder = Recorder(agent, monkeypatch)
+    settings = {"update_period": period, "min_replay_history": 0, "hidden_units": (4,)}
+    agent = full_slate_q_agent.VectorFullSlateQAgent(env, **settings)
     play(env, agent, steps=100)
     assert agent.training_steps == 101 * num_envs
     # Nothing can be learned before there are two steps.
-    assert len(recorder.updates) == pytest.approx(99 * num_envs / period, abs=1)
-
-
-def test_learning_waits_for_the_history_and_targets_follow(monkeypatch):
-    env = make_env(num_envs=20)
-    agent = make_agent(env, update_period=20, min_replay_history=400, target_update_period=100)
-    recorder = Recorder(agent, monkeypatch)
-    copies = []
-    observation, _ = env.reset()
-    slates = agent.begin(observation)
-    for step in range(1, 41):
-        slates = agent.step(*env.step(slates))
-        if agent._learner._target_network is not None:
-            copies.append(step)
-            agent._learner._target_network = None
-    assert recorder.updates[0] == 420
-    assert [step for step in copies if step > 20] == [25, 30, 35, 40]
+    assert agent.num_updates == pytest.approx(99 * num_envs / period, abs=1)
 
 
 def test_outcomes_are_those_of_single_user_agents():
@@ -283,11 +253,16 @@ def test_outcomes_are_those_of_single_user_agents():
         "click": np.array([[0, 1], [0, 0], [1, 0], [1, 1]]),
         "watch_time": np.array([[9.0, 4.0], [9.0, 9.0], [2.5, 9.0], [1.0, 2.0]], np.float32),
     }
-    clicks, rewards = agent._outcomes(responses, np.zeros(4))
+    clicks, rewards = agent.learner.values.outcomes(responses, np.zeros(4))
     assert clicks.tolist() == [1, NO_CLICK, 0, SEVERAL_CLICKS]
     assert rewards.tolist() == [4.0, 0.0, 2.5, 3.0]
     agent = make_agent(env, reward_field=None)
-    assert agent._outcomes(responses, np.arange(4.0))[1].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert agent.learner.values.outcomes(responses, np.arange(4.0))[1].tolist() == [
+        0.0,
+        1.0,
+        2.0,
+        3.0,
+    ]
 
 
 def test_transitions_are_those_of_the_environment():
@@ -300,23 +275,27 @@ def test_transitions_are_those_of_the_environment():
         happened = env.step(slates)
         history.append((observation, slates, happened))
         observation, slates = happened[0], agent.step(*happened)
-    buffer = agent._replay
-    assert (buffer._ends.reshape(-1, 6)[:4] == [[0] * 6] * 3 + [[2] * 6]).all()
+    stored = agent.learner.replay.state()
+    documents = np.empty((24, 5, 20), np.float32)
+    transitions.unpack(stored["documents"], documents)
+    ends = [transitions.GOES_ON] * 18 + [transitions.CUT_OFF] * 6
+    assert stored["ends"].tolist() == ends
     for step, (before, shown, happened) in enumerate(history):
         rows = slice(6 * step, 6 * step + 6)
-        np.testing.assert_array_equal(buffer._users[rows], before["user"])
-        np.testing.assert_array_equal(buffer._documents[rows], before["doc"])
-        np.testing.assert_array_equal(buffer._slates[rows], shown)
-        np.testing.assert_allclose(buffer._rewards[rows], happened[1])
+        np.testing.assert_array_equal(stored["users"][rows], before["user"])
+        np.testing.assert_array_equal(documents[rows], before["doc"])
+        np.testing.assert_array_equal(stored["slates"][rows], shown)
+        np.testing.assert_allclose(stored["rewards"][rows], happened[1])
     final = history[-1][2][4]["final_obs"].batch
-    np.testing.assert_array_equal(buffer._last_users[18:24], final["user"])
+    np.testing.assert_array_equal(stored["last_users"], final["user"])
     assert not np.array_equal(final["user"], observation["user"])
-    # Episodes that are left are cut off too.
+    # Episodes that are left are truncated too.
     happened = env.step(slates)
     agent.step(*happened)
     agent.begin(env.reset()[0])
-    assert (buffer._ends[24:30] == 2).all()
-    np.testing.assert_array_equal(buffer._last_users[24:30], happened[0]["user"])
+    stored = agent.learner.replay.state()
+    assert (stored["ends"][24:] == transitions.CUT_OFF).all()
+    np.testing.assert_array_equal(stored["last_users"][6:], happened[0]["user"])
 
 
 def test_rewards_must_be_finite_and_episodes_begun():
@@ -397,7 +376,7 @@ def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
     agent.step(*happened)
     assert agent.unbundle("", 0, agent.serving_bundle())
     agent.step(*env.step(agent.begin(env.reset()[0])))
-    batch = agent._replay.sample()
+    batch = agent.learner.replay.sample()
     for next_user in batch.next_users:
         assert (happened[0]["user"] == next_user).all(axis=1).any()
 
@@ -415,10 +394,11 @@ def test_settings_by_gin():
     try:
         gin.parse_config(bindings)
         agent = slate_decomp_q_agent.VectorSlateDecompQAgent(make_env(), replay_capacity=100)
-        learner = agent._learner
-        assert (learner.update_period, agent._replay.batch_size, learner.gamma) == (7, 5, 0.5)
-        assert learner._learn_no_click_value
-        assert make_agent(make_env(), update_period=3)._learner.update_period == 3
+        settings = agent.learner.settings
+        assert (settings.update_period, settings.gamma) == (7, 0.5)
+        assert agent.learner.replay.batch_size == 5
+        assert agent.learner.values.learn_no_click_value
+        assert make_agent(make_env(), update_period=3).learner.settings.update_period == 3
     finally:
         gin.clear_config()
 
@@ -427,7 +407,8 @@ def test_learning_rate_is_that_of_the_optimizer():
     env = make_env(num_envs=20)
     agent = make_agent(env, learning_rate=0.125, min_replay_history=0)
     play(env, agent, steps=3)
-    assert float(agent._learner._trainer._optimizer.learning_rate) == 0.125
+    _, learning_rate, *_ = agent.learner.optimizer_state
+    assert learning_rate == 0.125
 
 
 def test_summaries_are_written_as_often_as_asked():

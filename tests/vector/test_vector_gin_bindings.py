@@ -242,7 +242,7 @@ def check_reaches(vector_form: type, name: str, parameter: str, value: Any, othe
 
 
 def test_every_parameter_of_deep_agents_is_tried() -> None:
-    own = parameters_of(dqn_agent.DQNAgent, {"adapter", "action_space"})
+    own = parameters_of(dqn_agent.DQNAgent, {"adapter", "action_space", "create_values"})
     assert set(DEEP) | WITHOUT_EFFECT_HERE == own
 
 

@@ -133,6 +133,11 @@ class WrappedReplayBuffer:
         self._num_rows += 1
 
     @property
+    def capacity(self) -> int:
+        """Number of transitions that it remembers at most."""
+        return self._capacity
+
+    @property
     def _size(self) -> int:
         return min(self._num_rows, self._capacity)
 

@@ -7,21 +7,27 @@ gradient step only: an agent that only recommends never loads it.
 
 from __future__ import annotations
 
-import abc
 import collections
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from recsim import agent, seeding
-from recsim._internal import bundles, keys, numbers, observations, tensorflow_import, validation
+from recsim._internal import keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
-from recsim.agents.dopamine import adapters, circular_replay_buffer, network, training, transitions
+from recsim.agents.dopamine import (
+    adapters,
+    circular_replay_buffer,
+    network,
+    training,
+    values,
+)
+from recsim.agents.dopamine import learner as learner_lib
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
+from recsim.agents.dopamine.learner import Settings, linearly_decaying_epsilon
 
 __all__ = [
     "DQNAgent",
@@ -29,12 +35,12 @@ __all__ = [
     "DQNNetworkType",
     "ObservationAdapter",
     "ResponseAdapter",
+    "check_stack_size",
+    "checked_num_candidates",
     "linearly_decaying_epsilon",
     "recsim_dqn_network",
     "wrapped_replay_buffer",
 ]
-
-_HIDDEN_UNITS = (256, 32)
 
 #: What a network returns: ``q_values`` of shape (batch, number of outputs).
 DQNNetworkType = collections.namedtuple("DQNNetworkType", ["q_values"])
@@ -43,7 +49,9 @@ DQNNetworkType = collections.namedtuple("DQNNetworkType", ["q_values"])
 @functools.cache
 def _shared_model(scope: str, num_inputs: int) -> Any:
     rng = seeding.named_random_state(0, scope)
-    return training.make_model(network.QNetwork.initial(num_inputs, _HIDDEN_UNITS, rng).weights)
+    return training.make_model(
+        network.QNetwork.initial(num_inputs, Settings.hidden_units, rng).weights
+    )
 
 
 def recsim_dqn_network(user: Any, doc: Any, scope: str) -> Any:
@@ -67,46 +75,31 @@ def wrapped_replay_buffer(**kwargs: Any) -> circular_replay_buffer.WrappedReplay
     return circular_replay_buffer.WrappedReplayBuffer(**kwargs)
 
 
-def linearly_decaying_epsilon(
-    decay_period: float, step: float, warmup_steps: float, epsilon: float
-) -> float:
-    """Returns 1 during the warm-up, and then a rate that falls on a line to ``epsilon``.
+def _setting(name: str) -> Any:
+    """Returns a property that is a setting of the agent's learner."""
 
-    Args:
-        decay_period: number of steps of the fall.
-        step: number of training steps so far.
-        warmup_steps: number of steps before the fall begins.
-        epsilon: what is reached.
+    def get(self: DQNAgent) -> Any:
+        return getattr(self.learner.settings, name)
 
-    Raises:
-        TypeError, ValueError: if an argument is not a number, or the period below 1.
-    """
-    if not (type(step) is type(decay_period) is type(warmup_steps) is int and decay_period > 0):
-        step = validation.number("step", step)
-        warmup_steps = validation.number("warmup_steps", warmup_steps)
-        decay_period = validation.number("decay_period", decay_period, low=1.0)
-    epsilon = validation.number("epsilon", epsilon)
-    steps_left = decay_period + warmup_steps - step
-    try:
-        bonus = (1.0 - epsilon) * steps_left / decay_period
-    except OverflowError:
-        raise ValueError(
-            "decay_period, step and warmup_steps must be numbers that a float can hold, got "
-            "larger integers."
-        ) from None
-    return epsilon + min(max(bonus, 0.0), 1.0 - epsilon)
+    def set_(self: DQNAgent, value: Any) -> None:
+        setattr(self.learner.settings, name, value)
+
+    return property(get, set_, doc=f"The setting ``{name}``.")
 
 
 @configurable()
 class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     """Deep Q-learning of slates (Mnih et al., "Human-level control…", Nature 2015).
 
-    A subclass says what the network's inputs are, what its targets are and which slate is best.
+    The agent acts for one user: it turns observations into features, explores, and tells its
+    :attr:`learner` of transitions. What slates are worth, and what is learned, is told by values.
 
     Args:
         adapter: what turns observations into features.
         action_space: the ``MultiDiscrete`` space of slates.
         optimizer_name: see :class:`recsim.agents.dopamine.training.Trainer`.
+        create_values: function of the adapter and the slate size that returns what is learned, see
+            :class:`recsim.agents.dopamine.values.SlateValues`.
         gamma: discount of rewards from step to step, in [0, 1].
         update_horizon: number of steps of rewards that a target sums up, >= 1.
         min_replay_history: number of transitions to gather before learning begins, >= 0.
@@ -141,128 +134,100 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         MemoryError: if there is no memory for the replay buffer.
     """
 
-    state_settings: ClassVar[tuple[str, ...]] = ("update_horizon", "optimizer_name")
+    state_settings: ClassVar[tuple[str, ...]] = Settings.state_settings
+
+    gamma = _setting("gamma")
+    update_horizon = _setting("update_horizon")
+    min_replay_history = _setting("min_replay_history")
+    update_period = _setting("update_period")
+    target_update_period = _setting("target_update_period")
+    epsilon_fn = _setting("epsilon_fn")
+    epsilon_train = _setting("epsilon_train")
+    epsilon_eval = _setting("epsilon_eval")
+    epsilon_decay_period = _setting("epsilon_decay_period")
+    summary_writing_frequency = _setting("summary_writing_frequency")
+    optimizer_name = _setting("optimizer_name")
+    loss = _setting("loss")
 
     def __init__(
         self,
         adapter: ObservationAdapter,
         action_space: Any,
-        optimizer_name: str = "",
+        optimizer_name: str = Settings.optimizer_name,
         *,
-        gamma: float = 0.99,
-        update_horizon: int = 1,
-        min_replay_history: int = 20000,
-        update_period: int = 4,
-        target_update_period: int = 8000,
+        create_values: Callable[[ObservationAdapter, int], values.SlateValues],
+        gamma: float = Settings.gamma,
+        update_horizon: int = Settings.update_horizon,
+        min_replay_history: int = Settings.min_replay_history,
+        update_period: int = Settings.update_period,
+        target_update_period: int = Settings.target_update_period,
         epsilon_fn: Callable[[int, int, int, float], float] = linearly_decaying_epsilon,
-        epsilon_train: float = 0.01,
-        epsilon_eval: float = 0.001,
-        epsilon_decay_period: int = 250000,
-        tf_device: str = "/cpu:*",
+        epsilon_train: float = Settings.epsilon_train,
+        epsilon_eval: float = Settings.epsilon_eval,
+        epsilon_decay_period: int = Settings.epsilon_decay_period,
+        tf_device: str = Settings.tf_device,
         eval_mode: bool = False,
         use_staging: bool = False,
         max_tf_checkpoints_to_keep: int = 4,
         optimizer: Any = None,
         summary_writer: Any = None,
-        summary_writing_frequency: int = 500,
-        allow_partial_reload: bool = False,
-        replay_capacity: int | None = None,
-        batch_size: int | None = None,
-        hidden_units: Sequence[int] = _HIDDEN_UNITS,
-        loss: str = "squared",
-        seed: int | None = 0,
-        learning_rate: float | None = None,
+        summary_writing_frequency: int = Settings.summary_writing_frequency,
+        allow_partial_reload: bool = Settings.allow_partial_reload,
+        replay_capacity: int | None = Settings.replay_capacity,
+        batch_size: int | None = Settings.batch_size,
+        hidden_units: Sequence[int] = Settings.hidden_units,
+        loss: str = Settings.loss,
+        seed: int | None = Settings.seed,
+        learning_rate: float | None = Settings.learning_rate,
     ) -> None:
         del use_staging, max_tf_checkpoints_to_keep
         super().__init__(action_space, summary_writer)
-        at_least = validation.positive_int
-        self._obs_adapter = adapter
-        self._num_candidates = _checked_num_candidates(action_space, adapter.num_candidates)
-        training.check_arguments(optimizer_name, optimizer, loss, learning_rate)
-        if not eval_mode:
-            tensorflow_import.check_eager_execution()
-        self._learning_rate = learning_rate
-        self._trainer_arguments = (optimizer_name, training.optimizer_maker(optimizer), loss)
-        self.loss = loss
-        self.optimizer_name = optimizer_name or "rmsprop"
-        if optimizer is not None:
-            self.optimizer_name = type(optimizer).__name__
-        self.gamma = validation.probability("gamma", gamma)
-        self.update_horizon = at_least("update_horizon", update_horizon)
-        self.min_replay_history = at_least("min_replay_history", min_replay_history, 0)
-        self.update_period = at_least("update_period", update_period)
-        self.target_update_period = at_least("target_update_period", target_update_period)
-        self.epsilon_fn = validation.function("epsilon_fn", epsilon_fn)
-        self.epsilon_train = validation.probability("epsilon_train", epsilon_train)
-        self.epsilon_eval = validation.probability("epsilon_eval", epsilon_eval)
-        self.epsilon_decay_period = at_least("epsilon_decay_period", epsilon_decay_period)
-        self.summary_writing_frequency = at_least(
-            "summary_writing_frequency", summary_writing_frequency
+        self._num_candidates = checked_num_candidates(action_space, adapter.num_candidates)
+        settings = Settings(
+            optimizer_name=optimizer_name,
+            gamma=gamma,
+            update_horizon=update_horizon,
+            min_replay_history=min_replay_history,
+            update_period=update_period,
+            target_update_period=target_update_period,
+            epsilon_fn=epsilon_fn,
+            epsilon_train=epsilon_train,
+            epsilon_eval=epsilon_eval,
+            epsilon_decay_period=epsilon_decay_period,
+            tf_device=tf_device,
+            optimizer=optimizer,
+            summary_writing_frequency=summary_writing_frequency,
+            allow_partial_reload=allow_partial_reload,
+            replay_capacity=replay_capacity,
+            batch_size=batch_size,
+            hidden_units=hidden_units,
+            loss=loss,
+            seed=seed,
+            learning_rate=learning_rate,
+        )
+        make_replay = functools.partial(
+            wrapped_replay_buffer,
+            user_size=adapter.user_size,
+            num_candidates=adapter.num_candidates,
+            doc_size=adapter.doc_size,
+            slate_size=self._slate_size,
+            **settings.replay_arguments,
         )
         self.eval_mode = eval_mode
-        #: Number of training steps so far: of slates recommended in training.
-        self.training_steps = 0
-        #: Number of updates of the network so far, of those that learned from something.
-        self.num_updates = 0
-        self._tf_device = tf_device
-        self._allow_partial_reload = allow_partial_reload
-        if not isinstance(hidden_units, (list, tuple)):
-            raise TypeError(
-                f"hidden_units must be a list of the layers' sizes, got {hidden_units!r:.80}."
-            )
-        self._hidden_units = tuple(at_least("hidden_units", size) for size in hidden_units)
-        self._seed = seed
-        self._exploration_rng = seeding.named_random_state(seed, "exploration")
-        self._replay_arguments = {
-            name: value
-            for name, value in (("replay_capacity", replay_capacity), ("batch_size", batch_size))
-            if value is not None
-        }
-        self._replay_buffer: circular_replay_buffer.WrappedReplayBuffer | None = None
-        if not eval_mode:
-            self._replay  # noqa: B018  # Faulty sizes are told of now, not at the first step.
-        self._network = network.QNetwork.initial(
-            self._num_inputs(), self._hidden_units, seeding.named_random_state(seed, "network")
+        self._values = create_values(adapter, self._slate_size)
+        self._learner = learner_lib.QLearner(
+            self._values, settings, make_replay, type(self).__name__
         )
-        self._target_network = self._network
-        self._trainer: training.Trainer | None = None
-        self._optimizer_state: list[np.ndarray] | None = None
-        self._network_is_current = True
+        if not eval_mode:
+            self._learner.prepare()
+        self._exploration_rng = seeding.named_random_state(seed, "exploration")
         # The state and slate that the next reward belongs to.
         self._last: tuple[np.ndarray, np.ndarray, Any] | None = None
-        self._slate_counts = np.zeros(self._num_candidates, np.int64)
-
-    @abc.abstractmethod
-    def _num_inputs(self) -> int:
-        """Returns the number of the network's inputs."""
-
-    @abc.abstractmethod
-    def _best_slate(self, user: np.ndarray, documents: np.ndarray) -> Any:
-        """Returns the slate of the highest estimated value."""
-
-    @abc.abstractmethod
-    def _training_rows(self, batch: transitions.Batch) -> np.ndarray:
-        """Returns inputs, targets and use of a batch, see ``Trainer.step``."""
-
-    @abc.abstractmethod
-    def _outcome(self, reward: float, observation: agent.Observation | None) -> tuple[int, float]:
-        """Returns what the user clicked, see ``Batch.clicks``, and the reward to learn from."""
 
     @property
-    def _replay(self) -> circular_replay_buffer.WrappedReplayBuffer:
-        if self._replay_buffer is None:
-            adapter = self._obs_adapter
-            self._replay_buffer = wrapped_replay_buffer(
-                user_size=adapter.user_size,
-                num_candidates=self._num_candidates,
-                doc_size=adapter.doc_size,
-                slate_size=self._slate_size,
-                update_horizon=self.update_horizon,
-                gamma=self.gamma,
-                seed=self._seed,
-                **self._replay_arguments,
-            )
-        return self._replay_buffer
+    def learner(self) -> learner_lib.QLearner[circular_replay_buffer.WrappedReplayBuffer]:
+        """What learns: networks, optimizer, schedules and replay buffer."""
+        return self._learner
 
     @property
     def uses_tensorflow(self) -> bool:
@@ -270,25 +235,21 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         return not self.eval_mode
 
     @property
-    def _online_network(self) -> network.QNetwork:
-        if self._trainer is not None and not self._network_is_current:
-            weights = self._trainer.weights()
-            # A sum of finite weights is finite, unless they are beyond all reason.
-            for layer in weights:
-                total = np.add.reduce(layer, axis=None)
-                if not math.isfinite(total):
-                    self._refuse_numbers("sum of a layer's weights", total)
-            self._network = network.QNetwork(weights)
-            self._network_is_current = True
-        return self._network
+    def training_steps(self) -> int:
+        """Number of training steps so far: of slates recommended in training."""
+        return self._learner.training_steps
 
-    def _refuse_numbers(self, what: str, number: float) -> None:
-        """Stops a training whose numbers are no longer finite."""
-        raise FloatingPointError(
-            f"The training has diverged: at training step {self.training_steps} the {what} is "
-            f"{number}. Choose a smaller learning_rate, or smaller rewards. The last checkpoint "
-            "is from before."
-        )
+    @property
+    def num_updates(self) -> int:
+        """Number of updates of the network so far, of those that learned from something."""
+        return self._learner.num_updates
+
+    @property
+    def steps_without_update(self) -> int:
+        """Number of training steps in which a new agent makes no update yet."""
+        settings = self._learner.settings
+        needed = max(settings.min_replay_history, settings.update_horizon)
+        return (needed // settings.update_period + 1) * settings.update_period
 
     # How the agent takes part in an episode.
 
@@ -300,7 +261,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         state = self._features(observation)
         if not self.eval_mode:
             if self._last is not None:  # Nobody ended the last episode.
-                self._replay.cut_off(*self._last)
+                self._learner.replay.cut_off(*self._last)
             self._train_step()
         return self._recommend(*state)
 
@@ -333,7 +294,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         Args:
             reward: the reward of the last slate.
             observation: the last observation.
-            truncated: whether the episode was only cut off, so that the last observation has a
+            truncated: whether the episode was only truncated, so that the last observation has a
                 value, which counts.
         """
         if self.eval_mode:
@@ -341,137 +302,51 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._store_transition(reward, observation, terminal=not truncated)
         if truncated:
             user, documents = self._features(observation)
-            self._replay.cut_off(user, documents, self._select_slate(user, documents))
+            self._learner.replay.cut_off(user, documents, self._select_slate(user, documents))
         self._last = None
 
     def _features(self, observation: agent.Observation) -> adapters.State:
-        user, documents = self._obs_adapter.features(observation)
-        if len(documents) != self._num_candidates:
-            self._refuse_documents(len(documents))
+        user, documents = self._values.adapter.features(observation)
+        number = len(documents)
+        if number != self._num_candidates and not (
+            self._values.any_number_of_documents and self.eval_mode and number >= self._slate_size
+        ):
+            raise ValueError(
+                f"observation['doc'] must hold {self._num_candidates} documents, as the action "
+                f"space that the agent was made for, got {number}."
+            )
         return user, documents
 
-    def _refuse_documents(self, number: int) -> None:
-        raise ValueError(
-            f"observation['doc'] must hold {self._num_candidates} documents, as the action space "
-            f"that the agent was made for, got {number}."
-        )
-
     def _store_transition(
-        self, reward: float, observation: agent.Observation | None, terminal: bool
+        self, reward: float, observation: agent.Observation, terminal: bool
     ) -> None:
         if self._last is None:
             raise RuntimeError(
                 "An episode was not begun: call begin_episode(observation) for its first slate."
             )
         reward = numbers.finite_float32("reward", reward)
-        click, learned_reward = self._outcome(reward, observation)
+        click, learned_reward = self._values.outcome(reward, observation)
         learned_reward = numbers.finite_float32("the reward to learn from", learned_reward)
-        self._replay.add(*self._last, click, learned_reward, terminal)
+        self._learner.replay.add(*self._last, click, learned_reward, terminal)
+
+    def _train_step(self) -> None:
+        self._learner.train_step(self._summary_writer)
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:
         slate = self._select_slate(user, documents)
         if not self.eval_mode:
             self._last = user, documents, slate
             if self._summary_writer is not None:
-                self._slate_counts[list(slate)] += 1
+                self._learner.count_slates(slate)
         return slate
 
     def _select_slate(self, user: np.ndarray, documents: np.ndarray) -> Any:
-        if self._exploration_rng.random_sample() < self._epsilon():
-            return self._random_slate(len(documents))
-        return self._best_slate(user, documents)
+        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
+        if self._exploration_rng.random_sample() < epsilon:
+            return self._values.random_slate(self._exploration_rng, len(documents))
+        return self._values.best_slate(self._learner.online_network, user, documents)
 
-    def _random_slate(self, num_documents: int) -> Any:
-        return self._exploration_rng.permutation(num_documents)[: self._slate_size]
-
-    def _epsilon(self) -> float:
-        if self.eval_mode:
-            return self.epsilon_eval
-        return self.epsilon_fn(
-            self.epsilon_decay_period,
-            self.training_steps,
-            self.min_replay_history,
-            self.epsilon_train,
-        )
-
-    # How the agent learns.
-
-    @property
-    def steps_without_update(self) -> int:
-        """Number of training steps in which a new agent makes no update yet."""
-        needed = max(self.min_replay_history, self.update_horizon)
-        return (needed // self.update_period + 1) * self.update_period
-
-    def _train_step(self) -> None:
-        """Updates the network and its copy, if it is time to."""
-        replay = self._replay
-        if replay.add_count > self.min_replay_history and replay.can_sample():
-            if self.training_steps % self.update_period == 0:
-                self._update()
-            if self.training_steps % self.target_update_period == 0:
-                self._target_network = self._online_network
-        if self._summary_writer is not None:
-            step = self.training_steps
-            if step and step % self.summary_writing_frequency == 0:
-                self._write_summary()
-        self.training_steps += 1
-
-    def _update(self) -> None:
-        rows = self._training_rows(self._replay.sample())
-        if self._trainer is None:
-            self._trainer = training.Trainer(
-                self._network.weights,
-                *self._trainer_arguments,
-                self._replay.batch_size,
-                self._tf_device,
-                self._learning_rate,
-            )
-            if self._optimizer_state is not None:
-                self._trainer.set_optimizer_state(self._optimizer_state)
-        self._trainer.step(rows)
-        self._network_is_current = False
-        if not math.isfinite(self._trainer.loss):
-            self._refuse_numbers("loss", self._trainer.loss)
-        if rows[:, -1].any():
-            self.num_updates += 1
-
-    def _write_summary(self) -> None:
-        step = self.training_steps
-        write = self._summary_writer.add_scalar
-        write("epsilon", self._epsilon(), step)
-        if self._trainer is not None:
-            write("Loss", self._trainer.loss, step)
-            write("MeanQ", self._trainer.mean_q, step)
-        shares = self._slate_counts / max(1, self._slate_counts.sum())
-        for candidate, share in enumerate(shares):
-            write(f"slate_choices/candidate_{candidate}", share, step)
-        self._slate_counts[:] = 0
-
-    # How the agent is kept.
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What Keras holds becomes arrays, of which it is made again at the next update.
-        state = {**self.__dict__, "_network": self._online_network, "_network_is_current": True}
-        if self._trainer is not None:
-            state["_optimizer_state"] = self._trainer.optimizer_state()
-            state["_trainer"] = None
-        return state
-
-    def _description(self) -> dict[str, Any]:
-        """Returns what a bundle's agent and this one must have in common."""
-        adapter = self._obs_adapter
-        return {
-            "agent": type(self).__name__,
-            "user_size": adapter.user_size,
-            "doc_size": adapter.doc_size,
-            "num_candidates": self._num_candidates,
-            "slate_size": self._slate_size,
-            "hidden_units": self._hidden_units,
-        }
-
-    def _fits(self, description: dict[str, Any]) -> bool:
-        """Says whether this agent takes the bundle of an agent of a description."""
-        return description == self._description()
+    # State.
 
     def serving_bundle(self) -> dict[str, Any]:
         """Returns what recommending needs: the networks and counters, but no replay buffer.
@@ -480,31 +355,18 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         ``allow_partial_reload=True`` to train it further. :func:`recsim.simulator.checkpoint.save`
         writes it to a file.
         """
-        return {
-            **super().bundle_and_checkpoint("", 0),
-            "description": self._description(),
-            "training_steps": self.training_steps,
-            "num_updates": self.num_updates,
-            "online_network": list(self._online_network.weights),
-            "target_network": list(self._target_network.weights),
-        }
+        return {**super().bundle_and_checkpoint("", 0), **self._learner.serving_state()}
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns all that the agent has learned and will go on with.
+        """Returns all that the agent has learned and will resume with.
 
         That is :meth:`serving_bundle`, the optimizer's state, and the replay buffer as far as it
         is filled.
         """
-        del checkpoint_dir, iteration_number  # All state is in the bundle.
-        optimizer_state = self._optimizer_state
-        if self._trainer is not None:
-            optimizer_state = self._trainer.optimizer_state()
         return {
-            **self.serving_bundle(),
-            "optimizer_state": optimizer_state,
-            "replay": None if self._replay_buffer is None else self._replay_buffer.state(),
+            **super().bundle_and_checkpoint(checkpoint_dir, iteration_number),
+            **self._learner.state_dict(),
             "last": self._last,
-            "slate_counts": self._slate_counts.copy(),
         }
 
     def unbundle(
@@ -518,77 +380,39 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         Raises:
             ValueError: if the bundle does not fit and the agent was made with ``eval_mode=True``;
                 if the replay buffer was larger or smaller than this agent's, and its content does
-                not fit.
+                not fit; if an entry is not as it was made. The agent is as it was then.
         """
         if not agent.has_entry(self, bundle_dict, "description"):
             return False
-        description = dict(bundles.entries(self, "description", bundle_dict["description"]))
-        if not self._fits(description):
-            return agent.refuse_bundle(
-                self,
-                f"it is of another agent or of other spaces. It has {description}, this agent has "
-                f"{self._description()}",
-            )
-        replay_state = bundle_dict.get("replay")
-        if not self.eval_mode and replay_state is None and not self._allow_partial_reload:
-            return agent.refuse_bundle(
-                self,
-                "it has no replay buffer, which training resumes with. Make the agent with "
-                "eval_mode=True, or with allow_partial_reload=True to train without it",
-            )
-        self._check_bundle(bundle_dict)
-        if not self.eval_mode and replay_state is not None:
-            self._replay.check(replay_state)
+        training = not self.eval_mode
+        reason = self._learner.misfit(bundle_dict, for_training=training)
+        if reason is not None:
+            return agent.refuse_bundle(self, reason)
+        last = learner_lib.checked_last(self, bundle_dict.get("last"))
         if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
             return False
-        if not self.eval_mode:
-            if replay_state is not None:
-                self._replay.restore(replay_state)
-            elif self._last is not None:  # The next episode does not follow this one.
-                self._replay.cut_off(*self._last)
-        self.training_steps = bundle_dict["training_steps"]
-        self._network = network.QNetwork(bundle_dict["online_network"])
-        self._target_network = network.QNetwork(bundle_dict["target_network"])
-        self._network_is_current = True
-        self._trainer = None
-        self._optimizer_state = bundle_dict.get("optimizer_state")
-        self.num_updates = bundle_dict.get("num_updates", 0)
-        if "num_updates" not in bundle_dict and self._optimizer_state:
-            # A bundle from before there was the count; Keras counts an optimizer's steps.
-            self.num_updates = int(self._optimizer_state[0])
-        self._last = bundle_dict.get("last")
-        if "slate_counts" in bundle_dict:
-            self._slate_counts = bundle_dict["slate_counts"].copy()
+        if training and bundle_dict.get("replay") is None and self._last is not None:
+            self._learner.replay.cut_off(*self._last)  # The next episode does not follow this one.
+        self._learner.restore(bundle_dict, for_training=training)
+        self._last = last
         return True
 
-    def _check_bundle(self, bundle: Mapping[str, Any]) -> None:
-        """Raises ValueError for an entry, but for the replay buffer, that is not as it was made."""
-        names = ("training_steps", "online_network", "target_network")
-        bundles.entries(self, "the bundle", bundle, *names)
-        bundles.count(self, "training_steps", bundle["training_steps"])
-        bundles.count(self, "num_updates", bundle.get("num_updates", 0))
-        for name in names[1:]:
-            weights = bundle[name]
-            if not isinstance(weights, list) or len(weights) != len(self._network.weights):
-                bundles.refuse(self, name, f"{len(self._network.weights)} arrays", weights)
-            for own, other in zip(self._network.weights, weights):
-                bundles.array(self, name, other, own.shape)
-        optimizer = bundle.get("optimizer_state")
-        if optimizer is not None:
-            if not isinstance(optimizer, list):
-                bundles.refuse(self, "optimizer_state", "a list of arrays", optimizer)
-            for values in optimizer:
-                shape = np.shape(values) if isinstance(values, np.ndarray) else ()
-                bundles.array(self, "optimizer_state", values, shape, "iuf")
-        last = bundle.get("last")
-        if last is not None and not (isinstance(last, tuple) and len(last) == 3):
-            bundles.refuse(self, "last", "a state and its slate, or None", last)
-        if "slate_counts" in bundle:
-            of_any_size = (None,) if self.eval_mode else self._slate_counts.shape
-            bundles.array(self, "slate_counts", bundle["slate_counts"], of_any_size, "iu")
+    def fingerprint_attributes(self) -> dict[str, Any]:
+        """Returns what tells the agent from others, see :mod:`recsim.simulator.fingerprint`."""
+        own = {name: value for name, value in vars(self).items() if name != "_learner"}
+        return {**self._learner.fingerprint_attributes(), **own}
 
 
-def _checked_num_candidates(action_space: Any, num_documents: int) -> int:
+def checked_num_candidates(action_space: Any, num_documents: int) -> int:
+    """Returns a number of candidates.
+
+    Args:
+        action_space: the ``MultiDiscrete`` space of slates.
+        num_documents: number of documents of an observation.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
     nvec = np.asarray(action_space.nvec)
     if (nvec != num_documents).any():
         raise ValueError(
@@ -601,6 +425,15 @@ def _checked_num_candidates(action_space: Any, num_documents: int) -> int:
             f"observation_space['doc'] has only {num_documents} documents."
         )
     return num_documents
+
+
+def check_stack_size(stack_size: int) -> None:
+    """Raises ValueError if a number of observations to stack is not 1."""
+    if validation.positive_int("stack_size", stack_size) != 1:
+        raise ValueError(
+            f"stack_size must be 1, got {stack_size!r}; FixedLengthHistoryLayer shows an "
+            "agent the last observations."
+        )
 
 
 class DQNAgentRecSim(DQNAgent):
@@ -635,11 +468,7 @@ class DQNAgentRecSim(DQNAgent):
         self.stack_size = stack_size
         takes = keys.parameters_of(DQNAgent) - {"adapter"}
         keys.refuse_unknown(type(self).__name__, kwargs, takes, keys.parameters_of(type(self)))
-        if validation.positive_int("stack_size", stack_size) != 1:
-            raise ValueError(
-                f"stack_size must be 1, got {stack_size!r}; FixedLengthHistoryLayer shows an "
-                "agent the last observations."
-            )
+        check_stack_size(stack_size)
         self._env_observation_space = observation_space
         adapter = ObservationAdapter(observation_space)
         if "action_space" not in kwargs:

@@ -1,4 +1,4 @@
-"""Choice of slates that maximise the decomposed value of SlateQ, for many users at once.
+"""Choice of slates that maximise the decomposed value of SlateQ, for users in parallel.
 
 A slate A of documents with choice weights s and values q is worth
 

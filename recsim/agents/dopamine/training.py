@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +12,14 @@ import numpy as np
 from recsim._internal import validation
 from recsim._internal.tensorflow_import import import_tensorflow
 
-__all__ = ["Trainer", "check_arguments", "import_tensorflow", "make_model", "optimizer_maker"]
+__all__ = [
+    "Trainer",
+    "TrainingBatch",
+    "check_arguments",
+    "import_tensorflow",
+    "make_model",
+    "optimizer_maker",
+]
 
 _OPTIMIZERS = ("rmsprop", "adam", "sgd")
 _LOSSES = ("squared", "huber")
@@ -68,6 +76,21 @@ def optimizer_maker(optimizer: Any) -> Callable[[], Any] | None:
     if optimizer is None:
         return None
     return functools.partial(type(optimizer).from_config, optimizer.get_config())
+
+
+@dataclasses.dataclass
+class TrainingBatch:
+    """What a gradient step learns from.
+
+    Attributes:
+        inputs: the network's inputs, float32 of shape (batch_size, num_inputs).
+        targets: what its outputs are to be, float32 of shape (batch_size,).
+        used: which rows count, bools of shape (batch_size,).
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    used: np.ndarray
 
 
 class Trainer:
@@ -134,13 +157,13 @@ class Trainer:
         weights = [tf.identity(variable.value) for variable in variables]
         return loss, tf.reduce_sum(used * q) / num_used, *weights
 
-    def step(self, rows: np.ndarray) -> None:
-        """Makes one gradient step.
-
-        Args:
-            rows: float32 array of shape (batch_size, num_inputs + 2): the network's inputs, the
-                target of its output, and whether the row counts (1 or 0).
-        """
+    def step(self, batch: TrainingBatch) -> None:
+        """Makes one gradient step."""
+        # One array, for TensorFlow takes longer to be given three.
+        rows = np.empty((len(batch.inputs), batch.inputs.shape[1] + 2), np.float32)
+        rows[:, :-2] = batch.inputs
+        rows[:, -2] = batch.targets
+        rows[:, -1] = batch.used
         with self._tf.device(self._device):
             # What calling self._function does, without its checks, which take longer than the step.
             self._results = self._tf.raw_ops.StatefulPartitionedCall(

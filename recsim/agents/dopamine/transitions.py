@@ -1,4 +1,4 @@
-"""What replay buffers of one user and of many share: batches, returns of several steps, packing."""
+"""What the replay buffers share: batches, returns of several steps, packing."""
 
 from __future__ import annotations
 

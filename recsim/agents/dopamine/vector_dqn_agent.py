@@ -1,23 +1,27 @@
-"""Deep Q-learning on what many users do at once."""
+"""Deep Q-learning on what users in parallel do."""
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from recsim import agent as agent_lib
+from recsim import seeding
 from recsim import spaces as spaces_lib
-from recsim._internal import arrays, bindings, bundles, numbers, trees
+from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
 from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import (
+    adapters,
     circular_replay_buffer,
     dqn_agent,
     network,
+    values,
     vector_replay_buffer,
 )
+from recsim.agents.dopamine import learner as learner_lib
 from recsim.vector import agent as vector_agent
 from recsim.vector import streams
 
@@ -31,47 +35,38 @@ _DEFAULTS = {
     "learning_rate": 1e-3,
 }
 
-
-def _with_defaults(
-    learner_class: type, eval_mode: bool, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns the arguments of a learner: those given, and defaults where gin binds nothing.
-
-    Args:
-        learner_class: class of the learner.
-        eval_mode: whether there is to be no replay buffer.
-        given: arguments that were given.
-    """
-    set_otherwise = bindings.bound_parameters(learner_class) | set(given)
-    defaults = dict(_DEFAULTS)
-    if not eval_mode:
-        sizes = [name for name in ("batch_size", "replay_capacity") if name not in set_otherwise]
-        defaults.update(bindings.taken(circular_replay_buffer.WrappedReplayBuffer, sizes))
-    if given.get("optimizer") is not None or "optimizer" in set_otherwise - set(given):
-        del defaults["learning_rate"]  # It is for an optimizer by name.
-    return {
-        **{name: value for name, value in defaults.items() if name not in set_otherwise},
-        **given,
-    }
+# What single-user agents take, and is not for agents of users in parallel to be given.
+_OF_SINGLE_USERS = {
+    "action_space",
+    "adapter",
+    "create_values",
+    "eval_mode",
+    "num_actions",
+    "observation_space",
+    "sess",
+}
+_NOT_USED = ("use_staging", "max_tf_checkpoints_to_keep")
+# What the agent gives the values itself.
+_OF_VALUES = {"observation_space", "adapter", "slate_size"}
 
 
 @configurable()
 class VectorDQNAgent(vector_agent.AbstractVectorAgent):
-    """Recommends to many users what one deep agent has learned, and learns from all of them.
+    """Recommends to users in parallel by what one learner has learned, and learns from all of them.
 
-    The agent that learns is a single-user agent, with its network, targets and settings. All that
+    The learner is that of a single-user agent, with its network, targets and settings. All that
     it counts in steps are steps of one user: with 1,000 users, each call of :meth:`step` is 1,000
     of them.
 
     A single-user agent trains on 32 transitions every 4 steps. Learning from 8 times as many at
     once, every 128 steps, and with a higher learning rate, gets as far in a fraction of the time.
 
+    A subclass names the single-user agent, and what is learned.
+
     Args:
         environment: the environment to recommend in.
-        create_learner: function that makes the single-user agent, of ``observation_space``,
-            ``action_space`` and the arguments of
-            :class:`recsim.agents.dopamine.dqn_agent.DQNAgent`.
         eval_mode: whether the agent only recommends: it then stores and learns nothing.
+        summary_writer: where statistics for TensorBoard go, or None.
         **kwargs: arguments of the single-user agent, some of which have other defaults here:
             ``update_period`` (steps of a user from one update of the network to the next) 128,
             ``batch_size`` 256, ``replay_capacity`` 1,000,000, and ``learning_rate`` 0.001. With
@@ -85,55 +80,71 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         MemoryError: if there is no memory for the replay buffer.
     """
 
+    #: The single-user agent, whose gin bindings count and whose bundles are taken.
+    single_user_class: ClassVar[type[dqn_agent.DQNAgent]]
+    #: What is learned: its arguments are among those of the single-user agent.
+    values_class: ClassVar[type[values.SlateValues]]
+
     def __init__(
         self,
         environment: Any,
-        create_learner: Callable[..., dqn_agent.DQNAgent],
         *,
         eval_mode: bool | None = None,
+        summary_writer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(environment)
-        learner_class = getattr(create_learner, "func", create_learner)
-        if not isinstance(learner_class, type):
-            learner_class = dqn_agent.DQNAgent
+        single = self.single_user_class
+        known = keys.parameters_of(single) - _OF_SINGLE_USERS
+        keys.refuse_unknown(type(self).__name__, kwargs, known, ("eval_mode",))
         if eval_mode is None:
-            eval_mode = bindings.taken(learner_class, ["eval_mode"]).get("eval_mode", False)
-        settings = _with_defaults(learner_class, eval_mode, kwargs)
+            eval_mode = bindings.taken(single, ["eval_mode"]).get("eval_mode", False)
+        arguments = _with_defaults(single, eval_mode, known, kwargs)
+        for name in _NOT_USED:
+            arguments.pop(name, None)
+        dqn_agent.check_stack_size(arguments.pop("stack_size", 1))
+        if summary_writer is None:
+            summary_writer = arguments.pop("summary_writer", None)
+        self._summary_writer = summary_writer
+        of_values = keys.parameters_of(self.values_class) - _OF_VALUES
+        for_values = {name: arguments.pop(name) for name in of_values & set(arguments)}
+        settings = learner_lib.Settings(**arguments)
+
         space = spaces_lib.single_user_space(environment.single_observation_space)
-        # In evaluation: it would make a replay buffer for one user.
-        learner: Any = create_learner(
-            observation_space=space,
-            action_space=environment.single_action_space,
-            eval_mode=True,
-            **settings,
+        adapter = adapters.ObservationAdapter(space)
+        dqn_agent.checked_num_candidates(environment.single_action_space, adapter.num_candidates)
+        self._values = self.values_class(space, adapter, self._slate_size, **for_values)
+        make_replay = functools.partial(
+            vector_replay_buffer.VectorReplayBuffer,
+            self._num_envs,
+            adapter.user_size,
+            adapter.num_candidates,
+            adapter.doc_size,
+            self._slate_size,
+            **settings.replay_arguments,
         )
-        self._learner = learner
-        self._replay: vector_replay_buffer.VectorReplayBuffer | None = None
+        self._eval_mode = eval_mode
+        self._learner = learner_lib.QLearner(self._values, settings, make_replay, single.__name__)
         if not eval_mode:
-            adapter = learner._obs_adapter
-            self._replay = vector_replay_buffer.VectorReplayBuffer(
-                self._num_envs,
-                adapter.user_size,
-                self._num_candidates,
-                adapter.doc_size,
-                self._slate_size,
-                update_horizon=learner.update_horizon,
-                gamma=learner.gamma,
-                seed=learner._seed,
-                **learner._replay_arguments,
-            )
-            self._learner._replay_buffer = self._replay
-            learner.eval_mode = False
-        seed = learner._seed
+            self._learner.prepare()
+        seed: Any = settings.seed  # None is for a random one.
         self._streams = streams.chunk_streams(seed, "exploration", self._first_user, self._num_envs)
+        # What a single-user agent explores with that takes the bundle.
+        self._exploration_rng_state = seeding.generator_state(
+            seeding.named_random_state(seed, "exploration")
+        )
         # The states and slates that the next rewards belong to.
         self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @property
+    def learner(self) -> learner_lib.QLearner[vector_replay_buffer.VectorReplayBuffer]:
+        """What learns: networks, optimizer, schedules and replay buffer."""
+        return self._learner
+
+    @property
     def eval_mode(self) -> bool:
         """Whether the agent only recommends."""
-        return self._learner.eval_mode
+        return self._eval_mode
 
     @property
     def uses_tensorflow(self) -> bool:
@@ -148,7 +159,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     @property
     def min_replay_history(self) -> int:
         """Number of transitions, of all users together, to gather before learning begins."""
-        return self._learner.min_replay_history
+        return self._learner.settings.min_replay_history
 
     @property
     def num_updates(self) -> int:
@@ -158,30 +169,22 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
     @property
     def steps_without_update(self) -> int:
         """Number of training steps, of all users together, in which a new agent makes no update."""
-        learner, period = self._learner, self._learner.update_period
+        period = self._learner.settings.update_period
         # The first step of all users with enough transitions, the next one of which is there too.
-        calls = max(2, learner.min_replay_history // self._num_envs + 1)
+        calls = max(2, self.min_replay_history // self._num_envs + 1)
         first_update = -(-calls * self._num_envs // period) * period
         return (first_update // self._num_envs - 1) * self._num_envs
 
-    @abc.abstractmethod
-    def _best_slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        """Returns the slates of the highest estimated values, shape (n_users, slate_size)."""
-
-    @abc.abstractmethod
-    def _outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what users clicked, see ``Batch.clicks``, and the rewards to learn from."""
-
-    # How the agent takes part in sessions.
+    # How the agent takes part in episodes.
 
     def begin(self, observation: vector_agent.Observation) -> np.ndarray:
         """Begins an episode with every user and returns the first slates."""
         self._check_users(observation)
-        state = self._learner._obs_adapter.features_of_many(observation)
-        if self._replay is not None:
+        state = self._values.adapter.features_of_many(observation)
+        if not self.eval_mode:
             if self._last is not None:  # The last episodes were left before their ends.
-                self._replay.cut_off(np.arange(self._num_envs), *self._last)
-            self._train_steps()
+                self._learner.replay.cut_off(np.arange(self._num_envs), *self._last)
+            self._learner.train_steps(self._num_envs, self._summary_writer)
         return self._recommend(*state)
 
     def step(
@@ -202,15 +205,15 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         """
         self._check_users(observation)
         rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
-        state = self._learner._obs_adapter.features_of_many(observation)
-        if self._replay is not None:
+        state = self._values.adapter.features_of_many(observation)
+        if not self.eval_mode:
             self._check_infos(infos, terminated | truncated)
             responses = vector_agent.last_responses(observation, infos)
             self._store(responses, rewards, terminated)
             cut_off = np.flatnonzero(truncated & ~terminated)
             if len(cut_off):
                 self._store_last_states(infos["final_obs"].batch, cut_off)
-            self._train_steps()
+            self._learner.train_steps(self._num_envs, self._summary_writer)
         return self._recommend(*state)
 
     def _store(self, responses: Any, rewards: np.ndarray, terminated: np.ndarray) -> None:
@@ -218,18 +221,16 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
             raise RuntimeError(
                 "Episodes were not begun: call begin(observation) for their first slates."
             )
-        clicks, learned_rewards = self._outcomes(responses, rewards)
+        clicks, learned_rewards = self._values.outcomes(responses, rewards)
         for name, array in (("rewards", rewards), ("rewards to learn from", learned_rewards)):
             numbers.finite_per_user(name, array, self._num_envs, single_precision=True)
-        assert self._replay is not None
-        self._replay.add(*self._last, clicks, learned_rewards, terminated)
+        self._learner.replay.add(*self._last, clicks, learned_rewards, terminated)
 
     def _store_last_states(self, observation: Any, rows: np.ndarray) -> None:
         last = trees.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
-        users, documents = self._learner._obs_adapter.features_of_many(last)
+        users, documents = self._values.adapter.features_of_many(last)
         slates = self._select_slates(users, documents, self._uniforms()[rows])
-        assert self._replay is not None
-        self._replay.cut_off(rows, users, documents, slates)
+        self._learner.replay.cut_off(rows, users, documents, slates)
 
     def _uniforms(self) -> np.ndarray:
         """Returns what exploration is drawn from, shape (n_users, slate_size + 1)."""
@@ -237,63 +238,49 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         slates = self._select_slates(users, documents, self._uniforms())
-        if self._replay is not None:
+        if not self.eval_mode:
             self._last = users, documents, slates
-            if self._learner._summary_writer is not None:
-                self._learner._slate_counts += np.bincount(
-                    slates.reshape(-1), minlength=self._num_candidates
-                )
+            if self._summary_writer is not None:
+                self._learner.count_slates(slates)
         return slates
 
     def _select_slates(
         self, users: np.ndarray, documents: np.ndarray, uniforms: np.ndarray
     ) -> np.ndarray:
         slates = streams.slates(uniforms[:, 1:], self._num_candidates)
-        rows = np.flatnonzero(uniforms[:, 0] >= self._learner._epsilon())
+        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
+        rows = np.flatnonzero(uniforms[:, 0] >= epsilon)
         for start in range(0, len(rows), network.BLOCK):
             block = rows[start : start + network.BLOCK]
-            slates[block] = self._best_slates(users[block], documents[block])
+            slates[block] = self._values.best_slates(
+                self._learner.online_network, users[block], documents[block]
+            )
         return slates
 
-    # How the agent learns.
-
-    def _train_steps(self) -> None:
-        """Makes the updates that are due in as many steps as there are users."""
-        learner, replay = self._learner, self._replay
-        assert replay is not None
-        begin = learner.training_steps
-        end = begin + self._num_envs
-        if replay.add_count > learner.min_replay_history and replay.can_sample():
-            period = learner.update_period
-            for step in range(-(-begin // period) * period, end, period):
-                learner._update()
-                if step % learner.target_update_period < period:
-                    learner._target_network = learner._online_network
-        learner.training_steps = end
-        frequency = learner.summary_writing_frequency
-        if learner._summary_writer is not None and begin // frequency != end // frequency:
-            learner._write_summary()
-
-    # How the agent is kept.
+    # State.
 
     def serving_bundle(self) -> dict[str, Any]:
         """Returns what recommending needs, which single-user agents in evaluation take too.
 
         See :meth:`recsim.agents.dopamine.dqn_agent.DQNAgent.serving_bundle`.
         """
-        return self._learner.serving_bundle()
+        of_single_user = {
+            "episode_num": 0,
+            "exploration_rng_state": self._exploration_rng_state,
+        }
+        return {**of_single_user, **self._learner.serving_state()}
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns all that the agent has learned and will go on with."""
-        bundle = self._learner.bundle_and_checkpoint(checkpoint_dir, iteration_number)
-        replay = bundle.pop("replay")
+        """Returns all that the agent has learned and will resume with."""
+        del checkpoint_dir, iteration_number  # All state is in the bundle.
+        state = self._learner.state_dict()
         of_users = {
             "num_envs": self._num_envs,
             "draws": [stream.state() for stream in self._streams],
             "last": self._last,
-            "replay": replay,
+            "replay": state.pop("replay"),
         }
-        return {**bundle, "users": of_users}
+        return {**self.serving_bundle(), **state, "last": None, "users": of_users}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
@@ -305,34 +292,53 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
 
         Raises:
             ValueError: if the bundle does not fit and the agent was made with ``eval_mode=True``;
-                if the replay buffer was larger or smaller than this agent's.
+                if the replay buffer was larger or smaller than this agent's; if an entry is not as
+                it was made. The agent is as it was then.
         """
+        del checkpoint_dir, iteration_number
         if not agent_lib.has_entry(self, bundle_dict, "description"):
             return False
         of_users = bundles.entries(self, "users", bundle_dict.get("users", {}))
-        num_envs = of_users.get("num_envs", None)
+        num_envs = of_users.get("num_envs")
         same_users = num_envs is not None and (
             bundles.count(self, "num_envs", num_envs) == self._num_envs
         )
-        states = [each.state() for each in self._streams]
         if same_users:
             bundles.entries(self, "users", of_users, "replay", "draws", "last")
-            last = of_users["last"]
-            if last is not None and not (isinstance(last, tuple) and len(last) == 3):
-                bundles.refuse(self, "last", "states and their slates, or None", last)
-            streams.restore(self._streams, of_users["draws"])
-        bundle = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
-        restored = False
-        try:
-            restored = self._learner.unbundle(checkpoint_dir, iteration_number, bundle)
-        finally:
-            if not restored:
-                streams.restore(self._streams, states)
-        if not restored:
-            return False
-        if self._replay is not None and bundle["replay"] is None and self._last is not None:
-            self._replay.cut_off(np.arange(self._num_envs), *self._last)
-        self._last = None
+        last = learner_lib.checked_last(self, of_users["last"] if same_users else None)
+        exploration = bundle_dict.get("exploration_rng_state", self._exploration_rng_state)
+        bundles.generator_state(self, "exploration_rng_state", exploration, with_normal=True)
+        state = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
+        training = not self.eval_mode
+        reason = self._learner.misfit(state, for_training=training)
+        if reason is not None:
+            return agent_lib.refuse_bundle(self, reason)
         if same_users:
-            self._last = of_users["last"]
+            streams.restore(self._streams, of_users["draws"])
+        self._learner.restore(state, for_training=training)
+        if training and state["replay"] is None and self._last is not None:
+            self._learner.replay.cut_off(np.arange(self._num_envs), *self._last)
+        self._exploration_rng_state = exploration
+        self._last = last
         return True
+
+
+def _with_defaults(
+    single: type, eval_mode: bool, known: set[str], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments given, those that gin binds, and defaults where there is neither.
+
+    Args:
+        single: class of the single-user agent.
+        eval_mode: whether there is to be no replay buffer.
+        known: names of the arguments.
+        given: arguments that were given.
+    """
+    arguments = {**bindings.taken(single, sorted(known - set(given))), **given}
+    defaults = dict(_DEFAULTS)
+    if not eval_mode:
+        sizes = [name for name in ("batch_size", "replay_capacity") if name not in arguments]
+        defaults.update(bindings.taken(circular_replay_buffer.WrappedReplayBuffer, sizes))
+    if arguments.get("optimizer") is not None:
+        del defaults["learning_rate"]  # It is for an optimizer by name.
+    return {**defaults, **arguments}
