@@ -281,8 +281,8 @@ class InterestExploration(base.Reproduction):
 Click-through rate: share of the steps with a click, mean over the users of a
 seed and then over seeds; interval: Student's, 95%, over seeds. Over random: the
 rate divided by that of random. Paper: white paper of RecSim, section 5.1, whose
-world is not printed: only the order and the ratios compare. Knows the user:
-plays what the user most likely clicks, which is the best that can be done."""
+scenario is not printed: only the order and the ratios compare. Knows the user:
+shows what the user most likely clicks, which is the best that can be done."""
 
     def __init__(
         self, seeds: int = SEEDS, steps: int = STEPS, users: int = USERS, seed: int = 0
