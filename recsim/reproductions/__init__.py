@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         bandit_regret,
         base,
         interest_exploration,
+        plots,
         slateq,
     )
 
@@ -20,6 +21,7 @@ __all__ = [
     "bandit_regret",
     "base",
     "interest_exploration",
+    "plots",
     "slateq",
 ]
 

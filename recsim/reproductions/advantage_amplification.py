@@ -25,7 +25,7 @@ from recsim.agents import tabular_q_agent
 from recsim.agents.layers import sufficient_statistics, temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
 from recsim.experiments import statistics, tables
-from recsim.reproductions import base
+from recsim.reproductions import base, plots
 from recsim.simulator import environment, recsim_gym, rollout
 
 if TYPE_CHECKING:
@@ -101,18 +101,18 @@ class Learner:
 
 _HIGHER_RATES = (0.2, 0.1, 0.05, 0.02)
 
-#: The agents. The colours are Okabe and Ito's, which colour-blind readers can tell apart.
+#: The agents.
 LEARNERS = {
     "blind": Learner("each step", None),
     "blind_10": Learner("10 steps", None, 10),
-    "event": Learner("each step", 1, colour="#E69F00"),
+    "event": Learner("each step", 1, colour=plots.ORANGE),
     "event_higher": Learner("each step, higher rates", 1, rates=_HIGHER_RATES),
     "held_3": Learner("3 steps", 1, 3),
-    "held_6": Learner("6 steps", 1, 6, colour="#0072B2"),
-    "cost": Learner("each step, cost 10", 1, 1, 10.0, colour="#CC79A7"),
+    "held_6": Learner("6 steps", 1, 6, colour=plots.BLUE),
+    "cost": Learner("each step, cost 10", 1, 1, 10.0, colour=plots.PURPLE),
     "held_3_cost": Learner("3 steps, cost 10", 1, 3, 10.0),
-    "held_5_cost": Learner("5 steps, cost 10", 1, 5, 10.0, colour="#009E73"),
-    "memory_2": Learner("each step", 2, colour="#56B4E9"),
+    "held_5_cost": Learner("5 steps, cost 10", 1, 5, 10.0, colour=plots.GREEN),
+    "memory_2": Learner("each step", 2, colour=plots.LIGHT_BLUE),
     "memory_4": Learner("each step, higher rates", 4, rates=_HIGHER_RATES),
     "memory_4_held_2": Learner("2 steps", 4, 2, colour="#000000"),
 }
@@ -585,9 +585,7 @@ def _row(measures: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _figure(results: Mapping[str, Any]) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    figure = plots.new_figure(12, 5.5)
     curves, bars = figure.subplots(1, 2)
     _draw_curves(curves, results["learners"])
     _draw_bars(bars, results["learners"])
@@ -603,20 +601,23 @@ def _draw_curves(axes: Axes, learners: Mapping[str, Any]) -> None:
     for measures in learners.values():
         if measures["colour"] is None:
             continue
-        curve, colour = measures["curve"], measures["colour"]
-        axes.plot(curve["steps"], curve["mean"], color=colour, label=_label(measures))
-        axes.fill_between(
-            curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0
+        curve = measures["curve"]
+        plots.add_curve(
+            axes,
+            curve["steps"],
+            curve,
+            colour=measures["colour"],
+            label=_label(measures),
+            opacity=0.12,
         )
     axes.set(xlabel="training steps", ylabel="expected return", ylim=(800, 1060))
     axes.grid(alpha=0.25)
 
 
 def _draw_bars(axes: Axes, learners: Mapping[str, Any]) -> None:
-    means = np.array([measures["return"]["mean"] for measures in learners.values()])
-    highs = np.array([measures["return"]["high"] for measures in learners.values()])
+    means, half_widths = plots.half_widths([each["return"] for each in learners.values()])
     colours = [measures["colour"] or "#BBBBBB" for measures in learners.values()]
-    axes.barh(range(len(means)), means, xerr=highs - means, color=colours, capsize=2)
+    axes.barh(range(len(means)), means, xerr=half_widths, color=colours, capsize=2)
     axes.set_yticks(range(len(means)), [_label(measures) for measures in learners.values()])
     axes.invert_yaxis()
     axes.set(xlabel="expected return", xlim=(800, 1060))

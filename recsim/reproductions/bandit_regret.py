@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from recsim import seeding
 from recsim.agents.bandits import algorithms
 from recsim.experiments import statistics, tables
-from recsim.reproductions import base
+from recsim.reproductions import base, plots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,12 +123,12 @@ def _thompson(pulls: np.ndarray, reward: np.ndarray, t: int, rng: Any) -> np.nda
     return algorithms.thompson_index(pulls, reward, rng)
 
 
-# The colours are Okabe and Ito's, which colour-blind readers can tell apart.
+#
 ALGORITHMS = {
-    "ucb1": Algorithm("UCB1", _ucb1, "#0072B2"),
-    "ucb1_half_width": Algorithm("UCB1, width 0.5", _ucb1_half_width, "#56B4E9"),
-    "kl_ucb": Algorithm("KL-UCB, c = 3", _kl_ucb, "#D55E00"),
-    "thompson": Algorithm("Thompson", _thompson, "#009E73"),
+    "ucb1": Algorithm("UCB1", _ucb1, plots.BLUE),
+    "ucb1_half_width": Algorithm("UCB1, width 0.5", _ucb1_half_width, plots.LIGHT_BLUE),
+    "kl_ucb": Algorithm("KL-UCB, c = 3", _kl_ucb, plots.RED),
+    "thompson": Algorithm("Thompson", _thompson, plots.GREEN),
 }
 
 # The references were measured on RecSim 0.2.4 and, where that is wrong (KL-UCB), with an
@@ -353,9 +353,7 @@ def _mean(estimate: Mapping[str, float]) -> str:
 
 
 def _figure(results: Mapping[str, Any]) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = plots.new_figure(11, 7)
     rows = figure.subplots(2, len(results), sharex="col")
     for (whole, enlarged), problem in zip(rows.T, results.values()):
         for axes in (whole, enlarged):
@@ -379,9 +377,8 @@ def _draw(axes: Axes, problem: Mapping[str, Any]) -> None:
     rounds = np.array(problem["rounds"])
     for key, measures in problem["algorithms"].items():
         algorithm, curve = ALGORITHMS[key], measures["curve"]
-        axes.plot(rounds, curve["mean"], color=algorithm.colour, label=algorithm.title)
-        axes.fill_between(
-            rounds, curve["low"], curve["high"], color=algorithm.colour, alpha=0.3, linewidth=0
+        plots.add_curve(
+            axes, rounds, curve, colour=algorithm.colour, label=algorithm.title, opacity=0.3
         )
     bound = problem["lai_robbins_slope"] * np.log(rounds)
     axes.plot(rounds, bound, color="black", linestyle="--", label="C ln t (Lai and Robbins)")

@@ -20,7 +20,6 @@ import abc
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import json
 import logging
 import os
@@ -48,6 +47,7 @@ from recsim._internal import (
 )
 from recsim.experiments import tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
+from recsim.reproductions import plots
 from recsim.simulator import checkpoint, fingerprint, progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ __all__ = [
     "fingerprint_of",
     "Task",
     "TaskError",
-    "import_matplotlib",
     "prepare",
     "run",
     "text",
@@ -199,9 +198,9 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
         BlockingIOError: if another command writes to the folder now.
         OSError: if the folder cannot be written to.
     """
-    import_matplotlib()
+    plots.import_matplotlib()
     folder = paths.absolute("folder", folder)
-    identity = _identity(experiment)
+    run_fingerprint = _run_fingerprint(experiment)
     paths.writable_folder("The output folder", folder)
     with files.locked(folder):
         files.remove_unfinished(folder)
@@ -214,10 +213,10 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
                     f"{path!r}, which says what the results in its folder are of, is spoiled "
                     f"({error}): choose another output folder."
                 ) from error
-            _check_same(identity, there, folder)
+            _check_same(run_fingerprint, there, folder)
         else:
             files.check_empty("The output folder", folder)
-            _write_json(path, identity)
+            _write_json(path, run_fingerprint)
 
 
 def run(
@@ -260,7 +259,7 @@ def run(
         record = None if computed else _earlier_record(experiment, folder)
         if record is None:
             record = {
-                **_identity(experiment),
+                **_run_fingerprint(experiment),
                 "command": _command(experiment, workers),
                 "provenance": provenance.record(
                     arguments,
@@ -343,7 +342,7 @@ def _earlier_record(experiment: Reproduction, folder: str) -> dict[str, Any] | N
         return None
     try:
         record = _read_json(path)
-        expected = json.loads(json_text.dumps(_identity(experiment)))
+        expected = json.loads(json_text.dumps(_run_fingerprint(experiment)))
         if any(record.get(name) != value for name, value in expected.items()):
             raise ValueError("it is not of these settings")
         if not isinstance(record["command"], str) or not isinstance(record["time"], dict):
@@ -404,7 +403,7 @@ def _read_task(folder: str, task: Task) -> Result:
     return dict(tree["result"])
 
 
-def _identity(experiment: Reproduction) -> dict[str, Any]:
+def _run_fingerprint(experiment: Reproduction) -> dict[str, Any]:
     """Returns what must be the same for tasks of two commands to go together."""
     distributions = metadata.packages_distributions()  # Importing them may take long.
     for package in experiment.packages:
@@ -431,12 +430,12 @@ def _identity(experiment: Reproduction) -> dict[str, Any]:
 def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str) -> None:
     """Raises ValueError, with what differs, if a folder's results are of other settings."""
 
-    def flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-        versions = identity.get("versions", {})
+    def flat(of_run: Mapping[str, Any]) -> dict[str, Any]:
+        versions = of_run.get("versions", {})
         return {
-            "experiment": identity.get("experiment", "nothing"),
-            **identity.get("settings", {}),
-            **{f"binding of {name}": v for name, v in identity.get("gin_bindings", {}).items()},
+            "experiment": of_run.get("experiment", "nothing"),
+            **of_run.get("settings", {}),
+            **{f"binding of {name}": v for name, v in of_run.get("gin_bindings", {}).items()},
             **{f"version of {name}": text for name, text in versions.items()},
         }
 
@@ -463,32 +462,11 @@ def _command(experiment: Reproduction, workers: int) -> str:
 def _write_files(experiment: Reproduction, record: Mapping[str, Any], folder: str) -> None:
     results = record["results"]
     for name, figure in experiment.figures(results).items():
-        _write_figure(figure, os.path.join(folder, name))
+        plots.write(figure, os.path.join(folder, name))
     shown = [*map(tables.markdown, experiment.tables(results)), experiment.notes]
     with files.atomic_file(os.path.join(folder, "table.md")) as file:
         file.write(("\n\n".join(shown) + "\n").encode())
     _write_json(os.path.join(folder, _RESULTS), record)
-
-
-def _write_figure(figure: Figure, path: str) -> None:
-    """Writes a figure as PNG and SVG; the same figure gives the same files."""
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "recsim"}):
-        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            with files.atomic_file(f"{path}.{suffix}") as file:
-                figure.savefig(file, format=suffix, dpi=120, metadata=metadata)
-
-
-def import_matplotlib() -> None:
-    """Raises ImportError, which says what to install, if there is no matplotlib."""
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise ImportError(
-            "The figure needs matplotlib, which is not installed: pip install matplotlib, or "
-            "install recsim with its extra 'plots'."
-        ) from error
 
 
 def _read_json(path: str) -> dict[str, Any]:

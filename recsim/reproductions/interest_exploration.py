@@ -21,7 +21,7 @@ from recsim.agents import greedy_pctr_agent, tabular_q_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
 from recsim.experiments import statistics, tables
-from recsim.reproductions import base
+from recsim.reproductions import base, plots
 from recsim.simulator import rollout
 
 if TYPE_CHECKING:
@@ -174,34 +174,33 @@ class Agent:
     learns: bool = False
 
 
-#: The agents, the white paper's in its order. The colours are Okabe and Ito's, which colour-blind
-#: readers can tell apart.
+#: The agents, the white paper's in its order.
 AGENTS = {
     "random": Agent(
         "random",
         functools.partial(_from_registry, "random"),
         {"low": 0.0786, "high": 0.1497},
-        "#999999",
+        plots.GREY,
     ),
     "greedy": Agent(
         "greedy, average user",
         functools.partial(_from_registry, "greedy_pctr"),
         {"low": 0.0959, "high": 0.1756},
-        "#E69F00",
+        plots.ORANGE,
     ),
     "tabular_q": Agent(
-        "tabular Q", _tabular_q, {"low": 0.0824, "high": 0.2016}, "#56B4E9", learns=True
+        "tabular Q", _tabular_q, {"low": 0.0824, "high": 0.2016}, plots.LIGHT_BLUE, learns=True
     ),
     "full_slate_q": Agent(
-        "full-slate Q", _full_slate_q, {"low": 0.0964, "high": 0.2328}, "#0072B2", learns=True
+        "full-slate Q", _full_slate_q, {"low": 0.0964, "high": 0.2328}, plots.BLUE, learns=True
     ),
     "ucb1": Agent(
         "UCB1",
         functools.partial(_from_registry, "cluster_bandit_ucb1"),
         {"low": 0.0976, "high": 0.2517},
-        "#009E73",
+        plots.GREEN,
     ),
-    "informed": Agent("knows the user", _informed, {}, "#CC79A7"),
+    "informed": Agent("knows the user", _informed, {}, plots.PURPLE),
 }
 
 
@@ -402,9 +401,7 @@ def _ratio(rate: float | None, of_random: float) -> str:
 
 def _panels(results: Mapping[str, Any]) -> tuple[Figure, Iterator[tuple[Axes, Any]]]:
     """Returns a figure, and its panels with what is to be seen there, one an affinity."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = plots.new_figure(11, 4.5)
     panels = figure.subplots(1, len(results))
     for axes, of_affinity in zip(panels, results.values()):
         axes.set_title(of_affinity["title"], fontsize=10)
@@ -424,7 +421,7 @@ def _bars(results: Mapping[str, Any]) -> Figure:
             axes.bar(row, rate["mean"], yerr=half_width, color=AGENTS[key].colour, capsize=3)
             if measures["published"] is not None:
                 label = "" if row else "paper, in another world"
-                axes.hlines(measures["published"], row - 0.4, row + 0.4, color="black", label=label)
+                plots.add_mark(axes, measures["published"], row, 0.4, label)
         titles = [measures["title"] for measures in agents.values()]
         axes.set_xticks(range(len(titles)), titles, rotation=20, ha="right")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center")
@@ -442,10 +439,7 @@ def _curves(results: Mapping[str, Any]) -> Figure:
                 rate = measures["click_through_rate"]["mean"]
                 axes.axhline(rate, color=colour, label=label, linestyle="--")
                 continue
-            axes.plot(curve["steps"], curve["mean"], color=colour, label=label)
-            axes.fill_between(
-                curve["steps"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0
-            )
+            plots.add_curve(axes, curve["steps"], curve, colour=colour, label=label, opacity=0.2)
         axes.set_xlabel("training steps")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6)
     return figure

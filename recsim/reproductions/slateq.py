@@ -16,11 +16,10 @@ import numpy as np
 
 from recsim import registry, seeding, types
 from recsim.experiments import statistics, tables
-from recsim.reproductions import _training, base
+from recsim.reproductions import _training, base, plots
 from recsim.simulator import rollout
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recsim.simulator import recsim_gym
@@ -57,11 +56,11 @@ class Method:
     colour: str
 
 
-#: Ways of learning. The colours are Okabe and Ito's, which colour-blind readers can tell apart.
+#: Ways of learning.
 METHODS = {
-    "one_step": Method("one step", {}, 8_000, "#56B4E9"),
-    "n_step": Method("100 steps", {"update_horizon": 100}, 1_000, "#0072B2"),
-    "no_click": Method("no-click value", {"learn_no_click_value": True}, 1_000, "#D55E00"),
+    "one_step": Method("one step", {}, 8_000, plots.LIGHT_BLUE),
+    "n_step": Method("100 steps", {"update_horizon": 100}, 1_000, plots.BLUE),
+    "no_click": Method("no-click value", {"learn_no_click_value": True}, 1_000, plots.RED),
 }
 
 
@@ -394,32 +393,24 @@ def _with_interval(estimate: Mapping[str, float], digits: int) -> str:
 
 def _bars(results: Mapping[str, Any]) -> Figure:
     """Draws the returns as bars with their intervals, and the paper's as marks."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = plots.new_figure(11, 5)
     axes = figure.subplots()
     width = 0.8 / len(METHODS)
     for number, (name, method) in enumerate(METHODS.items()):
         rows = [row for row, each in enumerate(results.values()) if name in each["methods"]]
         estimated = [list(results.values())[row]["methods"][name]["return"] for row in rows]
-        means = np.array([each["mean"] for each in estimated])
+        means, half_widths = plots.half_widths(estimated)
         axes.bar(
             np.array(rows) + (number - 1) * width,
             means,
             width,
-            yerr=np.array([each["high"] for each in estimated]) - means,
+            yerr=half_widths,
             color=method.colour,
             label=method.title,
             capsize=2,
         )
     for row, strategy in enumerate(results.values()):
-        axes.hlines(
-            strategy["published"],
-            row - 0.45,
-            row + 0.45,
-            color="black",
-            label="" if row else "paper",
-        )
+        plots.add_mark(axes, strategy["published"], row, 0.45, "" if row else "paper")
     titles = [each["title"] for each in results.values()]
     axes.set_xticks(range(len(titles)), titles, rotation=30, ha="right")
     axes.set(ylabel="return", ylim=(150, None))
@@ -431,9 +422,8 @@ def _bars(results: Mapping[str, Any]) -> Figure:
 def _curves(results: Mapping[str, Any]) -> Figure:
     """Draws the learning curves with their intervals, a panel a method."""
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = plots.new_figure(11, 5)
     panels = figure.subplots(1, len(METHODS))
     colours = {key: colormaps["tab10"](number - 1) for number, key in enumerate(results)}
     named = set()
@@ -441,7 +431,14 @@ def _curves(results: Mapping[str, Any]) -> Figure:
         for key, strategy in results.items():
             curve = strategy["methods"].get(name, {}).get("curve")
             if curve:
-                _draw(axes, curve, colours[key], "" if key in named else strategy["title"])
+                plots.add_curve(
+                    axes,
+                    np.array(curve["steps"]) / 1000,
+                    curve,
+                    colour=colours[key],
+                    label="" if key in named else strategy["title"],
+                    opacity=0.15,
+                )
                 named.add(key)
         axes.set_title(method.title, fontsize=10)
         axes.set_xlabel("training steps (thousands)")
@@ -449,9 +446,3 @@ def _curves(results: Mapping[str, Any]) -> Figure:
     panels[0].set_ylabel("return")
     figure.legend(loc="outside upper center", ncols=5)
     return figure
-
-
-def _draw(axes: Axes, curve: Mapping[str, Any], colour: Any, label: str) -> None:
-    thousands = np.array(curve["steps"]) / 1000
-    axes.plot(thousands, curve["mean"], color=colour, label=label)
-    axes.fill_between(thousands, curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
