@@ -480,6 +480,17 @@ class NormalizableChoiceModel(AbstractChoiceModel):
             f"{type(self).__name__} must define choice_weights to be used for many users at once."
         )
 
+    def slate_weights(self, scores: ArrayLike) -> np.ndarray:
+        """Returns the weights that ``scores`` and ``score_no_click`` have, of many slates.
+
+        Args:
+            scores: users' scores of documents, shape (..., slate_size).
+
+        Returns:
+            Weights of shape (..., slate_size + 1), no click the last.
+        """
+        return self.choice_weights(scores)
+
     def choose_item(self) -> int | None:
         """Returns the position of the chosen document in the slate, or None for no click.
 
@@ -527,6 +538,10 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
     def choice_weights(self, scores: ArrayLike) -> np.ndarray:
         """See :meth:`NormalizableChoiceModel.choice_weights`."""
         return _logit_weights(scores, self._no_click_mass)
+
+    def slate_weights(self, scores: ArrayLike) -> np.ndarray:
+        """See :meth:`NormalizableChoiceModel.slate_weights`."""
+        return multinomial_logit_probabilities(scores, self._no_click_mass)
 
     def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""

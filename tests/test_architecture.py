@@ -23,7 +23,7 @@ AGAINST_THE_ORDER = {
 # Private modules that others than their folder import, until they do no longer.
 PRIVATE_BUT_IMPORTED = {"recsim.vector._conversion"}
 # Folders with files that are too long, until they are split.
-TOO_LONG = ("recsim/agents/", "recsim/environments/")
+TOO_LONG = ("recsim/agents/",)
 
 
 def order() -> dict[str, int]:

@@ -132,7 +132,9 @@ def by_parameter() -> dict[str, str]:
     }
 
 
-def taken(of_class: type, parameters: Sequence[str]) -> dict[str, Any]:
+def taken(
+    of_class: type, parameters: Sequence[str], defaults: Mapping[str, object] | None = None
+) -> dict[str, Any]:
     """Returns what gin binds for arguments of a class that something else stands in for.
 
     A vector form is given what is bound for its single-user form. Gin's operative configuration
@@ -142,17 +144,21 @@ def taken(of_class: type, parameters: Sequence[str]) -> dict[str, Any]:
     Args:
         of_class: the class that the bindings name, or one that is derived from it.
         parameters: names of arguments.
+        defaults: their values where nothing is bound, which are returned and are in the operative
+            configuration too; None to leave out what is not bound.
     """
-    values: dict[str, Any] = {}
+    known = {name: defaults[name] for name in parameters} if defaults else {}
+    values: dict[str, Any] = dict(known)
     wanted = set(parameters)
     for base in of_class.__mro__:
         with contextlib.suppress(ValueError):  # Gin cannot configure this one.
             bound = gin.get_bindings(base)
             own = {name: bound[name] for name in sorted(wanted & set(bound))}
-            if own:
+            operative = {**known, **own} if base is of_class else own
+            if operative:
                 scope, selector = gin.config._as_scope_and_selector(base)
                 key = "/".join(scope), selector
-                gin.config._OPERATIVE_CONFIG.setdefault(key, {}).update(own)
+                gin.config._OPERATIVE_CONFIG.setdefault(key, {}).update(operative)
             values.update(own)
             wanted -= set(own)
         if "__init__" in vars(base):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 __all__ = [
+    "Floats",
     "array",
     "as_float",
     "as_int",
@@ -43,6 +44,8 @@ _SHOWN = 120
 _MAX_WHOLE = 2.0**53
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+#: What a formula takes and returns: numbers, or arrays.
+Floats = TypeVar("Floats", float, np.ndarray)
 
 
 def as_float(name: str, value: Any) -> float:

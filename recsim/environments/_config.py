@@ -1,26 +1,37 @@
-"""What the scenarios' ``create_environment`` functions share: checking and using a config."""
+"""What scenarios share: from a config to checked parameters, and to an environment's options."""
 
 from __future__ import annotations
 
 import copyreg
+import dataclasses
 import functools
 import math
 from abc import ABCMeta
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
-from recsim import utils
-from recsim._internal import keys, numbers, validation
+from recsim import types, utils
+from recsim._internal import bindings, keys, numbers, validation
 from recsim.simulator import environment
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = [
     "ClassWithConstants",
+    "check_class_constant",
     "check_config",
     "check_log_normal",
-    "chosen",
-    "single_user_world",
+    "check_order",
+    "class_constant",
+    "field_values",
+    "names_of",
+    "normalize",
+    "parameters_of",
+    "single_user_environment",
     "vector_dtype",
     "vector_options",
     "video_metrics_writer",
@@ -33,11 +44,18 @@ REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
 # What may be said of a vector environment beside its config.
 VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode", "seed")
 
+# Larger logarithms may be infinite in single precision, and their differences no numbers.
+_LARGEST_LOGARITHM = 1e30
+
+Parameters = TypeVar("Parameters", bound="DataclassInstance")
 T = TypeVar("T")
 
 
+# From a config to parameters.
+
+
 def check_config(
-    env_config: Mapping[str, Any],
+    env_config: types.EnvConfig,
     optional: Collection[str] = (),
     required: Collection[str] = REQUIRED_KEYS,
 ) -> None:
@@ -77,8 +95,121 @@ def check_config(
     keys.warn_of_unknown("env_config", env_config, {*required, *REQUIRED_KEYS, *optional})
 
 
+def parameters_of(
+    kind: type[Parameters],
+    env_config: types.EnvConfig,
+    configurables: Mapping[type, Collection[str]],
+    **constants: object,
+) -> Parameters:
+    """Returns the parameters of a scenario.
+
+    What the config says comes first, then what gin binds, then a class's constant, then the
+    default.
+
+    Args:
+        kind: the dataclass of the parameters.
+        env_config: a config that was checked.
+        configurables: the classes whose arguments gin may bind: the names of those that are
+            parameters too.
+        **constants: the constants of classes by the name of the parameter, see
+            :func:`class_constant`.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    values = dict(constants)
+    for configurable, names in configurables.items():
+        free = [name for name in names if name not in env_config]
+        values.update(bindings.taken(configurable, free, defaults))
+    values.update({name: env_config[name] for name in defaults if name in env_config})
+    return kind(**values)
+
+
+def class_constant(
+    of_class: type, constant: str, default: float, name: str, env_config: types.EnvConfig
+) -> object:
+    """Returns the value of a parameter that a class has as a constant too.
+
+    Args:
+        of_class: the class.
+        constant: name of the constant.
+        default: its value, where nobody sets it.
+        name: name of the parameter.
+        env_config: the config, which may have it.
+
+    Raises:
+        ValueError: if the config contradicts a constant that was set.
+    """
+    value = getattr(of_class, constant)
+    if name not in env_config:
+        return value
+    given = env_config[name]
+    if value != default and value != given:
+        raise ValueError(
+            f"env_config[{name!r}] must be {value!r}, as {of_class.__name__}.{constant} is, got "
+            f"{numbers.described(given)}: leave out one of the two."
+        )
+    return given
+
+
+def check_class_constant(
+    constructor: object, base: type, constant: str, name: str, number: int, is_default: bool = False
+) -> None:
+    """Checks the constant of a class that a user derived from the library's.
+
+    Args:
+        constructor: the class, or a function that makes objects, which has no constant.
+        base: the class of the library. What is set there is not looked at: it may be a left-over.
+        constant: name of the constant, a number of topics.
+        name: the argument that it must agree with.
+        number: number of topics of the argument.
+        is_default: whether the argument is the default. A class may have more topics then.
+
+    Raises:
+        ValueError: if the two differ.
+    """
+    value = getattr(constructor, constant, number)
+    if not isinstance(constructor, type) or value in (number, getattr(base, constant)):
+        return
+    if not is_default or value < number:
+        raise ValueError(
+            f"{name} must be for the {value!r} topics of {constructor.__name__}.{constant}, got "
+            f"{number}: leave out {constant}, or make the two equal."
+        )
+
+
+def normalize(parameters: object, **checks: Callable[[str, object], object]) -> None:
+    """Replaces fields of a frozen dataclass by what checks return of them.
+
+    Args:
+        parameters: the dataclass, while it is being made.
+        **checks: functions of a field's name and value, by the name of the field.
+    """
+    for name, check in checks.items():
+        object.__setattr__(parameters, name, check(name, getattr(parameters, name)))
+
+
+def names_of(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    """Returns the names of the fields of a dataclass."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def field_values(kind: type[DataclassInstance], parameters: object) -> dict[str, Any]:
+    """Returns those parameters that are fields of a dataclass, by name."""
+    return {name: getattr(parameters, name) for name in names_of(kind)}
+
+
+def check_order(parameters: object, low: str, high: str) -> None:
+    """Raises ValueError if one parameter is above another one."""
+    bounds = getattr(parameters, low), getattr(parameters, high)
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{low} must be at most {high}, got {bounds[0]!r} and {bounds[1]!r}.")
+
+
 def check_log_normal(
-    mean_name: str, mean: Any, stddev_name: str, stddev: Any, dtype: Any = np.float64
+    mean_name: str,
+    mean: ArrayLike,
+    stddev_name: str,
+    stddev: ArrayLike,
+    dtype: DTypeLike = np.float64,
 ) -> None:
     """Raises ValueError for log-normal numbers that a float may be too small for.
 
@@ -89,8 +220,13 @@ def check_log_normal(
         stddev: standard deviations of the logarithms, of the same shape.
         dtype: the numbers' dtype, float32 or float64.
     """
+    if (np.maximum(np.abs(mean), stddev) > _LARGEST_LOGARITHM).any():
+        raise ValueError(
+            f"{mean_name} and {stddev_name} must be at most {_LARGEST_LOGARITHM:g} in size, got "
+            f"{numbers.described(mean)} and {numbers.described(stddev)}."
+        )
     # Twice such a number is finite too. Of 10**18 normal numbers one is beyond 9.
-    largest = math.log(np.finfo(dtype).max / 2.0)
+    largest = math.log(np.finfo(np.dtype(dtype)).max / 2.0)
     if (np.add(mean, np.multiply(9.0, stddev)) > largest).any():
         raise ValueError(
             f"{mean_name} + 9 * {stddev_name} must be at most {largest:.0f}, for exp of it must "
@@ -99,24 +235,15 @@ def check_log_normal(
         )
 
 
-def vector_dtype(options: Mapping[str, Any]) -> np.dtype:
-    """Returns the dtype that the options of a vector environment ask for; float32 if it is odd."""
-    try:
-        dtype = np.dtype(options.get("dtype", np.float32))
-    except TypeError:
-        dtype = np.dtype(np.float32)
-    return dtype if dtype.kind == "f" else np.dtype(np.float32)
+# From parameters to environments.
 
 
-def chosen(env_config: Mapping[str, T], keys: Collection[str]) -> dict[str, T]:
-    """Returns the part of a config with the given keys, where they are present."""
-    return {key: env_config[key] for key in keys if key in env_config}
-
-
-def single_user_world(
-    env_config: Mapping[str, Any], user_model: Any, document_sampler: Any
+def single_user_environment(
+    env_config: types.EnvConfig,
+    user_model: types.UserModel,
+    document_sampler: types.DocumentSampler,
 ) -> environment.SingleUserEnvironment:
-    """Returns a world with one user, of the sizes of a config that was checked."""
+    """Returns an environment with one user, of the sizes of a config that was checked."""
     return environment.SingleUserEnvironment(
         user_model,
         document_sampler,
@@ -126,18 +253,21 @@ def single_user_world(
     )
 
 
-def video_metrics_writer(user_model: Any) -> Callable[..., None]:
-    """Returns the writer of the metrics of clicks by topic, which reports every topic.
-
-    Args:
-        user_model: a user model whose responses have a ``cluster_id`` out of a Discrete space.
-    """
-    space: Any = user_model._response_model_ctor.response_space()
-    num_topics = int(space["cluster_id"].n)
+def video_metrics_writer(num_topics: int) -> Callable[..., None]:
+    """Returns the writer of the metrics of clicks by topic, which reports every topic."""
     return functools.partial(utils.write_video_cluster_metrics, num_topics=num_topics)
 
 
-def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def vector_dtype(options: Mapping[str, object]) -> np.dtype:
+    """Returns the dtype that the options of a vector environment ask for; float32 if it is odd."""
+    try:
+        dtype = np.dtype(cast(DTypeLike, options.get("dtype", np.float32)))
+    except TypeError:
+        dtype = np.dtype(np.float32)
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+
+def vector_options(env_config: types.EnvConfig, options: Mapping[str, object]) -> dict[str, Any]:
     """Returns the options of a vector environment: those of its config, and those given.
 
     Args:
@@ -157,29 +287,44 @@ def vector_options(env_config: Mapping[str, Any], options: Mapping[str, Any]) ->
     }
 
 
-class ClassWithConstants(ABCMeta):
-    """The metaclass of documents and responses whose space depends on a number of topics.
+# Classes of environments whose spaces depend on the parameters.
 
-    Each environment uses a subclass of its own number (see :func:`with_constants`), so that
+
+class ClassWithConstants(ABCMeta):
+    """The metaclass of documents, users and responses whose space depends on the parameters.
+
+    Each environment uses a subclass with its own numbers (see :func:`with_constants`), so that
     environments of different sizes live side by side; pickle rebuilds such a class by its base.
     """
 
+    #: The class and the constants that :func:`with_constants` made this class of, if it did.
+    made_from: tuple[type, tuple[tuple[str, object], ...]] | None = None
+
 
 @functools.cache
-def _subclass(base: type, constants: tuple[tuple[str, Any], ...]) -> type:
-    attributes = {"__module__": base.__module__, "__doc__": base.__doc__, **dict(constants)}
-    subclass = type(base)(base.__name__, (base,), attributes)
-    subclass._made_from = (base, constants)  # type: ignore[attr-defined]
-    return subclass
+def _subclass(base: Hashable, constants: tuple[tuple[str, object], ...]) -> type:
+    base_class = cast(type, base)
+    attributes = {
+        "__module__": base_class.__module__,
+        "__doc__": base_class.__doc__,
+        "made_from": (base_class, constants),
+        **dict(constants),
+    }
+    return type(base_class)(base_class.__name__, (base_class,), attributes)
 
 
-def with_constants(base: type[T], **constants: Any) -> type[T]:
-    """Returns a subclass of ``base`` (the same one each time) with these class constants."""
-    return _subclass(base, tuple(sorted(constants.items())))  # type: ignore[arg-type]
+def with_constants(base: type[T], **constants: object) -> type[T]:
+    """Returns a subclass of ``base`` (the same one each time) with these class constants.
+
+    It is ``base`` itself where that has these constants.
+    """
+    if all(getattr(base, name) == value for name, value in constants.items()):
+        return base
+    return cast(type[T], _subclass(cast(Hashable, base), tuple(sorted(constants.items()))))
 
 
-def _reduce_class(cls: type) -> str | tuple[Any, ...]:
-    made_from = vars(cls).get("_made_from")
+def _reduce_class(cls: ClassWithConstants) -> str | tuple[Callable[..., Any], tuple[Any, ...]]:
+    made_from = vars(cls).get("made_from")
     return cls.__qualname__ if made_from is None else (_subclass, made_from)
 
 

@@ -61,7 +61,7 @@ _CLOCK = 12
 _POINTS_OF_CURVE = 20
 
 # The default users of the scenario.
-_USER = {
+_USER: dict[str, Any] = {
     "memory_discount": 0.7,
     "innovation_stddev": 0.05,
     "choc_mean": 5.0,

@@ -221,6 +221,7 @@ def _of_vector_env(env: Any) -> ScenarioFingerprint:
         "response": space and space_data(space["response"]),
     }
     settings = {**_user_settings("user_model", model), **_settings("document_sampler", sampler)}
+    settings.update(_scenario_parameters(model, sampler))
     return ScenarioFingerprint(
         engine="vector",
         environment=_class_name(world),
@@ -280,6 +281,18 @@ def _user_settings(name: str, model: Any) -> dict[str, Data]:
     for part, choice_model in _choice_models(model):
         settings.update(_settings(part, choice_model, name))
     return settings
+
+
+def _scenario_parameters(*parts: object) -> dict[str, Data]:
+    """Returns the parameters that the parts of a vector scenario share, where they do."""
+    for part in parts:
+        parameters = getattr(part, "parameters", None)
+        if dataclasses.is_dataclass(parameters) and not inspect.isclass(parameters):
+            return {
+                f"parameters.{field.name}": _plain(getattr(parameters, field.name))
+                for field in dataclasses.fields(parameters)
+            }
+    return {}
 
 
 def _choice_models(model: Any) -> Iterator[tuple[str, Any]]:

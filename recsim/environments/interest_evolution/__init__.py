@@ -1,0 +1,628 @@
+"""Interest evolution: users whose interests drift towards, or away from, what they watch.
+
+A user has interests in topics and a time budget. The score of a video is the inner product of
+its features and the interests, and the user chooses by a choice model of the scores. Watching
+changes the interests, and gives back some budget where the video's quality is good; a slate
+without a click costs a step penalty. The session ends with the budget (Ie et al., arXiv
+1905.12767, section 7).
+
+The functions are the scenario's mathematics on arrays with any leading axes; the classes call
+them for one user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsim import (
+    choice_model,  # noqa: F401  # A name of RecSim's module, as the next one.
+    document,  # noqa: F401
+    types,
+    user,
+    utils,
+)
+from recsim._internal import numbers, validation
+from recsim._internal.configurable import configurable
+from recsim._internal.gym_import import spaces
+from recsim.environments import _config
+from recsim.environments.interest_evolution import _dynamics
+from recsim.environments.interest_evolution._parameters import (
+    DocumentParameters,
+    IEvParameters,
+    UserParameters,
+    x_intercept,
+)
+from recsim.environments.interest_evolution._vectorized import (
+    VectorIEvDocuments,
+    VectorIEvDocumentSampler,
+    VectorIEvResponses,
+    VectorIEvUserModel,
+    VectorIEvUsers,
+    total_watch_time,
+)
+from recsim.environments.interest_evolution._videos import (
+    IEvVideo,
+    IEvVideoSampler,
+    UtilityModelVideoSampler,
+)
+from recsim.simulator import recsim_gym
+
+if TYPE_CHECKING:
+    from recsim.vector import env as vector_env
+
+__all__ = [
+    "CONFIG_KEYS",
+    "IEvParameters",
+    "IEvResponse",
+    "IEvUserDistributionSampler",
+    "IEvUserModel",
+    "IEvUserState",
+    "IEvVideo",
+    "IEvVideoSampler",
+    "UtilityModelUserSampler",
+    "UtilityModelVideoSampler",
+    "VectorIEvDocumentSampler",
+    "VectorIEvDocuments",
+    "VectorIEvResponses",
+    "VectorIEvUserModel",
+    "VectorIEvUsers",
+    "clicked_watchtime_reward",
+    "create_environment",
+    "create_vector_environment",
+    "parameters_of",
+    "total_clicks_reward",
+    "total_watch_time",
+    "updated_budget",
+    "updated_interests",
+]
+
+_USERS = UserParameters()
+
+#: The entries that a config may have beside those of every scenario: the parameters.
+CONFIG_KEYS = _config.names_of(IEvParameters)
+
+# The formulas with checks of their arguments, which broadcast against each other.
+updated_interests: Callable[..., Any] = numbers.on_floats()(_dynamics.updated_interests)
+updated_budget: Callable[..., Any] = numbers.on_floats()(_dynamics.updated_budget)
+
+
+class IEvResponse(user.AbstractResponse, metaclass=_config.ClassWithConstants):
+    """A user's response to a video.
+
+    Args:
+        clicked: whether the video was clicked.
+        watch_time: time watched, in [0, MAX_VIDEO_LENGTH of the video_class].
+        liked: whether the video was liked.
+        quality: the video's quality, in [MIN_QUALITY_SCORE, MAX_QUALITY_SCORE].
+        cluster_id: the video's topic, in [0, NUM_FEATURES of the video_class).
+    """
+
+    MIN_QUALITY_SCORE = -100
+    MAX_QUALITY_SCORE = 100
+
+    #: The class of the videos, whose constants are in the response space.
+    video_class: type[IEvVideo] = IEvVideo
+
+    def __init__(
+        self,
+        clicked: bool = False,
+        watch_time: float = 0.0,
+        liked: bool = False,
+        quality: float = 0.0,
+        cluster_id: float = 0.0,
+    ) -> None:
+        self.clicked = clicked
+        self.watch_time = watch_time
+        self.liked = liked
+        self.quality = quality
+        self.cluster_id = cluster_id
+
+    def create_observation(self) -> dict[str, Any]:
+        """Returns ``click``, ``watch_time``, ``liked``, ``quality`` and ``cluster_id``."""
+        return {
+            "click": int(self.clicked),
+            "watch_time": np.array(self.watch_time),
+            "liked": int(self.liked),
+            "quality": np.array(self.quality),
+            "cluster_id": int(self.cluster_id),
+        }
+
+    @classmethod
+    def response_space(cls) -> spaces.Dict:
+        """Returns the space of a response."""
+        return spaces.Dict(
+            {
+                "click": spaces.Discrete(2),
+                "watch_time": spaces.Box(
+                    low=0.0, high=cls.video_class.MAX_VIDEO_LENGTH, shape=(), dtype=np.float32
+                ),
+                "liked": spaces.Discrete(2),
+                "quality": spaces.Box(
+                    low=cls.MIN_QUALITY_SCORE,
+                    high=cls.MAX_QUALITY_SCORE,
+                    shape=(),
+                    dtype=np.float32,
+                ),
+                "cluster_id": spaces.Discrete(cls.video_class.NUM_FEATURES),
+            }
+        )
+
+
+class IEvUserState(user.AbstractUserState, metaclass=_config.ClassWithConstants):
+    """A user: observed interests, and a time budget and parameters, which are not observed.
+
+    Args:
+        user_interests: interests in [-1, 1], float64 of shape (NUM_FEATURES,).
+        time_budget: time left, in minutes.
+        score_scaling: see :class:`recsim.choice_model.CascadeChoiceModel`.
+        attention_prob: see :class:`recsim.choice_model.CascadeChoiceModel`.
+        no_click_mass: score (or logit) of no click.
+        keep_interact_prob: probability of interacting with another document of the slate.
+        min_doc_utility: least utility of a document to interact with.
+        user_update_alpha: share of the watch time that a unit of utility gives back.
+        watched_videos: IDs of the videos watched.
+        impressed_videos: IDs of the videos shown.
+        liked_videos: IDs of the videos liked.
+        step_penalty: budget that a slate without a click costs.
+        min_normalizer: what a proportional choice model subtracts from scores.
+        user_quality_factor: weight of the user's own score in the received utility.
+        document_quality_factor: weight of the video's quality in the received utility.
+    """
+
+    #: Number of features (topics).
+    NUM_FEATURES: int = 20
+
+    def __init__(
+        self,
+        user_interests: np.ndarray,
+        time_budget: float | None = None,
+        score_scaling: float | None = None,
+        attention_prob: float | None = None,
+        no_click_mass: float | None = None,
+        keep_interact_prob: float | np.ndarray | None = None,
+        min_doc_utility: float | None = None,
+        user_update_alpha: float | None = None,
+        watched_videos: set[int] | None = None,
+        impressed_videos: set[int] | None = None,
+        liked_videos: set[int] | None = None,
+        step_penalty: float | None = None,
+        min_normalizer: float | None = None,
+        user_quality_factor: float | None = None,
+        document_quality_factor: float | None = None,
+    ) -> None:
+        self.user_interests = user_interests
+        self.time_budget: Any = time_budget
+        self.keep_interact_prob = keep_interact_prob
+        self.min_doc_utility = min_doc_utility
+        #: What the choice model is made of.
+        self.choice_features = {
+            "score_scaling": score_scaling,
+            "attention_prob": attention_prob,
+            "no_click_mass": no_click_mass,
+            "min_normalizer": min_normalizer,
+        }
+        self.user_update_alpha: Any = user_update_alpha
+        self.step_penalty: Any = step_penalty
+        self.user_quality_factor: Any = user_quality_factor
+        self.document_quality_factor: Any = document_quality_factor
+        self.watched_videos = watched_videos
+        self.impressed_videos = impressed_videos
+        self.liked_videos = liked_videos
+
+    def score_document(self, doc_obs: np.ndarray) -> float:
+        """Returns the inner product of the interests and a video's features.
+
+        Raises:
+            ValueError: if their shapes differ.
+        """
+        if self.user_interests.shape != doc_obs.shape:
+            raise ValueError(
+                f"doc_obs must have the shape of the user's interests, {self.user_interests.shape},"
+                f" got {doc_obs.shape}."
+            )
+        score: float = np.dot(self.user_interests, doc_obs)
+        return score
+
+    def score_documents(self, doc_obs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the scores of a list of videos' features, shape (n_docs,).
+
+        Raises:
+            ValueError: if the shapes of features and interests differ.
+        """
+        features = np.array(doc_obs)
+        if features.shape[1:] != self.user_interests.shape:
+            raise ValueError(
+                "doc_obs must hold features of the shape of the user's interests, "
+                f"{self.user_interests.shape}, got {features.shape[1:]}."
+            )
+        scores: np.ndarray = features.dot(self.user_interests)
+        return scores
+
+    def create_observation(self) -> np.ndarray:
+        """Returns a copy of the interests, float64 of shape (NUM_FEATURES,)."""
+        return self.user_interests.copy()
+
+    @classmethod
+    def observation_space(cls) -> spaces.Box:
+        """Returns the space of the interests."""
+        return spaces.Box(shape=(cls.NUM_FEATURES,), dtype=np.float32, low=-1.0, high=1.0)
+
+
+class IEvUserDistributionSampler(user.AbstractUserSampler):
+    """Samples users with uniform interests and fixed parameters for a cascade choice model.
+
+    Args:
+        user_ctor: class of the user states.
+        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
+    """
+
+    def __init__(self, user_ctor: Callable[..., Any] = IEvUserState, **kwargs: int | None) -> None:
+        super().__init__(user_ctor, **kwargs)
+
+    def sample_user(self) -> types.UserState:
+        """Returns a new user state."""
+        user_ctor: Any = self.get_user_ctor()
+        state: types.UserState = user_ctor(
+            user_interests=self._rng.uniform(-1.0, 1.0, user_ctor.NUM_FEATURES),
+            time_budget=30,
+            score_scaling=0.05,
+            attention_prob=0.9,
+            no_click_mass=1,
+            keep_interact_prob=self._rng.beta(1, 3, 1),
+            min_doc_utility=0.1,
+            user_update_alpha=0,
+            watched_videos=set(),
+            impressed_videos=set(),
+            liked_videos=set(),
+            step_penalty=1.0,
+            min_normalizer=-1.0,
+            user_quality_factor=1.0,
+            document_quality_factor=1.0,
+        )
+        return state
+
+
+@configurable()
+class UtilityModelUserSampler(user.AbstractUserSampler):
+    """Samples users with uniform interests and otherwise the same parameters.
+
+    Args:
+        user_ctor: class of the user states.
+        document_quality_factor: see :class:`IEvParameters`.
+        no_click_mass: see :class:`IEvParameters`.
+        min_normalizer: see :class:`IEvParameters`.
+        time_budget: see :class:`IEvParameters`.
+        step_penalty: see :class:`IEvParameters`.
+        score_scaling: see :class:`IEvParameters`.
+        attention_prob: see :class:`IEvParameters`.
+        user_quality_factor: see :class:`IEvParameters`.
+        user_update_alpha: see :class:`IEvParameters`.
+        min_interest: see :class:`IEvParameters`.
+        max_interest: see :class:`IEvParameters`.
+        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
+
+    Raises:
+        TypeError: if a parameter is not a number.
+        ValueError: if a parameter is outside its range.
+    """
+
+    def __init__(
+        self,
+        user_ctor: Callable[..., Any] = IEvUserState,
+        document_quality_factor: float = _USERS.document_quality_factor,
+        no_click_mass: float = _USERS.no_click_mass,
+        min_normalizer: float = _USERS.min_normalizer,
+        *,
+        time_budget: float = _USERS.time_budget,
+        step_penalty: float = _USERS.step_penalty,
+        score_scaling: float = _USERS.score_scaling,
+        attention_prob: float = _USERS.attention_prob,
+        user_quality_factor: float = _USERS.user_quality_factor,
+        user_update_alpha: float = _USERS.user_update_alpha,
+        min_interest: float = _USERS.min_interest,
+        max_interest: float = _USERS.max_interest,
+        **kwargs: int | None,
+    ) -> None:
+        parameters = UserParameters(
+            document_quality_factor=document_quality_factor,
+            no_click_mass=no_click_mass,
+            min_normalizer=min_normalizer,
+            time_budget=time_budget,
+            step_penalty=step_penalty,
+            score_scaling=score_scaling,
+            attention_prob=attention_prob,
+            user_quality_factor=user_quality_factor,
+            user_update_alpha=user_update_alpha,
+            min_interest=min_interest,
+            max_interest=max_interest,
+        )
+        self._no_click_mass = parameters.no_click_mass
+        self._min_normalizer = parameters.min_normalizer
+        self._document_quality_factor = parameters.document_quality_factor
+        self._time_budget = parameters.time_budget
+        self._step_penalty = parameters.step_penalty
+        self._score_scaling = parameters.score_scaling
+        self._attention_prob = parameters.attention_prob
+        self._user_quality_factor = parameters.user_quality_factor
+        self._user_update_alpha = parameters.user_update_alpha
+        self._min_interest = parameters.min_interest
+        self._max_interest = parameters.max_interest
+        super().__init__(user_ctor, **kwargs)
+
+    def sample_user(self) -> types.UserState:
+        """Returns a new user state."""
+        user_ctor: Any = self.get_user_ctor()
+        state: types.UserState = user_ctor(
+            user_interests=self._rng.uniform(
+                self._min_interest, self._max_interest, user_ctor.NUM_FEATURES
+            ),
+            time_budget=self._time_budget,
+            no_click_mass=self._no_click_mass,
+            step_penalty=self._step_penalty,
+            score_scaling=self._score_scaling,
+            attention_prob=self._attention_prob,
+            min_normalizer=self._min_normalizer,
+            user_quality_factor=self._user_quality_factor,
+            document_quality_factor=self._document_quality_factor,
+            user_update_alpha=self._user_update_alpha,
+        )
+        return state
+
+
+class IEvUserModel(user.AbstractUserModel):
+    """A user whose interests and time budget change with what is watched.
+
+    Args:
+        slate_size: number of documents in a slate.
+        choice_model_ctor: class of the choice model, called with the user's ``choice_features``.
+        response_model_ctor: class of the responses.
+        user_state_ctor: class of the user states.
+        no_click_mass: score of no click.
+        seed: seed of the sampler of users.
+        alpha_x_intercept: see :func:`updated_interests`.
+        alpha_y_intercept: see :func:`updated_interests`.
+        user_sampler: a sampler to use in place of a :class:`UtilityModelUserSampler` of
+            ``user_state_ctor``, ``no_click_mass`` and ``seed``.
+
+    Raises:
+        ValueError: if ``choice_model_ctor`` is None.
+    """
+
+    def __init__(
+        self,
+        slate_size: int,
+        choice_model_ctor: Callable[..., Any] | None = None,
+        response_model_ctor: Callable[..., Any] = IEvResponse,
+        user_state_ctor: Callable[..., Any] = IEvUserState,
+        no_click_mass: float = 1.0,
+        seed: int | None = 0,
+        alpha_x_intercept: float = 1.0,
+        alpha_y_intercept: float = 0.3,
+        *,
+        user_sampler: user.AbstractUserSampler | None = None,
+    ) -> None:
+        if choice_model_ctor is None:
+            raise ValueError(
+                "choice_model_ctor must be a class of choice models, such as "
+                "recsim.choice_model.MultinomialProportionalChoiceModel, got None."
+            )
+        sampler = user_sampler or UtilityModelUserSampler(
+            user_ctor=user_state_ctor, no_click_mass=no_click_mass, seed=seed
+        )
+        super().__init__(response_model_ctor, sampler, slate_size)
+        self.choice_model = choice_model_ctor(self._user_state.choice_features)
+        self.use_generator(self.environment_rng)
+        self._alpha_x_intercept = x_intercept("alpha_x_intercept", alpha_x_intercept)
+        self._alpha_y_intercept = validation.number("alpha_y_intercept", alpha_y_intercept)
+
+    def is_terminal(self) -> bool:
+        """Says whether the time budget is used up."""
+        return bool(self._user_state.time_budget <= 0)
+
+    def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Changes interests and budget by the (first) video clicked, or takes the step penalty."""
+        state = self._user_state
+        for video, response in zip(slate_documents, responses):
+            if response.clicked:
+                utility = self._received_utility(video)
+                state.user_interests = _dynamics.updated_interests(
+                    state.user_interests,
+                    video.features,
+                    self.environment_rng.random_sample(),
+                    self._alpha_x_intercept,
+                    self._alpha_y_intercept,
+                )
+                state.time_budget = _dynamics.updated_budget(
+                    state.time_budget, response.watch_time, utility, state.user_update_alpha
+                )
+                return
+        state.time_budget -= state.step_penalty
+
+    def _received_utility(self, video: IEvVideo) -> float:
+        state = self._user_state
+        utility: float = state.document_quality_factor * video.quality
+        if state.user_quality_factor:
+            self.choice_model.score_documents(state, [video.create_observation()])
+            utility += state.user_quality_factor * self.choice_model.scores[0]
+        return utility
+
+    def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
+        """Returns the responses to a slate of IEvVideo, at most one of which is a click."""
+        responses = [self._response_model_ctor() for _ in documents]
+        observations = [video.create_observation() for video in documents]
+        self.choice_model.score_documents(self._user_state, observations)
+        clicked = self.choice_model.choose_item()
+        for video, response in zip(documents, responses):
+            response.quality = video.quality
+            response.cluster_id = video.cluster_id
+        if clicked is not None:
+            self._generate_click_response(documents[clicked], responses[clicked])
+        return responses
+
+    def _generate_click_response(self, doc: IEvVideo, response: IEvResponse) -> None:
+        """Turns the response to a chosen video into a click: it is watched while time is left."""
+        response.clicked = True
+        response.watch_time = min(self._user_state.time_budget, doc.video_length)
+
+
+def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
+    """Returns the time watched of the videos clicked among the responses."""
+    watch_time = sum([response.watch_time for response in responses if response.clicked], 0.0)
+    if isinstance(watch_time, float):
+        return float(watch_time)
+    return numbers.as_float("watch_time", watch_time)
+
+
+def total_clicks_reward(responses: Sequence[Any]) -> float:
+    """Returns the number of clicks among the responses."""
+    clicks = sum([response.clicked for response in responses])
+    return float(clicks) if type(clicks) is int else numbers.as_float("the clicks", clicks)
+
+
+def parameters_of(env_config: types.EnvConfig) -> IEvParameters:
+    """Returns the scenario's parameters, which both engines read.
+
+    Args:
+        env_config: as :func:`create_environment` takes it. What it leaves out is what gin binds for
+            :class:`UtilityModelUserSampler` or, by default, RecSim's value. The numbers of topics
+            and the longest video are then the constants of :class:`IEvVideo`.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config that gives no environment; ValueError too if
+            it contradicts a constant that was set.
+    """
+    _config.check_config(env_config, CONFIG_KEYS)
+    # The user model gives its sampler the mass of no click itself.
+    bound = set(_config.names_of(UserParameters)) - {"no_click_mass"}
+    parameters = _config.parameters_of(
+        IEvParameters,
+        env_config,
+        {UtilityModelUserSampler: bound},
+        num_topics=_constant(IEvVideo, "NUM_FEATURES", "num_topics", env_config),
+        max_video_length=_constant(IEvVideo, "MAX_VIDEO_LENGTH", "max_video_length", env_config),
+    )
+    _constant(IEvUserState, "NUM_FEATURES", "num_topics", {"num_topics": parameters.num_topics})
+    _check_qualities(parameters)
+    return parameters
+
+
+def _constant(of_class: type, constant: str, name: str, env_config: types.EnvConfig) -> object:
+    default = getattr(IEvParameters, name)
+    return _config.class_constant(of_class, constant, default, name, env_config)
+
+
+def _check_qualities(parameters: IEvParameters) -> None:
+    """Raises ValueError if a quality may be outside the response space."""
+    # Of 10**18 normal numbers one is beyond 9.
+    spread = 9.0 * parameters.quality_stddev
+    least = min(parameters.min_utility, 0.0) - spread
+    most = max(parameters.max_utility, 0.0) + spread
+    low, high = IEvResponse.MIN_QUALITY_SCORE, IEvResponse.MAX_QUALITY_SCORE
+    if least < low or most > high:
+        raise ValueError(
+            "min_utility - 9 * quality_stddev and max_utility + 9 * quality_stddev must be in "
+            f"[{low}, {high}], IEvResponse's MIN_QUALITY_SCORE and MAX_QUALITY_SCORE, got {least:g}"
+            f" and {most:g}."
+        )
+
+
+def _classes(
+    parameters: IEvParameters,
+) -> tuple[type[IEvVideo], type[IEvUserState], type[IEvResponse]]:
+    """Returns the classes of videos, users and responses, whose spaces are of the parameters."""
+    video_class = _config.with_constants(
+        IEvVideo,
+        NUM_FEATURES=parameters.num_topics,
+        MAX_VIDEO_LENGTH=parameters.max_video_length,
+    )
+    return (
+        video_class,
+        _config.with_constants(IEvUserState, NUM_FEATURES=parameters.num_topics),
+        _config.with_constants(IEvResponse, video_class=video_class),
+    )
+
+
+def create_environment(env_config: types.EnvConfig) -> recsim_gym.RecSimGymEnv:
+    """Creates the interest evolution environment.
+
+    Args:
+        env_config: a dictionary with ``num_candidates``, ``slate_size``, ``resample_documents``
+            (whether each step has new documents) and ``seed``; and those attributes of
+            :class:`IEvParameters` that are not the default ones.
+
+    Returns:
+        A Gym environment whose reward is the time watched, in minutes.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config that gives no environment.
+
+    Example:
+        >>> env = create_environment(
+        ...     {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0})
+        >>> observation = env.reset()
+        >>> observation["user"].shape
+        (20,)
+    """
+    parameters = parameters_of(env_config)
+    video_class, user_class, response_class = _classes(parameters)
+    seed = env_config["seed"]
+    user_model = IEvUserModel(
+        env_config["slate_size"],
+        choice_model_ctor=parameters.choice_model_class,
+        response_model_ctor=response_class,
+        alpha_x_intercept=parameters.alpha_x_intercept,
+        alpha_y_intercept=parameters.alpha_y_intercept,
+        user_sampler=UtilityModelUserSampler(
+            user_class, seed=seed, **_config.field_values(UserParameters, parameters)
+        ),
+    )
+    document_sampler = UtilityModelVideoSampler(
+        video_class, seed=seed, **_config.field_values(DocumentParameters, parameters)
+    )
+    return recsim_gym.RecSimGymEnv(
+        _config.single_user_environment(env_config, user_model, document_sampler),
+        clicked_watchtime_reward,
+        utils.aggregate_video_cluster_metrics,
+        _config.video_metrics_writer(parameters.num_topics),
+    )
+
+
+def create_vector_environment(
+    env_config: types.EnvConfig, num_envs: int, **options: object
+) -> vector_env.RecSimVectorEnv:
+    """Creates the interest evolution environment for many users in parallel.
+
+    Args:
+        env_config: as :func:`create_environment` takes it. Without ``resample_documents`` all
+            users share the candidates, and keep them.
+        num_envs: number of users.
+        **options: ``candidates``, ``max_steps_per_episode``, ``first_user`` and ``dtype``, see
+            :class:`recsim.vector.env.RecSimVectorEnv`.
+
+    Returns:
+        A Gymnasium vector environment whose rewards are the times watched, in minutes.
+
+    Raises:
+        KeyError, TypeError, ValueError: for a config or an option that gives no environment.
+    """
+    from recsim.vector import env as vector_env
+
+    parameters = parameters_of(env_config)
+    video_class, user_class, response_class = _classes(parameters)
+    return vector_env.RecSimVectorEnv(
+        VectorIEvUserModel(
+            parameters,
+            env_config["slate_size"],
+            user_class.observation_space(),
+            response_class.response_space(),
+        ),
+        VectorIEvDocumentSampler(parameters, video_class.observation_space()),
+        num_envs=num_envs,
+        reward_aggregator=total_watch_time,
+        metrics_aggregator=utils.video_cluster_metrics,
+        metrics_writer=_config.video_metrics_writer(parameters.num_topics),
+        **_config.vector_options(env_config, options),
+    )

@@ -1,0 +1,207 @@
+"""The parameters of interest evolution, which both engines read."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from recsim import choice_model as choice_models
+from recsim._internal import numbers, validation
+from recsim.environments import _config
+
+__all__ = ["DocumentParameters", "IEvParameters", "UserParameters", "x_intercept"]
+
+# Largest size of a video's length and qualities: single precision holds their products.
+_LARGEST = 1e12
+# Largest size of the factors of such products.
+_LARGEST_FACTOR = 1e6
+
+# A diagonal matrix has as many rows and columns.
+_MOST_TOPICS = 10_000
+
+_CHOICE_MODELS: dict[str, Callable[..., choice_models.NormalizableChoiceModel]] = {
+    "multinomial_proportional": choice_models.MultinomialProportionalChoiceModel,
+    "multinomial_logit": choice_models.MultinomialLogitChoiceModel,
+    "exponential_cascade": choice_models.ExponentialCascadeChoiceModel,
+    "proportional_cascade": choice_models.ProportionalCascadeChoiceModel,
+}
+
+
+def _number(low: float, high: float) -> Callable[[str, object], float]:
+    """Returns a check of a number in [low, high], see :func:`validation.number`."""
+    return lambda name, value: validation.number(name, value, low, high)
+
+
+def x_intercept(name: str, value: object) -> float:
+    """Returns an intercept as a float, which is divided by."""
+    intercept = validation.number(name, value)
+    if abs(intercept) < validation.SMALLEST:
+        raise ValueError(f"{name} must not be 0, got {value!r}.")
+    return intercept
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DocumentParameters:
+    """What :class:`~recsim.environments.interest_evolution.UtilityModelVideoSampler` takes.
+
+    See :class:`IEvParameters`.
+    """
+
+    min_utility: float = -3.0
+    max_utility: float = 3.0
+    video_length: float = 4.0
+    quality_stddev: float = 0.1
+    low_quality_share: float = 0.7
+
+    def __post_init__(self) -> None:
+        """Checks the values and makes them floats."""
+        _config.normalize(
+            self,
+            min_utility=_number(-_LARGEST, _LARGEST),
+            max_utility=_number(-_LARGEST, _LARGEST),
+            video_length=_number(1e-6, _LARGEST),
+            quality_stddev=_number(0.0, _LARGEST),
+            low_quality_share=validation.probability,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UserParameters:
+    """What :class:`~recsim.environments.interest_evolution.UtilityModelUserSampler` takes.
+
+    See :class:`IEvParameters`.
+    """
+
+    document_quality_factor: float = 1.0
+    no_click_mass: float = 1.0
+    min_normalizer: float = -1.0
+    time_budget: float = 200.0
+    step_penalty: float = 0.5
+    score_scaling: float = 0.05
+    attention_prob: float = 0.65
+    user_quality_factor: float = 0.0
+    # A unit of quality gives back 0.9 of the watch time, over 3.4: the qualities of the default
+    # videos, in [-3, 3] with a deviation of 0.1, over 3.4 lie within [-1, 1].
+    user_update_alpha: float = 0.9 * (1.0 / 3.4)
+    min_interest: float = -1.0
+    max_interest: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the values and makes them floats."""
+        _config.normalize(
+            self,
+            document_quality_factor=_number(-_LARGEST, _LARGEST),
+            no_click_mass=_number(-_LARGEST, _LARGEST),
+            min_normalizer=_number(-_LARGEST, _LARGEST),
+            time_budget=_number(1e-6, _LARGEST),
+            step_penalty=_number(0.0, _LARGEST),
+            score_scaling=_number(0.0, _LARGEST),
+            attention_prob=validation.probability,
+            user_quality_factor=_number(-_LARGEST_FACTOR, _LARGEST_FACTOR),
+            user_update_alpha=_number(-_LARGEST_FACTOR, _LARGEST_FACTOR),
+            min_interest=_number(-1.0, 1.0),
+            max_interest=_number(-1.0, 1.0),
+        )
+        _config.check_order(self, "min_interest", "max_interest")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IEvParameters(UserParameters, DocumentParameters):
+    """The parameters of the scenario, entries of an ``env_config``.
+
+    Times are in minutes. A *score* is a user's interest in a video's topic, in [-1, 1].
+
+    Attributes:
+        num_topics: number of topics, 1 to 10,000. Videos have one topic each.
+        min_utility: mean quality of the videos of the first topic.
+        max_utility: mean quality of the videos of the last topic.
+        low_quality_share: share of the topics, in [0, 1] and rounded down to whole ones, whose mean
+            qualities are evenly spaced from ``min_utility`` to 0; those of the others are, from 0
+            to ``max_utility``.
+        quality_stddev: standard deviation of a video's quality, at least 0.
+        video_length: length of every video, above 0.
+        max_video_length: longest video, the upper bound of the watch times that are observed.
+        min_interest: least interest of a new user in a topic, in [-1, 1].
+        max_interest: greatest one, in [min_interest, 1]. Interests are uniform between the two.
+        time_budget: time that a new user has, above 0.
+        step_penalty: time that a slate without a click costs, at least 0.
+        document_quality_factor: weight of the video's quality in the received utility.
+        user_quality_factor: weight, in the received utility, of the choice model's weight of a
+            slate of that video alone.
+        user_update_alpha: share of the watch time that a unit of received utility gives back.
+        alpha_x_intercept: interest at which watching a video of the topic does not change it any
+            more; not 0.
+        alpha_y_intercept: change of an interest of 0 in the topic of the video watched.
+        choice_model: how users choose: 'multinomial_proportional', 'multinomial_logit',
+            'exponential_cascade' or 'proportional_cascade'. With the last two they look at the
+            documents one by one.
+        no_click_mass: score of no click (multinomial models).
+        min_normalizer: what is subtracted from scores, at most -1 (proportional models).
+        score_scaling: factor that turns weights of documents into probabilities of clicks, at least
+            0 (cascade models).
+        attention_prob: probability that a user looks at the next document, in [0, 1] (cascade
+            models).
+    """
+
+    num_topics: int = 20
+    max_video_length: float = 100.0
+    alpha_x_intercept: float = 1.0
+    alpha_y_intercept: float = 0.3
+    choice_model: str = "multinomial_proportional"
+
+    def __post_init__(self) -> None:
+        """Checks the values and makes them floats."""
+        UserParameters.__post_init__(self)
+        DocumentParameters.__post_init__(self)
+        _config.normalize(
+            self,
+            num_topics=_number_of_topics,
+            max_video_length=_number(1e-6, _LARGEST),
+            alpha_x_intercept=x_intercept,
+            alpha_y_intercept=validation.number,
+            choice_model=_name_of_choice_model,
+        )
+        _config.check_order(self, "video_length", "max_video_length")
+        self._check_choices()
+
+    @property
+    def choice_model_class(self) -> Callable[..., choice_models.NormalizableChoiceModel]:
+        """The class of the choice model."""
+        return _CHOICE_MODELS[self.choice_model]
+
+    def create_choice_model(self) -> choice_models.NormalizableChoiceModel:
+        """Returns a new choice model."""
+        features = ("score_scaling", "attention_prob", "no_click_mass", "min_normalizer")
+        return self.choice_model_class({name: getattr(self, name) for name in features})
+
+    def _check_choices(self) -> None:
+        """Raises ValueError if some scores in [-1, 1] give no choice probabilities."""
+        greatest = math.e
+        if "proportional" in self.choice_model:
+            if self.min_normalizer > -1.0:
+                raise ValueError(
+                    "min_normalizer must be at most -1, the least score, for choice_model="
+                    f"{self.choice_model!r}, got {self.min_normalizer!r}."
+                )
+            greatest = 1.0 - self.min_normalizer
+        if "cascade" in self.choice_model and self.score_scaling * greatest > 1.0:
+            raise ValueError(
+                f"score_scaling must be at most {1.0 / greatest:g}, to turn the greatest weight of "
+                f"a document, {greatest:g}, into a probability for choice_model="
+                f"{self.choice_model!r}, got {self.score_scaling!r}."
+            )
+        self.create_choice_model()
+
+
+def _number_of_topics(name: str, value: object) -> int:
+    return validation.positive_int(name, value, maximum=_MOST_TOPICS)
+
+
+def _name_of_choice_model(name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in _CHOICE_MODELS:
+        raise ValueError(
+            f"env_config[{name!r}] must be one of {', '.join(map(repr, _CHOICE_MODELS))}, got "
+            f"{numbers.described(value)}.{validation.nearest_name(str(value), _CHOICE_MODELS)}"
+        )
+    return value
