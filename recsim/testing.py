@@ -116,7 +116,12 @@ def _vector_rollout(env: types.VectorEnv, num_steps: int, seed: int) -> list[dic
     recorder = _VectorRecorder(env)
     _run_vector(env, num_steps, seed, recorder)
     for parts, as_they_were in recorder.handed_out:
-        _assert_same(parts, as_they_were, "an observation after it was handed out")
+        _assert_same(
+            parts,
+            as_they_were,
+            "an observation after it was returned (let observe_users, observe_responses and the "
+            "sampler's observe return arrays that nothing changes later, such as copies)",
+        )
     return [parts for parts, _ in recorder.handed_out]
 
 

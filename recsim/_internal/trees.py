@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-__all__ = ["leaves", "map_leaves", "rows_of", "set_rows", "split", "with_rows"]
+__all__ = [
+    "ArrayTree",
+    "Rows",
+    "leaves",
+    "map_leaves",
+    "rows_of",
+    "set_rows",
+    "share_memory",
+    "split",
+    "with_rows",
+]
+
+#: What agents observe of users, documents or responses: arrays, nested as their space is.
+ArrayTree: TypeAlias = np.ndarray | Mapping[str, "ArrayTree"] | tuple["ArrayTree", ...]
+
+#: Rows of an array: one, several, those where a bool is true, or one at an index with dots.
+Rows: TypeAlias = int | slice | np.ndarray | tuple[Any, ...]
 
 T = TypeVar("T")
 
@@ -26,57 +43,100 @@ def _fields_of(kind: type) -> tuple[str, ...] | None:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+@functools.cache
+def _takes_fields(kind: type) -> bool:
+    """Says whether a dataclass is made of the values of its fields, in their order."""
+    parameters = inspect.signature(kind).parameters.values()
+    names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    return len(names) == len(parameters) and tuple(names) == _fields_of(kind)
+
+
+def map_leaves(function: Callable[[Any], Any], tree: T) -> T:
     """Returns a tree of what a function makes of the leaves of a tree.
 
     Args:
         function: function of a leaf.
-        tree: the tree. Whatever is no dictionary, tuple or dataclass is a leaf.
+        tree: the tree. Whatever is not a dictionary, tuple or dataclass is a leaf.
     """
-    if type(tree) is np.ndarray:
-        return function(tree)
-    names = _fields_of(type(tree))  # type: ignore[arg-type]
-    if names is not None:
-        values = [getattr(tree, name) for name in names]
-        changes = [
-            function(value) if type(value) is np.ndarray else map_leaves(function, value)
-            for value in values
-        ]
-        return dataclasses.replace(tree, **dict(zip(names, changes)))
-    if isinstance(tree, tuple):
-        return tuple([map_leaves(function, value) for value in tree])
-    if isinstance(tree, (dict, Mapping)):
-        return {key: map_leaves(function, value) for key, value in tree.items()}
-    return function(tree)
+    kind = type(tree)
+    result: Any
+    if kind is np.ndarray:
+        result = function(tree)
+    elif (names := _fields_of(kind)) is not None:  # type: ignore[arg-type]
+        one: Any = tree
+        values = []
+        for name in names:
+            value = getattr(one, name)
+            values.append(
+                function(value) if type(value) is np.ndarray else map_leaves(function, value)
+            )
+        if _takes_fields(kind):  # type: ignore[arg-type]
+            result = kind(*values)
+        else:
+            result = dataclasses.replace(one, **dict(zip(names, values)))
+    elif isinstance(tree, tuple):
+        result = tuple([map_leaves(function, value) for value in tree])
+    elif isinstance(tree, (dict, Mapping)):
+        result = {key: map_leaves(function, value) for key, value in tree.items()}
+    else:
+        result = function(tree)
+    mapped: T = result
+    return mapped
 
 
-def leaves(tree: Any) -> Iterator[Any]:
-    """Yields the leaves of a tree, in its order."""
+def leaves(tree: object) -> list[Any]:
+    """Returns the leaves of a tree, in its order."""
     children: Iterable[Any]
-    if isinstance(tree, Mapping):
-        children = tree.values()
+    if (names := _fields_of(type(tree))) is not None:  # type: ignore[arg-type]
+        children = [getattr(tree, name) for name in names]
     elif isinstance(tree, tuple):
         children = tree
-    elif (names := _fields_of(type(tree))) is not None:  # type: ignore[arg-type]
-        children = [getattr(tree, name) for name in names]
+    elif isinstance(tree, (dict, Mapping)):
+        children = tree.values()
     else:
-        yield tree
-        return
+        return [tree]
+    found = []
     for child in children:
-        yield from leaves(child)
+        if type(child) is np.ndarray:
+            found.append(child)
+        else:
+            found += leaves(child)
+    return found
 
 
-def rows_of(tree: T, rows: Any) -> T:
+def share_memory(tree: object, other: object) -> bool:
+    """Says whether arrays of two trees may share memory, so that one may change with the other."""
+    others = leaves(other)
+    for array in leaves(tree):
+        for each in others:
+            # Most arrays own their memory, which takes less time to see.
+            if type(array) is type(each) is np.ndarray and array.base is each.base is None:
+                if array is each:
+                    return True
+            elif _may_share_memory(array, each):
+                return True
+    return False
+
+
+def _may_share_memory(one: object, other: object) -> bool:
+    return (
+        isinstance(one, np.ndarray)
+        and isinstance(other, np.ndarray)
+        and np.may_share_memory(one, other)
+    )
+
+
+def rows_of(tree: T, rows: Rows) -> T:
     """Returns rows, by a slice, indices or bools, of every array of a tree."""
     return map_leaves(lambda array: array[rows], tree)
 
 
-def split(tree: Any, number: int) -> list[Any]:
+def split(tree: T, number: int) -> list[T]:
     """Returns a tree for each of the items that axis 0 of every array counts."""
     return [rows_of(tree, i) for i in range(number)]
 
 
-def set_rows(tree: Any, rows: Any, of_rows: Any) -> None:
+def set_rows(tree: object, rows: Rows, of_rows: object) -> None:
     """Sets rows of every array of a tree, in place.
 
     Args:
@@ -84,17 +144,22 @@ def set_rows(tree: Any, rows: Any, of_rows: Any) -> None:
         rows: a slice, indices or bools.
         of_rows: what to put there, nested as the tree is.
     """
+    values: Any = of_rows
     if isinstance(tree, np.ndarray):
-        tree[rows] = of_rows
+        tree[rows] = values
     elif (names := _fields_of(type(tree))) is not None:  # type: ignore[arg-type]
         for name in names:
-            set_rows(getattr(tree, name), rows, getattr(of_rows, name))
+            set_rows(getattr(tree, name), rows, getattr(values, name))
+    elif isinstance(tree, tuple):
+        for entry, of_entry in zip(tree, values):
+            set_rows(entry, rows, of_entry)
     else:
-        for key in range(len(tree)) if isinstance(tree, tuple) else tree:
-            set_rows(tree[key], rows, of_rows[key])
+        assert isinstance(tree, Mapping)
+        for key, entry in tree.items():
+            set_rows(entry, rows, values[key])
 
 
-def with_rows(tree: T, rows: Any, of_rows: Any) -> T:
+def with_rows(tree: T, rows: Rows, of_rows: object) -> T:
     """Returns a tree of copies of the arrays in which some rows are set, see :func:`set_rows`."""
     copies = map_leaves(lambda array: array.copy(order="K"), tree)
     set_rows(copies, rows, of_rows)

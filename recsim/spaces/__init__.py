@@ -28,7 +28,7 @@ from recsim.spaces._kinds import (
     nearest_to_zero,
     unsupported,
 )
-from recsim.spaces._libraries import composed, to_gym
+from recsim.spaces._libraries import composed, to_gym, with_float_dtype
 
 __all__ = [
     "Flattener",
@@ -55,4 +55,5 @@ __all__ = [
     "stacked_space",
     "to_gym",
     "unsupported",
+    "with_float_dtype",
 ]

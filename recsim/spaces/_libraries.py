@@ -10,7 +10,7 @@ import numpy as np
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.spaces import _kinds
 
-__all__ = ["composed", "gym_integers", "to_gym"]
+__all__ = ["composed", "gym_integers", "to_gym", "with_float_dtype"]
 
 
 def composed(tree: Any, library: Any) -> Any:
@@ -96,3 +96,15 @@ def _leaf_to_gym(space: Any) -> Any:
     if numbers.kind == "MultiBinary":
         return gym_spaces.MultiBinary(space.shape)
     return gym_spaces.Box(space.low, space.high, space.shape, space.dtype.type)
+
+
+def with_float_dtype(space: Any, dtype: np.dtype) -> Any:
+    """Returns a space of gymnasium whose Box spaces of floating-point numbers are of a dtype."""
+    from gymnasium import spaces
+
+    def converted(leaf: Any) -> Any:
+        if isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" and leaf.dtype != dtype:
+            return spaces.Box(leaf.low.astype(dtype), leaf.high.astype(dtype), dtype=dtype.type)
+        return leaf
+
+    return composed(_kinds.map_leaves(converted, space), spaces)

@@ -1,4 +1,4 @@
-"""The vector engine: worlds and agents of many users at once, every array with users on axis 0."""
+"""The vector engine: scenarios and agents of users in parallel, arrays with the users on axis 0."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.vector import agent, env, scenario, simulate, streams, wrappers
+    from recsim.vector import agent, chunk, env, scenario, simulate, streams, wrappers
 
-__all__ = ["agent", "env", "scenario", "simulate", "streams", "wrappers"]
+__all__ = ["agent", "chunk", "env", "scenario", "simulate", "streams", "wrappers"]
 
-# Worlds need the abstract classes, and should not wait for Gymnasium.
+# Scenarios need the abstract classes, and should not wait for Gymnasium.
 __getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

@@ -76,7 +76,7 @@ class AbstractVectorAgent(abc.ABC):
                 f"observation whose documents have {_keys(array) or 'no keys'}: make the agent for "
                 "the environment that it recommends in."
             )
-        array = next(trees.leaves(array))
+        array = trees.leaves(array)[0]
         if array.shape[:2] != (self._num_envs, self._num_candidates):
             raise ValueError(
                 "The agent was made for num_envs, num_candidates = "

@@ -1,4 +1,4 @@
-"""A vector world as a Gymnasium environment: thousands of users, one step."""
+"""Vectorized environments: Gymnasium's interface to thousands of users in parallel."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, resources, trees, validation
+from recsim._internal import resources, trees, validation
 from recsim.simulator import fingerprint
-from recsim.vector import _chunk, scenario, streams
+from recsim.vector import chunk as chunk_lib
+from recsim.vector import scenario as scenario_lib
+from recsim.vector import streams
 
-__all__ = ["CANDIDATES", "FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
-
-#: When users get new candidates: at each step, at each episode, or never, and then all the same.
-CANDIDATES = ("step", "episode", "shared")
+__all__ = ["FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
 
 # With more, what they need is estimated.
 _MANY_CANDIDATES = 100_000
 
-#: The only chunk of the documents that all users share.
-_EVERYONE = np.zeros(1, np.int64)
+# The dtypes in which negative numbers are larger than any index, by those of common slates.
+_UNSIGNED: dict[np.dtype, np.dtype] = {
+    np.dtype(np.int32): np.dtype(np.uint32),
+    np.dtype(np.int64): np.dtype(np.uint64),
+}
 
 
 class FinalObservations(Sequence[Any]):
@@ -214,7 +216,12 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
                 "actions must have the shape (num_envs, slate_size) = "
                 f"({self.num_envs}, {self._slate_size}), got {array.shape}."
             )
-        if array.min() < 0 or array.max() >= self._num_candidates:
+        unsigned = _UNSIGNED.get(array.dtype)
+        if unsigned is not None:
+            is_outside = array.view(unsigned).max() >= self._num_candidates
+        else:
+            is_outside = array.min() < 0 or array.max() >= self._num_candidates
+        if is_outside:
             raise IndexError(
                 f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
                 f"{array.min()} to {array.max()}."
@@ -297,8 +304,8 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def __init__(
         self,
-        user_model: scenario.VectorUserModel,
-        document_sampler: scenario.VectorDocumentSampler,
+        user_model: scenario_lib.VectorUserModel[Any, Any, Any],
+        document_sampler: scenario_lib.VectorDocumentSampler[Any],
         num_candidates: int,
         slate_size: int,
         num_envs: int,
@@ -319,18 +326,22 @@ class RecSimVectorEnv(SlateVectorEnv):
                 f"user_model must have the slate_size of the environment, got {model_size} and "
                 f"{slate_size}: give VectorUserModel.__init__ the same."
             )
-        if not isinstance(candidates, str) or candidates not in CANDIDATES:
+        known = scenario_lib.CANDIDATES
+        if not isinstance(candidates, str) or candidates not in known:
             raise ValueError(
-                f"candidates must be one of {', '.join(map(repr, CANDIDATES))}, got "
-                f"{candidates!r}.{validation.nearest_name(candidates, CANDIDATES)}"
+                f"candidates must be one of {', '.join(map(repr, known))}, got {candidates!r}."
+                f"{validation.nearest_name(candidates, known)}"
             )
-        self._dtype = streams.float_dtype(dtype)
-        self._user_model = user_model
-        self._document_sampler = document_sampler
-        self._reward_aggregator = reward_aggregator
-        self._metrics_aggregator = metrics_aggregator
+        self._scenario = scenario_lib.VectorScenario(
+            user_model,
+            document_sampler,
+            self._num_candidates,
+            candidates,
+            reward_aggregator,
+            metrics_aggregator,
+            streams.float_dtype(dtype),
+        )
         self._metrics_writer = metrics_writer
-        self._candidates = candidates
         self._has_seed = seed is not None
         if seed is None:
             # As many bits as a seed may have.
@@ -338,16 +349,10 @@ class RecSimVectorEnv(SlateVectorEnv):
         self._default_seed = validation.positive_int("seed", seed, 0)
         if self.num_envs * self._num_candidates > _MANY_CANDIDATES:
             self._check_memory(self._least_memory())
-        self._chunks: list[_chunk.Chunk] = []
+        self._chunks: list[chunk_lib.Chunk] = []
         self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
-        self.single_observation_space = spaces.Dict(
-            {
-                "user": _with_dtype(user_model.user_space(), self._dtype),
-                "doc": _with_dtype(document_sampler.observation_space(num_candidates), self._dtype),
-                "response": _with_dtype(user_model.response_space(), self._dtype),
-            }
-        )
-        parts: Any = self.single_observation_space.spaces
+        parts = self._scenario.spaces
+        self.single_observation_space = spaces.Dict(parts)
         for part, number in (("doc", self._num_candidates), ("response", self._slate_size)):
             spaces_lib.check_items(f"single_observation_space[{part!r}]", parts[part], number)
         spaces_lib.nearest_to_zero(parts["user"])  # Which refuses what has no form as arrays.
@@ -359,34 +364,38 @@ class RecSimVectorEnv(SlateVectorEnv):
 
         The space of one user's observations counts too, which has bounds for every number.
         """
-        itemsize = self._dtype.itemsize
-        of_user = _num_entries(self._user_model.user_space())
-        of_user += _num_entries(self._user_model.response_space())
-        of_document = _num_entries(self._document_sampler.observation_space(1))
-        owners = 1 if self._candidates == "shared" else self.num_envs
+        model, itemsize = self.user_model, self.dtype.itemsize
+        of_user = _num_entries(model.user_space()) + _num_entries(model.response_space())
+        of_document = _num_entries(self.document_sampler.observation_space(1))
+        owners = 1 if self.candidates == "shared" else self.num_envs
         entries = self.num_envs * of_user + owners * self._num_candidates * of_document
         bounds = self._num_candidates * of_document * (2 * itemsize + 2)
         return 2 * itemsize * entries + bounds
 
     @property
-    def user_model(self) -> scenario.VectorUserModel:
-        """The users' model."""
-        return self._user_model
+    def scenario(self) -> scenario_lib.VectorScenario:
+        """What the users are simulated with."""
+        return self._scenario
 
     @property
-    def document_sampler(self) -> scenario.VectorDocumentSampler:
+    def user_model(self) -> scenario_lib.VectorUserModel[Any, Any, Any]:
+        """The users' model."""
+        return self._scenario.user_model
+
+    @property
+    def document_sampler(self) -> scenario_lib.VectorDocumentSampler[Any]:
         """The sampler of documents."""
-        return self._document_sampler
+        return self._scenario.document_sampler
 
     @property
     def candidates(self) -> str:
-        """When users get new candidates: one of :data:`CANDIDATES`."""
-        return self._candidates
+        """When users get new candidates: one of :data:`recsim.vector.scenario.CANDIDATES`."""
+        return self._scenario.candidates
 
     @property
     def dtype(self) -> np.dtype:
         """The dtype of the numbers that are not integers."""
-        return self._dtype
+        return self._scenario.dtype
 
     @property
     def default_seed(self) -> int:
@@ -425,30 +434,23 @@ class RecSimVectorEnv(SlateVectorEnv):
             self._make_chunks(validation.positive_int("seed", seed, 0))
         observation: Any = None
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
-            observation = self._joined(observation, chunk.begin_all(), rows)
+            observation = self._joined(observation, chunk.reset(), rows)
         self._to_check = 2  # This observation and that of the first step.
-        return self._handed_out(observation), {}
+        return self._as_read_only(observation), {}
 
     def _make_chunks(self, seed: int) -> None:
         self._seed = seed
         self._shared_observation: Any = None
-        shared_documents = None
-        if self._candidates == "shared":
-            key = streams.hash_key(seed, "shared documents")
-            stream = streams.UserStream(key, _EVERYONE, _EVERYONE, self._dtype)
-            documents = self._document_sampler.sample(stream, self._num_candidates)
-            shared_documents = trees.rows_of(documents, 0)
+        documents = None
+        if self.candidates == "shared":
+            documents = chunk_lib.shared_documents(self._scenario, seed)
             self._shared_observation = trees.map_leaves(
                 lambda array: np.broadcast_to(array, (self.num_envs, *array.shape)),
-                self._document_sampler.observe(shared_documents),
+                self.document_sampler.observe(documents),
             )
-        chunks = streams.chunks(self._first_user, self.num_envs)
-        streams_of_chunks = streams.chunk_streams(
-            seed, "environment", self._first_user, self.num_envs, self._dtype
-        )
         self._chunks = [
-            _chunk.Chunk(self, seed, users, stream, shared_documents)
-            for (_, users), stream in zip(chunks, streams_of_chunks, strict=True)
+            chunk_lib.Chunk(self._scenario, seed, users, documents=documents)
+            for _, users in streams.chunks(self._first_user, self.num_envs)
         ]
 
     def step(
@@ -475,67 +477,25 @@ class RecSimVectorEnv(SlateVectorEnv):
         outcome: Any = None
         ended_rows, last = [], []
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
-            step = chunk.step(slates[rows])
-            self._count_metrics(step.responses, rows)
-            of_chunk = {
-                "observation": step.observation,
-                "rewards": self._rewards(step.responses, chunk.num_users),
-                "terminated": step.terminated,
-                "truncated": step.truncated,
-            }
+            counted = None if self._counted is None else self._counted[rows]
+            step = chunk.step(slates[rows], self._max_steps, counted)
+            for name, value in step.metrics.items():
+                self._metrics[name] += value
+            of_chunk = step.observation, step.rewards, step.terminated, step.truncated
             outcome = self._joined(outcome, of_chunk, rows)
             if step.last is not None:
                 ended_rows.append(step.ended_rows + rows.start)
                 last.append(step.last)
-        observation = self._handed_out(outcome["observation"])
-        terminated, truncated = outcome["terminated"], outcome["truncated"]
+        observation, rewards, terminated, truncated = outcome
+        observation = self._as_read_only(observation)
         infos: dict[str, Any] = {}
         if last:
             ended = terminated | truncated
-            # Not the dictionary that is handed out: entries may be replaced in that.
+            # Not the dictionary that is returned: entries may be replaced in that.
             own = trees.map_leaves(lambda array: array, observation)
             batch = functools.partial(_with_last, own, ended_rows, last)
             infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
-        return observation, outcome["rewards"], terminated, truncated, infos
-
-    def _rewards(self, responses: Any, num_users: int) -> np.ndarray:
-        rewards = numbers.float_array(
-            "the rewards, of reward_aggregator,", self._reward_aggregator(responses)
-        )
-        if rewards.shape != (num_users,):
-            raise ValueError(
-                "reward_aggregator must return a reward for each user, an array of shape "
-                f"({num_users},), got one of shape {rewards.shape}: sum over axis 1 of the "
-                "responses alone."
-            )
-        # A sum of squares is finite only if all are.
-        if not (math.isfinite(rewards.dot(rewards)) or np.isfinite(rewards).all()):
-            bad = rewards[~np.isfinite(rewards)]
-            raise ValueError(
-                f"reward_aggregator must return finite rewards, got {bad[0]} for {len(bad)} of "
-                f"{num_users} users."
-            )
-        return rewards
-
-    def _count_metrics(self, responses: Any, rows: slice) -> None:
-        """Adds the responses of the users of some rows to the metrics, of those who count."""
-        if self._metrics_aggregator is None:
-            return
-        if self._counted is not None:
-            counted = self._counted[rows]
-            if not counted.any():
-                return
-            responses = trees.rows_of(responses, counted)
-        metrics = self._metrics_aggregator(responses)
-        if type(metrics) is not dict and not isinstance(metrics, Mapping):
-            raise TypeError(
-                "metrics_aggregator must return what it adds to the metrics, a dictionary of "
-                f"numbers by name, got {numbers.described(metrics)}."
-            )
-        for name, value in metrics.items():
-            if type(value) is not float or not math.isfinite(value):
-                value = numbers.finite(f"The metric {name!r}, of metrics_aggregator,", value)
-            self._metrics[name] += value
+        return observation, rewards, terminated, truncated, infos
 
     def _joined(self, joined: Any, of_chunk: Any, rows: slice) -> Any:
         """Returns nested arrays of all users, with those of a chunk put in.
@@ -554,7 +514,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         trees.set_rows(joined, rows, of_chunk)
         return joined
 
-    def _handed_out(self, observation: dict[str, Any]) -> dict[str, Any]:
+    def _as_read_only(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Returns an observation with documents, which cannot be written to."""
         documents = self._shared_observation
         if documents is None:
@@ -577,9 +537,9 @@ class RecSimVectorEnv(SlateVectorEnv):
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
         return {
-            "scenario": self._scenario,
+            "scenario": self._fingerprint,
             "seed": self._seed if self._chunks else None,
-            "chunks": [chunk.state() for chunk in self._chunks],
+            "chunks": [chunk.state_dict() for chunk in self._chunks],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -609,7 +569,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         try:
             self._make_chunks(state["seed"])
             for chunk, chunk_state in zip(self._chunks, state["chunks"], strict=True):
-                chunk.restore(chunk_state)
+                chunk.load_state_dict(chunk_state)
         except Exception as error:
             vars(self).update(before)
             raise ValueError(
@@ -618,7 +578,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             ) from error
 
     @functools.cached_property
-    def _scenario(self) -> dict[str, Any]:
+    def _fingerprint(self) -> dict[str, Any]:
         """What shapes the state, as data."""
         return fingerprint.of_scenario(self).shape()
 
@@ -667,14 +627,3 @@ def _num_entries(space: Any) -> int:
     """Returns how many numbers an element of a space has; 0 for spaces without a shape."""
     shapes = [leaf.shape for _, leaf in spaces_lib.leaves(space)]
     return sum(math.prod(shape) for shape in shapes if shape is not None)
-
-
-def _with_dtype(space: Any, dtype: np.dtype) -> Any:
-    """Returns a space with the Box spaces of floating-point numbers in it being of a dtype."""
-
-    def converted(leaf: Any) -> Any:
-        if isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" and leaf.dtype != dtype:
-            return spaces.Box(leaf.low.astype(dtype), leaf.high.astype(dtype), dtype=dtype.type)
-        return leaf
-
-    return spaces_lib.composed(spaces_lib.map_leaves(converted, space), spaces)

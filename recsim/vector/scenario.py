@@ -1,31 +1,37 @@
-"""The abstract classes of a vector world: what a scenario says of many users at once.
+"""The abstract classes of a vectorized scenario: what it says of users in parallel.
 
-A world is a sampler of documents and a model of users. Their methods get and return dataclasses of
-arrays with the users on axis 0:
+A scenario is a sampler of documents and a model of users. Their methods get and return dataclasses
+of arrays with the users on axis 0:
 
 * *documents*, fields of shape (n_users, num_candidates, …);
 * *users*, fields of shape (n_users, …);
 * *responses*, fields of shape (n_users, slate_size, …).
 
 The documents of slates have shape (n_users, slate_size, …). Documents and responses are never
-changed once they are made. Users may be changed in place, and are where others take their places:
-responses, and what :meth:`VectorUserModel.observe_users` returns, may not change with them. Users
-are what their fields hold: nothing else of them, and nothing of the model, is in a checkpoint.
+changed once they are made. Users may be changed in place, and are where new users replace those
+whose episodes end. Users are what their fields hold: nothing else of them, and nothing of the
+model, is in a checkpoint.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from recsim import spaces as spaces_lib
+from recsim import types
 from recsim._internal import arrays, numbers, trees
 from recsim.vector.streams import RandomStream
 
 __all__ = [
+    "CANDIDATES",
     "VectorDocumentSampler",
+    "VectorScenario",
     "VectorUserModel",
     "chosen_documents",
     "clicked",
@@ -33,18 +39,27 @@ __all__ = [
     "total_clicks",
 ]
 
+#: When users get new candidates: at each step, at each episode, or never, and then all the same.
+CANDIDATES = ("step", "episode", "shared")
+
 T = TypeVar("T")
+#: The dataclass of the documents of a scenario.
+DocumentsT = TypeVar("DocumentsT")
+#: The dataclass of its users.
+UsersT = TypeVar("UsersT")
+#: The dataclass of their responses.
+ResponsesT = TypeVar("ResponsesT")
 
 
-class VectorDocumentSampler(abc.ABC):
-    """Samples the candidates of many users."""
+class VectorDocumentSampler(abc.ABC, Generic[DocumentsT]):
+    """Samples the candidates of users in parallel."""
 
     @abc.abstractmethod
-    def sample(self, stream: RandomStream, num_documents: int) -> Any:
+    def sample(self, stream: RandomStream, num_documents: int) -> DocumentsT:
         """Returns new candidates for every user.
 
         Args:
-            stream: the random numbers, which say how many users there are.
+            stream: the random stream, which says how many users there are.
             num_documents: number of documents for each.
 
         Returns:
@@ -52,17 +67,17 @@ class VectorDocumentSampler(abc.ABC):
         """
 
     @abc.abstractmethod
-    def observe(self, documents: Any) -> Any:
+    def observe(self, documents: DocumentsT) -> trees.ArrayTree:
         """Returns what agents see of documents: an array, or a dictionary of arrays.
 
         Args:
-            documents: a dataclass from :meth:`sample`, of all users or of those whose sessions
+            documents: a dataclass from :meth:`sample`, of all users or of those whose episodes
                 end; where all users share their candidates, with fields of shape
                 (num_documents, …).
         """
 
     @abc.abstractmethod
-    def observation_space(self, num_documents: int) -> Any:
+    def observation_space(self, num_documents: int) -> types.Space:
         """Returns the Gymnasium space of what agents see of one user's candidates.
 
         Args:
@@ -70,8 +85,8 @@ class VectorDocumentSampler(abc.ABC):
         """
 
 
-class VectorUserModel(abc.ABC):
-    """Many users: how they are sampled, choose, respond and change, and when their sessions end.
+class VectorUserModel(abc.ABC, Generic[UsersT, DocumentsT, ResponsesT]):
+    """How users in parallel are sampled, choose, respond and change, and when their episodes end.
 
     Args:
         slate_size: number of documents in a slate.
@@ -81,17 +96,17 @@ class VectorUserModel(abc.ABC):
         self.slate_size = slate_size
 
     @abc.abstractmethod
-    def sample_users(self, stream: RandomStream) -> Any:
+    def sample_users(self, stream: RandomStream) -> UsersT:
         """Returns new users: a dataclass of arrays of shape (n_users, …)."""
 
     @abc.abstractmethod
-    def choose(self, users: Any, documents: Any, stream: RandomStream) -> np.ndarray:
+    def choose(self, users: UsersT, documents: DocumentsT, stream: RandomStream) -> np.ndarray:
         """Returns what users choose from their slates.
 
         Args:
             users: the users.
             documents: the documents of their slates, fields of shape (n_users, slate_size, …).
-            stream: the random numbers.
+            stream: the random stream.
 
         Returns:
             Positions in the slates, integers of shape (n_users,); slate_size where nothing is
@@ -99,19 +114,26 @@ class VectorUserModel(abc.ABC):
         """
 
     @abc.abstractmethod
-    def respond(self, users: Any, documents: Any, choice: np.ndarray, stream: RandomStream) -> Any:
+    def respond(
+        self, users: UsersT, documents: DocumentsT, choice: np.ndarray, stream: RandomStream
+    ) -> ResponsesT:
         """Returns the responses to the slates, fields of shape (n_users, slate_size, …).
 
         Args:
             users: the users.
             documents: the documents of their slates.
             choice: what :meth:`choose` returned.
-            stream: the random numbers.
+            stream: the random stream.
         """
 
     def update(
-        self, users: Any, documents: Any, choice: np.ndarray, responses: Any, stream: RandomStream
-    ) -> Any:
+        self,
+        users: UsersT,
+        documents: DocumentsT,
+        choice: np.ndarray,
+        responses: ResponsesT,
+        stream: RandomStream,
+    ) -> UsersT:
         """Returns the users after the slates; by default they do not change.
 
         Args:
@@ -119,41 +141,85 @@ class VectorUserModel(abc.ABC):
             documents: the documents of their slates.
             choice: what :meth:`choose` returned.
             responses: what :meth:`respond` returned.
-            stream: the random numbers.
+            stream: the random stream.
         """
         del documents, choice, responses, stream
         return users
 
-    def is_done(self, users: Any) -> np.ndarray | None:
-        """Returns whose session is over, bools of shape (n_users,); None if sessions never end."""
+    def is_done(self, users: UsersT) -> np.ndarray | None:
+        """Returns whose episode is over, bools of shape (n_users,); None if none ever ends."""
         del users
         return None
 
     @abc.abstractmethod
-    def observe_users(self, users: Any) -> Any:
+    def observe_users(self, users: UsersT) -> trees.ArrayTree:
         """Returns what agents see of users: an array of shape (n_users, …), or a dict of them.
 
+        The arrays may be the users' own: an environment copies those.
+
         Args:
-            users: all users, or those of them whose sessions end.
+            users: all users, or those of them whose episodes end.
         """
 
     @abc.abstractmethod
-    def user_space(self) -> Any:
+    def user_space(self) -> types.Space:
         """Returns the Gymnasium space of what agents see of one user."""
 
     @abc.abstractmethod
-    def observe_responses(self, responses: Any) -> Any:
+    def observe_responses(self, responses: ResponsesT) -> trees.ArrayTree:
         """Returns what agents see of responses: an array of (n_users, slate_size, …), or a dict.
 
         Zeros stand for no response where there was no slate yet.
         """
 
     @abc.abstractmethod
-    def response_space(self) -> Any:
+    def response_space(self) -> types.Space:
         """Returns the Gymnasium space of what agents see of one user's responses.
 
         Zeros, which stand for no response, must be in it.
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorScenario:
+    """A vectorized scenario, and what is asked of it: all that users are simulated with.
+
+    Attributes:
+        user_model: the users.
+        document_sampler: the sampler of documents.
+        num_candidates: number of candidates that a user can be recommended.
+        candidates: when users get new candidates: one of :data:`CANDIDATES`.
+        reward_aggregator: function of the responses of a step that returns the rewards, shape
+            (n_users,).
+        metrics_aggregator: function of the responses of a step that returns what it adds to the
+            metrics, numbers by name; None for no metrics.
+        dtype: float32 or float64, the dtype of all numbers that are not integers.
+    """
+
+    user_model: VectorUserModel[Any, Any, Any]
+    document_sampler: VectorDocumentSampler[Any]
+    num_candidates: int
+    candidates: str
+    reward_aggregator: Callable[[Any], np.ndarray]
+    metrics_aggregator: Callable[[Any], Mapping[str, float]] | None
+    dtype: np.dtype
+
+    @property
+    def slate_size(self) -> int:
+        """Number of documents in a slate."""
+        return self.user_model.slate_size
+
+    @functools.cached_property
+    def spaces(self) -> dict[str, Any]:
+        """The Gymnasium spaces of one user's observations, by entry."""
+        of_parts = {
+            "user": self.user_model.user_space(),
+            "doc": self.document_sampler.observation_space(self.num_candidates),
+            "response": self.user_model.response_space(),
+        }
+        return {
+            part: spaces_lib.with_float_dtype(space, self.dtype) for part, space in of_parts.items()
+        }
 
 
 def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
@@ -183,9 +249,10 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
     return trees.map_leaves(lambda field: arrays.take_chosen(field, positions), documents)
 
 
-def _num_documents(documents: Any) -> int:
+def _num_documents(documents: object) -> int:
     """Returns the length of axis 1, which all fields share."""
-    return getattr(documents, dataclasses.fields(documents)[0].name).shape[1]
+    length: int = trees.leaves(documents)[0].shape[1]
+    return length
 
 
 def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:

@@ -53,6 +53,17 @@ def test_a_function_of_each_leaf_keeps_the_form():
     assert listed(doubled["users"]) == [[0.0, 2.0, 4.0], [[0, 2], [4, 6], [8, 10]]]
 
 
+def test_trees_share_memory_where_an_array_is_another_or_a_view_of_it():
+    users = tree()["users"]
+    tastes = users.tastes["wide"]
+    assert trees.share_memory(users.age, users)
+    assert trees.share_memory({"seen": tastes[:, 1]}, users)
+    assert trees.share_memory(users, (np.zeros(2), np.broadcast_to(tastes, (2, 3, 2))))
+    assert not trees.share_memory(users, tree())
+    assert not trees.share_memory({"seen": tastes + 1}, users)
+    assert not trees.share_memory([1, 2], users)
+
+
 @pytest.mark.parametrize("rows", [slice(1, 3), np.array([1, 2]), np.array([False, True, True])])
 def test_rows(rows):
     assert listed(trees.rows_of(tree(), rows)) == [

@@ -32,7 +32,7 @@ SIZE = streams.CHUNK_SIZE
 scenarios = pytest.mark.parametrize(
     "scenario", SCENARIOS, ids=lambda module: module.__name__.rpartition(".")[2]
 )
-candidate_modes = pytest.mark.parametrize("candidates", vector_env.CANDIDATES)
+candidate_modes = pytest.mark.parametrize("candidates", scenario.CANDIDATES)
 
 
 def play(env: Any, agent: Any, num_steps: int, seed: int | None = 5) -> Iterator[tuple[Any, ...]]:
@@ -83,8 +83,12 @@ class DrawsDependingOnOthers(interest_exploration.VectorIEUserModel):
 
 
 class ChangesObservations(interest_evolution.VectorIEvUserModel):
+    seen = np.zeros((2 * SIZE, 20), np.float32)
+
     def observe_users(self, users: Any) -> np.ndarray:
-        return users.interests
+        seen = self.seen[: len(users.interests)]
+        seen[:] = users.interests
+        return seen
 
 
 class KeepsWhatIsNoField(long_term_satisfaction.VectorLTSUserModel):
@@ -103,7 +107,11 @@ class KeepsWhatIsNoField(long_term_satisfaction.VectorLTSUserModel):
     ("scenario", "model", "message"),
     [
         (interest_exploration, DrawsDependingOnOthers, "a user alone differs"),
-        (interest_evolution, ChangesObservations, "after it was handed out differs"),
+        (
+            interest_evolution,
+            ChangesObservations,
+            "observe_users, .* differs at",
+        ),
         (long_term_satisfaction, KeepsWhatIsNoField, "restored from a checkpoint differs"),
     ],
 )

@@ -48,7 +48,7 @@ SCENARIOS: dict[str, tuple[Any, dict[str, Any]]] = {
         )
     },
 }
-CASES = [(name, mode) for name in SCENARIOS for mode in vector_env.CANDIDATES]
+CASES = [(name, mode) for name in SCENARIOS for mode in scenario.CANDIDATES]
 #: Steps at which users and their choices are compared.
 CHECKPOINTS = (1, 10, 60)
 #: Topics whose clicks are counted, as far as the scenario has them.
@@ -168,12 +168,21 @@ class GivenCandidates(scenario.VectorDocumentSampler):
 
 def vector_sample(name: str, mode: str, num_users: int, candidates: dict[str, Any]) -> Sample:
     """Plays random slates to many users at once."""
-    scenario, settings = SCENARIOS[name]
-    env = scenario.create_vector_environment(
+    module, settings = SCENARIOS[name]
+    env = module.create_vector_environment(
         {**CONFIG, **settings}, num_users, candidates=mode, max_steps_per_episode=max_steps(name)
     )
     if mode == "shared":
-        env._document_sampler = GivenCandidates(env.document_sampler, candidates)
+        env = vector_env.RecSimVectorEnv(
+            env.user_model,
+            GivenCandidates(env.document_sampler, candidates),
+            env.num_candidates,
+            env.slate_size,
+            num_users,
+            env.scenario.reward_aggregator,
+            candidates=mode,
+            max_steps_per_episode=env.max_steps_per_episode,
+        )
     agent = random_agent.VectorRandomAgent(env)
     observation, infos = env.reset(seed=2)
     slates = agent.begin(observation)
@@ -398,7 +407,7 @@ def test_the_same_draws_give_the_same_numbers(name: str) -> None:
         choice = model.choose(users, documents, stream)
         responses = model.respond(users, documents, choice, stream)
         users = model.update(users, documents, choice, responses, stream)
-        rewards = env._reward_aggregator(responses)
+        rewards = env.scenario.reward_aggregator(responses)
         done = model.is_done(users)
         for row, single in enumerate(singles):
             single.user_model.use_generator(Replayed(stream.drawn, row))

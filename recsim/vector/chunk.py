@@ -1,0 +1,308 @@
+"""A chunk of users in parallel: what a step does to them, and to whom it gives a new episode."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from recsim import spaces as spaces_lib
+from recsim import types
+from recsim._internal import global_generator, trees
+from recsim.vector import _checks, streams
+from recsim.vector import scenario as scenario_lib
+
+__all__ = ["Chunk", "ChunkStep", "shared_documents"]
+
+T = TypeVar("T")
+
+#: The only user, and the number of the only episode, of what is sampled once for all.
+_ONE = np.zeros(1, np.int64)
+
+
+@dataclasses.dataclass(slots=True)
+class ChunkStep:
+    """The outcome of a step of a chunk of users.
+
+    Attributes:
+        observation: what is observed after the step, of new users where episodes ended.
+        rewards: shape (n_users,).
+        terminated: whose episodes ended by themselves, bools of shape (n_users,).
+        truncated: whose episodes reached the limit on their steps, likewise.
+        ended_rows: where episodes ended, shape (n_ended,).
+        last: what was observed there last, by entry, where it is not as in ``observation``; None
+            if no episode ended.
+        metrics: what the step adds to the metrics, by name.
+    """
+
+    observation: types.Observation
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    ended_rows: np.ndarray
+    last: types.Observation | None
+    metrics: Mapping[str, float]
+
+
+def shared_documents(scenario: scenario_lib.VectorScenario, seed: int) -> Any:
+    """Returns candidates that all users share, a dataclass of arrays of shape (num_candidates, …).
+
+    Args:
+        scenario: the scenario.
+        seed: an integer >= 0.
+    """
+    stream = streams.UserStream(
+        streams.hash_key(seed, "shared documents"), _ONE, _ONE, scenario.dtype
+    )
+    return trees.rows_of(scenario.document_sampler.sample(stream, scenario.num_candidates), 0)
+
+
+class Chunk:
+    """Users who are simulated together.
+
+    Documents that all users share are not in the observations.
+
+    Args:
+        scenario: what they are simulated with.
+        seed: the seed of their random streams, an integer >= 0.
+        users: the users' numbers, all of one chunk (see :func:`recsim.vector.streams.chunks`).
+        stream: the random stream of what happens at every step; None for that of the seed.
+        documents: the candidates that all users share, if they do.
+    """
+
+    def __init__(
+        self,
+        scenario: scenario_lib.VectorScenario,
+        seed: int,
+        users: range,
+        *,
+        stream: streams.RandomStream | None = None,
+        documents: object = None,
+    ) -> None:
+        self.num_users = len(users)
+        self._scenario = scenario
+        self._model = scenario.user_model
+        self._sampler = scenario.document_sampler
+        self._candidates = scenario.candidates
+        self._first_user = users.start
+        self._episodes = np.full(self.num_users, -1, np.int32)
+        self._steps = np.zeros(self.num_users, np.int32)
+        self._user_key = streams.hash_key(seed, "users")
+        self._document_key = streams.hash_key(seed, "documents")
+        if stream is None:
+            (stream,) = streams.chunk_streams(
+                seed, "environment", users.start, self.num_users, scenario.dtype
+            )
+        self._stream: Any = stream
+        self._users: Any = None
+        self._documents: Any = documents
+        self._no_response = spaces_lib.nearest_to_zero(scenario.spaces["response"])
+        # How many steps are still watched for samples from NumPy's global generator, and what the
+        # scenario returns in them looked at field by field.
+        self._steps_to_watch = global_generator.WATCHED_STEPS
+        # Whether the responses' arrays are the users' own, which change.
+        self._copies_responses = False
+
+    def reset(self) -> types.Observation:
+        """Begins an episode of every user and returns the first observation."""
+        everyone = np.arange(self.num_users)
+        # Copies, for these are changed in place, and may be a constant of the model.
+        self._users = trees.map_leaves(np.array, self._new_users(everyone))
+        if self._candidates == "episode":
+            self._documents = self._new_documents(everyone)
+        elif self._candidates == "step":
+            self._documents = self._sampled(self._stream)
+        no_responses = trees.map_leaves(
+            lambda array: np.array(np.broadcast_to(array, (self.num_users, *array.shape))),
+            self._no_response,
+        )
+        return self._observation(no_responses)
+
+    def step(
+        self, slates: np.ndarray, max_steps: int | None = None, counted: np.ndarray | None = None
+    ) -> ChunkStep:
+        """Shows a slate to every user, and replaces those whose episodes end.
+
+        Args:
+            slates: indices of candidates, shape (n_users, slate_size).
+            max_steps: number of steps after which an episode is truncated; None for no limit.
+            counted: who counts in the metrics, bools of shape (n_users,); None for everyone.
+        """
+        model, stream, num_users = self._model, self._stream, self.num_users
+        looks = self._steps_to_watch > 0
+        if looks:
+            model = self._watched(model)
+        documents = scenario_lib.slate_documents(
+            self._documents, slates, self._candidates == "shared"
+        )
+        choice = model.choose(self._users, documents, stream)
+        if looks:
+            choice = _checks.checked_choice(
+                self._model, choice, num_users, self._scenario.slate_size
+            )
+        responses = model.respond(self._users, documents, choice, stream)
+        if looks:
+            size = self._scenario.slate_size
+            _checks.check_fields(self._model, "respond", responses, num_users, size)
+            self._copies_responses |= trees.share_memory(responses, self._users)
+        if self._copies_responses:
+            responses = trees.map_leaves(np.array, responses)
+        self._users = model.update(self._users, documents, choice, responses, stream)
+        if looks:
+            _checks.check_fields(self._model, "update", self._users, num_users)
+        if self._candidates == "step":
+            self._documents = self._sampled(stream)
+        self._steps += 1
+        done = model.is_done(self._users)
+        if looks and done is not None:
+            _checks.check_done(self._model, done, num_users)
+        # A copy, for it may be the users' own, which changes when some are replaced.
+        terminated = np.array(done, np.bool_) if done is not None else np.zeros(num_users, np.bool_)
+        if max_steps is None:
+            truncated = np.zeros(num_users, np.bool_)
+            rows = terminated.nonzero()[0]
+        else:
+            truncated = self._steps >= max_steps
+            rows = (terminated | truncated).nonzero()[0]
+        observed = model.observe_responses(responses)
+        last = None
+        if len(rows):
+            last = self._replace(rows)
+            last["response"] = trees.rows_of(observed, rows)
+            observed = trees.with_rows(observed, rows, self._no_response)
+        if looks:
+            self._steps_to_watch -= 1
+        return ChunkStep(
+            self._observation(observed),
+            _checks.checked_rewards(self._scenario.reward_aggregator(responses), num_users),
+            terminated,
+            truncated,
+            rows,
+            last,
+            self._metrics(responses, counted),
+        )
+
+    def _new_users(self, rows: np.ndarray) -> Any:
+        """Returns new users for some rows, whose next episodes begin."""
+        self._episodes[rows] += 1
+        self._steps[rows] = 0
+        users = self._watched(self._model).sample_users(self._stream_of(self._user_key, rows))
+        if self._steps_to_watch:
+            _checks.check_fields(self._model, "sample_users", users, len(rows))
+        return users
+
+    def _new_documents(self, rows: np.ndarray) -> Any:
+        return self._sampled(self._stream_of(self._document_key, rows))
+
+    def _sampled(self, stream: streams.RandomStream) -> Any:
+        """Returns new candidates for the users of a random stream."""
+        number = self._scenario.num_candidates
+        if not self._steps_to_watch:
+            return self._sampler.sample(stream, number)
+        documents = self._watched(self._sampler).sample(stream, number)
+        _checks.check_fields(self._sampler, "sample", documents, stream.num_users, number)
+        return documents
+
+    def _stream_of(self, key: int, rows: np.ndarray) -> streams.UserStream:
+        users = self._first_user + rows
+        return streams.UserStream(key, users, self._episodes[rows], self._scenario.dtype)
+
+    def _watched(self, part: T) -> T:
+        """Returns the model or the sampler, in the first steps with its calls being watched."""
+        if not self._steps_to_watch:
+            return part
+        watched: Any = global_generator.Watched(part, global_generator.IN_VECTOR_SCENARIO)
+        return watched
+
+    def _observation(self, responses: trees.ArrayTree) -> types.Observation:
+        observed = self._model.observe_users(self._users)
+        if trees.share_memory(observed, self._users):
+            observed = trees.map_leaves(np.array, observed)
+        observation = {"user": observed, "response": responses}
+        if self._candidates != "shared":
+            observation["doc"] = self._sampler.observe(self._documents)
+        return observation
+
+    def _metrics(self, responses: object, counted: np.ndarray | None) -> Mapping[str, float]:
+        """Returns what the responses of those who count add to the metrics."""
+        aggregator = self._scenario.metrics_aggregator
+        if aggregator is None:
+            return {}
+        if counted is not None:
+            if not counted.any():
+                return {}
+            responses = trees.rows_of(responses, counted)
+        return _checks.checked_metrics(aggregator(responses))
+
+    def _replace(self, rows: np.ndarray) -> types.Observation:
+        """Replaces the users of some rows by new ones and returns what was observed of the old."""
+        last = {"user": self._model.observe_users(trees.rows_of(self._users, rows))}
+        trees.set_rows(self._users, rows, self._new_users(rows))
+        if self._candidates == "episode":
+            last["doc"] = self._sampler.observe(trees.rows_of(self._documents, rows))
+            # Documents are in observations: they are never changed.
+            self._documents = trees.map_leaves(np.copy, self._documents)
+            trees.set_rows(self._documents, rows, self._new_documents(rows))
+        return last
+
+    def state_dict(self) -> types.State:
+        """Returns the state between two steps, as data."""
+        documents = None if self._candidates == "shared" else _fields(self._documents)
+        return {
+            "episodes": self._episodes.copy(),
+            "steps": self._steps.copy(),
+            "stream": self._stream.state(),
+            "users": _fields(self._users),
+            "documents": documents,
+        }
+
+    def load_state_dict(self, state: types.State) -> None:
+        """Continues from a state that :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: if users or documents are of other fields, shapes or dtypes.
+        """
+        # One user tells which dataclass the arrays are fields of.
+        stream = streams.UserStream(self._user_key, _ONE, _ONE, self._scenario.dtype)
+        users = _with_fields(self._model.sample_users(stream), state["users"], self.num_users)
+        documents = self._documents
+        if state["documents"] is not None:
+            documents = _with_fields(
+                self._sampler.sample(stream, self._scenario.num_candidates),
+                state["documents"],
+                self.num_users,
+            )
+        self._stream.restore(state["stream"])
+        self._episodes = state["episodes"].copy()
+        self._steps = state["steps"].copy()
+        self._users, self._documents = users, documents
+
+
+def _fields(values: Any) -> dict[str, np.ndarray]:
+    """Returns copies of the fields of a dataclass."""
+    return {
+        field.name: np.array(getattr(values, field.name)) for field in dataclasses.fields(values)
+    }
+
+
+def _with_fields(of_one: T, fields: Mapping[str, np.ndarray], num_users: int) -> T:
+    """Returns a dataclass with copies of fields.
+
+    Args:
+        of_one: the dataclass of one user.
+        fields: the fields of all users.
+        num_users: number of users.
+
+    Raises:
+        ValueError: if they are of other names, shapes or dtypes.
+    """
+    new = {name: np.array(field) for name, field in fields.items()}
+    for name, own in _fields(of_one).items():
+        field, shape = new.get(name), (num_users, *own.shape[1:])
+        if field is None or (field.shape, field.dtype) != (shape, own.dtype):
+            there = "nothing" if field is None else f"{field.dtype} of shape {field.shape}"
+            raise ValueError(f"{name} must be {own.dtype} of shape {shape}, got {there}.")
+    one: Any = of_one
+    return dataclasses.replace(one, **new)
