@@ -26,7 +26,7 @@ from recsim import registry
 from recsim._internal import command_line
 from recsim.experiments import tables
 from recsim.simulator import rollout
-from recsim.vector import scenario, streams
+from recsim.vector import chunk, streams
 
 if TYPE_CHECKING:
     from recsim.vector import env as vector_env
@@ -155,22 +155,17 @@ def measured(environment: str, num_candidates: int, slate_size: int, rounds: int
 def calls_of_step(env: vector_env.RecSimVectorEnv, stream: streams.RandomStream) -> list[Call]:
     """Returns the calls of a random stream in a step of an environment with the random agent.
 
-    The scenario and the agent are given a stream that records them.
+    They are those of a chunk of users and of the agent, who are given a stream that records them.
 
     Args:
         env: an environment of one chunk, whose candidates are sampled anew at every step.
         stream: the random stream that the numbers come from.
     """
-    model, sampler = env.user_model, env.document_sampler
-    users = model.sample_users(stream)
-    documents = sampler.sample(stream, env.num_candidates)
     recorded = RecordedStream(stream)
-    slates = recorded.slates(env.num_candidates, env.slate_size)
-    shown = scenario.slate_documents(documents, slates, shared=False)
-    choice = model.choose(users, shown, recorded)
-    responses = model.respond(users, shown, choice, recorded)
-    model.update(users, shown, choice, responses, recorded)
-    sampler.sample(recorded, env.num_candidates)
+    users = chunk.Chunk(env.scenario, 0, range(env.num_envs), stream=recorded)
+    users.reset()
+    recorded.calls.clear()
+    users.step(recorded.slates(env.num_candidates, env.slate_size))
     return recorded.calls
 
 
