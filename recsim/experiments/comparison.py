@@ -260,10 +260,10 @@ class Comparison:
             raise TypeError(f"agents must be a list of names, got {agents!r}.")
         if not agents:
             raise ValueError("agents must be a list of at least one name, got an empty one.")
-        if len(set(agents)) < len(agents):
-            raise ValueError(f"agents must be different names, got {', '.join(agents)}.")
         for agent in agents:
             registry.agent_entry(agent)
+        if len(set(agents)) < len(agents):
+            raise ValueError(f"agents must be different names, got {', '.join(agents)}.")
         for agent in agents:
             self._check_memory_of_users(agent)
         self._create_environment(self._env_config, None)  # Refuses what is too large.

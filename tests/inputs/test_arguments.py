@@ -7,18 +7,11 @@ raises itself and whose message names the parameter: none from somewhere deep, n
 
 from __future__ import annotations
 
-import linecache
-import pathlib
-import traceback
 import warnings
 
 import numpy as np
 import pytest
-from support import arguments as arguments_table
-
-import recsim
-
-PACKAGE = str(pathlib.Path(recsim.__file__).parent)
+from support import clear_errors, public_calls
 
 ODD = {
     "None": None,
@@ -45,13 +38,6 @@ ODD = {
     "a complex number": 1j,
 }
 FINITE = ("-1", "2.5", "True", "1e308", "1e-308", "1e200", "a matrix", "an empty array")
-
-
-def is_ours(error):
-    """Says whether recsim raised an error itself."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    line = linecache.getline(frame.filename, frame.lineno).strip()
-    return frame.filename.startswith(PACKAGE) and line.startswith("raise")
 
 
 def numbers_in(result):
@@ -82,23 +68,17 @@ def faults_of(function, arguments):
                 if name not in str(error):
                     yield f"{name}={label}: MemoryError: {error}"
             except Exception as error:
-                if not is_ours(error):
-                    frame = traceback.extract_tb(error.__traceback__)[-1]
-                    where = f"{frame.filename}:{frame.lineno}"
-                    yield f"{name}={label}: deep {type(error).__name__} in {where}: {error}"
-                elif name not in str(error):
-                    yield f"{name}={label}: not named: {type(error).__name__}: {error}"
+                if reason := clear_errors.unclear(error, naming=[name]):
+                    yield f"{name}={label}: {reason}"
             else:
                 if label in FINITE and not all(np.isfinite(x).all() for x in numbers_in(result)):
                     yield f"{name}={label}: not finite: {result!r}"
 
 
-@pytest.mark.parametrize("row", arguments_table.TABLE)
+@pytest.mark.parametrize("row", public_calls.TABLE)
 def test_every_parameter_is_taken_or_refused_by_name(row, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    function, arguments = arguments_table.TABLE[row]
-    if arguments.get("env", 0) is None:
-        arguments = {**arguments, "env": arguments_table.envs()["ie"]}
+    function, arguments = public_calls.TABLE[row]
     function(**arguments)
     faults = list(faults_of(function, arguments))
     assert not faults, "\n".join(faults)
