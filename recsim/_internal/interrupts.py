@@ -25,7 +25,7 @@ GRACE_SECONDS = 10.0
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, or Ctrl-C where a training went on to where it can be resumed.
+    """SIGTERM or Ctrl-C came to a command.
 
     Attributes:
         signal: the signal's number.
@@ -78,9 +78,10 @@ def _handle(number: int, frame: Any) -> None:
         _State.in_grace = grace = object()
         # Not threading's, which must not be entered anew from a handler.
         _thread.start_new_thread(_end_after_grace, (number, grace, GRACE_SECONDS))
-    elif number == signal.SIGINT:
-        raise KeyboardInterrupt
     else:
+        # Not KeyboardInterrupt itself: where that goes through the execution of a string, as
+        # dataclasses and named tuples do it, Python remembers it as one that nobody handled, and
+        # ends with SIGINT in the place of the exit code.
         raise Terminated(number)
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -44,3 +46,27 @@ def test_what_is_saved_at_the_end_of_the_episode_may_take_longer(monkeypatch):
     with pytest.raises(interrupts.Terminated):
         interrupted(save)
     assert saved
+
+
+WITHIN_A_STRING = """
+import os, signal
+from recsim._internal import command_line
+
+with command_line.orderly_exit("program"):
+    exec("os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(10**6): pass")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_the_exit_code_is_right_where_a_string_is_executed(tmp_path):
+    """As when Ctrl-C comes while a module with dataclasses is imported."""
+    (tmp_path / "program.py").write_text(WITHIN_A_STRING)
+    process = subprocess.run(
+        [sys.executable, "-m", "program"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (process.returncode, process.stderr) == (130, "\nprogram: interrupted\n")
