@@ -29,8 +29,8 @@ __all__ = [
     "refuse_bundle",
 ]
 
-Observation = dict[str, Any]
-Slate = Sequence[int]
+Observation = types.Observation
+Slate = types.Slate
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class AbstractRecommenderAgent(abc.ABC):
     #: agent with other values of these is refused (:mod:`recsim.simulator.fingerprint`).
     state_settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, action_space: Any) -> None:
+    def __init__(self, action_space: types.SlateSpace) -> None:
         nvec = getattr(action_space, "nvec", None)
         if nvec is None:
             raise TypeError(
@@ -117,7 +117,9 @@ class AbstractEpisodicRecommenderAgent(bundles.SavedAsBundle, AbstractRecommende
         summary_writer: where the agent may write statistics for TensorBoard, or None.
     """
 
-    def __init__(self, action_space: Any, summary_writer: Any = None) -> None:
+    def __init__(
+        self, action_space: types.SlateSpace, summary_writer: types.SummaryWriter | None = None
+    ) -> None:
         super().__init__(action_space)
         self._episode_num = 0
         self._summary_writer = summary_writer
@@ -175,7 +177,7 @@ class AbstractMultiUserEpisodicRecommenderAgent(AbstractEpisodicRecommenderAgent
 
     _multi_user = True
 
-    def __init__(self, action_space: Any) -> None:
+    def __init__(self, action_space: Sequence[types.SlateSpace]) -> None:
         self._num_users = len(action_space)
         if self._num_users < 1:
             raise ValueError(
@@ -196,7 +198,9 @@ class AbstractHierarchicalAgentLayer(bundles.SavedAsBundle, AbstractRecommenderA
         *base_agent_ctors: callables that build the base agents.
     """
 
-    def __init__(self, action_space: Any, *base_agent_ctors: Callable[..., Any]) -> None:
+    def __init__(
+        self, action_space: types.SlateSpace, *base_agent_ctors: Callable[..., Any]
+    ) -> None:
         super().__init__(action_space)
         self._base_agent_ctors = base_agent_ctors
         self._base_agents: list[Any] = []
@@ -259,7 +263,7 @@ class AbstractHierarchicalAgentLayer(bundles.SavedAsBundle, AbstractRecommenderA
 _GENERATORS = {"_rng": "rng_state", "_exploration_rng": "exploration_rng_state"}
 
 
-def _generator_states(agent: Any) -> dict[str, Any]:
+def _generator_states(agent: object) -> dict[str, Any]:
     states = {}
     for attribute, key in _GENERATORS.items():
         rng = getattr(agent, attribute, None)
@@ -268,13 +272,13 @@ def _generator_states(agent: Any) -> dict[str, Any]:
     return {**states, **owned_generators.state_of(agent, *_known(agent))}
 
 
-def _known(agent: Any) -> list[Any]:
+def _known(agent: object) -> list[Any]:
     """Returns the generators and agents that are saved by other means."""
     rngs = [getattr(agent, attribute, None) for attribute in _GENERATORS]
     return [*rngs, *getattr(agent, "_base_agents", ())]
 
 
-def _checked_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+def _checked_generators(agent: object, bundle_dict: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Returns an agent's generators and their states in a bundle; ValueError for a bad one."""
     # Bundles of recsim up to version 0.4 have the state of _exploration_rng under this key.
     older = bundle_dict.get("rng_state")
@@ -292,13 +296,13 @@ def _checked_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> list[tupl
     return found
 
 
-def _restore_generators(agent: Any, bundle_dict: Mapping[str, Any]) -> None:
+def _restore_generators(agent: object, bundle_dict: Mapping[str, Any]) -> None:
     for rng, state in _checked_generators(agent, bundle_dict):
         seeding.restore_generator(rng, state)
     owned_generators.restore(agent, bundle_dict.get("generators", {}), *_known(agent))
 
 
-def _knows_truncation(agent: Any) -> bool:
+def _knows_truncation(agent: types.SlateAgent) -> bool:
     """Says whether an agent's ``end_episode`` takes ``truncated``."""
     method = agent.end_episode
     named, passes_on = _parameters_for_truncation(getattr(method, "__func__", method))
@@ -309,12 +313,12 @@ def _knows_truncation(agent: Any) -> bool:
     return all(map(_knows_truncation, inner))
 
 
-def _ends_episodes(value: Any) -> bool:
+def _ends_episodes(value: object) -> bool:
     return not isinstance(value, type) and callable(getattr(value, "end_episode", None))
 
 
 @functools.lru_cache(maxsize=256)
-def _parameters_for_truncation(function: Any) -> tuple[bool, bool]:
+def _parameters_for_truncation(function: Callable[..., object]) -> tuple[bool, bool]:
     """Says whether a function has a parameter ``truncated``, and whether it takes any keyword."""
     try:
         parameters = inspect.signature(function).parameters
@@ -325,7 +329,7 @@ def _parameters_for_truncation(function: Any) -> tuple[bool, bool]:
 
 
 def end_episode(
-    agent: Any, reward: float, observation: Observation, *, truncated: bool = False
+    agent: types.SlateAgent, reward: float, observation: Observation, *, truncated: bool = False
 ) -> None:
     """Ends an agent's episode, telling it of a cut-off if its ``end_episode`` takes ``truncated``.
 
@@ -336,7 +340,7 @@ def end_episode(
         truncated: whether the episode was only cut off at a length limit.
     """
     if _knows_truncation(agent):
-        agent.end_episode(reward, observation, truncated=truncated)
+        agent.end_episode(reward, observation, truncated=truncated)  # type: ignore[call-arg]
     else:
         agent.end_episode(reward, observation)
 

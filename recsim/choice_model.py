@@ -12,7 +12,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,8 +65,9 @@ def softmax(vector: ArrayLike) -> np.ndarray:
             f"{_first_bad(vector, np.isfinite(highest))}."
         )
     with np.errstate(over="ignore"):  # Of what overflows the exponential is 0.
-        exponentials = np.exp(vector - highest)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+        exponentials: np.ndarray = np.exp(vector - highest)
+    exponentials /= exponentials.sum(axis=-1, keepdims=True)
+    return exponentials
 
 
 def _slates_of(name: str, values: ArrayLike) -> np.ndarray:
@@ -96,7 +97,9 @@ def _no_click_of_slates(no_click_mass: ArrayLike, least: float) -> ArrayLike:
     return masses
 
 
-def _of_slates(name: str, value: ArrayLike, leading: tuple[int, ...], of: str = "scores") -> Any:
+def _of_slates(
+    name: str, value: ArrayLike, leading: tuple[int, ...], of: str = "scores"
+) -> float | np.ndarray:
     """Returns a number, or numbers that broadcast against the leading axes of slates.
 
     Raises:
@@ -166,13 +169,14 @@ def _logit_weights(scores: ArrayLike, no_click_mass: ArrayLike) -> np.ndarray:
             logits -= highest
     else:
         logits -= highest
-    return np.exp(logits, out=logits)
+    np.exp(logits, out=logits)
+    return logits
 
 
 def _are_moderate(values: np.ndarray) -> bool:
     """Says whether numbers are finite, and so small that differences to finite ones are finite."""
     if values.size == 1:  # Of one slate, for which Python takes less time.
-        return -_MODERATE < values.item() < _MODERATE
+        return bool(-_MODERATE < values.item() < _MODERATE)
     return bool((np.abs(values) < _MODERATE).all())
 
 
@@ -199,7 +203,8 @@ def multinomial_proportional_probabilities(
     with np.errstate(over="ignore"):  # A total that overflows is refused.
         total = weights.sum(axis=-1, keepdims=True)
     _check_totals(weights, total)
-    return weights / total
+    weights /= total
+    return weights
 
 
 def exponential_cascade_probabilities(
@@ -290,7 +295,8 @@ def _first_bad(values: np.ndarray, good: np.ndarray) -> list[float]:
         good: bools of shape (..., n) or (..., 1).
     """
     slates = values.reshape(-1, values.shape[-1])
-    return slates[good.all(axis=-1).argmin()].tolist()
+    bad: list[float] = slates[good.all(axis=-1).argmin()].tolist()
+    return bad
 
 
 def _proportional_weights(scores: np.ndarray, min_normalizer: float) -> np.ndarray:
@@ -326,7 +332,15 @@ def _refuse_uniform(uniform: ArrayLike) -> NoReturn:
     raise ValueError(f"uniform must be numbers in [0, 1), got {numbers.described(uniform)}.")
 
 
-def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
+@overload
+def sample_choice(weights: list[float], uniform: float) -> int: ...
+
+
+@overload
+def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> int | np.ndarray: ...
+
+
+def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> int | np.ndarray:
     """Samples a position with probabilities proportional to weights, one uniform number each.
 
     The same number gives the same choice as ``RandomState.choice(n, p=weights / sum(weights))``.
@@ -357,7 +371,7 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> Any:
     return choice if choice.ndim or isinstance(weights, np.ndarray) else int(choice)
 
 
-def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> Any:
+def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> np.ndarray:
     """Checks the arguments and does what :func:`sampled_choices` does."""
     if not weights.shape[-1]:
         _refuse_weights(weights.tolist())
@@ -368,7 +382,7 @@ def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> Any:
     return sampled_choices(weights, drawn)
 
 
-def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> Any:
+def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> np.ndarray:
     """Does what :func:`sample_choice` does with arrays, without a look at ``uniform``.
 
     It is for numbers that come from a generator, at each step of thousands of users.
@@ -378,7 +392,8 @@ def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> Any:
     total = cumulative[..., -1:]
     _check_totals(weights, total)
     threshold = uniform[..., np.newaxis] * total
-    return (cumulative[..., :-1] <= threshold).sum(axis=-1)
+    choices: np.ndarray = (cumulative[..., :-1] <= threshold).sum(axis=-1)
+    return choices
 
 
 #: What the models below read in their ``choice_features``. A user's features may serve any of them,
@@ -397,11 +412,11 @@ class AbstractChoiceModel(abc.ABC):
     environment_rng: np.random.RandomState | None = None
 
     _scores: np.ndarray | None = None
-    _score_no_click: Any = None
+    _score_no_click: float | None = None
     _rng_when_alone: np.random.RandomState | None = None
 
     @abc.abstractmethod
-    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+    def score_documents(self, user_state: object, doc_obs: Iterable[Any]) -> None:
         """Computes the scores of documents for a user, into ``scores`` and ``score_no_click``.
 
         Args:
@@ -442,7 +457,7 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     """A choice model whose scores, divided by their sum, are choice probabilities."""
 
     @staticmethod
-    def _score_documents_helper(user_state: Any, doc_obs: Iterable[Any]) -> np.ndarray:
+    def _score_documents_helper(user_state: object, doc_obs: Iterable[Any]) -> np.ndarray:
         """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
         try:
             documents = list(doc_obs)
@@ -457,9 +472,10 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         scored_by = getattr(user_state.__class__, "_scored_by", None)
         # A subclass, or a state, that has an own way to score a single document is heeded.
         if one is None or (scored_by is not None and getattr(one, "__func__", None) is scored_by):
-            scores = user_state.score_documents(documents)
+            user: Any = user_state
+            scores: np.ndarray = user.score_documents(documents)
         else:
-            scores = [one(doc) for doc in documents]
+            scores = [one(doc) for doc in documents]  # type: ignore[assignment]
         if type(scores) is not np.ndarray or scores.dtype.char != "d":
             scores = np.asarray(numbers.array("A user's scores of documents", scores), np.float64)
         if scores.shape == (len(documents),):
@@ -543,7 +559,7 @@ class MultinomialLogitChoiceModel(NormalizableChoiceModel):
         """See :meth:`NormalizableChoiceModel.slate_weights`."""
         return multinomial_logit_probabilities(scores, self._no_click_mass)
 
-    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+    def score_documents(self, user_state: object, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
         self._set_weights(multinomial_logit_probabilities(scores, self._no_click_mass))
@@ -576,7 +592,7 @@ class MultinomialProportionalChoiceModel(NormalizableChoiceModel):
         """See :meth:`NormalizableChoiceModel.choice_weights`."""
         return _append_no_click(scores, self._no_click_mass) - self._min_normalizer
 
-    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+    def score_documents(self, user_state: object, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
         # Negative weights are refused when a document is chosen.
@@ -619,7 +635,7 @@ class ExponentialCascadeChoiceModel(CascadeChoiceModel):
         """See :meth:`NormalizableChoiceModel.choice_weights`."""
         return exponential_cascade_probabilities(scores, self._attention_prob, self._score_scaling)
 
-    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+    def score_documents(self, user_state: object, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
         with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
@@ -647,7 +663,7 @@ class ProportionalCascadeChoiceModel(CascadeChoiceModel):
             scores, self._attention_prob, self._score_scaling, self._min_normalizer
         )
 
-    def score_documents(self, user_state: Any, doc_obs: Iterable[Any]) -> None:
+    def score_documents(self, user_state: object, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
         self._positional_normalization(_proportional_weights(scores, self._min_normalizer))

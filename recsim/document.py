@@ -6,10 +6,10 @@ import abc
 import contextlib
 import operator
 import warnings
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from recsim import seeding
+from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import keys, owned_generators, validation
 from recsim._internal.gym_import import spaces
@@ -23,6 +23,8 @@ __all__ = [
 
 # After so many documents with known IDs in a row a candidate set cannot be filled.
 _MAX_TRIES = 10_000
+# Attribute of a sampler, which may have another base class than ours, that was warned of.
+_MARK_OF_WARNED = "_warned_of_repeated_ids"
 
 
 class CandidateSet:
@@ -37,6 +39,10 @@ class CandidateSet:
 
     def __init__(self) -> None:
         self._documents: dict[Hashable, Any] = {}
+
+    def __contains__(self, document_id: object) -> bool:
+        """Says whether the set has a document with an ID; TypeError if it can be no ID."""
+        return document_id in self._documents
 
     def size(self) -> int:
         """Returns the number of documents."""
@@ -65,9 +71,9 @@ class CandidateSet:
         except (KeyError, TypeError, ValueError):
             return list(map(self._named, document_ids))
 
-    def _named(self, document_id: Hashable) -> Any:
+    def _named(self, document_id: Hashable) -> types.Document:
         """Returns the document with an ID, or with an ID of that string."""
-        documents = self._documents
+        documents: dict[Hashable, types.Document] = self._documents
         if document_id in documents:
             return documents[document_id]
         if isinstance(document_id, str):
@@ -77,7 +83,7 @@ class CandidateSet:
                     return document
         raise KeyError(f"There is no document with the ID {document_id!r} in the candidate set.")
 
-    def add_document(self, document: Any) -> None:
+    def add_document(self, document: types.Document) -> None:
         """Adds a document, in place of one with the same ID.
 
         Raises:
@@ -88,7 +94,7 @@ class CandidateSet:
             self._replaced = document_id
         self._documents[document_id] = document
 
-    def remove_document(self, document: Any) -> None:
+    def remove_document(self, document: types.Document) -> None:
         """Removes a document; KeyError if it is not in the set."""
         del self._documents[document.doc_id()]
 
@@ -145,8 +151,10 @@ class _LazyCandidateSet(CandidateSet):
     observations come from the objects.
     """
 
-    def __init__(self, doc_ctor: Any, ids: range, columns: dict[str, Any]) -> None:
-        self._doc_ctor = doc_ctor
+    def __init__(
+        self, doc_ctor: type[AbstractDocument], ids: range, columns: dict[str, Any]
+    ) -> None:
+        self._doc_ctor: Any = doc_ctor
         self._ids = ids
         self._columns = columns
         self._made: dict[int, Any] = {}
@@ -160,12 +168,13 @@ class _LazyCandidateSet(CandidateSet):
             self._all = {doc.doc_id(): doc for doc in self.get_documents(self._ids)}
         return self._all
 
-    def _make(self, document_id: int) -> Any:
+    def _make(self, document_id: int) -> types.Document:
         row = document_id - self._ids.start
         if not 0 <= row < len(self._ids):
             raise KeyError(document_id)
         features = {name: column[row] for name, column in self._columns.items()}
-        document = self._made[document_id] = self._doc_ctor(doc_id=document_id, **features)
+        document: types.Document = self._doc_ctor(doc_id=document_id, **features)
+        self._made[document_id] = document
         return document
 
     def get_documents(self, document_ids: Iterable[Any]) -> list[Any]:
@@ -187,12 +196,7 @@ class _LazyCandidateSet(CandidateSet):
     def create_observation(self) -> dict[str, Any]:
         doc_ctor = self._doc_ctor
         # Methods of a class may have been replaced since.
-        if (
-            self._made
-            or doc_ctor.create_observation is not doc_ctor._observed_by
-            or doc_ctor.__init__ is not doc_ctor._made_by
-            or doc_ctor.doc_id is not doc_ctor._named_by
-        ):
+        if self._made or not doc_ctor.is_observed_at_once():
             return super().create_observation()
         observations = doc_ctor.create_observations(**self._columns)
         # Of integers it is what str returns, faster.
@@ -218,7 +222,7 @@ class AbstractDocumentSampler(abc.ABC):
         self._rng = validation.random_state("seed", self._seed)
 
     @abc.abstractmethod
-    def sample_document(self) -> Any:
+    def sample_document(self) -> types.Document:
         """Returns a new document."""
 
     def sample_candidates(self, num_documents: int) -> CandidateSet:
@@ -274,18 +278,18 @@ class AbstractDocumentSampler(abc.ABC):
             self._doc_count = state["doc_count"]
 
 
-def _document_of_new_id(sampler: Any, candidates: CandidateSet) -> Any:
+def _document_of_new_id(sampler: types.DocumentSampler, candidates: CandidateSet) -> types.Document:
     """Returns a sampled document whose ID no candidate has."""
     document = sampler.sample_document()
     try:
-        if document.doc_id() not in candidates._documents:
+        if document.doc_id() not in candidates:
             return document
     except TypeError:
         return document  # The candidate set refuses its ID.
-    return _document_in_place_of(sampler, document.doc_id(), candidates._documents)
+    return _document_in_place_of(sampler, document.doc_id(), candidates)
 
 
-def _checked_id(document: Any) -> Hashable:
+def _checked_id(document: types.Document) -> Hashable:
     """Returns the ID of a document; TypeError if it cannot be a dictionary's key."""
     document_id = document.doc_id()
     try:
@@ -298,11 +302,13 @@ def _checked_id(document: Any) -> Hashable:
     return document_id
 
 
-def _document_in_place_of(sampler: Any, repeated: Hashable, taken: Collection[Hashable]) -> Any:
-    """Returns a sampled document whose ID is none of those taken, and warns once."""
-    if not getattr(sampler, "_warned_of_repeated_ids", False):
+def _document_in_place_of(
+    sampler: types.DocumentSampler, repeated: Hashable, candidates: CandidateSet
+) -> types.Document:
+    """Returns a sampled document whose ID no candidate has, and warns once."""
+    if not getattr(sampler, _MARK_OF_WARNED, False):
         with contextlib.suppress(AttributeError):  # It has __slots__.
-            sampler._warned_of_repeated_ids = True
+            setattr(sampler, _MARK_OF_WARNED, True)
         warnings.warn(
             f"{type(sampler).__name__} sampled the document ID {repeated!r} twice for one "
             "candidate set, which has each ID once: another document is sampled in its place. "
@@ -312,12 +318,12 @@ def _document_in_place_of(sampler: Any, repeated: Hashable, taken: Collection[Ha
         )
     for _ in range(_MAX_TRIES):
         document = sampler.sample_document()
-        if _checked_id(document) not in taken:
+        if _checked_id(document) not in candidates:
             return document
     raise ValueError(
         f"{type(sampler).__name__} sampled the document ID {repeated!r} twice, and the "
-        f"{_MAX_TRIES:,} documents after it had IDs of the {len(taken)} candidates so far too: "
-        "give each document an ID of its own, or make the environment with fewer candidates "
+        f"{_MAX_TRIES:,} documents after it had IDs of the {candidates.size()} candidates so far "
+        "too: give each document an ID of its own, or make the environment with fewer candidates "
         "(num_candidates)."
     )
 
@@ -350,24 +356,26 @@ class BatchDocumentSampler(AbstractDocumentSampler):
     def _sample_features(self, num_documents: int) -> dict[str, Any]:
         """Returns the features of new documents: argument names of ``doc_ctor`` to columns."""
 
-    def sample_document(self) -> Any:
+    def sample_document(self) -> types.Document:
         """Returns a new document."""
         features = {name: column[0] for name, column in self._sample_features(1).items()}
         doc_id = self._doc_count
         self._doc_count += 1
-        return self._doc_ctor(doc_id=doc_id, **features)
+        document: types.Document = self._doc_ctor(doc_id=doc_id, **features)
+        return document
 
     def sample_candidates(self, num_documents: int) -> CandidateSet:
         """Returns a candidate set of new documents, ``num_documents`` times a sampled one."""
         # A sampler, a subclass, or a class of documents that has an own way to do what is done for
         # a single document is heeded.
         one = getattr(self.sample_document, "__func__", None)
-        if one is not self._sampled_by or not getattr(self._doc_ctor, "_observed_at_once", False):
+        doc_ctor: Any = self._doc_ctor
+        if one is not self._sampled_by or not getattr(doc_ctor, "_observed_at_once", False):
             return super().sample_candidates(num_documents)
         first_id = self._doc_count
         self._doc_count += num_documents
         ids = range(first_id, self._doc_count)
-        return _LazyCandidateSet(self._doc_ctor, ids, self._sample_features(num_documents))
+        return _LazyCandidateSet(doc_ctor, ids, self._sample_features(num_documents))
 
 
 class AbstractDocument(abc.ABC):
@@ -390,23 +398,36 @@ class AbstractDocument(abc.ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own: tuple[Any, ...] = (cls.create_observation, cls.__init__, cls.doc_id)
         if "create_observations" in vars(cls):
+            own: tuple[Any, ...] = (cls.create_observation, cls.__init__, cls.doc_id)
             cls._observed_by, cls._made_by, cls._named_by = map(staticmethod, own)
-        cls._observed_at_once = own == (cls._observed_by, cls._made_by, cls._named_by)
+        cls._observed_at_once = cls.is_observed_at_once()
+
+    @classmethod
+    def is_observed_at_once(cls) -> bool:
+        """Says whether ``create_observations`` observes what single documents would.
+
+        It does not where a subclass, or a program, has put other methods in the place of those that
+        it stands in for.
+        """
+        return (
+            cls.create_observation is cls._observed_by
+            and cls.__init__ is cls._made_by
+            and cls.doc_id is cls._named_by
+        )
 
     def __init__(self, doc_id: Hashable) -> None:
         self._doc_id = doc_id
 
-    def doc_id(self) -> Any:
+    def doc_id(self) -> Hashable:
         """Returns the document's ID."""
         return self._doc_id
 
     @abc.abstractmethod
-    def create_observation(self) -> Any:
+    def create_observation(self) -> object:
         """Returns what an agent sees of the document, an element of the observation space."""
 
     @classmethod
     @abc.abstractmethod
-    def observation_space(cls) -> spaces.Space:
+    def observation_space(cls) -> spaces.Space[Any]:
         """Returns the space of the observations of documents of this class."""

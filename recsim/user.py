@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import choice_model, seeding
+from recsim import choice_model, seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import owned_generators, validation
 from recsim._internal.gym_import import spaces
@@ -31,11 +31,11 @@ class AbstractResponse(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
-    def response_space() -> spaces.Space:
+    def response_space() -> spaces.Space[Any]:
         """Returns the space of :meth:`create_observation`."""
 
     @abc.abstractmethod
-    def create_observation(self) -> Any:
+    def create_observation(self) -> object:
         """Returns what an agent sees of the response, an element of the response space."""
 
 
@@ -58,12 +58,12 @@ class AbstractUserState(abc.ABC):
             cls._scored_by = staticmethod(getattr(cls, "score_document", None))  # type: ignore[arg-type]
 
     @abc.abstractmethod
-    def create_observation(self) -> Any:
+    def create_observation(self) -> object:
         """Returns what an agent sees of the user, an element of the observation space."""
 
     @staticmethod
     @abc.abstractmethod
-    def observation_space() -> spaces.Space:
+    def observation_space() -> spaces.Space[Any]:
         """Returns the space of the observations."""
 
 
@@ -86,7 +86,7 @@ class AbstractUserSampler(abc.ABC):
         self._rng = validation.random_state("seed", self._seed)
 
     @abc.abstractmethod
-    def sample_user(self) -> Any:
+    def sample_user(self) -> types.UserState:
         """Returns the initial state of a new user."""
 
     def get_user_ctor(self) -> Callable[..., Any]:
@@ -143,7 +143,7 @@ class AbstractUserModel(abc.ABC):
         self._slate_size = validation.positive_int("slate_size", slate_size)
         self._response_model_ctor = response_model_ctor
         self._user_sampler = user_sampler
-        self._user_state = user_sampler.sample_user()
+        self._user_state: Any = user_sampler.sample_user()
         self.environment_rng = initial_generator(user_sampler)
 
     def use_generator(self, rng: np.random.RandomState) -> None:
@@ -187,11 +187,12 @@ class AbstractUserModel(abc.ABC):
         """Returns the class of the responses."""
         return self._response_model_ctor
 
-    def observation_space(self) -> spaces.Space:
+    def observation_space(self) -> spaces.Space[Any]:
         """Returns the space of the observations of the user."""
-        return self._user_state.observation_space()
+        space: spaces.Space[Any] = self._user_state.observation_space()
+        return space
 
-    def create_observation(self) -> Any:
+    def create_observation(self) -> object:
         """Returns what an agent sees of the user."""
         return self._user_state.create_observation()
 
@@ -228,7 +229,7 @@ class AbstractUserModel(abc.ABC):
         )
 
 
-def initial_generator(user_sampler: Any) -> np.random.RandomState:
+def initial_generator(user_sampler: object) -> np.random.RandomState:
     """Returns the generator of users' choices, derived from the seed of a sampler of users."""
     try:
         return seeding.named_random_state(getattr(user_sampler, "_seed", 0), "user model")

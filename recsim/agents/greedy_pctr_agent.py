@@ -45,9 +45,7 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         self._choice_model = choice_model
         self._belief_state = belief_state
 
-    def step(  # type: ignore[override]  # An array is a slate too.
-        self, reward: float, observation: agent.Observation
-    ) -> np.ndarray:
+    def step(self, reward: float, observation: agent.Observation) -> np.ndarray:
         """Returns the best slate as integer indices into ``observation['doc']``.
 
         Raises:

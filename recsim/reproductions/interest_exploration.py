@@ -107,9 +107,7 @@ class _InformedAgent(greedy_pctr_agent.GreedyPCTRAgent):
         super().__init__(environment.action_space, None)
         self._user_model = environment.environment.user_model
 
-    def step(  # type: ignore[override]  # An array is a slate too.
-        self, reward: float, observation: agent_lib.Observation
-    ) -> np.ndarray:
+    def step(self, reward: float, observation: agent_lib.Observation) -> np.ndarray:
         self._belief_state = self._user_model._user_state
         return super().step(reward, observation)
 
