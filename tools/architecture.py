@@ -15,6 +15,7 @@ import argparse
 import ast
 import collections
 import dataclasses
+import itertools
 import pathlib
 import re
 import subprocess
@@ -25,8 +26,8 @@ from collections.abc import Iterable, Iterator
 PACKAGE = "recsim"
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 
-# A function of at least so many lines that stands twice, names apart, is a duplicate.
-_DUPLICATE_LINES = 6
+# So many equal lines in a row, in two functions, are a duplicate.
+_DUPLICATE_LINES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,36 +213,28 @@ def _private_names(tree: ast.Module) -> set[str]:
 
 
 def duplicates(package: Iterable[Module]) -> list[str]:
-    """Returns the functions that stand twice or more, whatever they and their variables are named.
+    """Returns the pairs of functions that have four lines in a row in common.
 
-    Functions of fewer than six lines without docstring and signature are not looked at.
+    Comments, docstrings, signatures and how lines are broken do not count.
     """
-    places = collections.defaultdict(list)
+    places = collections.defaultdict(set)
     for module in package:
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                body = node.body[ast.get_docstring(node) is not None :]
-                lines = sum(stop - start + 1 for start, stop in _extents(body))
-                if lines >= _DUPLICATE_LINES:
-                    places[_shape(body)].append(f"{module.path}:{node.lineno}: {node.name}")
-    return [" = ".join(same) for same in places.values() if len(same) > 1]
+        for function in _outer_functions(module.tree.body):
+            body = function.body[ast.get_docstring(function) is not None :]
+            lines = [line.strip() for part in body for line in ast.unparse(part).splitlines()]
+            place = f"{module.path}:{function.lineno}: {function.name}"
+            for start in range(len(lines) - _DUPLICATE_LINES + 1):
+                places[tuple(lines[start : start + _DUPLICATE_LINES])].add(place)
+    pairs = {pair for same in places.values() for pair in itertools.combinations(sorted(same), 2)}
+    return [" = ".join(pair) for pair in sorted(pairs)]
 
 
-def _extents(body: Iterable[ast.stmt]) -> Iterator[tuple[int, int]]:
-    for statement in body:
-        yield statement.lineno, statement.end_lineno or statement.lineno
-
-
-def _shape(body: Iterable[ast.stmt]) -> str:
-    """Returns the code with its local names numbered in the order in which they occur."""
-    copy = ast.parse("\n".join(ast.unparse(statement) for statement in body))
-    names = [node for node in ast.walk(copy) if isinstance(node, ast.Name)]
-    local = {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    numbers: dict[str, str] = {}
-    for node in names:
-        if node.id in local:
-            node.id = numbers.setdefault(node.id, f"n{len(numbers)}")
-    return ast.dump(copy)
+def _outer_functions(body: Iterable[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+        elif isinstance(node, ast.ClassDef | ast.If | ast.Try | ast.With):
+            yield from _outer_functions(node.body)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,7 +278,8 @@ def figures(root: pathlib.Path) -> list[Figure]:
         _counted("import cycles at load time", cycles((e.source, e.target) for e in at_load)),
         _counted("import cycles between folders at load time", cycles(across_at_load)),
         _counted("import cycles between folders, late imports included", cycles(across)),
-        _counted("functions that stand twice", [[place] for place in duplicates(package)]),
+        _counted("pairs of functions with four equal lines", [[d] for d in duplicates(package)]),
+        _counted("the same in tests", [[d] for d in duplicates(tests)]),
     ]
 
 
