@@ -27,7 +27,7 @@ PACKAGE = "recsim"
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 
 # So many equal lines in a row, in two functions, are a duplicate.
-_DUPLICATE_LINES = 4
+_DUPLICATE_LINES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _private_names(tree: ast.Module) -> set[str]:
 
 
 def duplicates(package: Iterable[Module]) -> list[str]:
-    """Returns the pairs of functions that have four lines in a row in common.
+    """Returns the pairs of functions that have five lines in a row in common.
 
     Comments, docstrings, signatures and how lines are broken do not count.
     """
@@ -278,7 +278,7 @@ def figures(root: pathlib.Path) -> list[Figure]:
         _counted("import cycles at load time", cycles((e.source, e.target) for e in at_load)),
         _counted("import cycles between folders at load time", cycles(across_at_load)),
         _counted("import cycles between folders, late imports included", cycles(across)),
-        _counted("pairs of functions with four equal lines", [[d] for d in duplicates(package)]),
+        _counted("pairs of functions with five equal lines", [[d] for d in duplicates(package)]),
         _counted("the same in tests", [[d] for d in duplicates(tests)]),
     ]
 

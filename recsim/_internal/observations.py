@@ -12,6 +12,8 @@ __all__ = [
     "entry",
     "fields_of_document",
     "fields_of_response",
+    "final_batch",
+    "last_responses",
     "spaces_of_documents",
     "spaces_of_responses",
     "without_entry",
@@ -129,3 +131,33 @@ def _fields(key: str, space: Any, names: Sequence[str]) -> Mapping[str, Any]:
             f"reads by name{_list(names)}, got {numbers.described(space)}."
         )
     return fields
+
+
+def last_responses(observation: Mapping[str, Any], infos: Mapping[str, Any]) -> Any:
+    """Returns the responses to the last slates, also where an episode ended with them.
+
+    Args:
+        observation: an observation of the ``step`` of a vector environment.
+        infos: the infos that came with it.
+
+    Returns:
+        Arrays of shape (n_users, slate_size, …), as in ``observation['response']``.
+
+    Raises:
+        TypeError: if they are not of one of this library's environments.
+    """
+    if "final_obs" not in infos:
+        return entry(observation, "response")
+    # It has the rows of users whose episodes continue, too.
+    return entry(final_batch(infos), "response")
+
+
+def final_batch(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the last observations of all users, arrays with the users on axis 0."""
+    final = infos["final_obs"]
+    if not hasattr(final, "batch"):
+        raise TypeError(
+            "infos['final_obs'] must be the FinalObservations of a RecSimVectorEnv, got "
+            f"{type(final).__name__}: let the agent recommend in a vector environment of recsim's."
+        )
+    return final.batch

@@ -18,9 +18,8 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import types
-from recsim._internal import global_generator, numbers, validation
+from recsim._internal import global_generator, numbers, observations, validation
 from recsim.simulator import environment
-from recsim.vector import agent as vector_agent
 
 __all__ = [
     "EndedEpisodes",
@@ -261,7 +260,7 @@ class VectorStep:
     @property
     def responses(self) -> Any:
         """The observed responses to the slates, arrays of shape (n_users, slate_size, …)."""
-        return vector_agent.last_responses(self.observation, self.infos)
+        return observations.last_responses(self.observation, self.infos)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ __all__ = ["AbstractVectorAgent", "last_responses"]
 
 Observation = dict[str, Any]
 
+last_responses = observations.last_responses
+
 
 class AbstractVectorAgent(abc.ABC):
     """A recommender of many users: maps observations and rewards to slates.
@@ -118,7 +120,7 @@ class AbstractVectorAgent(abc.ABC):
                 f"{numbers.described(infos)}."
             )
         if "final_obs" in infos:
-            self._check_users(_final_batch(infos))
+            self._check_users(observations.final_batch(infos))
         elif ended.any():
             raise ValueError(
                 "infos must have the last observations, 'final_obs', where sessions ended, got "
@@ -181,36 +183,6 @@ class AbstractVectorAgent(abc.ABC):
         """
         del checkpoint_dir, iteration_number, bundle_dict
         return True
-
-
-def last_responses(observation: Observation, infos: Mapping[str, Any]) -> Any:
-    """Returns the responses to the last slates, also where a session ended with them.
-
-    Args:
-        observation: an observation of the environment's ``step``.
-        infos: the infos that came with it.
-
-    Returns:
-        Arrays of shape (n_users, slate_size, …), as in ``observation['response']``.
-
-    Raises:
-        TypeError: if they are not of one of this library's environments.
-    """
-    if "final_obs" not in infos:
-        return observations.entry(observation, "response")
-    # The rows of those who go on are in it too.
-    return observations.entry(_final_batch(infos), "response")
-
-
-def _final_batch(infos: Mapping[str, Any]) -> Observation:
-    """Returns the last observations of all users, arrays with the users on axis 0."""
-    final = infos["final_obs"]
-    if not hasattr(final, "batch"):
-        raise TypeError(
-            "infos['final_obs'] must be the FinalObservations of a RecSimVectorEnv, got "
-            f"{type(final).__name__}: let the agent recommend in a vector environment of recsim's."
-        )
-    return final.batch
 
 
 def _keys(documents: Any) -> list[str]:
