@@ -25,6 +25,7 @@ import time  # noqa: F401  # A name of RecSim's module.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import gin  # noqa: F401  # A name of RecSim's module.
 import numpy as np
 
 from recsim import types

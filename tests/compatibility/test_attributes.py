@@ -45,6 +45,7 @@ LEFT_OUT_OF_MODULES = {
     "environment",
     "flags",
     "FLAGS",
+    "gin",
     "itertools",
     "logging",
     "np",
