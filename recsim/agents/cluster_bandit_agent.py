@@ -212,7 +212,7 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the states of the bandits' generators."""
         del checkpoint_dir, iteration_number
-        return {"bandit_draws": [stream.state() for stream in self._streams]}
+        return {"bandit_draws": [stream.state_dict() for stream in self._streams]}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]

@@ -59,7 +59,7 @@ class VectorRandomAgent(vector_agent.AbstractVectorAgent):
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
         """Returns the states of the generators."""
         del checkpoint_dir, iteration_number
-        return {"rng_states": [stream.state() for stream in self._streams]}
+        return {"rng_states": [stream.state_dict() for stream in self._streams]}
 
     def unbundle(
         self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]

@@ -253,7 +253,7 @@ class Chunk:
         return {
             "episodes": self._episodes.copy(),
             "steps": self._steps.copy(),
-            "stream": self._stream.state(),
+            "stream": self._stream.state_dict(),
             "users": _fields(self._users),
             "documents": documents,
         }
@@ -274,7 +274,7 @@ class Chunk:
                 state["documents"],
                 self.num_users,
             )
-        self._stream.restore(state["stream"])
+        self._stream.load_state_dict(state["stream"])
         self._episodes = state["episodes"].copy()
         self._steps = state["steps"].copy()
         self._users, self._documents = users, documents

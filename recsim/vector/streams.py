@@ -316,7 +316,7 @@ def restore(streams: Sequence[ChunkStream], states: Sequence[dict[str, Any]]) ->
 
     Args:
         streams: the random streams of an agent.
-        states: what their :meth:`ChunkStream.state` returned.
+        states: what their :meth:`ChunkStream.state_dict` returned.
 
     Raises:
         ValueError: if it is something else; the streams are as they were then.
@@ -327,13 +327,13 @@ def restore(streams: Sequence[ChunkStream], states: Sequence[dict[str, Any]]) ->
         )
     if len(states) != len(streams):
         return
-    before = [each.state() for each in streams]
+    before = [each.state_dict() for each in streams]
     try:
         for each, state in zip(streams, states):
-            each.restore(state)
+            each.load_state_dict(state)
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
         for each, state in zip(streams, before):
-            each.restore(state)
+            each.load_state_dict(state)
         raise ValueError(
             f"A state of a random stream is not one that it was in: {error!r:.200}."
         ) from error
@@ -419,7 +419,7 @@ class ChunkStream(RandomStream):
         bits.advance(_STREAM_LENGTH - -(-out.nbytes // 8))
         return out[self._first_row :]
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the state of the generator, as data for a checkpoint."""
         ahead = [
             {
@@ -434,8 +434,8 @@ class ChunkStream(RandomStream):
         ]
         return {"generator": dict(self._rng.bit_generator.state), "ahead": ahead}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continues from a state that :meth:`state` returned, of any number of users.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that :meth:`state_dict` returned, of any number of users.
 
         Raises:
             TypeError, ValueError: if it is none.

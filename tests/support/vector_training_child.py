@@ -134,7 +134,7 @@ class Learner(vector_agent.AbstractVectorAgent):
 
     def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
         return {
-            "draws": [stream.state() for stream in self._streams],
+            "draws": [stream.state_dict() for stream in self._streams],
             "liked": self._liked,
             "heard": self._heard,
         }
@@ -144,7 +144,7 @@ class Learner(vector_agent.AbstractVectorAgent):
         if len(bundle_dict["heard"]) == self.num_envs:
             self._heard = bundle_dict["heard"].copy()
         for stream, state in zip(self._streams, bundle_dict["draws"], strict=False):
-            stream.restore(state)
+            stream.load_state_dict(state)
         return True
 
 

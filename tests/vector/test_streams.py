@@ -129,10 +129,10 @@ def test_state_continues(num_users: int) -> None:
     for _ in range(2):
         calls(stream)
     others.uniform(3)
-    state = stream.state()
+    state = stream.state_dict()
     assert {entry["kind"] for entry in state["ahead"]} == {"slates", "normal", "uniform"}
     expected = [calls(stream) for _ in range(9)]
-    stream.restore(state)
+    stream.load_state_dict(state)
     others.restore(state)
     num_same = min(5, num_users)
     for of_round in expected:

@@ -276,7 +276,7 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         state = self._learner.state_dict()
         of_users = {
             "num_envs": self._num_envs,
-            "draws": [stream.state() for stream in self._streams],
+            "draws": [stream.state_dict() for stream in self._streams],
             "last": self._last,
             "replay": state.pop("replay"),
         }
