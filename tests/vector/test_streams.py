@@ -133,7 +133,7 @@ def test_state_continues(num_users: int) -> None:
     assert {entry["kind"] for entry in state["ahead"]} == {"slates", "normal", "uniform"}
     expected = [calls(stream) for _ in range(9)]
     stream.load_state_dict(state)
-    others.restore(state)
+    others.load_state_dict(state)
     num_same = min(5, num_users)
     for of_round in expected:
         for numbers, again, of_others in zip(of_round, calls(stream), calls(others), strict=True):

@@ -49,7 +49,7 @@ class VectorIEvResponses:
     cluster_id: np.ndarray  # (n_users, slate_size), int32: their topics.
 
 
-class VectorIEvDocumentSampler(scenario.VectorDocumentSampler):
+class VectorIEvDocumentSampler(scenario.VectorDocumentSampler[VectorIEvDocuments]):
     """Samples videos as :class:`UtilityModelVideoSampler` does, for many users.
 
     Args:
@@ -86,7 +86,9 @@ class VectorIEvDocumentSampler(scenario.VectorDocumentSampler):
         return space
 
 
-class VectorIEvUserModel(scenario.VectorUserModel):
+class VectorIEvUserModel(
+    scenario.VectorUserModel[VectorIEvUsers, VectorIEvDocuments, VectorIEvResponses]
+):
     """Users as those of :class:`IEvUserModel`, many of them.
 
     Videos have one topic each, so that the inner product of features and interests is the

@@ -46,7 +46,7 @@ class VectorIEResponses:
     cluster_id: np.ndarray  # (n_users, slate_size), int32: their topics.
 
 
-class VectorIEDocumentSampler(scenario.VectorDocumentSampler):
+class VectorIEDocumentSampler(scenario.VectorDocumentSampler[VectorIEDocuments]):
     """Samples documents as :class:`IETopicDocumentSampler` does, for many users.
 
     Args:
@@ -81,7 +81,9 @@ class VectorIEDocumentSampler(scenario.VectorDocumentSampler):
         return space
 
 
-class VectorIEUserModel(scenario.VectorUserModel):
+class VectorIEUserModel(
+    scenario.VectorUserModel[VectorIEUsers, VectorIEDocuments, VectorIEResponses]
+):
     """Users as those of :class:`IEUserModel`, many of them.
 
     Args:

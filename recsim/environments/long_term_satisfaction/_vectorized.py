@@ -46,7 +46,7 @@ class VectorLTSResponses:
     engagement: np.ndarray  # (n_users, slate_size): 0 where nothing was clicked.
 
 
-class VectorLTSDocumentSampler(scenario.VectorDocumentSampler):
+class VectorLTSDocumentSampler(scenario.VectorDocumentSampler[VectorLTSDocuments]):
     """Samples documents as :class:`LTSDocumentSampler` does, for many users.
 
     Args:
@@ -77,7 +77,9 @@ class VectorLTSDocumentSampler(scenario.VectorDocumentSampler):
         return space
 
 
-class VectorLTSUserModel(scenario.VectorUserModel):
+class VectorLTSUserModel(
+    scenario.VectorUserModel[VectorLTSUsers, VectorLTSDocuments, VectorLTSResponses]
+):
     """Users as those of :class:`LTSUserModel`, many of them.
 
     Args:
