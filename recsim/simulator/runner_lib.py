@@ -54,6 +54,7 @@ from recsim.simulator import (
     _trial,
     checkpoint,
     fingerprint,
+    environment,  # noqa: F401  # A name of RecSim's module.
     rollout,
     run_data,
     summary,
