@@ -5,15 +5,14 @@ A run keeps everything under ``base_dir``:
 * ``train/checkpoints/<prefix>.<iteration>``: checkpoints, see :mod:`recsim.simulator.checkpoint`;
 * ``train/metrics.jsonl`` and ``eval_<n>/metrics.jsonl``: the metrics, a line of JSON an iteration;
 * ``eval_<n>/returns_<total_steps>``: the return of each episode, a list of numbers;
-* ``eval_<n>/evaluated_<total_steps>.json``: what they are of: checkpoint, fingerprint and settings;
+* ``eval_<n>/evaluated_<total_steps>.json``: their checkpoint, fingerprint and settings;
 * ``…/events.out.tfevents.…``: the metrics for TensorBoard;
-* ``train/<episode_log_file>`` and ``eval_<n>/<episode_log_file>``: the episodes, where asked for,
-  see :mod:`recsim.simulator.episode_log`. Until ``run_experiment`` has ended, the name ends in
-  ``.part``.
+* ``train/<episode_log_file>`` and ``eval_<n>/<episode_log_file>``: the episodes, if asked for, see
+  :mod:`recsim.simulator.episode_log`. Until ``run_experiment`` ends, the name ends in ``.part``.
 
-Metrics and TensorBoard's files are appended to; a line of metrics that a killed process left torn
-is dropped when the run resumes. All other files get their names when they are complete. While it
-runs, a runner locks the folder that it writes to, and the episode log.
+Metrics and TensorBoard's files are appended to; a line of metrics that is torn is dropped when the
+run resumes. Other files get their names when they are complete. While it runs, a runner locks the
+folder that it writes to, and the episode log.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ from recsim.simulator import (
     _run_settings,
     _trial,
     checkpoint,
-    fingerprint,
     environment,  # noqa: F401  # A name of RecSim's module.
+    fingerprint,
     rollout,
     run_data,
     summary,
