@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
-import os
 import pickle
 import subprocess
 import sys
@@ -15,6 +13,8 @@ import gin
 import gymnasium
 import numpy as np
 import pytest
+from support import TESTS, rollouts
+from support.scenarios import TwoTopicDocument, clicks_by_user, make_interest_exploration_users
 
 from recsim import choice_model, registry
 from recsim.agents import full_slate_q_agent, random_agent
@@ -24,10 +24,8 @@ from recsim.agents.layers import fixed_length_history, temporal_aggregation
 from recsim.environments import interest_evolution, interest_exploration
 from recsim.experiments import comparison
 from recsim.simulator import (
-    environment,
     episode_log,
     gymnasium_env,
-    recsim_gym,
     runner_lib,
     summary,
 )
@@ -76,56 +74,6 @@ def agents_of(scenario, make, env):
         yield name
 
 
-def data(value: Any) -> Any:
-    """Returns what was observed as something that can be compared, to the last bit."""
-    if isinstance(value, dict):
-        return [(str(key), data(item)) for key, item in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [data(item) for item in value]
-    return None if value is None else np.asarray(value).tobytes()
-
-
-class SingleUser:
-    """An environment, an agent, and where they are in an episode."""
-
-    def __init__(self, env, agent):
-        self.env, self.agent = env, agent
-        self.last = None
-
-    def play(self, num_steps):
-        seen = []
-        for _ in range(num_steps):
-            if self.last is None:
-                slate = self.agent.begin_episode(self.env.reset())
-            else:
-                slate = self.agent.step(*self.last)
-            observation, reward, done, _ = self.env.step(slate)
-            self.last = reward, observation
-            if done:
-                self.agent.end_episode(reward, observation)
-                self.last = None
-            seen.append(data([slate, observation, reward, done]))
-        return seen
-
-
-class Vector:
-    """The same for a vector environment."""
-
-    def __init__(self, env, agent):
-        self.env, self.agent = env, agent
-        observation, _ = env.reset()
-        self.slates = agent.begin(observation)
-
-    def play(self, num_steps):
-        seen = []
-        for _ in range(num_steps):
-            slates = self.slates
-            observation, rewards, terminated, truncated, infos = self.env.step(slates)
-            self.slates = self.agent.step(observation, rewards, terminated, truncated, infos)
-            seen.append(data([slates, observation, rewards, terminated, truncated]))
-        return seen
-
-
 def copied(original, make_copy):
     """Copies each part by itself: what they share is no part of the promise."""
     twin = copy.copy(original)
@@ -136,11 +84,11 @@ def copied(original, make_copy):
 
 def check(original, num_steps=(0, 1, 60), steps_after=20):
     for steps in num_steps:
-        original.play(steps)
+        original.run(steps)
         twins = {name: copied(original, make_copy) for name, make_copy in COPIES.items()}
-        seen = twins["deepcopy"].play(steps_after)
-        assert original.play(steps_after) == seen
-        assert twins["pickle"].play(steps_after) == seen
+        seen = twins["deepcopy"].run(steps_after)
+        assert original.run(steps_after) == seen
+        assert twins["pickle"].run(steps_after) == seen
 
 
 SINGLE = [
@@ -167,7 +115,7 @@ VECTOR = [
 def test_every_agent_in_every_scenario(scenario, agent):
     env = registry.create_environment(scenario, config_of(scenario))
     learner = registry.create_agent(agent, env, seed=1)
-    check(SingleUser(env, learner))
+    check(rollouts.SingleUserRollout(env, learner))
     if isinstance(learner, dqn_agent.DQNAgent):
         assert learner.num_updates > 10
 
@@ -175,7 +123,10 @@ def test_every_agent_in_every_scenario(scenario, agent):
 @pytest.mark.parametrize(("scenario", "agent"), VECTOR)
 def test_every_agent_in_every_vector_environment(scenario, agent):
     env = registry.create_vector_environment(scenario, config_of(scenario), 7)
-    check(Vector(env, registry.create_vector_agent(agent, env, seed=1)), num_steps=(1, 40))
+    check(
+        rollouts.VectorRollout(env, registry.create_vector_agent(agent, env, seed=1)),
+        num_steps=(1, 40),
+    )
 
 
 @pytest.mark.parametrize("scenario", registry.ENVIRONMENTS)
@@ -186,7 +137,9 @@ def test_fixed_documents_and_seeded_environments(scenario, seed):
     )
     if seed is not None:
         env.seed(seed)
-    check(SingleUser(env, random_agent.RandomAgent(env.action_space, random_seed=1)))
+    check(
+        rollouts.SingleUserRollout(env, random_agent.RandomAgent(env.action_space, random_seed=1))
+    )
 
 
 @pytest.mark.parametrize("candidates", ["resampled", "shared"])
@@ -194,34 +147,15 @@ def test_candidates_of_vector_environments(candidates):
     config = {**config_of("interest_evolution"), "resample_documents": candidates == "resampled"}
     # More than a chunk, whose users a copy has to know too.
     env = registry.create_vector_environment("interest_evolution", config, 2500)
-    check(Vector(env, random_agent.VectorRandomAgent(env, 1)), num_steps=(3,), steps_after=5)
+    check(
+        rollouts.VectorRollout(env, random_agent.VectorRandomAgent(env, 1)),
+        num_steps=(3,),
+        steps_after=5,
+    )
 
 
 def several_users():
-    models = [
-        interest_exploration.IEUserModel(
-            2,
-            user_state_ctor=interest_exploration.IEUserState,
-            response_model_ctor=Response,
-            seed=seed,
-        )
-        for seed in (3, 4)
-    ]
-    documents = interest_exploration.IETopicDocumentSampler(doc_ctor=Document, seed=5)
-    world = environment.MultiUserEnvironment(models, documents, 6, 2)
-    return recsim_gym.RecSimGymEnv(world, clicks_by_user)
-
-
-class Document(interest_exploration.IEDocument):
-    NUM_CLUSTERS = 2
-
-
-class Response(interest_exploration.IEResponse):
-    NUM_CLUSTERS = 2
-
-
-def clicks_by_user(responses):
-    return [float(sum(response.clicked for response in of_one)) for of_one in responses]
+    return make_interest_exploration_users((3, 4), clicks_by_user, num_candidates=6, sampler_seed=5)
 
 
 class FirstDocuments:
@@ -236,7 +170,7 @@ class FirstDocuments:
 
 
 def test_an_environment_of_several_users():
-    check(SingleUser(several_users(), FirstDocuments()))
+    check(rollouts.SingleUserRollout(several_users(), FirstDocuments()))
 
 
 def any_document(one, other):
@@ -266,19 +200,22 @@ def test_layers(layer, base_agent):
     agent = LAYERS[layer](
         base_agent, observation_space=env.observation_space, action_space=env.action_space
     )
-    check(SingleUser(env, agent))
+    check(rollouts.SingleUserRollout(env, agent))
 
 
 def test_single_user_environments_as_a_vector_environment():
     env = wrappers.SingleUserEnvs([make_numbered(number) for number in range(3)])
-    check(Vector(env, random_agent.VectorRandomAgent(env, 1)), num_steps=(0, 7))
+    check(rollouts.VectorRollout(env, random_agent.VectorRandomAgent(env, 1)), num_steps=(0, 7))
 
 
 def test_single_user_agents_as_a_vector_agent():
     env = registry.create_vector_environment(
         "interest_exploration", config_of("interest_exploration"), 3
     )
-    check(Vector(env, wrappers.SingleUserAgents(make_agent_of_one, env)), num_steps=(0, 7))
+    check(
+        rollouts.VectorRollout(env, wrappers.SingleUserAgents(make_agent_of_one, env)),
+        num_steps=(0, 7),
+    )
 
 
 def make_numbered(number):
@@ -299,12 +236,12 @@ def test_environments_for_gymnasium(made_by):
         env = gymnasium.make("recsim/InterestEvolution-v0")
     env.reset(seed=1)
 
-    def play(env):
-        return data([env.step(np.array([0, 1])) for _ in range(10)])
+    def run(env):
+        return rollouts.data([env.step(np.array([0, 1])) for _ in range(10)])
 
     for make_copy in COPIES.values():
         twin = make_copy(env)
-        assert play(twin) == play(env)
+        assert run(twin) == run(env)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -312,16 +249,16 @@ def test_environments_for_gymnasium(made_by):
 def test_bandits(algorithm, make_copy):
     bandit = getattr(algorithms, algorithm)(4, {}, seed=1)
 
-    def play(bandit, num_steps):
+    def run(bandit, num_steps):
         arms = []
         for step in range(num_steps):
             arms.append(int(bandit.get_arm(step + 1)))
             bandit.update(arms[-1], 0.25 * arms[-1])
         return arms
 
-    play(bandit, 9)
+    run(bandit, 9)
     twin = make_copy(bandit)
-    assert play(twin, 30) == play(bandit, 30)
+    assert run(twin, 30) == run(bandit, 30)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -334,7 +271,7 @@ def test_generalized_linear_bandits(algorithm, arguments, make_copy):
     features = rng.uniform(size=(5, 3))
     bandit = algorithm(3, seed=1, **arguments)
 
-    def play(bandit, num_steps):
+    def run(bandit, num_steps):
         arms = []
         for _ in range(num_steps):
             arm, index, _ = bandit.get_arm(features)
@@ -342,9 +279,9 @@ def test_generalized_linear_bandits(algorithm, arguments, make_copy):
             arms.append(index)
         return arms
 
-    play(bandit, 15)
+    run(bandit, 15)
     twin = make_copy(bandit)
-    assert play(twin, 20) == play(bandit, 20)
+    assert run(twin, 20) == run(bandit, 20)
 
 
 class Scores:
@@ -375,19 +312,19 @@ def test_choice_models(model, features, make_copy):
     chooser = model(features)
     chooser.score_documents(Scores(), [0.5, 1.0, 0.25])
 
-    def play(chooser):
+    def run(chooser):
         return [chooser.choose_item() for _ in range(20)]
 
-    play(chooser)
+    run(chooser)
     twin = make_copy(chooser)
-    assert play(twin) == play(chooser)
+    assert run(twin) == run(chooser)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize(
     "make_sampler",
     [
-        lambda: interest_exploration.IETopicDocumentSampler(doc_ctor=Document, seed=2),
+        lambda: interest_exploration.IETopicDocumentSampler(doc_ctor=TwoTopicDocument, seed=2),
         lambda: interest_evolution.UtilityModelVideoSampler(seed=2),
         lambda: interest_evolution.IEvVideoSampler(seed=2),
     ],
@@ -395,12 +332,12 @@ def test_choice_models(model, features, make_copy):
 def test_document_samplers(make_sampler, make_copy):
     sampler = make_sampler()
 
-    def play(sampler):
-        return data([sampler.sample_document().create_observation() for _ in range(5)])
+    def run(sampler):
+        return rollouts.data([sampler.sample_document().create_observation() for _ in range(5)])
 
-    play(sampler)
+    run(sampler)
     twin = make_copy(sampler)
-    assert play(twin) == play(sampler)
+    assert run(twin) == run(sampler)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -424,7 +361,9 @@ def test_results(make_copy, tmp_path):
         3,
         num_steps=4,
     )
-    assert data(list(vars(make_copy(simulation)).values())) == data(list(vars(simulation).values()))
+    assert rollouts.data(list(vars(make_copy(simulation)).values())) == rollouts.data(
+        list(vars(simulation).values())
+    )
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -441,30 +380,25 @@ def test_agents_with_a_summary_writer_and_a_keras_optimizer(make_copy, tmp_path)
         summary_writer=writer,
         summary_writing_frequency=10,
     )
-    original = SingleUser(env, agent)
-    original.play(45)
+    original = rollouts.SingleUserRollout(env, agent)
+    original.run(45)
     writer.flush()
     (first,) = tmp_path.iterdir()
     content = first.read_bytes()
     twin = copied(original, make_copy)
-    seen = twin.play(45)
+    seen = twin.run(45)
     assert first.read_bytes() == content  # The copy writes a file of its own.
-    assert original.play(45) == seen
+    assert original.run(45) == seen
     weights = [each.agent.serving_bundle()["online_network"] for each in (original, twin)]
-    assert data(weights[0]) == data(weights[1])
+    assert rollouts.data(weights[0]) == rollouts.data(weights[1])
 
 
 CHILD = """
 import pickle, sys
-sys.path.insert(0, {folder!r})
-import test_copies
-for name, original in pickle.load(open({path!r}, "rb")).items():
-    print(name, test_copies.digest(original.play(20)))
+from support import rollouts
+for name, original in pickle.load(open(sys.argv[1], "rb")).items():
+    print(name, rollouts.digest(original.run(20)))
 """
-
-
-def digest(seen):
-    return hashlib.sha256(repr(seen).encode()).hexdigest()
 
 
 def test_another_process_goes_on_with_a_pickle(tmp_path):
@@ -475,20 +409,20 @@ def test_another_process_goes_on_with_a_pickle(tmp_path):
         ("long_term_satisfaction", "tabular_q"),
     ):
         env = registry.create_environment(scenario, config_of(scenario))
-        originals[scenario] = SingleUser(env, registry.create_agent(name, env, seed=1))
+        originals[scenario] = rollouts.SingleUserRollout(
+            env, registry.create_agent(name, env, seed=1)
+        )
         if name != "tabular_q":
             env = registry.create_vector_environment(scenario, config_of(scenario), 7)
-            vector = Vector(env, registry.create_vector_agent(name, env, seed=1))
+            vector = rollouts.VectorRollout(env, registry.create_vector_agent(name, env, seed=1))
             originals[f"vector_{scenario}"] = vector
     for original in originals.values():
-        original.play(35)
+        original.run(35)
     path = tmp_path / "originals"
     path.write_bytes(pickle.dumps(originals))
-    code = CHILD.format(folder=os.path.dirname(__file__), path=str(path))
-    output = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
-    expected = {name: digest(original.play(20)) for name, original in originals.items()}
+    command = [sys.executable, "-c", CHILD, str(path)]
+    output = subprocess.run(command, cwd=TESTS, check=True, capture_output=True, text=True).stdout
+    expected = {name: rollouts.digest(original.run(20)) for name, original in originals.items()}
     assert dict(line.split() for line in output.splitlines()) == expected
 
 
@@ -534,11 +468,11 @@ def test_a_copy_takes_no_memory_that_is_not_filled():
     agent = full_slate_q_agent.FullSlateQAgent(
         None, env.observation_space, env.action_space, replay_capacity=10**6
     )
-    SingleUser(env, agent).play(10)
+    rollouts.SingleUserRollout(env, agent).run(10)
     assert len(pickle.dumps(agent)) < 10**6
     vector_env = registry.create_vector_environment(
         "interest_evolution", config_of("interest_evolution"), 10
     )
     vector = full_slate_q_agent.VectorFullSlateQAgent(vector_env, replay_capacity=10**6)
-    Vector(vector_env, vector).play(3)
+    rollouts.VectorRollout(vector_env, vector).run(3)
     assert len(pickle.dumps(vector)) < 10**6

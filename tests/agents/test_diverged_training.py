@@ -54,13 +54,13 @@ def test_many_users():
     observation, _ = env.reset()
     slates = agent.begin(observation)
 
-    def play():
+    def run():
         nonlocal slates
         for _ in range(40):
             slates = agent.step(*env.step(slates))
 
     with pytest.raises(FloatingPointError, match="diverged: at training step"):
-        play()
+        run()
 
 
 def test_numbers_stay_finite_where_nothing_is_wrong():

@@ -81,7 +81,7 @@ def test_learns_the_best_arm_and_repeats_with_its_seed(make):
     arms = list(np.eye(3))
     means = np.array([0.2, 0.8, 0.4])
 
-    def play(seed):
+    def run(seed):
         bandit, rng = make(seed), np.random.RandomState(5)
         chosen = []
         for _ in range(500):
@@ -90,10 +90,10 @@ def test_learns_the_best_arm_and_repeats_with_its_seed(make):
             chosen.append(index)
         return chosen
 
-    first = play(seed=0)
+    first = run(seed=0)
     assert np.mean(np.array(first[-200:]) == 1) > 0.7
-    assert play(seed=0) == first
-    assert play(seed=1) != first
+    assert run(seed=0) == first
+    assert run(seed=1) != first
 
 
 def test_ties_are_broken_at_random():

@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+from support import rollouts
 from support.scenarios import CONFIG
 
 from recsim import types
@@ -22,21 +23,6 @@ from recsim.simulator import runner_lib
 from recsim.vector import wrappers
 
 SMALL = {"hidden_units": (4,), "batch_size": 4, "replay_capacity": 1000}
-
-
-def play(env, agent, num_steps, change=lambda observation: observation):
-    """Plays episodes of up to 10 steps until there were so many steps, as the runners do."""
-    done_steps = 0
-    while done_steps < num_steps:
-        slate = agent.begin_episode(env.reset())
-        for step in range(10):
-            observation, reward, done, _ = env.step(slate)
-            observation = change(observation)
-            done_steps += 1
-            if done or step == 9 or done_steps == num_steps:
-                break
-            slate = agent.step(reward, observation)
-        agent.end_episode(reward, observation)
 
 
 def without_clicks(observation):
@@ -65,7 +51,7 @@ def test_the_longest_training_without_an_update(agent_class, settings, longest):
         agent = agent_class(None, env.observation_space, env.action_space, **SMALL, **settings)
         assert isinstance(agent, types.Learner)
         assert agent.steps_without_update == longest
-        play(env, agent, num_steps)
+        rollouts.run(env, agent, num_steps, 10)
         if agent_class is full_slate_q_agent.FullSlateQAgent:  # It learns from every transition.
             assert agent.num_updates == (num_steps > longest)
         else:
@@ -98,9 +84,9 @@ def test_steps_that_nothing_is_learned_from_are_no_updates():
     agent = slate_decomp_q_agent.SlateDecompQAgent(
         None, env.observation_space, env.action_space, **settings
     )
-    play(env, agent, 20, without_clicks)
+    rollouts.run(env, agent, 20, 10, without_clicks)
     assert agent.num_updates == 0
-    play(env, agent, 40)
+    rollouts.run(env, agent, 40, 10)
     assert agent.num_updates > 0
 
 
@@ -113,7 +99,7 @@ def test_the_count_is_kept():
         )
 
     agent, restored, of_old_bundle = make(), make(), make()
-    play(env, agent, 30)
+    rollouts.run(env, agent, 30, 10)
     bundle = agent.bundle_and_checkpoint("", 0)
     assert restored.unbundle("", 0, bundle)
     assert restored.num_updates == agent.num_updates > 1
@@ -126,12 +112,12 @@ def test_tables_count_their_updates():
     env = interest_exploration.create_environment(CONFIG)
     agent = tabular_q_agent.TabularQAgent(env.observation_space, env.action_space)
     assert agent.num_updates == 0
-    play(env, agent, 25)
+    rollouts.run(env, agent, 25, 10)
     assert agent.num_updates == 25
     evaluated = tabular_q_agent.TabularQAgent(
         env.observation_space, env.action_space, eval_mode=True
     )
-    play(env, evaluated, 25)
+    rollouts.run(env, evaluated, 25, 10)
     assert evaluated.num_updates == 0
 
 
@@ -140,7 +126,7 @@ def test_layers_and_wrappers_pass_on_what_their_agents_say():
     layer = temporal_aggregation.TemporalAggregationLayer(
         tabular_q_agent.TabularQAgent, env.observation_space, env.action_space, aggregation_period=1
     )
-    play(env, layer, 30)
+    rollouts.run(env, layer, 30, 10)
     assert learning.num_updates(layer) == 30
     of_random = temporal_aggregation.TemporalAggregationLayer(
         random_agent.RandomAgent,

@@ -58,7 +58,7 @@ def single_user_bandits(env: Any, alg_ctor: Any = algorithms.UCB1, **kwargs: Any
     return wrappers.SingleUserAgents(create_agent, env)
 
 
-def play(env: Any, agents: list[Any], steps: int) -> list[list[np.ndarray]]:
+def slates_of(env: Any, agents: list[Any], steps: int) -> list[list[np.ndarray]]:
     """Returns the slates of agents that all see what the first one leads to."""
     observation, _ = env.reset(seed=1)
     slates = [[agent.begin(observation) for agent in agents]]
@@ -74,7 +74,7 @@ def play(env: Any, agents: list[Any], steps: int) -> list[list[np.ndarray]]:
 def test_bandit_recommends_as_single_user_bandits_do(config, alg_ctor, dtype):
     env = make_env(config, dtype=dtype)
     agents = [make(env, alg_ctor, ci_scaling=0.3) for make in (make_bandit, single_user_bandits)]
-    for vector, single in play(env, agents, steps=30):
+    for vector, single in slates_of(env, agents, steps=30):
         np.testing.assert_array_equal(vector, single)
 
 
@@ -116,7 +116,8 @@ def test_user_gets_the_same_slates_among_any_number_of_users():
     many = make_env(num_envs=streams.CHUNK_SIZE + 20)
     few = make_env(num_envs=10, first_user=streams.CHUNK_SIZE + 5)
     of_many, of_few = (
-        play(env, [make_bandit(env, algorithms.ThompsonSampling)], steps=15) for env in (many, few)
+        slates_of(env, [make_bandit(env, algorithms.ThompsonSampling)], steps=15)
+        for env in (many, few)
     )
     for (slates,), (slates_of_few,) in zip(of_many, of_few, strict=True):
         np.testing.assert_array_equal(slates[streams.CHUNK_SIZE + 5 :][:10], slates_of_few)
@@ -200,7 +201,7 @@ def test_greedy_agent_recommends_as_single_user_agents_do(ctor):
         ),
         env,
     )
-    for slates in play(env, [vector, single], steps=5):
+    for slates in slates_of(env, [vector, single], steps=5):
         np.testing.assert_array_equal(*slates)
 
 

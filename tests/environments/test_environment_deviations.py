@@ -13,7 +13,7 @@ from recsim.environments import (
 from recsim.simulator import environment, recsim_gym
 
 
-def play(env, num_steps=20):
+def rewards_of(env, num_steps=20):
     rewards = []
     for step in range(num_steps):
         if step % 20 == 0:
@@ -37,10 +37,10 @@ def test_choices_follow_from_the_config_alone():
     global_state = np.random.get_state()
     for noise in (1, 2):
         np.random.seed(noise)
-        rewards.append(play(interest_evolution.create_environment(CONFIG)))
+        rewards.append(rewards_of(interest_evolution.create_environment(CONFIG)))
     np.random.set_state(global_state)
     assert rewards[0] == rewards[1]
-    assert rewards[0] != play(interest_evolution.create_environment({**CONFIG, "seed": 1}))
+    assert rewards[0] != rewards_of(interest_evolution.create_environment({**CONFIG, "seed": 1}))
 
 
 def test_env_seed_steers_choices_but_not_samplers():
@@ -50,7 +50,7 @@ def test_env_seed_steers_choices_but_not_samplers():
     first = [env.reset() for env in envs]
     for observation in first[1:]:
         np.testing.assert_equal(observation, first[0])
-    rollouts = [play(env, 60) for env in envs]
+    rollouts = [rewards_of(env, 60) for env in envs]
     assert rollouts[0] == rollouts[1] != rollouts[2]
 
 
@@ -58,7 +58,7 @@ def test_reset_sampler_repeats_users_and_documents():
     env = interest_evolution.create_environment(CONFIG)
     env.reset_sampler()
     first = env.reset()
-    play(env)
+    rewards_of(env)
     env.reset_sampler()
     again = env.reset()
     np.testing.assert_array_equal(first["user"], again["user"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.runners import records, train_runner
-from support.scenarios import CONFIG
+from support.scenarios import CONFIG, make_interest_exploration_users
 
 from recsim import agent as agent_lib
 from recsim.agents import random_agent
@@ -27,17 +27,7 @@ def wrapped(seed=4):
 
 
 def several_users(seed=4):
-    users = [
-        interest_exploration.IEUserModel(
-            2,
-            response_model_ctor=interest_exploration.IEResponse,
-            seed=seed + number,
-        )
-        for number in range(2)
-    ]
-    sampler = interest_exploration.IETopicDocumentSampler(seed=seed)
-    world = environment.MultiUserEnvironment(users, sampler, 5, 2)
-    return recsim_gym.RecSimGymEnv(world, lambda responses: 0.0)
+    return make_interest_exploration_users((seed, seed + 1), sampler_seed=seed)
 
 
 class FirstDocuments(agent_lib.AbstractMultiUserEpisodicRecommenderAgent):

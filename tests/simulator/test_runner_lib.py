@@ -17,12 +17,12 @@ from support.runners import (
     snapshot,
     train_runner,
 )
-from support.scenarios import CONFIG
+from support.scenarios import CONFIG, clicks_by_user, make_interest_exploration_users
 
 from recsim import agent as agent_lib
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
-from recsim.simulator import checkpoint, environment, recsim_gym, runner_lib
+from recsim.simulator import checkpoint, runner_lib
 
 
 def test_the_agent_is_told_of_every_reward_and_of_ends_and_cut_offs(tmp_path):
@@ -187,35 +187,12 @@ def create_multi_user(sess, environment, eval_mode, summary_writer=None):
     return FirstDocuments(environment.action_space)
 
 
-def clicks_by_user(responses):
-    return [float(sum(r.clicked for r in of_one)) for of_one in responses]
-
-
 def all_clicks(responses):
     return sum(clicks_by_user(responses))
 
 
-class Document(interest_exploration.IEDocument):
-    NUM_CLUSTERS = 2
-
-
-class Response(interest_exploration.IEResponse):
-    NUM_CLUSTERS = 2
-
-
 def several_users(reward):
-    models = [
-        interest_exploration.IEUserModel(
-            2,
-            user_state_ctor=interest_exploration.IEUserState,
-            response_model_ctor=Response,
-            seed=seed,
-        )
-        for seed in (3, 4)
-    ]
-    documents = interest_exploration.IETopicDocumentSampler(doc_ctor=Document, seed=5)
-    world = environment.MultiUserEnvironment(models, documents, 6, 2)
-    return recsim_gym.RecSimGymEnv(world, reward)
+    return make_interest_exploration_users((3, 4), reward, num_candidates=6, sampler_seed=5)
 
 
 @pytest.mark.parametrize("log", ["", "episodes"])

@@ -19,8 +19,8 @@ from recsim.agents import (
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.simulator import runner_lib
+from support.scenarios import clicks_by_user, make_long_term_satisfaction_users
 from support.scenarios import make_env as make_scenario
-from support.scenarios import make_long_term_satisfaction_users
 
 make_small = functools.partial(make_scenario, num_candidates=5, seed=4)
 
@@ -44,10 +44,6 @@ class FirstDocuments(agent_lib.AbstractMultiUserEpisodicRecommenderAgent):
         return [self._rng.permutation(5)[: self._slate_size] for _ in range(self._num_users)]
 
 
-def clicks_of_users(responses):
-    return [float(sum(response.clicked for response in of_one)) for of_one in responses]
-
-
 AGENTS = {
     "random": lambda env: random_agent.RandomAgent(env.action_space, random_seed=3),
     "tabular_q": lambda env: tabular_q_agent.TabularQAgent(
@@ -67,7 +63,7 @@ ENVIRONMENTS = {
     "fixed_documents": lambda: make_small("interest_evolution", resample_documents=False),
     "seeded": lambda: seeded(make_small("interest_evolution")),
     "several_users": functools.partial(
-        make_long_term_satisfaction_users, (5, 6), clicks_of_users, sampler_seed=7
+        make_long_term_satisfaction_users, (5, 6), clicks_by_user, sampler_seed=7
     ),
 }
 

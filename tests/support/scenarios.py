@@ -12,6 +12,7 @@ from recsim.simulator import environment, recsim_gym
 __all__ = [
     "CONFIG",
     "SCENARIOS",
+    "clicks_by_user",
     "config",
     "make_env",
     "make_interest_exploration_users",
@@ -54,6 +55,23 @@ def spaces_of(env: Any) -> dict[str, Any]:
     return {"observation_space": env.observation_space, "action_space": env.action_space}
 
 
+class TwoTopicDocument(interest_exploration.IEDocument):
+    """A document that says itself how many topics there are, as in code written for RecSim."""
+
+    NUM_CLUSTERS = 2
+
+
+class TwoTopicResponse(interest_exploration.IEResponse):
+    """The same for a response."""
+
+    NUM_CLUSTERS = 2
+
+
+def clicks_by_user(responses: Any) -> list[float]:
+    """Returns the number of clicks of each of several users."""
+    return [float(sum(response.clicked for response in of_one)) for of_one in responses]
+
+
 def no_reward(responses: Any) -> float:
     """Returns a reward of zero."""
     return 0.0
@@ -65,20 +83,20 @@ def make_interest_exploration_users(
     *,
     num_candidates: int = 5,
     sampler_seed: int = 0,
-    response_ctor: Any = interest_exploration.IEResponse,
-    doc_ctor: Any = interest_exploration.IEDocument,
 ) -> recsim_gym.RecSimGymEnv:
     """Returns an environment of several users of interest exploration."""
     models = [
         interest_exploration.IEUserModel(
             2,
             user_state_ctor=interest_exploration.IEUserState,
-            response_model_ctor=response_ctor,
+            response_model_ctor=TwoTopicResponse,
             seed=seed,
         )
         for seed in user_seeds
     ]
-    sampler = interest_exploration.IETopicDocumentSampler(doc_ctor=doc_ctor, seed=sampler_seed)
+    sampler = interest_exploration.IETopicDocumentSampler(
+        doc_ctor=TwoTopicDocument, seed=sampler_seed
+    )
     several = environment.MultiUserEnvironment(models, sampler, num_candidates, 2)
     return recsim_gym.RecSimGymEnv(several, reward)
 

@@ -10,12 +10,12 @@ import gc
 import pickle
 import tracemalloc
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium import spaces
+from support.rollouts import vector_steps
 from support.scenarios import CONFIG
 
 from recsim import registry, testing
@@ -33,18 +33,6 @@ scenarios = pytest.mark.parametrize(
     "scenario", SCENARIOS, ids=lambda module: module.__name__.rpartition(".")[2]
 )
 candidate_modes = pytest.mark.parametrize("candidates", scenario.CANDIDATES)
-
-
-def play(env: Any, agent: Any, num_steps: int, seed: int | None = 5) -> Iterator[tuple[Any, ...]]:
-    """Yields slates and what came of them; first None and the first observation."""
-    observation, infos = env.reset(seed=seed)
-    slates = agent.begin(observation)
-    nobody = np.zeros(env.num_envs, np.bool_)
-    yield None, observation, np.zeros(env.num_envs), nobody, nobody, infos
-    for _ in range(num_steps):
-        outcome = env.step(slates)
-        yield (slates, *outcome)
-        slates = agent.step(*outcome)
 
 
 def assert_equal(first: Any, second: Any) -> None:
@@ -137,7 +125,7 @@ def test_observations_are_of_their_space_and_never_change(
     )
     agent = random_agent.VectorRandomAgent(env)
     handed_out = []
-    for _, observation, rewards, terminated, truncated, infos in play(env, agent, 7):
+    for _, observation, rewards, terminated, truncated, infos in vector_steps(env, agent, 7):
         assert observation in env.observation_space
         assert terminated.dtype == truncated.dtype == np.bool_
         assert rewards.shape == terminated.shape == truncated.shape == (num_envs,)
@@ -176,8 +164,8 @@ def test_users_do_not_depend_on_others(
     some = create(num_envs, first_user=first_user)
     users = slice(first_user, first_user + num_envs)
     for of_all, of_some in zip(
-        play(everyone, random_agent.VectorRandomAgent(everyone), 4),
-        play(some, random_agent.VectorRandomAgent(some), 4),
+        vector_steps(everyone, random_agent.VectorRandomAgent(everyone), 4),
+        vector_steps(some, random_agent.VectorRandomAgent(some), 4),
         strict=True,
     ):
         for one, other in zip(of_all[1:5], of_some[1:5], strict=True):
@@ -198,8 +186,8 @@ def test_sessions_that_end_at_different_times_do_not_mix_users(candidates: str) 
     everyone, alone = create(300, first_user=SIZE - 120), create(1, first_user=SIZE + 3)
     ends, others_end = 0, 0
     for of_all, of_one in zip(
-        play(everyone, random_agent.VectorRandomAgent(everyone), 250),
-        play(alone, random_agent.VectorRandomAgent(alone), 250),
+        vector_steps(everyone, random_agent.VectorRandomAgent(everyone), 250),
+        vector_steps(alone, random_agent.VectorRandomAgent(alone), 250),
         strict=True,
     ):
         for one, other in zip(of_all[1:5], of_one[1:5], strict=True):
@@ -219,7 +207,9 @@ def test_last_observations_can_be_asked_for_late(candidates: str, num_envs: int)
         interest_evolution.create_vector_environment(CONFIG, num_envs, candidates=candidates)
         for _ in range(2)
     )
-    steps, of_twin = (play(each, random_agent.VectorRandomAgent(each), 130) for each in (env, twin))
+    steps, of_twin = (
+        vector_steps(each, random_agent.VectorRandomAgent(each), 130) for each in (env, twin)
+    )
     late = []
     for step, at_once in zip(steps, of_twin, strict=True):
         observation, infos = step[1], step[5]
@@ -253,7 +243,7 @@ def test_last_observations_keep_no_others_in_memory() -> None:
 def test_seeds(scenario: Any) -> None:
     def rollout(seed: int | None, env_seed: int = 0) -> list[Any]:
         env = scenario.create_vector_environment({**CONFIG, "seed": env_seed}, 20)
-        steps = play(env, random_agent.VectorRandomAgent(env), 10, seed)
+        steps = vector_steps(env, random_agent.VectorRandomAgent(env), 10, seed)
         return [step[1]["doc"] for step in steps] + [step[2].sum() for step in steps]
 
     for seed in (None, 3):
@@ -315,7 +305,7 @@ def test_what_is_done_to_observations_does_not_change_the_world(
 def test_a_user_whose_session_ends_is_replaced_in_the_same_step(num_envs: int) -> None:
     env = interest_evolution.create_vector_environment(CONFIG, num_envs, max_steps_per_episode=4)
     agent = random_agent.VectorRandomAgent(env)
-    steps = list(play(env, agent, 4))
+    steps = list(vector_steps(env, agent, 4))
     before = steps[3][1]
     _, observation, rewards, terminated, truncated, infos = steps[4]
     assert truncated.all() and not terminated.any() and infos["_final_obs"].all()
@@ -356,7 +346,7 @@ def test_candidates() -> None:
         env = long_term_satisfaction.create_vector_environment(
             CONFIG, 3, candidates=candidates, max_steps_per_episode=2
         )
-        steps = play(env, random_agent.VectorRandomAgent(env), 3)
+        steps = vector_steps(env, random_agent.VectorRandomAgent(env), 3)
         return np.stack([step[1]["doc"][:, 0, 0] for step in steps])
 
     by_step = documents("step")
@@ -375,7 +365,7 @@ def test_a_config_without_resampling_means_shared_candidates() -> None:
 
 def test_metrics() -> None:
     env = interest_exploration.create_vector_environment(CONFIG, SIZE + 2)
-    steps = list(play(env, random_agent.VectorRandomAgent(env), 5))[1:]
+    steps = list(vector_steps(env, random_agent.VectorRandomAgent(env), 5))[1:]
     responses = [step[1]["response"] for step in steps]
     clicks = np.stack([response["click"] for response in responses])
     topics = np.stack([response["cluster_id"] for response in responses])
@@ -671,8 +661,8 @@ def test_no_seed_is_one_that_is_drawn(scenario: Any) -> None:
     envs = [scenario.create_vector_environment(dict(config), num_envs=4) for _ in range(2)]
     agents = [random_agent.VectorRandomAgent(env) for env in envs]
     assert envs[0].has_drawn_seed and envs[0].default_seed != envs[1].default_seed
-    first = list(play(envs[0], agents[0], 3, seed=None))
-    second = list(play(envs[1], agents[1], 3, seed=envs[0].default_seed))
+    first = list(vector_steps(envs[0], agents[0], 3, seed=None))
+    second = list(vector_steps(envs[1], agents[1], 3, seed=envs[0].default_seed))
     for one, other in zip(first, second, strict=True):
         assert_equal(one[1], other[1])
     envs[1].load_state_dict(envs[0].state_dict())
