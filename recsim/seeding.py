@@ -63,11 +63,11 @@ def derived_seed(seed: int, name: str) -> int:
     return int(named_sequence(seed, name).generate_state(1)[0])
 
 
-def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
+def named_sequence(seed: int | None, name: str) -> np.random.SeedSequence:
     """Returns a sequence of seeds, to spawn the streams of the parts of a computation from.
 
     Args:
-        seed: an integer >= 0.
+        seed: an integer >= 0; None for streams that no seed determines.
         name: what the streams are for. The same seed and name always give the same sequence.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from recsim import agent
+from recsim import agent, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, numbers, observations, validation
 from recsim._internal.configurable import configurable
@@ -93,7 +93,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         super().__init__(action_space)
         self._cluster_id = validation.positive_int("cluster_id", cluster_id, minimum=0)
 
-    def step(self, reward: float, observation: agent.Observation) -> list[int]:
+    def step(self, reward: float, observation: types.Observation) -> list[int]:
         """Returns the topic's documents, best first, the later one first where two tie.
 
         Returns:
@@ -125,8 +125,8 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         }
 
 
-class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
-    """Recommends to many users what a :class:`ClusterBanditAgent` for each would recommend.
+class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
+    """Recommends to users in parallel what a :class:`ClusterBanditAgent` for each would.
 
     The clicks and impressions come from
     :class:`~recsim.agents.layers.cluster_click_statistics.VectorClusterClickStatsLayer`. What a
@@ -172,57 +172,24 @@ class VectorClusterBanditAgent(vector_agent.AbstractVectorAgent):
             environment.single_action_space,
             **{name: value for name, value in given.items() if value is not None},
         )
-        seed = validation.positive_int("random_seed", of_one_user._random_seed, 0)
-        self._num_topics = len(of_one_user._base_agents)
-        users = self._first_user, self._num_envs
-        self._rows = streams.chunk_rows(*users)
-        self._streams = streams.chunk_streams(seed, "bandit", *users, np.float64)
+        seed = validation.positive_int("random_seed", of_one_user.random_seed, 0)
+        self._make_streams(seed, "bandit", np.float64)
         self._bandits = []
         for stream in self._streams:
-            bandit: Any = copy.deepcopy(of_one_user._bandit)
-            bandit._rng = _BetaStream(stream)
+            bandit: Any = copy.deepcopy(of_one_user.bandit)
+            bandit._rng = _BetaStream(stream)  # RecSim's name for it.
             self._bandits.append(bandit)
 
-    def step(
-        self,
-        observation: agent.Observation,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        infos: Mapping[str, Any],
-    ) -> np.ndarray:
-        """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
-        del infos
-        self._check_users(observation)
-        self._checked_outcome(rewards, terminated, truncated)
+    def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
         counts = observation["user"]["sufficient_statistics"]
         documents = observation["doc"]
         topics = numbers.whole_per_item("documents' cluster_id", documents["cluster_id"], 2)
         qualities = numbers.finite_per_item("documents' quality", documents["quality"], 2)
-        slates = []
-        for bandit, rows in zip(self._bandits, self._rows):
+        for bandit, rows in zip(self._bandits, self._rows, strict=True):
             priorities = _priorities(
                 bandit, counts["impression_count"][rows], counts["click_count"][rows]
             )
-            slates.append(
-                _best_documents(self._slate_size, priorities, topics[rows], qualities[rows])
-            )
-        return arrays.joined(slates)
-
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns the states of the bandits' generators."""
-        del checkpoint_dir, iteration_number
-        return {"bandit_draws": [stream.state_dict() for stream in self._streams]}
-
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the generators, if they are of as many chunks; False if there are none."""
-        del checkpoint_dir, iteration_number
-        if not agent.has_entry(self, bundle_dict, "bandit_draws"):
-            return False
-        streams.restore(self._streams, bundle_dict["bandit_draws"])
-        return True
+            yield _best_documents(self._slate_size, priorities, topics[rows], qualities[rows])
 
 
 class _BetaStream:

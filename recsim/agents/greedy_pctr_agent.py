@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsim import agent
+from recsim import agent, types
 from recsim import choice_model as cm
 from recsim._internal import arrays, numbers, observations, trees
 from recsim.vector import agent as vector_agent
-from recsim.vector import streams
 
 __all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent"]
 
@@ -35,8 +34,8 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def __init__(
         self,
-        action_space: Any,
-        belief_state: Any,
+        action_space: types.SlateSpace,
+        belief_state: object,
         choice_model: cm.AbstractChoiceModel | None = None,
     ) -> None:
         super().__init__(action_space)
@@ -45,7 +44,7 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         self._choice_model = choice_model
         self._belief_state = belief_state
 
-    def step(self, reward: float, observation: agent.Observation) -> np.ndarray:
+    def step(self, reward: float, observation: types.Observation) -> np.ndarray:
         """Returns the best slate as integer indices into ``observation['doc']``.
 
         Raises:
@@ -81,8 +80,8 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         return np.argsort(-scores, kind="stable")[: self._slate_size]
 
 
-class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
-    """Recommends to many users the documents of the highest predicted click-through rate.
+class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
+    """Recommends to users in parallel the documents of the highest predicted click-through rate.
 
     Args:
         environment: the environment to recommend in.
@@ -95,7 +94,7 @@ class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
 
     def __init__(
         self,
-        environment: Any,
+        environment: vector_agent.UsersAndSpaces,
         score_documents_fn: Callable[[Any], np.ndarray],
         choice_model: cm.NormalizableChoiceModel | None = None,
     ) -> None:
@@ -105,25 +104,11 @@ class VectorGreedyPCTRAgent(vector_agent.AbstractVectorAgent):
         self._choice_model = choice_model
         self._score_documents_fn = score_documents_fn
 
-    def step(
-        self,
-        observation: agent.Observation,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        infos: Mapping[str, Any],
-    ) -> np.ndarray:
-        """See :meth:`recsim.vector.agent.AbstractVectorAgent.step`."""
-        del infos
-        self._check_users(observation)
-        self._checked_outcome(rewards, terminated, truncated)
-        slates = [
-            self._best_slates(trees.rows_of(observation["doc"], rows))
-            for rows in streams.chunk_rows(self._first_user, self._num_envs)
-        ]
-        return arrays.joined(slates)
+    def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
+        for rows in self._rows:
+            yield self._best_slates(trees.rows_of(observation["doc"], rows))
 
-    def _best_slates(self, documents: Any) -> np.ndarray:
+    def _best_slates(self, documents: object) -> np.ndarray:
         weights = self._choice_model.choice_weights(self._score_documents_fn(documents))
         # A copy without the weights of no click, to overwrite.
         return arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import agent
+from recsim import agent, types
 from recsim import spaces as spaces_lib
 from recsim._internal import bundles, numbers, observations, resources, validation
 from recsim._internal.gym_import import spaces
@@ -332,27 +332,27 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._previous_state_action_index = None
         self._exploration_temperature *= self._base_exploration_temperature
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns the tables, the exploration temperature, the generator and the last slate."""
         return {
-            **super().bundle_and_checkpoint(checkpoint_dir, iteration_number),
+            **super().state_dict(),
             "q_value_table": dict(self._q_value_table),
             "sa_count": dict(self._state_action_counts),
             "exploration_temperature": self._exploration_temperature,
             "previous_state_action_index": self._previous_state_action_index,
         }
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the agent; False if the bundle has no ``'q_value_table'``.
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the agent.
 
         A bundle of RecSim's, with ``'q_value_table'`` and ``'sa_count'`` alone, restores these.
+
+        Raises:
+            ValueError: if the state has no ``'q_value_table'``, or does not fit otherwise.
         """
-        if not agent.has_entry(self, bundle_dict, "q_value_table"):
-            return False
-        table = bundles.entries(self, "q_value_table", bundle_dict["q_value_table"])
-        counts = bundles.entries(self, "sa_count", bundle_dict.get("sa_count", {}))
+        bundles.require(self, state, "q_value_table")
+        table = bundles.entries(self, "q_value_table", state["q_value_table"])
+        counts = bundles.entries(self, "sa_count", state.get("sa_count", {}))
         for name, entries, check in (
             ("q_value_table", table, bundles.number),
             ("sa_count", counts, bundles.count),
@@ -364,22 +364,19 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         temperature = bundles.number(
             self,
             "exploration_temperature",
-            bundle_dict.get("exploration_temperature", self._exploration_temperature),
+            state.get("exploration_temperature", self._exploration_temperature),
             0.0,
             1.0,
         )
-        previous = bundle_dict.get("previous_state_action_index")
+        previous = state.get("previous_state_action_index")
         if previous is not None and not isinstance(previous, tuple):
             bundles.refuse(self, "previous_state_action_index", "a tuple or None", previous)
-        if "episode_num" in bundle_dict and not super().unbundle(
-            checkpoint_dir, iteration_number, bundle_dict
-        ):
-            return False
+        if "episode_num" in state:
+            super().load_state_dict(state)
         self._q_value_table = dict(table)
         self._state_action_counts = dict(counts)
         self._exploration_temperature = temperature
         self._previous_state_action_index = previous
-        return True
 
 
 def _bounds(discretization_bounds: Any) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class _InformedAgent(greedy_pctr_agent.GreedyPCTRAgent):
     """Knows each user's affinities, and plays what the user most likely clicks."""
 
     def __init__(self, environment: recsim_gym.RecSimGymEnv) -> None:
-        super().__init__(environment.action_space, None)
+        super().__init__(cast(types.SlateSpace, environment.action_space), None)
         self._user_model = environment.environment.user_model
 
     def step(self, reward: float, observation: agent_lib.Observation) -> np.ndarray:

@@ -1,36 +1,62 @@
-"""The abstract class of vector agents: recommenders of many users at once."""
+"""Abstract classes of vector agents: recommenders of users in parallel."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from recsim._internal import numbers, observations, trees
+from recsim import types
+from recsim._internal import arrays, bundles, numbers, observations, trees
+from recsim.vector import streams
 
-__all__ = ["AbstractVectorAgent", "last_responses"]
+__all__ = ["AbstractVectorAgent", "ChunkedVectorAgent", "UsersAndSpaces", "last_responses"]
 
-Observation = dict[str, Any]
+_logger = logging.getLogger(__name__)
+
+Observation = types.Observation
 
 last_responses = observations.last_responses
 
 
-class AbstractVectorAgent(abc.ABC):
-    """A recommender of many users: maps observations and rewards to slates.
+class UsersAndSpaces(Protocol):
+    """What a vector agent is told of its environment."""
+
+    @property
+    def num_envs(self) -> int:
+        """Number of users."""
+
+    @property
+    def single_action_space(self) -> types.SlateSpace:
+        """The space of one user's slates."""
+
+    @property
+    def single_observation_space(self) -> types.DictSpace:
+        """The space of one user's observations."""
+
+    @property
+    def unwrapped(self) -> object:
+        """The environment without wrappers, which may have a number ``first_user``."""
+
+
+class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
+    """A recommender of users in parallel: maps observations and rewards to slates.
 
     Args:
         environment: the environment to recommend in: its spaces and its number of users count.
 
     Raises:
-        TypeError: if it is no vector environment whose actions are slates.
+        TypeError: if it is not a vector environment whose actions are slates.
     """
 
     #: See :attr:`recsim.agent.AbstractRecommenderAgent.state_settings`.
     state_settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: UsersAndSpaces) -> None:
         space = getattr(environment, "single_action_space", None)
         nvec = getattr(space, "nvec", None)
         if nvec is None or np.ndim(nvec) != 1:
@@ -70,7 +96,7 @@ class AbstractVectorAgent(abc.ABC):
         return self.step(observation, rewards, nobody, nobody, {})
 
     def _check_users(self, observation: Observation) -> None:
-        """Raises ValueError if an observation is not of the users and the world of the agent."""
+        """Raises ValueError if an observation is not of the users and the scenario of the agent."""
         array: Any = observations.entry(observation, "doc")
         if _keys(array) != self._document_keys:
             raise ValueError(
@@ -90,7 +116,7 @@ class AbstractVectorAgent(abc.ABC):
     def _checked_outcome(
         self, rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns what came of the last slates: an entry for each user.
+        """Returns the outcomes of the last slates: an entry for each user.
 
         Args:
             rewards: real finite numbers, shape (n_users,); an array of shape (n_users, 1) counts
@@ -107,12 +133,12 @@ class AbstractVectorAgent(abc.ABC):
         truncated = numbers.bool_per_user("truncated", truncated, self._num_envs)
         return rewards, terminated, truncated
 
-    def _check_infos(self, infos: Mapping[str, Any], ended: np.ndarray) -> None:
-        """Raises TypeError or ValueError if there are no last observations of sessions that ended.
+    def _check_infos(self, infos: types.Infos, ended: np.ndarray) -> None:
+        """Raises TypeError or ValueError if there are no last observations of episodes that ended.
 
         Args:
             infos: the environment's infos.
-            ended: whose sessions ended, bools of shape (n_users,).
+            ended: whose episodes ended, bools of shape (n_users,).
         """
         if not isinstance(infos, Mapping):
             raise TypeError(
@@ -123,7 +149,7 @@ class AbstractVectorAgent(abc.ABC):
             self._check_users(observations.final_batch(infos))
         elif ended.any():
             raise ValueError(
-                "infos must have the last observations, 'final_obs', where sessions ended, got "
+                "infos must have the last observations, 'final_obs', where episodes ended, got "
                 f"the keys {numbers.described(list(infos))} although {int(ended.sum())} did: pass "
                 "the infos that the environment's step returned."
             )
@@ -135,19 +161,19 @@ class AbstractVectorAgent(abc.ABC):
         rewards: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
-        infos: Mapping[str, Any],
+        infos: types.Infos,
     ) -> np.ndarray:
         """Takes in what the environment's ``step`` returned, and returns the next slates.
 
-        Where a session ended, the observation is already that of a new user; the last one of the
+        Where an episode ended, the observation is already that of a new user; the last one of the
         old user is in ``infos['final_obs'].batch`` (see :func:`last_responses`).
 
         Args:
             observation: arrays with the users on axis 0, with the keys ``user``, ``doc`` and
                 ``response``.
             rewards: the rewards of the last slates, shape (n_users,).
-            terminated: whose sessions ended, bools of shape (n_users,).
-            truncated: whose sessions were cut at a length limit, bools of shape (n_users,).
+            terminated: whose episodes ended, bools of shape (n_users,).
+            truncated: whose episodes were truncated at a length limit, bools of shape (n_users,).
             infos: the environment's infos.
 
         Returns:
@@ -159,30 +185,151 @@ class AbstractVectorAgent(abc.ABC):
                 infos lack the last observations that the agent needs.
         """
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns the agent's state between two steps as data; by default there is none.
 
-        What it knows of the sessions under way, such as a user's clicks so far, is part of it:
+        What it knows of the episodes under way, such as a user's clicks so far, is part of it:
         the next call may be :meth:`step`.
-
-        Args:
-            checkpoint_dir: folder of the checkpoints, for files of the agent's own.
-            iteration_number: the iteration that the checkpoint is of.
         """
-        del checkpoint_dir, iteration_number
         return {}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores what :meth:`bundle_and_checkpoint` returned; False if it does not fit.
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores what :meth:`state_dict` returned.
 
-        A bundle of an agent that serves another number of users fits in as far as :meth:`begin`
-        is called next, as evaluations do: what was learned is restored, and sessions under way
-        are not.
+        The state of an agent that serves other users fits in as far as :meth:`begin` is called
+        next, as evaluations do: what was learned is restored, and episodes under way are not.
+
+        Raises:
+            ValueError: if the state does not fit. The agent is as it was then.
         """
-        del checkpoint_dir, iteration_number, bundle_dict
+        del state
+
+
+class ChunkedVectorAgent(AbstractVectorAgent):
+    """A vector agent whose users belong to chunks, each with a random stream of its own.
+
+    What a user gets depends on the observations, the seed and the user's number, see
+    :mod:`recsim.vector.streams`. The streams, and what a subclass remembers of its users, are in
+    the state under ``users``. If a state is of other users, this begins anew, with a warning, and
+    only what else there is in the state is restored.
+
+    A subclass defines :meth:`_slates_of_chunks`, or overrides :meth:`begin` and :meth:`step`. If it
+    takes random numbers, it calls :meth:`_make_streams` when it is made.
+
+    Args:
+        environment: the environment to recommend in.
+    """
+
+    def __init__(self, environment: UsersAndSpaces) -> None:
+        super().__init__(environment)
+        self._rows = streams.chunk_rows(self._first_user, self._num_envs)
+        self._streams: list[streams.ChunkStream] = []
+
+    def _make_streams(self, seed: int | None, name: str, dtype: DTypeLike = np.float32) -> None:
+        """Makes ``self._streams``, a random stream for each of ``self._rows``.
+
+        Args:
+            seed: an integer >= 0, or None for random numbers that no seed determines.
+            name: what the numbers are for: those of other names are independent.
+            dtype: float32 or float64.
+        """
+        users = self._first_user, self._num_envs
+        self._streams = streams.chunk_streams(seed, name, *users, dtype)
+
+    def step(
+        self,
+        observation: Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: types.Infos,
+    ) -> np.ndarray:
+        """See :meth:`AbstractVectorAgent.step`."""
+        del infos
+        self._check_users(observation)
+        self._checked_outcome(rewards, terminated, truncated)
+        return arrays.joined(list(self._slates_of_chunks(observation)))
+
+    def _slates_of_chunks(self, observation: Observation) -> Iterable[np.ndarray]:
+        """Returns the slates of the users of each chunk in turn.
+
+        Args:
+            observation: an observation of all users, whose documents are those of the agent.
+
+        Returns:
+            For each of ``self._rows``, integers of shape (users of the chunk, slate_size).
+        """
+        raise NotImplementedError
+
+    def state_dict(self) -> types.State:
+        """Returns the state of the users: of the random streams, and what is remembered."""
+        users = {
+            "first_user": self._first_user,
+            "num_envs": self._num_envs,
+            "streams": [stream.state_dict() for stream in self._streams],
+        }
+        return {"users": {**users, **self._memory()}}
+
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the state of the users; begins anew, with a warning, if it is of others.
+
+        Raises:
+            ValueError: if it is not the state of such an agent. The agent is as it was then.
+        """
+        bundles.require(self, state, "users")
+        self._check_state_of_users(state["users"])
+        self._load_state_of_users(state["users"])
+
+    def _memory(self) -> types.State:
+        """Returns what is remembered of the users, by name, as data."""
+        return {}
+
+    def _check_memory(self, memory: Mapping[str, Any]) -> None:
+        """Raises ValueError for something else than :meth:`_memory` returned for these users."""
+
+    def _load_memory(self, memory: Mapping[str, Any] | None) -> None:
+        """Restores what :meth:`_memory` returned for these users; forgets all for None."""
+
+    def _check_state_of_users(self, users: object) -> bool:
+        """Says whether a state's entry of the users is of this agent's, and not of others.
+
+        Raises:
+            ValueError: if it is not as such an agent's state has it.
+        """
+        entries = bundles.entries(self, "users", users, "first_user", "num_envs", "streams")
+        for name in ("first_user", "num_envs"):
+            bundles.count(self, name, entries[name])
+        if not self._are_own(entries):
+            return False
+        streams.check(self._streams, entries["streams"])
+        self._check_memory(entries)
         return True
+
+    def _are_own(self, users: Mapping[str, Any]) -> bool:
+        return (users["first_user"], users["num_envs"]) == (self._first_user, self._num_envs)
+
+    def _load_state_of_users(self, users: Mapping[str, Any]) -> None:
+        """Restores a checked entry; begins anew, with a warning, if it is of others."""
+        if self._are_own(users):
+            streams.restore(self._streams, users["streams"])
+            self._load_memory(users)
+            return
+        if self._streams or self._memory():
+            _logger.warning(
+                "%s begins anew with users %d to %d: its state is restored from that of users %d "
+                "to %d.",
+                type(self).__name__,
+                self._first_user,
+                self._first_user + self._num_envs - 1,
+                users["first_user"],
+                users["first_user"] + users["num_envs"] - 1,
+            )
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        for stream in self._streams:
+            stream.restart()
+        self._load_memory(None)
 
 
 def _keys(documents: Any) -> list[str]:

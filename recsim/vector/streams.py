@@ -32,6 +32,7 @@ __all__ = [
     "ChunkStream",
     "RandomStream",
     "UserStream",
+    "check",
     "chunk_streams",
     "chunk_rows",
     "chunks",
@@ -288,7 +289,7 @@ def chunk_rows(first_user: int, num_users: int) -> list[slice]:
 
 
 def chunk_streams(
-    seed: int, name: str, first_user: int, num_users: int, dtype: DTypeLike = np.float32
+    seed: int | None, name: str, first_user: int, num_users: int, dtype: DTypeLike = np.float32
 ) -> list[ChunkStream]:
     """Returns the random streams of the chunks that users belong to.
 
@@ -312,24 +313,24 @@ def chunk_streams(
 
 
 def restore(streams: Sequence[ChunkStream], states: Sequence[dict[str, Any]]) -> None:
-    """Continues from the states of random streams, if they are of as many chunks.
+    """Continues from the states of random streams.
 
     Args:
         streams: the random streams of an agent.
         states: what their :meth:`ChunkStream.state_dict` returned.
 
     Raises:
-        ValueError: if it is something else; the streams are as they were then.
+        ValueError: if it is something else, or of another number of chunks; the streams are as
+            they were then.
     """
-    if not isinstance(states, (list, tuple)):
+    if not isinstance(states, (list, tuple)) or len(states) != len(streams):
         raise ValueError(
-            f"The states of random streams must be a list, got {numbers.described(states)}."
+            f"The states of random streams must be a list of {len(streams)}, got "
+            f"{numbers.described(states)}."
         )
-    if len(states) != len(streams):
-        return
     before = [each.state_dict() for each in streams]
     try:
-        for each, state in zip(streams, states):
+        for each, state in zip(streams, states, strict=True):
             each.load_state_dict(state)
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
         for each, state in zip(streams, before):
@@ -337,6 +338,13 @@ def restore(streams: Sequence[ChunkStream], states: Sequence[dict[str, Any]]) ->
         raise ValueError(
             f"A state of a random stream is not one that it was in: {error!r:.200}."
         ) from error
+
+
+def check(streams: Sequence[ChunkStream], states: Sequence[dict[str, Any]]) -> None:
+    """Raises ValueError for states that :func:`restore` refuses; the streams are as they were."""
+    before = [each.state_dict() for each in streams]
+    restore(streams, states)
+    restore(streams, before)
 
 
 @dataclasses.dataclass
@@ -370,8 +378,14 @@ class ChunkStream(RandomStream):
         self.num_users = num_users
         self.dtype = float_dtype(dtype)
         self._first_row = first_row
+        self._sequence = sequence
         self._rng = np.random.Generator(np.random.PCG64DXSM(sequence))
         self._ahead: dict[tuple[Any, ...], _Ahead] = {}
+
+    def restart(self) -> None:
+        """Begins anew, as a new stream of the same seeds."""
+        self._rng = np.random.Generator(np.random.PCG64DXSM(self._sequence))
+        self._ahead = {}
 
     def uniform(self, *shape: int) -> np.ndarray:
         """See :meth:`RandomStream.uniform`."""

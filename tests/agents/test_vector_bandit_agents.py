@@ -156,8 +156,8 @@ def test_bundle_fits_agents_of_other_numbers_of_users_and_no_other_agents(caplog
     assert not other.unbundle("", 0, {})
     bundle = agent.bundle_and_checkpoint("", 0)
     assert not other.unbundle("", 0, {**bundle, "base_agent_bundle": {}})
-    assert "no 'base_agent_bundle', so it is not of VectorClusterClickStatsLayer" in caplog.text
-    assert "no 'bandit_draws', so it is not of VectorClusterBanditAgent" in caplog.text
+    for name in ("VectorClusterClickStatsLayer", "VectorClusterBanditAgent"):
+        assert f"no 'users', so it is not of {name}" in caplog.text
 
 
 def test_statistics_layer_shows_the_counts_of_the_session_and_of_the_last_one():

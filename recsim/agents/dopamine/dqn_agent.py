@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import agent, seeding
-from recsim._internal import keys, numbers, observations, validation
+from recsim import agent, seeding, types
+from recsim._internal import bundles, keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.agents.dopamine import (
@@ -355,47 +355,38 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         ``allow_partial_reload=True`` to train it further. :func:`recsim.simulator.checkpoint.save`
         writes it to a file.
         """
-        return {**super().bundle_and_checkpoint("", 0), **self._learner.serving_state()}
+        return {**super().state_dict(), **self._learner.serving_state()}
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns all that the agent has learned and will resume with.
 
         That is :meth:`serving_bundle`, the optimizer's state, and the replay buffer as far as it
         is filled.
         """
-        return {
-            **super().bundle_and_checkpoint(checkpoint_dir, iteration_number),
-            **self._learner.state_dict(),
-            "last": self._last,
-        }
+        return {**super().state_dict(), **self._learner.state_dict(), "last": self._last}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the agent; False, and a warning that says why, if the bundle does not fit.
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the agent.
 
-        In evaluation, and if ``allow_partial_reload`` is set, the bundle needs no replay buffer.
+        In evaluation, and if ``allow_partial_reload`` is set, the state needs no replay buffer.
         :func:`recsim.simulator.checkpoint.restore_agent` restores the agent from a file.
 
         Raises:
-            ValueError: if the bundle does not fit and the agent was made with ``eval_mode=True``;
-                if the replay buffer was larger or smaller than this agent's, and its content does
-                not fit; if an entry is not as it was made. The agent is as it was then.
+            ValueError: if the state is of another agent, if the replay buffer was larger or smaller
+                than this agent's, and its content does not fit, or if an entry is not as it was
+                made. The agent is as it was then.
         """
-        if not agent.has_entry(self, bundle_dict, "description"):
-            return False
+        bundles.require(self, state, "description")
         training = not self.eval_mode
-        reason = self._learner.misfit(bundle_dict, for_training=training)
+        reason = self._learner.misfit(state, for_training=training)
         if reason is not None:
-            return agent.refuse_bundle(self, reason)
-        last = learner_lib.checked_last(self, bundle_dict.get("last"))
-        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
-            return False
-        if training and bundle_dict.get("replay") is None and self._last is not None:
+            raise bundles.UnfitStateError(reason)
+        last = learner_lib.checked_last(self, state.get("last"))
+        super().load_state_dict(state)
+        if training and state.get("replay") is None and self._last is not None:
             self._learner.replay.cut_off(*self._last)  # The next episode does not follow this one.
-        self._learner.restore(bundle_dict, for_training=training)
+        self._learner.restore(state, for_training=training)
         self._last = last
-        return True
 
     def fingerprint_attributes(self) -> dict[str, Any]:
         """Returns what tells the agent from others, see :mod:`recsim.simulator.fingerprint`."""

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import agent as agent_lib
-from recsim import seeding
+from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
 from recsim._internal.configurable import configurable
@@ -51,7 +50,7 @@ _OF_VALUES = {"observation_space", "adapter", "slate_size"}
 
 
 @configurable()
-class VectorDQNAgent(vector_agent.AbstractVectorAgent):
+class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
     """Recommends to users in parallel by what one learner has learned, and learns from all of them.
 
     The learner is that of a single-user agent, with its network, targets and settings. All that
@@ -127,8 +126,8 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         self._learner = learner_lib.QLearner(self._values, settings, make_replay, single.__name__)
         if not eval_mode:
             self._learner.prepare()
-        seed: Any = settings.seed  # None is for a random one.
-        self._streams = streams.chunk_streams(seed, "exploration", self._first_user, self._num_envs)
+        seed = settings.seed
+        self._make_streams(seed, "exploration")
         # What a single-user agent explores with that takes the bundle.
         self._exploration_rng_state = seeding.generator_state(
             seeding.named_random_state(seed, "exploration")
@@ -270,57 +269,52 @@ class VectorDQNAgent(vector_agent.AbstractVectorAgent):
         }
         return {**of_single_user, **self._learner.serving_state()}
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns all that the agent has learned and will resume with."""
-        del checkpoint_dir, iteration_number  # All state is in the bundle.
-        state = self._learner.state_dict()
-        of_users = {
-            "num_envs": self._num_envs,
-            "draws": [stream.state_dict() for stream in self._streams],
-            "last": self._last,
-            "replay": state.pop("replay"),
-        }
-        return {**self.serving_bundle(), **state, "last": None, "users": of_users}
+        state = super().state_dict()
+        learned = self._learner.state_dict()
+        state["users"]["replay"] = learned.pop("replay")
+        # A single-user agent in evaluation takes it, too.
+        return {**self.serving_bundle(), **learned, "last": None, **state}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the agent; False, and a warning that says why, if the bundle does not fit.
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the agent.
 
-        In evaluation, bundles for any number of users and those of single-user agents fit. What
-        is only there for the same users, such as exploration, begins anew for others.
+        In evaluation, states for any users and those of single-user agents fit. What is only there
+        for the same users, such as exploration, begins anew for others.
 
         Raises:
-            ValueError: if the bundle does not fit and the agent was made with ``eval_mode=True``;
-                if the replay buffer was larger or smaller than this agent's; if an entry is not as
-                it was made. The agent is as it was then.
+            ValueError: if the state is of another agent, if the replay buffer was larger or smaller
+                than this agent's, or if an entry is not as it was made. The agent is as it was
+                then.
         """
-        del checkpoint_dir, iteration_number
-        if not agent_lib.has_entry(self, bundle_dict, "description"):
-            return False
-        of_users = bundles.entries(self, "users", bundle_dict.get("users", {}))
-        num_envs = of_users.get("num_envs")
-        same_users = num_envs is not None and (
-            bundles.count(self, "num_envs", num_envs) == self._num_envs
-        )
-        if same_users:
-            bundles.entries(self, "users", of_users, "replay", "draws", "last")
-        last = learner_lib.checked_last(self, of_users["last"] if same_users else None)
-        exploration = bundle_dict.get("exploration_rng_state", self._exploration_rng_state)
+        bundles.require(self, state, "description")
+        same_users = "users" in state and self._check_state_of_users(state["users"])
+        exploration = state.get("exploration_rng_state", self._exploration_rng_state)
         bundles.generator_state(self, "exploration_rng_state", exploration, with_normal=True)
-        state = {**bundle_dict, "replay": of_users["replay"] if same_users else None}
+        learned = {**state, "replay": state["users"]["replay"] if same_users else None}
         training = not self.eval_mode
-        reason = self._learner.misfit(state, for_training=training)
+        reason = self._learner.misfit(learned, for_training=training)
         if reason is not None:
-            return agent_lib.refuse_bundle(self, reason)
-        if same_users:
-            streams.restore(self._streams, of_users["draws"])
-        self._learner.restore(state, for_training=training)
-        if training and state["replay"] is None and self._last is not None:
+            raise bundles.UnfitStateError(reason)
+        if training and learned["replay"] is None and self._last is not None:
             self._learner.replay.cut_off(np.arange(self._num_envs), *self._last)
+        self._learner.restore(learned, for_training=training)
         self._exploration_rng_state = exploration
-        self._last = last
-        return True
+        if "users" in state:
+            self._load_state_of_users(state["users"])
+        else:
+            self._begin_anew()
+
+    def _memory(self) -> types.State:
+        return {"last": self._last}
+
+    def _check_memory(self, memory: Mapping[str, Any]) -> None:
+        bundles.entries(self, "users", memory, "last", "replay")
+        learner_lib.checked_last(self, memory["last"])
+
+    def _load_memory(self, memory: Mapping[str, Any] | None) -> None:
+        self._last = None if memory is None else memory["last"]
 
 
 def _with_defaults(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import agent, seeding
+from recsim import agent, seeding, types
 from recsim._internal import bundles, numbers, validation
 from recsim._internal.configurable import configurable
 from recsim.agents import agent_utils
@@ -82,6 +82,16 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             for agent_ctor in arm_base_agent_ctors
         ]
 
+    @property
+    def bandit(self) -> algorithms.MABAlgorithm:
+        """The bandit that orders the arms."""
+        return self._bandit
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed of the bandit."""
+        return self._random_seed
+
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Starts an episode in every arm and returns the first slate."""
         actions = [arm.begin_episode(observation=observation) for arm in self._base_agents]
@@ -121,30 +131,28 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
                     return list(slate)
         return list(slate)
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns the arms' bundles and the state of the bandit's generator."""
-        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
-        bundle["bandit_rng_state"] = seeding.owned_state(self._bandit)
-        return bundle
+    def state_dict(self) -> types.State:
+        """Returns the arms' states and that of the bandit's generator."""
+        return {**super().state_dict(), "bandit_rng_state": seeding.owned_state(self._bandit)}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the arms and the bandit's generator; False if an arm refuses."""
-        state = None
-        if isinstance(bundle_dict, Mapping):
-            state = bundle_dict.get("bandit_rng_state")
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the arms and the bandit's generator.
+
+        Raises:
+            ValueError: if the generator's state does not fit, or an arm refuses its state.
+        """
+        rng_state = None
+        if isinstance(state, Mapping):
+            rng_state = state.get("bandit_rng_state")
         own = seeding.owned_state(self._bandit)
-        if state is not None and own is not None:
-            bundles.generator_state(self, "bandit_rng_state", state, with_normal="gauss" in own)
-            if state["bit_generator"] != own["bit_generator"]:
+        if rng_state is not None and own is not None:
+            bundles.generator_state(self, "bandit_rng_state", rng_state, with_normal="gauss" in own)
+            if rng_state["bit_generator"] != own["bit_generator"]:
                 wanted = f"a state of {own['bit_generator']}"
-                bundles.refuse(self, "bandit_rng_state", wanted, state["bit_generator"])
-        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
-            return False
+                bundles.refuse(self, "bandit_rng_state", wanted, rng_state["bit_generator"])
+        super().load_state_dict(state)
         if own is not None:
-            seeding.restore_owned(self._bandit, state)
-        return True
+            seeding.restore_owned(self._bandit, rng_state)
 
 
 def check_counts(observation_space: Any, num_arms: int) -> None:

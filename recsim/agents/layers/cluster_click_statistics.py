@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from recsim import agent
 from recsim import spaces as spaces_lib
+from recsim import types
 from recsim._internal import bundles, numbers, observations
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 from recsim.agents.layers import sufficient_statistics
 from recsim.vector import agent as vector_agent
-from recsim.vector import streams
 
 __all__ = ["ClusterClickStatsLayer", "VectorClusterClickStatsLayer"]
 
@@ -70,7 +69,7 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
         for key, counts in statistics.items():
             bundles.array(self, f"sufficient_statistics[{key!r}]", counts, shape, "iuf")
 
-    def _update(self, observation: agent.Observation) -> None:
+    def _update(self, observation: types.Observation) -> None:
         if self._sufficient_statistics is None:
             self._sufficient_statistics = {
                 "impression_count": np.zeros(self._num_clusters, dtype=int),
@@ -96,8 +95,8 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
                 clicks[cluster_id] += 1
 
 
-class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
-    """Does what :class:`ClusterClickStatsLayer` does, for many users.
+class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
+    """Does what :class:`ClusterClickStatsLayer` does, for users in parallel.
 
     The statistics are integer arrays of shape (n_users, num_clusters).
 
@@ -127,7 +126,6 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         )
         create = functools.partial(base_agent_ctor, environment_with_counts)
         self._base_agent = agent_utils.build_base_agent(create, {}, of_layer=type(self), **kwargs)
-        self._chunks = streams.chunk_rows(self._first_user, self._num_envs)
         self._impressions = np.zeros((self._num_envs, num_clusters), np.int32)
         self._clicks = np.zeros((self._num_envs, num_clusters), np.int32)
 
@@ -135,7 +133,7 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
     def _base_agents(self) -> list[Any]:
         return [self._base_agent]
 
-    def begin(self, observation: agent.Observation) -> np.ndarray:
+    def begin(self, observation: types.Observation) -> np.ndarray:
         """Forgets the statistics and begins an episode with every user."""
         self._check_users(observation)
         self._impressions[:] = 0
@@ -144,7 +142,7 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
 
     def step(
         self,
-        observation: agent.Observation,
+        observation: types.Observation,
         rewards: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
@@ -157,7 +155,7 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         responses = vector_agent.last_responses(observation, infos)
         topics = numbers.whole_per_item("responses' cluster_id", responses["cluster_id"], 2)
         clicks = numbers.whole_per_item("responses' click", responses["click"], 2)
-        for rows in self._chunks:
+        for rows in self._rows:
             _count(self._impressions[rows], topics[rows], 1)
             _count(self._clicks[rows], topics[rows], clicks[rows])
         if "final_obs" in infos:
@@ -172,7 +170,7 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
             self._augmented(observation), rewards, terminated, truncated, infos
         )
 
-    def _augmented(self, observation: agent.Observation) -> agent.Observation:
+    def _augmented(self, observation: types.Observation) -> types.Observation:
         statistics = {
             "impression_count": self._impressions.copy(),
             "click_count": self._clicks.copy(),
@@ -180,40 +178,32 @@ class VectorClusterClickStatsLayer(vector_agent.AbstractVectorAgent):
         user = {"raw_observation": observation["user"], "sufficient_statistics": statistics}
         return {**observation, "user": user}
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns the base agent's bundle and the statistics of the running episodes."""
-        return {
-            "base_agent_bundle": self._base_agent.bundle_and_checkpoint(
-                checkpoint_dir, iteration_number
-            ),
-            "impression_count": self._impressions.copy(),
-            "click_count": self._clicks.copy(),
-        }
+    def state_dict(self) -> types.State:
+        """Returns the base agent's state and the statistics of the episodes under way."""
+        return {**super().state_dict(), "base_agent_bundle": bundles.state_of(self._base_agent)}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the base agent, and the statistics if they are of as many users.
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the base agent, and the statistics if they are of the same users.
 
-        Returns:
-            False if the bundle is of another agent, or the base agent refuses.
+        Raises:
+            ValueError: if the state is of another agent, or the base agent refuses its own.
         """
-        names = ("base_agent_bundle", "impression_count", "click_count")
-        if not all(agent.has_entry(self, bundle_dict, name) for name in names):
-            return False
-        shape = np.shape(bundle_dict["impression_count"])
-        for key in ("impression_count", "click_count"):
-            own = self._impressions.shape
-            same = own if shape == own else (None, *own[1:])
-            bundles.array(self, key, bundle_dict[key], same, "iuf")
-        if not self._base_agent.unbundle(
-            checkpoint_dir, iteration_number, bundle_dict["base_agent_bundle"]
-        ):
-            return False
-        if shape == self._impressions.shape:
-            self._impressions[:] = bundle_dict["impression_count"]
-            self._clicks[:] = bundle_dict["click_count"]
-        return True
+        bundles.require(self, state, "users", "base_agent_bundle")
+        self._check_state_of_users(state["users"])
+        bundles.load(self._base_agent, state["base_agent_bundle"])
+        self._load_state_of_users(state["users"])
+
+    def _memory(self) -> types.State:
+        return {"impression_count": self._impressions.copy(), "click_count": self._clicks.copy()}
+
+    def _check_memory(self, memory: Mapping[str, Any]) -> None:
+        bundles.entries(self, "users", memory, "impression_count", "click_count")
+        for name in ("impression_count", "click_count"):
+            bundles.array(self, name, memory[name], self._impressions.shape, "iuf")
+
+    def _load_memory(self, memory: Mapping[str, Any] | None) -> None:
+        self._impressions[:] = 0 if memory is None else memory["impression_count"]
+        self._clicks[:] = 0 if memory is None else memory["click_count"]
 
 
 @dataclasses.dataclass

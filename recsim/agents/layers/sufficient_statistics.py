@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recsim import agent
+from recsim import agent, types
 from recsim._internal import observations
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
@@ -110,25 +110,24 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         """Forgets the statistics, for a new user."""
         self._sufficient_statistics = None
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns the base agent's bundle and the statistics of the running episode."""
-        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
-        bundle["sufficient_statistics"] = copy.deepcopy(self._sufficient_statistics)
-        return bundle
+    def state_dict(self) -> types.State:
+        """Returns the base agent's state and the statistics of the episode under way."""
+        statistics = copy.deepcopy(self._sufficient_statistics)
+        return {**super().state_dict(), "sufficient_statistics": statistics}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the base agent and the statistics; False if the base agent refuses."""
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the base agent and the statistics.
+
+        Raises:
+            ValueError: if the statistics do not fit, or the base agent refuses its state.
+        """
         statistics = None
-        if isinstance(bundle_dict, Mapping):
-            statistics = bundle_dict.get("sufficient_statistics")
+        if isinstance(state, Mapping):
+            statistics = state.get("sufficient_statistics")
         if statistics is not None:
             self._check_statistics(statistics)
-        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
-            return False
+        super().load_state_dict(state)
         self._sufficient_statistics = copy.deepcopy(statistics)
-        return True
 
     def _check_statistics(self, statistics: Any) -> None:
         """Raises ValueError for statistics of a bundle that :meth:`_update` cannot go on from."""

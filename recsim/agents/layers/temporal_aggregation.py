@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import agent
+from recsim import agent, types
 from recsim import spaces as spaces_lib
 from recsim._internal import bundles, numbers, observations, validation
 from recsim._internal.gym_import import spaces
@@ -242,23 +242,21 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
     def _default_doc_comparator(self, doc1: Any, doc2: Any) -> bool:
         return all(self._doc_equality_walker([doc1, doc2]))
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns the base agent's bundle and what the layer knows of the running episode."""
-        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
-        bundle["episode"] = dataclasses.asdict(self._episode)
-        return bundle
+    def state_dict(self) -> types.State:
+        """Returns the base agent's state and what the layer knows of the episode under way."""
+        return {**super().state_dict(), "episode": dataclasses.asdict(self._episode)}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the base agent and the running episode; False if the base agent refuses."""
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the base agent and the episode under way.
+
+        Raises:
+            ValueError: if the episode does not fit, or the base agent refuses its state.
+        """
         episode = _Episode()
-        if isinstance(bundle_dict, Mapping):
-            episode = self._checked_episode(bundle_dict.get("episode", {}))
-        if not super().unbundle(checkpoint_dir, iteration_number, bundle_dict):
-            return False
+        if isinstance(state, Mapping):
+            episode = self._checked_episode(state.get("episode", {}))
+        super().load_state_dict(state)
         self._episode = episode
-        return True
 
     def _checked_episode(self, entry: Any) -> _Episode:
         """Returns the running episode of a bundle; ValueError if it is none."""
