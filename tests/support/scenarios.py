@@ -11,6 +11,7 @@ from recsim.simulator import environment, recsim_gym
 
 __all__ = [
     "CONFIG",
+    "OTHER_PARAMETERS",
     "SCENARIOS",
     "clicks_by_user",
     "config",
@@ -21,12 +22,62 @@ __all__ = [
     "spaces_of",
 ]
 
-SCENARIOS = ("interest_evolution", "interest_exploration", "long_term_satisfaction")
+SCENARIOS = tuple(sorted(registry.ENVIRONMENTS))
 CONFIG: dict[str, Any] = {
     "num_candidates": 4,
     "slate_size": 2,
     "resample_documents": True,
     "seed": 0,
+}
+
+#: For each scenario a value of every parameter that is not the default one. They go together.
+OTHER_PARAMETERS: dict[str, dict[str, Any]] = {
+    "interest_evolution": {
+        "num_topics": 25,
+        "min_utility": -5.0,
+        "max_utility": 2.0,
+        "low_quality_share": 0.4,
+        "quality_stddev": 0.5,
+        "video_length": 6.0,
+        "max_video_length": 50.0,
+        "min_interest": -0.8,
+        "max_interest": 0.6,
+        "time_budget": 90.0,
+        "step_penalty": 1.5,
+        "document_quality_factor": 0.7,
+        "user_quality_factor": 0.4,
+        "user_update_alpha": 0.2,
+        "alpha_x_intercept": 1.5,
+        "alpha_y_intercept": 0.2,
+        "choice_model": "proportional_cascade",
+        "no_click_mass": 0.5,
+        "min_normalizer": -1.5,
+        "score_scaling": 0.3,
+        "attention_prob": 0.8,
+    },
+    "interest_exploration": {
+        "topic_distribution": (0.6, 0.4),
+        "topic_quality_mean": (0.3, 0.5),
+        "topic_quality_stddev": (0.4, 0.2),
+        "user_type_distribution": (0.8, 0.2),
+        "user_document_mean_affinity_matrix": ((0.9, -0.4), (0.2, 0.3)),
+        "user_document_stddev_affinity_matrix": ((0.3, 0.2), (0.4, 0.5)),
+        "no_click_mass": 2.0,
+    },
+    "long_term_satisfaction": {
+        "memory_discount": 0.5,
+        "sensitivity": 0.3,
+        "innovation_stddev": 0.2,
+        "choc_mean": 3.0,
+        "choc_stddev": 0.7,
+        "kale_mean": 2.5,
+        "kale_stddev": 0.5,
+        "time_budget": 25,
+        "initial_exposure_scale": 2.0,
+        "min_clickbait_score": 0.1,
+        "max_clickbait_score": 0.8,
+        "max_engagement_magnitude": 20.0,
+    },
 }
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from support import recsim_names
+from support import recsim_names, scenarios
 
-from recsim import document
+from recsim import document, registry
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import environment
@@ -48,6 +48,31 @@ SCENARIOS: dict[str, tuple[Any, dict[str, Any]]] = {
         )
     },
 }
+#: Other parameters than RecSim's, with which nothing was recorded.
+OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    **{
+        f"{name}/others": (sys.modules[registry.ENVIRONMENTS[name].module], parameters)
+        for name, parameters in scenarios.OTHER_PARAMETERS.items()
+    },
+    "interest_exploration/three topics": (
+        interest_exploration,
+        {
+            "topic_distribution": (0.5, 0.2, 0.3),
+            "topic_quality_mean": (0.1, -0.2, 0.5),
+            "topic_quality_stddev": (0.2, 0.3, 0.1),
+            "user_document_mean_affinity_matrix": ((0.1, 0.7, 0.3), (0.5, 0.1, 0.2)),
+            "user_document_stddev_affinity_matrix": ((0.2, 0.2, 0.2), (0.1, 0.4, 0.1)),
+        },
+    ),
+    **{
+        f"interest_evolution/others, {name}": (
+            interest_evolution,
+            {**scenarios.OTHER_PARAMETERS["interest_evolution"], "choice_model": name},
+        )
+        for name in ("multinomial_proportional", "multinomial_logit", "exponential_cascade")
+    },
+}
+ALL = {**SCENARIOS, **OTHERS}
 CASES = [(name, mode) for name in SCENARIOS for mode in scenario.CANDIDATES]
 #: Steps at which users and their choices are compared.
 CHECKPOINTS = (1, 10, 60)
@@ -83,7 +108,7 @@ def new_sample(num_users: int) -> Sample:
 
 def single_user_sample(name: str, mode: str, num_users: int) -> tuple[Sample, dict[str, Any]]:
     """Plays random slates to users one after the other; also returns the shared candidates."""
-    scenario, settings = SCENARIOS[name]
+    scenario, settings = ALL[name]
     env = scenario.create_environment({**CONFIG, **settings, "resample_documents": mode == "step"})
     sample = new_sample(num_users)
     rng = np.random.RandomState(0)
@@ -168,7 +193,7 @@ class GivenCandidates(scenario.VectorDocumentSampler):
 
 def vector_sample(name: str, mode: str, num_users: int, candidates: dict[str, Any]) -> Sample:
     """Plays random slates to many users at once."""
-    module, settings = SCENARIOS[name]
+    module, settings = ALL[name]
     env = module.create_vector_environment(
         {**CONFIG, **settings}, num_users, candidates=mode, max_steps_per_episode=max_steps(name)
     )
@@ -324,6 +349,20 @@ def test_the_comparison_sees_small_differences() -> None:
     assert stats.chi2_contingency(table).pvalue < LEVEL
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_distributions_agree_for_other_parameters(name: str) -> None:
+    single, _ = single_user_sample(name, "step", 400)
+    vectorized = vector_sample(name, "step", NUM_SIMULATED, {})
+    p_values = {}
+    for key in single:
+        samples = [sample[key][~np.isnan(sample[key])] for sample in (single, vectorized)]
+        if len(samples[0]) > 100 and np.ptp(samples[0]) > 0:
+            # Whole numbers tell apart less than what the test assumes: it is the more lenient.
+            p_values[key] = stats.ks_2samp(*samples, method="asymp").pvalue
+    assert {"return", "state_1"} <= set(p_values)
+    assert min(p_values.values()) > LEVEL, p_values
+
+
 # ---- The same draws
 
 
@@ -358,21 +397,26 @@ class Replayed:
     standard_normal = random_sample
 
 
-def single_user_documents(name: str, documents: Any, row: int) -> list[document.AbstractDocument]:
-    if name == "interest_exploration":
+def single_user_documents(
+    name: str, parameters: Any, documents: Any, row: int
+) -> list[document.AbstractDocument]:
+    if name.startswith("interest_exploration"):
         return [
             interest_exploration.IEDocument(i, int(topic), float(quality))
             for i, (topic, quality) in enumerate(
                 zip(documents.cluster_id[row], documents.quality[row])
             )
         ]
-    if name == "long_term_satisfaction":
+    if name.startswith("long_term_satisfaction"):
         return [
             long_term_satisfaction.LTSDocument(i, float(score))
             for i, score in enumerate(documents.clickbait_score[row])
         ]
+    one_hot = np.eye(parameters.num_topics)
     return [
-        interest_evolution.IEvVideo(i, np.eye(20)[topic], int(topic), 4.0, float(quality))
+        interest_evolution.IEvVideo(
+            i, one_hot[topic], int(topic), parameters.video_length, float(quality)
+        )
         for i, (topic, quality) in enumerate(zip(documents.cluster_id[row], documents.quality[row]))
     ]
 
@@ -390,11 +434,12 @@ def take_over(user: Any, users: Any, row: int) -> None:
         )
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_same_draws_give_the_same_numbers(name: str) -> None:
-    scenario, settings = SCENARIOS[name]
+    scenario, settings = ALL[name]
     num_users, num_steps = 25, 40
     config = {**CONFIG, **settings}
+    parameters = scenario.parameters_of(config)
     env = scenario.create_vector_environment(config, num_users, dtype=np.float64)
     model, sampler = env.user_model, env.document_sampler
     users = model.sample_users(RecordedStream(num_users, 0))
@@ -411,7 +456,7 @@ def test_the_same_draws_give_the_same_numbers(name: str) -> None:
         done = model.is_done(users)
         for row, single in enumerate(singles):
             single.user_model.use_generator(Replayed(stream.drawn, row))
-            slate = single_user_documents(name, documents, row)
+            slate = single_user_documents(name, parameters, documents, row)
             of_single = single.user_model.simulate_response(slate)
             single.user_model.update_state(slate, of_single)
             clicks = [response.clicked for response in of_single]

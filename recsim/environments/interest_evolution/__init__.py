@@ -1,13 +1,60 @@
 """Interest evolution: users whose interests drift towards, or away from, what they watch.
 
-A user has interests in topics and a time budget. The score of a video is the inner product of
-its features and the interests, and the user chooses by a choice model of the scores. Watching
-changes the interests, and gives back some budget where the video's quality is good; a slate
-without a click costs a step penalty. The session ends with the budget (Ie et al., arXiv
-1905.12767, section 7).
+**Description.** A user has interests in topics and a time budget. Videos have one topic each and a
+quality, which is higher for topics of higher numbers and is not observed.
+
+**Observation space.** The user's interests, shape (num_topics,), in [-1, 1]; a video's features,
+one-hot of its topic, shape (num_topics,); of a response ``click``, ``watch_time``, ``liked`` (0
+here), ``quality`` and the topic, ``cluster_id``.
+
+**Action space.** A slate of ``slate_size`` candidates.
+
+**Reward.** The time watched, in minutes.
+
+**Dynamics.** The score of a video is the inner product of its features and the interests, and the
+user chooses by a choice model of the scores. Watching a video moves the interest in its topic, and
+costs time, of which it gives back some where the video's quality is good; a slate without a click
+costs a step penalty.
+
+**Episode end.** When the time budget is used up.
+
+**Parameters**, which are entries of ``env_config`` (with their defaults) and attributes of
+:class:`IEvParameters`; times are in minutes, a *score* is a user's interest in a video's topic:
+
+- ``num_topics`` (20): number of topics, 1 to 10,000; by default ``IEvVideo.NUM_FEATURES``.
+- ``min_utility`` (-3.0): mean quality of the videos of the first topic.
+- ``max_utility`` (3.0): mean quality of the videos of the last topic.
+- ``low_quality_share`` (0.7): share of the topics, in [0, 1] and rounded down to whole ones, whose
+  mean qualities are evenly spaced from ``min_utility`` to 0; those of the others are, from 0 to
+  ``max_utility``.
+- ``quality_stddev`` (0.1): standard deviation of a video's quality, at least 0.
+- ``video_length`` (4.0): length of every video, above 0.
+- ``max_video_length`` (100.0): longest video, the upper bound of the watch times that are observed;
+  by default ``IEvVideo.MAX_VIDEO_LENGTH``.
+- ``min_interest`` (-1.0): least interest of a new user in a topic, in [-1, 1].
+- ``max_interest`` (1.0): greatest one, in [min_interest, 1]. Interests are uniform between the two.
+- ``time_budget`` (200.0): time that a new user has, above 0.
+- ``step_penalty`` (0.5): time that a slate without a click costs, at least 0.
+- ``document_quality_factor`` (1.0): weight of a video's quality in the received utility.
+- ``user_quality_factor`` (0.0): weight, in the received utility, of the choice model's weight for a
+  slate of that video alone.
+- ``user_update_alpha`` (0.26471): share of the watch time that a unit of received utility gives
+  back: 0.9 / 3.4.
+- ``alpha_x_intercept`` (1.0): strength of an interest that watching changes no more; not 0.
+- ``alpha_y_intercept`` (0.3): change of an interest of 0 in the topic of the video watched.
+- ``choice_model`` ('multinomial_proportional'): how users choose; or 'multinomial_logit',
+  'exponential_cascade' or 'proportional_cascade', with which they look at the documents one by one.
+- ``no_click_mass`` (1.0): score of no click (multinomial models).
+- ``min_normalizer`` (-1.0): what is subtracted from scores, at most -1 (proportional models).
+- ``score_scaling`` (0.05): factor that turns the weights of documents into probabilities of clicks,
+  at least 0 (cascade models).
+- ``attention_prob`` (0.65): probability that a user looks at the next document, in [0, 1] (cascade
+  models).
+
+**References.** Ie et al., arXiv 1905.12767, section 7.
 
 The functions are the scenario's mathematics on arrays with any leading axes; the classes call
-them for one user.
+them for one user, or for many.
 """
 
 from __future__ import annotations

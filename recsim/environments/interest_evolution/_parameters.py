@@ -108,40 +108,9 @@ class UserParameters:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IEvParameters(UserParameters, DocumentParameters):
-    """The parameters of the scenario, entries of an ``env_config``.
+    """The parameters of the scenario.
 
-    Times are in minutes. A *score* is a user's interest in a video's topic, in [-1, 1].
-
-    Attributes:
-        num_topics: number of topics, 1 to 10,000. Videos have one topic each.
-        min_utility: mean quality of the videos of the first topic.
-        max_utility: mean quality of the videos of the last topic.
-        low_quality_share: share of the topics, in [0, 1] and rounded down to whole ones, whose mean
-            qualities are evenly spaced from ``min_utility`` to 0; those of the others are, from 0
-            to ``max_utility``.
-        quality_stddev: standard deviation of a video's quality, at least 0.
-        video_length: length of every video, above 0.
-        max_video_length: longest video, the upper bound of the watch times that are observed.
-        min_interest: least interest of a new user in a topic, in [-1, 1].
-        max_interest: greatest one, in [min_interest, 1]. Interests are uniform between the two.
-        time_budget: time that a new user has, above 0.
-        step_penalty: time that a slate without a click costs, at least 0.
-        document_quality_factor: weight of the video's quality in the received utility.
-        user_quality_factor: weight, in the received utility, of the choice model's weight of a
-            slate of that video alone.
-        user_update_alpha: share of the watch time that a unit of received utility gives back.
-        alpha_x_intercept: interest at which watching a video of the topic does not change it any
-            more; not 0.
-        alpha_y_intercept: change of an interest of 0 in the topic of the video watched.
-        choice_model: how users choose: 'multinomial_proportional', 'multinomial_logit',
-            'exponential_cascade' or 'proportional_cascade'. With the last two they look at the
-            documents one by one.
-        no_click_mass: score of no click (multinomial models).
-        min_normalizer: what is subtracted from scores, at most -1 (proportional models).
-        score_scaling: factor that turns weights of documents into probabilities of clicks, at least
-            0 (cascade models).
-        attention_prob: probability that a user looks at the next document, in [0, 1] (cascade
-            models).
+    :mod:`recsim.environments.interest_evolution` says what they mean.
     """
 
     num_topics: int = 20

@@ -1,13 +1,40 @@
 """Interest exploration: users of hidden types, whose niche interests must be found by exploring.
 
-Documents belong to topics and have a production quality. Users belong to types, which differ in
-their affinity to topics; neither is observed. A user scores a document by the sum of the affinity
-to its topic and its quality, and chooses by a multinomial logit model. An agent that ranks by the
-click rate of the average user serves the topics of high quality, which most users click, and never
-learns who would rather see something else (Ie et al., arXiv 1909.04847, section 5.1).
+**Description.** Documents belong to topics and have a production quality. Users belong to types,
+which differ in their affinity to topics; neither is observed. An agent that ranks by the click rate
+of the average user serves the topics of high quality, which most users click, and never learns who
+would rather see something else.
+
+**Observation space.** Nothing of the user (an empty array); of a document its ``quality`` and its
+topic, ``cluster_id``; of a response both, and ``click``.
+
+**Action space.** A slate of ``slate_size`` candidates.
+
+**Reward.** The number of clicks, 0 or 1.
+
+**Dynamics.** A user scores a document by the sum of the affinity to its topic and its quality, and
+chooses by a multinomial logit model. Users do not change.
+
+**Episode end.** None but a limit on the number of steps.
+
+**Parameters**, which are entries of ``env_config`` (with their defaults) and attributes of
+:class:`IEParameters`; qualities, affinities and the logit of no click are in the same unit:
+
+- ``topic_distribution`` ((0.2, 0.8)): probabilities of the topics of documents, shape (n_topics,).
+- ``topic_quality_mean`` ((0.8, 0.2)): means of the logarithm of a document's quality, shape
+  (n_topics,).
+- ``topic_quality_stddev`` ((0.1, 0.1)): its standard deviations, at least 0, shape (n_topics,).
+- ``user_type_distribution`` ((0.3, 0.7)): probabilities of the user types, shape (n_types,).
+- ``user_document_mean_affinity_matrix`` (((0.1, 0.7), (0.7, 0.1))): means of the logarithm of a
+  user's affinity to a topic, shape (n_types, n_topics).
+- ``user_document_stddev_affinity_matrix`` (((0.1, 0.1), (0.1, 0.1))): its standard deviations, at
+  least 0, shape (n_types, n_topics).
+- ``no_click_mass`` (5.0): the logit of no click; minus infinity for users who always click.
+
+**References.** Ie et al., arXiv 1909.04847, section 5.1.
 
 The functions are the scenario's mathematics on arrays with any leading axes; the classes call
-them for one user.
+them for one user, or for many.
 """
 
 from __future__ import annotations

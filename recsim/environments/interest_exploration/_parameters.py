@@ -134,18 +134,9 @@ class UserParameters:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IEParameters(DocumentParameters, UserParameters):
-    """The parameters of the scenario, entries of an ``env_config``.
+    """The parameters of the scenario.
 
-    Attributes:
-        topic_distribution: probabilities of the topics of documents, shape (n_topics,).
-        topic_quality_mean: means of the logarithm of a document's quality, shape (n_topics,).
-        topic_quality_stddev: its standard deviations, at least 0, shape (n_topics,).
-        user_type_distribution: probabilities of the user types, shape (n_types,).
-        user_document_mean_affinity_matrix: means of the logarithm of a user's affinity to a topic,
-            shape (n_types, n_topics).
-        user_document_stddev_affinity_matrix: its standard deviations, at least 0, shape
-            (n_types, n_topics).
-        no_click_mass: the logit of no click; minus infinity for users who always click.
+    :mod:`recsim.environments.interest_exploration` says what they mean.
     """
 
     no_click_mass: float = 5.0

@@ -1,17 +1,50 @@
 """Long-term satisfaction: clickbait engages at once and, shown again and again, wears users out.
 
-A document has a clickbait score in [0, 1], from kale (nourishing) to choc (tempting). Engagement
-is log-normal, its parameters interpolated between those of kale and choc and its mean scaled by
-the user's satisfaction, a logistic function of the net positive exposure (NPE), which is hidden.
-Each document shown changes it:
+**Description.** A document has a clickbait score in [0, 1], from kale (nourishing) to choc
+(tempting). Engagement with it is log-normal, its parameters interpolated between those of kale and
+choc and its mean scaled by the user's satisfaction, a logistic function of the net positive
+exposure (NPE), which is hidden.
+
+**Observation space.** Nothing of the user (an empty array); of a document its clickbait score,
+shape (1,); of a response ``click`` and ``engagement``, at most ``max_engagement_magnitude``.
+
+**Action space.** A slate of ``slate_size`` candidates. The user always takes the first one.
+
+**Reward.** The engagement with the document taken.
+
+**Dynamics.** Each document taken changes the user's exposure::
 
     NPE' = memory_discount NPE - 2 (clickbait_score - 1/2) + N(0, innovation_stddev)
 
-so that kale raises it and choc lowers it. The user always takes the first document of a slate
-(Ie et al., arXiv 1909.04847; Mladenov et al., arXiv 1905.13559).
+so that kale raises it and choc lowers it.
+
+**Episode end.** After ``time_budget`` steps.
+
+**Parameters**, which are entries of ``env_config`` (with their defaults) and attributes of
+:class:`LTSParameters`:
+
+- ``memory_discount`` (0.7): share of the NPE that is remembered from one step to the next, in
+  [0, 1).
+- ``sensitivity`` (0.01): how strongly the NPE moves satisfaction.
+- ``innovation_stddev`` (0.05): standard deviation of the noise of the NPE, at least 0.
+- ``choc_mean`` (5.0): mean of the logarithm of the engagement with pure clickbait.
+- ``choc_stddev`` (1.0): its standard deviation, at least 0.
+- ``kale_mean`` (4.0): mean of the logarithm of the engagement with no clickbait.
+- ``kale_stddev`` (1.0): its standard deviation, at least 0.
+- ``time_budget`` (60): number of steps, above 0; infinity for episodes that do not end by
+  themselves.
+- ``initial_exposure_scale`` (1.0): width of the uniform distribution, around 0, of new users' NPE,
+  in units of 1 / (1 - memory_discount); at least 0.
+- ``min_clickbait_score`` (0.0): least clickbait score of a document, in [0, 1].
+- ``max_clickbait_score`` (1.0): greatest one, in [min_clickbait_score, 1]. Scores are uniform
+  between the two.
+- ``max_engagement_magnitude`` (100.0): greatest engagement that is observed, above 0; a greater
+  one still counts in full in the reward. By default it is ``LTSResponse.MAX_ENGAGEMENT_MAGNITUDE``.
+
+**References.** Ie et al., arXiv 1909.04847; Mladenov et al., arXiv 1905.13559.
 
 The functions are the scenario's mathematics on numbers or arrays of any shape; the classes call
-them for one user.
+them for one user, or for many.
 """
 
 from __future__ import annotations

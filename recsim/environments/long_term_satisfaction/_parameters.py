@@ -82,26 +82,9 @@ class DocumentParameters:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LTSParameters(UserParameters, DocumentParameters):
-    """The parameters of the scenario, entries of an ``env_config``.
+    """The parameters of the scenario.
 
-    Attributes:
-        memory_discount: share of the net positive exposure that is remembered from one step to the
-            next, in [0, 1).
-        sensitivity: how strongly exposure moves satisfaction.
-        innovation_stddev: standard deviation of the noise of the exposure, at least 0.
-        choc_mean: mean of the logarithm of the engagement with pure clickbait.
-        choc_stddev: its standard deviation, at least 0.
-        kale_mean: mean of the logarithm of the engagement with no clickbait.
-        kale_stddev: its standard deviation, at least 0.
-        time_budget: number of steps of an episode, above 0; infinity for one that does not end by
-            itself.
-        initial_exposure_scale: width of the uniform distribution, around 0, of new users' net
-            positive exposure, in units of 1 / (1 - memory_discount); at least 0.
-        min_clickbait_score: least clickbait score of a document, in [0, 1].
-        max_clickbait_score: greatest clickbait score, in [min_clickbait_score, 1]. Scores are
-            uniform between the two.
-        max_engagement_magnitude: greatest engagement that is observed, above 0. A greater one
-            still counts in full in the reward.
+    :mod:`recsim.environments.long_term_satisfaction` says what they mean.
     """
 
     max_engagement_magnitude: float = 100.0
