@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import types
+from importlib import machinery
 from typing import Any
 
 __all__ = ["NAMES", "define_with_absl", "late_import"]
@@ -32,7 +34,7 @@ def define_with_absl() -> None:
         sys.meta_path.insert(0, _AfterAbsl())
 
 
-def late_import(module: str, name: str) -> Any:
+def late_import(module: str, name: str) -> object:
     """Imports what takes time and is a name of RecSim's runners, when a module is asked for it.
 
     Args:
@@ -46,32 +48,33 @@ def late_import(module: str, name: str) -> Any:
         return importlib.import_module("tensorflow.compat.v1")
     if name in ("flags", "FLAGS"):
         flags = importlib.import_module("absl.flags")
-        return flags if name == "flags" else flags.FLAGS
+        return flags if name == "flags" else flags.FLAGS  # An object with the flags' values.
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 class _AfterAbsl:
     """Defines the flags right after ``absl.flags`` was imported, and is gone."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> machinery.ModuleSpec | None:
         del path, target
         if name != "absl.flags":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            execute = loader.exec_module
+            execute = spec.loader.exec_module
 
-            def exec_module(module: Any) -> None:
+            def exec_module(module: types.ModuleType) -> None:
                 execute(module)
                 _define(module)
 
-            loader.exec_module = exec_module
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
-def _define(flags: Any) -> None:
+def _define(flags: types.ModuleType) -> None:
     definitions: tuple[tuple[Any, str, Any, str], ...] = (
         (flags.DEFINE_string, "base_dir", None, "Folder for the files of the run."),
         (flags.DEFINE_string, "agent_name", None, "Name of the agent."),

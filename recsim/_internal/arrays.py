@@ -44,7 +44,8 @@ def row_positions(indices: np.ndarray, row_length: int) -> np.ndarray:
         row_length: number of entries in a row.
     """
     offsets = np.arange(0, len(indices) * row_length, row_length)
-    return np.add(indices.T, offsets, order="C")
+    positions: np.ndarray = np.add(indices.T, offsets, order="C")
+    return positions
 
 
 def take_positions(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -55,7 +56,8 @@ def take_positions(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
         positions: what :func:`row_positions` returned.
     """
     entries = values.reshape(-1, *values.shape[2:])
-    return entries.take(positions, axis=0).swapaxes(0, 1)
+    rows: np.ndarray = entries.take(positions, axis=0).swapaxes(0, 1)
+    return rows
 
 
 def chosen_positions(indices: np.ndarray, row_length: int) -> np.ndarray:
@@ -79,7 +81,9 @@ def take_chosen(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
         values: array of shape (n_rows, row_length, …), as :func:`take_positions` returns it.
         positions: what :func:`chosen_positions` returned.
     """
-    return values.swapaxes(0, 1).reshape(-1, *values.shape[2:]).take(positions, axis=0)
+    entries = values.swapaxes(0, 1).reshape(-1, *values.shape[2:])
+    chosen: np.ndarray = entries.take(positions, axis=0)
+    return chosen
 
 
 def take_shared(values: np.ndarray, indices: np.ndarray) -> np.ndarray:

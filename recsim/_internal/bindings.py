@@ -31,6 +31,15 @@ __all__ = [
     "unbound",
 ]
 
+# What gin has no public way to. All of it is changed in place.
+_REGISTRY = gin.config._REGISTRY
+_CONFIG = gin.config._CONFIG
+_OPERATIVE_CONFIG = gin.config._OPERATIVE_CONFIG
+_IMPORTS = gin.config._IMPORTS
+_CONSTANTS = gin.config._CONSTANTS
+_scope_and_selector = gin.config._as_scope_and_selector
+_set_locked = gin.config._set_config_is_locked
+
 #: Parameters by gin's scope and name of what is configured.
 _Configuration = dict[tuple[str, str], dict[str, Any]]
 
@@ -88,7 +97,7 @@ def _not_configurable(name: str) -> str:
     }
     if name not in classes:
         return ""
-    configurable = {configured.wrapped for _, configured in gin.config._REGISTRY.items()}
+    configurable = {configured.wrapped for _, configured in _REGISTRY.items()}
     single_user = classes.get(name.removeprefix("Vector"))
     if name.startswith("Vector") and single_user in configurable:
         return (
@@ -100,16 +109,15 @@ def _not_configurable(name: str) -> str:
 
 def _suggestion(message: str) -> str:
     """Returns what an error of gin's about an unknown name should add."""
-    registry = gin.config._REGISTRY
     if match := re.search(r"No configurable matching '(.+?)'", message):
         if reason := _not_configurable(match[1].rpartition(".")[2]):
             return reason
         parts = match[1].count(".") + 1
-        known = {".".join(selector.split(".")[-parts:]) for selector, _ in registry.items()}
+        known = {".".join(selector.split(".")[-parts:]) for selector, _ in _REGISTRY.items()}
         suggestion = validation.nearest_name(match[1], sorted(known), 0.7)
         return f"{suggestion} What is configured has to be imported before.".lstrip()
     if match := re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", message):
-        parameters = inspect.signature(registry.get_match(match[1]).wrapped).parameters
+        parameters = inspect.signature(_REGISTRY.get_match(match[1]).wrapped).parameters
         return validation.nearest_name(match[2], parameters).lstrip()
     return ""
 
@@ -118,7 +126,7 @@ def described() -> dict[str, str]:
     """Returns the values that gin binds, as they would be written, by what they are bound to."""
     return {
         _name(scope, selector, parameter): repr(value)
-        for (scope, selector), parameters in sorted(gin.config._CONFIG.items())
+        for (scope, selector), parameters in sorted(_CONFIG.items())
         for parameter, value in sorted(parameters.items())
     }
 
@@ -127,7 +135,7 @@ def by_parameter() -> dict[str, str]:
     """Returns what gin binds, such as ``'UCB1.ci_scaling'``, by the name of the parameter."""
     return {
         parameter: _name(scope, selector, parameter)
-        for (scope, selector), parameters in gin.config._CONFIG.items()
+        for (scope, selector), parameters in _CONFIG.items()
         for parameter in parameters
     }
 
@@ -156,9 +164,9 @@ def taken(
             own = {name: bound[name] for name in sorted(wanted & set(bound))}
             operative = {**known, **own} if base is of_class else own
             if operative:
-                scope, selector = gin.config._as_scope_and_selector(base)
+                scope, selector = _scope_and_selector(base)
                 key = "/".join(scope), selector
-                gin.config._OPERATIVE_CONFIG.setdefault(key, {}).update(operative)
+                _OPERATIVE_CONFIG.setdefault(key, {}).update(operative)
             values.update(own)
             wanted -= set(own)
         if "__init__" in vars(base):
@@ -167,10 +175,14 @@ def taken(
 
 
 class Made:
-    """What gin configured while it was recorded: the parameters that bindings could set."""
+    """What gin configured while it was recorded.
+
+    Attributes:
+        configuration: the parameters that bindings could set.
+    """
 
     def __init__(self) -> None:
-        self._configuration: _Configuration = {}
+        self.configuration: _Configuration = {}
 
     def refuse_unused(
         self,
@@ -184,7 +196,7 @@ class Made:
                 ``'Runner.max_steps_per_episode'``, for the error.
             made_by: returns a sentence for the error on what makes a class, by gin's full name.
         """
-        for (scope, selector), parameters in gin.config._CONFIG.items():
+        for (scope, selector), parameters in _CONFIG.items():
             for parameter in parameters:
                 if not self._used(scope, selector, parameter):
                     stronger = (overridden or {}).get(_name(scope, selector, parameter))
@@ -195,11 +207,11 @@ class Made:
         wanted = f"{scope}/" if scope else ""
         return any(
             made == selector and f"{within}/".startswith(wanted) and parameter in parameters
-            for (within, made), parameters in self._configuration.items()
+            for (within, made), parameters in self.configuration.items()
         )
 
     def _makes(self, selector: str) -> bool:
-        return any(selector == made for _, made in self._configuration)
+        return any(selector == made for _, made in self.configuration)
 
     def _complaint(
         self, scope: str, selector: str, parameter: str, stronger: str | None, hint: str
@@ -229,7 +241,7 @@ class Made:
         names = sorted(
             {
                 _name("", made, known)
-                for (_, made), parameters in self._configuration.items()
+                for (_, made), parameters in self.configuration.items()
                 for known in parameters
                 if made != _MACRO
             }
@@ -254,14 +266,14 @@ def _name(scope: str, selector: str, parameter: str = "") -> str:
 @contextlib.contextmanager
 def recorded() -> Iterator[Made]:
     """Records what gin configures within the block."""
-    operative: _Configuration = gin.config._OPERATIVE_CONFIG
+    operative: _Configuration = _OPERATIVE_CONFIG
     before = {key: dict(parameters) for key, parameters in operative.items()}
     operative.clear()
     made = Made()
     try:
         yield made
     finally:
-        made._configuration = {key: dict(parameters) for key, parameters in operative.items()}
+        made.configuration = {key: dict(parameters) for key, parameters in operative.items()}
         for key, parameters in before.items():
             operative[key] = {**parameters, **operative.get(key, {})}
 
@@ -288,20 +300,20 @@ class State:
 def state() -> State:
     """Returns what gin configures with now."""
     return State(
-        {key: dict(parameters) for key, parameters in gin.config._CONFIG.items()},
-        frozenset(gin.config._IMPORTS),
-        dict(gin.config._CONSTANTS.items()),
+        {key: dict(parameters) for key, parameters in _CONFIG.items()},
+        frozenset(_IMPORTS),
+        dict(_CONSTANTS.items()),
         list(gin.current_scope()),
         gin.config_is_locked(),
     )
 
 
 def _set(wanted: State) -> None:
-    gin.config._CONFIG.clear()
-    gin.config._CONFIG.update({key: dict(values) for key, values in wanted.bindings.items()})
-    gin.config._IMPORTS.clear()
-    gin.config._IMPORTS.update(wanted.imports)
-    gin.config._set_config_is_locked(wanted.is_locked)
+    _CONFIG.clear()
+    _CONFIG.update({key: dict(values) for key, values in wanted.bindings.items()})
+    _IMPORTS.clear()
+    _IMPORTS.update(wanted.imports)
+    _set_locked(wanted.is_locked)
 
 
 @contextlib.contextmanager
@@ -335,7 +347,7 @@ def applied(wanted: State) -> Iterator[None]:
     with restored():
         _set(dataclasses.replace(wanted, is_locked=False))
         for name, value in wanted.constants.items():
-            if name not in gin.config._CONSTANTS:
-                gin.config._CONSTANTS[name] = value
+            if name not in _CONSTANTS:
+                _CONSTANTS[name] = value
         with gin.config_scope(wanted.scope):
             yield

@@ -82,7 +82,7 @@ def read_document(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
     return document
 
 
-def read(archive: zipfile.ZipFile, document: dict[str, Any], size: int) -> Any:
+def read(archive: zipfile.ZipFile, document: dict[str, Any], size: int) -> object:
     """Returns the tree of a checkpoint.
 
     Args:
@@ -110,7 +110,7 @@ class _Decoder:
         for record in generators:
             self._generators.append(_generator(self.decode(record)))
 
-    def decode(self, value: Any) -> Any:
+    def decode(self, value: Any) -> Any:  # Any tree of data.
         kind = type(value)
         if kind is not list and kind is not dict:
             return value
@@ -122,7 +122,7 @@ class _Decoder:
         self._depth -= 1
         return decoded
 
-    def _tagged(self, value: dict[str, Any]) -> Any:
+    def _tagged(self, value: dict[str, Any]) -> object:
         ((kind, content),) = value.items()
         if kind in MAPPINGS:
             return MAPPINGS[kind](self._mapping(content))
@@ -173,31 +173,33 @@ def _checked_keys(keys: list[Any]) -> list[Any]:
     return keys
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[Any]:
     if type(value) is not list:
         raise TypeError(f"expected a list, got {type(value).__name__}")
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if type(value) is not str:
         raise TypeError(f"expected a string, got {type(value).__name__}")
     return value
 
 
-def _index(value: Any) -> int:
+def _index(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"expected the number of a member, got {value!r:.40}")
     return value
 
 
-def _scalar(dtype: Any, text: Any) -> Any:
+def _scalar(name: object, text: object) -> np.generic:
     content = bytes.fromhex(_text(text))
-    if not _SCALAR.fullmatch(_text(dtype)) or np.dtype(dtype).itemsize != len(content):
+    dtype = _text(name)
+    if not _SCALAR.fullmatch(dtype) or np.dtype(dtype).itemsize != len(content):
         raise ValueError(f"no scalar of {len(content)} bytes is of dtype {dtype!r:.40}")
     array = np.frombuffer(content, dtype=dtype)
     _check_values(array)
-    return array[0]
+    scalar: np.generic = array[0]
+    return scalar
 
 
 def _read_array(member: BinaryIO, size: int, most_items: int) -> np.ndarray:

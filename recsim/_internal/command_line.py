@@ -8,12 +8,22 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, Protocol
 
 from recsim._internal import interrupts
 
-__all__ = ["MOST", "REFUSALS", "Parser", "existing_file", "integer", "orderly_exit", "user_errors"]
+__all__ = [
+    "MOST",
+    "REFUSALS",
+    "Commands",
+    "Options",
+    "Parser",
+    "existing_file",
+    "integer",
+    "orderly_exit",
+    "user_errors",
+]
 
 
 # Errors whose messages say enough without the name of their kind.
@@ -24,6 +34,20 @@ REFUSALS = (ValueError, TypeError, SyntaxError, OSError, ImportError, MemoryErro
 
 #: The greatest number that an option takes: more of anything would never end.
 MOST = 10**15
+
+
+class Options(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Adds an option."""
+
+
+class Commands(Protocol):
+    """The commands of a program."""
+
+    def add_parser(self, name: str, **settings: Any) -> Parser:
+        """Adds a command, and returns its parser."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,7 +78,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def integer(minimum: int, maximum: int | None = None) -> Any:
+def integer(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
     """Returns a type for argparse: a whole number in a range, bounds included.
 
     Without a maximum it is :data:`MOST`.

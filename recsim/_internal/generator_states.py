@@ -21,7 +21,7 @@ __all__ = [
 AnyGenerator = np.random.RandomState | np.random.Generator
 
 
-def is_generator(value: Any) -> TypeGuard[AnyGenerator]:
+def is_generator(value: object) -> TypeGuard[AnyGenerator]:
     """Says whether a value is one of NumPy's random generators."""
     return isinstance(value, (np.random.RandomState, np.random.Generator))
 
@@ -65,7 +65,7 @@ _INTEGERS: dict[str, dict[str, int]] = {
 _LEFT_OVER = {"has_uint32": 2, "uinteger": 1 << 32}
 
 
-def check_state(state: Any, *, with_normal: bool) -> None:
+def check_state(state: object, *, with_normal: bool) -> None:
     """Checks a generator's state, since NumPy reads memory that is not its own with some of them.
 
     Args:
@@ -117,7 +117,7 @@ def _check_names(what: str, state: dict[str, Any], names: set[str]) -> None:
         raise ValueError(f"{what} must have {sorted(names)}, got {sorted(map(str, state))!r:.200}.")
 
 
-def _check_integer(what: str, value: Any, bound: int) -> None:
+def _check_integer(what: str, value: object, bound: int) -> None:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{what} must be an integer, got {value!r:.80}.")
     if not 0 <= value < bound:
@@ -127,7 +127,7 @@ def _check_integer(what: str, value: Any, bound: int) -> None:
         raise ValueError(f"{what} must be in [0, {most}], got {got}.")
 
 
-def _check_array(what: str, value: Any, dtype: type, length: int) -> None:
+def _check_array(what: str, value: object, dtype: type, length: int) -> None:
     array = (
         np.asarray(value) if isinstance(value, (list, tuple)) and len(value) == length else value
     )
@@ -145,7 +145,7 @@ _MAX_SPAWN_KEY = 256
 _MAX_POOL = 64
 
 
-def checked_sequence(state: Any) -> np.random.SeedSequence:
+def checked_sequence(state: object) -> np.random.SeedSequence:
     """Returns the SeedSequence of a state (``SeedSequence.state``), which mixing takes no time.
 
     Raises:
@@ -189,13 +189,14 @@ def make_generator(
     return rng
 
 
-def owned_state(owner: Any) -> dict[str, Any] | None:
+def owned_state(owner: object) -> dict[str, Any] | None:
     """Returns the state of the generator in ``owner._rng``, None where there is none of NumPy's."""
     rng = getattr(owner, "_rng", None)
     return generator_state(rng) if is_generator(rng) else None
 
 
-def restore_owned(owner: Any, state: dict[str, Any] | None) -> None:
+def restore_owned(owner: object, state: dict[str, Any] | None) -> None:
     """Sets the generator in ``owner._rng`` to a state from :func:`owned_state`, if it has one."""
     if state is not None:
-        restore_generator(owner._rng, state)
+        rng: Any = getattr(owner, "_rng", None)
+        restore_generator(rng, state)

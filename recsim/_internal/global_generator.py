@@ -67,7 +67,7 @@ class Watch:
         context_before, self._context = getattr(self, "_context", None), context
         return context == context_before and state != before
 
-    def check(self, part: Any, remedy: str) -> None:
+    def check(self, part: object, remedy: str) -> None:
         """Warns, once for each class, if the generator moved on since the last look.
 
         Args:
@@ -99,14 +99,14 @@ class Watched:
         remedy: see :meth:`Watch.check`.
     """
 
-    def __init__(self, part: Any, remedy: str) -> None:
+    def __init__(self, part: object, remedy: str) -> None:
         self._part, self._remedy = part, remedy
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         return watched(getattr(self._part, name), self._part, self._remedy)
 
 
-def watched(method: Callable[..., Any], part: Any, remedy: str) -> Callable[..., Any]:
+def watched(method: Callable[..., Any], part: object, remedy: str) -> Callable[..., Any]:
     """Returns a function that does what a method does, and watches its first calls.
 
     Args:
@@ -116,7 +116,7 @@ def watched(method: Callable[..., Any], part: Any, remedy: str) -> Callable[...,
     """
     remaining = WATCHED_STEPS
 
-    def call(*args: Any) -> Any:
+    def call(*args: object) -> object:
         nonlocal remaining
         if not remaining:
             return method(*args)
@@ -132,16 +132,16 @@ def watched(method: Callable[..., Any], part: Any, remedy: str) -> Callable[...,
 _Words = ctypes.c_uint32 * 625
 
 
-def _state() -> Any:
+def _state() -> object:
     """Returns what changes when something is drawn from the global generator."""
-    bit_generator = np.random.mtrand._rand._bit_generator
+    bit_generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
     if isinstance(bit_generator, np.random.MT19937) and _can_be_read_in_place():
         words = _words_of(bit_generator)
         return words[0], words[624]
-    return repr(np.random.mtrand._rand.get_state(legacy=False))
+    return repr(np.random.get_state(legacy=False))  # noqa: NPY002  # It is only looked at.
 
 
-def _words_of(bit_generator: Any) -> Any:
+def _words_of(bit_generator: np.random.MT19937) -> ctypes.Array[ctypes.c_uint32]:
     return _Words.from_address(bit_generator.ctypes.state_address)
 
 
@@ -151,8 +151,9 @@ def _can_be_read_in_place() -> bool:
 
     A copy of the state takes a tenth of a millisecond, as long as some steps of an environment.
     """
-    rng = np.random.RandomState(5)
+    bit_generator = np.random.MT19937(5)
+    rng = np.random.RandomState(bit_generator)
     rng.random_sample(7)
     state = rng.get_state(legacy=False)["state"]
-    words = list(_words_of(rng._bit_generator))
+    words = list(_words_of(bit_generator))
     return words == [*state["key"].tolist(), state["pos"]]

@@ -7,8 +7,8 @@ import contextlib
 import signal
 import threading
 import time
+import types
 from collections.abc import Iterator
-from typing import Any
 
 __all__ = [
     "GRACE_SECONDS",
@@ -71,7 +71,7 @@ def terminable() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _handle(number: int, frame: Any) -> None:
+def _handle(number: int, frame: types.FrameType | None) -> None:
     del frame
     if _State.deferring and _State.requested is None:
         _State.requested = number

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 __all__ = ["dumps"]
 
 
-def dumps(data: Any, *, indent: int | None = None) -> str:
+def dumps(data: object, *, indent: int | None = None) -> str:
     """Returns data as JSON text, with ``null`` for every number that is not finite.
 
     ``NaN`` and ``Infinity``, which Python would write, are not JSON: strict readers refuse the
@@ -34,14 +33,15 @@ def dumps(data: Any, *, indent: int | None = None) -> str:
         return json.dumps(_without_holes(data), indent=indent, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Returns a number or array of NumPy's as numbers and lists of Python's."""
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        return value.tolist()
+        plain: object = value.tolist()
+        return plain
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written as JSON.")
 
 
-def _without_holes(data: Any) -> Any:
+def _without_holes(data: object) -> object:
     """Returns a copy of data with None in place of numbers that are not finite."""
     if isinstance(data, Mapping):
         return {key: _without_holes(value) for key, value in data.items()}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+import types
 from collections.abc import Callable, Collection
-from typing import Any
 
 __all__ = ["lazy_submodules"]
 
 
 def lazy_submodules(
     package: str, names: Collection[str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+) -> tuple[Callable[[str], types.ModuleType], Callable[[], list[str]]]:
     """Returns the functions ``__getattr__`` and ``__dir__`` of a package.
 
     Args:
@@ -20,7 +20,7 @@ def lazy_submodules(
         names: the submodules to import when they are first asked for.
     """
 
-    def getattr_(name: str) -> Any:
+    def getattr_(name: str) -> types.ModuleType:
         if name in names:
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -48,7 +48,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Floats = TypeVar("Floats", float, np.ndarray)
 
 
-def as_float(name: str, value: Any) -> float:
+def as_float(name: str, value: object) -> float:
     """Returns a number as a float; an array of one entry counts as that entry.
 
     Args:
@@ -75,7 +75,7 @@ def as_float(name: str, value: Any) -> float:
     return _unusual(name, value)
 
 
-def _unusual(name: str, value: Any) -> float:
+def _unusual(name: str, value: object) -> float:
     """Returns what is neither a Python number nor a NumPy array as a float."""
     if isinstance(value, np.bool_):
         return float(value)
@@ -97,7 +97,7 @@ def _unusual(name: str, value: Any) -> float:
     return float(result.item())
 
 
-def described(value: Any) -> str:
+def described(value: object) -> str:
     """Returns the ``repr`` of a value for an error, shortened where it is long."""
     try:
         text = repr(value)
@@ -106,7 +106,7 @@ def described(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def finite(name: str, value: Any) -> float:
+def finite(name: str, value: object) -> float:
     """Returns a number as a finite float, as :func:`as_float` does; ValueError if it is not one."""
     number = value if type(value) is float else as_float(name, value)
     if not math.isfinite(number):
@@ -114,7 +114,7 @@ def finite(name: str, value: Any) -> float:
     return number
 
 
-def finite_float32(name: str, value: Any) -> float:
+def finite_float32(name: str, value: object) -> float:
     """Returns what :func:`finite` does, if single precision can hold it; ValueError if not."""
     number = finite(name, value)
     if not -_MAX_FLOAT32 <= number <= _MAX_FLOAT32:
@@ -125,7 +125,7 @@ def finite_float32(name: str, value: Any) -> float:
     return number
 
 
-def as_int(name: str, value: Any) -> int:
+def as_int(name: str, value: object) -> int:
     """Returns a whole number as an int; an array of one entry counts as that entry.
 
     Raises:
@@ -142,7 +142,7 @@ def as_int(name: str, value: Any) -> int:
     return int(number)
 
 
-def is_nonzero(name: str, value: Any) -> bool:
+def is_nonzero(name: str, value: object) -> bool:
     """Says whether a number, such as a response's click, is another one than 0.
 
     Raises:
@@ -154,7 +154,7 @@ def is_nonzero(name: str, value: Any) -> bool:
     return finite(name, value) != 0.0
 
 
-def array(name: str, values: Any) -> np.ndarray:
+def array(name: str, values: object) -> np.ndarray:
     """Returns numbers as an array, of their own dtype.
 
     Args:
@@ -183,7 +183,7 @@ def array(name: str, values: Any) -> np.ndarray:
     return result
 
 
-def float_array(name: str, values: Any) -> np.ndarray:
+def float_array(name: str, values: object) -> np.ndarray:
     """Returns numbers as an array of float32 or float64: float64 unless they were float32.
 
     Args:
@@ -215,7 +215,7 @@ def on_floats(*whole: str) -> Callable[[Function], Function]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
+        def checked(*args: object, **kwargs: object) -> object:
             bound = signature.bind(*args, **kwargs)
             for name, value in bound.arguments.items():
                 numeric = whole_array(name, value) if name in whole else float_array(name, value)
@@ -227,7 +227,7 @@ def on_floats(*whole: str) -> Callable[[Function], Function]:
     return decorate
 
 
-def _formula(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+def _formula(function: Callable[..., Any], bound: inspect.BoundArguments) -> object:
     """Calls a formula with arguments that are numbers; refuses those that do not fit."""
     try:
         with np.errstate(all="ignore"):
@@ -248,7 +248,7 @@ def _formula(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any
     return result
 
 
-def whole_array(name: str, values: Any) -> np.ndarray:
+def whole_array(name: str, values: object) -> np.ndarray:
     """Returns whole numbers as an array of integers.
 
     Raises:
@@ -266,7 +266,7 @@ def whole_array(name: str, values: Any) -> np.ndarray:
     return integers
 
 
-def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
+def one_per_item(name: str, values: object, num_axes: int) -> np.ndarray:
     """Returns an array with one number for each item, without further axes of length one.
 
     Args:
@@ -289,12 +289,12 @@ def one_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
     return values.reshape(values.shape[:num_axes])
 
 
-def whole_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
+def whole_per_item(name: str, values: object, num_axes: int) -> np.ndarray:
     """Returns what :func:`one_per_item` does as integers; ValueError if one is not whole."""
     return whole_array(name, one_per_item(name, values, num_axes))
 
 
-def finite_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
+def finite_per_item(name: str, values: object, num_axes: int) -> np.ndarray:
     """Returns what :func:`one_per_item` does; ValueError if a number is not finite."""
     values = one_per_item(name, values, num_axes)
     good = np.isfinite(values)
@@ -304,7 +304,7 @@ def finite_per_item(name: str, values: Any, num_axes: int) -> np.ndarray:
 
 
 def finite_per_user(
-    name: str, values: Any, num_users: int, *, single_precision: bool = False
+    name: str, values: object, num_users: int, *, single_precision: bool = False
 ) -> np.ndarray:
     """Returns a real finite number for each user, an array of shape (num_users,).
 
@@ -336,7 +336,7 @@ def finite_per_user(
     return result
 
 
-def bool_per_user(name: str, values: Any, num_users: int) -> np.ndarray:
+def bool_per_user(name: str, values: object, num_users: int) -> np.ndarray:
     """Returns a bool for each user, an array of shape (num_users,).
 
     Raises:

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-def without_entry(observation: Any, key: str) -> Exception:
+def without_entry(observation: object, key: str) -> Exception:
     """Returns the error for an observation that has no entry 'user', 'doc' or 'response'."""
     if isinstance(observation, Mapping):
         return ValueError(
@@ -45,7 +45,7 @@ def entry(observation: Mapping[str, Any], key: str) -> Any:
         raise without_entry(observation, key) from None
 
 
-def check_space(space: Any, *keys: str) -> None:
+def check_space(space: object, *keys: str) -> None:
     """Raises TypeError if a space is no Dict space of observations with some entries."""
     entries = getattr(space, "spaces", None)
     if not isinstance(entries, Mapping) or not set(keys) <= set(entries):
@@ -55,7 +55,7 @@ def check_space(space: Any, *keys: str) -> None:
         )
 
 
-def spaces_of_documents(space: Any) -> Mapping[str, Any]:
+def spaces_of_documents(space: object) -> Mapping[str, Any]:
     """Returns the spaces of documents, by their keys.
 
     Args:
@@ -73,7 +73,7 @@ def spaces_of_documents(space: Any) -> Mapping[str, Any]:
     return documents
 
 
-def spaces_of_responses(space: Any) -> Sequence[Any]:
+def spaces_of_responses(space: object) -> Sequence[Any]:
     """Returns the spaces of responses.
 
     Args:
@@ -91,7 +91,7 @@ def spaces_of_responses(space: Any) -> Sequence[Any]:
     return responses
 
 
-def fields_of_document(space: Any, *names: str) -> Mapping[str, Any]:
+def fields_of_document(space: object, *names: str) -> Mapping[str, Any]:
     """Returns the spaces of what is observed of a document, by name.
 
     Args:
@@ -105,7 +105,7 @@ def fields_of_document(space: Any, *names: str) -> Mapping[str, Any]:
     return _fields("doc", next(iter(spaces_of_documents(space).values())), names)
 
 
-def fields_of_response(space: Any, *names: str) -> Mapping[str, Any]:
+def fields_of_response(space: object, *names: str) -> Mapping[str, Any]:
     """Returns the spaces of what is observed of a response, by name.
 
     Args:
@@ -123,7 +123,7 @@ def _list(names: Sequence[str]) -> str:
     return f" ({', '.join(names)})" if names else ""
 
 
-def _fields(key: str, space: Any, names: Sequence[str]) -> Mapping[str, Any]:
+def _fields(key: str, space: object, names: Sequence[str]) -> Mapping[str, Any]:
     fields = getattr(space, "spaces", None)
     if not isinstance(fields, Mapping):
         raise ValueError(

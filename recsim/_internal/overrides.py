@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["own_method"]
 
 
-def own_method(part: Any, base: type, name: str) -> Callable[..., Any]:
+def own_method(part: object, base: type, name: str) -> Callable[..., Any]:
     """Returns a method that RecSim lacks: an object's own, or else what its base class would do.
 
     An object that has the methods of RecSim's classes may have another base class than ours.

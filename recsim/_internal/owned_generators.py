@@ -28,7 +28,7 @@ _PASSING = frozenset({"_user_state", "_candidate_set", "_current_documents"})
 _OTHERS = frozenset({"builtins", "gym", "gymnasium", "keras", "numpy", "recsim", "tensorflow"})
 
 
-def state_of(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
+def state_of(owner: object, *known: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
     """Returns entries for a checkpoint: the generators, and the names of those it cannot hold.
 
     Args:
@@ -44,7 +44,7 @@ def state_of(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> dict[str
     return state
 
 
-def found(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
+def found(owner: object, *known: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
     """Returns copies of the generators of NumPy in an object's tree, by their places.
 
     The tree is made of attributes, plain containers, simple objects and what functions hold. The
@@ -59,7 +59,7 @@ def found(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> dict[str, A
     }
 
 
-def unsaved(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> list[str]:
+def unsaved(owner: object, *known: Any, within: tuple[type, ...] = ()) -> list[str]:
     """Returns the names of generators that a checkpoint cannot hold.
 
     These are those of Python's ``random``, and those that classes hold, which objects share.
@@ -80,14 +80,14 @@ def unsaved(owner: Any, *known: Any, within: tuple[type, ...] = ()) -> list[str]
     return names
 
 
-def _is_generator(value: Any) -> bool:
+def _is_generator(value: object) -> bool:
     return generator_states.is_generator(value) or isinstance(
         value, (np.random.BitGenerator, random.Random)
     )
 
 
 def _generators(
-    owner: Any, known: Iterable[Any], within: tuple[type, ...]
+    owner: object, known: Iterable[Any], within: tuple[type, ...]
 ) -> Iterator[tuple[str, Any]]:
     """Yields the generators in an object's tree with their places, those of attributes first."""
     seen = {id(value) for value in known if value is not None} | {id(owner)}
@@ -106,13 +106,13 @@ def _generators(
         level = below
 
 
-def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
+def _attributes(owner: object) -> Iterator[tuple[str, Any]]:
     for name, value in list(getattr(owner, "__dict__", {}).items()):
         if name not in _PASSING:
             yield name, value
 
 
-def _parts(value: Any, within: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+def _parts(value: object, within: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     """Yields what a value of a tree holds, with its place in it."""
     if isinstance(value, (list, tuple)) and len(value) <= _MOST_ITEMS:
         yield from ((f"[{i}]", item) for i, item in enumerate(value))
@@ -135,7 +135,7 @@ def _parts(value: Any, within: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
         yield from ((f".{name}", inner) for name, inner in _attributes(value))
 
 
-def _is_simple(value: Any) -> bool:
+def _is_simple(value: object) -> bool:
     """Says whether an object's attributes are looked through: nobody else saves them."""
     kind = type(value)
     return (
@@ -147,7 +147,7 @@ def _is_simple(value: Any) -> bool:
 
 
 def restore(
-    owner: Any, generators: Mapping[str, Any], *known: Any, within: tuple[type, ...] = ()
+    owner: object, generators: Mapping[str, Any], *known: Any, within: tuple[type, ...] = ()
 ) -> None:
     """Gives generators the states they had when :func:`found` returned them.
 
@@ -182,7 +182,7 @@ def restore(
             _restore_late(owner, name, rng)
 
 
-def _restore_late(owner: Any, name: str, rng: generator_states.AnyGenerator) -> None:
+def _restore_late(owner: object, name: str, rng: generator_states.AnyGenerator) -> None:
     """Puts a generator where there is none yet, as its owner makes it later on."""
     *holders, last = name.split(".")
     holder: Any = owner

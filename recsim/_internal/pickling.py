@@ -11,15 +11,34 @@ import sys
 import threading
 import types
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 __all__ = ["dumps"]
+
+
+class _Pickler(Protocol):
+    def __init__(self, file: io.BytesIO) -> None: ...
+
+    def dump(self, obj: object) -> None: ...
+
+    def forget_modules(self) -> None: ...
+
+
+class _Configurable(Protocol):
+    wrapped: type | types.FunctionType
+
+
+class _GinReference(Protocol):
+    configurable: _Configurable
+    scoped_selector: str
+    evaluate: bool
+
 
 # What is registered with cloudpickle while something is pickled is registered for all threads.
 _lock = threading.RLock()
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """Returns a value as bytes that :func:`pickle.loads` makes the value of.
 
     What another process cannot import goes along, as cloudpickle has it, and also where gin
@@ -36,11 +55,11 @@ def dumps(value: Any) -> bytes:
 
 
 @functools.cache
-def _pickler() -> Any:
+def _pickler() -> type[_Pickler]:
     """Returns the class of picklers; it and cloudpickle are made at the first use."""
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # It is not typed.
         def __init__(self, file: io.BytesIO) -> None:
             super().__init__(file)
             self._by_value: dict[str, bool] = {}  # Of the modules met so far.
@@ -62,13 +81,17 @@ def _pickler() -> Any:
             if self._by_value[name]:
                 cloudpickle.register_pickle_by_value(module)
 
-        def reducer_override(self, obj: Any) -> Any:
+        def reducer_override(self, obj: object) -> object:
             if isinstance(obj, (types.FunctionType, type)):
                 self._meet_module(obj.__module__)
             if _is_reference_of_gin(obj):
                 module = obj.configurable.wrapped.__module__
                 return _reference_of_gin, (module, obj.scoped_selector, obj.evaluate)
-            if _is_wrapper_of_gin(obj) and not _can_be_imported(obj):
+            if (
+                isinstance(obj, types.FunctionType)
+                and _is_wrapper_of_gin(obj)
+                and not _can_be_imported(obj)
+            ):
                 arguments = (obj.__code__, obj.__name__, obj.__defaults__, obj.__closure__)
                 state = (obj.__kwdefaults__, vars(obj))
                 return _function_of_gin, arguments, state, None, None, _set_state
@@ -96,7 +119,7 @@ def _is_found_elsewhere(module: types.ModuleType) -> bool:
     return origin is None or os.path.realpath(origin) == os.path.realpath(file)
 
 
-def _is_reference_of_gin(obj: Any) -> bool:
+def _is_reference_of_gin(obj: object) -> TypeGuard[_GinReference]:
     """Says whether something is gin's reference to what can be imported, which holds locks."""
     gin_config = sys.modules.get("gin.config")
     return (
@@ -106,18 +129,18 @@ def _is_reference_of_gin(obj: Any) -> bool:
     )
 
 
-def _reference_of_gin(module: str, scoped_selector: str, evaluate: bool) -> Any:
+def _reference_of_gin(module: str, scoped_selector: str, evaluate: bool) -> object:
     importlib.import_module(module)  # Which makes it known to gin.
     return importlib.import_module("gin.config").ConfigurableReference(scoped_selector, evaluate)
 
 
-def _is_wrapper_of_gin(obj: Any) -> bool:
-    """Says whether something is a function that gin has put around another one.
+def _is_wrapper_of_gin(function: types.FunctionType) -> bool:
+    """Says whether a function is one that gin has put around another one.
 
     Cloudpickle would take gin's configuration and locks along with it.
     """
     gin_config = sys.modules.get("gin.config")
-    return isinstance(obj, types.FunctionType) and obj.__globals__ is vars(gin_config or sys)
+    return function.__globals__ is vars(gin_config or sys)
 
 
 def _can_be_imported(function: types.FunctionType) -> bool:
@@ -130,12 +153,17 @@ def _can_be_imported(function: types.FunctionType) -> bool:
         return False
 
 
-def _function_of_gin(code: Any, name: str, defaults: Any, closure: Any) -> types.FunctionType:
+def _function_of_gin(
+    code: types.CodeType,
+    name: str,
+    defaults: tuple[object, ...] | None,
+    closure: tuple[types.CellType, ...] | None,
+) -> types.FunctionType:
     namespace = vars(importlib.import_module("gin.config"))
     return types.FunctionType(code, namespace, name, defaults, closure)
 
 
-def _set_state(function: types.FunctionType, state: Any) -> None:
+def _set_state(function: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
     function.__kwdefaults__, attributes = state
     vars(function).update(attributes)
     wrapped = attributes.get("__wrapped__")

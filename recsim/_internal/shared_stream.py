@@ -31,6 +31,7 @@ def current() -> np.random.RandomState | None:
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code in _lenders:
-            return frame.f_locals["self"].environment_rng
+            rng: np.random.RandomState = frame.f_locals["self"].environment_rng
+            return rng
         frame = frame.f_back
     return None

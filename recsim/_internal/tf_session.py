@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
+import types
 from typing import Any
 
 __all__ = ["Session"]
@@ -43,9 +45,12 @@ class Session:
             self._recsim_graph = tf.get_default_graph()
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> type:
         """The class of the session, for ``isinstance``, where TensorFlow is imported."""
-        return _tensorflow().Session if sys.modules.get("tensorflow") is not None else Session
+        if sys.modules.get("tensorflow") is None:
+            return Session
+        session: type = _tensorflow().Session
+        return session
 
     def recsim_agent_is_made(self) -> None:
         """Initializes the variables of the graph, now or when the session is opened."""
@@ -65,27 +70,33 @@ class Session:
         for initializer in initializers:
             session.run(initializer)
 
-    def _recsim_open(self) -> Any:
+    def _recsim_open(self) -> contextlib.AbstractContextManager[object]:
         if self._recsim_session is None:
             tf = _tensorflow()
             config = tf.ConfigProto(allow_soft_placement=True)
             self._recsim_session = tf.Session(graph=self._recsim_graph, config=config)
             if self._recsim_agent_is_made:
                 self._recsim_initialize()
-        return self._recsim_session
+        session: contextlib.AbstractContextManager[object] = self._recsim_session
+        return session
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__") or not (name in _PUBLIC or name.startswith("_")):
             raise AttributeError(f"a TensorFlow session has no attribute {name!r}")
         return getattr(self._recsim_open(), name)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> object:
         return self._recsim_open().__enter__()
 
-    def __exit__(self, *exception: Any) -> Any:
-        return self._recsim_open().__exit__(*exception)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> bool | None:
+        return self._recsim_open().__exit__(kind, error, traceback)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[type[Session], tuple[()]]:
         if self._recsim_session is not None:
             raise TypeError(
                 "An agent's TensorFlow session cannot be copied or pickled: let the agent leave it "
@@ -94,7 +105,5 @@ class Session:
         return Session, ()
 
 
-def _tensorflow() -> Any:
-    import tensorflow.compat.v1 as tf
-
-    return tf
+def _tensorflow() -> types.ModuleType:
+    return importlib.import_module("tensorflow.compat.v1")

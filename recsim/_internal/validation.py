@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ SMALLEST = 1e-100
 _MAX_INT = 2**63 - 1
 
 
-def positive_int(name: str, value: Any, minimum: int = 1, maximum: int | None = _MAX_INT) -> int:
+def positive_int(name: str, value: object, minimum: int = 1, maximum: int | None = _MAX_INT) -> int:
     """Returns ``value`` as an int of at least ``minimum``.
 
     Args:
@@ -54,7 +54,7 @@ def positive_int(name: str, value: Any, minimum: int = 1, maximum: int | None = 
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer >= {minimum}, got the bool {value!r}.")
     try:
-        number = operator.index(value)
+        number = operator.index(value)  # type: ignore[arg-type]  # Else it raises.
     except TypeError:
         raise TypeError(
             f"{name} must be an integer >= {minimum}, got {numbers.described(value)} of type "
@@ -71,12 +71,12 @@ def positive_int(name: str, value: Any, minimum: int = 1, maximum: int | None = 
     return number
 
 
-def seed(name: str, value: Any) -> int:
+def seed(name: str, value: object) -> int:
     """Returns a seed, an integer >= 0 of any size; raises as :func:`positive_int` does."""
     return positive_int(name, value, minimum=0, maximum=None)
 
 
-def random_state(name: str, value: Any) -> np.random.RandomState:
+def random_state(name: str, value: object) -> np.random.RandomState:
     """Returns ``np.random.RandomState(value)``, whose errors do not name the argument.
 
     Args:
@@ -87,7 +87,7 @@ def random_state(name: str, value: Any) -> np.random.RandomState:
         TypeError, ValueError: for another seed.
     """
     try:
-        return np.random.RandomState(value)
+        return np.random.RandomState(value)  # type: ignore[arg-type]  # Else it raises.
     except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
@@ -95,7 +95,7 @@ def random_state(name: str, value: Any) -> np.random.RandomState:
         ) from None
 
 
-def candidates_and_slate(num_candidates: Any, slate_size: Any) -> tuple[int, int]:
+def candidates_and_slate(num_candidates: object, slate_size: object) -> tuple[int, int]:
     """Returns the numbers of candidates and of documents in a slate, as ints.
 
     Raises:
@@ -112,7 +112,7 @@ def candidates_and_slate(num_candidates: Any, slate_size: Any) -> tuple[int, int
     return candidates, size
 
 
-def number(name: str, value: Any, low: float = -LARGEST, high: float = LARGEST) -> float:
+def number(name: str, value: object, low: float = -LARGEST, high: float = LARGEST) -> float:
     """Returns ``value`` as a float in [low, high].
 
     Raises:
@@ -137,12 +137,12 @@ def _bounds(number: float, low: float, high: float) -> str:
     return f" in [{low:g}, {high:g}]"
 
 
-def non_negative_float(name: str, value: Any) -> float:
+def non_negative_float(name: str, value: object) -> float:
     """Returns ``value`` as a float of at least 0, see :func:`number`."""
     return number(name, value, low=0.0)
 
 
-def positive_float(name: str, value: Any) -> float:
+def positive_float(name: str, value: object) -> float:
     """Returns ``value`` as a float above 0 whose reciprocal is finite, see :func:`number`."""
     as_float = numbers.as_float(name, value)
     if not SMALLEST <= as_float <= LARGEST:
@@ -153,7 +153,7 @@ def positive_float(name: str, value: Any) -> float:
     return as_float
 
 
-def finite(name: str, values: Any) -> np.ndarray:
+def finite(name: str, values: object) -> np.ndarray:
     """Returns ``values`` as a float64 array of finite numbers.
 
     Raises:
@@ -169,7 +169,7 @@ def finite(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def probability(name: str, value: Any) -> float:
+def probability(name: str, value: object) -> float:
     """Returns ``value`` as a float in [0, 1].
 
     Raises:
@@ -182,14 +182,14 @@ def probability(name: str, value: Any) -> float:
     return as_float
 
 
-def callable_or_none(name: str, value: Any) -> Any:
+def callable_or_none(name: str, value: object) -> Callable[..., Any] | None:
     """Returns a function, or None; TypeError for anything else."""
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a function, got {numbers.described(value)}.")
     return value
 
 
-def flag(name: str, value: Any) -> bool:
+def flag(name: str, value: object) -> bool:
     """Returns whether something is true; TypeError for what is neither true nor false."""
     try:
         return bool(value)
@@ -197,21 +197,21 @@ def flag(name: str, value: Any) -> bool:
         raise TypeError(f"{name} must be True or False, got {numbers.described(value)}.") from None
 
 
-def function(name: str, value: Any) -> Any:
+def function(name: str, value: object) -> Callable[..., Any]:
     """Returns a function or a class; TypeError for anything else."""
     if not callable(value):
         raise TypeError(f"{name} must be a function or a class, got {numbers.described(value)}.")
     return value
 
 
-def mapping(name: str, value: Any) -> Mapping[Any, Any]:
+def mapping(name: str, value: object) -> Mapping[Any, Any]:
     """Returns a dictionary or what behaves like one; TypeError for anything else."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dictionary, got {numbers.described(value)}.")
     return value
 
 
-def probability_vector(name: str, values: Any) -> np.ndarray:
+def probability_vector(name: str, values: object) -> np.ndarray:
     """Returns ``values`` as a float64 vector of probabilities that sum to one.
 
     Raises:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsim._internal import command_line
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[command_line.Parser]
-    Options = argparse._ActionsContainer
 
 __all__ = ["add_count", "add_quick", "add_quiet", "add_seed", "print_text"]
 
 
-def add_count(group: Options, name: str, text: str, **settings: Any) -> None:
+def add_count(group: command_line.Options, name: str, text: str, **settings: Any) -> None:
     """Adds an option that takes a number of something, at least 1."""
     group.add_argument(name, metavar="N", type=command_line.integer(1), help=text, **settings)
 
 
-def add_seed(group: Options, text: str) -> None:
+def add_seed(group: command_line.Options, text: str) -> None:
     """Adds the option of the seed of everything."""
     group.add_argument(
         "--seed",
@@ -31,14 +26,14 @@ def add_seed(group: Options, text: str) -> None:
     )
 
 
-def add_quick(group: Options) -> None:
+def add_quick(group: command_line.Options) -> None:
     """Adds the option that asks for a small version."""
     group.add_argument(
         "--quick", action="store_true", help="a small version, unless other options say otherwise"
     )
 
 
-def add_quiet(group: Options) -> None:
+def add_quiet(group: command_line.Options) -> None:
     """Adds the option that hides the progress."""
     group.add_argument("--quiet", action="store_true", help="show no progress")
 

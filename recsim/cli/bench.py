@@ -43,7 +43,7 @@ examples:
 """
 
 
-def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
+def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> None:
     """Adds the command to others."""
     del arguments
     parser = commands.add_parser(

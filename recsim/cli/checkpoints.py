@@ -6,10 +6,9 @@ import argparse
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from recsim.cli import _options
+from recsim._internal import command_line
 
 __all__ = ["add_parser", "run"]
 
@@ -23,7 +22,7 @@ _NAME = re.compile(r".+\.([0-9]+|interrupted)(\.bad(_[0-9]+)?)?", re.DOTALL)
 _MOST_CHARACTERS = 300
 
 
-def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
+def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> None:
     """Adds the command to others."""
     del arguments
     parser = commands.add_parser(

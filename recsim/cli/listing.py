@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from recsim import registry
-
-if TYPE_CHECKING:
-    from recsim.cli import _options
+from recsim._internal import command_line
 
 __all__ = ["add_parser", "run"]
 
 
-def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
+def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> None:
     """Adds the command to others."""
     del arguments
     parser = commands.add_parser("list", help="list what there is to run", description="Lists it.")

@@ -22,7 +22,7 @@ interruption the same command goes on from there and ends with the same numbers.
 """
 
 
-def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
+def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> None:
     """Adds the command to others, with the options of the experiment that the arguments name."""
     parser = commands.add_parser(
         "reproduce",

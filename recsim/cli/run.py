@@ -19,9 +19,9 @@ _ENVIRONMENT = "interest_exploration"
 _AGENTS = ["cluster_bandit_ucb1", "random"]
 
 _DESCRIPTION = """\
-Runs agents in an environment, one after the other on the same users, and shows
-a table: return, click-through rate, mean quality of the clicks, steps per second,
-and the share of the clicks on each topic. All of it is in files in the output
+Runs agents in an environment, each on the same users, and shows a table:
+return, click-through rate, mean quality of the clicks, steps per second, and
+the share of the clicks on each topic. All of it is in files in the output
 folder too.
 """
 
@@ -38,7 +38,7 @@ Underscores in the names of options are as good as hyphens.
 """
 
 
-def add_parser(commands: _options.Commands, arguments: Sequence[str]) -> None:
+def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> None:
     """Adds the command to others."""
     del arguments
     parser = commands.add_parser(

@@ -175,7 +175,8 @@ def recorded_rounds(horizon: int) -> list[int]:
     """
     intervals = int(_POINTS_A_DECADE * np.log10(horizon / _FIRST_POINT))
     steps_back = np.arange(intervals, -1, -1)
-    return np.rint(horizon / 10 ** (steps_back / _POINTS_A_DECADE)).astype(int).tolist()
+    rounds = np.rint(horizon / 10 ** (steps_back / _POINTS_A_DECADE))
+    return list(map(int, rounds))
 
 
 def pseudo_regret(

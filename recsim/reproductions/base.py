@@ -137,7 +137,7 @@ class Reproduction(abc.ABC):
             )
 
     @classmethod
-    def add_options(cls, group: argparse._ArgumentGroup) -> None:
+    def add_options(cls, group: command_line.Options) -> None:
         """Adds an option for each of its sizes."""
         for size in cls.sizes:
             group.add_argument(
