@@ -82,7 +82,7 @@ def test_discrete_spaces_may_start_elsewhere():
     ],
 )
 def test_numbers_are_stacked_where_they_are_in_their_space(space, good, dtype, bad, number, axes):
-    stack = checks.Stacker(spaces.Dict({"a": space}), axes, "items")
+    stack = checks.stacker(spaces.Dict({"a": space}), axes, "items")
 
     def stacked(values):
         items = [{"a": values[i % len(values)]} for i in range(number)]
@@ -100,6 +100,6 @@ def test_numbers_are_stacked_where_they_are_in_their_space(space, good, dtype, b
 def test_what_was_stacked_is_a_copy():
     space = spaces.Box(0.0, 1.0, (2,), np.float64)
     given = np.array([0.25, 0.5])
-    array = checks.Stacker(space, 0, "the user")(given)
+    array = checks.stacker(space, 0, "the user")(given)
     given[:] = 0.0
     assert array.tolist() == [0.25, 0.5]

@@ -16,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "ArrayTree",
+    "Nested",
     "Rows",
     "leaves",
     "map_leaves",
@@ -26,13 +27,16 @@ __all__ = [
     "with_rows",
 ]
 
+T = TypeVar("T")
+
+#: Leaves of a type, nested in dictionaries and tuples.
+Nested: TypeAlias = T | Mapping[str, "Nested[T]"] | tuple["Nested[T]", ...]
+
 #: What agents observe of users, documents or responses: arrays, nested as their space is.
-ArrayTree: TypeAlias = np.ndarray | Mapping[str, "ArrayTree"] | tuple["ArrayTree", ...]
+ArrayTree: TypeAlias = Nested[np.ndarray]
 
 #: Rows of an array: one, several, those where a bool is true, or one at an index with dots.
 Rows: TypeAlias = int | slice | np.ndarray | tuple[Any, ...]
-
-T = TypeVar("T")
 
 
 @functools.cache

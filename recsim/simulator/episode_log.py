@@ -269,7 +269,7 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
                 f"An episode log is of {MAX_LOGGED_USERS:,} users at most, and the environment has "
                 f"{env.num_envs:,}: make one of fewer users to log, or leave episode_log_file out."
             )
-        space = spaces_lib.single_user_space(env.single_observation_space)
+        space: Any = spaces_lib.single_user_space(env.single_observation_space)
         self._user_flattener = spaces_lib.Flattener(space["user"])
         self._document_flattener = spaces_lib.Flattener(next(iter(space["doc"].spaces.values())))
         self._response_flatteners = [

@@ -92,8 +92,12 @@ class RecSimGymEnv(gym.Env):
         if self._multi_user:
             models = world.user_model
             to_gym = spaces_lib.to_gym
-            user = spaces.Tuple([to_gym(model.observation_space()) for model in models])
-            response = spaces.Tuple([to_gym(model.response_space()) for model in models])
+            user: spaces.Space[Any] = spaces.Tuple(
+                [to_gym(model.observation_space()) for model in models]
+            )
+            response: spaces.Space[Any] = spaces.Tuple(
+                [to_gym(model.response_space()) for model in models]
+            )
         else:
             user = spaces_lib.to_gym(world.user_model.observation_space())
             response = spaces_lib.to_gym(world.user_model.response_space())

@@ -5,17 +5,8 @@ Spaces are ``Box``, ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` ones, ne
 along new axes, and converted between the two libraries.
 """
 
-from recsim.spaces._batch import (
-    ObservationStacker,
-    Stacker,
-    check_arrays,
-    check_items,
-    item_spaces,
-    single_user_space,
-    spaces_of,
-    stacked_space,
-)
-from recsim.spaces._check import check_observation
+from recsim.spaces._batch import check_items, single_user_space, spaces_of, stacked_space
+from recsim.spaces._check import check_arrays, check_observation
 from recsim.spaces._flatten import Flattener, flat_size, flatten, flattened
 from recsim.spaces._kinds import (
     bounds,
@@ -28,24 +19,22 @@ from recsim.spaces._kinds import (
     nearest_to_zero,
     unsupported,
 )
-from recsim.spaces._libraries import composed, to_gym, with_float_dtype
+from recsim.spaces._libraries import to_gym, with_float_dtype
+from recsim.spaces._stack import ObservationStacker, stacker
 
 __all__ = [
     "Flattener",
     "ObservationStacker",
-    "Stacker",
     "bounds",
     "check_arrays",
     "check_items",
     "check_observation",
     "children",
-    "composed",
     "flat_size",
     "flatten",
     "flattened",
     "is_composite",
     "is_numeric",
-    "item_spaces",
     "kind_of",
     "leaves",
     "map_leaves",
@@ -53,6 +42,7 @@ __all__ = [
     "single_user_space",
     "spaces_of",
     "stacked_space",
+    "stacker",
     "to_gym",
     "unsupported",
     "with_float_dtype",

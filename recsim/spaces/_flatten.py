@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from recsim import types
 from recsim._internal import numbers as number_checks
 from recsim.spaces import _kinds
 
 __all__ = ["Flattener", "flat_size", "flatten", "flattened"]
 
 
-def flat_size(space: Any) -> int:
+def flat_size(space: types.Space) -> int:
     """Returns the length of the vector that :func:`flatten` makes of an observation of a space.
 
     Raises:
@@ -21,7 +22,7 @@ def flat_size(space: Any) -> int:
     return sum(_kinds.numbers_of(leaf).flat_size for _, leaf in _kinds.leaves(space))
 
 
-def flatten(space: Any, observation: Any, out: np.ndarray) -> None:
+def flatten(space: types.Space, observation: object, out: np.ndarray) -> None:
     """Writes an observation as a vector of features, as ``gym.spaces.flatten`` orders them.
 
     The entries of dictionaries and tuples follow one another in the order of the space, integers
@@ -39,7 +40,7 @@ def flatten(space: Any, observation: Any, out: np.ndarray) -> None:
     Flattener(space).flatten(observation, out)
 
 
-def flattened(space: Any, observations: Any, num_axes: int = 1) -> np.ndarray:
+def flattened(space: types.Space, observations: object, num_axes: int = 1) -> np.ndarray:
     """Returns many observations as vectors of features, each as :func:`flatten` writes one.
 
     Args:
@@ -67,13 +68,13 @@ class Flattener:
         NotImplementedError: for a space of another kind.
     """
 
-    def __init__(self, space: Any) -> None:
+    def __init__(self, space: types.Space) -> None:
         self._space = space
         self._entries: list[tuple[Any, Flattener, slice]] | None = None
         kind = _kinds.kind_of(space)
         if kind not in _kinds.COMPOSITE:
             self._numbers = _kinds.numbers_of(space)
-            self._shape = tuple(space.shape)
+            self._shape = tuple(self._numbers.shape)
             self._values = self._numbers.num_values
             #: Number of features.
             self.size = self._numbers.flat_size
@@ -88,22 +89,24 @@ class Flattener:
             self.size = end
         # Empty spaces have no arrays to put beside the others'.
         self._with_arrays = [
-            (key, flattener) for key, flattener, _ in self._entries if flattener._has_arrays
+            (key, flattener) for key, flattener, _ in self._entries if flattener.has_arrays
         ]
 
     @property
-    def _has_arrays(self) -> bool:
+    def has_arrays(self) -> bool:
+        """Whether observations have an array anywhere."""
         return self._entries is None or bool(self._with_arrays)
 
-    def flatten(self, observation: Any, out: np.ndarray) -> None:
+    def flatten(self, observation: object, out: np.ndarray) -> None:
         """Writes an observation as a vector of features, see :func:`flatten`."""
         if observation is None:
             out[:] = 0.0
         elif self._entries is not None:
-            if self._is_tuple and len(observation) != len(self._entries):
-                raise self._wrong_shape((len(observation),))
+            parts: Any = observation
+            if self._is_tuple and len(parts) != len(self._entries):
+                raise self._wrong_shape((len(parts),))
             for key, flattener, features in self._entries:
-                flattener.flatten(observation[key], out[features])
+                flattener.flatten(parts[key], out[features])
         elif self._values is None:
             values = np.asarray(observation)
             if values.size != out.size:
@@ -115,7 +118,7 @@ class Flattener:
             number = number_checks.as_int("an observation of a Discrete space", observation)
             _flatten_integer(number - self._numbers.low, out)
 
-    def _flatten_integers(self, observation: Any, out: np.ndarray) -> None:
+    def _flatten_integers(self, observation: object, out: np.ndarray) -> None:
         """Writes an observation of a MultiDiscrete space."""
         values = np.asarray(observation)
         assert self._values is not None
@@ -135,15 +138,16 @@ class Flattener:
             f"An observation of {self._space!r} must have its shape, got the shape {shape}."
         )
 
-    def flattened(self, observations: Any, num_axes: int = 1) -> np.ndarray:
+    def flattened(self, observations: object, num_axes: int = 1) -> np.ndarray:
         """Returns many observations as vectors of features, see :func:`flattened`."""
         if self._entries is not None:
             if not self._with_arrays:
                 raise ValueError(
                     f"Observations of {self._space!r} have no entries to put into arrays."
                 )
+            of_entries: Any = observations
             parts = [
-                flattener.flattened(observations[key], num_axes)
+                flattener.flattened(of_entries[key], num_axes)
                 for key, flattener in self._with_arrays
             ]
             return np.concatenate(parts, axis=-1)

@@ -6,9 +6,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+from recsim import types
+from recsim._internal import trees
 
 __all__ = [
     "COMPOSITE",
@@ -26,6 +29,9 @@ __all__ = [
     "unsupported",
 ]
 
+T = TypeVar("T")
+SpaceT = TypeVar("SpaceT", bound=types.Space)
+
 #: The kinds of spaces that other spaces are nested in.
 COMPOSITE = ("Dict", "Tuple")
 
@@ -33,7 +39,7 @@ COMPOSITE = ("Dict", "Tuple")
 NUMERIC = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 
 
-def kind_of(space: Any) -> str:
+def kind_of(space: object) -> str:
     """Returns the name of the class of gym or gymnasium that a space is of, such as 'Box'."""
     return _kind_of_class(type(space))  # type: ignore[arg-type]
 
@@ -46,24 +52,27 @@ def _kind_of_class(space_class: type) -> str:
     return space_class.__name__
 
 
-def is_composite(space: Any) -> bool:
+def is_composite(space: object) -> bool:
     """Says whether a space is a Dict or a Tuple."""
     return kind_of(space) in COMPOSITE
 
 
-def is_numeric(space: Any) -> bool:
+def is_numeric(space: object) -> bool:
     """Says whether a space is a Box, Discrete, MultiDiscrete or MultiBinary one."""
     return kind_of(space) in NUMERIC
 
 
-def children(space: Any) -> list[tuple[Any, Any]]:
+def children(space: SpaceT) -> list[tuple[Any, SpaceT]]:
     """Returns the entries of a Dict or Tuple space with their keys, in the space's order."""
-    entries = space.spaces
+    composite: Any = space
+    entries = composite.spaces
     return list(entries.items() if isinstance(entries, Mapping) else enumerate(entries))
 
 
-def leaves(space: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yields the spaces nested in a space that are no Dict or Tuple, each with the keys to it."""
+def leaves(
+    space: types.Space, path: tuple[object, ...] = ()
+) -> Iterator[tuple[tuple[object, ...], types.Space]]:
+    """Yields the spaces in a space that are neither Dict nor Tuple, each with the keys to it."""
     if not is_composite(space):
         yield path, space
         return
@@ -71,7 +80,7 @@ def leaves(space: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
         yield from leaves(entry, (*path, key))
 
 
-def map_leaves(function: Callable[[Any], Any], space: Any) -> Any:
+def map_leaves(function: Callable[[Any], T], space: types.Space) -> trees.Nested[T]:
     """Returns what a function makes of the leaves of a space, as a tree nested as the space is."""
     kind = kind_of(space)
     if kind == "Dict":
@@ -81,8 +90,8 @@ def map_leaves(function: Callable[[Any], Any], space: Any) -> Any:
     return function(space)
 
 
-def unsupported(space: Any) -> NotImplementedError:
-    """Returns the error for a space whose elements are no arrays of a fixed shape."""
+def unsupported(space: object) -> NotImplementedError:
+    """Returns the error for a space whose elements are not arrays of a fixed shape."""
     return NotImplementedError(
         "A space must be a Dict, Tuple, Box, Discrete, MultiDiscrete or MultiBinary one, nested at "
         f"will, got {space!r}. Use a MultiDiscrete space of the characters' numbers for a text, "
@@ -92,7 +101,7 @@ def unsupported(space: Any) -> NotImplementedError:
 
 @dataclasses.dataclass(eq=False)
 class Numbers:
-    """What a space that is no Dict or Tuple says of the numbers in its elements."""
+    """What a space that is neither Dict nor Tuple says of the numbers in its elements."""
 
     space: Any
     kind: str  # 'Box', 'Discrete', 'MultiDiscrete' or 'MultiBinary'.
@@ -113,7 +122,8 @@ class Numbers:
     def dtype(self) -> np.dtype:
         """The dtype of arrays of many elements: the space's own, or the smaller of int32 and 64."""
         if self.num_values is None:
-            return np.dtype(self.space.dtype)
+            dtype: np.dtype = np.dtype(self.space.dtype)
+            return dtype
         int32 = np.iinfo(np.int32)
         # The number of values is in the space too.
         fits = np.min(self.low) >= int32.min and np.max(self.high) <= int32.max
@@ -128,7 +138,7 @@ class Numbers:
         )
 
 
-def numbers_of(space: Any) -> Numbers:
+def numbers_of(space: types.Space) -> Numbers:
     """Returns what a space says of the numbers in its elements.
 
     Args:
@@ -138,23 +148,24 @@ def numbers_of(space: Any) -> Numbers:
         NotImplementedError: for another one.
     """
     kind = kind_of(space)
+    of: Any = space
     if kind == "Box":
-        return Numbers(space, kind, space.shape, space.low, space.high)
+        return Numbers(of, kind, of.shape, of.low, of.high)
     if kind == "MultiBinary":
-        return Numbers(space, kind, space.shape, 0, 1)
+        return Numbers(of, kind, of.shape, 0, 1)
     if kind not in ("Discrete", "MultiDiscrete"):
         raise unsupported(space)
     start = getattr(space, "start", 0)
     if kind == "Discrete":
-        first, last = int(start), int(start) + int(space.n) - 1
-        return Numbers(space, kind, (), first, last, np.asarray(space.n, np.int64))
-    num_values = np.asarray(space.nvec, np.int64)
+        first, last = int(start), int(start) + int(of.n) - 1
+        return Numbers(of, kind, (), first, last, np.asarray(of.n, np.int64))
+    num_values = np.asarray(of.nvec, np.int64)
     first_values = np.asarray(start, np.int64)
-    last_values = first_values + space.nvec - 1
-    return Numbers(space, kind, space.shape, first_values, last_values, num_values)
+    last_values = first_values + of.nvec - 1
+    return Numbers(of, kind, of.shape, first_values, last_values, num_values)
 
 
-def bounds(space: Any) -> tuple[Any, Any]:
+def bounds(space: types.Space) -> tuple[Any, Any]:
     """Returns the lowest and the highest values of a space of numbers.
 
     Args:
@@ -167,7 +178,7 @@ def bounds(space: Any) -> tuple[Any, Any]:
     return numbers.low, numbers.high
 
 
-def nearest_to_zero(space: Any) -> Any:
+def nearest_to_zero(space: types.Space) -> trees.ArrayTree:
     """Returns the element of a space that is nearest to zero: zeros, where they are in the space.
 
     Args:
@@ -180,9 +191,10 @@ def nearest_to_zero(space: Any) -> Any:
         NotImplementedError: for a space of another kind.
     """
 
-    def nearest(leaf: Any) -> np.ndarray:
-        low, high = bounds(leaf)
-        number = np.minimum(np.maximum(np.zeros(leaf.shape, leaf.dtype), low), high)
-        return np.asarray(number, leaf.dtype)
+    def nearest(leaf: types.Space) -> np.ndarray:
+        numbers = numbers_of(leaf)
+        dtype = numbers.space.dtype
+        zeros = np.zeros(numbers.shape, dtype)
+        return np.asarray(np.minimum(np.maximum(zeros, numbers.low), numbers.high), dtype)
 
     return map_leaves(nearest, space)

@@ -1,19 +1,22 @@
-"""Spaces of gym out of those of gymnasium, and spaces as data."""
+"""Spaces of gym out of those of gymnasium, and spaces out of their entries."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from recsim import types
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.spaces import _kinds
 
 __all__ = ["composed", "gym_integers", "to_gym", "with_float_dtype"]
 
 
-def composed(tree: Any, library: Any) -> Any:
+def composed(tree: object, library: ModuleType) -> types.Space:
     """Returns a tree of spaces as one space.
 
     Args:
@@ -23,10 +26,13 @@ def composed(tree: Any, library: Any) -> Any:
     if isinstance(tree, dict):
         # An ordered one stays in its order.
         entries = OrderedDict((key, composed(entry, library)) for key, entry in tree.items())
-        return library.Dict(entries)
-    if isinstance(tree, tuple):
-        return library.Tuple([composed(entry, library) for entry in tree])
-    return tree
+        space: types.Space = library.Dict(entries)
+    elif isinstance(tree, tuple):
+        space = library.Tuple([composed(entry, library) for entry in tree])
+    else:
+        leaf: Any = tree
+        space = leaf
+    return space
 
 
 class _OffsetMultiDiscrete(gym_spaces.MultiDiscrete):
@@ -43,9 +49,10 @@ class _OffsetMultiDiscrete(gym_spaces.MultiDiscrete):
 
     def sample(self, *mask: Any) -> np.ndarray:
         """Returns a random element."""
-        return super().sample(*mask) + self.start
+        numbers: np.ndarray = super().sample(*mask) + self.start
+        return numbers
 
-    def contains(self, x: Any) -> bool:
+    def contains(self, x: object) -> bool:
         """Says whether something is an element."""
         array = np.asarray(x)
         whole = array.dtype.kind in "iu" and array.shape == self.shape
@@ -55,24 +62,26 @@ class _OffsetMultiDiscrete(gym_spaces.MultiDiscrete):
         return f"MultiDiscrete({self.nvec.tolist()}, start={self.start.tolist()})"
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and np.array_equal(self.start, getattr(other, "start", 0))
+        base: Any = super()
+        return base.__eq__(other) and np.array_equal(self.start, getattr(other, "start", 0))
 
 
-def gym_integers(nvec: Any, start: Any) -> Any:
+def gym_integers(nvec: ArrayLike, start: ArrayLike) -> gym_spaces.Space[Any]:
     """Returns the Discrete or, of arrays, MultiDiscrete space of gym of so many values from some.
 
     Args:
         nvec: how many values each number has.
         start: the lowest of them.
     """
-    if not np.ndim(nvec):
-        return gym_spaces.Discrete(int(nvec), start=int(start))
-    if np.any(start):
-        return _OffsetMultiDiscrete(nvec, start)
-    return gym_spaces.MultiDiscrete(nvec)
+    sizes, starts = np.asarray(nvec), np.asarray(start)
+    if not sizes.ndim:
+        return gym_spaces.Discrete(int(sizes), start=int(starts))
+    if starts.any():
+        return _OffsetMultiDiscrete(sizes, starts)
+    return gym_spaces.MultiDiscrete(sizes)
 
 
-def to_gym(space: Any) -> Any:
+def to_gym(space: types.Space) -> gym_spaces.Space[Any]:
     """Returns the space of gym that has the elements of a space of gymnasium; gym's as they are.
 
     Raises:
@@ -80,29 +89,32 @@ def to_gym(space: Any) -> Any:
     """
     if isinstance(space, gym_spaces.Space):
         return space
-    return composed(_kinds.map_leaves(_leaf_to_gym, space), gym_spaces)
+    converted: Any = composed(_kinds.map_leaves(_leaf_to_gym, space), gym_spaces)
+    gym_space: gym_spaces.Space[Any] = converted
+    return gym_space
 
 
-def _leaf_to_gym(space: Any) -> Any:
+def _leaf_to_gym(space: types.Space) -> gym_spaces.Space[Any]:
     if isinstance(space, gym_spaces.Space):
         return space
+    leaf: Any = space
     # Old versions of Gym have no texts.
     if _kinds.kind_of(space) == "Text" and hasattr(gym_spaces, "Text"):
-        characters = "".join(space.character_list)
-        return gym_spaces.Text(space.max_length, min_length=space.min_length, charset=characters)
+        characters = "".join(leaf.character_list)
+        return gym_spaces.Text(leaf.max_length, min_length=leaf.min_length, charset=characters)
     numbers = _kinds.numbers_of(space)
     if numbers.num_values is not None:
         return gym_integers(numbers.num_values, numbers.low)
     if numbers.kind == "MultiBinary":
-        return gym_spaces.MultiBinary(space.shape)
-    return gym_spaces.Box(space.low, space.high, space.shape, space.dtype.type)
+        return gym_spaces.MultiBinary(leaf.shape)
+    return gym_spaces.Box(leaf.low, leaf.high, leaf.shape, leaf.dtype.type)
 
 
-def with_float_dtype(space: Any, dtype: np.dtype) -> Any:
+def with_float_dtype(space: types.Space, dtype: np.dtype) -> types.Space:
     """Returns a space of gymnasium whose Box spaces of floating-point numbers are of a dtype."""
     from gymnasium import spaces
 
-    def converted(leaf: Any) -> Any:
+    def converted(leaf: types.Space) -> types.Space:
         if isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" and leaf.dtype != dtype:
             return spaces.Box(leaf.low.astype(dtype), leaf.high.astype(dtype), dtype=dtype.type)
         return leaf

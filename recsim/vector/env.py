@@ -625,5 +625,5 @@ def _with_last(
 
 def _num_entries(space: Any) -> int:
     """Returns how many numbers an element of a space has; 0 for spaces without a shape."""
-    shapes = [leaf.shape for _, leaf in spaces_lib.leaves(space)]
+    shapes = [getattr(leaf, "shape", None) for _, leaf in spaces_lib.leaves(space)]
     return sum(math.prod(shape) for shape in shapes if shape is not None)
