@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recsim import registry
 from recsim.benchmarks import sampling
 
 
@@ -28,7 +29,7 @@ def test_table(capsys, monkeypatch):
     monkeypatch.setattr(sampling, "SIZES", ((5, 1),))
     assert sampling.main(["--rounds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 * (2 + 1 + 3) + 1
+    assert len(lines) == 2 * (2 + 1 + len(registry.ENVIRONMENTS)) + 1
     assert lines[3].split()[:4] == ["interest_exploration,", "5", "x", "1"]
     assert lines[9].split()[:5] == ["scenario", "1,000", "users", "2,048", "users"]
     assert max(map(len, lines)) <= 100

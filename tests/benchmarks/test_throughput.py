@@ -51,7 +51,7 @@ def test_all_combinations_that_fit_are_measured():
         agent: [case for case in cases if case.agent == agent]
         for agent in ("random", "greedy_pctr", "tabular_q")
     }
-    assert len(by_agent["random"]) == 3 * 2 * 3
+    assert len(by_agent["random"]) == len(registry.ENVIRONMENTS) * 2 * 3
     # Only interest exploration has an average user; tabular Q-learning has no vector form.
     assert {case.environment for case in by_agent["greedy_pctr"]} == {"interest_exploration"}
     assert len(by_agent["greedy_pctr"]) == 2 * 3
