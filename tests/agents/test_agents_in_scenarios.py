@@ -1,4 +1,4 @@
-"""Agents in the library's worlds: twins play alike, and a restored agent goes on exactly."""
+"""Agents in the library's scenarios: twins play alike, and a restored agent goes on exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recsim.environments import (
     long_term_satisfaction,
 )
 
-WORLDS = {
+SCENARIOS = {
     "interest_exploration": interest_exploration,
     "interest_evolution": interest_evolution,
     "long_term_satisfaction": long_term_satisfaction,
@@ -94,8 +94,12 @@ def layers_on_layers(env, seed):
 
 
 CASES = [
-    *((world, agent) for world in WORLDS for agent in (random_agent, remembering_random_agent)),
-    *((world, agent) for world in WORLDS for agent in (tabular, aggregated_tabular)),
+    *(
+        (scenario, agent)
+        for scenario in SCENARIOS
+        for agent in (random_agent, remembering_random_agent)
+    ),
+    *((scenario, agent) for scenario in SCENARIOS for agent in (tabular, aggregated_tabular)),
     ("interest_exploration", functools.partial(tabular, policy="min_count")),
     ("interest_exploration", greedy),
     ("interest_exploration", cluster_bandit),
@@ -108,10 +112,10 @@ CASES = [
 ]
 
 
-def make_env(world):
-    slate_size = 1 if world == "long_term_satisfaction" else 2
+def make_env(scenario):
+    slate_size = 1 if scenario == "long_term_satisfaction" else 2
     config = {"num_candidates": 6, "slate_size": slate_size, "resample_documents": True, "seed": 4}
-    env = WORLDS[world].create_environment(config)
+    env = SCENARIOS[scenario].create_environment(config)
     env.seed(7)
     return env
 
@@ -147,11 +151,11 @@ def as_lists(slates):
     return [None if slate is None else [int(i) for i in slate] for slate in slates]
 
 
-@pytest.mark.parametrize(("world", "make_agent"), CASES)
-def test_twins_play_alike(world, make_agent):
+@pytest.mark.parametrize(("scenario", "make_agent"), CASES)
+def test_twins_play_alike(scenario, make_agent):
     runs = []
     for _ in range(2):
-        env = make_env(world)
+        env = make_env(scenario)
         slates, _, _ = play(env, make_agent(env, seed=1), num_steps=40)
         runs.append(as_lists(slates))
     assert runs[0] == runs[1]
@@ -161,11 +165,11 @@ def test_twins_play_alike(world, make_agent):
 
 
 @pytest.mark.parametrize("bundle_at", [0, 13, 16])
-@pytest.mark.parametrize(("world", "make_agent"), CASES)
-def test_restored_agent_goes_on_exactly(world, make_agent, bundle_at):
-    env = make_env(world)
+@pytest.mark.parametrize(("scenario", "make_agent"), CASES)
+def test_restored_agent_goes_on_exactly(scenario, make_agent, bundle_at):
+    env = make_env(scenario)
     slates, told, bundle = play(env, make_agent(env, seed=1), num_steps=40, bundle_at=bundle_at)
-    restored = make_agent(make_env(world), seed=2)
+    restored = make_agent(make_env(scenario), seed=2)
     assert restored.unbundle("", 0, bundle)
     again = [getattr(restored, method)(*args, **kwargs) for method, args, kwargs in told]
     assert as_lists(again) == as_lists(slates)

@@ -1,11 +1,10 @@
-"""Deep agents kept in checkpoints: training that stops goes on exactly, serving needs little."""
+"""Checkpoints of deep agents: training that stops resumes exactly, serving needs little."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
-import pathlib
 import random
 import subprocess
 import sys
@@ -13,123 +12,28 @@ import time
 
 import numpy as np
 import pytest
+from support import TESTS, deep_agents, rollouts
+from support.deep_agents import (
+    AGENTS,
+    full_slate,
+    make_env,
+    optimal,
+    results,
+    run,
+    with_no_click,
+)
 
 from recsim import testing
-from recsim.agents import slate_decomp_q_agent as slate_q
-from recsim.agents.full_slate_q_agent import FullSlateQAgent
-from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
-from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer
-from recsim.agents.layers.temporal_aggregation import TemporalAggregationLayer
 from recsim.environments import (
     interest_evolution,
-    interest_exploration,
-    long_term_satisfaction,
 )
-from recsim.simulator import checkpoint, runner_lib
-
-SMALL = {
-    "min_replay_history": 20,
-    "update_period": 2,
-    "target_update_period": 10,
-    "epsilon_decay_period": 30,
-    "replay_capacity": 70,
-    "batch_size": 8,
-    "hidden_units": (8, 4),
-}
-WORLDS = {
-    "evolution": interest_evolution,
-    "exploration": interest_exploration,
-    "satisfaction": long_term_satisfaction,
-}
-
-
-def make_env(world="evolution"):
-    slate_size = 1 if world == "satisfaction" else 2
-    return WORLDS[world].create_environment(
-        {"num_candidates": 4, "slate_size": slate_size, "resample_documents": True, "seed": 2}
-    )
-
-
-def spaces_of(env):
-    return {"observation_space": env.observation_space, "action_space": env.action_space}
-
-
-def strategy(name, env, **kwargs):
-    return slate_q.create_agent(name, None, **{**spaces_of(env), **SMALL, **kwargs})
-
-
-def full_slate(env, **kwargs):
-    return FullSlateQAgent(None, **{**spaces_of(env), **SMALL, **kwargs})
-
-
-def layered(layer, env, agent_class=FullSlateQAgent, **kwargs):
-    return layer(agent_class, **spaces_of(env), sess=None, **{**SMALL, **kwargs})
-
-
-optimal = functools.partial(strategy, "slate_optimal_optimal_q")
-with_no_click = functools.partial(
-    strategy, "slate_greedy_greedy_q", learn_no_click_value=True, update_horizon=3
-)
-AGENTS = {
-    "optimal": ("evolution", optimal),
-    "with_no_click": ("evolution", with_no_click),
-    "sarsa": ("evolution", functools.partial(strategy, "slate_topk_sarsa", optimizer_name="adam")),
-    "random": ("evolution", functools.partial(strategy, "dp_random", optimizer_name="sgd")),
-    "full_slate": ("evolution", full_slate),
-    "full_slate_in_exploration": ("exploration", full_slate),
-    "full_slate_in_satisfaction": ("satisfaction", full_slate),
-    "clicks": ("exploration", functools.partial(layered, ClusterClickStatsLayer)),
-    "history": (
-        "evolution",
-        functools.partial(layered, FixedLengthHistoryLayer, history_length=2),
-    ),
-    "aggregation": (
-        "satisfaction",
-        functools.partial(
-            layered,
-            TemporalAggregationLayer,
-            aggregation_period=2,
-            gamma=0.9,
-            document_comparison_fcn=lambda document1, document2: True,
-        ),
-    ),
-    "aggregated_documents": (
-        "evolution",
-        functools.partial(
-            layered,
-            TemporalAggregationLayer,
-            agent_class=slate_q.SlateDecompQAgent,
-            switching_cost=0.1,
-            reward_field=None,
-        ),
-    ),
-}
+from recsim.simulator import checkpoint
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_contract_of_agents(name):
-    world, make_agent = AGENTS[name]
-    testing.check_agent(lambda: make_env(world), make_agent, num_steps=120)
-
-
-def play(env, agent, num_steps):
-    """Plays episodes of up to 15 steps; returns the slates."""
-    slates, observation, reward, length = [], None, 0.0, 0
-    for _ in range(num_steps):
-        if observation is None:
-            observation, length = env.reset(), 0
-            slate = agent.begin_episode(observation)
-        else:
-            slate = agent.step(reward, observation)
-        slates.append([int(i) for i in slate])
-        observation, reward, done, _ = env.step(slate)
-        length += 1
-        if done or length == 15:
-            agent.end_episode(reward, observation, truncated=not done)
-            observation = None
-    if observation is not None:
-        agent.end_episode(reward, observation, truncated=True)
-    return slates
+    scenario, make_agent = AGENTS[name]
+    testing.check_agent(lambda: make_env(scenario), make_agent, num_steps=120)
 
 
 def save_and_load(bundle, path):
@@ -148,16 +52,16 @@ def same(first, second):
 @pytest.mark.parametrize("name", ["optimal", "with_no_click", "sarsa", "full_slate"])
 @pytest.mark.parametrize("num_steps", [1, 21, 60, 150])
 def test_a_restored_agent_learns_the_same_to_the_last_bit(name, num_steps, tmp_path):
-    world, make_agent = AGENTS[name]
-    env = make_env(world)
+    scenario, make_agent = AGENTS[name]
+    env = make_env(scenario)
     agent = make_agent(env)
-    play(env, agent, num_steps)
-    other_env = make_env(world)
+    rollouts.run(env, agent, num_steps, 15)
+    other_env = make_env(scenario)
     restored = make_agent(other_env, seed=7)
     bundle = save_and_load(agent.bundle_and_checkpoint("", 0), tmp_path / "checkpoint")
     assert restored.unbundle("", 0, bundle)
     other_env.load_state_dict(env.state_dict())
-    assert play(env, agent, 60) == play(other_env, restored, 60)
+    assert rollouts.run(env, agent, 60, 15) == rollouts.run(other_env, restored, 60, 15)
     final = [each.bundle_and_checkpoint("", 0) for each in (agent, restored)]
     assert same(*final)
     if num_steps > 20:
@@ -169,7 +73,7 @@ def test_the_same_seed_gives_the_same_agent():
     for seed in (1, 1, 2):
         env = make_env()
         agent = with_no_click(env, seed=seed)
-        play(env, agent, 100)
+        rollouts.run(env, agent, 100, 15)
         bundles.append(agent.bundle_and_checkpoint("", 0))
     assert same(bundles[0], bundles[1])
     assert not same(bundles[0]["online_network"], bundles[2]["online_network"])
@@ -188,7 +92,7 @@ def test_a_restored_agent_in_the_middle_of_an_episode():
 def test_an_agent_serves_without_its_replay_buffer(tmp_path):
     env = make_env()
     agent = with_no_click(env)
-    play(env, agent, 100)
+    rollouts.run(env, agent, 100, 15)
     observation = make_env().reset()
     learner = agent.learner
     features = learner.values.adapter.features(observation)
@@ -218,28 +122,28 @@ def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
 def test_evaluation_in_between_leaves_no_trace_in_training():
     env, other_env = make_env(), make_env()
     agent, interrupted = optimal(env), optimal(other_env)
-    for each, world in ((agent, env), (interrupted, other_env)):
-        observation, reward, _, _ = world.step(each.begin_episode(world.reset()))
+    for each, scenario in ((agent, env), (interrupted, other_env)):
+        observation, reward, _, _ = scenario.step(each.begin_episode(scenario.reset()))
         each.step(reward, observation)
     interrupted.eval_mode = True
     interrupted.begin_episode(make_env().reset())
     interrupted.eval_mode = False
-    for each, world in ((agent, env), (interrupted, other_env)):
-        each.begin_episode(world.reset())
+    for each, scenario in ((agent, env), (interrupted, other_env)):
+        each.begin_episode(scenario.reset())
     assert same(agent.learner.replay.state(), interrupted.learner.replay.state())
 
 
 def test_training_on_without_the_replay_buffer(caplog):
     env = make_env()
     agent = optimal(env)
-    play(env, agent, 60)
+    rollouts.run(env, agent, 60, 15)
     bundle = agent.serving_bundle()
     assert not optimal(env).unbundle("", 0, bundle)
     assert "it has no replay buffer" in caplog.text
     again = optimal(env, allow_partial_reload=True)
     assert again.unbundle("", 0, bundle)
     assert same(again.serving_bundle(), bundle)
-    play(env, again, 40)
+    rollouts.run(env, again, 40, 15)
     assert again.training_steps > agent.training_steps
 
 
@@ -278,7 +182,7 @@ def test_slate_q_serves_candidates_and_slates_of_any_number():
         {"num_candidates": 7, "slate_size": 3, "resample_documents": True, "seed": 0}
     )
     agent = optimal(env)
-    play(env, agent, 60)
+    rollouts.run(env, agent, 60, 15)
     server = optimal(other, eval_mode=True, epsilon_eval=0.0)
     assert server.unbundle("", 0, agent.bundle_and_checkpoint("", 0))
     assert same(server.learner.online_network.weights, agent.learner.online_network.weights)
@@ -290,11 +194,11 @@ def test_slate_q_serves_candidates_and_slates_of_any_number():
 @pytest.mark.parametrize("name", ["optimal", "full_slate", "clicks", "history", "aggregation"])
 @pytest.mark.parametrize("bundle", [{}, {"agent": {}}, {"episode_num": 3}, None])
 def test_an_agent_that_serves_is_never_left_with_its_initial_values(name, bundle, caplog):
-    world, make_agent = AGENTS[name]
-    assert not make_agent(make_env(world)).unbundle("", 0, bundle)
+    scenario, make_agent = AGENTS[name]
+    assert not make_agent(make_env(scenario)).unbundle("", 0, bundle)
     assert "cannot be restored from this bundle: it has no" in caplog.text
     with pytest.raises(ValueError, match="cannot be restored from this bundle: it has no"):
-        make_agent(make_env(world), eval_mode=True).unbundle("", 0, bundle)
+        make_agent(make_env(scenario), eval_mode=True).unbundle("", 0, bundle)
 
 
 def test_an_agent_is_restored_from_every_kind_of_file(tmp_path):
@@ -330,32 +234,6 @@ def test_an_agent_is_restored_from_a_file_or_there_is_an_error(tmp_path):
             checkpoint.restore_agent(full_slate(env), tmp_path / path)
 
 
-def run(base_dir, make_agent, iterations, seed=0):
-    def create_agent(sess, environment, eval_mode, summary_writer):
-        return make_agent(
-            environment, eval_mode=eval_mode, summary_writer=summary_writer, seed=seed
-        )
-
-    settings = {
-        "base_dir": base_dir,
-        "create_agent_fn": create_agent,
-        "env": make_env(),
-        "max_steps_per_episode": 25,
-        "progress": False,
-    }
-    runner_lib.TrainRunner(
-        max_training_steps=40, num_iterations=iterations, **settings
-    ).run_experiment()
-    runner_lib.EvalRunner(max_eval_episodes=3, test_mode=True, **settings).run_experiment()
-
-
-def results(base_dir):
-    base_dir = pathlib.Path(base_dir)
-    newest = max((base_dir / "train/checkpoints").iterdir(), key=lambda path: int(path.suffix[1:]))
-    (returns,) = (base_dir / "eval_3").glob("returns_*")
-    return newest.name, newest.read_bytes(), returns.name, returns.read_text()
-
-
 @pytest.mark.parametrize("make_agent", [with_no_click, full_slate])
 def test_the_runners_train_and_evaluate(make_agent, tmp_path):
     run(tmp_path / "whole", make_agent, 4)
@@ -373,19 +251,9 @@ def test_a_run_of_another_agent_is_refused(tmp_path):
         run(tmp_path, full_slate, 2)
 
 
-CHILD = """
-import sys
-sys.path.insert(0, {folder!r})
-import test_deep_agent_checkpoints as kept
-print("training", flush=True)
-kept.run({base_dir!r}, getattr(kept, {agent!r}), 60)
-print("done", flush=True)
-"""
-
-
 def start_child(base_dir, agent):
-    code = CHILD.format(folder=os.path.dirname(__file__), base_dir=str(base_dir), agent=agent)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", deep_agents.__name__, str(base_dir), agent]
+    process = subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "training\n"
     return process
 

@@ -1,4 +1,4 @@
-"""Deep agents find the optimum of a small world, which dynamic programming knows."""
+"""Deep agents find the optimum of a small scenario, which dynamic programming knows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GAMMA = 0.9
 PAIRS = list(itertools.combinations(range(4), 2))
 
 
-class MoodyWorld:
+class MoodyScenario:
     """A user in one of two moods, four documents, slates of two.
 
     Fresh users (mood 0) watch document 0 with pleasure and are tired (mood 1) then; documents 1
@@ -92,20 +92,20 @@ class MoodyWorld:
         return [set(PAIRS[best]) for best in of_pairs.argmax(axis=1)], values
 
 
-def train(world, agent, num_steps):
+def train(scenario, agent, num_steps):
     steps = 0
     while steps < num_steps:
-        observation, done = world.reset(), False
+        observation, done = scenario.reset(), False
         slate = agent.begin_episode(observation)
         while not done:
-            observation, reward, done, _ = world.step(slate)
+            observation, reward, done, _ = scenario.step(slate)
             steps += 1
             if not done:
                 slate = agent.step(reward, observation)
         agent.end_episode(reward, observation)
 
 
-def make(agent_class, world, **kwargs):
+def make(agent_class, scenario, **kwargs):
     import keras
 
     settings = {
@@ -123,18 +123,18 @@ def make(agent_class, world, **kwargs):
         ),
         **kwargs,
     }
-    return agent_class(None, world.observation_space, world.action_space, **settings)
+    return agent_class(None, scenario.observation_space, scenario.action_space, **settings)
 
 
-def found(agent, world):
+def found(agent, scenario):
     """Returns the agent's pair in each mood."""
     values, q_network = agent.learner.values, agent.learner.online_network
-    features = [values.adapter.features(world.observe(mood)) for mood in (0, 1)]
+    features = [values.adapter.features(scenario.observe(mood)) for mood in (0, 1)]
     return [{int(i) for i in values.best_slate(q_network, *each)} for each in features]
 
 
-def test_the_world_tells_agents_apart():
-    leaving, resting = MoodyWorld(False), MoodyWorld(True)
+def test_the_scenario_tells_agents_apart():
+    leaving, resting = MoodyScenario(False), MoodyScenario(True)
     assert leaving.solve()[0] == [{1, 2}, {0, 3}]
     assert resting.solve()[0] == [{1, 2}, {2, 3}]
     # Who looks at the next reward only, or gives no click the value 0, finds another slate.
@@ -146,20 +146,20 @@ def test_the_world_tells_agents_apart():
     "strategy", ["slate_optimal_optimal_q", "slate_greedy_greedy_q", "slate_greedy_optimal_q"]
 )
 def test_slate_q_finds_the_optimum(strategy):
-    world = MoodyWorld(without_click_users_rest=False)
+    scenario = MoodyScenario(without_click_users_rest=False)
 
     def agent_class(sess, observation_space, action_space, **kwargs):
         return slate_decomp_q_agent.create_agent(
             strategy, sess, observation_space=observation_space, action_space=action_space, **kwargs
         )
 
-    agent = make(agent_class, world)
-    train(world, agent, 3000)
-    best, values = world.solve()
-    assert found(agent, world) == best
+    agent = make(agent_class, scenario)
+    train(scenario, agent, 3000)
+    best, values = scenario.solve()
+    assert found(agent, scenario) == best
     for mood in (0, 1):
         learned, q_network = agent.learner.values, agent.learner.online_network
-        user, documents = learned.adapter.features(world.observe(mood))
+        user, documents = learned.adapter.features(scenario.observe(mood))
         s, s_no_click = learned.score(user, documents)
         q, _ = learned.of_documents(q_network, user[None], documents[None])
         pair = list(best[mood])
@@ -169,49 +169,49 @@ def test_slate_q_finds_the_optimum(strategy):
 
 @pytest.mark.parametrize("update_horizon", [1, 3])
 def test_slate_q_finds_the_value_of_no_click(update_horizon):
-    world = MoodyWorld(without_click_users_rest=True)
+    scenario = MoodyScenario(without_click_users_rest=True)
     agent = make(
         slate_decomp_q_agent.SlateDecompQAgent,
-        world,
+        scenario,
         learn_no_click_value=True,
         update_horizon=update_horizon,
     )
-    train(world, agent, 4000)
-    best, values = world.solve()
-    assert found(agent, world) == best
+    train(scenario, agent, 4000)
+    best, values = scenario.solve()
+    assert found(agent, scenario) == best
     for mood in (0, 1):
         learned, q_network = agent.learner.values, agent.learner.online_network
-        user, documents = learned.adapter.features(world.observe(mood))
+        user, documents = learned.adapter.features(scenario.observe(mood))
         _, q_no_click = learned.of_documents(q_network, user[None], documents[None])
         # Users without a click are fresh in the next step. Three steps are those of a policy
         # that explores.
-        expected = GAMMA * world.STAYS * values[0]
+        expected = GAMMA * scenario.STAYS * values[0]
         assert q_no_click[0, 0] == pytest.approx(expected, rel=0.1 if update_horizon == 1 else 0.25)
 
 
 def test_without_the_value_of_no_click_another_slate_is_found():
-    world = MoodyWorld(without_click_users_rest=True)
-    agent = make(slate_decomp_q_agent.SlateDecompQAgent, world)
-    train(world, agent, 3000)
-    assert found(agent, world) == world.solve(no_click_counts=False)[0] != world.solve()[0]
+    scenario = MoodyScenario(without_click_users_rest=True)
+    agent = make(slate_decomp_q_agent.SlateDecompQAgent, scenario)
+    train(scenario, agent, 3000)
+    assert found(agent, scenario) == scenario.solve(no_click_counts=False)[0] != scenario.solve()[0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("without_click_users_rest", [False, True])
 def test_full_slate_q_finds_the_optimum(without_click_users_rest):
-    world = MoodyWorld(without_click_users_rest)
+    scenario = MoodyScenario(without_click_users_rest)
     agent = make(
         FullSlateQAgent,
-        world,
+        scenario,
         epsilon_fn=lambda *_: 0.7,  # There are twelve slates to try in each mood.
         update_period=2,
         replay_capacity=20000,
     )
-    train(world, agent, 12000)
-    best, values = world.solve()
-    assert found(agent, world) == best
+    train(scenario, agent, 12000)
+    best, values = scenario.solve()
+    assert found(agent, scenario) == best
     for mood in (0, 1):
         slate_values = agent.learner.values
-        features = slate_values.adapter.features(world.observe(mood))
+        features = slate_values.adapter.features(scenario.observe(mood))
         learned = slate_values.of_slates(agent.learner.online_network, *features).max()
         assert learned == pytest.approx(values[mood], rel=0.2)

@@ -8,6 +8,8 @@ import sys
 import gin
 import numpy as np
 import pytest
+from support import rollouts
+from support.scenarios import CONFIG
 
 from recsim import spaces as spaces_lib
 from recsim._internal.gym_import import gym, spaces
@@ -21,8 +23,7 @@ from recsim.environments import (
     long_term_satisfaction,
 )
 
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
-WORLDS = [interest_evolution, interest_exploration, long_term_satisfaction]
+SCENARIOS = [interest_evolution, interest_exploration, long_term_satisfaction]
 
 
 def float_box(*shape):
@@ -81,9 +82,9 @@ def test_spaces_that_have_no_features():
         spaces_lib.flat_size(spaces.Text(3))
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_images_of_observations(world):
-    env = world.create_environment(CONFIG)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_images_of_observations(scenario):
+    env = scenario.create_environment(CONFIG)
     adapter = dqn_agent.ObservationAdapter(env.observation_space)
     user_space = env.observation_space["user"]
     for _ in range(5):
@@ -301,24 +302,6 @@ def test_observations_that_do_not_fit(agent_class):
         agent.step(0.0, interest_evolution.create_environment(CONFIG).reset())
 
 
-def play(env, agent, num_steps, max_length=20):
-    """Plays episodes of up to max_length steps; returns the slates."""
-    slates, observation, reward, length = [], None, 0.0, 0
-    for _ in range(num_steps):
-        if observation is None:
-            observation, length = env.reset(), 0
-            slate = agent.begin_episode(observation)
-        else:
-            slate = agent.step(reward, observation)
-        slates.append([int(i) for i in slate])
-        observation, reward, done, _ = env.step(slate)
-        length += 1
-        if done or length == max_length:
-            agent.end_episode(reward, observation, truncated=not done)
-            observation = None
-    return slates
-
-
 @pytest.mark.parametrize("agent_class", BOTH)
 def test_evaluation_learns_and_stores_nothing(agent_class):
     env = interest_evolution.create_environment(CONFIG)
@@ -326,7 +309,7 @@ def test_evaluation_learns_and_stores_nothing(agent_class):
         None, env.observation_space, env.action_space, eval_mode=True, min_replay_history=0
     )
     before = agent.serving_bundle()
-    play(env, agent, 30)
+    rollouts.run(env, agent, 30)
     assert agent.bundle_and_checkpoint("", 0)["replay"] is None
     assert agent.num_updates == 0
     assert agent.training_steps == before["training_steps"] == 0
@@ -394,7 +377,7 @@ def test_summaries():
         summary_writer=Writer(),
         summary_writing_frequency=15,
     )
-    play(env, agent, 50)
+    rollouts.run(env, agent, 50)
     assert [step for step, _ in points["epsilon"]] == [15, 30, 45]
     assert points["epsilon"][0] == (15, 1.0)
     assert points["epsilon"][2] == (45, 0.01)
@@ -415,7 +398,7 @@ def test_a_history_that_is_not_yet_full():
         hidden_units=(4,),
         replay_capacity=100,
     )
-    slates = play(env, agent, 30)
+    slates = rollouts.run(env, agent, 30)
     assert all(len(set(slate)) == 2 for slate in slates)
 
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from support import recsim_names
 
 from recsim._internal.gym_import import spaces
 from recsim.agents.dopamine import network, transitions
@@ -170,7 +171,7 @@ def test_over_click_statistics():
     )
     slates = train(env, agent)
     assert all(len(set(slate)) == 2 for slate in slates)
-    base = agent._base_agents[0]
+    base = recsim_names.base_agent(agent)
     # Clicks and impressions of each of two topics.
     assert base.learner.values.adapter.user_size == 4
     users = base.learner.replay.state()["users"][:60]
@@ -195,8 +196,8 @@ def test_a_layer_serves_without_the_replay_buffer():
     )
     train(env, trained)
     assert server.unbundle("", 0, trained.bundle_and_checkpoint("", 0))
-    assert server._base_agents[0].bundle_and_checkpoint("", 0)["replay"] is None
-    trained._base_agents[0].eval_mode = True
+    assert recsim_names.base_agent(server).bundle_and_checkpoint("", 0)["replay"] is None
+    recsim_names.base_agent(trained).eval_mode = True
     for _ in range(5):
         observation = env.reset()
         assert server.begin_episode(observation) == trained.begin_episode(observation)
@@ -216,7 +217,7 @@ def test_under_temporal_aggregation():
         **SETTINGS,
     )
     slates = train(env, agent)
-    base = agent._base_agents[0]
+    base = recsim_names.base_agent(agent)
     assert base.gamma == pytest.approx(0.9**3)
     assert base.learner.replay.add_count == 3 * 7  # 20 steps are 7 decisions.
     for episode in (slates[:20], slates[20:40]):

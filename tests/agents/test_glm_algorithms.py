@@ -63,12 +63,28 @@ def test_everything_pulled_is_kept_past_the_first_storage():
     rng = np.random.RandomState(1)
     arms, rewards = rng.standard_normal((100, 2)), rng.randint(0, 2, size=100)
     bandit = glm_algorithms.GLM_TS(2)
-    for count in range(100):
-        assert bandit._arms.shape == (count, 2)
-        bandit.update(rewards[count], arms[count])
-    np.testing.assert_array_equal(bandit._arms, arms)
-    np.testing.assert_array_equal(bandit._rewards, rewards)
-    np.testing.assert_allclose(bandit._outer, arms.T @ arms, rtol=1e-12)
+    for count in range(1, 101):
+        bandit.update(rewards[count - 1], arms[count - 1])
+        if count <= 10:  # With so few pulls the weights are not fitted.
+            continue
+        weights, precision = bandit.solve_logistic_bandit(num_iters=100, tol=1e-12)
+        # What is fitted depends on every pull: the gradient of their likelihood and the prior's.
+        pulled, means = arms[:count], special.expit(arms[:count] @ weights)
+        np.testing.assert_allclose(pulled.T @ (rewards[:count] - means), weights, atol=1e-9)
+        information = (pulled.T * (means * (1 - means))) @ pulled
+        np.testing.assert_allclose(precision, np.eye(2) + information, rtol=1e-6)
+
+
+def test_widths_of_confidence_intervals_are_those_of_all_pulls():
+    arms = np.random.RandomState(1).standard_normal((100, 2))
+    bandit = glm_algorithms.UCB_GLM(2, 1000)
+    for arm in arms:
+        bandit.update(1.0, arm)
+    axes = np.eye(2)
+    weights, _ = bandit.solve_logistic_bandit()
+    widths = bandit.get_arm(axes)[2] - axes @ weights
+    expected = np.sqrt(np.diag(np.linalg.inv(np.eye(2) + arms.T @ arms)))
+    assert widths[0] / widths[1] == pytest.approx(expected[0] / expected[1])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import recorded
+from support import recorded, recsim_names
+from support.scenarios import CONFIG
 
 from recsim import choice_model
 from recsim._internal.gym_import import spaces
@@ -37,7 +38,6 @@ STRATEGIES = [
     "slate_optimal_optimal_q",
     "slate_greedy_greedy_q",
 ]
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 
 
 def recorded_arguments(case):
@@ -477,7 +477,7 @@ def test_documents_are_scored_by_the_users_own_interests():
             ),
             **kwargs,
         )
-        base = agent._base_agents[0]
+        base = recsim_names.base_agent(agent)
         base.eval_mode, base.epsilon_eval = True, 0.0
         observation = env.reset()
         agent.begin_episode(observation)

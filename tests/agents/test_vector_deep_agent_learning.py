@@ -1,4 +1,4 @@
-"""Deep agents of many users find the optimum of a small world, which dynamic programming knows.
+"""Deep agents of many users find the optimum of a small scenario, which dynamic programming knows.
 
 Users are fresh (mood 0) or tired (mood 1) and get four documents, in slates of two. Fresh users
 watch document 0 with pleasure and are tired then; documents 1 and 2 keep them fresh. What tired

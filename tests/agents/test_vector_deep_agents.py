@@ -8,20 +8,22 @@ from typing import Any
 import gin
 import numpy as np
 import pytest
+from support import rollouts
+from support.scenarios import config
 
+from recsim import registry
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 from recsim.agents.dopamine import transitions, vector_replay_buffer
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint
 from recsim.vector import wrappers
 
-CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
 NO_CLICK = transitions.NO_CLICK
 SEVERAL_CLICKS = transitions.SEVERAL_CLICKS
 
 
 def make_env(num_envs: int = 20, module: Any = interest_evolution, **options: Any) -> Any:
-    return module.create_vector_environment(CONFIG, num_envs, **options)
+    return module.create_vector_environment(config(num_candidates=5), num_envs, **options)
 
 
 def make_agent(env: Any, **kwargs: Any) -> Any:
@@ -29,20 +31,12 @@ def make_agent(env: Any, **kwargs: Any) -> Any:
     return slate_decomp_q_agent.VectorSlateDecompQAgent(env, replay_capacity=2000, **settings)
 
 
-def play(env: Any, agent: Any, steps: int, seed: int | None = None) -> np.ndarray:
-    observation, _ = env.reset(seed=seed)
-    slates = agent.begin(observation)
-    for _ in range(steps):
-        slates = agent.step(*env.step(slates))
-    return slates
-
-
 # Acting.
 
 
 def strategies() -> list[Any]:
-    names = list(slate_decomp_q_agent._STRATEGIES)
-    return [pytest.param(name, id=name) for name in names if name != "dp_random"]
+    names = [name for name in registry.AGENTS if "slate_" in name and name != "full_slate_q"]
+    return [pytest.param(name, id=name) for name in names]
 
 
 @pytest.mark.parametrize("strategy", strategies())
@@ -170,21 +164,21 @@ class Numbered:
 @pytest.mark.parametrize("horizon", [1, 3])
 @pytest.mark.parametrize("capacity", [1000, 25])
 def test_batches_hold_what_happened(horizon, capacity):
-    world = Numbered(5, seed=1, update_horizon=horizon, replay_capacity=capacity)
-    assert not world.buffer.can_sample()
+    scenario = Numbered(5, seed=1, update_horizon=horizon, replay_capacity=capacity)
+    assert not scenario.buffer.can_sample()
     for _ in range(23):
-        world.add()
-        if world.steps < 2:
+        scenario.add()
+        if scenario.steps < 2:
             continue
-        batch = world.buffer.sample()
+        batch = scenario.buffer.sample()
         for row in range(len(batch.rewards)):
             user, step = batch.users[row].astype(int).tolist()
-            assert world.steps - capacity // 5 <= step < world.steps - 1
+            assert scenario.steps - capacity // 5 <= step < scenario.steps - 1
             assert batch.slates[row, 0] == user + 100
             assert batch.clicks[row] == step == batch.documents[row, 0, 0]
             reward, length, end = 0.0, 0, ""
-            while length < horizon and not end and step + length < world.steps - 1:
-                gain, end = world.outcomes[user, step + length]
+            while length < horizon and not end and step + length < scenario.steps - 1:
+                gain, end = scenario.outcomes[user, step + length]
                 reward += 0.5**length * gain
                 length += 1
             assert batch.rewards[row] == reward
@@ -201,21 +195,21 @@ def test_batches_hold_what_happened(horizon, capacity):
 
 
 def test_buffer_goes_on_from_its_state(tmp_path):
-    world, other = (Numbered(3, seed=2, replay_capacity=30, update_horizon=2) for _ in range(2))
+    scenario, other = (Numbered(3, seed=2, replay_capacity=30, update_horizon=2) for _ in range(2))
     for _ in range(14):
-        world.add()
+        scenario.add()
     path = str(tmp_path / "buffer")
-    checkpoint.save(path, world.buffer.state())
+    checkpoint.save(path, scenario.buffer.state())
     other.buffer.restore(dict(checkpoint.load(path)))
-    other.rng, other.steps = world.rng, world.steps
-    for buffer in (world.buffer, other.buffer):
+    other.rng, other.steps = scenario.rng, scenario.steps
+    for buffer in (scenario.buffer, other.buffer):
         assert buffer.add_count == 42
     for _ in range(2):
-        batches = [vars(buffer.sample()) for buffer in (world.buffer, other.buffer)]
+        batches = [vars(buffer.sample()) for buffer in (scenario.buffer, other.buffer)]
         for name, values in batches[0].items():
             np.testing.assert_array_equal(values, batches[1][name])
-        everyone = world.states(np.arange(3), 99)
-        for buffer in (world.buffer, other.buffer):
+        everyone = scenario.states(np.arange(3), 99)
+        for buffer in (scenario.buffer, other.buffer):
             buffer.add(*everyone, np.zeros(3), np.ones(3), np.zeros(3, bool))
 
 
@@ -240,7 +234,8 @@ def test_updates_are_as_frequent_as_in_single_user_training(num_envs, period):
     env = make_env(num_envs=num_envs)
     settings = {"update_period": period, "min_replay_history": 0, "hidden_units": (4,)}
     agent = full_slate_q_agent.VectorFullSlateQAgent(env, **settings)
-    play(env, agent, steps=100)
+    for _ in rollouts.vector_steps(env, agent, 100, seed=None):
+        pass
     assert agent.training_steps == 101 * num_envs
     # Nothing can be learned before there are two steps.
     assert agent.num_updates == pytest.approx(99 * num_envs / period, abs=1)
@@ -342,7 +337,7 @@ def test_training_goes_on_from_a_checkpoint_exactly(tmp_path):
     slates = server.begin(observation)
     few = make_agent(make_env(num_envs=3), eval_mode=True, epsilon_eval=0.0)
     assert few.unbundle("", 0, bundle)
-    other_config = {**CONFIG, "num_candidates": 8}
+    other_config = config(num_candidates=8)
     more_candidates = interest_evolution.create_vector_environment(other_config, 3)
     assert make_agent(more_candidates, eval_mode=True).unbundle("", 0, bundle)
     observation_of_few, _ = make_env(num_envs=3).reset(seed=1)
@@ -406,7 +401,8 @@ def test_settings_by_gin():
 def test_learning_rate_is_that_of_the_optimizer():
     env = make_env(num_envs=20)
     agent = make_agent(env, learning_rate=0.125, min_replay_history=0)
-    play(env, agent, steps=3)
+    for _ in rollouts.vector_steps(env, agent, 3, seed=None):
+        pass
     _, learning_rate, *_ = agent.learner.optimizer_state
     assert learning_rate == 0.125
 
@@ -420,7 +416,8 @@ def test_summaries_are_written_as_often_as_asked():
 
     env = make_env(num_envs=20)
     agent = make_agent(env, summary_writer=Writer(), summary_writing_frequency=100)
-    play(env, agent, steps=11)
+    for _ in rollouts.vector_steps(env, agent, 11, seed=None):
+        pass
     assert {step for _, step in written} == {100, 200}
     assert ("slate_choices/candidate_4", 200) in written
 
@@ -449,7 +446,7 @@ def test_faulty_environments_are_told():
         slate_decomp_q_agent.VectorSlateDecompQAgent(
             make_env(module=long_term_satisfaction), reward_field="engagement"
         )
-    single = interest_evolution.create_environment(CONFIG)
+    single = interest_evolution.create_environment(config(num_candidates=5))
     with pytest.raises(TypeError, match="vector environment"):
         slate_decomp_q_agent.VectorSlateDecompQAgent(single)
     agent = make_agent(make_env(num_envs=5))

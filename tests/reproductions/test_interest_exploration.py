@@ -118,7 +118,7 @@ def test_nobody_learns_in_the_evaluation(short):
     for key in ("tabular_q", "full_slate_q"):
         agent = order.AGENTS[key].create(env, seed=0, steps=100, eval_mode=True)
         order.click_through_rates(agent, env, 2)
-        (learner,) = agent._base_agents
+        (learner,) = recsim_names.base_agents(agent)
         assert not getattr(learner, "training_steps", 0)
         assert not getattr(learner, "_q_value_table", {})
 
