@@ -132,9 +132,14 @@ def test_strategies_of_slate_q_are_those_in_the_name(strategy):
         action_space=env.action_space,
         eval_mode=True,
     )
-    for setting in ("_select_slate_fn", "_compute_target_fn", "gamma", "epsilon_eval"):
-        assert getattr(agent, setting) == getattr(expected, setting)
-    assert (agent._seed, agent.eval_mode, agent._summary_writer) == (3, True, "writer")
+    for setting in ("select_slate_fn", "compute_target_fn"):
+        assert getattr(agent.learner.values, setting) == getattr(expected.learner.values, setting)
+    for setting in ("gamma", "epsilon_eval"):
+        assert getattr(agent.learner.settings, setting) == getattr(
+            expected.learner.settings, setting
+        )
+    assert (agent.learner.settings.seed, agent.eval_mode) == (3, True)
+    assert agent._summary_writer == "writer"
 
 
 @pytest.mark.parametrize(
