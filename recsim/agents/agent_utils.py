@@ -62,13 +62,51 @@ class GymSpaceWalker:
             return self._leaf_op(space, observations)
         if not spaces_lib.is_composite(space):
             raise spaces_lib.unsupported(space)
+        children = spaces_lib.children(space)
         flat: list[Any] = []
-        for key, child in spaces_lib.children(space):
-            of_child = [
-                None if observation is None else observation[key] for observation in observations
-            ]
+        for key, child in children:
+            try:
+                of_child = [
+                    None if observation is None else observation[key]
+                    for observation in observations
+                ]
+            except KeyError:
+                return self._flatten_in_order(children, observations)
             flat += self._descend_and_flatten(child, of_child)
         return flat
+
+    def _flatten_in_order(
+        self, children: Sequence[tuple[Any, spaces.Space]], observations: list[Any]
+    ) -> list[Any]:
+        """Does what :meth:`_descend_and_flatten` does where keys are not those of the space."""
+        rows = [_entries(children, observation) for observation in observations]
+        flat: list[Any] = []
+        for (_, child), *column in zip(children, *rows, strict=True):
+            flat += self._descend_and_flatten(child, column)
+        return flat
+
+
+def _entries(children: Sequence[tuple[Any, object]], observation: Any) -> Sequence[Any]:
+    """Returns the entries of an observation of a Dict or Tuple space, in the space's order.
+
+    Documents that were resampled have other IDs than those that are the keys of their space: they
+    are in the space's order already.
+
+    Args:
+        children: keys and spaces of the entries.
+        observation: the observation, None where there is none.
+
+    Raises:
+        KeyError: if the observation has not as many entries as the space.
+    """
+    if observation is None:
+        return [None] * len(children)
+    try:
+        return [observation[key] for key, _ in children]
+    except KeyError:
+        if len(observation) != len(children):
+            raise
+        return list(observation.values())
 
 
 def _pairs(state_action_iterator: Any) -> Iterator[StateAction]:

@@ -30,6 +30,15 @@ def test_walk_joins_the_leaves_in_order():
     ]
 
 
+def test_walk_takes_entries_of_other_keys_in_their_order():
+    space = spaces.Dict({"0": spaces.Discrete(9), "1": spaces.Discrete(9)})
+    walker = agent_utils.GymSpaceWalker(space, lambda leaf, values: values)
+    assert walker.apply_and_flatten([{"1": 2, "0": 1}]) == [1, 2]
+    assert walker.apply_and_flatten([{"1": 2, "2": 3}, None]) == [2, None, 3, None]
+    with pytest.raises(KeyError):
+        walker.apply_and_flatten([{"1": 2}])
+
+
 def test_walk_refuses_other_spaces():
     walker = agent_utils.GymSpaceWalker(spaces.Text(3), lambda leaf, values: [])
     with pytest.raises(NotImplementedError, match="Text"):

@@ -11,6 +11,8 @@ from recsim._internal.gym_import import spaces
 from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
 from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer
 from recsim.agents.random_agent import RandomAgent
+from recsim.agents.tabular_q_agent import TabularQAgent
+from recsim.environments import interest_exploration
 
 
 class Listener(agent.AbstractEpisodicRecommenderAgent):
@@ -232,6 +234,21 @@ def test_history_keeps_its_own_copies(topic_scenario):
     observation["user"][:] = -1.0  # An environment that writes into what it handed out.
     layer.step(0.0, topic_scenario.observation())
     assert recsim_names.base_agent(layer).statistics()[-1][1]["user"].tolist() == [0.5]
+
+
+def test_a_table_takes_a_history_of_documents_that_are_resampled():
+    config = {"num_candidates": 3, "slate_size": 1, "resample_documents": True, "seed": 3}
+    env = interest_exploration.create_environment(config)
+    layer = FixedLengthHistoryLayer(
+        TabularQAgent, env.observation_space, env.action_space, 2, remember_doc=True
+    )
+    slate = layer.begin_episode(env.reset())
+    for _ in range(4):
+        observation, reward, *_ = env.step(slate)
+        slate = layer.step(reward, observation)
+    table = layer.state_dict()["base_agent_bundle_0"]["q_value_table"]
+    # Every observation has other documents, so that no state comes twice.
+    assert len(table) == 4
 
 
 @pytest.mark.parametrize("remember_user", [False, True])
