@@ -135,7 +135,7 @@ def epsilon_greedy_exploration(
         state_action_iterator: pairs of a slate and its index in the table of Q-values.
         q_function: the table, where what is missing counts as 0.
         epsilon: probability of a random slate, in [0, 1].
-        rng: the generator to draw from; without it a new one, seeded by the operating system.
+        rng: the generator to sample from; without it a new one, seeded by the operating system.
 
     Returns:
         The slate and its index; the first one where several have the highest value, and
@@ -160,11 +160,11 @@ def epsilon_greedy_exploration(
 def min_count_exploration(
     state_action_iterator: Iterable[StateAction], counts_function: Mapping[Any, int]
 ) -> StateAction:
-    """Picks the slate that was played least often in this state.
+    """Picks the slate that was shown least often in this state.
 
     Args:
         state_action_iterator: pairs of a slate and its index in the table of counts.
-        counts_function: how often each was played, where what is missing counts as 0.
+        counts_function: how often each was shown, where what is missing counts as 0.
 
     Returns:
         The slate and its index; the first one where several have the lowest count, and

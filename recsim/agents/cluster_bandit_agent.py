@@ -140,7 +140,7 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
         alg_ctor: class of the bandit algorithm, a subclass of MABAlgorithm whose ``get_score``
             takes ``pulls`` and ``reward`` of shape (n_users, num_arms) and rounds of shape
             (n_users,), as those of :mod:`recsim.agents.bandits.algorithms` do. Its generator
-            draws from Beta distributions only.
+            samples from Beta distributions only.
         ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
         random_seed: seed of the bandit, an integer >= 0.
 
@@ -209,12 +209,12 @@ class _BetaStream:
         """Returns numbers of Beta distributions, of the shape (n_users, …) of the parameters."""
         from scipy import special
 
-        numbers_drawn = special.betaincinv(a, b, self._stream.uniform(*a.shape[1:]))
+        sampled = special.betaincinv(a, b, self._stream.uniform(*a.shape[1:]))
         # SciPy finds no quantile of some distributions that are as narrow as a float.
-        unknown = np.isnan(numbers_drawn)
+        unknown = np.isnan(sampled)
         if unknown.any():
-            numbers_drawn[unknown] = (a / (a + b))[unknown]
-        return numbers_drawn
+            sampled[unknown] = (a / (a + b))[unknown]
+        return sampled
 
 
 def _priorities(

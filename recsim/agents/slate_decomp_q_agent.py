@@ -1,6 +1,6 @@
 """SlateQ: Q-learning of documents, from which the values of slates are composed.
 
-If a user clicks one document of a slate at most, and what comes of it depends on that document
+If a user clicks one document of a slate at most, and what follows depends on that document
 alone, the value of a slate is the mean of its documents' values under the user's choice (Ie et
 al., "SlateQ: A Tractable Decomposition for Reinforcement Learning with Recommendation Sets",
 IJCAI 2019; long version arXiv 1905.12767). The agent learns the documents' values and knows, or
@@ -480,7 +480,7 @@ def _strategy_of(agent_name: str) -> dict[str, Any]:
 def create_vector_agent(
     agent_name: str, environment: Any, **kwargs: Any
 ) -> VectorSlateDecompQAgent:
-    """Creates a SlateQ agent of one of the paper's strategies, for many users.
+    """Creates a SlateQ agent of one of the paper's strategies, for users in parallel.
 
     Args:
         agent_name: a name that :func:`create_agent` knows.

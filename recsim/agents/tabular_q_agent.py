@@ -32,13 +32,13 @@ _EXPLORATION_POLICIES = ("epsilon_greedy", "min_count")
 
 
 class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
-    """Tabular Q-learning, for small worlds and for the truth to compare other agents with.
+    """Tabular Q-learning, for small scenarios and for the truth to compare other agents with.
 
     The state is the observation of the user, with the last responses if ``ignore_response`` is
     False; an action is a slate, known by the observable features of its documents. Continuous
     features are put into bins. The update is ``Q(s, a) += learning_rate * (target - Q(s, a))``
     with the target ``reward + gamma * max_a' Q(s', a')``, which is the reward alone where the
-    episode ends (Watkins and Dayan, "Q-learning", 1992). An episode that is only cut off at a
+    episode ends (Watkins and Dayan, "Q-learning", 1992). An episode that is only truncated at a
     length limit still has the value of its last observation.
 
     Every slate that can be made of the candidates is looked at in each step, so that the number
@@ -53,7 +53,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         discretization_bounds: the lowest and the highest edge of the bins of continuous features;
             what is below or above them falls in a bin of its own.
         number_bins: number of edges, at least 2, evenly spaced between the bounds.
-        exploration_policy: 'epsilon_greedy', 'min_count' (the slate played least often in this
+        exploration_policy: 'epsilon_greedy', 'min_count' (the slate shown least often in this
             state), or a function of the pairs (slate, index) of all slates, the table of Q-values
             by index, and the exploration temperature, that returns one of the pairs.
         exploration_temperature: epsilon of the first episode, in [0, 1]; that of the n-th is its
@@ -68,8 +68,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             agents.
 
     Raises:
-        TypeError: if ``number_bins`` is no integer, or ``exploration_policy`` neither a name nor
-            a function.
+        TypeError: if ``number_bins`` is not an integer, or ``exploration_policy`` neither a name
+            nor a function.
         ValueError: if an argument is out of its range, the exploration policy unknown, or if there
             are more than ``max_num_slates`` slates.
         NotImplementedError: for a space of text, graphs or sequences.
@@ -319,7 +319,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         Args:
             reward: the reward of the last slate.
             observation: the last observation.
-            truncated: whether the episode was only cut off, so that the last observation has a
+            truncated: whether the episode was only truncated, so that the last observation has a
                 value, which counts.
         """
         if self._eval_mode:

@@ -130,7 +130,7 @@ def test_evaluation_in_between_leaves_no_trace_in_training():
     interrupted.eval_mode = False
     for each, scenario in ((agent, env), (interrupted, other_env)):
         each.begin_episode(scenario.reset())
-    assert same(agent.learner.replay.state(), interrupted.learner.replay.state())
+    assert same(agent.learner.replay.state_dict(), interrupted.learner.replay.state_dict())
 
 
 def test_training_on_without_the_replay_buffer(caplog):

@@ -35,8 +35,8 @@ def add(buffer, number, terminal=False):
     )
 
 
-def cut_off(buffer, number):
-    buffer.cut_off(np.array([number]), documents_of(number), [number % 3, 0])
+def truncate(buffer, number):
+    buffer.truncate(np.array([number]), documents_of(number), [number % 3, 0])
 
 
 def outcomes(batch):
@@ -94,7 +94,7 @@ def test_a_cut_off_episode_goes_on_from_its_last_state():
     buffer = make(gamma=0.1, update_horizon=3)
     add(buffer, 0)
     add(buffer, 1)
-    cut_off(buffer, 2)
+    truncate(buffer, 2)
     for number in range(3, 7):
         add(buffer, number)
     # The last state of the episode, in which nothing was played, is never drawn.
@@ -108,9 +108,9 @@ def test_a_cut_off_episode_goes_on_from_its_last_state():
 
 def test_nothing_to_cut_off():
     buffer = make()
-    cut_off(buffer, 0)
+    truncate(buffer, 0)
     add(buffer, 1, terminal=True)
-    cut_off(buffer, 2)
+    truncate(buffer, 2)
     add(buffer, 3)
     assert set(outcomes(buffer.sample())) == {1}
 
@@ -129,7 +129,7 @@ def test_transitions_are_drawn_alike():
     for number in range(5):
         add(buffer, number)
         if number == 2:
-            cut_off(buffer, 9)
+            truncate(buffer, 9)
     drawn = np.concatenate([buffer.sample().users[:, 0] for _ in range(20)])
     numbers, counts = np.unique(drawn, return_counts=True)
     assert numbers.tolist() == [0, 1, 2, 3]
@@ -161,7 +161,7 @@ def simulate(steps, capacity, horizon, gamma):
         )
         rows.append((number, end))
         if end == 2:
-            cut_off(buffer, 1000 + number)
+            truncate(buffer, 1000 + number)
             rows.append((None, None))
     expected = {}
     first = max(0, len(rows) - capacity)
@@ -221,9 +221,9 @@ def test_a_restored_buffer_goes_on_exactly(num_steps, tmp_path):
     for _ in range(num_steps):
         add_to(buffer)
     buffer.sample()
-    checkpoint.save(tmp_path / "buffer", buffer.state())
+    checkpoint.save(tmp_path / "buffer", buffer.state_dict())
     restored = make(num_candidates=4, doc_size=5, batch_size=8, seed=1)
-    restored.restore(checkpoint.load(tmp_path / "buffer"))
+    restored.load_state_dict(checkpoint.load(tmp_path / "buffer"))
     for _ in range(3):
         batch, again = buffer.sample(), restored.sample()
         for name, array in vars(batch).items():
@@ -239,7 +239,7 @@ def test_a_state_is_as_small_as_its_content(tmp_path):
     for topic in range(1000):
         documents = np.eye(20)[(np.arange(10) + topic) % 20]
         buffer.add(np.ones(20), documents, [0, 1, 2], -1, 0.0, False)
-    checkpoint.save(tmp_path / "buffer", buffer.state())
+    checkpoint.save(tmp_path / "buffer", buffer.state_dict())
     # A transition has 21 numbers besides the documents, which need a bit each and a number
     # where they are not 0.
     assert (tmp_path / "buffer").stat().st_size < 1000 * 4 * (20 + 3 + 1 + 1 + 1 + 10 + 7) + 5000
@@ -250,7 +250,7 @@ def test_a_state_of_another_capacity_is_refused():
     for number in range(8):
         add(buffer, number)
     with pytest.raises(ValueError, match="rows does not fit a replay_capacity of 5"):
-        make(replay_capacity=5).restore(buffer.state())
+        make(replay_capacity=5).load_state_dict(buffer.state_dict())
 
 
 @pytest.mark.parametrize(

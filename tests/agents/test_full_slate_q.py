@@ -99,7 +99,7 @@ def test_the_reward_is_the_environments():
     slate = agent.begin_episode(env.reset())
     observation, _, _, _ = env.step(slate)
     agent.end_episode(12.5, observation)
-    stored = agent.learner.replay.state()
+    stored = agent.learner.replay.state_dict()
     assert stored["rewards"].tolist() == [12.5]
     assert tuple(stored["slates"][0]) == slate
 
@@ -174,7 +174,7 @@ def test_over_click_statistics():
     base = recsim_names.base_agent(agent)
     # Clicks and impressions of each of two topics.
     assert base.learner.values.adapter.user_size == 4
-    users = base.learner.replay.state()["users"][:60]
+    users = base.learner.replay.state_dict()["users"][:60]
     assert users.sum(axis=1).max() >= 2 * 19
     assert base.num_updates > 0
 

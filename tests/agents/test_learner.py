@@ -68,13 +68,13 @@ class Counted:
             next_slates=slates,
         )
 
-    def state(self):
+    def state_dict(self):
         return {"add_count": self.add_count}
 
     def check(self, state):
         assert list(state) == ["add_count"]
 
-    def restore(self, state):
+    def load_state_dict(self, state):
         self.add_count = state["add_count"]
 
 
@@ -332,7 +332,7 @@ def test_a_restored_learner_learns_the_same_to_the_last_bit(how, num_steps):
     train(one, num_steps)
     if COPIES[how] is None:
         other = make(**settings, seed=7)
-        other.load_state_dict({**one.state_dict(), "replay": one.replay.state()})
+        other.load_state_dict({**one.state_dict(), "replay": one.replay.state_dict()})
     else:
         other = COPIES[how](one)
     train(one, 20)

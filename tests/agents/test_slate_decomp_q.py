@@ -453,7 +453,7 @@ def test_scores_of_the_users_own():
     for _ in range(20):
         observation, reward, _, _ = env.step(slate)
         slate = agent.step(reward, observation)
-    stored = agent.learner.replay.state()
+    stored = agent.learner.replay.state_dict()
     assert (stored["clicks"][:20] == 0).all()
     assert stored["rewards"][19] == np.float32(reward)
 
@@ -493,7 +493,7 @@ def test_users_who_choose_otherwise_than_the_agent_assumes():
     for _ in range(40):
         observation, reward, _, _ = env.step(slate)
         slate = agent.step(reward, observation)
-    assert {-1} < set(agent.learner.replay.state()["clicks"][:40]) <= {-1, 0, 1}
+    assert {-1} < set(agent.learner.replay.state_dict()["clicks"][:40]) <= {-1, 0, 1}
     assert agent.num_updates > 0
 
 

@@ -155,7 +155,7 @@ class Numbered:
         states = self.states(everyone, step)
         self.buffer.add(*states, clicks, rewards, ends == "terminal")
         cut = np.flatnonzero(ends == "cut")
-        self.buffer.cut_off(cut, *self.states(cut, step + 0.5))
+        self.buffer.truncate(cut, *self.states(cut, step + 0.5))
         for user in range(self.num_users):
             self.outcomes[user, step] = (rewards[user], ends[user])
         self.steps += 1
@@ -199,8 +199,8 @@ def test_buffer_goes_on_from_its_state(tmp_path):
     for _ in range(14):
         scenario.add()
     path = str(tmp_path / "buffer")
-    checkpoint.save(path, scenario.buffer.state())
-    other.buffer.restore(dict(checkpoint.load(path)))
+    checkpoint.save(path, scenario.buffer.state_dict())
+    other.buffer.load_state_dict(dict(checkpoint.load(path)))
     other.rng, other.steps = scenario.rng, scenario.steps
     for buffer in (scenario.buffer, other.buffer):
         assert buffer.add_count == 42
@@ -215,9 +215,9 @@ def test_buffer_goes_on_from_its_state(tmp_path):
 
 def test_buffer_refuses_states_and_capacities_that_do_not_fit():
     buffer = Numbered(3, seed=0, replay_capacity=30).buffer
-    state = Numbered(3, seed=0, replay_capacity=33).buffer.state()
+    state = Numbered(3, seed=0, replay_capacity=33).buffer.state_dict()
     with pytest.raises(ValueError, match="3 users and 11 steps does not fit 3 users and 10 steps"):
-        buffer.restore(state)
+        buffer.load_state_dict(state)
     with pytest.raises(ValueError, match="two transitions for each of 3 users, got 5"):
         Numbered(3, seed=0, replay_capacity=5)
     with pytest.raises(ValueError, match="batch_size must be an integer >= 1, got 0"):
@@ -270,10 +270,10 @@ def test_transitions_are_those_of_the_environment():
         happened = env.step(slates)
         history.append((observation, slates, happened))
         observation, slates = happened[0], agent.step(*happened)
-    stored = agent.learner.replay.state()
+    stored = agent.learner.replay.state_dict()
     documents = np.empty((24, 5, 20), np.float32)
     transitions.unpack(stored["documents"], documents)
-    ends = [transitions.GOES_ON] * 18 + [transitions.CUT_OFF] * 6
+    ends = [transitions.CONTINUES] * 18 + [transitions.TRUNCATED] * 6
     assert stored["ends"].tolist() == ends
     for step, (before, shown, happened) in enumerate(history):
         rows = slice(6 * step, 6 * step + 6)
@@ -288,8 +288,8 @@ def test_transitions_are_those_of_the_environment():
     happened = env.step(slates)
     agent.step(*happened)
     agent.begin(env.reset()[0])
-    stored = agent.learner.replay.state()
-    assert (stored["ends"][24:] == transitions.CUT_OFF).all()
+    stored = agent.learner.replay.state_dict()
+    assert (stored["ends"][24:] == transitions.TRUNCATED).all()
     np.testing.assert_array_equal(stored["last_users"][6:], happened[0]["user"])
 
 

@@ -132,14 +132,14 @@ def thompson_index(
     rng: np.random.RandomState | np.random.Generator,
     optimism_scaling: float = 1.0,
 ) -> np.ndarray:
-    """Thompson sampling: a draw from each arm's Beta posterior, from a uniform prior.
+    """Thompson sampling: a sample of each arm's Beta posterior, from a uniform prior.
 
     See "Further Optimal Regret Bounds for Thompson Sampling", Agrawal and Goyal (2013).
 
     Args:
         pulls: how often each arm was pulled, shape (..., num_arms).
         reward: sum of each arm's rewards, shape (..., num_arms).
-        rng: the generator to draw from.
+        rng: the generator to sample from.
         optimism_scaling: factor of the posterior's width, above 0 (from 1e-6 on, below which the
             posterior is as good as its mean); counts are divided by its square.
 
@@ -409,7 +409,7 @@ class ThompsonSampling(MABAlgorithm):
         super().update(arm, reward)
 
     def get_score(self, t: float) -> np.ndarray:
-        """Returns a draw from the posterior of each arm's mean; the round does not matter."""
+        """Returns a sample of the posterior of each arm's mean; the round does not matter."""
         _checked_rounds(self.pulls, t)
         return _thompson_index(self.pulls, self.reward, self._rng, self.optimism_scaling)
 

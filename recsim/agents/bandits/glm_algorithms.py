@@ -47,10 +47,10 @@ class GLMAlgorithm(abc.ABC):
         sigma0: standard deviation of the Gaussian prior of the weights, above 0.
         optimism_scaling: width of the confidence bounds; 1 is the width of the literature, less
             explores less.
-        seed: seed of the generator that breaks ties and draws from posteriors.
+        seed: seed of the generator that breaks ties and samples posteriors.
 
     Raises:
-        TypeError: if ``dim`` is no integer.
+        TypeError: if ``dim`` is not an integer.
         ValueError: if ``dim`` is below 1 or ``sigma0`` is not above 0.
     """
 
@@ -203,7 +203,7 @@ class UCB_GLM(GLMAlgorithm):
         seed: seed of the generator that breaks ties.
 
     Raises:
-        TypeError: if ``dim`` or ``horizon`` is no integer.
+        TypeError: if ``dim`` or ``horizon`` is not an integer.
         ValueError: if ``dim`` or ``horizon`` is below 1, or ``sigma0`` is not above 0.
     """
 
@@ -240,18 +240,18 @@ class UCB_GLM(GLMAlgorithm):
 
 
 class GLM_TS(GLMAlgorithm):
-    """Thompson sampling: plays the highest ``x . w`` for weights w drawn from their posterior.
+    """Thompson sampling: plays the highest ``x . w`` for weights w sampled from their posterior.
 
     See "Linear Thompson Sampling Revisited", Abeille and Lazaric (2017).
     """
 
     def get_arm(self, arms: Sequence[ArrayLike]) -> tuple[ArrayLike, int, np.ndarray]:
-        """See :meth:`GLMAlgorithm.get_arm`; the scores are those of the drawn weights."""
+        """See :meth:`GLMAlgorithm.get_arm`; the scores are those of the sampled weights."""
         arm_matrix = self.get_arm_matrix(arms)
         weights, gram = self.solve_logistic_bandit()
         covariance = np.square(self._optimism_scaling) * _solved(np.linalg.inv, gram)
-        drawn_weights = _solved(self._rng.multivariate_normal, weights, covariance)
-        return self._best_arm(arms, arm_matrix @ drawn_weights)
+        sampled_weights = _solved(self._rng.multivariate_normal, weights, covariance)
+        return self._best_arm(arms, arm_matrix @ sampled_weights)
 
     @staticmethod
     def print() -> str:

@@ -148,7 +148,7 @@ class ObservationAdapter:
         return user, docs
 
     def features_of_many(self, observation: agent.Observation) -> State:
-        """Returns the features of an observation of many users.
+        """Returns the features of an observation of users in parallel.
 
         Args:
             observation: arrays with the users on axis 0, and those of ``doc`` with each user's

@@ -1,4 +1,4 @@
-"""A memory of the last transitions, from which training draws its batches."""
+"""A memory of the last transitions, from which training samples its batches."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class WrappedReplayBuffer:
         batch_size: number of transitions of a batch, >= 1.
         update_horizon: number of steps of a transition, >= 1 (n of n-step returns).
         gamma: discount of rewards from step to step, in [0, 1].
-        seed: seed of the generator that draws batches.
+        seed: seed of the generator that samples batches.
 
     Raises:
-        TypeError: if a number is no integer.
+        TypeError: if a number is not an integer.
         ValueError: if a number is out of its range.
         MemoryError: if there is no memory for the arrays.
     """
@@ -93,12 +93,12 @@ class WrappedReplayBuffer:
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the memory that is not filled.
-        return {**self.__dict__, "_arrays": self.state()}
+        return {**self.__dict__, "_arrays": self.state_dict()}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)
         self._arrays = self._empty_arrays()
-        self.restore(attributes["_arrays"])
+        self.load_state_dict(attributes["_arrays"])
 
     def add(
         self,
@@ -109,21 +109,21 @@ class WrappedReplayBuffer:
         reward: float,
         terminal: bool,
     ) -> None:
-        """Adds a state, the slate shown and what came of it; the next state is added next."""
-        end = transitions.TERMINAL if terminal else transitions.GOES_ON
+        """Adds a state, the slate shown and its outcome; the next state is added next."""
+        end = transitions.TERMINAL if terminal else transitions.CONTINUES
         self._write(user, documents, slate, click, reward, end)
         self.add_count += 1
 
-    def cut_off(self, user: np.ndarray, documents: np.ndarray, slate: Any) -> None:
-        """Adds the last state of an episode that is cut off, and the slate that would be next.
+    def truncate(self, user: np.ndarray, documents: np.ndarray, slate: Any) -> None:
+        """Adds the last state of an episode that is truncated, and the slate that would be next.
 
         Does nothing where no transition of a running episode was added.
         """
         last_row = (self._num_rows - 1) % self._capacity
-        if self.add_count and self._arrays["ends"][last_row] == transitions.GOES_ON:
-            self._arrays["ends"][last_row] = transitions.CUT_OFF
+        if self.add_count and self._arrays["ends"][last_row] == transitions.CONTINUES:
+            self._arrays["ends"][last_row] = transitions.TRUNCATED
             self._write(
-                user, documents, slate, transitions.NO_CLICK, 0.0, transitions.LAST_OBSERVATION
+                user, documents, slate, transitions.NO_CLICK, 0.0, transitions.BOOTSTRAP_STATE
             )
 
     def _write(self, *values: Any) -> None:
@@ -147,7 +147,7 @@ class WrappedReplayBuffer:
 
     def sample(self) -> transitions.Batch:
         """Draws a batch, each transition with equal probability, with replacement."""
-        rows = self._draw_rows()
+        rows = self._sample_rows()
         rewards, discounts, last_rows = transitions.returns(
             rows, 1, self._arrays["rewards"], self._arrays["ends"], self._discounts
         )
@@ -166,24 +166,24 @@ class WrappedReplayBuffer:
             next_slates=slates[next_rows],
         )
 
-    def _draw_rows(self) -> np.ndarray:
+    def _sample_rows(self) -> np.ndarray:
         """Draws rows of states that a slate was shown in and whose next states are there."""
         num_rows = self._size - self._update_horizon
         oldest = self._num_rows - self._size
         rows = (oldest + self._rng.randint(num_rows, size=self.batch_size)) % self._capacity
         while True:
             ends = self._arrays["ends"][rows]
-            unfit = np.flatnonzero(ends == transitions.LAST_OBSERVATION)
+            unfit = np.flatnonzero(ends == transitions.BOOTSTRAP_STATE)
             if not len(unfit):
                 return rows
             again = oldest + self._rng.randint(num_rows, size=len(unfit))
             rows[unfit] = again % self._capacity
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the buffer's content, its counters and its generator, as data.
 
         Only rows that are filled are in it, and of the documents' features, most of which are 0
-        in worlds of one topic a document, only those that are not.
+        in scenarios of one topic a document, only those that are not.
         """
         filled = {name: array[: self._size] for name, array in self._arrays.items()}
         documents = filled.pop("documents")
@@ -196,7 +196,7 @@ class WrappedReplayBuffer:
         }
 
     def check(self, state: Any) -> int:
-        """Returns the number of rows of what :meth:`state` returned.
+        """Returns the number of rows of what :meth:`state_dict` returned.
 
         Raises:
             ValueError: if it is something else, or of a buffer of another capacity or other shapes.
@@ -220,8 +220,8 @@ class WrappedReplayBuffer:
         bundles.generator_state(self, "rng_state", state["rng_state"], with_normal=True)
         return num_rows
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state` returned.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`state_dict` returned.
 
         Raises:
             ValueError: as :meth:`check`; nothing is restored then.

@@ -261,7 +261,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         state = self._features(observation)
         if not self.eval_mode:
             if self._last is not None:  # Nobody ended the last episode.
-                self._learner.replay.cut_off(*self._last)
+                self._learner.replay.truncate(*self._last)
             self._train_step()
         return self._recommend(*state)
 
@@ -302,7 +302,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         self._store_transition(reward, observation, terminal=not truncated)
         if truncated:
             user, documents = self._features(observation)
-            self._learner.replay.cut_off(user, documents, self._select_slate(user, documents))
+            self._learner.replay.truncate(user, documents, self._select_slate(user, documents))
         self._last = None
 
     def _features(self, observation: agent.Observation) -> adapters.State:
@@ -384,7 +384,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         last = learner_lib.checked_last(self, state.get("last"))
         super().load_state_dict(state)
         if training and state.get("replay") is None and self._last is not None:
-            self._learner.replay.cut_off(*self._last)  # The next episode does not follow this one.
+            self._learner.replay.truncate(*self._last)  # The next episode does not follow this one.
         self._learner.restore(state, for_training=training)
         self._last = last
 

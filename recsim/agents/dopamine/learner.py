@@ -89,14 +89,14 @@ class Replay(Protocol):
     def sample(self) -> transitions.Batch:
         """Samples a batch."""
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the content, the counters and the generator, as data."""
 
     def check(self, state: Any) -> object:
-        """Raises ValueError if a state is none that :meth:`state` returns of such a buffer."""
+        """Raises ValueError for something else than a state of such a buffer."""
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Resumes from what :meth:`state` returned; ValueError if :meth:`check` refuses it."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`state_dict` returned; ValueError if :meth:`check` refuses it."""
 
 
 ReplayT = TypeVar("ReplayT", bound=Replay)
@@ -449,7 +449,7 @@ class QLearner(Generic[ReplayT]):
         return {
             **self.serving_state(),
             "optimizer_state": self.optimizer_state,
-            "replay": None if self._replay is None else self._replay.state(),
+            "replay": None if self._replay is None else self._replay.state_dict(),
             "slate_counts": self._slate_counts.copy(),
         }
 
@@ -527,7 +527,7 @@ class QLearner(Generic[ReplayT]):
     def restore(self, state: Mapping[str, Any], *, for_training: bool) -> None:
         """Does what :meth:`load_state_dict` does with a state that :meth:`misfit` has checked."""
         if for_training and state.get("replay") is not None:
-            self.replay.restore(state["replay"])
+            self.replay.load_state_dict(state["replay"])
         self.training_steps = state["training_steps"]
         self._network = network.QNetwork(state["online_network"])
         self._target_network = network.QNetwork(state["target_network"])

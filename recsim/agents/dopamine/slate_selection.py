@@ -124,7 +124,7 @@ def _optimal_slates(
     while True:
         candidates = _highest(weighted - values[..., np.newaxis] * s, slate_size)
         candidate_values = slate_values(candidates, s_no_click, s, q)
-        # Each round goes on to a strictly better one of finitely many slates.
+        # Each round continues with a strictly better one of finitely many slates.
         better = candidate_values > values
         if not better.any():
             return slates, values

@@ -217,7 +217,7 @@ def make_model(weights: Sequence[np.ndarray]) -> Any:
         weights: kernel and bias of each layer in turn.
     """
     _, keras = import_tensorflow()
-    # Keras would draw random initial weights from Python's global generator.
+    # Keras would sample random initial weights from Python's global generator.
     dense = functools.partial(keras.layers.Dense, kernel_initializer="zeros", dtype="float32")
     *hidden, output = [len(bias) for bias in weights[1::2]]
     model = keras.Sequential(

@@ -10,9 +10,9 @@ import numpy as np
 from recsim._internal import bundles, resources, validation
 
 __all__ = [
-    "CUT_OFF",
-    "GOES_ON",
-    "LAST_OBSERVATION",
+    "TRUNCATED",
+    "CONTINUES",
+    "BOOTSTRAP_STATE",
     "NO_CLICK",
     "SEVERAL_CLICKS",
     "TERMINAL",
@@ -25,10 +25,11 @@ __all__ = [
 ]
 
 #: What follows a row. It is the next row of the same episode; nothing, for the episode ended; or
-#: the last observation of an episode that was cut off, which nothing follows if it has a row.
-GOES_ON, TERMINAL, CUT_OFF, LAST_OBSERVATION = range(4)
+#: the last state of an episode that was truncated, whose value counts, and which nothing follows
+#: if it has a row.
+CONTINUES, TERMINAL, TRUNCATED, BOOTSTRAP_STATE = range(4)
 
-#: Values of ``Batch.clicks`` that are no positions.
+#: Values of ``Batch.clicks`` that are not positions.
 NO_CLICK, SEVERAL_CLICKS = -1, -2
 
 
@@ -73,7 +74,7 @@ def discounts_of_steps(gamma: float, update_horizon: int) -> np.ndarray:
         float32 array of shape (update_horizon + 1,).
 
     Raises:
-        TypeError: if ``update_horizon`` is no integer.
+        TypeError: if ``update_horizon`` is not an integer.
         ValueError: if an argument is out of its range.
     """
     horizon = validation.positive_int("update_horizon", update_horizon)
@@ -134,7 +135,7 @@ def returns(
     steps = np.arange(len(discounts) - 1)
     window = (rows[:, np.newaxis] + stride * steps) % len(ends)
     counts = np.ones(window.shape, bool)
-    np.logical_and.accumulate(ends[window[:, :-1]] == GOES_ON, axis=1, out=counts[:, 1:])
+    np.logical_and.accumulate(ends[window[:, :-1]] == CONTINUES, axis=1, out=counts[:, 1:])
     if num_known is not None:
         counts &= steps < num_known[:, np.newaxis]
     num_steps = counts.sum(axis=1)
@@ -146,7 +147,7 @@ def returns(
 def pack(documents: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the features of documents, float32, as data that holds only those that are not 0.
 
-    In worlds of one topic a document most are 0.
+    In scenarios of one topic a document most are 0.
     """
     # Compared as bits, for -0.0 is not 0.0 there.
     used = documents.view(np.int32) != 0

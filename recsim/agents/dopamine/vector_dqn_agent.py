@@ -182,7 +182,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         state = self._values.adapter.features_of_many(observation)
         if not self.eval_mode:
             if self._last is not None:  # The last episodes were left before their ends.
-                self._learner.replay.cut_off(np.arange(self._num_envs), *self._last)
+                self._learner.replay.truncate(np.arange(self._num_envs), *self._last)
             self._learner.train_steps(self._num_envs, self._summary_writer)
         return self._recommend(*state)
 
@@ -209,9 +209,9 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
             self._check_infos(infos, terminated | truncated)
             responses = vector_agent.last_responses(observation, infos)
             self._store(responses, rewards, terminated)
-            cut_off = np.flatnonzero(truncated & ~terminated)
-            if len(cut_off):
-                self._store_last_states(infos["final_obs"].batch, cut_off)
+            only_truncated = np.flatnonzero(truncated & ~terminated)
+            if len(only_truncated):
+                self._store_last_states(infos["final_obs"].batch, only_truncated)
             self._learner.train_steps(self._num_envs, self._summary_writer)
         return self._recommend(*state)
 
@@ -229,10 +229,10 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         last = trees.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
         users, documents = self._values.adapter.features_of_many(last)
         slates = self._select_slates(users, documents, self._uniforms()[rows])
-        self._learner.replay.cut_off(rows, users, documents, slates)
+        self._learner.replay.truncate(rows, users, documents, slates)
 
     def _uniforms(self) -> np.ndarray:
-        """Returns what exploration is drawn from, shape (n_users, slate_size + 1)."""
+        """Returns the random numbers of exploration, shape (n_users, slate_size + 1)."""
         return arrays.joined([stream.uniform(self._slate_size + 1) for stream in self._streams])
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
@@ -298,7 +298,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         if reason is not None:
             raise bundles.UnfitStateError(reason)
         if training and learned["replay"] is None and self._last is not None:
-            self._learner.replay.cut_off(np.arange(self._num_envs), *self._last)
+            self._learner.replay.truncate(np.arange(self._num_envs), *self._last)
         self._learner.restore(learned, for_training=training)
         self._exploration_rng_state = exploration
         if "users" in state:

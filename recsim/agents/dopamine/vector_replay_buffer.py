@@ -1,4 +1,4 @@
-"""A memory of the last transitions of many users, from which training draws its batches."""
+"""A memory of the last transitions of users in parallel, which training samples batches of."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PLAIN_ARRAYS = ("users", "slates", "clicks", "rewards", "ends")
 
 
 class VectorReplayBuffer:
-    """The last transitions of many users, who all add one at each step.
+    """The last transitions of users in parallel, who all add one at each step.
 
     A row belongs to a user and a step; the rows of a step follow one another. The last state of an
-    episode that was cut off is kept beside its last row, in arrays whose memory is used as far as
+    episode that was truncated stands beside its last row, in arrays whose memory is used as far as
     that happens.
 
     The returns of ``update_horizon`` steps are shorter where an episode ends, and also where the
@@ -37,10 +37,10 @@ class VectorReplayBuffer:
         batch_size: number of transitions of a batch, >= 1.
         update_horizon: largest number of steps of a transition, >= 1.
         gamma: discount of rewards from step to step, in [0, 1].
-        seed: seed of the generator that draws batches.
+        seed: seed of the generator that samples batches.
 
     Raises:
-        TypeError: if a number is no integer.
+        TypeError: if a number is not an integer.
         ValueError: if a number is out of its range.
         MemoryError: if there is no memory for the arrays.
     """
@@ -97,13 +97,13 @@ class VectorReplayBuffer:
     def __getstate__(self) -> dict[str, Any]:
         # Without the memory that is not filled.
         kept = ("_num_users", "_num_steps", "batch_size", "_discounts", "_rng", "_sizes")
-        return {**{name: getattr(self, name) for name in kept}, "state": self.state()}
+        return {**{name: getattr(self, name) for name in kept}, "state": self.state_dict()}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         state = attributes.pop("state")
         self.__dict__.update(attributes)
         self._make_arrays()
-        self.restore(state)
+        self.load_state_dict(state)
 
     @property
     def add_count(self) -> int:
@@ -119,10 +119,10 @@ class VectorReplayBuffer:
         rewards: np.ndarray,
         terminal: np.ndarray,
     ) -> None:
-        """Adds the states of all users, the slates shown and what came of them.
+        """Adds the states of all users, the slates shown and their outcomes.
 
         The states that follow are added next, but for users whose episodes ended; where they were
-        cut off, :meth:`cut_off` is called next.
+        truncated, :meth:`truncate` is called next.
 
         Args:
             users: features, shape (n_users, user_size).
@@ -138,17 +138,17 @@ class VectorReplayBuffer:
         self._slates[rows] = slates
         self._clicks[rows] = clicks
         self._rewards[rows] = rewards
-        self._ends[rows] = np.where(terminal, transitions.TERMINAL, transitions.GOES_ON)
+        self._ends[rows] = np.where(terminal, transitions.TERMINAL, transitions.CONTINUES)
         self._steps_added += 1
 
     def _rows_of_step(self, step: int) -> slice:
         start = step % self._num_steps * self._num_users
         return slice(start, start + self._num_users)
 
-    def cut_off(
+    def truncate(
         self, which: np.ndarray, users: np.ndarray, documents: np.ndarray, slates: np.ndarray
     ) -> None:
-        """Adds the last states of episodes that are cut off, and the slates that would be next.
+        """Adds the last states of episodes that are truncated, and the slates that would be next.
 
         Does nothing where the transition added last is terminal, or where there is none.
 
@@ -161,12 +161,12 @@ class VectorReplayBuffer:
         if not self._steps_added:
             return
         rows = self._rows_of_step(self._steps_added - 1).start + which
-        go_on = self._ends[rows] == transitions.GOES_ON
-        rows = rows[go_on]
-        self._ends[rows] = transitions.CUT_OFF
-        self._last_users[rows] = users[go_on]
-        self._last_documents[rows] = documents[go_on]
-        self._last_slates[rows] = slates[go_on]
+        continuing = self._ends[rows] == transitions.CONTINUES
+        rows = rows[continuing]
+        self._ends[rows] = transitions.TRUNCATED
+        self._last_users[rows] = users[continuing]
+        self._last_documents[rows] = documents[continuing]
+        self._last_slates[rows] = slates[continuing]
 
     @property
     def _steps_filled(self) -> int:
@@ -177,23 +177,23 @@ class VectorReplayBuffer:
         return self._steps_filled > 1
 
     def sample(self) -> transitions.Batch:
-        """Draws a batch, each transition with equal probability, with replacement.
+        """Samples a batch, each transition with equal probability, with replacement.
 
         Transitions of the step that was added last, whose next states are not all there, are not
-        drawn.
+        sampled.
         """
         steps_with_next = self._steps_filled - 1
         num_rows = len(self._ends)
-        drawn = self._rng.randint(steps_with_next * self._num_users, size=self.batch_size)
-        rows = drawn + (self._steps_added - self._steps_filled) * self._num_users
+        sampled = self._rng.randint(steps_with_next * self._num_users, size=self.batch_size)
+        rows = sampled + (self._steps_added - self._steps_filled) * self._num_users
         rows %= num_rows
-        num_known = steps_with_next - drawn // self._num_users
+        num_known = steps_with_next - sampled // self._num_users
         rewards, discounts, last_rows = transitions.returns(
             rows, self._num_users, self._rewards, self._ends, self._discounts, num_known
         )
         ends = self._ends[last_rows]
         next_rows = (last_rows + self._num_users) % num_rows
-        cut = np.flatnonzero(ends == transitions.CUT_OFF)
+        cut = np.flatnonzero(ends == transitions.TRUNCATED)
 
         def next_values(values: np.ndarray, last_values: np.ndarray) -> np.ndarray:
             result = values[next_rows]
@@ -213,10 +213,10 @@ class VectorReplayBuffer:
             next_slates=next_values(self._slates, self._last_slates),
         )
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Returns the buffer's content, its counter and its generator, as data."""
         rows = slice(self._steps_filled * self._num_users)
-        cut = self._ends[rows] == transitions.CUT_OFF
+        cut = self._ends[rows] == transitions.TRUNCATED
         return {
             "num_users": self._num_users,
             "num_steps": self._num_steps,
@@ -230,7 +230,7 @@ class VectorReplayBuffer:
         }
 
     def check(self, state: Any) -> None:
-        """Checks what should be a state that :meth:`state` returned.
+        """Checks what should be a state that :meth:`state_dict` returned.
 
         Raises:
             ValueError: if it is something else, or of a buffer of another capacity or number of
@@ -254,15 +254,15 @@ class VectorReplayBuffer:
             bundles.array(self, name, state[name], (num_rows, *own.shape[1:]), own.dtype.kind)
         features = math.prod(self._documents.shape[1:])
         transitions.check_packed(self, "documents", state["documents"], num_rows * features)
-        cut = int(np.count_nonzero(state["ends"] == transitions.CUT_OFF))
+        cut = int(np.count_nonzero(state["ends"] == transitions.TRUNCATED))
         for name in ("last_users", "last_slates"):
             own = getattr(self, f"_{name}")
             bundles.array(self, name, state[name], (cut, *own.shape[1:]), own.dtype.kind)
         transitions.check_packed(self, "last_documents", state["last_documents"], cut * features)
         bundles.generator_state(self, "rng_state", state["rng_state"], with_normal=True)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state` returned.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`state_dict` returned.
 
         Raises:
             ValueError: as :meth:`check`; nothing is restored then.
@@ -273,7 +273,7 @@ class VectorReplayBuffer:
         for name in _PLAIN_ARRAYS:
             getattr(self, f"_{name}")[rows] = state[name]
         transitions.unpack(state["documents"], self._documents[rows])
-        cut = np.flatnonzero(self._ends[rows] == transitions.CUT_OFF)
+        cut = np.flatnonzero(self._ends[rows] == transitions.TRUNCATED)
         self._last_users[cut] = state["last_users"]
         last_documents = np.empty((len(cut), *self._documents.shape[1:]), np.float32)
         transitions.unpack(state["last_documents"], last_documents)

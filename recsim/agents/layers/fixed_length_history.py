@@ -32,7 +32,7 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         **kwargs: further arguments for the base agent.
 
     Raises:
-        TypeError: if ``history_length`` is no integer.
+        TypeError: if ``history_length`` is not an integer.
         ValueError: if ``history_length`` is below 1.
     """
 

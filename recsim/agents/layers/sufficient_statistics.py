@@ -130,4 +130,4 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         self._sufficient_statistics = copy.deepcopy(statistics)
 
     def _check_statistics(self, statistics: Any) -> None:
-        """Raises ValueError for statistics of a bundle that :meth:`_update` cannot go on from."""
+        """Raises ValueError for statistics of a state that :meth:`_update` cannot continue from."""

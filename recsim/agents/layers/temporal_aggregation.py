@@ -72,7 +72,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         **kwargs: further arguments for the base agent.
 
     Raises:
-        TypeError: if ``aggregation_period`` is no integer.
+        TypeError: if ``aggregation_period`` is not an integer.
         ValueError: if an argument is out of its range.
     """
 
