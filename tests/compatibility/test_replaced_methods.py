@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 from support import recsim_names
-from support.scenarios import CONFIG
+from support.scenarios import CONFIG, MODULES
 
 from recsim import choice_model
-from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-
-SCENARIOS = (interest_evolution, interest_exploration, long_term_satisfaction)
+from recsim.environments import interest_exploration, long_term_satisfaction
 
 
 def test_a_samplers_own_sample_document_is_called():
@@ -43,7 +41,7 @@ def test_a_sampler_class_s_new_sample_document_is_called(monkeypatch):
 
 
 @pytest.mark.parametrize("resample", [True, False])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", MODULES.values(), ids=MODULES)
 def test_a_document_class_s_new_create_observation_is_called(monkeypatch, scenario, resample):
     env = scenario.create_environment({**CONFIG, "resample_documents": resample})
     kind = recsim_names.document_sampler(env).get_doc_ctor()
@@ -78,7 +76,7 @@ def test_a_user_state_s_own_score_document_is_called(monkeypatch):
 
 
 @pytest.mark.parametrize("resample", [True, False])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", MODULES.values(), ids=MODULES)
 def test_what_becomes_of_an_observation_does_not_change_later_slates(scenario, resample):
     config = {**CONFIG, "resample_documents": resample}
     env, other = (scenario.create_environment(config) for _ in range(2))

@@ -5,24 +5,14 @@ import pickle
 import numpy as np
 import pytest
 
-from recsim import choice_model, testing
-from recsim.environments import (
-    interest_evolution,
-    interest_exploration,
-    long_term_satisfaction,
-)
+from recsim import choice_model, registry, testing
+from recsim.environments import interest_evolution
 from recsim.simulator import environment, recsim_gym
-
-SCENARIOS = {
-    "interest_exploration": interest_exploration,
-    "interest_evolution": interest_evolution,
-    "long_term_satisfaction": long_term_satisfaction,
-}
 
 
 def make_single(name, resample):
     config = {"num_candidates": 8, "slate_size": 3, "resample_documents": resample, "seed": 4}
-    return SCENARIOS[name].create_environment(config)
+    return registry.create_environment(name, config)
 
 
 def make_several(resample):
@@ -41,7 +31,7 @@ def make_several(resample):
 
 
 @pytest.mark.parametrize("resample", [True, False])
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", registry.ENVIRONMENTS)
 def test_scenario(name, resample):
     testing.check_environment(lambda: make_single(name, resample))
 
@@ -51,7 +41,7 @@ def test_several_users(resample):
     testing.check_environment(lambda: make_several(resample), num_steps=400)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", registry.ENVIRONMENTS)
 def test_an_environment_can_be_pickled_in_the_middle_of_an_episode(name):
     env = make_single(name, True)
     env.reset()

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from support import random_scenarios
-from support.scenarios import CONFIG
+from support.scenarios import CONFIG, MODULES
 
 from recsim import choice_model, cli, seeding, user
 from recsim._internal.gym_import import spaces
@@ -33,8 +33,6 @@ from recsim.simulator import (
     rollout,
     runner_lib,
 )
-
-SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
 
 
 def make(**changes):
@@ -222,12 +220,12 @@ TABLE = {
         "env_config must be a dictionary",
     ),
     **{
-        f"{scenario.__name__.rpartition('.')[2]} without {key}": (
+        f"{name} without {key}": (
             lambda scenario=scenario, key=key: scenario.create_environment(without(key)),
             KeyError,
             f"env_config misses '{key}'",
         )
-        for scenario in SCENARIOS
+        for name, scenario in MODULES.items()
         for key in CONFIG
         if not (scenario is long_term_satisfaction and key == "seed")
     },

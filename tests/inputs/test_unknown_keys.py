@@ -25,11 +25,7 @@ from recsim.agents.layers import (
     temporal_aggregation,
 )
 
-IDS = {
-    "interest_evolution": "recsim/InterestEvolution-v0",
-    "interest_exploration": "recsim/InterestExploration-v0",
-    "long_term_satisfaction": "recsim/LongTermSatisfaction-v0",
-}
+IDS = {name: str(entry.gymnasium_id) for name, entry in registry.ENVIRONMENTS.items()}
 BANDITS = (algorithms.UCB1, algorithms.KLUCB, algorithms.ThompsonSampling)
 FEATURES = {
     "attention_prob": 0.5,

@@ -6,16 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from support.scenarios import CONFIG
+from support.scenarios import CONFIG, MODULES
 
 from recsim import registry
 from recsim import spaces as recsim_spaces
 from recsim._internal.gym_import import spaces
-from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.environments import interest_evolution, interest_exploration
 from recsim.simulator import checkpoint, fingerprint, recsim_gym
 from recsim.simulator import environment as environment_lib
-
-SCENARIOS = (interest_exploration, interest_evolution, long_term_satisfaction)
 
 
 def make(environment, agent, vector=False, **kwargs):
@@ -81,7 +79,7 @@ def test_a_moved_module_and_another_seed_are_no_difference():
 
 
 def test_a_scenario_is_the_same_after_it_was_played():
-    for module in SCENARIOS:
+    for module in MODULES.values():
         env = module.create_environment(CONFIG)
         before = fingerprint.of_scenario(env)
         env.reset()
@@ -203,7 +201,7 @@ def test_what_an_environment_does_not_tell_is_not_compared():
 
 
 def states():
-    for module in SCENARIOS:
+    for module in MODULES.values():
         for config in ({}, {"slate_size": 1}, {"num_candidates": 6}, {"resample_documents": False}):
             yield lambda m=module, c=config: m.create_environment({**CONFIG, **c})
             yield lambda m=module, c=config: m.create_vector_environment({**CONFIG, **c}, 3)

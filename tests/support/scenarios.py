@@ -1,7 +1,8 @@
-"""Environments of the three scenarios, small and with a seed, for tests that need any one."""
+"""Environments of the scenarios, small and with a seed, for tests that need any one."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from recsim.simulator import environment, recsim_gym
 
 __all__ = [
     "CONFIG",
+    "MODULES",
     "OTHER_PARAMETERS",
     "SCENARIOS",
     "clicks_by_user",
@@ -23,6 +25,10 @@ __all__ = [
 ]
 
 SCENARIOS = tuple(sorted(registry.ENVIRONMENTS))
+#: The modules of the scenarios by name.
+MODULES: dict[str, Any] = {
+    name: importlib.import_module(registry.ENVIRONMENTS[name].module) for name in SCENARIOS
+}
 CONFIG: dict[str, Any] = {
     "num_candidates": 4,
     "slate_size": 2,

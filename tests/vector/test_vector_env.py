@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from support.rollouts import vector_steps
-from support.scenarios import CONFIG
+from support.scenarios import CONFIG, MODULES
 
 from recsim import registry, testing
 from recsim._internal import trees
@@ -26,12 +26,9 @@ from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
 from recsim.vector import scenario, simulate, streams
 
-SCENARIOS = [interest_exploration, interest_evolution, long_term_satisfaction]
 SIZE = streams.CHUNK_SIZE
 
-scenarios = pytest.mark.parametrize(
-    "scenario", SCENARIOS, ids=lambda module: module.__name__.rpartition(".")[2]
-)
+scenarios = pytest.mark.parametrize("scenario", MODULES.values(), ids=MODULES)
 candidate_modes = pytest.mark.parametrize("candidates", scenario.CANDIDATES)
 
 

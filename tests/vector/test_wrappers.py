@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from support.scenarios import MODULES
 
 from recsim import agent as single_user_agent
 from recsim import registry, spaces
 from recsim.agents import cluster_bandit_agent, random_agent
 from recsim.agents.layers import cluster_click_statistics
-from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.environments import interest_exploration
 from recsim.simulator import environment, recsim_gym
 from recsim.vector import env as vector_env
 from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True}
-MODULES = [interest_exploration, interest_evolution, long_term_satisfaction]
 
 
 def make_envs(module: Any, number: int = 3, **kwargs: Any) -> wrappers.SingleUserEnvs:
@@ -32,7 +32,7 @@ def shapes(tree: Any) -> Any:
     return tree.shape
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 def test_observations_are_those_of_the_vector_environment(module):
     env = make_envs(module)
     native = module.create_vector_environment({**CONFIG, "seed": 0}, 3)
@@ -188,7 +188,7 @@ class Recorder(single_user_agent.AbstractEpisodicRecommenderAgent):
         self.calls.append(("end", reward, observation, truncated))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 def test_agents_see_what_the_single_user_environment_shows(module):
     seen = []
 
