@@ -20,10 +20,13 @@ import functools
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recsim import registry
+from recsim import registry, types
 from recsim._internal import absl_flags, command_line, process_state
+
+if TYPE_CHECKING:
+    from recsim.simulator import recsim_gym
 
 __all__ = ["create_agent", "main"]
 
@@ -39,7 +42,12 @@ _logger = logging.getLogger(__name__)
 absl_flags.define_with_absl()
 
 
-def create_agent(sess: Any, environment: Any, eval_mode: bool, summary_writer: Any = None) -> Any:
+def create_agent(
+    sess: object,
+    environment: recsim_gym.RecSimGymEnv,
+    eval_mode: bool,
+    summary_writer: types.SummaryWriter | None = None,
+) -> types.SlateAgent:
     """Creates the agent that runs where none is named, for a runner.
 
     Args:
@@ -54,11 +62,11 @@ def create_agent(sess: Any, environment: Any, eval_mode: bool, summary_writer: A
 def _create_named_agent(
     name: str,
     debug_mode: bool,
-    sess: Any,
-    environment: Any,
+    sess: object,
+    environment: recsim_gym.RecSimGymEnv,
     eval_mode: bool,
-    summary_writer: Any = None,
-) -> Any:
+    summary_writer: types.SummaryWriter | None = None,
+) -> types.SlateAgent:
     from recsim import seeding
 
     del sess  # RecSim's signature.

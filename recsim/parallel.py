@@ -332,10 +332,16 @@ def _run_elsewhere(
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks on executors and yields each with its result when it is done."""
     waiting = collections.deque(_Attempts(task, _Progress(task, advance)) for task in tasks)
-    running: dict[concurrent.futures.Future[Result], tuple[_Attempts, Any]] = {}
+    running: dict[
+        concurrent.futures.Future[Result], tuple[_Attempts, concurrent.futures.Executor]
+    ] = {}
     given_up: list[_Attempts] = []
 
-    def ended(run: _Attempts, executor: Any, error: concurrent.futures.BrokenExecutor) -> None:
+    def ended(
+        run: _Attempts,
+        executor: concurrent.futures.Executor,
+        error: concurrent.futures.BrokenExecutor,
+    ) -> None:
         pool.discard(executor)
         run.reasons.append(_reason(error))
         if len(run.reasons) == MOST_ATTEMPTS:
@@ -388,7 +394,7 @@ def _run_elsewhere(
         raise TaskError(" ".join(run.error() for run in given_up))
 
 
-def _tell_progress(run: _Attempts, executor: Any) -> None:
+def _tell_progress(run: _Attempts, executor: concurrent.futures.Executor) -> None:
     """Passes on what a task's executor has to tell, if it can tell anything."""
     progress = getattr(executor, "progress", None)
     if progress is not None and (amount := progress()):

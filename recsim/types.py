@@ -31,6 +31,8 @@ from numpy import typing as npt
 __all__ = [
     "Action",
     "AddSummary",
+    "AnyAgent",
+    "AnyEnv",
     "BoolArray",
     "Bundled",
     "CandidateSet",
@@ -411,9 +413,15 @@ class SummaryWriter(Protocol):
         """Writes to the file what is still to be written."""
 
 
+#: An environment of either engine.
+AnyEnv: TypeAlias = RecommenderEnv | VectorEnv
+
+#: An agent of either engine.
+AnyAgent: TypeAlias = SlateAgent | VectorAgent
+
 #: The function that runners make an agent with, see
 #: :class:`recsim.simulator.runner_lib.Runner`.
-CreateAgent: TypeAlias = Callable[..., SlateAgent | VectorAgent]
+CreateAgent: TypeAlias = Callable[..., AnyAgent]
 
 
 def is_vector_env(env: object) -> TypeGuard[VectorEnv]:

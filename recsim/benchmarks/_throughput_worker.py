@@ -15,7 +15,11 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsim import types
+    from recsim.simulator import recsim_gym
 
 # Long enough to hold several episodes of the scenarios that end by themselves.
 STEPS_A_PART = 500
@@ -27,7 +31,7 @@ FEWEST_STEPS, MOST_STEPS = 20, 200
 Measurement = tuple[int, float]
 
 
-def make_agent(name: str, env: Any) -> Any:
+def make_agent(name: str, env: recsim_gym.RecSimGymEnv) -> types.SlateAgent:
     """Returns the agent that a case names."""
     if hasattr(importlib.import_module("recsim"), "__version__"):
         from recsim import registry
@@ -36,17 +40,18 @@ def make_agent(name: str, env: Any) -> Any:
     return make_recsim_agent(name, env)
 
 
-def make_recsim_agent(name: str, env: Any) -> Any:
+def make_recsim_agent(name: str, env: recsim_gym.RecSimGymEnv) -> types.SlateAgent:
     """Returns the agent of RecSim 0.2.4 of a name that this library's registry has."""
+    space: Any = env.action_space
     if name == "random":
         from recsim.agents import random_agent
 
-        return random_agent.RandomAgent(env.action_space, random_seed=0)
+        return random_agent.RandomAgent(space, random_seed=0)
     if name == "greedy_pctr":
         from recsim.agents import greedy_pctr_agent
 
         average_user = env.environment.user_model.avg_user_state
-        return greedy_pctr_agent.GreedyPCTRAgent(env.action_space, average_user)
+        return greedy_pctr_agent.GreedyPCTRAgent(space, average_user)
     from recsim.agents import cluster_bandit_agent
     from recsim.agents.bandits import algorithms
     from recsim.agents.layers import cluster_click_statistics
@@ -81,7 +86,7 @@ def prepared(case: dict[str, Any]) -> Callable[[float], Measurement]:
     return functools.partial(play_one, env, make_agent(case["agent"], env))
 
 
-def play_one(env: Any, agent: Any, seconds: float) -> Measurement:
+def play_one(env: types.RecommenderEnv, agent: types.SlateAgent, seconds: float) -> Measurement:
     """Plays a user's session after the other, and returns the fastest part.
 
     Whatever else the machine does can only slow a part down.
@@ -93,7 +98,7 @@ def play_one(env: Any, agent: Any, seconds: float) -> Measurement:
     return STEPS_A_PART, fastest
 
 
-def play(env: Any, agent: Any) -> float:
+def play(env: types.RecommenderEnv, agent: types.SlateAgent) -> float:
     """Plays a part, which begins an episode, and returns the seconds that it took."""
     start = time.perf_counter()
     slate = agent.begin_episode(env.reset())

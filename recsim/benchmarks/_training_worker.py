@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsim import types
 
 WORLD = {"num_candidates": 10, "slate_size": 3, "resample_documents": True, "seed": 0}
 
 
-def make_agent(name: str, env: Any, settings: dict[str, Any]) -> Any:
+def make_agent(name: str, env: types.RecommenderEnv, settings: dict[str, Any]) -> types.SlateAgent:
     """Returns the agent that a case names, ready to be trained."""
     if hasattr(importlib.import_module("recsim"), "__version__"):
         return create_agent(name, None, env, settings)
@@ -28,9 +31,14 @@ def make_agent(name: str, env: Any, settings: dict[str, Any]) -> Any:
     return agent
 
 
-def create_agent(name: str, session: Any, env: Any, settings: dict[str, Any]) -> Any:
+def create_agent(
+    name: str, session: object, env: types.RecommenderEnv, settings: dict[str, Any]
+) -> types.SlateAgent:
     """Calls the constructor, which both libraries have under the same name."""
-    spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
+    spaces: dict[str, Any] = {
+        "observation_space": env.observation_space,
+        "action_space": env.action_space,
+    }
     if name == "full_slate_q":
         from recsim.agents import full_slate_q_agent
 
@@ -40,7 +48,7 @@ def create_agent(name: str, session: Any, env: Any, settings: dict[str, Any]) ->
     return slate_decomp_q_agent.create_agent(name, session, **spaces, **settings)
 
 
-def train(agent: Any, env: Any, num_steps: int) -> int:
+def train(agent: types.SlateAgent, env: types.RecommenderEnv, num_steps: int) -> int:
     """Plays episodes until there were so many steps; returns how many there were."""
     steps = 0
     while steps < num_steps:

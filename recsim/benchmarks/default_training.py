@@ -8,6 +8,7 @@ Markdown, a row an agent: the mean return above random's with its 95% interval, 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if above else 1
 
 
-def _title(options: Any) -> str:
+def _title(options: argparse.Namespace) -> str:
     users = "one user at a time" if options.num_envs is None else f"{options.num_envs} users"
     return f"Return above random's with the defaults of recsim run, {users} (95% interval):"
 

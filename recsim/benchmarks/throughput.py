@@ -18,6 +18,7 @@ import dataclasses
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -188,7 +189,8 @@ class _Processes:
         for process in self._processes:
             check_library(self._python, self._read(process))
 
-    def _read(self, process: Any) -> str:
+    def _read(self, process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
             process.wait()
@@ -201,7 +203,8 @@ class _Processes:
             )
         return line.strip()
 
-    def _write(self, process: Any, line: str) -> None:
+    def _write(self, process: subprocess.Popen[str], line: str) -> None:
+        assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # Reading will tell why it is gone.
             process.stdin.write(f"{line}\n")
             process.stdin.flush()

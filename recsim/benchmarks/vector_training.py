@@ -26,6 +26,7 @@ from recsim.agents.dopamine import training
 from recsim.environments import interest_evolution
 from recsim.experiments import statistics
 from recsim.simulator import rollout
+from recsim.vector import env as vector_env
 from recsim.vector import simulate
 
 __all__ = ["evaluated", "main", "train_many_users", "train_one_user"]
@@ -99,7 +100,9 @@ def evaluated(bundle: dict[str, Any], num_users: int, seed: int) -> np.ndarray:
     return result.returns[:, 0]
 
 
-def _served(bundle: dict[str, Any], environment: Any) -> Any:
+def _served(
+    bundle: dict[str, Any], environment: vector_env.RecSimVectorEnv
+) -> slate_decomp_q_agent.VectorSlateDecompQAgent:
     agent = slate_decomp_q_agent.create_vector_agent(
         STRATEGY, environment, eval_mode=True, epsilon_eval=0.0
     )

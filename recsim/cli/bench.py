@@ -130,7 +130,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     _options.add_quiet(files)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """Returns the value of an option of ``recsim bench`` as it is written there."""
     if isinstance(value, list):
         return " ".join(map(_shown, value))

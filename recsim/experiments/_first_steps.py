@@ -6,12 +6,12 @@ import contextlib
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from recsim import types
-from recsim.simulator import rollout
+from recsim.simulator import recsim_gym, rollout
 
 __all__ = ["length_of_episodes", "peak_memory", "run", "seconds_a_step"]
 
@@ -20,22 +20,19 @@ _STEPS = 3
 _SECONDS = 0.3
 
 
-def _is_vector(env: Any) -> bool:
-    return hasattr(env, "single_action_space")
-
-
-def run(agent: Any, env: Any) -> None:
+def run(agent: types.AnyAgent, env: types.AnyEnv) -> None:
     """Lets an agent recommend for some steps in an environment, a vector agent in a vector one."""
-    if _is_vector(env):
-        first_steps = rollout.VectorRollout(env, agent)
+    if types.is_vector_env(env):
+        first_steps = rollout.VectorRollout(env, cast(types.VectorAgent, agent))
         first_steps.reset()
         for _ in range(_STEPS):
             first_steps.step()
     else:
-        rollout.run_episode(env, agent, max_steps=_STEPS)
+        single_user = cast(types.RecommenderEnv, env), cast(types.SlateAgent, agent)
+        rollout.run_episode(*single_user, max_steps=_STEPS)
 
 
-def peak_memory(create: Callable[[], tuple[Any, Any]]) -> int:
+def peak_memory(create: Callable[[], tuple[types.AnyAgent, types.AnyEnv]]) -> int:
     """Returns the most bytes that an agent and its environment take until their first steps end.
 
     Args:
@@ -54,7 +51,7 @@ def peak_memory(create: Callable[[], tuple[Any, Any]]) -> int:
             tracemalloc.stop()
 
 
-def length_of_episodes(env: Any, most: int) -> int:
+def length_of_episodes(env: types.AnyEnv, most: int) -> int:
     """Returns how many steps sessions have on average that are shown their first documents.
 
     Args:
@@ -62,19 +59,24 @@ def length_of_episodes(env: Any, most: int) -> int:
         most: the greatest number of steps of an episode, which is returned where no session ends
             in the time of the measurement.
     """
-    slate = np.arange(env.action_space.shape[-1])
     agent: _FirstDocuments | _VectorFirstDocuments
     with contextlib.suppress(_TimeIsUpError):
-        if _is_vector(env):
-            agent = _VectorFirstDocuments(np.tile(slate, (env.num_envs, 1)))
+        if types.is_vector_env(env):
+            slates = np.tile(_first_documents(env.single_action_space), (env.num_envs, 1))
+            agent = _VectorFirstDocuments(slates)
             endless = rollout.VectorRollout(env, agent, follows_episodes=False)
             endless.reset()
             while True:
                 endless.step()
-        agent = _FirstDocuments(slate)
+        single_user = cast(recsim_gym.RecSimGymEnv, env)
+        agent = _FirstDocuments(_first_documents(single_user.action_space))
         while True:
-            rollout.run_episode(env, agent)
+            rollout.run_episode(single_user, agent)
     return min(most, -(-agent.num_steps // agent.ended)) if agent.ended else most
+
+
+def _first_documents(action_space: types.Space) -> np.ndarray:
+    return np.arange(len(cast(types.SlateSpace, action_space).nvec))
 
 
 class _TimeIsUpError(Exception):
@@ -100,7 +102,7 @@ class _FirstDocuments(_Counter):
 
     def __init__(self, slate: np.ndarray) -> None:
         super().__init__()
-        self._slate = slate.tolist()
+        self._slate: types.Slate = slate.tolist()
 
     def begin_episode(self, observation: types.Observation) -> types.Slate:
         return self._slate
@@ -136,7 +138,7 @@ class _VectorFirstDocuments(_Counter):
         return self._slates
 
 
-def seconds_a_step(agent: Any, env: Any) -> float:
+def seconds_a_step(agent: types.AnyAgent, env: types.AnyEnv) -> float:
     """Returns how long an agent and its environment take for a step of a user, at least.
 
     Args:
@@ -150,4 +152,4 @@ def seconds_a_step(agent: Any, env: Any) -> float:
         begin = time.perf_counter()
         run(agent, env)
         fastest = min(fastest, (time.perf_counter() - begin) / _STEPS)
-    return fastest / (env.num_envs if _is_vector(env) else 1)
+    return fastest / (env.num_envs if types.is_vector_env(env) else 1)

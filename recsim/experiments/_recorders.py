@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from recsim import metrics, types
-from recsim.simulator import recsim_gym, rollout
+from recsim.simulator import rollout
+
+if TYPE_CHECKING:
+    from recsim.simulator import recsim_gym
+    from recsim.vector import env as vector_env
 
 __all__ = ["EpisodeRecorder", "Recorder", "UsersRecorder", "for_environment"]
 
@@ -120,20 +124,22 @@ class UsersRecorder(rollout.VectorListener):
 Recorder = EpisodeRecorder | UsersRecorder
 
 
-def for_environment(env: Any) -> Recorder:
+def for_environment(env: recsim_gym.RecSimGymEnv | vector_env.SlateVectorEnv) -> Recorder:
     """Returns a recorder of an evaluation in an environment of either engine."""
-    return UsersRecorder(env) if types.is_vector_env(env) else EpisodeRecorder(env)
+    if types.is_vector_env(env):
+        return UsersRecorder(env)
+    return EpisodeRecorder(cast("recsim_gym.RecSimGymEnv", env))
 
 
-def _num_topics(response_space: Any) -> int:
+def _num_topics(response_space: types.Space) -> int:
     """Returns how many topics clicks are counted by, 0 where responses do not say.
 
     Args:
         response_space: the space of a response, or of one user's responses to a slate as arrays.
     """
     try:
-        entries = dict(response_space.spaces)
-    except (AttributeError, TypeError, ValueError):
+        entries = dict(getattr(response_space, "spaces", ()))
+    except (TypeError, ValueError):
         return 0
     if not {"click", "quality", "cluster_id"} <= set(entries):
         return 0

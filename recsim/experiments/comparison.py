@@ -22,12 +22,12 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gin
 import numpy as np
 
-from recsim import metrics, registry, seeding
+from recsim import metrics, registry, seeding, types
 from recsim._internal import (
     bindings,
     files,
@@ -43,6 +43,10 @@ from recsim._internal import (
 from recsim.experiments import _first_steps, _recorders, statistics
 from recsim.simulator import runner_lib
 from recsim.vector import streams
+
+if TYPE_CHECKING:
+    from recsim.simulator import recsim_gym
+    from recsim.vector import env as vector_env
 
 __all__ = ["Comparison", "Results"]
 
@@ -306,7 +310,7 @@ class Comparison:
             "choose fewer users or candidates, or recsim.vector.simulate for many users",
         )
 
-    def _try_out(self, name: str, agent: Any, env: Any) -> None:
+    def _try_out(self, name: str, agent: types.AnyAgent, env: types.AnyEnv) -> None:
         """Raises ValueError if an agent or the environment fails in the first steps.
 
         What gin binds is often not looked at before.
@@ -319,16 +323,20 @@ class Comparison:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _create_environment(self, env_config: Mapping[str, Any], most_users: int | None) -> Any:
+    def _create_environment(
+        self, env_config: Mapping[str, Any], most_users: int | None
+    ) -> recsim_gym.RecSimGymEnv | vector_env.RecSimVectorEnv:
         """Returns an environment, a vector environment of some users at most where one is asked."""
         if self._num_envs is None:
             return registry.create_environment(self._environment, env_config)
         num_envs = min(self._num_envs, most_users or self._num_envs)
         return registry.create_vector_environment(self._environment, env_config, num_envs)
 
-    def _create_agent(self, agent: str, env: Any, **kwargs: Any) -> Any:
-        create = registry.create_agent if self._num_envs is None else registry.create_vector_agent
-        return create(agent, env, **kwargs)
+    def _create_agent(self, agent: str, env: types.AnyEnv, **kwargs: Any) -> types.AnyAgent:
+        if self._num_envs is None:
+            return registry.create_agent(agent, cast("recsim_gym.RecSimGymEnv", env), **kwargs)
+        of_users = cast("vector_env.RecSimVectorEnv", env)
+        return registry.create_vector_agent(agent, of_users, **kwargs)
 
     def _prepare_folder(self) -> None:
         paths.writable_folder("The output folder", self._output_dir)
@@ -339,7 +347,7 @@ class Comparison:
         seed = self._env_config["seed"]
         agent_seed = seeding.derived_seed(seed, "agent")
 
-        def create_agent(_: Any, env: Any, **arguments: Any) -> Any:
+        def create_agent(_: object, env: types.AnyEnv, **arguments: Any) -> types.AnyAgent:
             return self._create_agent(agent, env, seed=agent_seed, **arguments)
 
         shared: dict[str, Any] = {

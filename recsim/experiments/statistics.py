@@ -55,7 +55,7 @@ def estimate(values: ArrayLike) -> dict[str, Any]:
     }
 
 
-def _sample(name: str, values: Any) -> np.ndarray:
+def _sample(name: str, values: ArrayLike) -> np.ndarray:
     """Returns numbers as a float array of shape (n,)."""
     return numbers.one_per_item(name, numbers.float_array(name, values), 1)
 

@@ -176,8 +176,8 @@ class OwnDocumentsLayer(sufficient_statistics.SufficientStatisticsLayer):
     def __init__(
         self,
         base_agent_ctor: Callable[..., Any],
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.Space,
+        action_space: types.SlateSpace,
         memory: int = 1,
         session: int = _SESSION,
         clock: int = _CLOCK,
@@ -213,12 +213,13 @@ class OwnDocumentsLayer(sufficient_statistics.SufficientStatisticsLayer):
     def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
         left, documents = self._sufficient_statistics
         self._sufficient_statistics = (left, (int(action_list[0][0]), *documents[:-1]))
-        return action_list[0]
+        slate: agent.Slate = action_list[0]
+        return slate
 
 
 def create_agent(
     learner: Learner, env: recsim_gym.RecSimGymEnv, rate: float, **settings: Any
-) -> Any:
+) -> base.TrainedAgent:
     """Creates an agent.
 
     Args:
@@ -235,7 +236,9 @@ def create_agent(
         **settings,
     }
 
-    def create_base(observation_space: Any, action_space: Any) -> Any:
+    def create_base(
+        observation_space: types.Space, action_space: types.SlateSpace
+    ) -> base.TrainedAgent:
         if learner.period == 1 and learner.cost == 0:
             return tabular_q_agent.TabularQAgent(
                 observation_space, action_space, gamma=_GAMMA, **settings
@@ -250,10 +253,11 @@ def create_agent(
             **settings,
         )
 
+    action_space: Any = env.action_space
     if learner.memory is None:
-        return create_base(env.observation_space, env.action_space)
+        return create_base(env.observation_space, action_space)
     return OwnDocumentsLayer(
-        create_base, env.observation_space, env.action_space, memory=learner.memory
+        create_base, env.observation_space, action_space, memory=learner.memory
     )
 
 
@@ -324,7 +328,7 @@ def train(
     }
 
 
-def _expected_engagement(exposure: ArrayLike, score: Any, sensitivity: float) -> Any:
+def _expected_engagement(exposure: ArrayLike, score: float, sensitivity: float) -> np.ndarray:
     """Returns the mean of the log-normal engagement of users with a net positive exposure."""
     location = lts.interpolated(score, _USER["choc_mean"], _USER["kale_mean"])
     scale = lts.interpolated(score, _USER["choc_stddev"], _USER["kale_stddev"])

@@ -38,9 +38,11 @@ __all__ = [
     "recorded_rounds",
 ]
 
+_Rng = np.random.Generator | np.random.RandomState
+
 #: Called with pulls and summed rewards, each of shape (num_runs, num_arms), the round, and a
 #: generator; returns the arms' indices, of the same shape.
-Index = Callable[[np.ndarray, np.ndarray, int, Any], np.ndarray]
+Index = Callable[[np.ndarray, np.ndarray, int, _Rng], np.ndarray]
 
 RUNS, QUICK_RUNS = 4000, 200
 # Runs played side by side in one task: enough to be fast, few enough to fit a processor's cache.
@@ -107,19 +109,19 @@ PROBLEMS = {
 }
 
 
-def _ucb1(pulls: np.ndarray, reward: np.ndarray, t: int, rng: Any) -> np.ndarray:
+def _ucb1(pulls: np.ndarray, reward: np.ndarray, t: int, rng: _Rng) -> np.ndarray:
     return algorithms.ucb1_index(pulls, reward, t)
 
 
-def _ucb1_half_width(pulls: np.ndarray, reward: np.ndarray, t: int, rng: Any) -> np.ndarray:
+def _ucb1_half_width(pulls: np.ndarray, reward: np.ndarray, t: int, rng: _Rng) -> np.ndarray:
     return algorithms.ucb1_index(pulls, reward, t, optimism_scaling=0.5)
 
 
-def _kl_ucb(pulls: np.ndarray, reward: np.ndarray, t: int, rng: Any) -> np.ndarray:
+def _kl_ucb(pulls: np.ndarray, reward: np.ndarray, t: int, rng: _Rng) -> np.ndarray:
     return algorithms.kl_ucb_index(pulls, reward, t, c=3.0)
 
 
-def _thompson(pulls: np.ndarray, reward: np.ndarray, t: int, rng: Any) -> np.ndarray:
+def _thompson(pulls: np.ndarray, reward: np.ndarray, t: int, rng: _Rng) -> np.ndarray:
     return algorithms.thompson_index(pulls, reward, rng)
 
 
@@ -184,7 +186,7 @@ def pseudo_regret(
     means: ArrayLike,
     rounds: Sequence[int],
     num_runs: int,
-    rng: np.random.Generator | np.random.RandomState,
+    rng: _Rng,
     advance: base.Advance = lambda done: None,
 ) -> np.ndarray:
     """Plays bandits side by side and returns what each has lost to the best arm.

@@ -29,11 +29,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from recsim import parallel
+from recsim import parallel, types
 from recsim._internal import (
     bindings,
     command_line,
@@ -60,6 +60,7 @@ __all__ = [
     "fingerprint_of",
     "Task",
     "TaskError",
+    "TrainedAgent",
     "prepare",
     "run",
     "text",
@@ -92,6 +93,10 @@ class Size:
     quick: int
     description: str
     bytes_each: int = 0
+
+
+class TrainedAgent(types.SlateAgent, types.Bundled, Protocol):
+    """An agent whose bundle another one like it is given."""
 
 
 class Reproduction(abc.ABC):
@@ -281,7 +286,7 @@ def run(
         return record
 
 
-def fingerprint_of(env: Any, agent: Any) -> np.ndarray:
+def fingerprint_of(env: types.AnyEnv, agent: types.AnyAgent) -> np.ndarray:
     """Returns the fingerprint of scenario and agent as an entry ``fingerprint`` of a task's result.
 
     Args:

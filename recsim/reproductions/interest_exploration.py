@@ -112,15 +112,21 @@ class _InformedAgent(greedy_pctr_agent.GreedyPCTRAgent):
         return super().step(reward, observation)
 
 
-def _from_registry(name: str, environment: Any, seed: int, steps: int, eval_mode: bool) -> Any:
+def _from_registry(
+    name: str, environment: recsim_gym.RecSimGymEnv, seed: int, steps: int, eval_mode: bool
+) -> types.SlateAgent:
     return registry.create_agent(name, environment, seed=seed)
 
 
-def _informed(environment: Any, seed: int, steps: int, eval_mode: bool) -> Any:
+def _informed(
+    environment: recsim_gym.RecSimGymEnv, seed: int, steps: int, eval_mode: bool
+) -> base.TrainedAgent:
     return _InformedAgent(environment)
 
 
-def _tabular_q(environment: Any, seed: int, steps: int, eval_mode: bool) -> Any:
+def _tabular_q(
+    environment: recsim_gym.RecSimGymEnv, seed: int, steps: int, eval_mode: bool
+) -> base.TrainedAgent:
     return cluster_click_statistics.ClusterClickStatsLayer(
         tabular_q_agent.TabularQAgent,
         environment.observation_space,
@@ -135,7 +141,9 @@ def _tabular_q(environment: Any, seed: int, steps: int, eval_mode: bool) -> Any:
     )
 
 
-def _full_slate_q(environment: Any, seed: int, steps: int, eval_mode: bool) -> Any:
+def _full_slate_q(
+    environment: recsim_gym.RecSimGymEnv, seed: int, steps: int, eval_mode: bool
+) -> base.TrainedAgent:
     from recsim.agents import full_slate_q_agent
 
     return cluster_click_statistics.ClusterClickStatsLayer(

@@ -108,11 +108,11 @@ def _create_agent(
     method: str | None,
     steps: int,
     seed: int,
-    sess: Any,
+    sess: object,
     environment: recsim_gym.RecSimGymEnv,
     eval_mode: bool,
-    summary_writer: Any = None,
-) -> Any:
+    summary_writer: types.SummaryWriter | None = None,
+) -> base.TrainedAgent:
     """Creates the agent of a training of a number of steps; the last four are the runners' own."""
     from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 
