@@ -215,10 +215,9 @@ def _tensorflow_has_one_thread() -> bool:
     if "tensorflow" not in sys.modules:
         return False
     threading_config = sys.modules["tensorflow"].config.threading
-    return (
-        threading_config.get_intra_op_parallelism_threads() == 1
-        and threading_config.get_inter_op_parallelism_threads() == 1
-    )
+    intra_op: int = threading_config.get_intra_op_parallelism_threads()
+    inter_op: int = threading_config.get_inter_op_parallelism_threads()
+    return intra_op == inter_op == 1
 
 
 @contextlib.contextmanager

@@ -15,11 +15,12 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from recsim._internal import keys, worker_state
 
 if TYPE_CHECKING:
+    from recsim import types
     from recsim.reproductions import base
     from recsim.simulator import recsim_gym
     from recsim.vector import env as vector_env
@@ -85,11 +86,11 @@ class AgentEntry:
             form.
     """
 
-    create: Callable[..., Any]
+    create: Callable[..., types.SlateAgent]
     description: str
     learns: bool = False
     modules: tuple[str, ...] = ()
-    create_vector: Callable[..., Any] | None = None
+    create_vector: Callable[..., types.VectorAgent] | None = None
     environment: str | None = None
     plans_training: bool = False
 
@@ -110,26 +111,42 @@ class ReproductionEntry:
 
     def load(self) -> type[base.Reproduction]:
         """Imports the class."""
-        return getattr(importlib.import_module(self.module), self.class_name)
+        loaded: type[base.Reproduction] = getattr(
+            importlib.import_module(self.module), self.class_name
+        )
+        return loaded
 
+
+class _Env(Protocol):
+    """A single-user environment, as its agents need it."""
+
+    environment: Any
+    action_space: types.SlateSpace
+    observation_space: types.DictSpace
+
+
+_Entry = TypeVar("_Entry", EnvironmentEntry, AgentEntry, ReproductionEntry)
+_Agent = TypeVar("_Agent")
 
 #: What is listed here.
 Entry = EnvironmentEntry | AgentEntry | ReproductionEntry
 
 
-def _random(environment: Any, *, seed: int | None, **_: Any) -> Any:
+def _random(environment: _Env, *, seed: int | None, **_: object) -> types.SlateAgent:
     from recsim.agents import random_agent
 
     return random_agent.RandomAgent(environment.action_space, random_seed=seed)
 
 
-def _vector_random(environment: Any, *, seed: int, **_: Any) -> Any:
+def _vector_random(
+    environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
+) -> types.VectorAgent:
     from recsim.agents import random_agent
 
     return random_agent.VectorRandomAgent(environment, seed)
 
 
-def _greedy_pctr(environment: Any, **_: Any) -> Any:
+def _greedy_pctr(environment: _Env, **_: object) -> types.SlateAgent:
     from recsim.agents import greedy_pctr_agent
 
     user_model = environment.environment.user_model
@@ -141,7 +158,7 @@ def _greedy_pctr(environment: Any, **_: Any) -> Any:
     return greedy_pctr_agent.GreedyPCTRAgent(environment.action_space, user_model.avg_user_state)
 
 
-def _vector_greedy_pctr(environment: Any, **_: Any) -> Any:
+def _vector_greedy_pctr(environment: vector_env.RecSimVectorEnv, **_: object) -> types.VectorAgent:
     from recsim.agents import greedy_pctr_agent
 
     user_model = getattr(environment.unwrapped, "user_model", environment.unwrapped)
@@ -153,7 +170,9 @@ def _vector_greedy_pctr(environment: Any, **_: Any) -> Any:
     return greedy_pctr_agent.VectorGreedyPCTRAgent(environment, user_model.average_user_scores)
 
 
-def _cluster_bandit(algorithm: str, environment: Any, *, seed: int | None, **_: Any) -> Any:
+def _cluster_bandit(
+    algorithm: str, environment: _Env, *, seed: int | None, **_: object
+) -> types.SlateAgent:
     from recsim.agents import cluster_bandit_agent
     from recsim.agents.bandits import algorithms
     from recsim.agents.layers import cluster_click_statistics
@@ -167,7 +186,9 @@ def _cluster_bandit(algorithm: str, environment: Any, *, seed: int | None, **_: 
     )
 
 
-def _vector_cluster_bandit(algorithm: str, environment: Any, *, seed: int, **_: Any) -> Any:
+def _vector_cluster_bandit(
+    algorithm: str, environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
+) -> types.VectorAgent:
     from recsim.agents import cluster_bandit_agent
     from recsim.agents.bandits import algorithms
     from recsim.agents.layers import cluster_click_statistics
@@ -180,7 +201,9 @@ def _vector_cluster_bandit(algorithm: str, environment: Any, *, seed: int, **_: 
     )
 
 
-def _tabular_q(environment: Any, *, seed: int | None, eval_mode: bool, **_: Any) -> Any:
+def _tabular_q(
+    environment: _Env, *, seed: int | None, eval_mode: bool, **_: object
+) -> types.SlateAgent:
     from recsim.agents import tabular_q_agent
 
     return tabular_q_agent.TabularQAgent(
@@ -194,9 +217,10 @@ def _tabular_q(environment: Any, *, seed: int | None, eval_mode: bool, **_: Any)
     )
 
 
-def _feature_bounds(document_spaces: Any) -> tuple[float, float]:
+def _feature_bounds(document_space: types.Space) -> tuple[float, float]:
     """Returns the bounds of the features in a Box of documents, (0, 10) where it has none."""
-    space = next(iter(document_spaces.spaces.values()))
+    spaces: dict[str, Any] = getattr(document_space, "spaces", {})
+    space: Any = next(iter(spaces.values()), None)
     if hasattr(space, "is_bounded") and space.is_bounded():
         return float(space.low.min()), float(space.high.max())
     return 0.0, 10.0
@@ -229,7 +253,9 @@ def _planned(training_steps: int | None, *learners: type, num_envs: int = 1) -> 
     return settings
 
 
-def _full_slate_q(environment: Any, *, training_steps: int | None = None, **kwargs: Any) -> Any:
+def _full_slate_q(
+    environment: _Env, *, training_steps: int | None = None, **kwargs: Any
+) -> types.SlateAgent:
     from recsim.agents import full_slate_q_agent
 
     agent_class = full_slate_q_agent.FullSlateQAgent
@@ -243,8 +269,8 @@ def _full_slate_q(environment: Any, *, training_steps: int | None = None, **kwar
 
 
 def _slate_q(
-    strategy: str, environment: Any, *, training_steps: int | None = None, **kwargs: Any
-) -> Any:
+    strategy: str, environment: _Env, *, training_steps: int | None = None, **kwargs: Any
+) -> types.SlateAgent:
     from recsim.agents import slate_decomp_q_agent
 
     return slate_decomp_q_agent.create_agent(
@@ -258,8 +284,8 @@ def _slate_q(
 
 
 def _vector_full_slate_q(
-    environment: Any, *, training_steps: int | None = None, **kwargs: Any
-) -> Any:
+    environment: vector_env.RecSimVectorEnv, *, training_steps: int | None = None, **kwargs: Any
+) -> types.VectorAgent:
     from recsim.agents import full_slate_q_agent
 
     agent_class = full_slate_q_agent.VectorFullSlateQAgent
@@ -273,8 +299,12 @@ def _vector_full_slate_q(
 
 
 def _vector_slate_q(
-    strategy: str, environment: Any, *, training_steps: int | None = None, **kwargs: Any
-) -> Any:
+    strategy: str,
+    environment: vector_env.RecSimVectorEnv,
+    *,
+    training_steps: int | None = None,
+    **kwargs: Any,
+) -> types.VectorAgent:
     from recsim.agents import slate_decomp_q_agent
 
     planned = _planned(
@@ -457,7 +487,7 @@ def reproduction_entry(name: str) -> ReproductionEntry:
     return _entry("experiment", REPRODUCTIONS, name)
 
 
-def _entry(kind: str, entries: Mapping[str, Any], name: str) -> Any:
+def _entry(kind: str, entries: Mapping[str, _Entry], name: str) -> _Entry:
     if isinstance(name, str) and name in entries:
         return entries[name]
     from recsim._internal import validation
@@ -498,7 +528,9 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
     Raises:
         KeyError, TypeError, ValueError: if the name is unknown, or the config gives no world.
     """
-    return importlib.import_module(environment_entry(name).module).create_environment(env_config)
+    module = importlib.import_module(environment_entry(name).module)
+    env: recsim_gym.RecSimGymEnv = module.create_environment(env_config)
+    return env
 
 
 def create_vector_environment(
@@ -516,7 +548,10 @@ def create_vector_environment(
         KeyError, TypeError, ValueError: if the name is unknown, or the config gives no world.
     """
     module = importlib.import_module(environment_entry(name).module)
-    return module.create_vector_environment(env_config, num_envs, **options)
+    env: vector_env.RecSimVectorEnv = module.create_vector_environment(
+        env_config, num_envs, **options
+    )
+    return env
 
 
 def create_agent(
@@ -525,9 +560,9 @@ def create_agent(
     *,
     seed: int | None = 0,
     eval_mode: bool = False,
-    summary_writer: Any = None,
+    summary_writer: types.SummaryWriter | None = None,
     training_steps: int | None = None,
-) -> Any:
+) -> types.SlateAgent:
     """Makes an agent for an environment.
 
     Args:
@@ -560,9 +595,9 @@ def create_vector_agent(
     *,
     seed: int = 0,
     eval_mode: bool = False,
-    summary_writer: Any = None,
+    summary_writer: types.SummaryWriter | None = None,
     training_steps: int | None = None,
-) -> Any:
+) -> types.VectorAgent:
     """Makes an agent for an environment of many users.
 
     Args:
@@ -599,11 +634,11 @@ def create_vector_agent(
 
 def _created(
     name: str,
-    create: Callable[..., Any],
-    environment: Any,
+    create: Callable[..., _Agent],
+    environment: types.AnyEnv,
     training_steps: int | None,
-    **arguments: Any,
-) -> Any:
+    **arguments: object,
+) -> _Agent:
     if not hasattr(environment, "action_space"):
         raise TypeError(
             "environment must be one that create_environment or create_vector_environment made, "

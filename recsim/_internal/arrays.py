@@ -68,7 +68,7 @@ def chosen_positions(indices: np.ndarray, row_length: int) -> np.ndarray:
         row_length: number of entries in a row.
     """
     # In integers that positions in the whole array fit into.
-    positions = np.minimum(indices, row_length - 1, dtype=np.intp)
+    positions: np.ndarray = np.minimum(indices, row_length - 1, dtype=np.intp)
     positions *= len(indices)
     positions += np.arange(len(indices))
     return positions

@@ -160,4 +160,5 @@ def final_batch(infos: Mapping[str, Any]) -> dict[str, Any]:
             "infos['final_obs'] must be the FinalObservations of a RecSimVectorEnv, got "
             f"{type(final).__name__}: let the agent recommend in a vector environment of recsim's."
         )
-    return final.batch
+    batch: dict[str, Any] = final.batch
+    return batch

@@ -99,7 +99,9 @@ class Results:
     def click_shares(self, agent: str, topics: Sequence[int]) -> np.ndarray:
         """Returns the share of an agent's clicks that went to some topics, by episode."""
         measures = self.episodes[agent]
-        return np.sum([measures[f"{_SHARE_OF_TOPIC}{topic}"] for topic in topics], axis=0)
+        shares = [measures[f"{_SHARE_OF_TOPIC}{topic}"] for topic in topics]
+        summed: np.ndarray = np.sum(shares, axis=0)
+        return summed
 
     def summary(self) -> dict[str, Any]:
         """Returns settings, provenance, means and deviations over episodes, and differences."""

@@ -332,7 +332,10 @@ def _expected_engagement(exposure: ArrayLike, score: float, sensitivity: float) 
     """Returns the mean of the log-normal engagement of users with a net positive exposure."""
     location = lts.interpolated(score, _USER["choc_mean"], _USER["kale_mean"])
     scale = lts.interpolated(score, _USER["choc_stddev"], _USER["kale_stddev"])
-    return np.exp(location * lts.satisfaction(exposure, sensitivity) + scale**2 / 2)
+    engagement: np.ndarray = np.exp(
+        location * lts.satisfaction(exposure, sensitivity) + scale**2 / 2
+    )
+    return engagement
 
 
 def _normal_quadrature() -> tuple[np.ndarray, np.ndarray]:

@@ -116,7 +116,7 @@ def _create_agent(
     """Creates the agent of a training of a number of steps; the last four are the runners' own."""
     from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 
-    create: Callable[..., Any] = functools.partial(
+    create: Callable[..., base.TrainedAgent] = functools.partial(
         slate_decomp_q_agent.create_agent, strategy.agent
     )
     if strategy.agent == "full_slate_q":
