@@ -11,7 +11,7 @@ import functools
 import hashlib
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO, SupportsInt
 
 import numpy as np
@@ -227,12 +227,12 @@ def _floats_head(size: int) -> bytes:
     return feature[: len(feature) - size]
 
 
-def integers(values: Sequence[SupportsInt]) -> bytes:
+def integers(values: Iterable[SupportsInt]) -> bytes:
     """Returns the entry of a FeatureList that is a Feature of int64."""
     return bytes_field(1, _integer_feature(values))
 
 
-def _integer_feature(values: Sequence[SupportsInt]) -> bytes:
+def _integer_feature(values: Iterable[SupportsInt]) -> bytes:
     packed = b"".join([varint(int(value)) for value in values])
     return bytes_field(3, bytes_field(1, packed))
 

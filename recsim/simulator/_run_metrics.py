@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
 
 __all__ = ["kept_elsewhere", "tags_checked"]
 
@@ -49,7 +48,7 @@ def tags_checked(
     return add
 
 
-def kept_elsewhere(env: Any) -> str | None:
+def kept_elsewhere(env: object) -> str | None:
     """Returns what may keep the state of an environment's metrics elsewhere than by their names.
 
     A runner knows the state that ``_metrics`` holds. A method of the user's own, an object that is
@@ -78,13 +77,13 @@ def kept_elsewhere(env: Any) -> str | None:
     return None
 
 
-def _unwrapped(function: Any) -> Any:
+def _unwrapped(function: object) -> object:
     """Returns what a partial function or a decorator, such as gin's, has inside."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.unwrap(function) if callable(function) else function
 
 
-def _is_of_this_library(function: Any) -> bool:
+def _is_of_this_library(function: object) -> bool:
     owner = function if hasattr(function, "__module__") else type(function)
     return str(owner.__module__).split(".")[0] == "recsim"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recsim import types
 from recsim._internal import numbers
 from recsim.simulator import fingerprint
 
@@ -16,7 +17,7 @@ __all__ = ["Settings", "check", "differences", "settings"]
 Settings = dict[str, Any]
 
 
-def settings(env: Any, max_steps_per_episode: int, **more: int) -> Settings:
+def settings(env: object, max_steps_per_episode: int, **more: int) -> Settings:
     """Returns the settings of a run.
 
     Args:
@@ -42,12 +43,12 @@ def settings(env: Any, max_steps_per_episode: int, **more: int) -> Settings:
     }
 
 
-def _seeds(env: Any) -> Iterator[Any]:
+def _seeds(env: object) -> Iterator[Any]:
     """Yields the seeds of an environment's samplers, or of a vector environment."""
     if environments := getattr(env, "environments", None):
         for inner in environments:
             yield from _seeds(inner)
-    elif hasattr(env, "single_action_space"):
+    elif types.is_vector_env(env):
         yield getattr(getattr(env, "unwrapped", env), "_default_seed", None)
     else:
         world = getattr(env, "environment", env)
@@ -56,7 +57,7 @@ def _seeds(env: Any) -> Iterator[Any]:
         yield getattr(getattr(world, "_document_sampler", None), "_seed", None)
 
 
-def _plain(seed: Any) -> Any:
+def _plain(seed: object) -> object:
     """Returns a seed as an integer, None, a list of integers, or else the name of its type."""
     if isinstance(seed, (int, np.integer)):
         return int(seed)
@@ -74,13 +75,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def check(found: Any) -> None:
+def check(found: object) -> None:
     """Raises ValueError for what cannot be the settings of a run."""
     if type(found) is not dict or not all(map(_is_plain, found.values())):
         raise ValueError(f"its settings are {numbers.described(found)}")
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if type(value) is list:
         return all(map(_is_plain, value))
     # Longer integers cannot be written in decimal, as a record of an evaluation does.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import tempfile
-from typing import Any
 
+from recsim import types
 from recsim.simulator import checkpoint
 
 __all__ = ["check_state"]
@@ -14,7 +14,7 @@ __all__ = ["check_state"]
 _logger = logging.getLogger(__name__)
 
 
-def check_state(agent: Any, environment_state: Any) -> None:
+def check_state(agent: types.Bundled, environment_state: object) -> None:
     """Checks that the state of an agent and of an environment can go into a checkpoint.
 
     The bundle of an agent that is not of this library is that of a copy, for the agent's own code
@@ -38,7 +38,7 @@ def check_state(agent: Any, environment_state: Any) -> None:
     checkpoint.check(state)
 
 
-def _is_of_this_library(agent: Any) -> bool:
+def _is_of_this_library(agent: object) -> bool:
     """Says whether no code of others returns an agent's bundle: a copy would only take memory."""
     base_agents = getattr(agent, "_base_agents", None) or [getattr(agent, "_base_agent", None)]
     return type(agent).__module__.startswith("recsim.") and all(

@@ -32,7 +32,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recsim import seeding
+from recsim import seeding, types
 from recsim._internal import checkpoint_reader, files, paths, validation
 from recsim.simulator import fingerprint, run_data
 
@@ -76,7 +76,7 @@ class CheckpointError(ValueError):
         return f"{self.fault} {self._advice}".rstrip()
 
 
-def save(path: paths.Path, tree: Any) -> None:
+def save(path: paths.Path, tree: object) -> None:
     """Writes a tree of data to a checkpoint file, whole or not at all.
 
     Args:
@@ -92,7 +92,7 @@ def save(path: paths.Path, tree: Any) -> None:
     _save(paths.absolute("path", path), tree)
 
 
-def _save(path: str, tree: Any, **entries: int) -> None:
+def _save(path: str, tree: object, **entries: int) -> None:
     """Writes a tree, with further entries of the document."""
     encoder = _Encoder()
     document = {
@@ -116,7 +116,7 @@ def _save(path: str, tree: Any, **entries: int) -> None:
         file.write(digest)
 
 
-def load(path: paths.Path) -> Any:
+def load(path: paths.Path) -> Any:  # A tree of any kind, as of JSON.
     """Reads the tree that :func:`save` wrote, after verifying the file.
 
     Raises:
@@ -164,7 +164,7 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
             ) from error
 
 
-def restore_agent(agent: Any, path: paths.Path) -> None:
+def restore_agent(agent: types.Bundled, path: paths.Path) -> None:
     """Gives an agent the state that a file holds, or raises an error.
 
     What ``agent.unbundle`` returns is easily missed; an agent that was not restored recommends by
@@ -214,7 +214,7 @@ def restore_agent(agent: Any, path: paths.Path) -> None:
         )
 
 
-def check(tree: Any) -> None:
+def check(tree: object) -> None:
     """Raises the errors of :func:`save` for what cannot go into a checkpoint; writes nothing."""
     _Encoder().encode(tree)
 
@@ -279,7 +279,8 @@ class _Encoder:
         self._generator_indices: dict[int, int] = {}
         self._path: list[Any] = []
 
-    def encode(self, value: Any) -> Any:
+    def encode(self, tree: object) -> object:
+        value: Any = tree
         kind = type(value)
         if kind in _PLAIN_TYPES:
             return value
@@ -315,7 +316,7 @@ class _Encoder:
     def _pairs(self, mapping: Mapping[Any, Any]) -> list[Any]:
         return [[self._item(key, key), self._item(key, item)] for key, item in mapping.items()]
 
-    def _item(self, key: Any, value: Any) -> Any:
+    def _item(self, key: object, value: object) -> object:
         self._path.append(key)
         if len(self._path) > checkpoint_reader.MAX_DEPTH:
             raise ValueError(
@@ -351,7 +352,8 @@ class _Encoder:
         )
         return "".join(names).lstrip(".") or "The tree"
 
-    def _refusal(self, value: Any) -> TypeError:
+    def _refusal(self, refused: object) -> TypeError:
+        value: Any = refused
         kind = type(value)
         what = f"an object of type {kind.__module__}.{kind.__qualname__}"
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
@@ -431,7 +433,7 @@ class Checkpointer:
             if (match := pattern.fullmatch(name))
         )
 
-    def save(self, iteration: int, tree: Any) -> None:
+    def save(self, iteration: int, tree: object) -> None:
         """Saves the checkpoint of an iteration, then removes the oldest good ones of too many.
 
         What has a checkpoint's name and is none, or a bad one, gets the further ending ``.bad``.
@@ -558,7 +560,7 @@ def _signature(path: str) -> tuple[Any, ...]:
     return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _content_iteration(iteration: int | None, tree: Any, number: int) -> int:
+def _content_iteration(iteration: int | None, tree: object, number: int) -> int:
     """Returns the iteration that a checkpoint is of.
 
     Args:

@@ -29,8 +29,8 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from recsim import spaces as spaces_lib
 from recsim import types
 from recsim._internal import files, paths, tfrecord
 from recsim._internal.gym_import import spaces
-from recsim.simulator import environment, rollout
+from recsim.simulator import rollout
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
@@ -161,7 +161,7 @@ class EpisodeLog(_LogFile, rollout.Listener):
         OSError: if the file cannot be written.
     """
 
-    def __init__(self, path: paths.Path, env: Any) -> None:
+    def __init__(self, path: paths.Path, env: types.RecommenderEnv) -> None:
         super().__init__(path)
         self._env = env
         self._encoder: StepEncoder | None = None
@@ -184,11 +184,11 @@ class EpisodeLog(_LogFile, rollout.Listener):
 
     def add_step(
         self,
-        user: Any,
+        user: object,
         documents: Mapping[str, Any],
-        slate: Any,
-        responses: Any,
-        reward: Any,
+        slate: types.Action,
+        responses: Sequence[Any],
+        reward: types.Reward,
         done: bool,
     ) -> None:
         """Adds one step to the present episode.
@@ -262,7 +262,7 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         OSError: if the file cannot be written.
     """
 
-    def __init__(self, path: paths.Path, env: Any) -> None:
+    def __init__(self, path: paths.Path, env: types.VectorEnv) -> None:
         super().__init__(path)
         if env.num_envs > MAX_LOGGED_USERS:
             raise ValueError(
@@ -318,14 +318,16 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         while len(self._steps) > max(0, self._lengths.max()):
             self._steps.popleft()
 
-    def _observed(self, observation: Any) -> dict[str, np.ndarray]:
+    def _observed(self, observation: types.Observation) -> dict[str, np.ndarray]:
         documents = self._document_flattener.flattened(observation["doc"], 2)
         return {
             "user": self._user_flattener.flattened(observation["user"]),
             **dict(_numbered("doc_{}", documents)),
         }
 
-    def _response_features(self, responses: Any) -> Iterator[tuple[str, np.ndarray]]:
+    def _response_features(
+        self, responses: np.ndarray | Mapping[str, np.ndarray]
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Yields the features of the users' responses, a feature a position and entry."""
         for name, key, flattener in self._response_flatteners:
             values = responses if key is None else responses[key]
@@ -368,9 +370,9 @@ def _numbered(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]
 class StepEncoder:
     """Turns the steps of an environment into features; its spaces are looked at only once."""
 
-    def __init__(self, env: Any) -> None:
-        self._multi_user = isinstance(env.environment, environment.MultiUserEnvironment)
-        space = env.observation_space.spaces
+    def __init__(self, env: types.RecommenderEnv) -> None:
+        self._multi_user = rollout.has_several_users(env)
+        space: Any = env.observation_space.spaces
         users, responses = space["user"], space["response"]
         if self._multi_user:
             self._users = [
@@ -382,17 +384,23 @@ class StepEncoder:
         self._pack_document = _packer(next(iter(space["doc"].spaces.values())))
 
     def encode(
-        self, user: Any, documents: Mapping[str, Any], slate: Any, responses: Any, reward: Any
+        self,
+        user: object,
+        documents: Mapping[str, Any],
+        slate: types.Action,
+        responses: Sequence[Any],
+        reward: types.Reward,
     ) -> Iterator[tuple[str, bytes]]:
         """Yields the names and the encoded features of one step."""
         if not self._multi_user:
-            yield from self._users[0].encode(user, slate, responses)
+            yield from self._users[0].encode(user, cast(types.Slate, slate), responses)
             yield "reward", tfrecord.floats(_packed(reward))
         else:
+            users, slates, rewards = (cast(Any, each) for each in (user, slate, reward))
             for u, encoder in enumerate(self._users):
-                yield from encoder.encode(user[u], slate[u], responses[u])
-            if np.ndim(reward):
-                for u, user_reward in enumerate(reward):
+                yield from encoder.encode(users[u], slates[u], responses[u])
+            if np.ndim(rewards):
+                for u, user_reward in enumerate(rewards):
                     yield f"reward_{u}", tfrecord.floats(_packed(user_reward))
             else:
                 yield "reward", tfrecord.floats(_packed(reward))
@@ -403,7 +411,7 @@ class StepEncoder:
 class _UserEncoder:
     """Turns what concerns one user into features, whose names get a suffix."""
 
-    def __init__(self, suffix: str, user: spaces.Space, responses: spaces.Tuple) -> None:
+    def __init__(self, suffix: str, user: types.Space, responses: Iterable[types.Space]) -> None:
         self._user = f"user{suffix}", _packer(user)
         self._slate = f"slate{suffix}"
         self._responses = [
@@ -415,7 +423,7 @@ class _UserEncoder:
         ]
 
     def encode(
-        self, user: Any, slate: Sequence[int], responses: Sequence[Any]
+        self, user: object, slate: types.Slate, responses: Sequence[Any]
     ) -> Iterator[tuple[str, bytes]]:
         name, pack = self._user
         yield name, tfrecord.floats(pack(user))
@@ -429,7 +437,7 @@ class _UserEncoder:
                     yield name, tfrecord.floats(pack(response if key is None else response[key]))
 
 
-def _response_entries(space: Any) -> Iterator[tuple[str, Any, Any]]:
+def _response_entries(space: types.Space) -> Iterator[tuple[str, Any, Any]]:
     """Yields what the feature of each entry of a response ends with, its key and its space."""
     if not isinstance(space, spaces.Dict):
         yield "", None, space
@@ -438,7 +446,7 @@ def _response_entries(space: Any) -> Iterator[tuple[str, Any, Any]]:
         yield f"_{key}", key, entry
 
 
-def _packer(space: Any) -> Callable[[Any], bytes]:
+def _packer(space: types.Space) -> Callable[[Any], bytes]:
     """Returns a function of an observation: the bytes of gym's ``flatten`` of it as floats.
 
     Raises:
@@ -453,12 +461,12 @@ def _packer(space: Any) -> Callable[[Any], bytes]:
         )
     kind = spaces_lib.kind_of(space)
     if kind == "Box":
-        return functools.partial(_packed_box, space)
+        return functools.partial(_packed_box, cast(spaces.Box, space))
     if kind == "Text":  # Which old versions of Gym do not have.
-        return lambda value: _packed(spaces.flatten(space, value))
+        return lambda value: _packed(spaces.flatten(cast("spaces.Space[Any]", space), value))
     flattener = spaces_lib.Flattener(space)
 
-    def packed(value: Any) -> bytes:
+    def packed(value: object) -> bytes:
         row = np.empty(flattener.size, "<f4")
         flattener.flatten(value, row)
         return row.tobytes()
@@ -466,7 +474,7 @@ def _packer(space: Any) -> Callable[[Any], bytes]:
     return packed
 
 
-def _packed_box(space: spaces.Box, value: Any) -> bytes:
+def _packed_box(space: spaces.Box, value: object) -> bytes:
     array = np.asarray(value, dtype="<f4")
     if array.shape != space.shape:
         raise ValueError(
@@ -475,5 +483,5 @@ def _packed_box(space: spaces.Box, value: Any) -> bytes:
     return array.tobytes()
 
 
-def _packed(values: Any) -> bytes:
+def _packed(values: object) -> bytes:
     return np.asarray(values, dtype="<f4").tobytes()

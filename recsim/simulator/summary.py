@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,13 @@ _OF_EPISODES = (
     "AverageEpisodeRewards",
     "StdEpisodeRewards",
 )
+
+
+class _Message(Protocol):
+    """A message of protocol buffers."""
+
+    def SerializeToString(self) -> bytes:
+        """Returns its bytes."""
 
 
 class SummaryWriter:
@@ -58,7 +65,7 @@ class SummaryWriter:
         point = tfrecord.bytes_field(1, tag.encode()) + tfrecord.float_field(2, number)
         self.add_summary(tfrecord.bytes_field(1, point), step)
 
-    def add_summary(self, summary: Any, global_step: int | None = None) -> None:
+    def add_summary(self, summary: bytes | _Message, global_step: int | None = None) -> None:
         """Adds a ``Summary`` message of TensorFlow's, or its serialized bytes, at a step."""
         serialized = summary if isinstance(summary, bytes) else summary.SerializeToString()
         self._add_event(tfrecord.bytes_field(5, serialized), global_step)
