@@ -221,6 +221,11 @@ class AbstractDocumentSampler(abc.ABC):
         """Sets the generator back to its seed: the same documents follow again."""
         self._rng = validation.random_state("seed", self._seed)
 
+    def reseed(self, seed: int) -> None:
+        """Gives the generator another seed."""
+        self._seed = seed
+        self.reset_sampler()
+
     @abc.abstractmethod
     def sample_document(self) -> types.Document:
         """Returns a new document."""

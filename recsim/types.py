@@ -166,6 +166,9 @@ class Document(Protocol):
     def create_observation(self) -> object:
         """Returns what an agent sees of it."""
 
+    def observation_space(self) -> Space:
+        """Returns the space of its observations."""
+
 
 class UserSampler(Protocol):
     """Samples users' initial states; see :class:`recsim.user.AbstractUserSampler`."""
@@ -210,6 +213,12 @@ class UserModel(Protocol):
 
     def create_observation(self) -> object:
         """Returns what an agent sees of the user."""
+
+    def observation_space(self) -> Space:
+        """Returns the space of :meth:`create_observation`."""
+
+    def response_space(self) -> Space:
+        """Returns the space of the observed responses to a slate."""
 
 
 class CandidateSet(Protocol):
@@ -297,6 +306,10 @@ class VectorEnv(Protocol):
     @property
     def num_envs(self) -> int:
         """Number of users."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What Gymnasium is told of the environment, such as its ``autoreset_mode``."""
 
     @property
     def single_action_space(self) -> SlateSpace:

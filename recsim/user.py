@@ -85,6 +85,11 @@ class AbstractUserSampler(abc.ABC):
         """Sets the generator back to its seed: the same users follow again."""
         self._rng = validation.random_state("seed", self._seed)
 
+    def reseed(self, seed: int) -> None:
+        """Gives the generator another seed."""
+        self._seed = seed
+        self.reset_sampler()
+
     @abc.abstractmethod
     def sample_user(self) -> types.UserState:
         """Returns the initial state of a new user."""

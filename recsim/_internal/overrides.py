@@ -6,7 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["own_method"]
+__all__ = ["is_overridden", "own_method"]
+
+
+def is_overridden(owner: object, base: type, name: str) -> bool:
+    """Says whether the class of an object has another method of a name than ``base``."""
+    return getattr(type(owner), name) is not getattr(base, name)
 
 
 def own_method(part: object, base: type, name: str) -> Callable[..., Any]:

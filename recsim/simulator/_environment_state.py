@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
+from recsim import types
 from recsim._internal import owned_generators
 
 __all__ = [
@@ -16,10 +17,13 @@ __all__ = [
     "warn_of_parts_without_generator",
 ]
 
+#: An environment's metrics by name; of several environments, one for each.
+MetricsState = Mapping[str, float] | list[Any]
+
 _logger = logging.getLogger(__name__)
 
 
-def state_of(env: Any) -> tuple[Any, Exception | None]:
+def state_of(env: object) -> tuple[types.State | None, Exception | None]:
     """Returns an environment's state, or None and the error if ``state_dict`` does not work.
 
     The generators of the wrappers around it are part of it.
@@ -32,15 +36,16 @@ def state_of(env: Any) -> tuple[Any, Exception | None]:
         return None, error
 
 
-def _with_wrappers(env: Any) -> Any:
-    state = env.state_dict()
+def _with_wrappers(env: object) -> types.State:
+    stateful: Any = env
+    state: types.State = stateful.state_dict()
     of_wrappers = [owned_generators.state_of(*wrapper) for wrapper in _wrappers(env)]
     if any(of_wrappers) and isinstance(state, Mapping):
         return {**state, "wrappers": of_wrappers}
     return state
 
 
-def restore(env: Any, state: Any) -> None:
+def restore(env: types.Stateful, state: types.State) -> None:
     """Gives an environment, and the wrappers around it, a state from :func:`state_of`."""
     env.load_state_dict(state)
     of_wrappers = state.get("wrappers", []) if isinstance(state, Mapping) else []
@@ -48,7 +53,7 @@ def restore(env: Any, state: Any) -> None:
         owned_generators.restore(wrapper, own.get("generators", {}), inner)
 
 
-def _wrappers(env: Any) -> Iterator[tuple[Any, Any]]:
+def _wrappers(env: object) -> Iterator[tuple[Any, Any]]:
     """Yields the wrappers around an environment that save nothing themselves, and what is in each.
 
     One that asks what it wraps for what it has not itself, as Gym's do, has ``state_dict``.
@@ -61,7 +66,7 @@ def _wrappers(env: Any) -> Iterator[tuple[Any, Any]]:
         env = inner
 
 
-def warn_of_parts_without_generator(state: Any) -> None:
+def warn_of_parts_without_generator(state: object) -> None:
     """Warns where a training that is resumed would not have the numbers that it had.
 
     Args:
@@ -77,26 +82,27 @@ def warn_of_parts_without_generator(state: Any) -> None:
         )
 
 
-def metrics_state(env: Any) -> Any:
+def metrics_state(env: object) -> MetricsState | None:
     """Returns an environment's metrics as data, None if it does not keep them by name."""
     if environments := getattr(env, "environments", None):
-        states = [metrics_state(each) for each in environments]
-        return None if None in states else states
+        states = [state for each in environments if (state := metrics_state(each)) is not None]
+        return states if len(states) == len(environments) else None
     metrics = getattr(env, "_metrics", None)
     return dict(metrics) if isinstance(metrics, MutableMapping) else None
 
 
-def restore_metrics(env: Any, state: Any) -> None:
+def restore_metrics(env: object, state: MetricsState) -> None:
     """Gives an environment the metrics that :func:`metrics_state` returned."""
     if isinstance(state, list):
-        for each, of_each in zip(env.environments, state, strict=True):
+        for each, of_each in zip(getattr(env, "environments", ()), state, strict=True):
             restore_metrics(each, of_each)
         return
-    env.reset_metrics()
-    env._metrics.update(state)
+    keeper: Any = env
+    keeper.reset_metrics()
+    keeper._metrics.update(state)  # noqa: SLF001  # RecSim's name.  # RecSim's name.
 
 
-def _parts_without_generator(state: Any, part: str = "the environment") -> Iterator[str]:
+def _parts_without_generator(state: object, part: str = "the environment") -> Iterator[str]:
     """Yields the parts of an environment whose ``state_dict`` has None for a generator."""
     if isinstance(state, Mapping):
         if state.get("rng", state) is None and not state.get("generators"):

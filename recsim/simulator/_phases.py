@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from recsim._internal import numbers
+from recsim import types
+from recsim._internal import numbers, paths
 from recsim.simulator import episode_log, progress, rollout
 
 __all__ = [
@@ -46,7 +47,7 @@ class Calls:
     stats: dict[str, list[Any]]
 
 
-def phases_of(env: Any, max_steps: int) -> SingleUserPhases | VectorPhases:
+def phases_of(env: object, max_steps: int) -> SingleUserPhases | VectorPhases:
     """Returns the phases in an environment.
 
     Args:
@@ -58,11 +59,10 @@ def phases_of(env: Any, max_steps: int) -> SingleUserPhases | VectorPhases:
         ValueError: if it is a vector environment that does not begin new episodes by itself in
             the same step.
     """
-    is_vector = hasattr(env, "single_action_space")
-    return VectorPhases(env, max_steps) if is_vector else SingleUserPhases(env)
+    return VectorPhases(env, max_steps) if types.is_vector_env(env) else SingleUserPhases(env)
 
 
-def checked_log_file(episode_log_file: Any) -> Any:
+def checked_log_file(episode_log_file: paths.Path | None) -> paths.Path | None:
     """Returns a runner's ``episode_log_file``; TypeError if it is none."""
     if not isinstance(episode_log_file, (str, bytes, os.PathLike, type(None))):
         raise TypeError(
@@ -127,29 +127,30 @@ class SingleUserPhases:
     #: What listeners are.
     listener_type = rollout.Listener
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: object) -> None:
         if not hasattr(env, "environment"):
             raise TypeError(
                 "env must be a RecSimGymEnv, as the scenarios' create_environment makes, or a "
                 f"RecSimVectorEnv, as their create_vector_environment makes, got {env!r}."
             )
-        self._env = env
+        self._env: Any = env
 
-    def check_agent(self, agent: Any) -> None:
+    def check_agent(self, agent: object) -> None:
         """Raises ValueError if an agent does not fit the environment."""
         name = type(agent).__name__
         several_users = rollout.has_several_users(self._env)
-        if not hasattr(agent, "multi_user"):
+        if not types.is_slate_agent(agent):
             raise ValueError(
                 f"{name} does not serve the users of a RecSimGymEnv: let create_agent_fn return an "
                 "AbstractEpisodicRecommenderAgent, or pass a vector environment to a vector agent."
             )
-        if agent.multi_user and not several_users:
+        serves_several = getattr(agent, "multi_user", False)
+        if serves_several and not several_users:
             raise ValueError(
                 f"{name} serves several users, but the environment has one: make "
                 "it of a MultiUserEnvironment, or let create_agent_fn return a single-user agent."
             )
-        if several_users and not agent.multi_user:
+        if several_users and not serves_several:
             raise ValueError(
                 f"{name} serves one user, but the environment is a "
                 "MultiUserEnvironment: let create_agent_fn return an agent for several users (an "
@@ -261,8 +262,8 @@ class VectorPhases:
     #: What listeners are.
     listener_type = rollout.VectorListener
 
-    def __init__(self, env: Any, max_steps: int) -> None:
-        self._env = env
+    def __init__(self, env: types.VectorEnv, max_steps: int) -> None:
+        self._env: Any = env
         needed = ("max_steps_per_episode", "count_metrics_of", "reset_metrics", "write_metrics")
         missing = [name for name in needed if not hasattr(env, name)]
         if missing:
@@ -277,18 +278,18 @@ class VectorPhases:
                 "env must replace users in the step in which their sessions end "
                 f"(autoreset_mode SAME_STEP), got {mode}."
             )
-        own_limit = env.unwrapped.max_steps_per_episode
+        own_limit = getattr(env.unwrapped, "max_steps_per_episode", None)
         self._max_steps = max_steps if own_limit is None else min(max_steps, own_limit)
         self._log: episode_log.VectorEpisodeLog | None = None
         # The rollout of the last iteration of a training, or else what it is to be restored from.
         self._rollout: rollout.VectorRollout | None = None
         self._restored: Mapping[str, Any] | None = None
 
-    def check_agent(self, agent: Any) -> None:
+    def check_agent(self, agent: object) -> None:
         """Raises ValueError if an agent does not fit the environment."""
         name = type(agent).__name__
         num_users = self._env.num_envs
-        if not hasattr(agent, "num_envs"):
+        if not types.is_vector_agent(agent):
             raise ValueError(
                 f"{name} serves one user, but the environment is a vector environment with "
                 f"{num_users:,}: let create_agent_fn return a vector agent, such as "

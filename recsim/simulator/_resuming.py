@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from recsim import types
 from recsim.simulator import (
     _run_metrics,
     _run_settings,
@@ -81,7 +82,7 @@ def check_fingerprint(
         )
 
 
-def restore_agent(agent: Any, path: str, iteration: int, bundle: dict[str, Any]) -> None:
+def restore_agent(agent: types.Bundled, path: str, iteration: int, bundle: dict[str, Any]) -> None:
     """Gives an agent the state that it had at a checkpoint.
 
     Args:
@@ -104,7 +105,7 @@ def restore_agent(agent: Any, path: str, iteration: int, bundle: dict[str, Any])
         )
 
 
-def load_interrupted(path: str, newest: int, env: Any) -> tuple[int, dict[str, Any]] | None:
+def load_interrupted(path: str, newest: int, env: object) -> tuple[int, dict[str, Any]] | None:
     """Returns the iteration and the checkpoint that an interrupted iteration left, if any.
 
     Args:
@@ -133,7 +134,9 @@ def load_interrupted(path: str, newest: int, env: Any) -> tuple[int, dict[str, A
     return iteration, data
 
 
-def is_resumable(env: Any, env_state: Any, interrupted: dict[str, Any], iteration: int) -> bool:
+def is_resumable(
+    env: object, env_state: object, interrupted: dict[str, Any], iteration: int
+) -> bool:
     """Says whether a training can resume in the middle of an iteration, and warns if it cannot.
 
     Args:
@@ -153,7 +156,7 @@ def is_resumable(env: Any, env_state: Any, interrupted: dict[str, Any], iteratio
     return reason is None
 
 
-def _not_resumable(env: Any, env_state: Any, interrupted: dict[str, Any]) -> str | None:
+def _not_resumable(env: object, env_state: object, interrupted: dict[str, Any]) -> str | None:
     if elsewhere := _run_metrics.kept_elsewhere(env):
         return f"the metrics may be kept where they cannot be saved, for {elsewhere}"
     if interrupted["metrics"] is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import document, seeding, user
+from recsim import document, seeding, types, user
 from recsim._internal import (
     global_generator,
     owned_generators,
@@ -51,8 +51,8 @@ class AbstractEnvironment(abc.ABC):
 
     def __init__(
         self,
-        user_model: Any,
-        document_sampler: Any,
+        user_model: types.UserModel | Sequence[types.UserModel],
+        document_sampler: types.DocumentSampler,
         num_candidates: int,
         slate_size: int,
         resample_documents: bool = True,
@@ -66,8 +66,8 @@ class AbstractEnvironment(abc.ABC):
             f"{resources.shown(self._slate_size)}",
             "choose fewer candidates, or smaller slates",
         )
-        self._user_model = user_model
-        self._document_sampler = document_sampler
+        self._user_model: Any = user_model
+        self._document_sampler: Any = document_sampler
         self._resample_documents = resample_documents
         self._check_user_model()
         self._share_generator()
@@ -130,6 +130,24 @@ class AbstractEnvironment(abc.ABC):
         """
         self._use_generator(validation.random_state("seed", seed))
 
+    def reseed_samplers(self, seed: int) -> None:
+        """Gives the samplers of documents and users other seeds, and samples new candidates.
+
+        Args:
+            seed: an integer >= 0, from which their seeds are derived.
+        """
+        parts: list[tuple[str, Any, type]] = [
+            ("documents", self._document_sampler, document.AbstractDocumentSampler)
+        ]
+        for i, model in enumerate(self._user_models):
+            sampler = getattr(model, "_user_sampler", None)
+            parts.append((f"users {i}" if i else "users", sampler, user.AbstractUserSampler))
+        for name, sampler, base in parts:
+            if hasattr(sampler, "_seed"):
+                own_method(sampler, base, "reseed")(seeding.derived_seed(seed, name))
+        self.reset_sampler()
+        self._do_resample_documents()
+
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler
         try:
@@ -177,7 +195,7 @@ class AbstractEnvironment(abc.ABC):
             self._do_resample_documents()
         return self._observe_documents()
 
-    def _slate_documents(self, slate: Sequence[int]) -> list[Any]:
+    def _slate_documents(self, slate: types.Slate) -> list[Any]:
         """Returns the candidates that a slate points at.
 
         Raises:
@@ -204,7 +222,7 @@ class AbstractEnvironment(abc.ABC):
             return self._candidate_set.get_documents(chosen)
         raise self._slate_error(slate)
 
-    def _slate_error(self, slate: Any) -> Exception:
+    def _slate_error(self, slate: types.Slate) -> Exception:
         """Says what is wrong with a slate that points at no documents."""
         try:
             len(slate)
@@ -252,12 +270,12 @@ class AbstractEnvironment(abc.ABC):
         return self._candidate_set
 
     @property
-    def user_model(self) -> Any:
+    def user_model(self) -> Any:  # noqa: ANN401  # One or several, of the scenario's class.
         """The user's model, or the list of the users' models."""
         return self._user_model
 
     @abc.abstractmethod
-    def step(self, slate: Any) -> tuple[Any, dict[str, Any], Any, bool]:
+    def step(self, slate: types.Action) -> tuple[Any, dict[str, Any], Any, bool]:
         """Shows a slate (or a slate to each user) and moves the world one step on.
 
         Args:
@@ -350,7 +368,9 @@ class SingleUserEnvironment(AbstractEnvironment):
         self._user_model.reset_sampler()
 
     @shared_stream.lends
-    def step(self, slate: Sequence[int]) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
+    def step(  # type: ignore[override]  # Of one user.
+        self, slate: types.Slate
+    ) -> tuple[Any, dict[str, Any], Sequence[Any], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         documents = self._slate_documents(slate)
         if self._steps_to_watch:
@@ -379,7 +399,8 @@ class MultiUserEnvironment(AbstractEnvironment):
 
     @property
     def _user_models(self) -> Sequence[Any]:
-        return self._user_model
+        models: Sequence[Any] = self._user_model
+        return models
 
     def _check_user_model(self) -> None:
         models = self._user_model
@@ -406,8 +427,8 @@ class MultiUserEnvironment(AbstractEnvironment):
             user_model.reset_sampler()
 
     @shared_stream.lends
-    def step(
-        self, slates: Sequence[Sequence[int]]
+    def step(  # type: ignore[override]  # Of each user.
+        self, slates: Sequence[types.Slate]
     ) -> tuple[list[Any], dict[str, Any], list[Sequence[Any]], bool]:
         """See :meth:`AbstractEnvironment.step`."""
         if not isinstance(slates, (list, tuple, np.ndarray)) or len(slates) != self.num_users:
@@ -435,7 +456,7 @@ class MultiUserEnvironment(AbstractEnvironment):
         return user_obs, next_documents(), all_responses, done
 
     @staticmethod
-    def _respond(user_model: Any, documents: list[Any]) -> Sequence[Any]:
+    def _respond(user_model: types.UserModel, documents: list[Any]) -> Sequence[Any]:
         if user_model.is_terminal():
             return []
         responses = user_model.simulate_response(documents)

@@ -24,11 +24,12 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from recsim import spaces as spaces_lib
+from recsim import types
 
 __all__ = [
     "AgentFingerprint",
@@ -47,6 +48,8 @@ __all__ = [
 
 #: JSON values.
 Data = Any
+
+T = TypeVar("T")
 
 # Attributes that are no settings: seeds and generators, the last scores of choice models, whether
 # an agent is evaluated, and where it writes.
@@ -163,7 +166,7 @@ class Differences:
     settings: list[str]
 
 
-def fingerprint(env: Any, agent: Any) -> Fingerprint:
+def fingerprint(env: object, agent: object) -> Fingerprint:
     """Returns what tells the scenario of an environment and an agent from others.
 
     Args:
@@ -173,43 +176,44 @@ def fingerprint(env: Any, agent: Any) -> Fingerprint:
     return Fingerprint(of_scenario(env), of_agent(agent))
 
 
-def of_scenario(env: Any) -> ScenarioFingerprint:
+def of_scenario(env: object) -> ScenarioFingerprint:
     """Returns what tells a scenario from others.
 
     Args:
         env: a RecSimGymEnv, an AbstractEnvironment, a RecSimVectorEnv, or what behaves like one.
     """
-    if hasattr(env, "single_action_space"):
+    if types.is_vector_env(env):
         return _of_vector_env(env)
-    env = getattr(env, "environment", env)
-    users = _asked(lambda: list(env._user_models)) or []
-    sampler = _asked(lambda: env._document_sampler)
+    inner: Any = getattr(env, "environment", env)
+    users = _asked(lambda: list(getattr(inner, "_user_models", ()))) or []
+    sampler = _asked(lambda: getattr(inner, "_document_sampler", None))
     settings: dict[str, Data] = {}
     for number, model in enumerate(users):
         name = "user_model" if len(users) == 1 else f"user_models[{number}]"
         settings.update(_user_settings(name, model))
     settings.update(_settings("document_sampler", sampler))
-    resample = _asked(lambda: bool(env._resample_documents))
-    if resample is False and len(users) and env.num_candidates <= _MOST_CANDIDATES:
-        candidates = _asked(lambda: _digest(_plain(env.candidate_set.create_observation())))
+    resample = _asked(lambda: getattr(inner, "_resample_documents", None))
+    resample = None if resample is None else bool(resample)
+    if resample is False and len(users) and inner.num_candidates <= _MOST_CANDIDATES:
+        candidates = _asked(lambda: _digest(_plain(inner.candidate_set.create_observation())))
         settings["candidates"] = candidates
-    several = isinstance(_asked(lambda: env.user_model), (list, tuple))
+    several = isinstance(_asked(lambda: inner.user_model), (list, tuple))
     return ScenarioFingerprint(
         engine="multi_user" if several else "single_user",
-        environment=_class_name(env),
+        environment=_class_name(inner),
         users=[_user_types(model) for model in users] if several else _user_types(*users[:1]),
         document_sampler=_class_name(sampler),
         num_users=len(users) or None,
-        num_candidates=_asked(lambda: int(env.num_candidates)),
-        slate_size=_asked(lambda: int(env.slate_size)),
+        num_candidates=_asked(lambda: int(inner.num_candidates)),
+        slate_size=_asked(lambda: int(inner.slate_size)),
         candidates=None if resample is None else ("step" if resample else "shared"),
-        spaces=_single_user_spaces(env, users),
+        spaces=_single_user_spaces(inner, users),
         settings=settings,
     )
 
 
-def _of_vector_env(env: Any) -> ScenarioFingerprint:
-    world = getattr(env, "unwrapped", env)
+def _of_vector_env(env: types.VectorEnv) -> ScenarioFingerprint:
+    world: Any = getattr(env, "unwrapped", env)
     environments = getattr(world, "environments", None)
     inner = of_scenario(environments[0]) if environments else None
     model = _asked(lambda: world.user_model)
@@ -236,7 +240,7 @@ def _of_vector_env(env: Any) -> ScenarioFingerprint:
     )
 
 
-def _single_user_spaces(env: Any, users: Sequence[Any]) -> Data:
+def _single_user_spaces(env: types.Environment, users: Sequence[Any]) -> Data:
     def of_users(space: Callable[[Any], Any]) -> Data:
         of_each = [
             _asked(functools.partial(lambda one: space_data(space(one)), one)) for one in users
@@ -252,7 +256,7 @@ def _single_user_spaces(env: Any, users: Sequence[Any]) -> Data:
     }
 
 
-def _a_document(candidates: Any) -> Any:
+def _a_document(candidates: types.CandidateSet) -> types.Document:
     first = next(iter(candidates.create_observation()))
     try:
         (document,) = candidates.get_documents([first])
@@ -261,7 +265,7 @@ def _a_document(candidates: Any) -> Any:
     return document
 
 
-def _user_types(model: Any = None) -> dict[str, str | None]:
+def _user_types(model: object = None) -> dict[str, str | None]:
     """Returns the names of the classes of a user model and of its parts."""
     parts = {
         "model": model,
@@ -275,7 +279,7 @@ def _user_types(model: Any = None) -> dict[str, str | None]:
     return types
 
 
-def _user_settings(name: str, model: Any) -> dict[str, Data]:
+def _user_settings(name: str, model: object) -> dict[str, Data]:
     settings = _settings(name, model)
     settings.update(_settings("user_sampler", getattr(model, "_user_sampler", None), name))
     for part, choice_model in _choice_models(model):
@@ -295,13 +299,13 @@ def _scenario_parameters(*parts: object) -> dict[str, Data]:
     return {}
 
 
-def _choice_models(model: Any) -> Iterator[tuple[str, Any]]:
+def _choice_models(model: object) -> Iterator[tuple[str, Any]]:
     for name, value in _attributes(model):
         if hasattr(value, "score_documents") and hasattr(value, "choose_item"):
             yield name, value
 
 
-def of_agent(agent: Any) -> AgentFingerprint:
+def of_agent(agent: object) -> AgentFingerprint:
     """Returns what tells an agent from others.
 
     Args:
@@ -362,23 +366,23 @@ def _different(agents: Sequence[Any]) -> list[Any]:
     return list({type(agent): agent for agent in reversed(agents)}.values())
 
 
-def _is_agent(value: Any) -> bool:
+def _is_agent(value: object) -> bool:
     """Says whether an object is an agent, or what learns in one."""
     return _has(value, "bundle_and_checkpoint", "step") or _has(value, "fingerprint_attributes")
 
 
-def _is_bandit(value: Any) -> bool:
+def _is_bandit(value: object) -> bool:
     return _has(value, "get_score", "get_arm")
 
 
-def _has(value: Any, *methods: str) -> bool:
+def _has(value: object, *methods: str) -> bool:
     return not inspect.isclass(value) and all(hasattr(value, method) for method in methods)
 
 
 # Settings as plain data.
 
 
-def _attributes(owner: Any) -> list[tuple[str, Any]]:
+def _attributes(owner: object) -> list[tuple[str, Any]]:
     """Returns the attributes of an object by their names without a leading underscore.
 
     An object that has a method ``fingerprint_attributes`` says itself which they are.
@@ -390,7 +394,9 @@ def _attributes(owner: Any) -> list[tuple[str, Any]]:
     return []
 
 
-def _settings(name: str, owner: Any, prefix: str = "", *, state: bool = False) -> dict[str, Data]:
+def _settings(
+    name: str, owner: object, prefix: str = "", *, state: bool = False
+) -> dict[str, Data]:
     """Returns the attributes of an object that are plain data.
 
     Args:
@@ -399,7 +405,8 @@ def _settings(name: str, owner: Any, prefix: str = "", *, state: bool = False) -
         prefix: what it is in.
         state: whether it keeps state in its arrays and containers, as what learns does.
     """
-    checkpointed = _asked(lambda: set(owner.state_dict())) or set()
+    stateful: Any = owner
+    checkpointed = _asked(lambda: set(stateful.state_dict())) or set()
     path = ".".join(filter(None, (prefix, name)))
     settings = {}
     for attribute, value in _attributes(owner):
@@ -416,13 +423,13 @@ class _NotPlainError(TypeError):
     """A value is no plain data."""
 
 
-def _holds_state(value: Any) -> bool:
+def _holds_state(value: object) -> bool:
     return isinstance(value, np.ndarray) or (
         isinstance(value, (list, tuple, dict, set)) and not value
     )
 
 
-def _plain(value: Any, depth: int = 0) -> Data:
+def _plain(value: object, depth: int = 0) -> Data:
     """Returns numbers, names, functions and containers of them as JSON values.
 
     Raises:
@@ -456,12 +463,12 @@ def _plain(value: Any, depth: int = 0) -> Data:
     raise _NotPlainError(type(value).__name__)
 
 
-def name_of(function: Any) -> str:
+def name_of(function: object) -> str:
     """Returns the name of a function, with the arguments of a partial one."""
     return _shown(function)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     with contextlib.suppress(_NotPlainError):
         plain = _plain(value)
         return plain if isinstance(plain, str) else json.dumps(plain)
@@ -472,7 +479,7 @@ def _digest(value: Data) -> str:
     return f"SHA-256 {hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]}…"
 
 
-def _class_name(value: Any) -> str | None:
+def _class_name(value: object) -> str | None:
     if value is None:
         return None
     if inspect.isclass(value) or inspect.isroutine(value):
@@ -482,39 +489,40 @@ def _class_name(value: Any) -> str | None:
     return type(value).__name__
 
 
-def _asked(question: Callable[[], Any]) -> Any:
+def _asked(question: Callable[[], T]) -> T | None:
     """Returns an answer, None where there is none: a custom environment need not know all."""
     with contextlib.suppress(Exception):
         return question()
     return None
 
 
-def space_data(space: Any) -> Data:
+def space_data(space: types.Space) -> Data:
     """Returns a space of gym or gymnasium as JSON values, the same for equal ones of both."""
     kind = spaces_lib.kind_of(space)
+    known: Any = space
     if kind == "Dict":
-        if {"user", "doc", "response"} <= set(space.spaces):
+        if {"user", "doc", "response"} <= set(known.spaces):
             # The keys of documents are their IDs, which are different at every step.
-            documents = list(getattr(space.spaces["doc"], "spaces", {}).values())[:1]
-            known = {key: space_data(entry) for key, entry in space.spaces.items() if key != "doc"}
-            return {"Dict": {**known, "a document": [space_data(entry) for entry in documents]}}
-        return {"Dict": {str(key): space_data(entry) for key, entry in space.spaces.items()}}
+            documents = list(getattr(known.spaces["doc"], "spaces", {}).values())[:1]
+            others = {key: space_data(entry) for key, entry in known.spaces.items() if key != "doc"}
+            return {"Dict": {**others, "a document": [space_data(entry) for entry in documents]}}
+        return {"Dict": {str(key): space_data(entry) for key, entry in known.spaces.items()}}
     if kind == "Tuple":
-        entries = [space_data(entry) for entry in space.spaces]
+        entries = [space_data(entry) for entry in known.spaces]
         if len(entries) > 1 and all(entry == entries[0] for entry in entries):
             return {"Tuple": [entries[0]], "times": len(entries)}
         return {"Tuple": entries}
     if kind == "Box":
         bounds = {name: _bound(getattr(space, name)) for name in ("low", "high")}
-        return {"Box": list(space.shape), "dtype": np.dtype(space.dtype).name, **bounds}
+        return {"Box": list(known.shape), "dtype": np.dtype(known.dtype).name, **bounds}
     if kind == "Discrete":
-        return {"Discrete": int(space.n), "start": int(getattr(space, "start", 0))}
+        return {"Discrete": int(known.n), "start": int(getattr(space, "start", 0))}
     if kind == "MultiDiscrete":
         start = np.asarray(getattr(space, "start", 0))
         offset = {"start": _plain(start)} if start.any() else {}
-        return {"MultiDiscrete": _plain(np.asarray(space.nvec)), **offset}
+        return {"MultiDiscrete": _plain(np.asarray(known.nvec)), **offset}
     if kind == "MultiBinary":
-        return {"MultiBinary": [int(length) for length in space.shape]}
+        return {"MultiBinary": [int(length) for length in known.shape]}
     return {kind: repr(space)}
 
 
@@ -528,7 +536,7 @@ def _bound(bound: np.ndarray) -> Data:
 # Comparison.
 
 
-def check_state(env: Any, state: Any) -> None:
+def check_state(env: object, state: object) -> None:
     """Checks that a state is of an environment's scenario.
 
     Args:

@@ -21,10 +21,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from recsim import registry, seeding
+from recsim import registry, seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import keys, numbers
-from recsim.simulator import recsim_gym
+from recsim._internal.overrides import own_method
+from recsim.simulator import environment, recsim_gym, rollout
 
 __all__ = ["RecSimGymnasiumEnv", "make", "make_vec"]
 
@@ -66,7 +67,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
                 f"{numbers.described(env)}."
             )
         world = env.environment
-        if env._multi_user:
+        if rollout.has_several_users(env):
             raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")
         self._env = env
         self._stacked = spaces_lib.ObservationStacker(
@@ -100,22 +101,10 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             raise ValueError(f"options must be empty: none are known, got {options!r}.")
         super().reset(seed=seed)
         if seed is not None:
-            self._seed(seed)
+            world = self._env.environment
+            own_method(world, environment.AbstractEnvironment, "reseed_samplers")(seed)
+            self._env.seed(seeding.derived_seed(seed, "choices"))
         return self._stacked(self._env.reset()), {}
-
-    def _seed(self, seed: int) -> None:
-        """Makes all that is drawn depend on a seed, the samplers' numbers too."""
-        world = self._env.environment
-        samplers: dict[str, Any] = {
-            "documents": world._document_sampler,
-            "users": getattr(world.user_model, "_user_sampler", None),
-        }
-        for name, sampler in samplers.items():
-            if hasattr(sampler, "_seed"):
-                sampler._seed = seeding.derived_seed(seed, name)
-        self._env.reset_sampler()
-        world._do_resample_documents()
-        self._env.seed(seeding.derived_seed(seed, "choices"))
 
     def step(
         self, action: Sequence[int] | np.ndarray
@@ -186,7 +175,7 @@ def make_vec(
     num_envs: int,
     max_episode_steps: int | None = None,
     **settings: Any,
-) -> Any:
+) -> types.VectorEnv:
     """Makes a scenario for Gymnasium's ``make_vec``.
 
     Args:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from recsim import spaces as spaces_lib
+from recsim import types
 from recsim._internal import global_generator, numbers, owned_generators, shared_stream
 from recsim._internal.gym_import import gym, spaces
 from recsim.simulator import environment, fingerprint
 
 __all__ = ["RecSimGymEnv"]
 
-Metrics = MutableMapping[str, float]
+Metrics = types.Metrics
 
 
-def _dummy_metrics_aggregator(responses: Any, metrics: Metrics, info: Any) -> Metrics:
+def _dummy_metrics_aggregator(responses: object, metrics: Metrics, info: object) -> Metrics:
     del responses, info  # There is nothing to count.
     return metrics
 
@@ -28,7 +29,7 @@ def _dummy_metrics_writer(metrics: Metrics, add_summary_fn: Callable[[str, float
     del metrics, add_summary_fn  # There is nothing to write.
 
 
-class RecSimGymEnv(gym.Env):
+class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
     """A world as a Gym environment of RecSim's kind.
 
     An observation is a dictionary with the keys ``user``, ``doc`` (a dictionary of documents'
@@ -76,7 +77,7 @@ class RecSimGymEnv(gym.Env):
         return False
 
     @property
-    def action_space(self) -> spaces.Space:  # type: ignore[override]
+    def action_space(self) -> spaces.Space[Any]:  # type: ignore[override]
         """Slates: one index into ``observation['doc']`` a position; a Tuple for several users."""
         world = self._environment
         slates = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
@@ -105,7 +106,7 @@ class RecSimGymEnv(gym.Env):
         return spaces.Dict({"user": user, "doc": documents, "response": response})
 
     @shared_stream.lends
-    def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, dict[str, Any]]:  # type: ignore[override]
+    def step(self, action: types.Action) -> tuple[dict[str, Any], Any, bool, dict[str, Any]]:  # type: ignore[override]
         """Shows a slate and returns what came of it.
 
         Args:
@@ -138,7 +139,7 @@ class RecSimGymEnv(gym.Env):
             reward = self._checked_reward(reward)
         return observation, reward, done, self.extract_env_info()
 
-    def _checked_reward(self, reward: Any) -> Any:
+    def _checked_reward(self, reward: types.Reward) -> types.Reward:
         """Returns a reward of another kind than a float, if it is one or one for each user."""
         name = "the reward, of reward_aggregator,"
         if self._multi_user:
@@ -219,7 +220,7 @@ class RecSimGymEnv(gym.Env):
         """Sets every metric to zero; runners do it at each iteration, not at each episode."""
         self._metrics: Metrics = collections.defaultdict(float)
 
-    def update_metrics(self, responses: Any, info: Any = None) -> None:
+    def update_metrics(self, responses: Sequence[Any], info: object = None) -> None:
         """Counts one step's observed responses in the metrics."""
         self._metrics = self._metrics_aggregator(responses, self._metrics, info)
 
@@ -258,11 +259,11 @@ class RecSimGymEnv(gym.Env):
             ) from error
 
 
-def _observe_responses(responses: Any) -> tuple[Any, ...]:
+def _observe_responses(responses: Sequence[types.Response]) -> tuple[Any, ...]:
     return tuple([response.create_observation() for response in responses])
 
 
-def _observe_watched_responses(responses: Any) -> tuple[Any, ...]:
+def _observe_watched_responses(responses: Sequence[types.Response]) -> tuple[Any, ...]:
     watch = global_generator.Watch()
     observed = _observe_responses(responses)
     if observed:

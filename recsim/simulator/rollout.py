@@ -94,7 +94,7 @@ class Listener(Protocol):
         return
 
 
-def checked_listeners(listeners: Any, kind: type) -> tuple[Any, ...]:
+def checked_listeners(listeners: object, kind: type) -> tuple[Any, ...]:
     """Returns listeners, which must be what a rollout can call.
 
     Args:
@@ -258,7 +258,7 @@ class VectorStep:
     infos: Mapping[str, Any]
 
     @property
-    def responses(self) -> Any:
+    def responses(self) -> Any:  # noqa: ANN401  # An array, or arrays by name, as observed.
         """The observed responses to the slates, arrays of shape (n_users, slate_size, …)."""
         return observations.last_responses(self.observation, self.infos)
 

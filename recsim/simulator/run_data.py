@@ -41,7 +41,7 @@ _MOST = 2**63 - 1
 _MOST_BITS = 8192
 
 
-def check(data: Any, *, interrupted: bool = False) -> None:
+def check(data: object, *, interrupted: bool = False) -> None:
     """Checks that a checkpoint's tree is that of a run.
 
     The states of the agent and of the environment are checked where they are restored.
@@ -76,13 +76,13 @@ def check(data: Any, *, interrupted: bool = False) -> None:
         _check_agent(there.get("agent"))
 
 
-def _check_count(what: str, value: Any) -> None:
+def _check_count(what: str, value: object) -> None:
     if type(value) is not int or not 0 <= value <= _MOST:
         got = numbers.described(value)
         raise ValueError(f"{what} is {got}, not an integer in [0, 2**63)")
 
 
-def _check_episode_logs(logs: Any) -> None:
+def _check_episode_logs(logs: object) -> None:
     if type(logs) is not dict:
         raise ValueError("it has no episode_logs")
     for name, log in logs.items():
@@ -95,7 +95,7 @@ def _check_episode_logs(logs: Any) -> None:
             raise ValueError(f"{what} has no sha256")
 
 
-def _check_scenario(scenario: Any) -> None:
+def _check_scenario(scenario: object) -> None:
     if not isinstance(scenario, dict):
         raise ValueError("its fingerprint has no scenario")
     if "engine" not in scenario:
@@ -119,7 +119,7 @@ def _check_scenario(scenario: Any) -> None:
     _check_json("scenario", scenario)
 
 
-def _check_agent(agent: Any) -> None:
+def _check_agent(agent: object) -> None:
     if not isinstance(agent, dict):
         raise ValueError("its fingerprint has no agent")
     if not isinstance(agent.get("type"), str):
@@ -138,7 +138,7 @@ def _check_agent(agent: Any) -> None:
         _check_agent(inner)
 
 
-def _check_json(what: str, value: Any) -> None:
+def _check_json(what: str, value: object) -> None:
     """Raises ValueError for what is not JSON, as all of a fingerprint is."""
     if isinstance(value, dict):
         for name, entry in value.items():
@@ -161,7 +161,7 @@ def _check_json(what: str, value: Any) -> None:
         )
 
 
-def _check_interrupted(interrupted: Any) -> None:
+def _check_interrupted(interrupted: object) -> None:
     if not isinstance(interrupted, dict) or "steps" not in interrupted:
         raise ValueError("it does not say where the iteration was interrupted")
     _check_count("its number of steps of the interrupted iteration", interrupted["steps"])
@@ -178,5 +178,5 @@ def _check_interrupted(interrupted: Any) -> None:
         raise ValueError("it has no metrics of the iteration")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return type(value) in (int, float) or isinstance(value, (np.integer, np.floating))

@@ -21,7 +21,7 @@ import contextlib
 import logging
 import os
 import time  # noqa: F401  # A name of RecSim's module.
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin  # noqa: F401  # A name of RecSim's module.
@@ -35,6 +35,7 @@ from recsim._internal import (
     json_text,
     keys,
     learning,
+    overrides,
     paths,
     tf_session,
     validation,
@@ -71,7 +72,7 @@ _logger = logging.getLogger(__name__)
 absl_flags.define_with_absl()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     return absl_flags.late_import(__name__, name)
 
 
@@ -132,7 +133,7 @@ class Runner:
     def __init__(
         self,
         base_dir: paths.Path,
-        create_agent_fn: Callable[..., Any],
+        create_agent_fn: types.CreateAgent,
         env: types.RecommenderEnv | types.VectorEnv,
         episode_log_file: paths.Path = "",
         checkpoint_file_prefix: str = "ckpt",
@@ -209,7 +210,7 @@ class Runner:
             self._metrics_file.read()  # It may have changed before the folder was locked.
             yield
 
-    def _create_agent(self) -> Any:
+    def _create_agent(self) -> types.SlateAgent | types.VectorAgent:
         if type(self._sess) is tf_session.Session:
             self._sess.recsim_close()
         self._sess = tf_session.Session()
@@ -228,7 +229,7 @@ class Runner:
             _environment_state.restore(self._env, self._initial_env_state)
         self._phases.load_state_dict(None)
 
-    def _env_state(self) -> Any:
+    def _env_state(self) -> types.State | None:
         """Returns the state of the environment, None if it has no working ``state_dict``."""
         state, error = _environment_state.state_of(self._env)
         if error is not None and not self._told_of_env_state:
@@ -267,13 +268,13 @@ class Runner:
 
     def _log_one_step(
         self,
-        user_obs: Any,
-        doc_obs: Any,
-        slate: Any,
-        responses: Any,
-        reward: Any,
+        user_obs: object,
+        doc_obs: Mapping[str, Any],
+        slate: types.Action,
+        responses: Sequence[Any],
+        reward: types.Reward,
         is_terminal: bool,
-        sequence_example: Any = None,
+        sequence_example: object = None,
     ) -> None:
         """Adds one step to the episode log, if there is one; ``sequence_example`` is not used."""
         del sequence_example  # RecSim's signature.
@@ -398,7 +399,7 @@ class Runner:
 
     def _check_state(self) -> None:
         """Refuses, before it takes time, a training whose state no checkpoint can hold."""
-        if type(self)._checkpoint_experiment is Runner._checkpoint_experiment:
+        if not overrides.is_overridden(self, Runner, "_checkpoint_experiment"):
             _trial.check_state(self._agent, self._env_state())
 
 
@@ -494,7 +495,7 @@ class TrainRunner(Runner):
     def _train(self, iterations: range, total_steps: int) -> int:
         """Runs iterations and returns the number of steps of all iterations until their end."""
         self._metrics_file.drop_after(total_steps)
-        if iterations[0] and type(self)._write_metrics is Runner._write_metrics:
+        if iterations[0] and not overrides.is_overridden(self, Runner, "_write_metrics"):
             _resuming.warn_of_lost_metrics(self._metrics_file, iterations[0])
         self._summary_writer.restart_at(total_steps + 1)
         num_steps = (iterations.stop - iterations.start) * self._max_training_steps

@@ -13,7 +13,7 @@ from recsim._internal import tfrecord
 from recsim._internal.gym_import import spaces
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.simulator import episode_log, runner_lib
+from recsim.simulator import environment, episode_log, runner_lib
 
 
 class ShortSlates(random_agent.RandomAgent):
@@ -125,7 +125,7 @@ class TwoUsers:
     environment = None
 
     def __init__(self):
-        class World(episode_log.environment.MultiUserEnvironment):
+        class World(environment.MultiUserEnvironment):
             def __init__(self):
                 pass
 
