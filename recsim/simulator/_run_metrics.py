@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 
-__all__ = ["kept_elsewhere", "tags_checked"]
+from recsim import types
+from recsim.simulator import summary
+
+__all__ = ["collected", "kept_elsewhere"]
 
 # What counts metrics, sets them to zero and reports them.
 _METHODS = (
@@ -20,16 +23,21 @@ _METHODS = (
 )
 
 
-def tags_checked(
-    add_summary: Callable[[str, float], None], reserved: Iterable[str]
-) -> Callable[[str, float], None]:
-    """Returns ``add_summary`` for an environment, which refuses the tags of the runner's own.
+def collected(
+    stats: Mapping[str, Sequence[float]], env: types.RecommenderEnv | types.VectorEnv
+) -> dict[str, float]:
+    """Returns the metrics of episodes: those that a runner records, then the environment's.
 
     Args:
-        add_summary: what takes the tag and the value of a metric.
-        reserved: the names that the runner has recorded in the same place.
+        stats: lists with an entry an episode, see :func:`recsim.simulator.summary.of_episodes`.
+        env: the environment.
+
+    Raises:
+        TypeError: if the environment's ``write_metrics`` gives a tag that is not a string.
+        ValueError: if it gives the name of a metric that the runner records itself.
     """
-    reserved = frozenset(reserved)
+    metrics = {tag: float(value) for tag, value in summary.of_episodes(stats).items()}
+    reserved = {"total_steps", "episodes", *metrics}
 
     def add(tag: str, value: float) -> None:
         if not isinstance(tag, str):
@@ -43,9 +51,10 @@ def tags_checked(
                 f"records one of this name itself (as {', '.join(sorted(reserved))}). Choose "
                 "another tag."
             )
-        add_summary(tag, value)
+        metrics[tag] = float(value)
 
-    return add
+    env.write_metrics(add)
+    return metrics
 
 
 def kept_elsewhere(env: object) -> str | None:

@@ -311,18 +311,12 @@ class Runner:
             TypeError: if the environment's ``write_metrics`` gives a tag that is not a string.
             ValueError: if it gives the name of a metric that the runner records itself.
         """
-        metrics: dict[str, float] = {"episodes": len(self._stats["episode_length"])}
-
-        def add_summary(tag: str, value: float) -> None:
-            metrics[tag] = float(value)
+        metrics = _run_metrics.collected(self._stats, self._env)
+        for tag, value in metrics.items():
             if not np.isnan(value):  # What is not defined is no point of a curve.
                 self._summary_writer.add_scalar(f"{tag}/{suffix}", value, step)
-
-        for tag, value in summary.of_episodes(self._stats).items():
-            add_summary(tag, value)
-        self._env.write_metrics(_run_metrics.tags_checked(add_summary, {"total_steps", *metrics}))
         self._summary_writer.flush()
-        self._metrics_file.add(step, metrics)
+        self._metrics_file.add(step, {"episodes": len(self._stats["episode_length"]), **metrics})
 
     def _checkpoint_experiment(self, iteration: int, total_steps: int) -> None:
         """Saves a checkpoint of everything that the run needs to go on after an iteration."""
