@@ -401,12 +401,13 @@ def _settings(
 
     Args:
         name: what the object is called.
-        owner: the object. What its ``state_dict`` names is left out.
+        owner: the object. What its ``state_dict`` names is left out, of one that is not an agent.
         prefix: what it is in.
         state: whether it keeps state in its arrays and containers, as what learns does.
     """
     stateful: Any = owner
-    checkpointed = _asked(lambda: set(stateful.state_dict())) or set()
+    # An agent's state may be large, and what is state in it is told apart otherwise.
+    checkpointed = (not state and _asked(lambda: set(stateful.state_dict()))) or set()
     path = ".".join(filter(None, (prefix, name)))
     settings = {}
     for attribute, value in _attributes(owner):
