@@ -407,7 +407,7 @@ def _settings(
     """
     stateful: Any = owner
     # An agent's state may be large, and what is state in it is told apart otherwise.
-    checkpointed = (not state and _asked(lambda: set(stateful.state_dict()))) or set()
+    checkpointed = (None if state else _asked(lambda: set(stateful.state_dict()))) or set()
     path = ".".join(filter(None, (prefix, name)))
     settings = {}
     for attribute, value in _attributes(owner):
