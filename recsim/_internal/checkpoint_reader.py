@@ -14,7 +14,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -108,17 +108,20 @@ class _Decoder:
         if type(generators) is not list:
             raise TypeError("generators must be a list")
         for record in generators:
-            self._generators.append(_generator(self.decode(record)))
+            self._generators.append(_generator(cast(dict[str, Any], self.decode(record))))
 
-    def decode(self, value: Any) -> Any:  # Any tree of data.
-        kind = type(value)
-        if kind is not list and kind is not dict:
+    def decode(self, value: object) -> object:
+        if not isinstance(value, (list, dict)):  # JSON has no other containers.
             return value
         self._depth += 1
         # Each level of a tree may be an object of its kind and the lists in it.
         if self._depth > 2 * MAX_DEPTH:
             raise ValueError("the tree is nested too deeply")
-        decoded = [self.decode(item) for item in value] if kind is list else self._tagged(value)
+        decoded: object
+        if isinstance(value, list):
+            decoded = [self.decode(item) for item in value]
+        else:
+            decoded = self._tagged(value)
         self._depth -= 1
         return decoded
 
@@ -130,9 +133,9 @@ class _Decoder:
             factory, pairs = content
             return collections.defaultdict(FACTORIES[factory], self._mapping(pairs))
         if kind == "tuple":
-            return tuple(self.decode(_list(content)))
+            return tuple(self._list(content))
         if kind in COLLECTIONS:
-            return COLLECTIONS[kind](_checked_keys(self.decode(_list(content))))
+            return COLLECTIONS[kind](_checked_keys(self._list(content)))
         if kind == "int":
             return int(_text(content), 16)
         if kind == "bytes":
@@ -148,6 +151,9 @@ class _Decoder:
         if kind == "generator":
             return self._generators[_index(content)]
         raise KeyError(kind)
+
+    def _list(self, items: object) -> list[object]:
+        return cast(list[object], self.decode(_list(items)))
 
     def _mapping(self, pairs: list[Any]) -> dict[Any, Any]:
         decoded = [(self.decode(key), self.decode(item)) for key, item in _list(pairs)]
