@@ -221,7 +221,7 @@ def _of_vector_env(env: types.VectorEnv) -> ScenarioFingerprint:
     space = _asked(lambda: spaces_lib.single_user_space(env.single_observation_space))
     spaces = {
         "user": space and space_data(space["user"]),
-        "document": space and space_data(next(iter(space["doc"].spaces.values()))),
+        "document": space and space_data(spaces_lib.children(space["doc"])[0][1]),
         "response": space and space_data(space["response"]),
     }
     settings = {**_user_settings("user_model", model), **_settings("document_sampler", sampler)}
