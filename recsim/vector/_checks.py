@@ -80,7 +80,7 @@ def check_done(part: object, done: object, num_users: int) -> None:
     if bools.shape != (num_users,):
         raise ValueError(
             f"{name} must return a bool for each user, an array of shape ({num_users},), or None "
-            f"if sessions never end, got one of shape {bools.shape}."
+            f"if episodes never end, got one of shape {bools.shape}."
         )
 
 

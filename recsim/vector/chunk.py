@@ -46,7 +46,7 @@ class ChunkStep:
     metrics: Mapping[str, float]
 
 
-def shared_documents(scenario: scenario_lib.VectorScenario, seed: int) -> Any:
+def shared_documents(scenario: scenario_lib.VectorScenario, seed: int) -> object:
     """Returns candidates that all users share, a dataclass of arrays of shape (num_candidates, …).
 
     Args:
@@ -56,7 +56,8 @@ def shared_documents(scenario: scenario_lib.VectorScenario, seed: int) -> Any:
     stream = streams.UserStream(
         streams.hash_key(seed, "shared documents"), _ONE, _ONE, scenario.dtype
     )
-    return trees.rows_of(scenario.document_sampler.sample(stream, scenario.num_candidates), 0)
+    documents = scenario.document_sampler.sample(stream, scenario.num_candidates)
+    return trees.rows_of(documents, 0)
 
 
 class Chunk:
@@ -184,7 +185,7 @@ class Chunk:
             self._metrics(responses, counted),
         )
 
-    def _new_users(self, rows: np.ndarray) -> Any:
+    def _new_users(self, rows: np.ndarray) -> object:
         """Returns new users for some rows, whose next episodes begin."""
         self._episodes[rows] += 1
         self._steps[rows] = 0
@@ -193,10 +194,10 @@ class Chunk:
             _checks.check_fields(self._model, "sample_users", users, len(rows))
         return users
 
-    def _new_documents(self, rows: np.ndarray) -> Any:
+    def _new_documents(self, rows: np.ndarray) -> object:
         return self._sampled(self._stream_of(self._document_key, rows))
 
-    def _sampled(self, stream: streams.RandomStream) -> Any:
+    def _sampled(self, stream: streams.RandomStream) -> object:
         """Returns new candidates for the users of a random stream."""
         number = self._scenario.num_candidates
         if not self._steps_to_watch:
@@ -213,7 +214,8 @@ class Chunk:
         """Returns the model or the sampler, in the first steps with its calls being watched."""
         if not self._steps_to_watch:
             return part
-        watched: Any = global_generator.Watched(part, global_generator.IN_VECTOR_SCENARIO)
+        method_by_method: Any = global_generator.Watched(part, global_generator.IN_VECTOR_SCENARIO)
+        watched: T = method_by_method
         return watched
 
     def _observation(self, responses: trees.ArrayTree) -> types.Observation:
@@ -280,11 +282,10 @@ class Chunk:
         self._users, self._documents = users, documents
 
 
-def _fields(values: Any) -> dict[str, np.ndarray]:
+def _fields(values: object) -> dict[str, np.ndarray]:
     """Returns copies of the fields of a dataclass."""
-    return {
-        field.name: np.array(getattr(values, field.name)) for field in dataclasses.fields(values)
-    }
+    one: Any = values
+    return {field.name: np.array(getattr(one, field.name)) for field in dataclasses.fields(one)}
 
 
 def _with_fields(of_one: T, fields: Mapping[str, np.ndarray], num_users: int) -> T:
@@ -305,4 +306,5 @@ def _with_fields(of_one: T, fields: Mapping[str, np.ndarray], num_users: int) ->
             there = "nothing" if field is None else f"{field.dtype} of shape {field.shape}"
             raise ValueError(f"{name} must be {own.dtype} of shape {shape}, got {there}.")
     one: Any = of_one
-    return dataclasses.replace(one, **new)
+    of_all: T = dataclasses.replace(one, **new)
+    return of_all

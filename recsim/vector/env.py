@@ -7,7 +7,7 @@ import collections
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from gymnasium import spaces
@@ -16,6 +16,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import DTypeLike
 
 from recsim import spaces as spaces_lib
+from recsim import types
 from recsim._internal import resources, trees, validation
 from recsim.simulator import fingerprint
 from recsim.vector import chunk as chunk_lib
@@ -23,6 +24,8 @@ from recsim.vector import scenario as scenario_lib
 from recsim.vector import streams
 
 __all__ = ["FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
+
+T = TypeVar("T")
 
 # With more, what they need is estimated.
 _MANY_CANDIDATES = 100_000
@@ -34,12 +37,12 @@ _UNSIGNED: dict[np.dtype, np.dtype] = {
 }
 
 
-class FinalObservations(Sequence[Any]):
-    """The last observations of episodes that ended, as a sequence with an entry a user.
+class FinalObservations(Sequence["types.Observation | None"]):
+    """The last observations of episodes that ended, as a sequence with an entry for each user.
 
     An entry is a user's observation, or None where no episode ended; it is made when it is asked
     for. Indices are integers, or slices, lists and arrays of them or of bools, which give lists.
-    :attr:`batch` has all of them as arrays, for agents that learn from many users at once.
+    :attr:`batch` has all of them as arrays, for vectorized agents.
 
     Args:
         batch: the observations of all users, whose rows count where an episode ended; or a
@@ -47,20 +50,22 @@ class FinalObservations(Sequence[Any]):
         ended: where an episode ended, bools of shape (n_users,).
     """
 
-    def __init__(self, batch: Any, ended: np.ndarray) -> None:
+    def __init__(
+        self, batch: types.Observation | Callable[[], types.Observation], ended: np.ndarray
+    ) -> None:
         if callable(batch):
             self._make_batch = batch
         else:
             self.batch = batch
         self._ended = ended
-        self._replaced: dict[int, Any] = {}
+        self._replaced: dict[int, types.Observation | None] = {}
 
     @functools.cached_property
-    def batch(self) -> Any:
+    def batch(self) -> types.Observation:
         """The observations as arrays with the users on axis 0.
 
-        An environment's are put together when they are first asked for. The rows of those who go
-        on are then as in the observation that came with them.
+        An environment's are put together when they are first asked for. The rows of users whose
+        episodes continue are as in the observation that came with them.
         """
         batch = self._make_batch()
         del self._make_batch  # It holds other observations.
@@ -69,24 +74,35 @@ class FinalObservations(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._ended)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> types.Observation | None: ...
+
+    @overload
+    def __getitem__(
+        self, index: slice | Sequence[int] | np.ndarray
+    ) -> list[types.Observation | None]: ...
+
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | np.ndarray
+    ) -> types.Observation | list[types.Observation | None] | None:
         if isinstance(index, slice) or np.ndim(index):
             return [self[i] for i in np.arange(len(self))[index].tolist()]
-        index = range(len(self))[index]
-        if index in self._replaced:
-            return self._replaced[index]
+        one: Any = index
+        row = range(len(self))[one]
+        if row in self._replaced:
+            return self._replaced[row]
         # With the dots a number is an array, as the spaces of Gymnasium have it.
-        return trees.rows_of(self.batch, (index, ...)) if self._ended[index] else None
+        return trees.rows_of(self.batch, (row, ...)) if self._ended[row] else None
 
-    def __setitem__(self, index: int, observation: Any) -> None:
+    def __setitem__(self, index: int, observation: types.Observation | None) -> None:
         """Replaces an entry, as Gymnasium's wrappers of observations do."""
         self._replaced[range(len(self))[index]] = observation
 
 
 class SlateVectorEnv(VectorEnv, abc.ABC):
-    """The base class of vector environments whose users are shown slates, a session after another.
+    """The base class of vector environments whose users are shown slates, episode by episode.
 
-    When a user's session ends, a new user takes the place in the same step
+    When a user's episode ends, a new user begins the next one in the same step
     (``AutoresetMode.SAME_STEP``). The observation is then of the new user, and
     ``infos['final_obs']`` (:class:`FinalObservations`) has the last one of the old user, with the
     responses to the last slate, where ``infos['_final_obs']`` is True.
@@ -97,11 +113,11 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         num_envs: number of users, at least 1.
         num_candidates: number of candidates that a user can be recommended.
         slate_size: number of documents in a slate.
-        max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
+        max_steps_per_episode: episodes are truncated after so many steps; None for no limit.
         first_user: number of the first user, which random numbers go by.
 
     Raises:
-        TypeError: if a size is no integer.
+        TypeError: if a size is not an integer.
         ValueError: if a size is below 1, or the slate is larger than the candidate set.
         MemoryError: if there is no memory for so many users and candidates.
     """
@@ -122,7 +138,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         self._num_candidates, self._slate_size = validation.candidates_and_slate(
             num_candidates, slate_size
         )
-        # A slate's places, and of a user the reward, two ends, the number of the session, its steps
+        # A slate's places, and of a user the reward, two ends, the number of the episode, its steps
         # and the return.
         self._check_memory(4 * self._num_candidates + self.num_envs * (8 * self._slate_size + 26))
         self.max_steps_per_episode = max_steps_per_episode
@@ -138,7 +154,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
             needed,
             f"{resources.shown(self.num_envs)} users with {resources.shown(self._num_candidates)} "
             f"candidates and slates of {resources.shown(self._slate_size)}",
-            "choose fewer users or candidates, or recsim.vector.simulate for many users",
+            "choose fewer users or candidates, or simulate a chunk of users at a time",
         )
 
     # The spaces of all users have arrays of bounds as large as an observation: only on demand.
@@ -148,7 +164,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         return batch_space(self.single_observation_space, self.num_envs)  # type: ignore[return-value]
 
     @functools.cached_property
-    def action_space(self) -> spaces.Space:  # type: ignore[override]
+    def action_space(self) -> spaces.Space[Any]:  # type: ignore[override]
         """The space of the slates of all users, integers of shape (num_envs, slate_size)."""
         return batch_space(self.single_action_space, self.num_envs)
 
@@ -169,7 +185,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
 
     @property
     def max_steps_per_episode(self) -> int | None:
-        """Number of steps after which a session is truncated; None for no limit."""
+        """Number of steps after which an episode is truncated; None for no limit."""
         return self._max_steps
 
     @max_steps_per_episode.setter
@@ -184,7 +200,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         if options is not None and not (isinstance(options, Mapping) and not options):
             raise ValueError(f"options must be empty: none are known, got {options!r}.")
 
-    def _checked_slates(self, slates: Any, was_reset: bool) -> np.ndarray:
+    def _checked_slates(self, slates: object, was_reset: bool) -> np.ndarray:
         """Returns slates, shape (num_envs, slate_size).
 
         Args:
@@ -193,7 +209,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
 
         Raises:
             RuntimeError: if there was no reset before.
-            TypeError: if the slates are no integers.
+            TypeError: if the slates are not integers.
             ValueError: if they have another shape.
             IndexError: if an index points at no candidate.
         """
@@ -204,7 +220,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         except ValueError:
             raise ValueError(
                 f"actions must have {self._slate_size} documents for each of {self.num_envs} "
-                "users, got lists of different lengths: slates of many users are full."
+                "users, got lists of different lengths: slates of users in parallel are full."
             ) from None
         if array.dtype.kind not in "iu":
             raise TypeError(
@@ -258,15 +274,15 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
 
 
 class RecSimVectorEnv(SlateVectorEnv):
-    """A world of many users, each with a session of their own.
+    """A scenario with users in parallel, each in an episode of their own.
 
     An observation is a dictionary of arrays with the users on axis 0: ``user``; ``doc``, the
     candidates, of shape (num_envs, num_candidates, …); and ``response``, the responses to the
     last slate, of shape (num_envs, slate_size, …), which are zeros after a reset. Observations
-    are never changed after they were handed out. The arrays of ``doc`` may be the documents
+    are never changed after they were returned. The arrays of ``doc`` may be the documents
     themselves: they are read-only.
 
-    Sessions end as :class:`SlateVectorEnv` says. Where candidates do not belong to an episode, a
+    Episodes end as :class:`SlateVectorEnv` says. Where candidates do not belong to an episode, a
     new user begins with those of the old user's last observation.
 
     User ``k``'s trajectory under given slates depends on the seed and on ``k``, not on the number
@@ -286,7 +302,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             ``add_summary_fn(tag, value)``.
         candidates: 'step' for new candidates at each step; 'episode' for new ones at each
             episode; 'shared' for candidates that all users share and that stay.
-        max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
+        max_steps_per_episode: episodes are truncated after so many steps; None for no limit.
         seed: the seed where ``reset`` is called without one, an integer >= 0; None for one from
             the operating system.
         first_user: number of the first user: with 7123, the users are those that are number 7123
@@ -294,7 +310,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         dtype: float32, or float64, of all numbers that are not integers.
 
     Raises:
-        TypeError: if a size is no integer.
+        TypeError: if a size is not an integer.
         ValueError: if a size is below 1, the slate is larger than the candidate set or of another
             size than the user model's, ``candidates`` is not known, ``dtype`` is not one of the
             two, or the spaces of documents and responses do not count them on axis 0.
@@ -399,15 +415,15 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     @property
     def default_seed(self) -> int:
-        """The seed where ``reset`` is called without one: drawn if the environment was given None.
+        """The seed where ``reset`` is called without one; sampled if the environment has None.
 
         Under ``reset(seed=...)`` with this number another environment gives the same trajectories.
         """
         return self._default_seed
 
     @property
-    def has_drawn_seed(self) -> bool:
-        """Whether the environment was given no seed, so that :attr:`default_seed` was drawn."""
+    def has_random_seed(self) -> bool:
+        """Whether the environment was given no seed, so that :attr:`default_seed` was sampled."""
         return not self._has_seed
 
     def reset(
@@ -416,15 +432,15 @@ class RecSimVectorEnv(SlateVectorEnv):
         """Begins a new episode for every user.
 
         Args:
-            seed: an integer >= 0 that all that follows depends on; None to go on with the random
-                numbers (at the first reset: to use the environment's own seed).
+            seed: an integer >= 0 that all that follows depends on; None to continue the random
+                streams (at the first reset: to use the environment's own seed).
             options: none are known.
 
         Returns:
             The first observation, and an empty dictionary.
 
         Raises:
-            TypeError: if the seed is no integer: users have no seeds of their own.
+            TypeError: if the seed is not an integer: users have no seeds of their own.
             ValueError: if it is negative, for an option, or if an observation is not in its space
                 (that of the first users is looked at here and at the first step).
         """
@@ -463,13 +479,13 @@ class RecSimVectorEnv(SlateVectorEnv):
                 ones are shown repeatedly.
 
         Returns:
-            The observations, and of shape (num_envs,) the rewards, which sessions ended by
+            The observations, and of shape (num_envs,) the rewards, which episodes ended by
             themselves and which reached ``max_steps_per_episode``; and the infos, with
-            ``final_obs`` and ``_final_obs`` where a session ended.
+            ``final_obs`` and ``_final_obs`` where an episode ended.
 
         Raises:
             RuntimeError: if there was no reset before.
-            TypeError: if the slates are no integers.
+            TypeError: if the slates are not integers.
             ValueError: if they have another shape, or a reward is not finite.
             IndexError: if an index points at no candidate.
         """
@@ -497,7 +513,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
         return observation, rewards, terminated, truncated, infos
 
-    def _joined(self, joined: Any, of_chunk: Any, rows: slice) -> Any:
+    def _joined(self, joined: T | None, of_chunk: T, rows: slice) -> T:
         """Returns nested arrays of all users, with those of a chunk put in.
 
         A chunk's are put in before the next one's are made: observations take the most memory.
@@ -607,10 +623,10 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def _with_last(
     observation: dict[str, Any], ended_rows: Sequence[np.ndarray], last: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Returns an observation with what was observed last where sessions ended.
+    """Returns an observation with what was observed last where episodes ended.
 
     Args:
-        observation: the observation of all users, new ones where sessions ended.
+        observation: the observation of all users, new ones where episodes ended.
         ended_rows: the rows where they did, of some chunks.
         last: what was observed there of the old users, where it is not as in the observation.
     """
@@ -623,7 +639,7 @@ def _with_last(
     return with_last
 
 
-def _num_entries(space: Any) -> int:
+def _num_entries(space: types.Space) -> int:
     """Returns how many numbers an element of a space has; 0 for spaces without a shape."""
     shapes = [getattr(leaf, "shape", None) for _, leaf in spaces_lib.leaves(space)]
     return sum(math.prod(shape) for shape in shapes if shape is not None)

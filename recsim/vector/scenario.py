@@ -19,7 +19,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -268,10 +268,20 @@ def clicked(choice: np.ndarray, slate_size: int) -> np.ndarray:
     """
     choice = numbers.whole_array("choice", choice)
     # By position, the order in memory.
-    return np.equal(np.arange(slate_size)[:, np.newaxis], choice).T
+    by_position: np.ndarray = np.equal(np.arange(slate_size)[:, np.newaxis], choice)
+    return by_position.T
 
 
-def total_clicks(responses: Any) -> np.ndarray:
+class _Clicked(Protocol):
+    """Responses that say what was clicked."""
+
+    @property
+    def clicked(self) -> np.ndarray:
+        """Bools of shape (n_users, slate_size)."""
+
+
+def total_clicks(responses: _Clicked) -> np.ndarray:
     """Returns the numbers of clicks: rewards of responses with the field ``clicked``."""
     clicks = numbers.array("clicked", responses.clicked)
-    return np.add.reduce(clicks, axis=1, dtype=np.float32)
+    totals: np.ndarray = np.add.reduce(clicks, axis=1, dtype=np.float32)
+    return totals

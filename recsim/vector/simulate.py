@@ -19,13 +19,13 @@ from recsim.vector import scenario, streams
 
 __all__ = ["Simulation", "check_memory", "simulate"]
 
-MakeEnvironment = Callable[..., Any]
-MakeAgent = Callable[[Any], Any]
+MakeEnvironment = Callable[..., types.VectorEnv]
+MakeAgent = Callable[[Any], types.VectorAgent]
 
 
 @dataclasses.dataclass(frozen=True)
 class Simulation:
-    """What came of simulated users.
+    """The outcome of a simulation of users.
 
     Attributes:
         returns: undiscounted sums of rewards, float64: of shape (n_users,) over ``num_steps``
@@ -34,7 +34,7 @@ class Simulation:
         metrics: the environment's counts, by name, of these steps and no others.
         written_metrics: what the environment reports of them, such as ``CTR``, by tag.
         seed: the seed that the environments were reset with, which repeats the simulation: the
-            argument, or one that was drawn because neither it nor the config has a seed. None
+            argument, or one that was sampled because neither it nor the config has a seed. None
             where the environments took that of their config.
     """
 
@@ -66,13 +66,13 @@ def simulate(
     workers: int | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Simulation:
-    """Lets an agent recommend to users and returns what came of it.
+    """Lets an agent recommend to users and returns their episodes' returns, lengths and metrics.
 
     The users are simulated a chunk at a time (:data:`recsim.vector.streams.CHUNK_SIZE`), each
     chunk with an environment and an agent of its own, made by fresh copies of the functions: what
     these keep does not go from one chunk to the next. The result does not depend on the number of
     workers, to the last bit; and a user's does not depend on the number of users, if the agent
-    treats users independently and draws as :mod:`recsim.vector.streams` has it. An agent that
+    treats users independently and samples as :mod:`recsim.vector.streams` has it. An agent that
     learns from some users for others learns from those of its chunk.
 
     Args:
@@ -82,10 +82,10 @@ def simulate(
             :class:`recsim.vector.agent.AbstractVectorAgent`, such as
             :class:`recsim.agents.random_agent.VectorRandomAgent`.
         num_users: number of users, at least 1.
-        num_steps: steps to simulate for each; a user whose session ends is followed by another.
+        num_steps: steps to simulate for each; a user whose episode ends is followed by another.
         num_episodes: episodes to simulate for each, in place of ``num_steps``.
         seed: seed of the environment, an integer >= 0; None for the one of its config. Where that
-            is None too, one is drawn for all users together.
+            is None too, one is sampled for all users together.
         workers: the most processes to use; None for one a core. The functions may come from a
             notebook or a script, whose main module needs no guard, and may be lambdas. What they
             hold must be picklable if there are several workers, or if the agent uses TensorFlow;
@@ -99,7 +99,7 @@ def simulate(
 
     Raises:
         TypeError, ValueError: if a number is below 1, not exactly one of ``num_steps`` and
-            ``num_episodes`` is given, sessions never end that should, or a function that goes to
+            ``num_episodes`` is given, episodes never end that should, or a function that goes to
             another process cannot be pickled.
         MemoryError: if there is no memory for the results of so many users.
         recsim.parallel.TaskError: if a process has ended three times before its users were done,
@@ -139,11 +139,11 @@ def simulate(
     _check_function("make_environment", make_environment)
     _check_function("make_agent", make_agent)
     functions = _Functions(make_environment, make_agent)
-    of_one_user = functions.fresh()[0](num_envs=1, first_user=0)
-    if seed is None and getattr(of_one_user.unwrapped, "has_drawn_seed", False):
+    of_one_user: Any = functions.fresh()[0](num_envs=1, first_user=0)
+    if seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False):
         seed = of_one_user.unwrapped.default_seed
     if num_episodes is not None:
-        _check_that_sessions_end(of_one_user)
+        _check_that_episodes_end(of_one_user)
     # What a single task, which may run here, begins with tells whether it may.
     first = _made(functions, chunks[0]) if num_tasks == 1 else None
     uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))
@@ -181,7 +181,7 @@ def simulate(
         np.concatenate([result["returns"] for result in ordered]),
         np.concatenate([result["lengths"] for result in ordered]),
         dict(metrics),
-        _written(of_one_user, metrics),
+        _written(of_one_user.metrics_writer, metrics),
         seed,
     )
 
@@ -196,7 +196,7 @@ def check_memory(num_users: int, num_episodes: int = 1) -> None:
     )
 
 
-def _check_function(name: str, function: Any) -> None:
+def _check_function(name: str, function: object) -> None:
     """Raises TypeError for what is not a function."""
     if not callable(function):
         raise TypeError(f"{name} must be a function, got {function!r}.")
@@ -228,7 +228,9 @@ class _Functions:
         """
         if self._pickled is None:
             return self._functions
-        return pickle.loads(self._pickled)  # noqa: S301 (written in __init__)
+        fresh: tuple[MakeEnvironment, MakeAgent]
+        fresh = pickle.loads(self._pickled)  # noqa: S301 (written in __init__)
+        return fresh
 
     def check_pickling(self) -> None:
         """Raises TypeError if the functions cannot be sent to another process."""
@@ -249,29 +251,30 @@ class _Functions:
         raise TypeError(f"The functions cannot be pickled together: {self._error}.")
 
 
-def _check_that_sessions_end(env: Any) -> None:
-    """Raises ValueError if an environment says that no session in it ever ends."""
-    model = getattr(env.unwrapped, "user_model", None)
-    if not isinstance(model, scenario.VectorUserModel) or env.unwrapped.max_steps_per_episode:
+def _check_that_episodes_end(env: types.VectorEnv) -> None:
+    """Raises ValueError if an environment says that no episode in it ever ends."""
+    unwrapped: Any = env.unwrapped
+    model = getattr(unwrapped, "user_model", None)
+    if not isinstance(model, scenario.VectorUserModel) or unwrapped.max_steps_per_episode:
         return
-    nobody = np.zeros(1, np.int64)
-    users = model.sample_users(streams.UserStream(0, nobody, nobody, env.unwrapped.dtype))
+    zero = np.zeros(1, np.int64)
+    users = model.sample_users(streams.UserStream(0, zero, zero, unwrapped.dtype))
     if model.is_done(users) is None:
         raise ValueError(
-            f"num_episodes needs sessions that end, which those of {type(model).__name__} do not: "
+            f"num_episodes needs episodes that end, which those of {type(model).__name__} do not: "
             "make the environment with max_steps_per_episode, or simulate num_steps."
         )
 
 
-def _written(env: Any, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Returns what an environment reports of metrics."""
+def _written(writer: Callable[..., None] | None, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Returns what an environment's writer of metrics reports of metrics."""
     written: dict[str, float] = {}
-    if env.metrics_writer is not None:
-        env.metrics_writer(metrics, written.__setitem__)
+    if writer is not None:
+        writer(metrics, written.__setitem__)
     return written
 
 
-def _made(functions: _Functions, users: range) -> tuple[Any, Any]:
+def _made(functions: _Functions, users: range) -> tuple[Any, types.VectorAgent]:
     """Returns an environment of users and the agent for it."""
     make_environment, make_agent = functions.fresh()
     env = make_environment(num_envs=len(users), first_user=users.start)

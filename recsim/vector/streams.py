@@ -144,7 +144,8 @@ class RandomStream(abc.ABC):
         """
         if type(high) is not int or not 1 <= high <= _MAX_INTEGER:
             high = validation.positive_int("high", high, 1, _MAX_INTEGER)
-        return (self.uniform(*shape) * self.dtype.type(high)).astype(np.int32)
+        below: np.ndarray = self.uniform(*shape) * self.dtype.type(high)
+        return below.astype(np.int32)
 
     def slates(self, num_candidates: int, slate_size: int) -> np.ndarray:
         """Returns slates of different candidates, int32 of shape ``(n_users, slate_size)``.
@@ -159,7 +160,7 @@ class RandomStream(abc.ABC):
         return _slates(self.uniform(slate_size), num_candidates)
 
 
-def _checked_cumulative(cumulative: Any) -> np.ndarray:
+def _checked_cumulative(cumulative: object) -> np.ndarray:
     """Returns cumulative probabilities as an array, or refuses them."""
     array = numbers.float_array("cumulative", cumulative)
     if array.ndim != 1 or not len(array) or not (np.diff(array, prepend=0.0) >= 0.0).all():
@@ -200,7 +201,7 @@ def slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
     return _slates(uniform, num_candidates)
 
 
-def _check_slates(num_candidates: Any, slate_size: Any) -> None:
+def _check_slates(num_candidates: int, slate_size: int) -> None:
     if type(slate_size) is not int or type(num_candidates) is not int:
         validation.positive_int("slate_size", slate_size)
         validation.positive_int("num_candidates", num_candidates)

@@ -1,7 +1,7 @@
-"""Single-user agents and environments among those of many users.
+"""Single-user agents and environments as vectorized ones.
 
 They take one user at a time, and so as long as they take alone: they are for tests, and for agents
-and worlds that have no vector form.
+and scenarios that have no vectorized form.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recsim import seeding
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, trees, validation
 from recsim._internal.gym_import import spaces as gym_spaces
-from recsim.simulator import recsim_gym
+from recsim.simulator import recsim_gym, rollout
 from recsim.vector import agent as vector_agent
 from recsim.vector import env as vector_env
 
@@ -39,7 +39,11 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
         ValueError, NotImplementedError: for a space that is none of a vector environment.
     """
 
-    def __init__(self, create_agent: Callable[[Any, Any, int], Any], environment: Any) -> None:
+    def __init__(
+        self,
+        create_agent: Callable[[Any, Any, int], Any],
+        environment: vector_agent.UsersAndSpaces,
+    ) -> None:
         super().__init__(environment)
         user_space = spaces_lib.single_user_space(environment.single_observation_space)
         slate_space = gym_spaces.MultiDiscrete(environment.single_action_space.nvec)
@@ -76,7 +80,7 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
         truncated: np.ndarray,
         infos: Mapping[str, Any],
     ) -> np.ndarray:
-        """Steps every agent; where a session ended, ends its episode and begins the next one.
+        """Steps every agent; where an episode ended, ends the agent's and begins the next one.
 
         Raises:
             ValueError: if an agent's slate is not full.
@@ -91,8 +95,8 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
                 slates.append(agent.step(reward, self._observation(observation, user)))
                 continue
             last = self._observation(infos["final_obs"].batch, user)
-            cut_off = not terminated[user]
-            single_user_agent.end_episode(agent, reward, last, truncated=cut_off)
+            only_truncated = not terminated[user]
+            single_user_agent.end_episode(agent, reward, last, truncated=only_truncated)
             slates.append(agent.begin_episode(self._first_observation(observation, user)))
         return self._joined(slates)
 
@@ -152,17 +156,17 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
 class SingleUserEnvs(vector_env.SlateVectorEnv):
     """Single-user environments as a vector environment, an environment a user.
 
-    Sessions end, and observations come, as in :class:`recsim.vector.env.RecSimVectorEnv`.
+    Episodes end, and observations come, as in :class:`recsim.vector.env.RecSimVectorEnv`.
 
     Args:
         environments: the environments, at least one, all with the same spaces. Those of the same
             seed have the same documents and users: give each a seed of its own.
-        max_steps_per_episode: sessions are truncated after so many steps; None for no limit.
+        max_steps_per_episode: episodes are truncated after so many steps; None for no limit.
         first_user: number of the first user, which the random numbers of vector agents go by, as
             where :func:`recsim.vector.simulate.simulate` makes the environment.
 
     Raises:
-        TypeError: if one of them is no single-user environment.
+        TypeError: if one of them is not a single-user environment.
         ValueError: if there is no environment, one has several users, or their slates differ.
     """
 
@@ -184,7 +188,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
                     "environments must be RecSimGymEnvs, as the scenarios' create_environment "
                     f"makes, got {env!r}."
                 )
-        if any(env._multi_user for env in self.environments):
+        if any(rollout.has_several_users(env) for env in self.environments):
             raise ValueError("environments must have one user each, got one with several.")
         first: Any = self.environments[0]
         if any(env.action_space != first.action_space for env in self.environments):
@@ -206,7 +210,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         )
         self.single_observation_space = self._stacked.space
         self._was_reset = False
-        self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' sessions.
+        self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' episodes.
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -215,14 +219,14 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
 
         Args:
             seed: an integer >= 0 for the users' choices and transitions; samplers go back to
-                their own seeds. None to go on with the random numbers.
+                their own seeds. None to continue the random streams.
             options: none are known.
 
         Returns:
             The first observation, and an empty dictionary.
 
         Raises:
-            TypeError: if the seed is no integer: users have no seeds of their own.
+            TypeError: if the seed is not an integer: users have no seeds of their own.
             ValueError: if it is negative, or for an option.
         """
         self._check_options(options)
@@ -292,4 +296,6 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
     @property
     def metrics_writer(self) -> Callable[..., None]:
         """The function that reports metrics: that of the first environment."""
-        return self.environments[0]._metrics_writer
+        writer: Callable[..., None]
+        writer = self.environments[0]._metrics_writer
+        return writer

@@ -657,7 +657,7 @@ def test_no_seed_is_one_that_is_drawn(scenario: Any) -> None:
     config = {**CONFIG, "seed": None}
     envs = [scenario.create_vector_environment(dict(config), num_envs=4) for _ in range(2)]
     agents = [random_agent.VectorRandomAgent(env) for env in envs]
-    assert envs[0].has_drawn_seed and envs[0].default_seed != envs[1].default_seed
+    assert envs[0].has_random_seed and envs[0].default_seed != envs[1].default_seed
     first = list(vector_steps(envs[0], agents[0], 3, seed=None))
     second = list(vector_steps(envs[1], agents[1], 3, seed=envs[0].default_seed))
     for one, other in zip(first, second, strict=True):
