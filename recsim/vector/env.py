@@ -154,7 +154,8 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
             needed,
             f"{resources.shown(self.num_envs)} users with {resources.shown(self._num_candidates)} "
             f"candidates and slates of {resources.shown(self._slate_size)}",
-            "choose fewer users or candidates, or simulate a chunk of users at a time",
+            "choose fewer users or candidates, or recsim.vector.simulate, which has a chunk of "
+            "users at a time",
         )
 
     # The spaces of all users have arrays of bounds as large as an observation: only on demand.
