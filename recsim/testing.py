@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import functools
 import random
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from recsim import agent as agent_lib
-from recsim import seeding, spaces, types
+from recsim import spaces, types
 from recsim._internal import trees
 from recsim.agents import random_agent
 from recsim.simulator import environment, recsim_gym, rollout
@@ -169,15 +169,23 @@ def _of_user(rollout: list[dict[str, Any]], row: int) -> list[dict[str, Any]]:
     return outcomes
 
 
-def _check_outcome(env: Any, observation: Any, rewards: Any, *ended_and_infos: Any) -> None:
-    terminated, truncated, infos = ended_and_infos
-    assert observation in env.observation_space, f"observation not in its space: {observation!r}"
+def _check_outcome(
+    env: types.VectorEnv,
+    observation: types.Observation,
+    rewards: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    infos: types.Infos,
+) -> None:
+    assert env.observation_space.contains(observation), f"not in its space: {observation!r}"
+        f"observation not in its space: {observation!r}"
+    )
     assert rewards.shape == (env.num_envs,) and np.isfinite(rewards).all(), rewards
     for ended in (terminated, truncated):
         assert ended.shape == (env.num_envs,) and ended.dtype == np.bool_, ended
     assert bool(infos) == bool((terminated | truncated).any()), "final_obs where a session ends"
     for final in infos.get("final_obs", ()):
-        assert final is None or final in env.single_observation_space, final
+        assert final is None or env.single_observation_space.contains(final), final
 
 
 def _run_vector(
@@ -222,9 +230,10 @@ def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int)
         _assert_same(observation, as_it_was, "an observation after it was handed out")
 
 
-def _is_full(responses: Any, space: Any) -> bool:
+def _is_full(responses: Sequence[Any], space: types.Space) -> bool:
     """Says whether every user responded: one whose session is over does not."""
-    users = zip(responses, space, strict=True) if isinstance(responses[0], tuple) else ()
+    of_users = cast(Iterable[Any], space)
+    users = zip(responses, of_users, strict=True) if isinstance(responses[0], tuple) else ()
     return all(len(of_user) == len(of_user_space.spaces) for of_user, of_user_space in users)
 
 
@@ -302,10 +311,10 @@ class _CheckedAgent:
         self._seen: Any = None
         self._as_it_was: Any = None
 
-    def begin_episode(self, observation: types.Observation) -> types.Slate:
+    def begin_episode(self, observation: types.Observation) -> types.Action:
         return self._checked(self._agent.begin_episode(self._kept(observation)))
 
-    def step(self, reward: float, observation: types.Observation) -> types.Slate:
+    def step(self, reward: float, observation: types.Observation) -> types.Action:
         self._check()
         return self._checked(self._agent.step(reward, self._kept(observation)))
 
@@ -321,7 +330,7 @@ class _CheckedAgent:
         self._seen, self._as_it_was = observation, copy.deepcopy(observation)
         return observation
 
-    def _checked(self, slate: types.Slate) -> types.Slate:
+    def _checked(self, slate: types.Action) -> types.Action:
         self._check()
         self.slates.append(np.asarray(slate).tolist())
         return slate
@@ -344,10 +353,10 @@ class _RandomSlates:
         self._on_observation = on_observation
         self.outcomes: list[tuple[types.Observation, Any, bool]] = []
 
-    def begin_episode(self, observation: types.Observation) -> Any:
+    def begin_episode(self, observation: types.Observation) -> types.Action:
         return self._next(observation, None)
 
-    def step(self, reward: float, observation: types.Observation) -> Any:
+    def step(self, reward: float, observation: types.Observation) -> types.Action:
         return self._next(observation, reward)
 
     def end_episode(
@@ -359,7 +368,7 @@ class _RandomSlates:
         self._on_observation(observation)
         self.outcomes.append((observation, reward, done))
 
-    def _next(self, observation: types.Observation, reward: float | None) -> Any:
+    def _next(self, observation: types.Observation, reward: float | None) -> types.Action:
         self._add(observation, reward, False)
         shown = self._environment
         if isinstance(shown, environment.MultiUserEnvironment):
@@ -368,7 +377,8 @@ class _RandomSlates:
 
     def _slate(self) -> list[int]:
         shown = self._environment
-        return self._rng.randint(shown.num_candidates, size=shown.slate_size).tolist()
+        slate: list[int] = self._rng.randint(shown.num_candidates, size=shown.slate_size).tolist()
+        return slate
 
 
 class _GlobalGeneratorsLeftAlone:
@@ -381,31 +391,30 @@ class _GlobalGeneratorsLeftAlone:
         self._before = random.getstate(), np.random.get_state()
         random.seed(self._seed)
         np.random.seed(self._seed)
-        self._state = random.getstate(), seeding.generator_state(_global_random_state())
+        self._state = random.getstate(), np.random.get_state(legacy=False)
 
-    def __exit__(self, exception_type: Any, *_: Any) -> None:
-        after = random.getstate(), seeding.generator_state(_global_random_state())
+    def __exit__(self, exception_type: object, *_: object) -> None:
+        after = random.getstate(), np.random.get_state(legacy=False)
         random.setstate(self._before[0])
         np.random.set_state(self._before[1])
         if exception_type is None:
             _assert_same(after, self._state, "the state of the global generators")
 
 
-def _global_random_state() -> np.random.RandomState:
-    return np.random.mtrand._rand
-
-
-def _assert_same(first: Any, second: Any, what: str, where: str = "") -> None:
+def _assert_same(first: object, second: object, what: str, where: str = "") -> None:
     if isinstance(first, dict):
         assert isinstance(second, dict) and list(first) == list(second), _differs(what, where)
         for key in first:
             _assert_same(first[key], second[key], what, f"{where}[{key!r}]")
     elif isinstance(first, (list, tuple)):
+        assert isinstance(second, (list, tuple)), _differs(what, where)
         assert len(first) == len(second), _differs(what, where)
         for index, (item, other) in enumerate(zip(first, second, strict=True)):
             _assert_same(item, other, what, f"{where}[{index}]")
     else:
-        assert np.array_equal(first, second), _differs(what, where) + f" {first!r} {second!r}"
+        assert np.array_equal(np.asarray(first), np.asarray(second)), (
+            _differs(what, where) + f" {first!r} {second!r}"
+        )
 
 
 def _differs(what: str, where: str) -> str:

@@ -320,6 +320,10 @@ class VectorEnv(Protocol):
         """The space of one user's observations."""
 
     @property
+    def observation_space(self) -> Space:
+        """The space of all users' observations together."""
+
+    @property
     def unwrapped(self) -> object:
         """The environment without wrappers."""
 
@@ -344,10 +348,10 @@ class VectorEnv(Protocol):
 class SlateAgent(Protocol):
     """A recommender in an environment of RecSim's kind, for one user or several."""
 
-    def begin_episode(self, observation: Observation) -> Slate:
+    def begin_episode(self, observation: Observation) -> Action:
         """Begins an episode and returns its first slate; with several users, one for each."""
 
-    def step(self, reward: float, observation: Observation) -> Slate:
+    def step(self, reward: float, observation: Observation) -> Action:
         """Takes in the reward and the observation after the last slate; returns the next one."""
 
     def end_episode(self, reward: float, observation: Observation) -> None:

@@ -264,7 +264,7 @@ def create_agent(
 def _run_session(agent: types.SlateAgent, env: recsim_gym.RecSimGymEnv) -> list[int]:
     """Lets an agent recommend to a user, and returns the indices of its documents."""
     documents: list[int] = []
-    shown = rollout.OnStep(lambda step: documents.append(int(step.slate[0])))
+    shown = rollout.OnStep(lambda step: documents.append(int(np.asarray(step.slate)[0])))
     rollout.run_episode(env, agent, listeners=[shown])
     return documents
 

@@ -55,7 +55,7 @@ class Step:
     """
 
     observation: types.Observation
-    slate: types.Slate
+    slate: types.Action
     reward: Any
     next_observation: types.Observation
     done: bool
