@@ -178,8 +178,6 @@ def _check_outcome(
     infos: types.Infos,
 ) -> None:
     assert env.observation_space.contains(observation), f"not in its space: {observation!r}"
-        f"observation not in its space: {observation!r}"
-    )
     assert rewards.shape == (env.num_envs,) and np.isfinite(rewards).all(), rewards
     for ended in (terminated, truncated):
         assert ended.shape == (env.num_envs,) and ended.dtype == np.bool_, ended
