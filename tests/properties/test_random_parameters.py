@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import absurd, clear_errors, drawing
+from support import absurd, clear_errors, drawing, scenarios
 from support.scenarios import CONFIG
 
 from recsim import choice_model, registry, spaces
@@ -45,9 +45,11 @@ def use_environment(name: str, env_config: Any) -> None:
     agent = random_agent.RandomAgent(env.action_space, random_seed=0)
     slate = agent.begin_episode(env.reset())
     for _ in range(3):
-        observation, reward, _, _ = env.step(slate)
+        observation, reward, done, _ = env.step(slate)
         spaces.check_observation(env.observation_space, observation)
         assert np.isfinite(reward)
+        if done:
+            break
         slate = agent.step(reward, observation)
 
 
@@ -76,11 +78,7 @@ TAKERS = [
     *(
         (use, name, {**CONFIG, **more})
         for use in (use_environment, use_vector_environment)
-        for name, more in (
-            ("interest_exploration", {}),
-            ("interest_evolution", {"choice_model": "multinomial_logit"}),
-            ("long_term_satisfaction", {}),
-        )
+        for name, more in scenarios.OTHER_PARAMETERS.items()
     ),
 ]
 
