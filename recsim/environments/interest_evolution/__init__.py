@@ -40,7 +40,8 @@ costs a step penalty.
   slate of that video alone.
 - ``user_update_alpha`` (0.26471): share of the watch time that a unit of received utility gives
   back: 0.9 / 3.4.
-- ``alpha_x_intercept`` (1.0): strength of an interest that watching changes no more; not 0.
+- ``alpha_x_intercept`` (1.0): strength of an interest that watching changes no more, 1e-6 to 1e6 in
+  size.
 - ``alpha_y_intercept`` (0.3): change of an interest of 0 in the topic of the video watched.
 - ``choice_model`` ('multinomial_proportional'): how users choose; or 'multinomial_logit',
   'exponential_cascade' or 'proportional_cascade', with which they look at the documents one by one.

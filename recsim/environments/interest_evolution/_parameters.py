@@ -127,8 +127,8 @@ class IEvParameters(UserParameters, DocumentParameters):
             self,
             num_topics=_number_of_topics,
             max_video_length=_number(1e-6, _LARGEST),
-            alpha_x_intercept=x_intercept,
-            alpha_y_intercept=validation.number,
+            alpha_x_intercept=_moderate_x_intercept,
+            alpha_y_intercept=_number(-_LARGEST_FACTOR, _LARGEST_FACTOR),
             choice_model=_name_of_choice_model,
         )
         _config.check_order(self, "video_length", "max_video_length")
@@ -161,6 +161,16 @@ class IEvParameters(UserParameters, DocumentParameters):
                 f"{self.choice_model!r}, got {self.score_scaling!r}."
             )
         self.create_choice_model()
+
+
+def _moderate_x_intercept(name: str, value: object) -> float:
+    intercept = x_intercept(name, value)
+    if not 1.0 / _LARGEST_FACTOR <= abs(intercept) <= _LARGEST_FACTOR:
+        raise ValueError(
+            f"{name} must be {1.0 / _LARGEST_FACTOR:g} to {_LARGEST_FACTOR:g} in size, got "
+            f"{numbers.described(value)}."
+        )
+    return intercept
 
 
 def _number_of_topics(name: str, value: object) -> int:
