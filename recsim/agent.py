@@ -2,7 +2,7 @@
 
 An agent gets an observation and the reward of its last slate, and returns a slate: a sequence of
 indices into ``observation['doc']``. Layers (:class:`AbstractHierarchicalAgentLayer`) wrap base
-agents, changing what these see and what they play.
+agents, changing what these observe and what they recommend.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ __all__ = [
     "AbstractMultiUserEpisodicRecommenderAgent",
     "AbstractRecommenderAgent",
     "end_episode",
-    "has_entry",
-    "refuse_bundle",
 ]
 
 Observation = types.Observation
@@ -43,7 +41,7 @@ class AbstractRecommenderAgent(abc.ABC):
             number of candidates as each entry's ``nvec``.
 
     Raises:
-        TypeError: if ``action_space`` is no ``MultiDiscrete`` space.
+        TypeError: if ``action_space`` is not a ``MultiDiscrete`` space.
     """
 
     _multi_user = False
@@ -72,7 +70,7 @@ class AbstractRecommenderAgent(abc.ABC):
         """Takes in the last transition and returns the next slate.
 
         Args:
-            reward: the reward of the slate played last.
+            reward: the reward of the last slate.
             observation: the environment's newest observation, with the keys ``user``, ``doc``
                 and ``response``.
 
@@ -81,7 +79,7 @@ class AbstractRecommenderAgent(abc.ABC):
         """
 
     @abc.abstractmethod
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> types.State:
         """Returns the agent's state as a dictionary for the checkpoint.
 
         Args:
@@ -107,10 +105,10 @@ class AbstractRecommenderAgent(abc.ABC):
 
 
 class AbstractEpisodicRecommenderAgent(bundles.SavedAsBundle, AbstractRecommenderAgent):
-    """An agent for tasks that come in episodes (sessions of one user).
+    """An agent for tasks that come in episodes.
 
     A generator kept in ``self._rng`` is part of the bundle: an agent restored from a checkpoint
-    goes on drawing where it stopped.
+    continues its random stream where it stopped.
 
     Args:
         action_space: the ``MultiDiscrete`` space of slates.
@@ -141,8 +139,8 @@ class AbstractEpisodicRecommenderAgent(bundles.SavedAsBundle, AbstractRecommende
         Args:
             reward: the reward of the last slate.
             observation: the episode's last observation.
-            truncated: True if the episode was only cut off at a length limit, so that the last
-                observation is no terminal state and still has a value. An override that does
+            truncated: True if a limit on its length ended the episode, so that the last observation
+                is not a terminal state and still has a value. An override that does
                 not take this argument is called without it.
         """
 
@@ -259,7 +257,7 @@ class AbstractHierarchicalAgentLayer(bundles.SavedAsBundle, AbstractRecommenderA
 
 
 # The generators of agents in their bundles. What is called _rng belongs to RecSim's agents and to
-# subclasses; an agent of this library that RecSim lets draw from np.random has _exploration_rng.
+# subclasses; an agent of this library that samples from np.random in RecSim has _exploration_rng.
 _GENERATORS = {"_rng": "rng_state", "_exploration_rng": "exploration_rng_state"}
 
 
@@ -331,34 +329,15 @@ def _parameters_for_truncation(function: Callable[..., object]) -> tuple[bool, b
 def end_episode(
     agent: types.SlateAgent, reward: float, observation: Observation, *, truncated: bool = False
 ) -> None:
-    """Ends an agent's episode, telling it of a cut-off if its ``end_episode`` takes ``truncated``.
+    """Ends an agent's episode, telling it of a truncation if its ``end_episode`` takes that.
 
     Args:
         agent: any object with ``end_episode(reward, observation)``.
         reward: the reward of the last slate.
         observation: the last observation.
-        truncated: whether the episode was only cut off at a length limit.
+        truncated: whether a limit on its length ended the episode.
     """
     if _knows_truncation(agent):
         agent.end_episode(reward, observation, truncated=truncated)  # type: ignore[call-arg]
     else:
         agent.end_episode(reward, observation)
-
-
-def has_entry(agent: object, bundle_dict: Mapping[str, Any], key: str) -> bool:
-    """Says whether a bundle has an entry, and refuses it as of another agent if it has not.
-
-    Args:
-        agent: the agent that is to be restored.
-        bundle_dict: the bundle.
-        key: what all bundles of such agents have.
-
-    Raises:
-        ValueError: see :func:`refuse_bundle`.
-    """
-    if isinstance(bundle_dict, Mapping) and key in bundle_dict:
-        return True
-    return refuse_bundle(agent, f"it has no {key!r}, so it is not of {type(agent).__name__}")
-
-
-refuse_bundle = bundles.refuse_bundle

@@ -215,7 +215,7 @@ def exponential_cascade_probabilities(
     Takes and returns arrays as :func:`cascade_probabilities`.
     """
     scores = _slates_of("scores", scores)
-    with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
+    with np.errstate(over="ignore"):  # What overflows is not a probability, and refused.
         weights = np.exp(scores)
     return cascade_probabilities(weights, attention_prob, score_scaling)
 
@@ -262,7 +262,7 @@ def cascade_probabilities(
     weights = _slates_of("weights", weights)
     if score_scaling == 0.0 and not np.isfinite(weights).all():
         raise ValueError(f"weights must be finite, got {numbers.described(weights.tolist())}.")
-    with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
+    with np.errstate(over="ignore"):  # What overflows is not a probability, and refused.
         click_if_seen = score_scaling * weights
     if not _are_probabilities(click_if_seen).all():
         raise ValueError(
@@ -288,7 +288,7 @@ def _are_probabilities(values: np.ndarray) -> np.ndarray:
 
 
 def _first_bad(values: np.ndarray, good: np.ndarray) -> list[float]:
-    """Returns the numbers of the first slate that is no good: there may be thousands of slates.
+    """Returns the numbers of the first bad slate: there may be thousands of slates.
 
     Args:
         values: numbers of slates, shape (..., n).
@@ -300,7 +300,7 @@ def _first_bad(values: np.ndarray, good: np.ndarray) -> list[float]:
 
 
 def _proportional_weights(scores: np.ndarray, min_normalizer: float) -> np.ndarray:
-    with np.errstate(over="ignore"):  # What overflows is no weight, and refused.
+    with np.errstate(over="ignore"):  # What overflows is not a weight, and refused.
         weights = scores - min_normalizer
     if weights.size and weights.min() < 0.0:
         raise ValueError(
@@ -375,11 +375,11 @@ def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> np.ndarray:
     """Checks the arguments and does what :func:`sampled_choices` does."""
     if not weights.shape[-1]:
         _refuse_weights(weights.tolist())
-    drawn = numbers.float_array("uniform", uniform)
-    if not ((drawn >= 0.0) & (drawn < 1.0)).all():
+    numbers_in_unit = numbers.float_array("uniform", uniform)
+    if not ((numbers_in_unit >= 0.0) & (numbers_in_unit < 1.0)).all():
         _refuse_uniform(uniform)
-    _of_slates("uniform", drawn, weights.shape[:-1], "weights")
-    return sampled_choices(weights, drawn)
+    _of_slates("uniform", numbers_in_unit, weights.shape[:-1], "weights")
+    return sampled_choices(weights, numbers_in_unit)
 
 
 def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> np.ndarray:
@@ -404,8 +404,8 @@ CHOICE_FEATURES = ("attention_prob", "min_normalizer", "no_click_mass", "score_s
 class AbstractChoiceModel(abc.ABC):
     """A user's choice model: scores the documents of a slate, then chooses one or none.
 
-    The model draws from the stream of the environment that its user is in. A model used alone
-    draws from a generator of its own with seed 0.
+    The model samples from the stream of the environment that its user is in. A model used alone
+    samples from a generator of its own with seed 0.
     """
 
     #: The stream that the model was given, see :meth:`use_generator`.
@@ -439,7 +439,7 @@ class AbstractChoiceModel(abc.ABC):
         """Returns the position of the chosen document in the slate, or None for no click."""
 
     def use_generator(self, rng: np.random.RandomState) -> None:
-        """Makes the model draw from ``rng`` from now on."""
+        """Makes the model sample from ``rng`` from now on."""
         self.environment_rng = rng
 
     def _random_sample(self) -> float:
@@ -493,7 +493,7 @@ class NormalizableChoiceModel(AbstractChoiceModel):
             Weights for :func:`sample_choice`, shape (..., slate_size + 1), no click the last.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} must define choice_weights to be used for many users at once."
+            f"{type(self).__name__} must define choice_weights to be used in the vector engine."
         )
 
     def slate_weights(self, scores: ArrayLike) -> np.ndarray:
@@ -638,7 +638,7 @@ class ExponentialCascadeChoiceModel(CascadeChoiceModel):
     def score_documents(self, user_state: object, doc_obs: Iterable[Any]) -> None:
         """See :meth:`AbstractChoiceModel.score_documents`."""
         scores = self._score_documents_helper(user_state, doc_obs)
-        with np.errstate(over="ignore"):  # What overflows is no probability, and refused.
+        with np.errstate(over="ignore"):  # What overflows is not a probability, and refused.
             weights = np.exp(scores)
         self._positional_normalization(weights)
 

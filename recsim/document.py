@@ -144,7 +144,7 @@ def _same_string(document_ids: Iterable[Any]) -> ValueError:
 
 
 class _LazyCandidateSet(CandidateSet):
-    """Documents sampled at once, each made into an object when it is first asked for.
+    """Documents sampled in a batch, each made into an object when it is first asked for.
 
     An agent sees all candidates and a user only those of the slate, so most documents of a step
     are never needed as objects. Once documents were handed out they may have changed: later
@@ -258,7 +258,7 @@ class AbstractDocumentSampler(abc.ABC):
         """Changes documents after users' responses to them; does nothing by default.
 
         Args:
-            documents: the documents shown, of all users one after the other.
+            documents: the documents shown, of the first user, then of the second, and so on.
             responses: the responses to them, in the same order.
         """
 
@@ -334,7 +334,7 @@ def _document_in_place_of(
 
 
 class BatchDocumentSampler(AbstractDocumentSampler):
-    """A sampler that draws the features of many documents at once.
+    """A sampler of the features of many documents in a batch.
 
     A subclass says how in :meth:`_sample_features`. Where the class of the documents offers
     ``create_observations(**columns)``, which returns the observations of documents with these
@@ -349,7 +349,7 @@ class BatchDocumentSampler(AbstractDocumentSampler):
         super().__init__(doc_ctor, seed)
         self._doc_count = 0
 
-    # The function that sampling many documents at once stands in for.
+    # The function that sampling a batch stands in for.
     _sampled_by: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
 """From one seed to independent, named random streams, and the state of a generator as data.
 
-The single-user engine draws from :class:`numpy.random.RandomState`, whose streams NumPy has
+The single-user engine samples from :class:`numpy.random.RandomState`, whose streams NumPy has
 frozen: a recorded trajectory stays reproducible in every later NumPy.
 """
 
@@ -54,7 +54,7 @@ def named_random_state(seed: int | None, name: str) -> np.random.RandomState:
 
 
 def derived_seed(seed: int, name: str) -> int:
-    """Returns a seed in [0, 2**32 - 1] for what must not draw the same numbers as ``seed``.
+    """Returns a seed in [0, 2**32 - 1] for what must not have the random numbers of ``seed``.
 
     Args:
         seed: an integer >= 0.
@@ -85,15 +85,15 @@ def named_sequence(seed: int | None, name: str) -> np.random.SeedSequence:
 def integers_and_normals(
     rng: np.random.RandomState, high: int, size: int
 ) -> tuple[list[int], list[float]]:
-    """Returns what ``size`` times ``rng.randint(high), rng.standard_normal()`` would draw.
+    """Returns what ``size`` times ``rng.randint(high), rng.standard_normal()`` would sample.
 
     ``randint`` takes a 32-bit word from the generator, keeps the bits that ``high - 1`` needs and
     tries again while the number is too large; most of its time goes to its arguments. Doing that
-    directly draws the same stream several times faster.
+    directly gives the same stream several times faster.
 
     Args:
         rng: the generator.
-        high: an integer in [1, 2**32 - 1], above the greatest integer to draw.
+        high: an integer in [1, 2**32 - 1], above the greatest integer to sample.
         size: number of pairs.
     """
     normal = rng.standard_normal

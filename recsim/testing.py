@@ -33,20 +33,21 @@ def check_environment(
     """Checks an environment, under random slates.
 
     * Every observation has its space's structure, shapes and bounds, and is never changed after
-      it was handed out. The response of a reset is None.
+      it was returned. The response of a reset is None.
     * The documents of ``observation['doc']`` are the current candidates.
-    * Two environments made alike play the same, without a seed and with one, whatever is drawn
-      from Python's or NumPy's global generators in the meantime; and these are left alone.
-    * An environment that got another one's ``state_dict`` between two episodes goes on as
-      that one does.
+    * Two environments made alike give the same rollout, without a seed and with one, whatever is
+      sampled from Python's or NumPy's global generators in the meantime; and these are left
+      alone.
+    * An environment that got another one's ``state_dict`` between two episodes continues
+      as that one does.
 
     Args:
         make_environment: function that makes a new environment, the same one at each call.
-        num_steps: number of steps to play.
+        num_steps: number of steps.
         seed: seed of the slates.
     """
     _check_observations(make_environment(), num_steps, seed)
-    _check_twins(make_environment, num_steps, seed)
+    _check_pair(make_environment, num_steps, seed)
     _check_checkpoint(make_environment, num_steps, seed)
 
 
@@ -59,14 +60,15 @@ def check_agent(
       slate for each).
     * The agent does not change the observations it gets.
     * Two agents made alike recommend the same, and leave the global generators alone.
-    * An agent that unbundled another one's bundle between two episodes goes on as that one does.
+    * An agent that unbundled another one's bundle between two episodes continues as that one
+      does.
 
     Args:
         make_environment: function that makes a new environment, the same one at each call.
         make_agent: function of the environment that makes a new agent, the same one at each call.
-        num_steps: number of steps to play.
+        num_steps: number of steps.
     """
-    # Libraries that the agent imports late may draw when they are imported: not in the second.
+    # Libraries that the agent imports late may sample when they are imported: not in the second.
     first = _slates_of(make_environment(), make_agent, num_steps)
     with _GlobalGeneratorsLeftAlone():
         second = _slates_of(make_environment(), make_agent, num_steps)
@@ -79,15 +81,15 @@ def check_vector_environment(
 ) -> None:
     """Checks a vector environment, under random slates.
 
-    * Every observation is in its space, and is never changed after it was handed out; so are the
+    * Every observation is in its space, and is never changed after it was returned; so are the
       last observations of sessions that ended.
     * Rewards are finite numbers, an entry a user, as are the bools of whose sessions ended.
     * A user goes through the same, last observations included, whether alone or among others, in
       the first chunk of users or a later one.
-    * Two environments made alike play the same after a reset with the same seed, and the global
-      generators are left alone.
-    * An environment that got another one's ``state_dict`` between two steps goes on as that
-      one does.
+    * Two environments made alike give the same rollout after a reset with the same seed, and the
+      global generators are left alone.
+    * An environment that got another one's ``state_dict`` between two steps continues as
+      that one does.
 
     Give the environment a ``max_steps_per_episode`` below ``num_steps``, for sessions to end.
 
@@ -95,15 +97,15 @@ def check_vector_environment(
         make_environment: function called as ``make_environment(num_envs=…, first_user=…)`` that
             makes a new :class:`recsim.vector.env.RecSimVectorEnv`, the same one at each call but
             for its users.
-        num_steps: number of steps to play.
+        num_steps: number of steps.
         seed: seed of the environment and of the slates.
     """
     first_user, num_envs = streams.CHUNK_SIZE - 3, 6  # The last of a chunk, the first of the next.
     users = {"num_envs": num_envs, "first_user": first_user}
     with _GlobalGeneratorsLeftAlone():
         rollout = _vector_rollout(make_environment(**users), num_steps, seed)
-    twin = _vector_rollout(make_environment(**users), num_steps, seed)
-    _assert_same(twin, rollout, "one of two environments made alike")
+    again = _vector_rollout(make_environment(**users), num_steps, seed)
+    _assert_same(again, rollout, "one of two environments made alike")
     for row in (0, num_envs - 1):
         env = make_environment(num_envs=1, first_user=first_user + row)
         alone = _vector_rollout(env, num_steps, seed)
@@ -112,25 +114,25 @@ def check_vector_environment(
 
 
 def _vector_rollout(env: types.VectorEnv, num_steps: int, seed: int) -> list[dict[str, Any]]:
-    """Runs steps, checks what comes of them and returns it."""
+    """Runs steps, checks the outcomes and returns them."""
     recorder = _VectorRecorder(env)
     _run_vector(env, num_steps, seed, recorder)
-    for parts, as_they_were in recorder.handed_out:
+    for parts, as_they_were in recorder.returned:
         _assert_same(
             parts,
             as_they_were,
             "an observation after it was returned (let observe_users, observe_responses and the "
             "sampler's observe return arrays that nothing changes later, such as copies)",
         )
-    return [parts for parts, _ in recorder.handed_out]
+    return [parts for parts, _ in recorder.returned]
 
 
 class _VectorRecorder(rollout.VectorListener):
-    """Checks what comes of a reset and of each step, and keeps it with a copy of what it was."""
+    """Checks the outcome of a reset and of each step, and keeps it with a copy of what it was."""
 
     def __init__(self, env: types.VectorEnv) -> None:
         self._env = env
-        self.handed_out: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.returned: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def on_reset(self, observation: types.Observation, infos: Mapping[str, Any]) -> None:
         nobody = np.zeros(self._env.num_envs, np.bool_)
@@ -157,7 +159,7 @@ class _VectorRecorder(rollout.VectorListener):
         if infos:
             _assert_same(infos["_final_obs"], terminated | truncated, "_final_obs")
             parts["final_observation"] = infos["final_obs"].batch
-        self.handed_out.append((parts, copy.deepcopy(parts)))
+        self.returned.append((parts, copy.deepcopy(parts)))
 
 
 def _of_user(rollout: list[dict[str, Any]], row: int) -> list[dict[str, Any]]:
@@ -189,7 +191,7 @@ def _check_outcome(
 def _run_vector(
     env: types.VectorEnv, num_steps: int, seed: int, *listeners: rollout.VectorListener
 ) -> None:
-    """Runs steps under slates that users draw by themselves."""
+    """Runs steps under random slates, sampled for each user by itself."""
     agent = random_agent.VectorRandomAgent(env, seed)
     rollout.VectorRollout(env, agent, listeners, follows_episodes=False).run_steps(
         num_steps, seed=seed
@@ -211,7 +213,7 @@ def _check_vector_checkpoint(
 
 
 def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int) -> None:
-    handed_out: list[tuple[Any, Any]] = []
+    returned: list[tuple[Any, Any]] = []
 
     def check(observation: types.Observation) -> None:
         space = env.observation_space
@@ -221,11 +223,11 @@ def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int)
                 continue
             spaces.check_observation(space[key], observation[key], f"observation[{key!r}]")
         assert list(observation["doc"]) == list(env.environment.candidate_set.create_observation())
-        handed_out.append((observation, copy.deepcopy(observation)))
+        returned.append((observation, copy.deepcopy(observation)))
 
     _run(env, num_steps, seed, check)
-    for observation, as_it_was in handed_out:
-        _assert_same(observation, as_it_was, "an observation after it was handed out")
+    for observation, as_it_was in returned:
+        _assert_same(observation, as_it_was, "an observation after it was returned")
 
 
 def _is_full(responses: Sequence[Any], space: types.Space) -> bool:
@@ -235,7 +237,7 @@ def _is_full(responses: Sequence[Any], space: types.Space) -> bool:
     return all(len(of_user) == len(of_user_space.spaces) for of_user, of_user_space in users)
 
 
-def _check_twins(make_environment: MakeEnvironment, num_steps: int, seed: int) -> None:
+def _check_pair(make_environment: MakeEnvironment, num_steps: int, seed: int) -> None:
     for env_seed in (None, 17):
         rollouts = []
         for noise in (1, 2):
@@ -301,7 +303,7 @@ def _run_episodes(
 
 
 class _CheckedAgent:
-    """An agent of whose slates a list is kept, and which must not change its observations."""
+    """An agent whose slates are listed, and which must not change its observations."""
 
     def __init__(self, agent: types.SlateAgent) -> None:
         self._agent = agent
@@ -380,7 +382,7 @@ class _RandomSlates:
 
 
 class _GlobalGeneratorsLeftAlone:
-    """Puts the global generators into some state, and checks that nothing was drawn from them."""
+    """Puts the global generators into some state, and checks that nothing was sampled from them."""
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed

@@ -415,7 +415,7 @@ class Learner(Protocol):
     def steps_without_update(self) -> int:
         """Number of training steps, of all users together, in which a new agent makes no update.
 
-        A training that is no longer teaches the agent nothing. 0 if the first step may be learned
+        A training of no more steps teaches the agent nothing. 0 if the first step may be learned
         from.
         """
 

@@ -116,10 +116,10 @@ class AbstractUserSampler(abc.ABC):
 class AbstractUserModel(abc.ABC):
     """The dynamics of a user: choice, response, change of state and end of the session.
 
-    Choices and transitions draw from ``self.environment_rng``, whose stream is derived from the
+    Choices and transitions sample from ``self.environment_rng``, whose stream is derived from the
     sampler's seed and independent of it. An environment shares one such generator among its users
     and their choice models (:meth:`use_generator`). Other generators that a subclass keeps, under
-    whatever name, are its own: nobody else draws from them, ``env.seed`` leaves them alone, and
+    whatever name, are its own: nobody else samples from them, ``env.seed`` leaves them alone, and
     checkpoints have them.
 
     Attributes:
@@ -131,7 +131,7 @@ class AbstractUserModel(abc.ABC):
         slate_size: number of documents in a slate, at least 1.
 
     Raises:
-        TypeError: if ``response_model_ctor`` is missing, or ``slate_size`` is no integer.
+        TypeError: if ``response_model_ctor`` is missing, or ``slate_size`` is not an integer.
         ValueError: if ``slate_size`` is below 1.
     """
 
@@ -152,7 +152,7 @@ class AbstractUserModel(abc.ABC):
         self.environment_rng = initial_generator(user_sampler)
 
     def use_generator(self, rng: np.random.RandomState) -> None:
-        """Makes the user's transitions and its choice models draw from ``rng`` from now on."""
+        """Makes the user's transitions and its choice models sample from ``rng`` from now on."""
         self.environment_rng = rng
         for attribute in vars(self).values():
             if isinstance(attribute, choice_model.AbstractChoiceModel):
@@ -216,7 +216,7 @@ class AbstractUserModel(abc.ABC):
         if sampler is not None:
             state["user_sampler"] = own_method(sampler, AbstractUserSampler, "state_dict")()
         elif not own:
-            state["rng"] = None  # Whatever it draws from, it is not here.
+            state["rng"] = None  # Whatever it samples from, it is not here.
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The simulator: environments, their Gym face, and runners of experiments."""
+"""The simulator: environments, their Gym interfaces, and runners of experiments."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ __all__ = [
     "summary",
 ]
 
-# Worlds need the environment, and should not wait for the runners.
+# Scenarios need the environment, and should not wait for the runners.
 __getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 def state_of(env: object) -> tuple[types.State | None, Exception | None]:
     """Returns an environment's state, or None and the error if ``state_dict`` does not work.
 
-    The generators of the wrappers around it are part of it.
+    The generators of the wrappers around it are in it.
     """
     if not hasattr(env, "state_dict"):
         return None, None
@@ -75,8 +75,8 @@ def warn_of_parts_without_generator(state: object) -> None:
     parts = ["the environment"] if state is None else list(_parts_without_generator(state))
     if parts:
         _logger.warning(
-            "Checkpoints hold no random generator of %s: if it draws numbers, a resumed "
-            "training will go on with other ones. Keep one of NumPy's generators in self._rng "
+            "Checkpoints hold no random generator of %s: if it samples numbers, a "
+            "resumed training will have other ones. Keep one of NumPy's generators in self._rng "
             "there, or extend state_dict and load_state_dict.",
             ", ".join(parts),
         )

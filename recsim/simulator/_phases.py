@@ -246,8 +246,8 @@ class _Progress(rollout.VectorListener):
 class VectorPhases:
     """Phases of the episodes of all users of a :class:`recsim.vector.env.RecSimVectorEnv`.
 
-    In a training, episodes go on from one iteration to the next. In an evaluation each user has a
-    given number of episodes, so that long ones count as often as short ones.
+    In a training, episodes continue from one iteration to the next. In an evaluation each user has
+    a given number of episodes, so that long ones count as often as short ones.
 
     Args:
         env: the environment.

@@ -178,7 +178,7 @@ def refuse_other_prefixes(folder: str, prefix: str) -> None:
             raise ValueError(
                 f"There is no checkpoint {prefix}.<iteration> in "
                 f"{folder!r}, but there is {name!r}, of another run: choose its "
-                "checkpoint_file_prefix to go on with it, or another base_dir to start afresh."
+                "checkpoint_file_prefix to resume it, or another base_dir to start afresh."
             )
 
 

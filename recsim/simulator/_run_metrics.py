@@ -1,4 +1,4 @@
-"""An environment's metrics as runners see them: their tags, and where their state is kept."""
+"""An environment's metrics as runners see them: their tags, and where their state is."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def kept_elsewhere(env: object) -> str | None:
             continue
         argument = name.removeprefix("_")
         if not inspect.isfunction(function) and not inspect.isbuiltin(function):
-            return f"{argument} is no function but {function!r:.80}"
+            return f"{argument} is not a function but {function!r:.80}"
         if getattr(function, "__closure__", None):
             return f"{argument} shares variables with the function that it was made in"
     return None

@@ -51,10 +51,10 @@ def _seeds(env: object) -> Iterator[Any]:
     elif types.is_vector_env(env):
         yield getattr(getattr(env, "unwrapped", env), "_default_seed", None)
     else:
-        world = getattr(env, "environment", env)
-        for model in getattr(world, "_user_models", ()):
+        inner = getattr(env, "environment", env)
+        for model in getattr(inner, "_user_models", ()):
             yield getattr(getattr(model, "_user_sampler", None), "_seed", None)
-        yield getattr(getattr(world, "_document_sampler", None), "_seed", None)
+        yield getattr(getattr(inner, "_document_sampler", None), "_seed", None)
 
 
 def _plain(seed: object) -> object:

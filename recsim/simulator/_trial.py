@@ -26,7 +26,7 @@ def check_state(agent: types.Bundled, environment_state: object) -> None:
         environment_state: what the environment's ``state_dict`` returned.
 
     Raises:
-        TypeError, ValueError: if something in the state is no data; the error names its place.
+        TypeError, ValueError: if something in the state is not data; the error names its place.
     """
     state = {"environment": environment_state}
     with tempfile.TemporaryDirectory() as folder:

@@ -57,7 +57,7 @@ _logger = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
-    """A file is no good checkpoint: truncated, altered, or not a checkpoint at all.
+    """A file is not a good checkpoint: truncated, altered, or not a checkpoint at all.
 
     Args:
         fault: what is wrong with which file.
@@ -138,7 +138,7 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
     """
     if os.path.lexists(path) and not os.path.isfile(path):
         what = "no file" if os.path.exists(path) else "a link that leads nowhere"
-        raise CheckpointError(f"{path!r} is {what}, so it is no checkpoint: move it away.")
+        raise CheckpointError(f"{path!r} is {what}, so it is not a checkpoint: move it away.")
     with open(path, "rb") as file:
         size = _verify(file, path)
         try:
@@ -194,7 +194,7 @@ def restore_agent(agent: types.Bundled, path: paths.Path) -> None:
         try:
             run_data.check(bundle)
         except ValueError as error:
-            raise CheckpointError(f"{path!r} is no checkpoint of a run: {error}.") from None
+            raise CheckpointError(f"{path!r} is not a checkpoint of a run: {error}.") from None
         if "fingerprint" in bundle:
             made = dataclasses.asdict(fingerprint.of_agent(agent))
             there = bundle["fingerprint"]["agent"]
@@ -262,7 +262,7 @@ def _verify(file: BinaryIO, path: str) -> int:
         fault = "was altered after it was written (its checksum does not match)"
     raise CheckpointError(
         f"{path!r} {fault}.",
-        "Delete it to go on from an older checkpoint, restore it from a copy, or choose "
+        "Delete it to resume from an older checkpoint, restore it from a copy, or choose "
         "another base_dir to start afresh.",
     )
 
@@ -328,14 +328,14 @@ class _Encoder:
         return encoded
 
     def _generator_index(self, rng: seeding.AnyGenerator) -> int:
-        """Returns the place of a generator's record: what shares a generator goes on sharing it."""
+        """Returns the place of a generator's record: what shares a generator keeps sharing it."""
         if id(rng) not in self._generator_indices:
             state = seeding.generator_state(rng)
             record = {"kind": type(rng).__name__, "state": state}
             try:
                 seeding.check_state(state, with_normal=isinstance(rng, np.random.RandomState))
                 if isinstance(rng, np.random.Generator):
-                    sequence = rng.bit_generator.seed_seq  # What Generator.spawn goes on from.
+                    sequence = rng.bit_generator.seed_seq  # What Generator.spawn continues from.
                     if type(sequence) is np.random.SeedSequence:
                         record["seed_sequence"] = sequence.state
                         seeding.checked_sequence(sequence.state)
@@ -386,8 +386,8 @@ class Checkpointer:
             is then a bad one; None to take any.
 
     Raises:
-        TypeError: if ``folder`` is no path, ``prefix`` no string or ``keep`` not an integer.
-        ValueError: if ``keep`` is below 1, or ``prefix`` is no file name.
+        TypeError: if ``folder`` is not a path, ``prefix`` not a string or ``keep`` not an integer.
+        ValueError: if ``keep`` is below 1, or ``prefix`` is not a file name.
     """
 
     def __init__(
@@ -479,7 +479,7 @@ class Checkpointer:
         return self._known[signature]
 
     def _set_aside(self, path: str) -> None:
-        """Gives what is no good checkpoint another name."""
+        """Gives a bad checkpoint another name."""
         for ending in itertools.chain([".bad"], (f".bad_{n}" for n in itertools.count(2))):
             aside = path + ending
             if not os.path.lexists(aside):

@@ -1,4 +1,4 @@
-"""One step of the world: a slate is shown, users respond, users and documents change."""
+"""One step: a slate is shown, users respond, users and documents change."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _BYTES_OF_CANDIDATE = 1000
 
 
 class AbstractEnvironment(abc.ABC):
-    """A world of users and documents.
+    """An environment of users and documents.
 
-    All choices and transitions of its users draw from one generator of the environment,
+    All choices and transitions of its users sample from one generator of the environment,
     ``environment_rng``, whose stream is derived from the (first) user sampler's seed, or set by
     :meth:`seed`.
 
@@ -44,7 +44,7 @@ class AbstractEnvironment(abc.ABC):
         resample_documents: whether a new candidate set is sampled at every step and reset.
 
     Raises:
-        TypeError: if a size is no integer.
+        TypeError: if a size is not an integer.
         ValueError: if a size is below 1, or the slate is larger than the candidate set.
         MemoryError: if there is no memory for so many candidates.
     """
@@ -77,7 +77,7 @@ class AbstractEnvironment(abc.ABC):
     _current_documents: dict[str, Any]
     #: The random stream that the users share.
     environment_rng: np.random.RandomState | None = None
-    # How many resets and steps are still watched for draws from NumPy's global generator.
+    # How many resets and steps are still watched for samples from NumPy's global generator.
     _steps_to_watch = global_generator.WATCHED_STEPS
 
     @property
@@ -114,7 +114,7 @@ class AbstractEnvironment(abc.ABC):
                 user_model.use_generator(rng)
 
     def _watched_parts(self) -> tuple[list[Any], Any, Callable[[], dict[str, Any]]]:
-        """Returns users, document sampler and a method, watched for draws from np.random."""
+        """Returns users, document sampler and a method, watched for samples from np.random."""
         self._steps_to_watch -= 1
         watched, sampler = global_generator.Watched, self._document_sampler
         users = [watched(model, global_generator.IN_USER_MODEL) for model in self._user_models]
@@ -200,7 +200,7 @@ class AbstractEnvironment(abc.ABC):
 
         Raises:
             RuntimeError: if there was no reset before.
-            TypeError: if the slate is no sequence of integers.
+            TypeError: if the slate is not a sequence of integers.
             ValueError: if it is longer than ``slate_size``.
             IndexError: if an index points at no candidate.
         """
@@ -276,7 +276,7 @@ class AbstractEnvironment(abc.ABC):
 
     @abc.abstractmethod
     def step(self, slate: types.Action) -> tuple[Any, dict[str, Any], Any, bool]:
-        """Shows a slate (or a slate to each user) and moves the world one step on.
+        """Shows a slate (or a slate to each user) and moves users and documents one step on.
 
         Args:
             slate: up to ``slate_size`` indices into the current documents; repeated ones are
@@ -291,10 +291,10 @@ class AbstractEnvironment(abc.ABC):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the generators and counters of the world between two episodes, as data.
+        """Returns the generators and counters of the environment between two episodes, as data.
 
-        Candidates that are never resampled are not in it: they follow from the samplers' seeds. A
-        world that changes them, or has further state that outlives an episode, extends this
+        Candidates that are never resampled are not in it: they follow from the samplers' seeds. An
+        environment that changes them, or has further state that outlives an episode, extends this
         dictionary, and :meth:`load_state_dict`, with data (numbers, strings, containers, arrays).
         """
         if not hasattr(self, "_document_sampler"):  # It did not call this class's __init__.
@@ -348,7 +348,7 @@ class AbstractEnvironment(abc.ABC):
 
 
 class SingleUserEnvironment(AbstractEnvironment):
-    """A world with one user."""
+    """An environment with one user."""
 
     def _check_user_model(self) -> None:
         if isinstance(self._user_model, (list, tuple)):
@@ -391,7 +391,7 @@ Environment = SingleUserEnvironment
 
 
 class MultiUserEnvironment(AbstractEnvironment):
-    """A world with several users, who are recommended to from one candidate set.
+    """An environment with several users, who are recommended to from one candidate set.
 
     A user whose session is over responds no more (an empty list of responses); the episode ends
     when all sessions are over.

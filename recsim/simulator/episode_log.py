@@ -7,7 +7,7 @@ One record is one episode, a ``tf.train.SequenceExample`` whose feature lists ha
 * ``slate``: the indices of the documents shown (int64);
 * ``response_<i>_<key>``: one entry of the response to the document in position ``i``, flattened
   (a click, of the space ``Discrete(2)``, is ``[0, 1]``); empty where the slate was shorter. A
-  response that is no dictionary is ``response_<i>``;
+  response that is not a dictionary is ``response_<i>``;
 * ``reward``: the reward of the slate;
 * ``is_terminal``: 1 at the step that ended the episode, otherwise 0 (int64);
 * ``is_truncated``: 1 at the step after which the runner cut the episode off, otherwise 0 (int64).
@@ -42,8 +42,8 @@ from recsim.simulator import rollout
 
 __all__ = ["MAX_LOGGED_USERS", "EpisodeLog", "VectorEpisodeLog"]
 
-#: Greatest number of users of a vector environment whose episodes can be logged. Their steps are
-#: kept in memory until the episodes end, and a file of more would be of no use.
+#: Greatest number of users of a vector environment whose episodes can be logged. Their steps stay
+#: in memory until the episodes end, and a file of more would be of no use.
 MAX_LOGGED_USERS = 10_000
 
 
@@ -87,7 +87,7 @@ class _LogFile:
             yield
 
     def start(self, kept: Mapping[str, Any] | int | None = None) -> None:
-        """Goes on after the beginning of the log that a run had written, dropping the rest.
+        """Continues after the beginning of the log that a run had written, dropping the rest.
 
         A log that was complete is unfinished again from here on.
 
@@ -157,7 +157,7 @@ class EpisodeLog(_LogFile, rollout.Listener):
         env: the RecSimGymEnv whose episodes are logged.
 
     Raises:
-        TypeError, ValueError: if ``path`` is no path.
+        TypeError, ValueError: if ``path`` is not a path.
         OSError: if the file cannot be written.
     """
 
@@ -212,7 +212,7 @@ class EpisodeLog(_LogFile, rollout.Listener):
         self._done = done
 
     def end_episode(self) -> None:
-        """Adds the present episode to the log, cut off where its last step was not ``done``."""
+        """Adds the present episode to the log, truncated where its last step was not ``done``."""
         if self._lists:
             self._lists["is_truncated"][-1] = tfrecord.integers([not self._done])
             self._part.add(tfrecord.sequence_example(self._lists))
@@ -257,7 +257,7 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         env: the RecSimVectorEnv whose episodes are logged.
 
     Raises:
-        TypeError: if ``path`` is no path.
+        TypeError: if ``path`` is not a path.
         ValueError: likewise, or if there are more than :data:`MAX_LOGGED_USERS` users.
         OSError: if the file cannot be written.
     """
@@ -355,7 +355,7 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         return {"steps": list(self._steps), "seen": self._seen, "lengths": self._lengths}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on with the episodes that :meth:`state_dict` returned."""
+        """Continues the episodes that :meth:`state_dict` returned."""
         self._steps = collections.deque(state["steps"])
         self._seen = dict(state["seen"])
         self._lengths = state["lengths"]
@@ -450,7 +450,7 @@ def _packer(space: types.Space) -> Callable[[Any], bytes]:
     """Returns a function of an observation: the bytes of gym's ``flatten`` of it as floats.
 
     Raises:
-        NotImplementedError: for a space whose elements are no arrays and no text.
+        NotImplementedError: for a space whose elements are neither arrays nor text.
     """
     if spaces_lib.is_composite(space):
         packers = [(key, _packer(entry)) for key, entry in spaces_lib.children(space)]

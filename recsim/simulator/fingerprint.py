@@ -51,8 +51,8 @@ Data = Any
 
 T = TypeVar("T")
 
-# Attributes that are no settings: seeds and generators, the last scores of choice models, whether
-# an agent is evaluated, and where it writes.
+# Attributes that do not count as settings: seeds and generators, the last scores of choice models,
+# whether an agent is evaluated, and where it writes.
 _NO_SETTINGS = ("seed", "rng", "writer", "eval_mode", "scores", "score_no_click", "episode_num")
 _MOST_ENTRIES = 64
 _MOST_CANDIDATES = 10_000
@@ -213,11 +213,11 @@ def of_scenario(env: object) -> ScenarioFingerprint:
 
 
 def _of_vector_env(env: types.VectorEnv) -> ScenarioFingerprint:
-    world: Any = getattr(env, "unwrapped", env)
-    environments = getattr(world, "environments", None)
+    unwrapped: Any = getattr(env, "unwrapped", env)
+    environments = getattr(unwrapped, "environments", None)
     inner = of_scenario(environments[0]) if environments else None
-    model = _asked(lambda: world.user_model)
-    sampler = _asked(lambda: world.document_sampler)
+    model = _asked(lambda: unwrapped.user_model)
+    sampler = _asked(lambda: unwrapped.document_sampler)
     space = _asked(lambda: spaces_lib.single_user_space(env.single_observation_space))
     spaces = {
         "user": space and space_data(space["user"]),
@@ -228,13 +228,13 @@ def _of_vector_env(env: types.VectorEnv) -> ScenarioFingerprint:
     settings.update(_scenario_parameters(model, sampler))
     return ScenarioFingerprint(
         engine="vector",
-        environment=_class_name(world),
+        environment=_class_name(unwrapped),
         users=_user_types(model) if inner is None else inner.users,
         document_sampler=_class_name(sampler) if inner is None else inner.document_sampler,
         num_users=_asked(lambda: int(env.num_envs)),
-        num_candidates=_asked(lambda: int(world.num_candidates)),
-        slate_size=_asked(lambda: int(world.slate_size)),
-        candidates=_asked(lambda: str(world.candidates)) if inner is None else inner.candidates,
+        num_candidates=_asked(lambda: int(unwrapped.num_candidates)),
+        slate_size=_asked(lambda: int(unwrapped.slate_size)),
+        candidates=_asked(lambda: str(unwrapped.candidates)) if inner is None else inner.candidates,
         spaces=spaces,
         settings=settings if inner is None else inner.settings,
     )
@@ -421,7 +421,7 @@ def _settings(
 
 
 class _NotPlainError(TypeError):
-    """A value is no plain data."""
+    """A value is not plain data."""
 
 
 def _holds_state(value: object) -> bool:
@@ -546,7 +546,7 @@ def check_state(env: object, state: object) -> None:
             without, from before there were fingerprints, passes.
 
     Raises:
-        TypeError: if it is no dictionary.
+        TypeError: if it is not a dictionary.
         ValueError: if it is of another scenario.
     """
     if not isinstance(state, Mapping):

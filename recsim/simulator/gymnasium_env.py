@@ -1,4 +1,4 @@
-"""The Gymnasium face of a world with one user: ``step() -> (obs, reward, terminated, …)``.
+"""The interface of Gymnasium to an environment with one user: terminated and truncated apart.
 
 Importing recsim lets ``gymnasium.make`` and ``gymnasium.make_vec`` know the scenarios, as
 ``recsim/InterestExploration-v0``, ``recsim/InterestEvolution-v0`` and
@@ -6,8 +6,8 @@ Importing recsim lets ``gymnasium.make`` and ``gymnasium.make_vec`` know the sce
 such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector environment. Other
 keywords are a TypeError.
 
-Episodes are truncated after 200 steps in interest exploration, whose sessions have no end of their
-own, and after 1,000 in the other scenarios, whose sessions end before unless the config says
+Episodes are truncated after 200 steps in interest exploration, whose episodes have no end of their
+own, and after 1,000 in the other scenarios, whose episodes end before unless the config says
 otherwise. ``max_episode_steps=…`` sets another limit, and -1 none.
 """
 
@@ -42,7 +42,7 @@ _VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode")
 
 
 class RecSimGymnasiumEnv(gymnasium.Env):
-    """A world with one user as a Gymnasium environment.
+    """An environment with one user as Gymnasium has it.
 
     An observation is a dictionary of arrays as those of a user in a vector environment: ``user``;
     ``doc``, with the candidates on axis 0, which slates index; and ``response``, with the
@@ -54,8 +54,8 @@ class RecSimGymnasiumEnv(gymnasium.Env):
 
     Raises:
         ValueError: if it has several users, or documents or responses of different spaces.
-        NotImplementedError: if a space is no Box, Discrete, MultiDiscrete, MultiBinary, or Dict or
-            Tuple of them.
+        NotImplementedError: if a space is not a Box, Discrete, MultiDiscrete or MultiBinary one, or
+            a Dict or Tuple of them.
     """
 
     metadata = {"render_modes": []}
@@ -66,15 +66,15 @@ class RecSimGymnasiumEnv(gymnasium.Env):
                 "env must be a RecSimGymEnv, as the scenarios' create_environment makes, got "
                 f"{numbers.described(env)}."
             )
-        world = env.environment
+        inner = env.environment
         if rollout.has_several_users(env):
-            raise ValueError(f"env must have one user, got one with {len(world.user_model)} users.")
+            raise ValueError(f"env must have one user, got one with {len(inner.user_model)} users.")
         self._env = env
         self._stacked = spaces_lib.ObservationStacker(
-            spaces_lib.spaces_of(env), world.num_candidates, world.slate_size, many=False
+            spaces_lib.spaces_of(env), inner.num_candidates, inner.slate_size, many=False
         )
         self.observation_space = self._stacked.space
-        self.action_space = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
+        self.action_space = spaces.MultiDiscrete(np.full(inner.slate_size, inner.num_candidates))
 
     @property
     def recsim_env(self) -> recsim_gym.RecSimGymEnv:
@@ -88,7 +88,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
 
         Args:
             seed: an integer >= 0 that users, documents and choices depend on from now on; None to
-                go on as before.
+                continue as before.
             options: none are known.
 
         Returns:
@@ -101,21 +101,21 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             raise ValueError(f"options must be empty: none are known, got {options!r}.")
         super().reset(seed=seed)
         if seed is not None:
-            world = self._env.environment
-            own_method(world, environment.AbstractEnvironment, "reseed_samplers")(seed)
+            inner = self._env.environment
+            own_method(inner, environment.AbstractEnvironment, "reseed_samplers")(seed)
             self._env.seed(seeding.derived_seed(seed, "choices"))
         return self._stacked(self._env.reset()), {}
 
     def step(
         self, action: Sequence[int] | np.ndarray
     ) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Shows a slate and returns what came of it.
+        """Shows a slate and returns the outcome.
 
         Args:
             action: up to ``slate_size`` indices of candidates.
 
         Returns:
-            The next observation, the reward, whether the session ended, False (a limit on an
+            The next observation, the reward, whether the episode ended, False (a limit on an
             episode's length is Gymnasium's to set), and an empty dictionary.
 
         Raises:
@@ -160,7 +160,7 @@ def make(
         **env_config: entries of its config; missing ones are those of :data:`DEFAULT_CONFIG`.
 
     Raises:
-        TypeError: for a keyword that is no entry of a config, naming the nearest; or for a
+        TypeError: for a keyword that is not an entry of a config, naming the nearest; or for a
             render mode.
         KeyError, TypeError, ValueError: for a config that gives no environment.
     """

@@ -1,4 +1,4 @@
-"""The classic Gym face of a world: ``reset() -> obs``, ``step() -> (obs, reward, done, info)``."""
+"""The classic Gym interface: ``reset() -> obs``, ``step() -> (obs, reward, done, info)``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _dummy_metrics_writer(metrics: Metrics, add_summary_fn: Callable[[str, float
 
 
 class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
-    """A world as a Gym environment of RecSim's kind.
+    """An environment with Gym's interface, as in RecSim.
 
     An observation is a dictionary with the keys ``user``, ``doc`` (a dictionary of documents'
     observations by their IDs as strings, in the order that slates index) and ``response`` (a tuple
@@ -63,12 +63,12 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
 
     # The stream of the choice models in an environment of another base class, which has none.
     _substitute_rng: np.random.RandomState | None = None
-    # How many resets and steps are still watched for draws from NumPy's global generator.
+    # How many resets and steps are still watched for samples from NumPy's global generator.
     _steps_to_watch = global_generator.WATCHED_STEPS
 
     @property
     def environment(self) -> environment.AbstractEnvironment:
-        """The world behind this environment."""
+        """The environment of users and documents behind this one."""
         return self._environment
 
     @property
@@ -79,9 +79,9 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
     @property
     def action_space(self) -> spaces.Space[Any]:  # type: ignore[override]
         """Slates: one index into ``observation['doc']`` a position; a Tuple for several users."""
-        world = self._environment
-        slates = spaces.MultiDiscrete(np.full(world.slate_size, world.num_candidates))
-        return spaces.Tuple((slates,) * len(world.user_model)) if self._multi_user else slates
+        inner = self._environment
+        slates = spaces.MultiDiscrete(np.full(inner.slate_size, inner.num_candidates))
+        return spaces.Tuple((slates,) * len(inner.user_model)) if self._multi_user else slates
 
     @property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
@@ -89,9 +89,9 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
 
         It is made of spaces of gym, in place of those of gymnasium that a scenario may use.
         """
-        world = self._environment
+        inner = self._environment
         if self._multi_user:
-            models = world.user_model
+            models = inner.user_model
             to_gym = spaces_lib.to_gym
             user: spaces.Space[Any] = spaces.Tuple(
                 [to_gym(model.observation_space()) for model in models]
@@ -100,14 +100,14 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
                 [to_gym(model.response_space()) for model in models]
             )
         else:
-            user = spaces_lib.to_gym(world.user_model.observation_space())
-            response = spaces_lib.to_gym(world.user_model.response_space())
-        documents = spaces_lib.to_gym(world.candidate_set.observation_space())
+            user = spaces_lib.to_gym(inner.user_model.observation_space())
+            response = spaces_lib.to_gym(inner.user_model.response_space())
+        documents = spaces_lib.to_gym(inner.candidate_set.observation_space())
         return spaces.Dict({"user": user, "doc": documents, "response": response})
 
     @shared_stream.lends
     def step(self, action: types.Action) -> tuple[dict[str, Any], Any, bool, dict[str, Any]]:  # type: ignore[override]
-        """Shows a slate and returns what came of it.
+        """Shows a slate and returns the outcome.
 
         Args:
             action: up to ``slate_size`` integer indices into the last ``observation['doc']``;
@@ -115,7 +115,7 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
 
         Returns:
             The next observation, the reward of the slate, whether the episode is over, and a
-            dictionary with the world under ``env``.
+            dictionary with :attr:`environment` under ``env``.
 
         Raises:
             RuntimeError: if there was no reset before.
@@ -124,8 +124,8 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
                 there are several).
         """
         if self._steps_to_watch:
-            world, observe, aggregate = self._watched_parts()
-            user_obs, doc_obs, responses, done = world.step(action)
+            inner, observe, aggregate = self._watched_parts()
+            user_obs, doc_obs, responses, done = inner.step(action)
         else:
             observe, aggregate = _observe_responses, self._reward_aggregator
             user_obs, doc_obs, responses, done = self._environment.step(action)
@@ -159,10 +159,10 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
     @shared_stream.lends
     def reset(self) -> dict[str, Any]:  # type: ignore[override]
         """Starts an episode with a new user and returns the first observation."""
-        world: Any = self._environment
+        inner: Any = self._environment
         if self._steps_to_watch:
-            world, *_ = self._watched_parts()
-        user_obs, doc_obs = world.reset()
+            inner, *_ = self._watched_parts()
+        user_obs, doc_obs = inner.reset()
         return {"user": user_obs, "doc": doc_obs, "response": None}
 
     @property
@@ -176,12 +176,12 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
         return rng
 
     def _watched_parts(self) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Callable[[Any], Any]]:
-        """Returns the parts of a step, watched for draws from NumPy's global generator."""
+        """Returns the parts of a step, watched for samples from NumPy's global generator."""
         self._steps_to_watch -= 1
-        world = global_generator.Watched(self._environment, global_generator.IN_ENVIRONMENT)
+        inner = global_generator.Watched(self._environment, global_generator.IN_ENVIRONMENT)
         aggregate = self._reward_aggregator
         return (
-            world,
+            inner,
             _observe_watched_responses,
             global_generator.watched(aggregate, aggregate, global_generator.IN_RESPONSE),
         )
@@ -191,7 +191,7 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
         self._environment.reset_sampler()
 
     def render(self, mode: str = "human") -> None:
-        """Raises NotImplementedError: a world has no picture."""
+        """Raises NotImplementedError: an environment has no picture."""
         raise NotImplementedError("a RecSim environment cannot be rendered.")
 
     def close(self) -> None:
@@ -213,7 +213,7 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
         return [seed]
 
     def extract_env_info(self) -> dict[str, Any]:
-        """Returns the info of a step: the world, under ``env``."""
+        """Returns the info of a step: :attr:`environment`, under ``env``."""
         return {"env": self._environment}
 
     def reset_metrics(self) -> None:
@@ -229,7 +229,7 @@ class RecSimGymEnv(gym.Env[dict[str, Any], Any]):
         self._metrics_writer(self._metrics, add_summary_fn)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the generators and counters of the world between two episodes, as data."""
+        """Returns the generators and counters of the environment between two episodes, as data."""
         if not hasattr(self._environment, "state_dict"):
             return {"rng": None}
         state = self._environment.state_dict()

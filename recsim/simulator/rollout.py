@@ -364,7 +364,7 @@ class VectorRollout:
         """Begins an episode of every user.
 
         Args:
-            seed: seed of the environment; None to go on with its random numbers.
+            seed: seed of the environment; None to continue its random stream.
             num_episodes: how many of the users' episodes count, integers of shape (n_users,); None
                 for all.
         """
@@ -408,7 +408,7 @@ class VectorRollout:
     def run_episodes(self, num_episodes: np.ndarray, *, seed: int | None = None) -> None:
         """Runs episodes from a reset on; the environment's metrics count these alone.
 
-        Users who are done go on, and do not count, until all are.
+        Users who are done continue, and do not count, until all are.
 
         Args:
             num_episodes: how many of each user's, integers of shape (n_users,), not all of them 0.
@@ -439,7 +439,7 @@ class VectorRollout:
             self._choose(step)
 
     def _show(self) -> tuple[VectorStep, bool]:
-        """Shows every user a slate; returns what came of it, and whether episodes ended with it.
+        """Shows every user a slate; returns the step, and whether episodes ended with it.
 
         The latter is False where episodes are not followed.
         """
@@ -492,7 +492,7 @@ class VectorRollout:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on with the episodes that :meth:`state_dict` returned, in place of a reset."""
+        """Continues the episodes that :meth:`state_dict` returned, in place of a reset."""
         self._slates = state["slates"]
         self._num_episodes = state["num_episodes"]
         self._episodes = state["episodes"]

@@ -71,7 +71,7 @@ def check(data: object, *, interrupted: bool = False) -> None:
     if "fingerprint" in data:
         there = data["fingerprint"]
         if not isinstance(there, dict):
-            raise ValueError("its fingerprint is no dictionary")
+            raise ValueError("its fingerprint is not a dictionary")
         _check_scenario(there.get("scenario"))
         _check_agent(there.get("agent"))
 
@@ -157,7 +157,7 @@ def _check_json(what: str, value: object) -> None:
             )
     elif not (value is None or isinstance(value, (bool, float, str))):
         raise ValueError(
-            f"its fingerprint's {what} has {numbers.described(value)}, which is no JSON"
+            f"its fingerprint's {what} has {numbers.described(value)}, which is not JSON"
         )
 
 

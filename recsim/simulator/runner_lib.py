@@ -94,7 +94,7 @@ class Runner:
             absolute path, which stays where it is; '' for no log. It must not be a file that the
             run writes itself.
         checkpoint_file_prefix: beginning of the names of checkpoints.
-        max_steps_per_episode: number of steps, >= 1, after which an episode is cut off. A vector
+        max_steps_per_episode: number of steps, >= 1, after which an episode is truncated. A vector
             environment's own limit holds where it is smaller.
         progress: whether to show progress on the standard error stream. None shows it in the form
             that suits a terminal, a notebook or a log file.
@@ -111,7 +111,7 @@ class Runner:
             file of the run is asked for.
         OSError: (PermissionError, NotADirectoryError…) if the output folder, the checkpoints' or
             the episode log cannot be written to;
-            FileExistsError if there is an episode log that is not this run's own to go on with.
+            FileExistsError if there is an episode log that this run does not resume.
     """
 
     # RecSim's names, for runners that override its methods whole: what _log_one_step is told goes
@@ -184,7 +184,7 @@ class Runner:
             )
             self._log_name = paths.name_in(self._output_dir, path)
             self._episode_log = self._phases.episode_log(path)
-            if self._episode_log.is_complete and not self._goes_on_with_log():
+            if self._episode_log.is_complete and not self._resumes_log():
                 self._episode_log.check_free()
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
@@ -197,8 +197,8 @@ class Runner:
         """What tells scenario and agent from others: :mod:`recsim.simulator.fingerprint`."""
         return self._fingerprint
 
-    def _goes_on_with_log(self) -> bool:
-        """Says whether a complete episode log is of the run that this runner goes on with."""
+    def _resumes_log(self) -> bool:
+        """Says whether a complete episode log is of the run that this runner resumes."""
         return False
 
     @contextlib.contextmanager
@@ -313,13 +313,13 @@ class Runner:
         """
         metrics = _run_metrics.collected(self._stats, self._env)
         for tag, value in metrics.items():
-            if not np.isnan(value):  # What is not defined is no point of a curve.
+            if not np.isnan(value):  # What is not defined is not a point of a curve.
                 self._summary_writer.add_scalar(f"{tag}/{suffix}", value, step)
         self._summary_writer.flush()
         self._metrics_file.add(step, {"episodes": len(self._stats["episode_length"]), **metrics})
 
     def _checkpoint_experiment(self, iteration: int, total_steps: int) -> None:
-        """Saves a checkpoint of everything that the run needs to go on after an iteration."""
+        """Saves a checkpoint of everything that the run needs to resume after an iteration."""
         self._checkpointer.save(iteration, self._experiment_data(iteration, total_steps))
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._interrupted_path)
@@ -331,7 +331,7 @@ class Runner:
         return os.path.join(self._checkpoint_dir, name)
 
     def _experiment_data(self, iteration: int, total_steps: int) -> dict[str, Any]:
-        """Returns everything that the run needs to go on."""
+        """Returns everything that the run needs to resume."""
         log = self._episode_log
         return {
             "recsim_version": version.__version__,
@@ -353,7 +353,7 @@ class Runner:
         """Restores the newest checkpoint, if there is one.
 
         Returns:
-            The iteration to go on with, and the number of steps until there.
+            The iteration to resume with, and the number of steps until there.
         """
         self._checkpointer = checkpoint.Checkpointer(
             self._checkpoint_dir,
@@ -407,15 +407,15 @@ def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None
 class TrainRunner(Runner):
     """Trains an agent, in iterations after each of which a checkpoint may be saved.
 
-    A run that was interrupted, however it was, goes on from its newest good checkpoint and ends
+    A run that was interrupted, however it was, resumes from its newest good checkpoint and ends
     with the numbers of one that was not. This holds if the agent's bundle has all of its state and
     the environment's ``state_dict`` has all of its own, as those of this library have. A
     warning in the log names the parts of an environment that have no generator to checkpoint.
 
     Args:
-        max_training_steps: number of steps of an iteration, >= 1; its last episode is played to
-            the end. In a vector environment steps are those of all users together, and sessions
-            go on from one iteration to the next.
+        max_training_steps: number of steps of an iteration, >= 1; its last episode is run to
+            its end. In a vector environment steps are those of all users together, and episodes
+            continue from one iteration to the next.
         num_iterations: number of iterations, >= 1.
         checkpoint_frequency: a checkpoint is saved after iterations 0, ``checkpoint_frequency``,
             2 ``checkpoint_frequency``, … and after the last.
@@ -443,7 +443,7 @@ class TrainRunner(Runner):
         self._settings["max_training_steps"] = self._max_training_steps
         _environment_state.warn_of_parts_without_generator(self._initial_env_state)
 
-    def _goes_on_with_log(self) -> bool:
+    def _resumes_log(self) -> bool:
         checkpoints = checkpoint.Checkpointer(
             self._checkpoint_dir, self._checkpoint_file_prefix, check=run_data.check
         )
@@ -456,9 +456,9 @@ class TrainRunner(Runner):
         Raises:
             BlockingIOError: if another training runs in this ``base_dir``.
             checkpoint.CheckpointError: if there are checkpoints, but no good one.
-            ValueError: if they are not of this agent or world, of another prefix, or the episode
+            ValueError: if they are not of this agent or scenario, of another prefix, or the episode
                 log that belongs to them is gone.
-            TypeError: if something in the state of the agent or the environment is no data; where
+            TypeError: if something in the state of the agent or the environment is not data; where
                 it is so from the beginning, before the training starts.
         """
         with self._locked_output():
@@ -610,7 +610,8 @@ class EvalRunner(Runner):
             FileExistsError: if there is an episode log already.
             TimeoutError: if no checkpoint has come within ``timeout_secs``.
             checkpoint.CheckpointError: if there are checkpoints, but no good one.
-            ValueError: if they are not of this agent, or of a world that it would see otherwise.
+            ValueError: if they are not of this agent, or of a scenario that it would observe
+                otherwise.
         """
         with self._locked_output():
             self._evaluate_what_there_is()

@@ -167,7 +167,7 @@ class MetricsFile:
         self._write([*others, record])
 
     def drop_after(self, total_steps: int) -> None:
-        """Drops what was recorded after a step, from which a run goes on."""
+        """Drops what was recorded after a step, from which a run resumes."""
         kept = [record for record in self._records if record["total_steps"] <= total_steps]
         if len(kept) < len(self._records) or (self._size is None and kept):
             self._write(kept)

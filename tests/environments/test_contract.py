@@ -102,7 +102,7 @@ class OutOfBounds(interest_evolution.IEvUserModel):
 @pytest.mark.parametrize(
     ("user_model", "message"),
     [
-        (LeakingObservation, "after it was handed out"),
+        (LeakingObservation, "after it was returned"),
         (GlobalDraws, "global generators"),
         (OutOfBounds, "must lie within"),
     ],

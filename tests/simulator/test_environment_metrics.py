@@ -119,7 +119,7 @@ def untimed(folder):
     [
         (lambda: make(env_class=CountsByItself), "CountsByItself.update_metrics is not the"),
         (lambda: make(env_class=ReportsOnly), "ReportsOnly.write_metrics is not the library's"),
-        (counting_object, "metrics_aggregator is no function but <bound method"),
+        (counting_object, "metrics_aggregator is not a function but <bound method"),
         (counting_closure, "metrics_aggregator shares variables"),
         (lambda: make(count_in_an_object, write_number), r"metrics\.number cannot go into"),
     ],

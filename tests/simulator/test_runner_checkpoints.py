@@ -458,7 +458,7 @@ def test_the_command_lists_checkpoints_good_and_bad(tmp_path, env, capsys):
     assert lines == [
         [f"{path}.1", "bad: is truncated, or an archive that recsim did not write"],
         [f"{path}.2", "2", "60", agent, scenario, "good, the last"],
-        [f"{path}.5", "bad: is no file, so it is no checkpoint: move it away."],
+        [f"{path}.5", "bad: is no file, so it is not a checkpoint: move it away."],
         [
             f"{path}.6",
             "bad: no checkpoint of a run, its current_iteration is 'missing', not an integer in "
@@ -509,11 +509,11 @@ def crafted(tmp_path, env, place, value):
         ("fingerprint.agent.algorithms", [[]], r"algorithms have \[\]"),
         ("fingerprint.agent.agents", [1], "agents have 1"),
         ("fingerprint.agent.sizes", {"slate_size": "2"}, "sizes is '2'"),
-        ("fingerprint.agent.modes", {"a": b"x"}, "agent has b'x', which is no JSON"),
+        ("fingerprint.agent.modes", {"a": b"x"}, "agent has b'x', which is not JSON"),
         (
             "fingerprint.agent.settings",
             {"a": [{"b": set()}]},
-            r"agent has set\(\), which is no JSON",
+            r"agent has set\(\), which is not JSON",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
