@@ -144,7 +144,7 @@ def run_tasks(
 
     With one worker, or one task, the tasks run in this process, unless they use TensorFlow. If the
     worker of a task ends before the task is done, the task runs again after the others, at most
-    twice; the other workers go on. If the caller stops before the end, the workers are ended.
+    twice; the other workers continue. If the caller stops before the end, the workers are ended.
 
     Args:
         tasks: what to run, started in this order.
@@ -372,7 +372,7 @@ def _run_elsewhere(
         )
         for run, executor in running.values():
             _tell_progress(run, executor)
-        # Results before errors, which may end the loop; no future, with its result, is kept.
+        # Results before errors, which may end the loop; no future, with its result, is held.
         finished = sorted(done, key=lambda future: future.exception() is None)
         done.clear()
         while finished:

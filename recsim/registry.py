@@ -235,7 +235,7 @@ def _planned(training_steps: int | None, *learners: type, num_envs: int = 1) -> 
         training_steps: number of steps of the training, None if there is none to plan for.
         *learners: the classes that are given the settings, which are left to gin where it binds
             them.
-        num_envs: number of users who play in parallel.
+        num_envs: number of users in parallel.
     """
     if training_steps is None:
         return {}
@@ -526,7 +526,7 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
             ``slate_size``, ``resample_documents`` and ``seed``.
 
     Raises:
-        KeyError, TypeError, ValueError: if the name is unknown, or the config gives no world.
+        KeyError, TypeError, ValueError: if the name is unknown, or the config is not valid.
     """
     module = importlib.import_module(environment_entry(name).module)
     env: recsim_gym.RecSimGymEnv = module.create_environment(env_config)
@@ -536,7 +536,7 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
 def create_vector_environment(
     name: str, env_config: Mapping[str, Any], num_envs: int, **options: Any
 ) -> vector_env.RecSimVectorEnv:
-    """Makes an environment of many users.
+    """Makes an environment of users in parallel.
 
     Args:
         name: a key of :data:`ENVIRONMENTS`.
@@ -545,7 +545,7 @@ def create_vector_environment(
         **options: of the scenario's ``create_vector_environment``.
 
     Raises:
-        KeyError, TypeError, ValueError: if the name is unknown, or the config gives no world.
+        KeyError, TypeError, ValueError: if the name is unknown, or the config is not valid.
     """
     module = importlib.import_module(environment_entry(name).module)
     env: vector_env.RecSimVectorEnv = module.create_vector_environment(
@@ -598,7 +598,7 @@ def create_vector_agent(
     summary_writer: types.SummaryWriter | None = None,
     training_steps: int | None = None,
 ) -> types.VectorAgent:
-    """Makes an agent for an environment of many users.
+    """Makes an agent for an environment of users in parallel.
 
     Args:
         name: a key of :data:`AGENTS`.
@@ -618,7 +618,7 @@ def create_vector_agent(
     if create is None:
         known = [other for other, entry in AGENTS.items() if entry.create_vector is not None]
         raise ValueError(
-            f"The agent {name!r} has no vector form, for many users at once. Agents that have one: "
+            f"The agent {name!r} has no vector form, for users in parallel. Agents that have one: "
             f"{', '.join(known)}."
         )
     return _created(

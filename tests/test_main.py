@@ -165,7 +165,7 @@ def test_flags_in_every_form_of_recsims(runs):
     assert pathlib.Path("out/eval_5").is_dir()
 
 
-def test_a_second_run_goes_on_with_the_first():
+def test_a_second_run_resumes_the_first():
     flags = ["--base_dir=out", "--environment_name=interest_exploration", SHORT]
     run(*flags, "--gin_bindings=TrainRunner.num_iterations=2")
     run(*flags, "--gin_bindings=TrainRunner.num_iterations=4")
@@ -256,7 +256,7 @@ def test_command_of_the_documentation():
     assert len(metrics("out/train")) == 10
 
 
-def test_the_same_command_goes_on_after_its_evaluation_was_interrupted(monkeypatch):
+def test_the_same_command_resumes_after_its_evaluation_was_interrupted(monkeypatch):
     flags = ["--base_dir=run", "--agent_name=random", "--episode_log_file=log", SHORT]
 
     def interrupted(runner, total_steps):

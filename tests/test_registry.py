@@ -33,7 +33,7 @@ SLATE_Q = [
 for _name in SLATE_Q:
     IMPOSSIBLE[_name, "interest_exploration"] = "watch_time"
     IMPOSSIBLE[_name, "long_term_satisfaction"] = "watch_time"
-PAIRS = [(agent, world) for agent in registry.AGENTS for world in registry.ENVIRONMENTS]
+PAIRS = [(agent, name) for agent in registry.AGENTS for name in registry.ENVIRONMENTS]
 
 
 def make(environment):
@@ -68,12 +68,12 @@ def test_the_seed_is_that_of_the_agents_generator(agent):
     def slates(seed):
         env = make("interest_exploration")
         made = registry.create_agent(agent, env, seed=seed)
-        slate, played = made.begin_episode(env.reset()), []
+        slate, shown = made.begin_episode(env.reset()), []
         for _ in range(20):
-            played.append(list(slate))
+            shown.append(list(slate))
             observation, reward, _, _ = env.step(slate)
             slate = made.step(reward, observation)
-        return played
+        return shown
 
     assert slates(1) == slates(1)
     assert slates(1) != slates(2)

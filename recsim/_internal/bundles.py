@@ -180,9 +180,9 @@ def require(owner: object, state: object, *keys: str) -> None:
 def refuse_bundle(agent: object, reason: str) -> bool:
     """Refuses a bundle in an agent's ``unbundle``: what it returns is to be returned there.
 
-    An agent that only recommends would go on with random values, unnoticed by who does not look at
-    what ``unbundle`` returned: there a bundle that does not fit is an error. Elsewhere it is a
-    warning, as training may begin afresh.
+    An agent that only recommends would continue with random values, unnoticed by who does not
+    look at what ``unbundle`` returned: there a bundle that does not fit is an error. Elsewhere it
+    is a warning, as training may begin afresh.
 
     Args:
         agent: the agent that is to be restored.
@@ -297,7 +297,7 @@ def generator_state(
         generator_states.check_state(state, with_normal=with_normal)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{_name(owner)} cannot be restored from this bundle: {name!r} is no state of "
-            f"its generator. {error}"
+            f"{_name(owner)} cannot be restored from this bundle: {name!r} is not a state "
+            f"of its generator. {error}"
         ) from None
     return cast("dict[str, Any]", state)

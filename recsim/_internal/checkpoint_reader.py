@@ -91,7 +91,7 @@ def read(archive: zipfile.ZipFile, document: dict[str, Any], size: int) -> objec
         size: the file's number of bytes.
 
     Raises:
-        ValueError, TypeError, KeyError, RecursionError: if it is no tree.
+        ValueError, TypeError, KeyError, RecursionError: if it is not a tree.
     """
     return _Decoder(archive, document["generators"], size).decode(document["tree"])
 
@@ -219,7 +219,7 @@ def _read_array(member: BinaryIO, size: int, most_items: int) -> np.ndarray:
     head = member.read(8)
     major = head[6] if head[:6] == b"\x93NUMPY" and len(head) == 8 else 0
     if major not in (1, 2, 3):
-        raise ValueError("a member is no array of NumPy's format")
+        raise ValueError("a member is not an array of NumPy's format")
     length_bytes = member.read(2 if major == 1 else 4)
     length = int.from_bytes(length_bytes, "little")
     if length > _MAX_HEADER:
@@ -271,7 +271,7 @@ def _check_header(header: bytes) -> None:
 
 
 def _check_values(array: np.ndarray) -> None:
-    """Raises ValueError for bytes that are no bools and no characters."""
+    """Raises ValueError for bytes that are neither bools nor characters."""
     if array.dtype.names is not None:
         for name in array.dtype.names:
             _check_values(array[name])
@@ -283,7 +283,7 @@ def _check_values(array: np.ndarray) -> None:
     elif array.dtype.kind == "U":
         codes = np.ascontiguousarray(array).reshape(-1).view(array.dtype.byteorder + "u4")
         if codes.max() > 0x10FFFF:
-            raise ValueError("an array of strings holds what is no character")
+            raise ValueError("an array of strings holds what is not a character")
 
 
 def _generator(record: dict[str, Any]) -> generator_states.AnyGenerator:

@@ -125,7 +125,7 @@ def user_errors(parser: Parser, *errors: type[Exception]) -> Iterator[None]:
 def orderly_exit(program: str) -> Iterator[None]:
     """Leaves with a message on Ctrl-C (code 130) and SIGTERM (143), silently if nobody reads.
 
-    A training goes on to the end of its episode before, and saves a checkpoint.
+    A training continues to the end of its episode before, and saves a checkpoint.
     """
     try:
         with interrupts.terminable():

@@ -109,7 +109,7 @@ def locked(folder: str) -> Iterator[None]:
 
     The system ends the lock with the process, however that ends. A process that is forked in the
     block does not have it, so that one that outlives its parent keeps nobody out. Where there are
-    no such locks, as on Windows and some network file systems, nobody is kept out.
+    no such locks, as on Windows and some network file systems, nobody is locked out.
 
     Raises:
         BlockingIOError: if another block has the folder.

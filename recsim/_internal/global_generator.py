@@ -29,7 +29,7 @@ __all__ = [
 WATCHED_STEPS = 10
 
 IN_USER_MODEL = (
-    "draw from self.environment_rng in the user model instead (or hand it to what draws): "
+    "sample from self.environment_rng in the user model instead (or hand it to what samples): "
     "env.seed(s) then gives the numbers that it gives in RecSim"
 )
 IN_SAMPLER = "draw from the sampler's self._rng instead"

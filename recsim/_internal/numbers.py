@@ -310,7 +310,7 @@ def finite_per_user(
 
     Args:
         name: what the numbers are, for errors.
-        values: array of shape (num_users,), or (num_users, 1), whose dtype is kept.
+        values: array of shape (num_users,), or (num_users, 1), whose dtype stays.
         num_users: number of users.
         single_precision: whether the numbers must be finite as float32 too.
 

@@ -1,4 +1,4 @@
-"""Entries of observations, and spaces of them, told apart from what is no observation."""
+"""Entries of observations, and spaces of them, told apart from what is not an observation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def entry(observation: Mapping[str, Any], key: str) -> Any:
 
 
 def check_space(space: object, *keys: str) -> None:
-    """Raises TypeError if a space is no Dict space of observations with some entries."""
+    """Raises TypeError if a space is not a Dict space of observations with some entries."""
     entries = getattr(space, "spaces", None)
     if not isinstance(entries, Mapping) or not set(keys) <= set(entries):
         raise TypeError(

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 _DEPTH = 8
 _MOST_ITEMS = 1000
 _MOST_VALUES = 20_000
-#: New users and documents take the place of these.
+#: New users and documents replace these.
 _PASSING = frozenset({"_user_state", "_candidate_set", "_current_documents"})
 #: Packages whose objects are not looked through: they keep no generators of users' code.
 _OTHERS = frozenset({"builtins", "gym", "gymnasium", "keras", "numpy", "recsim", "tensorflow"})

@@ -35,7 +35,7 @@ def absolute(name: str, path: Path, folder: str = "") -> str:
         folder: what a relative path starts from; the current directory by default.
 
     Raises:
-        TypeError: if it is no path.
+        TypeError: if it is not a path.
         ValueError: if it is empty, holds a null character, or is the address of something that is
             not in the file system.
     """

@@ -99,7 +99,7 @@ def _limits() -> Iterator[int]:
             yield soft
     for path in _limit_files():
         with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
-            yield int(file.read())  # "max" is no limit.
+            yield int(file.read())  # "max" stands for no limit.
 
 
 def _limit_files() -> Iterator[str]:

@@ -46,7 +46,7 @@ class RecordFile:
         path: the file. It is made at the first writing.
         batch_bytes: how many bytes of records to gather before they are written.
         complete: whether the file must not lack what was written to it before. If so, its SHA-256
-            is kept too.
+            stays too.
     """
 
     def __init__(self, path: str, batch_bytes: int, *, complete: bool = False) -> None:
@@ -56,7 +56,7 @@ class RecordFile:
         self.begin_after(0, hashlib.sha256())
 
     def begin_after(self, size: int, sha256: hashlib._Hash) -> None:
-        """Goes on after the first bytes of the file, and drops what was gathered.
+        """Continues after the first bytes of the file, and drops what was gathered.
 
         Args:
             size: how many bytes.

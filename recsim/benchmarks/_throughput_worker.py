@@ -1,6 +1,6 @@
-"""Measures steps a second and memory: runs under RecSim 0.2.4 and under this library alike.
+"""Measures steps per second and memory: runs under RecSim 0.2.4 and under this library alike.
 
-The benchmark starts it as a script with either interpreter, so that both play the same loop. It
+The benchmark starts it as a script with either interpreter, so that both run the same loop. It
 writes where the library is that it measures. Then it answers requests, a line of JSON each: it
 prepares the case, writes ``ready``, waits for a line, and writes how many steps it made in how many
 seconds, and how much memory the process had at most meanwhile, where the system (Linux) can start
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from recsim.simulator import recsim_gym
 
 # Long enough to hold several episodes of the scenarios that end by themselves.
-STEPS_A_PART = 500
+STEPS_OF_SECTION = 500
 
-# Steps of each of many users: fewer of more users, whose arrays take as long to make as a few.
+# Steps of users in parallel: fewer of more users, whose arrays take as long to make as a few.
 MOST_USER_STEPS = 2_000_000
 FEWEST_STEPS, MOST_STEPS = 20, 200
 
@@ -70,7 +70,7 @@ def make_recsim_agent(name: str, env: recsim_gym.RecSimGymEnv) -> types.SlateAge
 
 
 def prepared(case: dict[str, Any]) -> Callable[[float], Measurement]:
-    """Returns a function that plays a case for some seconds."""
+    """Returns a function that runs a case for some seconds."""
     config = {
         "num_candidates": case["num_candidates"],
         "slate_size": case["slate_size"],
@@ -78,31 +78,33 @@ def prepared(case: dict[str, Any]) -> Callable[[float], Measurement]:
         "seed": 0,
     }
     if case["num_users"] > 1:
-        return functools.partial(play_many, case, config)
+        return functools.partial(run_vectorized, case, config)
     env = importlib.import_module("recsim.environments." + case["environment"]).create_environment(
         config
     )
     env.seed(0)
-    return functools.partial(play_one, env, make_agent(case["agent"], env))
+    return functools.partial(run_single_user, env, make_agent(case["agent"], env))
 
 
-def play_one(env: types.RecommenderEnv, agent: types.SlateAgent, seconds: float) -> Measurement:
-    """Plays a user's session after the other, and returns the fastest part.
+def run_single_user(
+    env: types.RecommenderEnv, agent: types.SlateAgent, seconds: float
+) -> Measurement:
+    """Runs episodes sequentially, and returns the time of the fastest section.
 
-    Whatever else the machine does can only slow a part down.
+    Whatever else the machine does can only slow a section down.
     """
     end = time.perf_counter() + seconds
-    fastest = play(env, agent)
+    fastest = run_section(env, agent)
     while time.perf_counter() < end:
-        fastest = min(fastest, play(env, agent))
-    return STEPS_A_PART, fastest
+        fastest = min(fastest, run_section(env, agent))
+    return STEPS_OF_SECTION, fastest
 
 
-def play(env: types.RecommenderEnv, agent: types.SlateAgent) -> float:
-    """Plays a part, which begins an episode, and returns the seconds that it took."""
+def run_section(env: types.RecommenderEnv, agent: types.SlateAgent) -> float:
+    """Runs a section, which begins an episode, and returns the seconds that it took."""
     start = time.perf_counter()
     slate = agent.begin_episode(env.reset())
-    for _ in range(STEPS_A_PART):
+    for _ in range(STEPS_OF_SECTION):
         observation, reward, done, _ = env.step(slate)
         if done:
             agent.end_episode(reward, observation)
@@ -114,8 +116,8 @@ def play(env: types.RecommenderEnv, agent: types.SlateAgent) -> float:
     return elapsed
 
 
-def play_many(case: dict[str, Any], config: dict[str, Any], seconds: float) -> Measurement:
-    """Simulates many users again and again, and returns the steps of all of them together."""
+def run_vectorized(case: dict[str, Any], config: dict[str, Any], seconds: float) -> Measurement:
+    """Simulates users in parallel again and again, and returns the steps of all together."""
     from recsim import registry
     from recsim.vector import simulate
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recsim import types
 
-WORLD = {"num_candidates": 10, "slate_size": 3, "resample_documents": True, "seed": 0}
+ENV_CONFIG = {"num_candidates": 10, "slate_size": 3, "resample_documents": True, "seed": 0}
 
 
 def make_agent(name: str, env: types.RecommenderEnv, settings: dict[str, Any]) -> types.SlateAgent:
@@ -49,7 +49,7 @@ def create_agent(
 
 
 def train(agent: types.SlateAgent, env: types.RecommenderEnv, num_steps: int) -> int:
-    """Plays episodes until there were so many steps; returns how many there were."""
+    """Runs episodes until there were so many steps; returns how many there were."""
     steps = 0
     while steps < num_steps:
         slate = agent.begin_episode(env.reset())
@@ -67,7 +67,7 @@ def main() -> None:
     """Answers one request."""
     request = json.load(sys.stdin)
     environments = importlib.import_module("recsim.environments.interest_evolution")
-    env = environments.create_environment(WORLD)
+    env = environments.create_environment(ENV_CONFIG)
     settings = {
         "min_replay_history": request["warm_up"],
         "epsilon_decay_period": request["steps"],

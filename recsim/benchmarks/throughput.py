@@ -1,10 +1,10 @@
-"""Speed and memory of environments with agents, for one user and for many: ``recsim bench``.
+"""Speed and memory of environments with agents, single-user and vectorized: ``recsim bench``.
 
 One user is simulated by the single-user engine in one process. Many are simulated as
 :func:`recsim.vector.simulate.simulate` does it, by processes that share the users, less the time
 that processes take to start. Whole loops are measured: environment, observations and agent. With an
-interpreter that has RecSim 0.2.4, the same loop runs there for one user, by turns with the others,
-so that what else the machine does touches all of them. Only ratios mean anything on another
+interpreter that has RecSim 0.2.4, the same loop runs there for one user, interleaved with the
+others, so that what else the machine does touches all of them. Only ratios mean anything on another
 machine. Memory is the most that the processes have resident during a measurement, all of them
 together: interpreter and libraries, the environment, the agent and the users' returns. Linux alone
 can begin to measure it anew for each case; elsewhere it is left out. What an earlier case did not
@@ -42,7 +42,7 @@ __all__ = [
     "RECSIM_AGENTS",
     "Case",
     "check_library",
-    "fitting_cases",
+    "compatible_cases",
     "machine",
     "measure",
     "measured_tables",
@@ -104,7 +104,7 @@ class Case:
         return env, registry.create_vector_agent(self.agent, env)
 
 
-def fitting_cases(
+def compatible_cases(
     environments: Sequence[str],
     agents: Sequence[str],
     sizes: Sequence[tuple[int, int]],
@@ -264,9 +264,9 @@ def measure(
 
     Args:
         cases: what to measure.
-        rounds: how often to measure each, by turns.
-        seconds: how long each case is played at least in a round.
-        workers: the most processes for many users; None for one a core.
+        rounds: how often to measure each, interleaved.
+        seconds: how long each case runs at least in a round.
+        workers: the most processes for users in parallel; None for one a core.
         recsim_python: an interpreter that has RecSim 0.2.4, to be measured too.
         baseline_python: an interpreter that has another version of this library, to be measured
             too: each case, with as many users and processes, before or after ours in turn.
@@ -418,11 +418,11 @@ def text(record: Mapping[str, Any], width: int = 80) -> str:
 
     Args:
         record: what it returned.
-        width: number of columns of the terminal. Wider tables go on below.
+        width: number of columns of the terminal. Wider tables continue below.
     """
     setting = ", ".join(f"{name} {value}" for name, value in record["machine"].items())
     meaning = (
-        "Steps a second of all users together: median and range of "
+        "Steps per second of all users together: median and range of "
         f"{record['rounds']} rounds. MiB: the most memory of the processes together, median."
     )
     heading = "\n".join(textwrap.fill(line, width) for line in (setting, meaning))
@@ -516,7 +516,7 @@ def figure_of(record: Mapping[str, Any]) -> Figure:
         title, of_panel = panels[by]
         _draw(axes, of_panel, by, title)
         axes.set_xlabel({"num_users": "users", "num_candidates": "candidates"}[by])
-    all_axes[0].set_ylabel("steps a second, of all users together")
+    all_axes[0].set_ylabel("steps per second, of all users together")
     handles = all_axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=1 + len(shown))
     return figure

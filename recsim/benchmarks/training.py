@@ -6,7 +6,7 @@ Usage::
 
 Each training is a process, timed from its start to its end, so that importing the libraries and
 building the networks count. Both libraries train the same agent for equally many environment and
-gradient steps, by turns; the ratio is of the times of a round. Only the ratios mean anything on
+gradient steps, interleaved; the ratio is of the times of a round. Only the ratios mean anything on
 another machine.
 """
 
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with command_line.orderly_exit("training_benchmark"):
         parser = command_line.Parser(
             prog="python -m recsim.benchmarks.training",
-            description="Measures the time of trainings, and of RecSim 0.2.4's by turns with them.",
+            description="Measures the time of trainings, and of RecSim 0.2.4's, interleaved.",
         )
         parser.add_argument(
             "--recsim-python",
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             metavar="N",
             type=command_line.integer(1),
             default=3,
-            help="how often to measure everything, by turns (default: %(default)s)",
+            help="how often to measure everything, interleaved (default: %(default)s)",
         )
         options = parser.parse(sys.argv[1:] if argv is None else argv)
         print(f"{'agent':<26}{'steps':>8}{'seconds':>10}{'RecSim 0.2.4':>14}{'ratio':>8}  range")

@@ -34,7 +34,7 @@ __all__ = ["evaluated", "main", "train_many_users", "train_one_user"]
 STRATEGY = "slate_optimal_optimal_q"
 NUM_ENVS = 128
 
-_WORLD = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
+_ENV_CONFIG = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
 
 
 def _settings(steps: int) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def train_one_user(steps: int, seed: int) -> dict[str, Any]:
     Returns:
         What serving needs, see ``DQNAgent.serving_bundle``.
     """
-    env = interest_evolution.create_environment({**_WORLD, "seed": seed})
+    env = interest_evolution.create_environment({**_ENV_CONFIG, "seed": seed})
     agent = slate_decomp_q_agent.create_agent(
         STRATEGY,
         None,
@@ -73,7 +73,7 @@ def train_one_user(steps: int, seed: int) -> dict[str, Any]:
 
 def train_many_users(steps: int, seed: int) -> dict[str, Any]:
     """Trains with users in parallel; takes and returns what :func:`train_one_user` does."""
-    env = interest_evolution.create_vector_environment({**_WORLD, "seed": seed}, NUM_ENVS)
+    env = interest_evolution.create_vector_environment({**_ENV_CONFIG, "seed": seed}, NUM_ENVS)
     agent = slate_decomp_q_agent.create_vector_agent(STRATEGY, env, seed=seed, **_settings(steps))
     training_rollout = rollout.VectorRollout(env, agent, follows_episodes=False)
     training_rollout.reset()
@@ -91,7 +91,9 @@ def evaluated(bundle: dict[str, Any], num_users: int, seed: int) -> np.ndarray:
         seed: seed of the users.
     """
     result = simulate.simulate(
-        functools.partial(interest_evolution.create_vector_environment, {**_WORLD, "seed": seed}),
+        functools.partial(
+            interest_evolution.create_vector_environment, {**_ENV_CONFIG, "seed": seed}
+        ),
         functools.partial(_served, bundle),
         num_users,
         num_episodes=1,

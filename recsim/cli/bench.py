@@ -106,7 +106,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how to measure")
     _options.add_count(
-        how, "--rounds", "how often to measure everything, by turns " + defaults("rounds")
+        how, "--rounds", "how often to measure everything, interleaved " + defaults("rounds")
     )
     how.add_argument(
         "--seconds",
@@ -117,7 +117,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     _options.add_count(
         how,
         "--workers",
-        "processes for many users (default: as many as there are processor cores)",
+        "processes for users in parallel (default: as many as there are processor cores)",
     )
     files = parser.add_argument_group("files")
     files.add_argument("--output", metavar="FILE", help="a JSON file for the measurements")
@@ -125,7 +125,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--figure",
         metavar="FILE",
         type=_figure_file,
-        help="a figure (.png, .svg or .pdf): steps a second against users, and against candidates",
+        help="a figure (.png, .svg or .pdf): steps per second against users, and candidates",
     )
     _options.add_quiet(files)
 
@@ -192,7 +192,7 @@ def run(options: argparse.Namespace) -> int:
         if options.output is not None and options.output == options.figure:
             raise ValueError("--output and --figure must be different files.")
         agents = named or (list(registry.AGENTS) if options.agent else throughput.RECSIM_AGENTS)
-        cases = throughput.fitting_cases(
+        cases = throughput.compatible_cases(
             options.environment or list(registry.ENVIRONMENTS),
             agents,
             sizes,

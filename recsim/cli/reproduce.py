@@ -17,8 +17,8 @@ __all__ = ["add_parser", "run"]
 
 _DESCRIPTION = """\
 Repeats published experiments and shows the results beside the published ones,
-with figures. What is finished is kept in the output folder: after an
-interruption the same command goes on from there and ends with the same numbers.
+with figures. What is finished stays in the output folder: after an interruption
+the same command resumes from there and ends with the same numbers.
 """
 
 
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
                 arguments=options.arguments,
             )
     except KeyboardInterrupt:
-        print(f"\nThe same command goes on with what is in {folder}.", file=sys.stderr, end="")
+        print(f"\nThe same command resumes with what is in {folder}.", file=sys.stderr, end="")
         raise
     text = base.text(experiment, record, shutil.get_terminal_size().columns)
     _options.print_text(f"{text}\n\nFiles: {folder} (results.json, table.md, figures)")

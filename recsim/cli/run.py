@@ -92,12 +92,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         how,
         "--train-steps",
         "steps that an agent that learns is trained for before, in an iteration for each 1000 and "
-        "in 10 at most, the last episode of each played to its end (default: 30000)",
+        "in 10 at most, the last episode of each run to its end (default: 30000)",
     )
     _options.add_count(
         how,
         "--num-envs",
-        "simulate N users at once, with the vector forms of environment and agents; --episodes "
+        "simulate N users in parallel, with the vector forms of environment and agents; --episodes "
         "are then of all of them together (default: one each)",
     )
     _options.add_seed(how, "seed of everything: the same gives the same table but for the speed")

@@ -1,9 +1,9 @@
-"""Agents compared in one world, on the same users: the experiment of ``recsim run``.
+"""Agents compared in one scenario, on the same users: the experiment of ``recsim run``.
 
 Every agent meets the same users in the same order, and, as long as its sessions are as long as
 those of the others, the same documents at the same step. So agents can be compared user by user,
-which takes the differences between users out of the error. With ``num_envs`` that many users play
-at once, by the vector forms of environment and agents.
+which takes the differences between users out of the error. With ``num_envs`` so many users in
+parallel are simulated, by the vector forms of environment and agents.
 
 An experiment leaves in its folder
 
@@ -55,7 +55,7 @@ TRAIN_DEFAULTS = {"max_training_steps": 3000, "num_iterations": 10, "max_steps_p
 EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
-# Iterations of a training of a given length. Each plays its last episode to the end.
+# Iterations of a training of a given length. Each runs its last episode to the end.
 _MOST_ITERATIONS = 10
 _LEAST_OF_ITERATION = 1000
 _MOST_TRAINING_USERS = 100
@@ -154,13 +154,13 @@ class Comparison:
             default.
         episodes: number of episodes, ``EvalRunner.max_eval_episodes``; 50 by default.
         train_steps: number of training steps of agents that learn, in one iteration for each 1,000
-            of them and in 10 at most; 30,000 by default. Each iteration's last episode is played to
-            the end, so that there may be more steps. Deep agents gather
+            of them and in 10 at most; 30,000 by default. Each iteration's last episode runs to
+            its end, so that there may be more steps. Deep agents gather
             transitions for a tenth of the steps, and for 20,000 at most, before they learn, unless
             gin binds their ``min_replay_history``.
-        num_envs: number of users who play at once, each the same number of episodes, by default
-            one; None for one user after the other. An agent that learns is trained by 100 users at
-            once at most, so that they play whole sessions.
+        num_envs: number of users in parallel, each for the same number of episodes, by default one;
+            None for the single-user engine. An agent that learns is trained with 100 users in
+            parallel at most, so that their sessions end.
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
         refuse_unused_bindings: whether a gin binding that has no effect on what is run is an
             error, such as one of ``EvalRunner.max_eval_episodes`` beside ``episodes``.
@@ -169,8 +169,8 @@ class Comparison:
 
     Raises:
         ValueError: for an unknown or repeated name, an agent that does not fit the environment or
-            has no vector form, a setting that gives no world or run, a training too short for an
-            agent to learn anything in it, a run of more than a month, a folder that is not empty,
+            has no vector form, a setting that is not valid, a training too short for an agent
+            to learn anything in it, a run of more than a month, a folder that is not empty,
             or a binding without effect.
         TypeError: for an argument of the wrong type.
         MemoryError: if the environment, an agent or the measures cannot be in memory.
@@ -309,7 +309,7 @@ class Comparison:
             int(of_few / few * self._num_envs * ratio),
             f"{resources.shown(self._num_envs)} users with {resources.shown(wanted)} candidates "
             f"and {agent}",
-            "choose fewer users or candidates, or recsim.vector.simulate for many users",
+            "choose fewer users or candidates, or recsim.vector.simulate for more users",
         )
 
     def _try_out(self, name: str, agent: types.AnyAgent, env: types.AnyEnv) -> None:
@@ -414,7 +414,7 @@ class Comparison:
         )
 
     def run(self) -> Results:
-        """Runs the agents one after the other and writes the files of the results."""
+        """Runs the agents sequentially and writes the files of the results."""
         episodes: dict[str, dict[str, np.ndarray]] = {}
         for number, (agent, runs) in enumerate(self._runs.items(), start=1):
             if self._progress is not False:

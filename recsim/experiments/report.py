@@ -18,7 +18,7 @@ def text(results: comparison.Results, width: int = 80) -> str:
 
     Args:
         results: what the comparison measured.
-        width: number of columns of the terminal. A wider table goes on below.
+        width: number of columns of the terminal. A wider table continues below.
     """
     notes = [*_notes(results), *_differences(results)]
     return "\n".join([heading(results), "", table(results, width), "", *notes])
@@ -33,7 +33,7 @@ def heading(results: comparison.Results) -> str:
         f"{settings['slate_size']}, seed {settings['seed']}\n"
         f"{_count(settings['episodes'], 'episode')} of up to "
         f"{_count(settings['max_steps_per_episode'], 'step')}"
-        + (f", {_count(num_envs, 'user')} at once" if num_envs else "")
+        + (f", {_count(num_envs, 'user')} in parallel" if num_envs else "")
     )
 
 
@@ -52,7 +52,7 @@ def table(results: comparison.Results, width: int = 80) -> str:
 
 
 def _values(results: comparison.Results, agent: str, name: str) -> np.ndarray | None:
-    """Returns a measure by episode; where users play at once, they have one speed in common."""
+    """Returns a measure by episode; users in parallel have one speed in common."""
     values = results.episodes[agent].get(name)
     together = name == "steps_per_second" and results.settings.get("num_envs")
     return values[:1] if together and values is not None else values

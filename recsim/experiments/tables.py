@@ -52,7 +52,7 @@ def plain(table: Table, width: int = 80) -> str:
 
     Args:
         table: the table.
-        width: number of columns of the terminal. A wider table goes on below.
+        width: number of columns of the terminal. A wider table continues below.
     """
     columns = _columns(table)
     # The names of the rows stand before each part of the table.
@@ -61,7 +61,7 @@ def plain(table: Table, width: int = 80) -> str:
 
 
 def laid_out(labels: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], width: int) -> str:
-    """Sets columns side by side; what is wider than the terminal goes on below.
+    """Sets columns side by side; what is wider than the terminal continues below.
 
     Args:
         labels: the leftmost column, which stands before each part of the table.

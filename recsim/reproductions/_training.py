@@ -153,7 +153,7 @@ class _Runner(runner_lib.TrainRunner):
         return total_steps
 
     def result(self) -> dict[str, Any]:
-        """Returns what is kept of the training."""
+        """Returns what is stored of the training."""
         return {
             "agent": self._agent.serving_bundle(),
             "steps": np.array([record["total_steps"] for record in self._curve.records]),

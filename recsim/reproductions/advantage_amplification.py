@@ -132,7 +132,7 @@ class KaleAndChocSampler(lts.LTSDocumentSampler):
 
 
 def create_environment(sensitivity: float, seed: int) -> recsim_gym.RecSimGymEnv:
-    """Returns the world of the experiment: one document of kale and one of choc, slates of one.
+    """Returns the environment: one document of kale and one of choc, slates of one.
 
     Args:
         sensitivity: how strongly exposure moves the users' satisfaction.
@@ -146,10 +146,10 @@ def create_environment(sensitivity: float, seed: int) -> recsim_gym.RecSimGymEnv
         **_USER,
     )
     users = lts.LTSUserModel(1, lts.LTSUserState, lts.LTSResponse, user_sampler=sampler)
-    world = environment.SingleUserEnvironment(
+    single_user = environment.SingleUserEnvironment(
         users, KaleAndChocSampler(seed=seed), len(_KALE_AND_CHOC), 1, resample_documents=False
     )
-    return recsim_gym.RecSimGymEnv(world, lts.clicked_engagement_reward)
+    return recsim_gym.RecSimGymEnv(single_user, lts.clicked_engagement_reward)
 
 
 class OwnDocumentsLayer(sufficient_statistics.SufficientStatisticsLayer):
@@ -169,7 +169,7 @@ class OwnDocumentsLayer(sufficient_statistics.SufficientStatisticsLayer):
         **kwargs: further arguments for the base agent.
 
     Raises:
-        TypeError: if one of the three numbers is no integer.
+        TypeError: if one of the three numbers is not an integer.
         ValueError: if one of them is below 1, or the slates are longer than one document.
     """
 
@@ -451,7 +451,7 @@ class AdvantageAmplification(base.Reproduction):
         seed: seed of everything, at least 0.
 
     Raises:
-        TypeError: if an argument is no integer.
+        TypeError: if an argument is not an integer.
         ValueError: if one is too small.
     """
 

@@ -45,7 +45,7 @@ _Rng = np.random.Generator | np.random.RandomState
 Index = Callable[[np.ndarray, np.ndarray, int, _Rng], np.ndarray]
 
 RUNS, QUICK_RUNS = 4000, 200
-# Runs played side by side in one task: enough to be fast, few enough to fit a processor's cache.
+# Runs simulated side by side in one task: enough to be fast, few enough to fit a processor's cache.
 _RUNS_IN_TASK = 250
 _POINTS_A_DECADE = 20
 _FIRST_POINT = 10
@@ -189,14 +189,14 @@ def pseudo_regret(
     rng: _Rng,
     advance: base.Advance = lambda done: None,
 ) -> np.ndarray:
-    """Plays bandits side by side and returns what each has lost to the best arm.
+    """Simulates bandits side by side and returns what each has lost to the best arm.
 
     Args:
         index: the algorithm, see :data:`Index`; rounds count from 0 there.
         means: the arms' mean rewards, shape (num_arms,), in [0, 1].
         rounds: the numbers of rounds after which the regret is wanted, ascending.
         num_runs: number of bandits.
-        rng: the generator of all draws.
+        rng: the generator of all random numbers.
         advance: called with the number of pulls since the last call, of all bandits.
 
     Returns:
@@ -220,7 +220,7 @@ def pseudo_regret(
     return regret
 
 
-def _play(
+def _simulate(
     problem: Problem,
     algorithm: str,
     num_runs: int,
@@ -274,7 +274,7 @@ rounds, divided by ln 10. C: the least slope in the long run (Lai and Robbins)."
         return [
             base.Task(
                 f"{key}_{number:03}",
-                _play,
+                _simulate,
                 {
                     "problem": problem,
                     "algorithm": case.algorithm,

@@ -1,7 +1,7 @@
 """What the reproductions of published results share: the experiments of ``recsim reproduce``.
 
 A reproduction is split into tasks that do not depend on each other. The result of each finished
-task is kept in the output folder, so that the same command, started again after an interruption,
+task is stored in the output folder, so that the same command, started again after an interruption,
 resumes from there and ends with the same numbers, with any number of workers.
 
 To add one, write a :class:`Reproduction` in a module of its own and list it in
@@ -190,7 +190,7 @@ class Reproduction(abc.ABC):
 
 
 def prepare(experiment: Reproduction, folder: paths.Path) -> None:
-    """Checks, before anything is computed, that a run can begin or go on in a folder.
+    """Checks, before anything is computed, that a run can begin or resume in a folder.
 
     Args:
         experiment: what to run.
@@ -311,7 +311,7 @@ def text(experiment: Reproduction, record: Mapping[str, Any], width: int = 80) -
     Args:
         experiment: what was run.
         record: what :func:`run` returned.
-        width: number of columns of the terminal. Wider tables go on below.
+        width: number of columns of the terminal. Wider tables continue below.
     """
     shown = [tables.plain(table, width) for table in experiment.tables(record["results"])]
     return "\n\n".join([*shown, experiment.notes])
@@ -453,7 +453,7 @@ def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str
     if differences:
         raise ValueError(
             f"The output folder {folder!r} holds results of other settings "
-            f"({'; '.join(differences)}): choose another, or the same settings to go on with them."
+            f"({'; '.join(differences)}): choose another, or the same settings to resume."
         )
 
 

@@ -1,7 +1,7 @@
 """Agents that explore more and more a user's interests: ``recsim reproduce interest-exploration``.
 
 The white paper of RecSim compares five agents on users of low and of high affinity to topics. It
-does not print its world, so this one is designed to show the same order. See "RecSim: A
+does not print its scenario's config, so this one is designed to show the same order. See "RecSim: A
 Configurable Simulation Platform for Recommender Systems", Ie et al. (arXiv 1909.04847, section
 5.1).
 """
@@ -45,7 +45,7 @@ STEPS, QUICK_STEPS = 100_000, 10_000
 USERS, QUICK_USERS = 200, 10
 SEEDS, QUICK_SEEDS = 5, 2
 
-#: Number of steps of a session, after which it is cut off.
+#: Number of steps of a session, after which it is truncated.
 SESSION_LENGTH = 1000
 
 _NUM_TOPICS = 5
@@ -73,7 +73,7 @@ AFFINITIES = {
 
 
 def env_config(affinity: str, seed: int) -> dict[str, Any]:
-    """Returns the config of the world, for ``interest_exploration.create_environment``.
+    """Returns the config of the environment, for ``interest_exploration.create_environment``.
 
     Five topics are equally likely, and five types of users have a favourite topic each. As each
     step has five new documents, of different quality, not every topic is there at every step.
@@ -101,7 +101,7 @@ def env_config(affinity: str, seed: int) -> dict[str, Any]:
 
 
 class _InformedAgent(greedy_pctr_agent.GreedyPCTRAgent):
-    """Knows each user's affinities, and plays what the user most likely clicks."""
+    """Knows each user's affinities, and shows what the user most likely clicks."""
 
     def __init__(self, environment: recsim_gym.RecSimGymEnv) -> None:
         super().__init__(cast(types.SlateSpace, environment.action_space), None)
@@ -234,21 +234,21 @@ def click_through_rates(
     return clicks / SESSION_LENGTH
 
 
-def _play(
+def _run(
     agent: str, affinity: str, steps: int, users: int, seed: int, advance: base.Advance
 ) -> base.Result:
     """Runs a task: ``rates`` of the users of the evaluation, and of those of the training."""
     create = functools.partial(AGENTS[agent].create, seed=seed, steps=steps)
 
-    def world(use: str) -> recsim_gym.RecSimGymEnv:
+    def create_env(use: str) -> recsim_gym.RecSimGymEnv:
         seed_of_use = seeding.derived_seed(seed, f"interest exploration {use}")
         return interest_exploration.create_environment(env_config(affinity, seed_of_use))
 
-    env = world("evaluation")
+    env = create_env("evaluation")
     evaluated = create(env, eval_mode=True)
     result: base.Result = {"fingerprint": base.fingerprint_of(env, evaluated)}
     if AGENTS[agent].learns:
-        env_of_training = world("training")
+        env_of_training = create_env("training")
         learner = create(env_of_training, eval_mode=False)
         sessions = -(-steps // SESSION_LENGTH)
         result["training"] = click_through_rates(learner, env_of_training, sessions, advance)
@@ -268,7 +268,7 @@ class InterestExploration(base.Reproduction):
         seed: seed of everything, at least 0.
 
     Raises:
-        TypeError: if an argument is no integer.
+        TypeError: if an argument is not an integer.
         ValueError: if one is too small.
     """
 
@@ -301,7 +301,7 @@ shows what the user most likely clicks, which is the best that can be done."""
         return [
             base.Task(
                 _task_name(key, affinity, number),
-                _play,
+                _run,
                 {
                     "agent": key,
                     "affinity": affinity,
@@ -321,12 +321,12 @@ shows what the user most likely clicks, which is the best that can be done."""
         ]
 
     def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
-        """Returns by affinity the world, and by agent its rate, the published one and a curve."""
+        """Returns by affinity the config, and by agent its rate, the published one and a curve."""
         return {
             affinity: {
                 "title": AFFINITIES[affinity].title,
                 "session_length": SESSION_LENGTH,
-                "world": env_config(affinity, self.settings["seed"]),
+                "env_config": env_config(affinity, self.settings["seed"]),
                 "agents": {
                     key: _measures(
                         key,
@@ -426,7 +426,7 @@ def _bars(results: Mapping[str, Any]) -> Figure:
             half_width = rate["high"] - rate["mean"]
             axes.bar(row, rate["mean"], yerr=half_width, color=AGENTS[key].colour, capsize=3)
             if measures["published"] is not None:
-                label = "" if row else "paper, in another world"
+                label = "" if row else "paper, with another config"
                 plots.add_mark(axes, measures["published"], row, 0.4, label)
         titles = [measures["title"] for measures in agents.values()]
         axes.set_xticks(range(len(titles)), titles, rotation=20, ha="right")

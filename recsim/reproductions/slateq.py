@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from recsim.simulator import recsim_gym
 
-__all__ = ["METHODS", "STRATEGIES", "Method", "SlateQ", "Strategy", "play"]
+__all__ = ["METHODS", "STRATEGIES", "Method", "SlateQ", "Strategy", "simulate_users"]
 
 STEPS, QUICK_STEPS = 300_000, 6_000
 USERS, QUICK_USERS = 5_000, 300
 SEEDS, QUICK_SEEDS = 3, 2
 
-_WORLD = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
+_ENV_CONFIG = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
 _POINTS_OF_CURVE = 10
 # One of so many users of the evaluation is one of each point of the learning curve.
 _SHARE_OF_CURVE = 50
@@ -149,10 +149,10 @@ def _settings(method: Method, steps: int) -> dict[str, Any]:
 
 def _create_environment(seed: int, use: str) -> recsim_gym.RecSimGymEnv:
     seed = seeding.derived_seed(seed, f"slateq {use}")
-    return registry.create_environment("interest_evolution", {**_WORLD, "seed": seed})
+    return registry.create_environment("interest_evolution", {**_ENV_CONFIG, "seed": seed})
 
 
-def play(
+def simulate_users(
     agent: types.SlateAgent,
     env: recsim_gym.RecSimGymEnv,
     num_users: int,
@@ -201,18 +201,20 @@ def _train_and_evaluate(
     path: str,
     advance: base.Advance,
 ) -> base.Result:
-    """Runs a task: what :func:`play` returns, and the learning curve if there is a method."""
+    """Runs a task: what :func:`simulate_users` returns, and a curve if there is a method."""
     create_agent = functools.partial(_create_agent, strategy, method, steps, seed)
-    world = _create_environment(seed, "evaluation")
-    agent = create_agent(None, world, eval_mode=True)
-    fingerprint = base.fingerprint_of(world, agent)
+    env = _create_environment(seed, "evaluation")
+    agent = create_agent(None, env, eval_mode=True)
+    fingerprint = base.fingerprint_of(env, agent)
     curve = {}
     if method:
 
         def evaluate(bundle: dict[str, Any]) -> float:
             agent.unbundle("", 0, bundle)
-            env = _create_environment(seed, "curve")
-            return float(play(agent, env, max(2, users // _SHARE_OF_CURVE))["returns"].mean())
+            of_curve = _create_environment(seed, "curve")
+            return float(
+                simulate_users(agent, of_curve, max(2, users // _SHARE_OF_CURVE))["returns"].mean()
+            )
 
         training = _training.Training(
             create_agent,
@@ -222,10 +224,10 @@ def _train_and_evaluate(
             evaluate,
         )
         result = _training.trained(training, path, advance)
-        agent = create_agent(None, world, eval_mode=True)
+        agent = create_agent(None, env, eval_mode=True)
         agent.unbundle("", 0, result["agent"])
         curve = {"steps": result["steps"], "curve": result["curve"]}
-    return {**play(agent, world, users, advance), **curve, "fingerprint": fingerprint}
+    return {**simulate_users(agent, env, users, advance), **curve, "fingerprint": fingerprint}
 
 
 class SlateQ(base.Reproduction):
@@ -240,7 +242,7 @@ class SlateQ(base.Reproduction):
         seed: seed of everything, at least 0.
 
     Raises:
-        TypeError: if an argument is no integer.
+        TypeError: if an argument is not an integer.
         ValueError: if one is too small.
     """
 

@@ -40,7 +40,7 @@ def record():
 
 
 def test_all_combinations_that_fit_are_measured():
-    cases = throughput.fitting_cases(
+    cases = throughput.compatible_cases(
         list(registry.ENVIRONMENTS),
         ["random", "greedy_pctr", "tabular_q"],
         [(5, 2), (5, 1)],
@@ -64,20 +64,20 @@ def test_all_combinations_that_fit_are_measured():
 )
 def test_an_agent_that_fits_nowhere(agents, message):
     with pytest.raises(ValueError, match=message):
-        throughput.fitting_cases(["interest_exploration"], agents, [(5, 2)], [10])
+        throughput.compatible_cases(["interest_exploration"], agents, [(5, 2)], [10])
 
 
 def test_agents_that_need_not_fit_are_left_out_where_they_fit_nowhere():
     agents = ["greedy_pctr", "random", "tabular_q"]
     arguments = (["long_term_satisfaction"], agents, [(3, 2)], [10])
     with pytest.raises(ValueError, match="greedy_pctr"):
-        throughput.fitting_cases(*arguments)
-    cases = throughput.fitting_cases(*arguments, every_agent=False)
+        throughput.compatible_cases(*arguments)
+    cases = throughput.compatible_cases(*arguments, every_agent=False)
     assert [case.agent for case in cases] == ["random"]
     with pytest.raises(ValueError, match="tabular_q"):
-        throughput.fitting_cases(arguments[0], agents[::2], *arguments[2:], every_agent=False)
+        throughput.compatible_cases(arguments[0], agents[::2], *arguments[2:], every_agent=False)
     with pytest.raises(ValueError, match="There is no agent 'nobody'"):
-        throughput.fitting_cases(
+        throughput.compatible_cases(
             arguments[0], ["random", "nobody"], [(3, 2)], [10], every_agent=False
         )
 
@@ -118,7 +118,7 @@ def test_text_fits_the_terminal(width):
     wide["machine"] = dict.fromkeys(("system", "processor"), "a processor of a long name")
     text = throughput.text(wide, width)
     assert max(map(len, text.splitlines())) <= width
-    # Each part of a table that goes on below tells which row has how many users.
+    # Each part of a table that continues below tells which row has how many users.
     parts = [part for part in text.split("\n\n") if part.startswith("agent")]
     assert len(parts) == 4
     assert all(len(re.findall(r" 10 x 2 +1,000  ", part)) == 1 for part in parts)

@@ -1,4 +1,4 @@
-"""The commands that measure trainings: beside RecSim 0.2.4, and with many users at once."""
+"""The commands that measure trainings: beside RecSim 0.2.4, and with users in parallel."""
 
 from __future__ import annotations
 

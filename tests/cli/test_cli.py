@@ -123,8 +123,8 @@ def test_every_option_counts():
     assert gin.config_str() == ""  # The bindings were those of the command.
 
 
-@pytest.mark.parametrize("engine", [[], ["--num-envs", "3"]], ids=["one user", "many users"])
-def test_bindings_of_worlds_and_agents_change_the_results(engine):
+@pytest.mark.parametrize("engine", [[], ["--num-envs", "3"]], ids=["single-user", "vectorized"])
+def test_bindings_of_scenarios_and_agents_change_the_results(engine):
     def returns(name, *bindings):
         arguments = ["run", *QUICK, *engine, "--quiet", "--output", name]
         arguments += ["--agent", "cluster_bandit_ucb1"]
@@ -134,7 +134,7 @@ def test_bindings_of_worlds_and_agents_change_the_results(engine):
 
     plain = returns("plain")
     assert returns("agent", "ClusterBanditAgent.ci_scaling = 0.0") != plain
-    assert returns("world", "IETopicDocumentSampler.topic_quality_mean = (3.0, 3.0)") != plain
+    assert returns("scenario", "IETopicDocumentSampler.topic_quality_mean = (3.0, 3.0)") != plain
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ class Spy(random_agent.RandomAgent):
 
     def __init__(self, environment, always_first, **_):
         super().__init__(environment.action_space)
-        self._world = environment.environment
+        self._environment = environment.environment
         self._always_first = always_first
         self.users = []
         self.episodes = []
 
     def begin_episode(self, observation=None):
-        state = vars(recsim_names.user_state(self._world.user_model))
+        state = vars(recsim_names.user_state(self._environment.user_model))
         self.users.append({name: np.copy(value) for name, value in state.items()})
         self.episodes.append([])
         return super().begin_episode(observation)
@@ -56,7 +56,7 @@ class Spy(random_agent.RandomAgent):
 
 @pytest.fixture
 def spies(monkeypatch):
-    """Makes the agents spy_first and spy_random known; returns those that play, in order."""
+    """Makes the agents spy_first and spy_random known; returns those that run, in order."""
     created = []
 
     def create(environment, always_first, **_):
@@ -324,7 +324,7 @@ def made_up(num_topics, agents=("bandit", "random")):
     return comparison.Results(settings, dict.fromkeys(agents, measures))
 
 
-def test_table_of_a_world_with_two_topics():
+def test_table_of_a_scenario_with_two_topics():
     assert report.text(made_up(2), width=100).splitlines() == [
         "interest_evolution: 1 candidate, slates of 1, seed 0",
         "2 episodes of up to 10 steps",
@@ -341,7 +341,7 @@ def test_table_of_a_world_with_two_topics():
     ]
 
 
-def test_table_of_a_world_that_counts_no_clicks():
+def test_table_of_a_scenario_that_counts_no_clicks():
     lines = report.table(made_up(0)).splitlines()
     assert lines == [
         "                   click-through    quality          steps",
@@ -397,7 +397,7 @@ def test_notes_tell_of_training(tmp_path):
     assert "Return: engagement." in report.text(results)
 
 
-def test_many_users_at_once_have_the_measures_of_one_after_the_other(tmp_path):
+def test_users_in_parallel_have_the_measures_of_the_single_user_engine(tmp_path):
     agents = ["cluster_bandit_ucb1", "random"]
     alone = compare(tmp_path / "alone", agents=agents, episodes=40, steps=30)
     together = compare(tmp_path / "together", agents=agents, num_envs=400, episodes=None, steps=30)
@@ -411,7 +411,7 @@ def test_many_users_at_once_have_the_measures_of_one_after_the_other(tmp_path):
             assert len(found) == 400
             error = np.hypot(np.nanstd(values) / np.sqrt(40), np.nanstd(found) / np.sqrt(400))
             assert abs(np.nanmean(values) - np.nanmean(found)) <= 4 * error, (agent, name)
-    assert "400 users at once" in report.text(many)
+    assert "400 users in parallel" in report.text(many)
     shares = [v for k, v in many.episodes["random"].items() if k.startswith("click_share")]
     np.testing.assert_allclose(np.nansum(shares, axis=0)[many.episodes["random"]["return"] > 0], 1)
     with open(tmp_path / "together/results.json") as file:
@@ -419,7 +419,7 @@ def test_many_users_at_once_have_the_measures_of_one_after_the_other(tmp_path):
 
 
 @pytest.mark.parametrize("environment", sorted(registry.ENVIRONMENTS))
-def test_many_users_play_in_every_world(environment, tmp_path):
+def test_users_in_parallel_in_every_scenario(environment, tmp_path):
     results = compare(tmp_path, environment, num_envs=3, episodes=7).run()
     measures = results.episodes["random"]
     assert all(len(values) == 7 for values in measures.values())
@@ -427,7 +427,7 @@ def test_many_users_play_in_every_world(environment, tmp_path):
     assert measures["return"].tolist() == returns
 
 
-def test_users_at_once_need_a_vector_form(tmp_path):
+def test_users_in_parallel_need_a_vector_form(tmp_path):
     message = "'tabular_q' has no vector form.*Agents that have one: random, greedy_pctr, cluster"
     with pytest.raises(ValueError, match=message):
         compare(tmp_path, agents=["random", "tabular_q"], num_envs=3)
@@ -437,7 +437,7 @@ def test_users_at_once_need_a_vector_form(tmp_path):
         compare(tmp_path, num_envs=0)
 
 
-def test_users_at_once_who_train_are_few_enough_for_whole_sessions(tmp_path, monkeypatch):
+def test_users_in_parallel_of_a_training_are_few_enough_for_whole_sessions(tmp_path, monkeypatch):
     numbers = []
 
     def create(environment, **_):

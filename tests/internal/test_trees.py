@@ -21,7 +21,7 @@ class Users:
 
 @dataclasses.dataclass
 class Nothing:
-    """Users of whom nothing is kept."""
+    """Users of whom nothing is stored."""
 
 
 def tree() -> Any:

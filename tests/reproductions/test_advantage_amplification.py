@@ -99,7 +99,7 @@ def test_no_session_of_held_documents_is_worth_more_than_theirs(scores):
     assert value <= optimum(0.10, 6) + 0.01
 
 
-def test_world_has_kale_and_choc_for_ever():
+def test_environment_has_kale_and_choc_for_ever():
     env = amplification.create_environment(0.10, seed=0)
     documents = env.reset()["doc"]
     assert [document.tolist() for document in documents.values()] == [[0.0], [1.0]]

@@ -12,22 +12,22 @@ from recsim.agents.bandits import algorithms
 from recsim.reproductions import bandit_regret
 
 
-class Draws:
-    """A generator whose uniform draws are given in advance."""
+class Numbers:
+    """A generator whose uniform numbers are given in advance."""
 
-    def __init__(self, draws):
-        self._draws = iter(draws)
+    def __init__(self, numbers):
+        self._numbers = iter(numbers)
 
     def random(self, size):
-        return np.array([next(self._draws) for _ in range(size)])
+        return np.array([next(self._numbers) for _ in range(size)])
 
 
-def play_alone(bandit, means, draws):
-    """Plays RecSim's class for one bandit; returns its pseudo-regret after each round."""
+def regret_alone(bandit, means, numbers):
+    """Runs RecSim's class for one bandit; returns its pseudo-regret after each round."""
     regret = []
-    for t, draw in enumerate(draws):
+    for t, number in enumerate(numbers):
         arm = bandit.get_arm(t)
-        bandit.update(arm, float(draw < means[arm]))
+        bandit.update(arm, float(number < means[arm]))
         regret.append(bandit.pulls @ (max(means) - np.array(means)))
     return regret
 
@@ -42,13 +42,13 @@ def play_alone(bandit, means, draws):
 )
 def test_runs_side_by_side_equal_single_bandits(algorithm, alone):
     means, num_runs, horizon = [0.2, 0.7, 0.6], 4, 200
-    draws = np.random.RandomState(5).random_sample((horizon, num_runs))
+    numbers = np.random.RandomState(5).random_sample((horizon, num_runs))
     index = bandit_regret.ALGORITHMS[algorithm].index
     regret = bandit_regret.pseudo_regret(
-        index, means, range(1, horizon + 1), num_runs, Draws(draws.ravel())
+        index, means, range(1, horizon + 1), num_runs, Numbers(numbers.ravel())
     )
     for run in range(num_runs):
-        np.testing.assert_allclose(regret[run], play_alone(alone(), means, draws[:, run]))
+        np.testing.assert_allclose(regret[run], regret_alone(alone(), means, numbers[:, run]))
 
 
 def test_thompson_draws_anew_for_every_run_and_round():

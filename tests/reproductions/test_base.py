@@ -102,7 +102,7 @@ def test_the_same_results_give_the_same_files(figures):
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_an_interrupted_run_goes_on_to_the_same_numbers(number, monkeypatch):
+def test_an_interrupted_run_resumes_to_the_same_numbers(number, monkeypatch):
     expected = run("through")["results"]
     run_tasks, finished = parallel.run_tasks, 0
 
@@ -237,7 +237,7 @@ def test_spoiled_results_are_put_together_anew(how, caplog):
         other = {**expected, "settings": {"runs": 7, "seed": 0}}
         data = {"a list": [1], "another dictionary": {}, "other settings": other}[how]
         path.write_text(json.dumps(data))
-    if how == "one byte":  # As JSON has no checksum: only what is no JSON shows.
+    if how == "one byte":  # As JSON has no checksum: only what is not JSON shows.
         path.write_bytes(b"\xff" + path.read_bytes())
     record = run("out")
     assert record["results"] == expected["results"]
@@ -482,7 +482,7 @@ def test_interrupted_from_the_keyboard(workers, seconds):
     assert out == b""
     assert b"Traceback" not in err
     assert err.decode().endswith(
-        "The same command goes on with what is in out.\nrecsim: interrupted\n"
+        "The same command resumes with what is in out.\nrecsim: interrupted\n"
     )
     assert file_names("out") == ["settings.json"]
     for name in tasks("out"):

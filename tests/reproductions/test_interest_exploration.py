@@ -1,4 +1,4 @@
-"""Interest exploration's order: the world, the tasks, and what is made of them."""
+"""Interest exploration's order: the environment, the tasks, and what is made of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def short(monkeypatch):
     monkeypatch.setattr(order, "SESSION_LENGTH", 8)
 
 
-def play(agent, affinity="high", steps=20, users=3, seed=0):
-    return order._play(agent, affinity, steps, users, seed, lambda done: None)
+def run_task(agent, affinity="high", steps=20, users=3, seed=0):
+    return order._run(agent, affinity, steps, users, seed, lambda done: None)
 
 
 def test_the_average_user_hides_what_users_like():
@@ -37,7 +37,7 @@ def test_the_average_user_hides_what_users_like():
     np.testing.assert_allclose(np.log(users.max(axis=1)).mean(), 1.4, atol=0.02)
 
 
-def test_low_affinity_is_that_of_the_default_world():
+def test_low_affinity_is_that_of_the_default_config():
     assert sorted(
         set(np.ravel(order.env_config("low", 0)["user_document_mean_affinity_matrix"]))
     ) == [
@@ -65,7 +65,7 @@ class Recorder:
 
 
 class Clicks:
-    """A world whose rewards are given in advance."""
+    """An environment whose rewards are given in advance."""
 
     def __init__(self, rewards):
         self._rewards = iter(rewards)
@@ -77,7 +77,7 @@ class Clicks:
         return {}, next(self._rewards), False, {}
 
 
-def test_sessions_are_cut_off_and_every_click_counts(monkeypatch):
+def test_sessions_are_truncated_and_every_click_counts(monkeypatch):
     monkeypatch.setattr(order, "SESSION_LENGTH", 3)
     agent, done = Recorder(), []
     rates = order.click_through_rates(agent, Clicks([1, 0, 1, 0, 0, 1]), 2, done.append)
@@ -88,7 +88,7 @@ def test_sessions_are_cut_off_and_every_click_counts(monkeypatch):
 
 @pytest.mark.parametrize("agent", [key for key, agent in order.AGENTS.items() if not agent.learns])
 def test_the_same_seed_gives_the_same_rates(short, agent):
-    first, again, other = (play(agent, users=40, seed=seed)["rates"] for seed in (0, 0, 1))
+    first, again, other = (run_task(agent, users=40, seed=seed)["rates"] for seed in (0, 0, 1))
     assert first.shape == (40,)
     assert (first == again).all()
     assert (first != other).any()
@@ -96,8 +96,8 @@ def test_the_same_seed_gives_the_same_rates(short, agent):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", [key for key, agent in order.AGENTS.items() if agent.learns])
-def test_learners_are_trained_before_and_play_the_same_users(short, agent):
-    first, again = (play(agent, steps=400) for _ in range(2))
+def test_learners_are_trained_before_and_meet_the_same_users(short, agent):
+    first, again = (run_task(agent, steps=400) for _ in range(2))
     assert first["training"].shape == (50,)
     for name in ("training", "rates"):
         assert (first[name] == again[name]).all()
@@ -234,5 +234,5 @@ def test_page_shows_the_committed_results():
     assert f"{record['time']['seconds']:.0f} seconds" in page
     assert max(map(len, base.text(experiment, record).splitlines())) <= 80
     for affinity, of_affinity in record["results"].items():
-        assert of_affinity["world"] == order.env_config(affinity, record["settings"]["seed"])
+        assert of_affinity["env_config"] == order.env_config(affinity, record["settings"]["seed"])
         assert of_affinity["session_length"] == order.SESSION_LENGTH

@@ -27,7 +27,7 @@ class Scripted:
 
 
 class Session:
-    """A world that plays sessions given as lists of (reward, clicked quality or None)."""
+    """An environment with sessions given as lists of (reward, clicked quality or None)."""
 
     def __init__(self, *sessions):
         self._sessions = iter(sessions)
@@ -44,8 +44,8 @@ class Session:
 
 
 def test_returns_and_clicks_are_summed_by_user():
-    world = Session([(4.0, -1.5), (0.0, None), (2.0, 0.5)], [(1.0, 3.0)])
-    measures = slateq.play(Scripted(), world, 2)
+    env = Session([(4.0, -1.5), (0.0, None), (2.0, 0.5)], [(1.0, 3.0)])
+    measures = slateq.simulate_users(Scripted(), env, 2)
     assert measures["returns"].tolist() == [6.0, 1.0]
     assert measures["clicks"].tolist() == [2.0, 1.0]
     assert measures["quality"].tolist() == [-1.0, 3.0]
@@ -99,7 +99,7 @@ def run(experiment, folder):
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_goes_on_to_the_same_numbers(small, tmp_path, monkeypatch):
+def test_an_interrupted_training_resumes_to_the_same_numbers(small, tmp_path, monkeypatch):
     # With one thread, TensorFlow is used in this process, where the test interrupts it.
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.setenv(name, "1")

@@ -1,4 +1,4 @@
-"""Trainings of experiments: their curve, their progress, and what is left when they go on."""
+"""Trainings of experiments: their curve, their progress, and what is left when they resume."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def train(path, progress, last=None):
 
 
 @pytest.mark.parametrize("last", [0, 2])
-def test_a_training_that_goes_on_shows_all_its_progress(last, tmp_path):
+def test_a_training_that_resumes_shows_all_its_progress(last, tmp_path):
     whole, stopped, resumed, again = [], [], [], []
     expected = train(tmp_path / "whole", whole)
     assert expected["agent"] == {"steps": 4 * SESSION}
