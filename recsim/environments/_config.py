@@ -67,7 +67,7 @@ def check_config(
         required: keys that it needs.
 
     Raises:
-        TypeError: if the config is no mapping, or a value is of the wrong type.
+        TypeError: if the config is not a mapping, or a value is of the wrong type.
         KeyError: if a required key is missing.
         ValueError: if a size is below 1 or the seed is outside [0, 2**32 - 1].
 

@@ -127,7 +127,7 @@ def document_scores(
 
 
 class IEUserModel(user.AbstractUserModel):
-    """A user who does not change, and whose session does not end by itself.
+    """A user who does not change, and whose episode does not end by itself.
 
     Args:
         slate_size: number of documents in a slate.
@@ -178,7 +178,7 @@ class IEUserModel(user.AbstractUserModel):
         return state
 
     def is_terminal(self) -> bool:
-        """Returns False: only a runner ends a session."""
+        """Returns False: only a limit on the number of steps ends an episode."""
         return False
 
     def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:

@@ -212,7 +212,7 @@ class LTSUserState(user.AbstractUserState):
         kale_mean: mean of the logarithm of the engagement with no clickbait.
         kale_stddev: its standard deviation.
         net_positive_exposure: initial exposure.
-        time_budget: number of steps of the session; infinity for one that does not end by itself.
+        time_budget: number of steps of the episode; infinity for one that does not end by itself.
     """
 
     def __init__(
