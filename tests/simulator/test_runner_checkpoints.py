@@ -493,7 +493,7 @@ def crafted(tmp_path, env, place, value):
         ("finished", 1, "'finished' is 1, not a bool"),
         ("episode_logs", {"log": "x"}, "length of its episode log 'log' is 'x'"),
         ("episode_logs", {"log": {"length": 3}}, "episode log 'log' has no sha256"),
-        ("fingerprint", [], "fingerprint is no dictionary"),
+        ("fingerprint", [], "fingerprint is not a dictionary"),
         ("fingerprint.scenario.num_users", 10**5000, "num_users is a value of type int"),
         ("fingerprint.scenario.num_users", "9", "num_users is '9'"),
         ("fingerprint.scenario.slate_size", 2.0, "slate_size is 2.0"),
