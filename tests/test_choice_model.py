@@ -124,7 +124,7 @@ def test_sample_choice_inverts_the_distribution(weights, uniform):
     assert choice_model.sample_choice(weights.tolist(), uniform) == choice
 
 
-def test_sample_choice_draws_what_numpys_choice_draws():
+def test_sample_choice_samples_what_numpys_choice_samples():
     weights = np.array([0.2, 0.0, 1.3, 0.5])
     ours, numpys = np.random.RandomState(5), np.random.RandomState(5)
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""Copies and pickles: taken at any moment, they go on exactly as the original, and on their own."""
+"""Copies and pickles: taken at any moment, they continue exactly as the original does."""
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ def agents_of(scenario, make, env):
 
 def copied(original, make_copy):
     """Copies each part by itself: what they share is no part of the promise."""
-    twin = copy.copy(original)
+    duplicate = copy.copy(original)
     for name, part in vars(original).items():
-        setattr(twin, name, make_copy(part))
-    return twin
+        setattr(duplicate, name, make_copy(part))
+    return duplicate
 
 
 def check(original, num_steps=(0, 1, 60), steps_after=20):
     for steps in num_steps:
         original.run(steps)
-        twins = {name: copied(original, make_copy) for name, make_copy in COPIES.items()}
-        seen = twins["deepcopy"].run(steps_after)
+        duplicates = {name: copied(original, make_copy) for name, make_copy in COPIES.items()}
+        seen = duplicates["deepcopy"].run(steps_after)
         assert original.run(steps_after) == seen
-        assert twins["pickle"].run(steps_after) == seen
+        assert duplicates["pickle"].run(steps_after) == seen
 
 
 SINGLE = [
@@ -240,8 +240,8 @@ def test_environments_for_gymnasium(made_by):
         return rollouts.data([env.step(np.array([0, 1])) for _ in range(10)])
 
     for make_copy in COPIES.values():
-        twin = make_copy(env)
-        assert run(twin) == run(env)
+        duplicate = make_copy(env)
+        assert run(duplicate) == run(env)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -257,8 +257,8 @@ def test_bandits(algorithm, make_copy):
         return arms
 
     run(bandit, 9)
-    twin = make_copy(bandit)
-    assert run(twin, 30) == run(bandit, 30)
+    duplicate = make_copy(bandit)
+    assert run(duplicate, 30) == run(bandit, 30)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -280,8 +280,8 @@ def test_generalized_linear_bandits(algorithm, arguments, make_copy):
         return arms
 
     run(bandit, 15)
-    twin = make_copy(bandit)
-    assert run(twin, 20) == run(bandit, 20)
+    duplicate = make_copy(bandit)
+    assert run(duplicate, 20) == run(bandit, 20)
 
 
 class Scores:
@@ -316,8 +316,8 @@ def test_choice_models(model, features, make_copy):
         return [chooser.choose_item() for _ in range(20)]
 
     run(chooser)
-    twin = make_copy(chooser)
-    assert run(twin) == run(chooser)
+    duplicate = make_copy(chooser)
+    assert run(duplicate) == run(chooser)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -336,8 +336,8 @@ def test_document_samplers(make_sampler, make_copy):
         return rollouts.data([sampler.sample_document().create_observation() for _ in range(5)])
 
     run(sampler)
-    twin = make_copy(sampler)
-    assert run(twin) == run(sampler)
+    duplicate = make_copy(sampler)
+    assert run(duplicate) == run(sampler)
 
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
@@ -385,11 +385,11 @@ def test_agents_with_a_summary_writer_and_a_keras_optimizer(make_copy, tmp_path)
     writer.flush()
     (first,) = tmp_path.iterdir()
     content = first.read_bytes()
-    twin = copied(original, make_copy)
-    seen = twin.run(45)
+    duplicate = copied(original, make_copy)
+    seen = duplicate.run(45)
     assert first.read_bytes() == content  # The copy writes a file of its own.
     assert original.run(45) == seen
-    weights = [each.agent.serving_bundle()["online_network"] for each in (original, twin)]
+    weights = [each.agent.serving_bundle()["online_network"] for each in (original, duplicate)]
     assert rollouts.data(weights[0]) == rollouts.data(weights[1])
 
 
@@ -401,7 +401,7 @@ for name, original in pickle.load(open(sys.argv[1], "rb")).items():
 """
 
 
-def test_another_process_goes_on_with_a_pickle(tmp_path):
+def test_another_process_continues_with_a_pickle(tmp_path):
     originals: dict[str, Any] = {}
     for scenario, name in (
         ("interest_exploration", "cluster_bandit_ts"),

@@ -122,18 +122,18 @@ def tabular_q(env, eval_mode):
 def random(env, eval_mode):
     return RandomAgent(env.action_space)
 
-for world, agent in [
+for scenario, agent in [
     (interest_exploration, cluster_bandit),
     (interest_evolution, random),
     (long_term_satisfaction, tabular_q),
 ]:
-    env = world.create_environment(
+    env = scenario.create_environment(
         dict(seed=0, slate_size=1, num_candidates=3, resample_documents=True)
     )
     def create_agent(sess, environment, eval_mode, summary_writer=None):
         return agent(environment, eval_mode)
     settings = dict(
-        base_dir=f"runs/{world.__name__}",
+        base_dir=f"runs/{scenario.__name__}",
         create_agent_fn=create_agent,
         env=env,
         max_steps_per_episode=20,
@@ -147,7 +147,7 @@ assert "tensorflow" not in sys.modules
 
 def test_all_but_the_deep_agents_works_without_tensorflow(tmp_path):
     run_python(WITHOUT_TENSORFLOW, tmp_path)
-    for world in ("interest_exploration", "interest_evolution", "long_term_satisfaction"):
-        folder = tmp_path / "runs" / f"recsim.environments.{world}"
+    for scenario in ("interest_exploration", "interest_evolution", "long_term_satisfaction"):
+        folder = tmp_path / "runs" / f"recsim.environments.{scenario}"
         assert list((folder / "train" / "checkpoints").iterdir())
         assert list((folder / "eval_2").glob("returns_*"))

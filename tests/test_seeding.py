@@ -24,7 +24,7 @@ def test_a_stream_without_a_seed_is_new_each_time():
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
-def test_a_restored_generator_goes_on(make):
+def test_a_restored_generator_continues(make):
     rng, other = make(3), make(4)
     rng.standard_normal()  # RandomState keeps a second number for the next call.
     seeding.restore_generator(other, seeding.generator_state(rng))

@@ -52,7 +52,7 @@ def test_klucb_index_is_that_of_the_formula():
 
 
 def test_thompson_draws_of_the_layer_move_on(topic_scenario):
-    """RecSim's layer makes a new bandit with the same seed each step, which repeats its draws."""
+    """RecSim's layer makes a new bandit with the same seed each step, which repeats its samples."""
     scenario = topic_scenario(num_topics=2, num_docs=2, slate_size=1)
     layer = AbstractClickBanditLayer(
         scenario.with_counts(2),
@@ -203,8 +203,8 @@ def test_tabular_q_learns_from_the_last_reward(topic_scenario):
     assert list(learned["sa_count"].values()) == [1]
 
 
-def test_a_cut_off_is_no_end_for_tabular_q(topic_scenario):
-    """RecSim does not tell an agent that an episode was only cut off at a length limit."""
+def test_a_truncation_is_not_an_end_for_tabular_q(topic_scenario):
+    """RecSim does not tell an agent that an episode was only truncated at a length limit."""
     observation = topic_scenario.observation()
     values = {}
     for truncated in (False, True):
@@ -229,7 +229,7 @@ def test_tabular_q_takes_responses_from_the_first_step_on(topic_scenario):
     assert len(learner.begin_episode(topic_scenario.observation())) == 2
 
 
-def test_a_resumed_tabular_q_agent_goes_on_exploring_as_before(topic_scenario):
+def test_a_resumed_tabular_q_agent_explores_on_as_before(topic_scenario):
     """RecSim's bundle lacks the exploration temperature."""
     learner = tabular(topic_scenario(), exploration_temperature=0.5)
     learner.begin_episode(topic_scenario.observation())
@@ -252,14 +252,14 @@ def exploring_agents(scenario):
 
 @pytest.mark.parametrize("name", ["UCB_GLM", "GLM_TS", "TabularQAgent"])
 def test_exploration_owns_its_generator(topic_scenario, name):
-    """RecSim draws from NumPy's global generator: here each has its own, and repeats with it.
+    """RecSim choices from NumPy's global generator: here each has its own, and repeats with it.
 
     (That the global one stays untouched is checked around every test.)
     """
     first, second = (exploring_agents(topic_scenario())[name] for _ in range(2))
-    draws = [repr(first()) for _ in range(20)]
-    assert len(set(draws)) > 1
-    assert draws == [repr(second()) for _ in range(20)]
+    choices = [repr(first()) for _ in range(20)]
+    assert len(set(choices)) > 1
+    assert choices == [repr(second()) for _ in range(20)]
 
 
 @pytest.mark.parametrize("algorithm", [glm_algorithms.GLM_TS(2), glm_algorithms.UCB_GLM(2, 9)])

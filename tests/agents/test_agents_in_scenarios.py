@@ -1,4 +1,4 @@
-"""Agents in the library's scenarios: twins play alike, and a restored agent goes on exactly."""
+"""Agents in the library's scenarios: equal seeds, equal slates; restored, they continue exactly."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def make_env(scenario):
     return env
 
 
-def play(env, agent, num_steps, bundle_at=None):
-    """Plays episodes of 8 steps or less; returns slates, what the agent was told, a bundle."""
+def rollout(env, agent, num_steps, bundle_at=None):
+    """Runs episodes of 8 steps or less; returns slates, what the agent was told, a bundle."""
     slates, told, bundle = [], [], None
 
     def tell(method, *arguments, **kwargs):
@@ -152,11 +152,11 @@ def as_lists(slates):
 
 
 @pytest.mark.parametrize(("scenario", "make_agent"), CASES)
-def test_twins_play_alike(scenario, make_agent):
+def test_equal_seeds_give_equal_slates(scenario, make_agent):
     runs = []
     for _ in range(2):
         env = make_env(scenario)
-        slates, _, _ = play(env, make_agent(env, seed=1), num_steps=40)
+        slates, _, _ = rollout(env, make_agent(env, seed=1), num_steps=40)
         runs.append(as_lists(slates))
     assert runs[0] == runs[1]
     sizes = {len(slate) for slate in runs[0] if slate is not None}
@@ -166,9 +166,9 @@ def test_twins_play_alike(scenario, make_agent):
 
 @pytest.mark.parametrize("bundle_at", [0, 13, 16])
 @pytest.mark.parametrize(("scenario", "make_agent"), CASES)
-def test_restored_agent_goes_on_exactly(scenario, make_agent, bundle_at):
+def test_restored_agent_continues_exactly(scenario, make_agent, bundle_at):
     env = make_env(scenario)
-    slates, told, bundle = play(env, make_agent(env, seed=1), num_steps=40, bundle_at=bundle_at)
+    slates, told, bundle = rollout(env, make_agent(env, seed=1), num_steps=40, bundle_at=bundle_at)
     restored = make_agent(make_env(scenario), seed=2)
     assert restored.unbundle("", 0, bundle)
     again = [getattr(restored, method)(*args, **kwargs) for method, args, kwargs in told]
@@ -176,11 +176,11 @@ def test_restored_agent_goes_on_exactly(scenario, make_agent, bundle_at):
 
 
 @pytest.mark.parametrize("make_agent", [random_agent, cluster_bandit, tabular])
-def test_other_seeds_play_otherwise(make_agent):
+def test_other_seeds_give_other_slates(make_agent):
     if make_agent is cluster_bandit:
         make_agent = functools.partial(cluster_bandit, alg_ctor=algorithms.ThompsonSampling)
     env = make_env("interest_exploration")
-    first, _, _ = play(env, make_agent(env, seed=1), num_steps=40)
+    first, _, _ = rollout(env, make_agent(env, seed=1), num_steps=40)
     env = make_env("interest_exploration")
-    second, _, _ = play(env, make_agent(env, seed=2), num_steps=40)
+    second, _, _ = rollout(env, make_agent(env, seed=2), num_steps=40)
     assert as_lists(first) != as_lists(second)

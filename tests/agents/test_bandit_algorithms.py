@@ -140,7 +140,7 @@ def test_klucb_takes_its_weight_of_the_iterated_logarithm_from_params():
     )
 
 
-def test_thompson_class_draws_what_the_function_draws():
+def test_thompson_class_samples_what_the_function_samples():
     bandit = algorithms.ThompsonSampling(2, {"optimism_scaling": 0.5}, seed=7)
     bandit.set_state([10, 10], [10, 0])
     rng = np.random.RandomState(7)
@@ -159,16 +159,16 @@ def test_thompson_draws_recsims_numbers():
 @pytest.mark.parametrize("make_rng", [np.random.RandomState, np.random.default_rng])
 @pytest.mark.parametrize("scaling", [1.0, 0.5])
 def test_thompson_draws_from_the_posterior(make_rng, scaling):
-    # Beta(1 + r / s^2, 1 + (n - r) / s^2); 40,000 draws put the mean within 5 standard errors.
-    pulls, reward, draws = 8.0, 6.0, 40_000
+    # Beta(1 + r / s^2, 1 + (n - r) / s^2); 40,000 samples put the mean within 5 errors.
+    pulls, reward, num_samples = 8.0, 6.0, 40_000
     alpha, beta = 1 + reward / scaling**2, 1 + (pulls - reward) / scaling**2
     sample = algorithms.thompson_index(
-        np.full((draws, 1), pulls), np.full((draws, 1), reward), make_rng(0), scaling
+        np.full((num_samples, 1), pulls), np.full((num_samples, 1), reward), make_rng(0), scaling
     )
     mean = alpha / (alpha + beta)
     variance = mean * (1 - mean) / (alpha + beta + 1)
-    assert sample.shape == (draws, 1)
-    assert sample.mean() == pytest.approx(mean, abs=5 * math.sqrt(variance / draws))
+    assert sample.shape == (num_samples, 1)
+    assert sample.mean() == pytest.approx(mean, abs=5 * math.sqrt(variance / num_samples))
     assert sample.var() == pytest.approx(variance, rel=0.05)
 
 

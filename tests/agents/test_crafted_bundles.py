@@ -58,7 +58,7 @@ SINGLE = {
 
 
 def single(name):
-    """Returns a function that makes an agent, and the bundle of one that has played."""
+    """Returns a function that makes an agent, and the bundle of one that has recommended."""
     env = make_env(resample_documents=False)
 
     def create():

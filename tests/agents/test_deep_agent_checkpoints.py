@@ -240,7 +240,7 @@ def test_the_runners_train_and_evaluate(make_agent, tmp_path):
     run(tmp_path / "resumed", make_agent, 2, seed=0)
     (old,) = (tmp_path / "resumed/eval_3").glob("returns_*")
     old.unlink()
-    # Another seed, to see that what is drawn from goes on and is not made anew.
+    # Another seed, to see that the random stream continues and is not made anew.
     run(tmp_path / "resumed", make_agent, 4, seed=5)
     assert results(tmp_path / "resumed") == results(tmp_path / "whole")
 

@@ -21,8 +21,8 @@ class MoodyScenario:
 
     Fresh users (mood 0) watch document 0 with pleasure and are tired (mood 1) then; documents 1
     and 2 keep them fresh. What tired users watch gives little, but document 3 makes them fresh.
-    A session goes on after a click with the probability ``STAYS``. A user who clicks nothing
-    leaves, or is fresh in the next step if ``without_click_users_rest`` is set (and goes on with
+    A session continues after a click with the probability ``STAYS``. A user who clicks nothing
+    leaves, or is fresh in the next step if ``without_click_users_rest`` is set (and continues with
     that probability).
     """
 
@@ -117,7 +117,7 @@ def make(agent_class, scenario, **kwargs):
         "epsilon_decay_period": 500,
         "replay_capacity": 10000,
         "hidden_units": (32,),
-        # Small last steps, so that what was drawn last does not decide.
+        # Small last steps, so that the last samples do not decide.
         "optimizer": keras.optimizers.Adam(
             keras.optimizers.schedules.ExponentialDecay(5e-3, 1000, 0.5)
         ),

@@ -345,7 +345,7 @@ def test_exploration(agent_class, epsilon, eval_mode):
         assert abs(count - 3000 * probability) <= spread
 
 
-def test_an_episode_that_nobody_ended_is_cut_off():
+def test_an_episode_that_nobody_ended_is_truncated():
     env = interest_evolution.create_environment(CONFIG)
     agent = FullSlateQAgent(None, env.observation_space, env.action_space, hidden_units=(4,))
     slate = agent.begin_episode(env.reset())

@@ -1,4 +1,4 @@
-"""The replay buffer: which transitions it hands out, and that it is kept exactly."""
+"""The replay buffer: which transitions it returns, and that it is saved exactly."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def test_three_step_transitions_end_where_the_episode_does():
     }
 
 
-def test_a_cut_off_episode_goes_on_from_its_last_state():
+def test_a_truncated_episode_continues_from_its_last_state():
     buffer = make(gamma=0.1, update_horizon=3)
     add(buffer, 0)
     add(buffer, 1)
     truncate(buffer, 2)
     for number in range(3, 7):
         add(buffer, number)
-    # The last state of the episode, in which nothing was played, is never drawn.
+    # The last state of the episode, in which nothing was shown, is never sampled.
     assert outcomes(buffer.sample()) == {
         0: (2.0, pytest.approx(1e-2), False, 2),
         1: (10.0, pytest.approx(1e-1), False, 2),
@@ -106,7 +106,7 @@ def test_a_cut_off_episode_goes_on_from_its_last_state():
     assert buffer.add_count == 6
 
 
-def test_nothing_to_cut_off():
+def test_nothing_to_truncate():
     buffer = make()
     truncate(buffer, 0)
     add(buffer, 1, terminal=True)
@@ -133,7 +133,7 @@ def test_transitions_are_drawn_alike():
     drawn = np.concatenate([buffer.sample().users[:, 0] for _ in range(20)])
     numbers, counts = np.unique(drawn, return_counts=True)
     assert numbers.tolist() == [0, 1, 2, 3]
-    # 20000 draws: four standard deviations of a binomial count of probability 1/4.
+    # 20000 samples: four standard deviations of a binomial count of probability 1/4.
     assert np.abs(counts - 5000).max() < 4 * math.sqrt(20000 * 0.25 * 0.75)
 
 
@@ -151,7 +151,7 @@ def test_what_can_be_sampled():
 def simulate(steps, capacity, horizon, gamma):
     """Returns the buffer after some steps, and {number: outcome} by a walk through the episodes.
 
-    A step is whether the episode ends after it (1), is cut off (2) or goes on (0).
+    A step is whether the episode ends after it (1), is truncated (2) or continues (0).
     """
     buffer = make(replay_capacity=capacity, update_horizon=horizon, gamma=gamma, batch_size=200)
     rows = []  # (number, end), with a number of None for a last state of its own.
@@ -208,7 +208,7 @@ def test_any_course_of_episodes(steps, capacity, horizon):
 
 
 @pytest.mark.parametrize("num_steps", [3, 49, 50, 120])
-def test_a_restored_buffer_goes_on_exactly(num_steps, tmp_path):
+def test_a_restored_buffer_continues_exactly(num_steps, tmp_path):
     rng = np.random.default_rng(0)
     buffer = make(num_candidates=4, doc_size=5, batch_size=8)
 

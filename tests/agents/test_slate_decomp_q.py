@@ -510,7 +510,7 @@ def test_any_number_of_candidates_in_serving():
         agent.step(0.0, observation)
 
 
-def test_a_cut_off_episode_has_a_slate_that_would_be_next():
+def test_a_truncated_episode_has_a_slate_that_would_be_next():
     env = interest_evolution.create_environment(CONFIG)
     agent = make("slate_topk_sarsa", epsilon_fn=lambda *_: 0.0)
     slate = agent.begin_episode(env.reset())

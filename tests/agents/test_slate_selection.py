@@ -147,7 +147,7 @@ def test_a_value_of_no_click_shifts_all_slates(seed, q_no_click):
 
 @pytest.mark.parametrize("name", SELECTORS)
 @pytest.mark.parametrize("shape", [(1,), (7,), (2, 3)])
-def test_many_users_at_once(name, shape):
+def test_users_in_parallel(name, shape):
     rng = np.random.default_rng(0)
     s, q = rng.uniform(0, 2, (*shape, 6)), rng.normal(0, 5, (*shape, 6))
     s_no_click = rng.uniform(0, 2, shape)

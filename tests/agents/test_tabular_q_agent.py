@@ -120,7 +120,7 @@ def test_updates_by_hand(topic_scenario):
     assert visits(agent) == {index0: 2, index1: 1}
 
 
-def test_a_cut_off_episode_still_has_a_value(topic_scenario):
+def test_a_truncated_episode_still_has_a_value(topic_scenario):
     scenario = topic_scenario(num_topics=2, num_docs=2, slate_size=1)
     agent = make(scenario, number_bins=11)
     state0, state1 = one_document(scenario, 0.5), one_document(scenario, 1.5)
@@ -155,7 +155,7 @@ def test_evaluation_learns_nothing(topic_scenario):
     assert visits(agent) == {}
 
 
-def play_known_scenario(agent, scenario, steps):
+def run_in_known_scenario(agent, scenario, steps):
     """Two states; document 0 pays its state and stays, document 1 pays nothing and moves on."""
     state, reward, begin = 0, 0.0, True
     for _ in range(steps):
@@ -172,7 +172,7 @@ def test_converges_to_the_known_values(topic_scenario, policy):
     # Q(0, stay) = 1/2, Q(0, move) = 1, Q(1, stay) = 2, Q(1, move) = 1/2.
     scenario = topic_scenario(num_topics=2, num_docs=2, slate_size=1)
     agent = make(scenario, number_bins=11, exploration_policy=policy, exploration_temperature=1.0)
-    play_known_scenario(agent, scenario, 2000)
+    run_in_known_scenario(agent, scenario, 2000)
     values = {}
     for state in (0, 1):
         slates = TopicScenario.indices(agent, one_document(scenario, state + 0.5))

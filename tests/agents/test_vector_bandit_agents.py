@@ -78,7 +78,7 @@ def test_bandit_recommends_as_single_user_bandits_do(config, alg_ctor, dtype):
         np.testing.assert_array_equal(vector, single)
 
 
-def test_bandit_plays_the_last_of_equal_documents_first():
+def test_bandit_shows_the_last_of_equal_documents_first():
     priorities = np.array([[0, 1], [1, 0]])
     topics = np.array([[1, 1, 0, 1], [1, 1, 0, 1]])
     quality = np.array([[0.5, -0.0, 3.0, 0.0], [-2.0, -1.0, 0.5, -1.0]])
@@ -124,7 +124,7 @@ def test_user_gets_the_same_slates_among_any_number_of_users():
 
 
 @pytest.mark.parametrize("alg_ctor", [algorithms.UCB1, algorithms.ThompsonSampling])
-def test_bandit_goes_on_from_a_checkpoint(alg_ctor, tmp_path):
+def test_bandit_continues_from_a_checkpoint(alg_ctor, tmp_path):
     env = make_env()
     agent, restored = make_bandit(env, alg_ctor), make_bandit(env, alg_ctor)
     observation, _ = env.reset(seed=4)

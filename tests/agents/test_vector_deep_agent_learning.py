@@ -1,4 +1,4 @@
-"""Deep agents of many users find the optimum of a small scenario, which dynamic programming knows.
+"""Deep agents of users in parallel find the optimum that dynamic programming knows.
 
 Users are fresh (mood 0) or tired (mood 1) and get four documents, in slates of two. Fresh users
 watch document 0 with pleasure and are tired then; documents 1 and 2 keep them fresh. What tired
@@ -147,7 +147,7 @@ def settings(**kwargs: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("strategy", "horizon"), [("slate_optimal_optimal_q", 1), ("slate_greedy_greedy_q", 3)]
 )
-def test_slate_q_finds_the_optimum_also_where_sessions_are_cut_off(strategy, horizon, max_steps):
+def test_slate_q_finds_the_optimum_also_where_episodes_are_truncated(strategy, horizon, max_steps):
     env = make_env(20, max_steps_per_episode=max_steps)
     agent = slate_decomp_q_agent.create_vector_agent(
         strategy, env, **settings(update_horizon=horizon)

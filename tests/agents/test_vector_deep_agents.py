@@ -1,4 +1,4 @@
-"""Deep agents of many users: acting as single-user agents do, training, and being kept."""
+"""Deep agents of users in parallel: acting as single-user agents do, training, and checkpoints."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Numbered:
             num_users, 2, 1, 1, 1, **{"batch_size": 1000, "gamma": 0.5, **kwargs}
         )
         self.steps = 0
-        # By state number (user, step): what came of it, and the state that followed.
+        # By state number (user, step): the outcome, and the state that followed.
         self.outcomes: dict[tuple[int, int], tuple[float, str]] = {}
 
     def states(self, user: Any, step: Any) -> tuple[np.ndarray, ...]:
@@ -194,7 +194,7 @@ def test_batches_hold_what_happened(horizon, capacity):
     assert len(drawn) == 5 * (min(23, capacity // 5) - 1)
 
 
-def test_buffer_goes_on_from_its_state(tmp_path):
+def test_buffer_continues_from_its_state(tmp_path):
     scenario, other = (Numbered(3, seed=2, replay_capacity=30, update_horizon=2) for _ in range(2))
     for _ in range(14):
         scenario.add()
@@ -309,7 +309,7 @@ def test_rewards_must_be_finite_and_episodes_begun():
 # Keeping.
 
 
-def test_training_goes_on_from_a_checkpoint_exactly(tmp_path):
+def test_training_continues_from_a_checkpoint_exactly(tmp_path):
     env = make_env(num_envs=15, max_steps_per_episode=6)
     kwargs = {"update_period": 15, "target_update_period": 60, "update_horizon": 3}
     agent, restored = make_agent(env, **kwargs), make_agent(env, **kwargs)

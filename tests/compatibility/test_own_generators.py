@@ -21,8 +21,8 @@ RECORDED = recorded("own_generators")["traces"]
 
 
 @pytest.mark.parametrize("trace", RECORDED, ids=["two users", "three kinds of users"])
-def test_users_with_generators_of_their_own_play_as_in_recsim(assert_recorded, trace):
-    steps = songs.play(trace["config"], 30)
+def test_users_with_generators_of_their_own_act_as_in_recsim(assert_recorded, trace):
+    steps = songs.run(trace["config"], 30)
     assert_recorded(steps, trace["steps"], "step")
 
 
@@ -31,8 +31,8 @@ def clicks(responses):
 
 
 def one_listener(kind=songs.Listener, make_environment=environment.SingleUserEnvironment, seed=7):
-    world = make_environment(kind(seed, 1), songs.SongSampler(3), 5, 2)
-    return recsim_gym.RecSimGymEnv(world, clicks)
+    raw_environment = make_environment(kind(seed, 1), songs.SongSampler(3), 5, 2)
+    return recsim_gym.RecSimGymEnv(raw_environment, clicks)
 
 
 class Drawing(songs.Listener):
@@ -45,10 +45,10 @@ class Drawing(songs.Listener):
 
 def test_each_user_model_draws_from_its_own_generator():
     models = [Drawing(seed, own_seed) for seed, own_seed in ((0, 1), (0, 2))]
-    world = environment.MultiUserEnvironment(models, songs.SongSampler(3), 5, 2)
-    world.seed(5)
-    world.reset()
-    world.step([[0, 1], [2, 3]])
+    raw_environment = environment.MultiUserEnvironment(models, songs.SongSampler(3), 5, 2)
+    raw_environment.seed(5)
+    raw_environment.reset()
+    raw_environment.step([[0, 1], [2, 3]])
     expected = [np.random.RandomState(seed).rand() for seed in (1, 2)]
     assert [model.drawn for model in models] == expected
 
@@ -60,12 +60,12 @@ def test_env_seed_gives_no_generator_to_what_has_its_own():
         return [model._rng, *(mood._rng for mood in model._moods)]
 
     own = generators()
-    world = environment.SingleUserEnvironment(model, songs.SongSampler(3), 5, 2)
-    world.seed(5)
-    world.reset()
-    world.step([0, 1])
+    raw_environment = environment.SingleUserEnvironment(model, songs.SongSampler(3), 5, 2)
+    raw_environment.seed(5)
+    raw_environment.reset()
+    raw_environment.step([0, 1])
     assert all(a is b for a, b in zip(own, generators(), strict=True))
-    assert model.environment_rng is world.environment_rng
+    assert model.environment_rng is raw_environment.environment_rng
 
 
 def test_a_user_model_has_no_rng_of_ours():
@@ -77,7 +77,7 @@ def test_a_user_model_has_no_rng_of_ours():
     assert not hasattr(choice_model.MultinomialLogitChoiceModel({}), "_rng")
 
 
-class OwnWorld(environment.SingleUserEnvironment):
+class OwnEnvironment(environment.SingleUserEnvironment):
     """Changes a document at random, from a generator of its own."""
 
     def __init__(self, *args):
@@ -121,7 +121,7 @@ class LateGenerator(songs.Listener):
         lambda: one_listener(songs.ModernListener),
         lambda: one_listener(OneChoiceModel),
         lambda: one_listener(LateGenerator),
-        lambda: one_listener(make_environment=OwnWorld),
+        lambda: one_listener(make_environment=OwnEnvironment),
         lambda: songs.make(RECORDED[0]["config"]),
     ],
 )
@@ -193,13 +193,13 @@ class WholeStep(environment.SingleUserEnvironment):
         return user_obs, self._current_documents, responses, done
 
 
-@pytest.mark.parametrize("world", [environment.SingleUserEnvironment, WholeStep])
+@pytest.mark.parametrize("make_environment", [environment.SingleUserEnvironment, WholeStep])
 @pytest.mark.parametrize("kind", [SeveralChoiceModels, NewChoiceModelEachTime])
-def test_choice_models_draw_from_the_environments_stream_wherever_they_are(kind, world):
-    first = chosen(one_listener(kind, world), 1)
+def test_choice_models_draw_from_the_environments_stream_wherever_they_are(kind, make_environment):
+    first = chosen(one_listener(kind, make_environment), 1)
     assert set(first) == {0, 1}
-    assert chosen(one_listener(kind, world), 1) == first
-    assert chosen(one_listener(kind, world), 2) != first
+    assert chosen(one_listener(kind, make_environment), 1) == first
+    assert chosen(one_listener(kind, make_environment), 2) != first
 
 
 def test_a_choice_model_alone_has_a_stream_of_its_own():
@@ -212,7 +212,7 @@ def test_a_choice_model_alone_has_a_stream_of_its_own():
     assert len(set(draws())) == 3
 
 
-def play_on(env):
+def run_on(env):
     env.reset()
     for _ in range(3):
         env.step([0, 1])
@@ -225,7 +225,7 @@ def global_generator_may_be_drawn_from():
     np.random.set_state(state)
 
 
-def with_draws(base, method):
+def sampling_globally(base, method):
     """Returns a new class whose method draws from NumPy's global generator."""
 
     def draws(self, *args, **kwargs):
@@ -236,18 +236,18 @@ def with_draws(base, method):
     return kind
 
 
-def world_of(user_kind=songs.Listener, sampler_kind=songs.SongSampler, reward=clicks):
-    world = environment.SingleUserEnvironment(user_kind(0, 1), sampler_kind(3), 5, 2)
-    return recsim_gym.RecSimGymEnv(world, reward)
+def env_of(user_kind=songs.Listener, sampler_kind=songs.SongSampler, reward=clicks):
+    raw_environment = environment.SingleUserEnvironment(user_kind(0, 1), sampler_kind(3), 5, 2)
+    return recsim_gym.RecSimGymEnv(raw_environment, reward)
 
 
 def reward_with_noise(responses):
     return float(np.random.rand())
 
 
-def world_with_noisy_responses():
-    env = world_of()
-    env.environment.user_model._response_model_ctor = with_draws(
+def env_with_noisy_responses():
+    env = env_of()
+    env.environment.user_model._response_model_ctor = sampling_globally(
         songs.Listening, "create_observation"
     )
     return env
@@ -257,34 +257,34 @@ def world_with_noisy_responses():
     ("make", "name", "remedy"),
     [
         (
-            lambda: world_of(with_draws(songs.Listener, "simulate_response")),
+            lambda: env_of(sampling_globally(songs.Listener, "simulate_response")),
             "GlobalListener",
             "self.environment_rng",
         ),
         (
-            lambda: world_of(with_draws(songs.Listener, "create_observation")),
+            lambda: env_of(sampling_globally(songs.Listener, "create_observation")),
             "GlobalListener",
             "self.environment_rng",
         ),
         (
-            lambda: world_of(with_draws(songs.Listener, "reset")),
+            lambda: env_of(sampling_globally(songs.Listener, "reset")),
             "GlobalListener",
             "self.environment_rng",
         ),
         (
-            lambda: world_of(sampler_kind=with_draws(songs.SongSampler, "sample_document")),
+            lambda: env_of(sampler_kind=sampling_globally(songs.SongSampler, "sample_document")),
             "GlobalSongSampler",
             "self._rng",
         ),
         (
-            lambda: world_of(sampler_kind=with_draws(songs.SongSampler, "update_state")),
+            lambda: env_of(sampler_kind=sampling_globally(songs.SongSampler, "update_state")),
             "GlobalSongSampler",
             "self._rng",
         ),
-        (world_with_noisy_responses, "GlobalListening", "the user model"),
-        (lambda: world_of(reward=reward_with_noise), "reward_with_noise", "the user model"),
+        (env_with_noisy_responses, "GlobalListening", "the user model"),
+        (lambda: env_of(reward=reward_with_noise), "reward_with_noise", "the user model"),
         (
-            lambda: one_listener(make_environment=with_draws(WholeStep, "step")),
+            lambda: one_listener(make_environment=sampling_globally(WholeStep, "step")),
             "GlobalWholeStep",
             "rng",
         ),
@@ -295,29 +295,29 @@ def test_draws_from_the_global_generator_are_told_of_once(make, name, remedy):
         env = make()
         told = pytest.warns(UserWarning, match=rf"{name}, or .*global generator.*{remedy}")
         with told as warned:
-            play_on(env)
+            run_on(env)
         assert len(warned) == 1
 
 
 def test_the_model_of_several_users_that_draws_is_the_one_named():
-    kind = with_draws(songs.Listener, "update_state")
+    kind = sampling_globally(songs.Listener, "update_state")
     with global_generator_may_be_drawn_from():
-        world = environment.MultiUserEnvironment(
+        raw_environment = environment.MultiUserEnvironment(
             [songs.Listener(0, 1), kind(0, 2)], songs.SongSampler(3), 5, 2
         )
-        world.reset()
+        raw_environment.reset()
         with pytest.warns(UserWarning, match="GlobalListener"):
-            world.step([[0, 1], [2, 3]])
+            raw_environment.step([[0, 1], [2, 3]])
 
 
 @pytest.mark.parametrize("method", ["begin_episode", "step"])
 def test_an_agent_that_draws_from_the_global_generator_is_told_of(method, tmp_path):
-    kind = with_draws(random_agent.RandomAgent, method)
+    kind = sampling_globally(random_agent.RandomAgent, method)
     with global_generator_may_be_drawn_from():
         runner = runner_lib.TrainRunner(
             base_dir=tmp_path,
             create_agent_fn=lambda sess, env, eval_mode, summary_writer: kind(env.action_space),
-            env=world_of(),
+            env=env_of(),
             max_training_steps=30,
             num_iterations=2,
             progress=False,
@@ -331,7 +331,7 @@ def test_who_draws_from_its_own_generators_is_not_told_of(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         state = np.random.get_state(legacy=False)["state"]
-        songs.play(RECORDED[1]["config"], 15)
+        songs.run(RECORDED[1]["config"], 15)
         assert np.random.get_state(legacy=False)["state"]["pos"] == state["pos"]
 
 
@@ -411,7 +411,7 @@ class Helper:
 
 
 class NoisyReward:
-    """A reward that draws from a generator that is kept somewhere."""
+    """A reward that samples from a generator that is held somewhere."""
 
     def __init__(self, kept):
         self.kept = kept
@@ -439,8 +439,8 @@ KEEPERS = {
 
 
 class NoisyGym(recsim_gym.RecSimGymEnv):
-    def __init__(self, world, kept):
-        super().__init__(world, clicks)
+    def __init__(self, raw_environment, kept):
+        super().__init__(raw_environment, clicks)
         self.noise = NoisyReward(kept)
 
     def step(self, action):
@@ -488,7 +488,7 @@ class NoisyAgent(random_agent.RandomAgent):
         return slate if self.noise.draw() < 0.5 else slate[:1]
 
 
-def single_world(users=None, sampler=None):
+def single_user_environment(users=None, sampler=None):
     return environment.SingleUserEnvironment(
         users or songs.Listener(7, 1), sampler or songs.SongSampler(3), 5, 2
     )
@@ -496,19 +496,23 @@ def single_world(users=None, sampler=None):
 
 def closure(kept):
     noise = NoisyReward(kept)
-    return recsim_gym.RecSimGymEnv(single_world(), lambda responses: noise(responses))
+    return recsim_gym.RecSimGymEnv(single_user_environment(), lambda responses: noise(responses))
 
 
 OWNERS = {
-    "gym environment": lambda kept: NoisyGym(single_world(), kept),
-    "wrapper": lambda kept: NoisyWrapper(recsim_gym.RecSimGymEnv(single_world(), clicks), kept),
-    "reward": lambda kept: recsim_gym.RecSimGymEnv(single_world(), NoisyReward(kept)),
+    "gym environment": lambda kept: NoisyGym(single_user_environment(), kept),
+    "wrapper": lambda kept: NoisyWrapper(
+        recsim_gym.RecSimGymEnv(single_user_environment(), clicks), kept
+    ),
+    "reward": lambda kept: recsim_gym.RecSimGymEnv(single_user_environment(), NoisyReward(kept)),
     "closure": closure,
     "sampler": lambda kept: recsim_gym.RecSimGymEnv(
-        single_world(sampler=NoisySampler(kept)), lambda responses: float(len(responses))
+        single_user_environment(sampler=NoisySampler(kept)), lambda responses: float(len(responses))
     ),
-    "user model": lambda kept: recsim_gym.RecSimGymEnv(single_world(NoisyUser(kept)), clicks),
-    "agent": lambda kept: recsim_gym.RecSimGymEnv(single_world(), clicks),
+    "user model": lambda kept: recsim_gym.RecSimGymEnv(
+        single_user_environment(NoisyUser(kept)), clicks
+    ),
+    "agent": lambda kept: recsim_gym.RecSimGymEnv(single_user_environment(), clicks),
 }
 
 
@@ -541,7 +545,7 @@ def train_in_parts(folder, owner, make_kept, *numbers_of_iterations):
 
 @pytest.mark.parametrize("keeper", KEEPERS)
 @pytest.mark.parametrize("owner", OWNERS)
-def test_a_resumed_training_goes_on_with_generators_kept_anywhere(tmp_path, owner, keeper):
+def test_a_resumed_training_continues_with_generators_held_anywhere(tmp_path, owner, keeper):
     whole = train_in_parts(tmp_path / "whole", owner, KEEPERS[keeper], 3)
     resumed = train_in_parts(tmp_path / "parts", owner, KEEPERS[keeper], 1, 3)
     assert resumed == whole
@@ -566,7 +570,7 @@ def test_generators_that_no_checkpoint_holds_are_told_of(tmp_path, caplog, kind,
     runner_lib.TrainRunner(
         base_dir=str(tmp_path),
         create_agent_fn=lambda session, env, **_: random_agent.RandomAgent(env.action_space),
-        env=recsim_gym.RecSimGymEnv(single_world(sampler=kind(3)), clicks),
+        env=recsim_gym.RecSimGymEnv(single_user_environment(sampler=kind(3)), clicks),
         max_training_steps=5,
         num_iterations=1,
         progress=False,

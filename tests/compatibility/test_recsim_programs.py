@@ -241,7 +241,7 @@ DUCK_TYPED = json.loads((PROGRAMS / "duck_typed.json").read_text())
 
 @pytest.mark.parametrize("name", DUCK_TYPED)
 def test_objects_without_our_base_classes_run_as_under_recsim(name, tmp_path):
-    returns, of_evaluation = duck_typed.play(*duck_typed.CASES[name], str(tmp_path))
+    returns, of_evaluation = duck_typed.train_and_evaluate(*duck_typed.CASES[name], str(tmp_path))
     assert [returns, of_evaluation] == DUCK_TYPED[name]
 
 
@@ -252,7 +252,7 @@ def test_a_checkpoint_has_the_generators_of_such_objects(tmp_path, caplog):
     assert isinstance(
         state["user_models"][0]["generators"]["readers.stream"], np.random.RandomState
     )
-    duck_typed.play(make_environment, make_agent, str(tmp_path))
+    duck_typed.train_and_evaluate(make_environment, make_agent, str(tmp_path))
     assert not [record for record in caplog.records if "no random gen" in record.getMessage()]
 
 

@@ -103,10 +103,12 @@ def enjoyment(responses):
     return sum(response.enjoyment for response in responses)
 
 
-def make_world(choice=choice_model.MultinomialLogitChoiceModel, user_model=None):
+def make_env(choice=choice_model.MultinomialLogitChoiceModel, user_model=None):
     user_model = user_model or SnackUserModel(2, choice=choice)
-    world = environment.Environment(user_model, SnackSampler(), 6, 2, resample_documents=True)
-    return recsim_gym.RecSimGymEnv(world, enjoyment)
+    raw_environment = environment.Environment(
+        user_model, SnackSampler(), 6, 2, resample_documents=True
+    )
+    return recsim_gym.RecSimGymEnv(raw_environment, enjoyment)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def make_world(choice=choice_model.MultinomialLogitChoiceModel, user_model=None)
     ],
 )
 def test_scores_may_be_arrays_of_one_entry(choice):
-    testing.check_environment(lambda: make_world(choice))
+    testing.check_environment(lambda: make_env(choice))
 
 
 def test_scores_of_a_models_own_may_be_arrays_of_one_entry():
@@ -148,7 +150,7 @@ class UserModelOfItsOwn(SnackUserModel):
 
 
 def test_a_user_model_that_skips_its_base_class():
-    testing.check_environment(lambda: make_world(user_model=UserModelOfItsOwn()))
+    testing.check_environment(lambda: make_env(user_model=UserModelOfItsOwn()))
 
 
 class SamplerOfItsOwn(SnackSampler):
@@ -179,15 +181,15 @@ class FirstSlate(agent.AbstractEpisodicRecommenderAgent):
         self._log.append((reward, observation["response"]))
 
 
-def test_a_world_with_a_foreign_generator_and_an_old_agent_run_in_a_runner(tmp_path):
+def test_an_environment_with_a_foreign_generator_and_an_old_agent_run_in_a_runner(tmp_path):
     log = []
-    world = environment.Environment(SnackUserModel(2), SamplerOfItsOwn(), 6, 2)
+    raw_environment = environment.Environment(SnackUserModel(2), SamplerOfItsOwn(), 6, 2)
     runner = runner_lib.EvalRunner(
         base_dir=str(tmp_path),
         create_agent_fn=lambda sess, env, eval_mode, summary_writer: FirstSlate(
             env.action_space, log
         ),
-        env=recsim_gym.RecSimGymEnv(world, enjoyment),
+        env=recsim_gym.RecSimGymEnv(raw_environment, enjoyment),
         max_eval_episodes=3,
         max_steps_per_episode=5,
         test_mode=True,
@@ -207,11 +209,11 @@ class OneSlateForEach(agent.AbstractMultiUserEpisodicRecommenderAgent):
 
 
 def test_several_users_in_a_runner(tmp_path):
-    world = environment.MultiUserEnvironment(
+    raw_environment = environment.MultiUserEnvironment(
         [SnackUserModel(2, seed=seed) for seed in range(3)], SnackSampler(), 6, 2
     )
     env = recsim_gym.RecSimGymEnv(
-        world, lambda responses: np.array([enjoyment(one) for one in responses])
+        raw_environment, lambda responses: np.array([enjoyment(one) for one in responses])
     )
     runner = runner_lib.TrainRunner(
         base_dir=str(tmp_path),
@@ -239,7 +241,7 @@ def test_documents_may_have_ids_of_their_own():
 
 
 def test_an_empty_slate_gets_no_response():
-    env = make_world()
+    env = make_env()
     env.reset()
     observation, reward, *_ = env.step([])
     assert (observation["response"], reward) == ((), 0)
@@ -265,7 +267,7 @@ def test_wrappers_of_gym_around_an_environment_in_a_runner(tmp_path):
             create_agent_fn=lambda sess, env, eval_mode, summary_writer: FirstSlate(
                 env.action_space, log
             ),
-            env=wrap(make_world()),
+            env=wrap(make_env()),
             max_training_steps=24,
             num_iterations=2,
             progress=False,

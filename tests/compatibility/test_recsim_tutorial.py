@@ -43,7 +43,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
 
 
 @pytest.fixture
-def world():
+def env():
     return interest_exploration.create_environment(
         {"slate_size": 2, "seed": 0, "num_candidates": 15, "resample_documents": True}
     )
@@ -60,10 +60,10 @@ def rounded(documents):
 
 
 @pytest.mark.parametrize("with_matplotlib", [False, True])
-def test_the_tutorials_values(world, tmp_path, with_matplotlib):
+def test_the_tutorials_values(env, tmp_path, with_matplotlib):
     if with_matplotlib:
         pytest.importorskip("matplotlib.pyplot")
-    first = world.reset()
+    first = env.reset()
     assert list(first["doc"]) == [str(number) for number in range(15, 30)]
     first_trace = recorded("agents_interest_exploration")["traces"][0]
     assert features(first) == rounded(
@@ -74,7 +74,7 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
         assert float(first["doc"][doc_id]["quality"]) == pytest.approx(quality, rel=1e-12)
     assert (first["user"].tolist(), first["response"]) == ([], None)
 
-    spaces = world.observation_space
+    spaces = env.observation_space
     assert str(spaces["doc"]["15"]) == (
         "Dict('cluster_id': Discrete(2), 'quality': Box(0.0, inf, (), float32))"
     )
@@ -84,9 +84,9 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
         "'quality': Box(0.0, inf, (), float32))"
     )
     assert spaces["user"].shape == (0,)
-    assert str(world.action_space) == "MultiDiscrete([15 15])"
+    assert str(env.action_space) == "MultiDiscrete([15 15])"
 
-    observation, reward, done, _ = world.step([0, 1])
+    observation, reward, done, _ = env.step([0, 1])
     assert (reward, done) == (0.0, False)
     assert list(observation["doc"]) == [str(number) for number in range(30, 45)]
     assert [features(observation)[0], features(observation)[14]] == rounded(
@@ -102,14 +102,14 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
         create_agent_fn=lambda sess, environment, eval_mode, summary_writer=None: StaticAgent(
             environment.observation_space, environment.action_space
         ),
-        env=world,
+        env=env,
         max_eval_episodes=1,
         max_steps_per_episode=5,
         test_mode=True,
     )
 
     layer = cluster_click_statistics.ClusterClickStatsLayer(
-        StaticAgent, world.observation_space, world.action_space
+        StaticAgent, env.observation_space, env.action_space
     )
     assert layer.step(reward, observation) == [0, 1]
     (seen,) = recsim_names.base_agent(layer).seen
@@ -118,7 +118,7 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
     assert str(statistics["impression_count"]) == "[0 2]"
     assert str(statistics["click_count"]) == "[0 0]"
 
-    num_topics = world.observation_space.spaces["doc"].spaces["30"].spaces["cluster_id"].n
+    num_topics = env.observation_space.spaces["doc"].spaces["30"].spaces["cluster_id"].n
     bandit = cluster_click_statistics.ClusterClickStatsLayer(
         functools.partial(
             abstract_click_bandit.AbstractClickBanditLayer,
@@ -127,10 +127,10 @@ def test_the_tutorials_values(world, tmp_path, with_matplotlib):
                 for topic in range(num_topics)
             ],
         ),
-        world.observation_space,
-        world.action_space,
+        env.observation_space,
+        env.action_space,
     )
-    observation0 = world.reset()
+    observation0 = env.reset()
     slate = bandit.begin_episode(observation0)
     assert [features(observation0)[position] for position in slate] == rounded(
         [(1.4686875120276195, 1), (1.4226918183479484, 1)]

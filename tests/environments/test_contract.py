@@ -22,11 +22,12 @@ def make_several(resample):
         )
         for seed in range(3)
     ]
-    world = environment.MultiUserEnvironment(
+    raw_environment = environment.MultiUserEnvironment(
         users, interest_evolution.UtilityModelVideoSampler(), 8, 3, resample_documents=resample
     )
     return recsim_gym.RecSimGymEnv(
-        world, lambda all_: [interest_evolution.clicked_watchtime_reward(one) for one in all_]
+        raw_environment,
+        lambda all_: [interest_evolution.clicked_watchtime_reward(one) for one in all_],
     )
 
 
@@ -46,14 +47,14 @@ def test_an_environment_can_be_pickled_in_the_middle_of_an_episode(name):
     env = make_single(name, True)
     env.reset()
     env.step([0, 1, 2])
-    twin = pickle.loads(pickle.dumps(env))
+    second = pickle.loads(pickle.dumps(env))
     for _ in range(5):
-        (observation, reward, *_), (twin_observation, twin_reward, *_) = (
-            world.step([2, 1]) for world in (env, twin)
+        (observation, reward, *_), (second_observation, second_reward, *_) = (
+            each.step([2, 1]) for each in (env, second)
         )
-        assert reward == twin_reward
-        np.testing.assert_equal(observation, twin_observation)
-    assert str(twin.observation_space) == str(env.observation_space)
+        assert reward == second_reward
+        np.testing.assert_equal(observation, second_observation)
+    assert str(second.observation_space) == str(env.observation_space)
 
 
 class LeakingObservation(interest_evolution.IEvUserModel):
@@ -69,15 +70,18 @@ class LeakingObservation(interest_evolution.IEvUserModel):
         self._user_state.user_interests = interests
 
 
-def test_what_becomes_of_an_observation_does_not_change_the_world():
-    env, twin = (make_single("interest_evolution", True) for _ in range(2))
+def test_what_becomes_of_an_observation_does_not_change_the_environment():
+    env, second = (make_single("interest_evolution", True) for _ in range(2))
     for _ in range(3):
-        observation, _ = env.reset(), twin.reset()
+        observation, _ = env.reset(), second.reset()
         observation["user"] += 5.0
         for document in observation["doc"].values():
             document *= -3.0
         for slate in ([0, 1, 2], [3, 4, 5]):
-            (observation, reward, *_), (other, other_reward, *_) = env.step(slate), twin.step(slate)
+            (observation, reward, *_), (other, other_reward, *_) = (
+                env.step(slate),
+                second.step(slate),
+            )
             assert reward == other_reward
             np.testing.assert_equal(observation, other)
             for document in observation["doc"].values():
@@ -114,8 +118,8 @@ def test_the_contract_notices_faults(user_model, message):
             2, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel, seed=1
         )
         sampler = interest_evolution.UtilityModelVideoSampler()
-        world = environment.SingleUserEnvironment(user, sampler, 5, 2)
-        return recsim_gym.RecSimGymEnv(world, interest_evolution.clicked_watchtime_reward)
+        raw_environment = environment.SingleUserEnvironment(user, sampler, 5, 2)
+        return recsim_gym.RecSimGymEnv(raw_environment, interest_evolution.clicked_watchtime_reward)
 
     global_state = np.random.get_state()
     with pytest.raises((AssertionError, ValueError), match=message):

@@ -1,4 +1,4 @@
-"""Where worlds differ from RecSim 0.2.4 on purpose; docs/deviations.md names these tests."""
+"""Where environments differ from RecSim 0.2.4 on purpose; docs/deviations.md names these tests."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_reset_sampler_repeats_users_and_documents():
     assert list(first["doc"]) != list(again["doc"])  # Identifiers are never used twice.
 
 
-def test_observed_interests_stay_as_they_were_handed_out():
+def test_observed_interests_stay_as_they_were_returned():
     """RecSim changed the array of an earlier observation when interests moved."""
     env = interest_evolution.create_environment(CONFIG)
     first = env.reset()["user"]
@@ -92,8 +92,8 @@ def test_long_term_satisfaction_needs_no_seed():
     """RecSim did not read it, so configs without it exist."""
     without_seed = {key: value for key, value in CONFIG.items() if key != "seed"}
     env = long_term_satisfaction.create_environment(without_seed)
-    twin = long_term_satisfaction.create_environment(CONFIG)
-    assert env.reset()["doc"] == twin.reset()["doc"]
+    second = long_term_satisfaction.create_environment(CONFIG)
+    assert env.reset()["doc"] == second.reset()["doc"]
 
 
 def test_clickbait_lowers_exposure():
@@ -199,13 +199,13 @@ def make_two_users():
         interest_exploration.IEUserModel(2, response_model_ctor=interest_exploration.IEResponse)
         for _ in range(2)
     ]
-    world = environment.MultiUserEnvironment(
+    raw_environment = environment.MultiUserEnvironment(
         users, interest_exploration.IETopicDocumentSampler(), 6, 2
     )
     from recsim import utils
 
     return recsim_gym.RecSimGymEnv(
-        world,
+        raw_environment,
         lambda responses: [interest_exploration.total_clicks_reward(one) for one in responses],
         utils.aggregate_video_cluster_metrics,
         utils.write_video_cluster_metrics,

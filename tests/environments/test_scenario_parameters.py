@@ -134,8 +134,8 @@ def test_parameters_are_data(scenario):
 def test_environments_of_other_parameters_are_copied_and_live_side_by_side(scenario, vectorized):
     default = make(scenario, vectorized)
     env = make(scenario, vectorized, **scenarios.OTHER_PARAMETERS[scenario])
-    twin = pickle.loads(pickle.dumps(env))
-    assert rollout(env, vectorized) == rollout(twin, vectorized)
+    second = pickle.loads(pickle.dumps(env))
+    assert rollout(env, vectorized) == rollout(second, vectorized)
     assert rollout(default, vectorized) == rollout(make(scenario, vectorized), vectorized)
 
 

@@ -1,4 +1,4 @@
-"""Worlds under RecSim's seeds play exactly the transitions recorded from RecSim 0.2.4."""
+"""Environments under RecSim's seeds give exactly the transitions recorded from RecSim 0.2.4."""
 
 import functools
 import importlib

@@ -76,8 +76,8 @@ def several_users():
 def make_several():
     users = several_users()
     sampler = interest_exploration.IETopicDocumentSampler()
-    world = environment.MultiUserEnvironment(users, sampler, 6, 2)
-    return recsim_gym.RecSimGymEnv(world, lambda responses: 0.0)
+    raw_environment = environment.MultiUserEnvironment(users, sampler, 6, 2)
+    return recsim_gym.RecSimGymEnv(raw_environment, lambda responses: 0.0)
 
 
 class ScoresAreDocuments(user.AbstractUserState):
@@ -234,14 +234,14 @@ TABLE = {
         TypeError,
         "resample_documents'. must be True or False, got 'no'",
     ),
-    "several user models of a single-user world": (
+    "several user models of a single-user environment": (
         lambda: environment.SingleUserEnvironment(
             [several_users()], interest_exploration.IETopicDocumentSampler(), 6, 2
         ),
         TypeError,
         "one user model, got a list of 1",
     ),
-    "one user model of a world of several": (
+    "one user model of an environment of several": (
         lambda: environment.MultiUserEnvironment(
             several_users()[0], interest_exploration.IETopicDocumentSampler(), 6, 2
         ),
@@ -962,9 +962,9 @@ def test_unknown_config_keys_are_only_warned_of():
 
 
 def test_a_refused_slate_changes_nothing():
-    env, twin = make(), make()
-    for world in (env, twin):
-        world.reset()
+    env, second = make(), make()
+    for each in (env, second):
+        each.reset()
     with pytest.raises(IndexError):
         env.step([0, 9])
-    assert [env.step([0, 1])[1] for _ in range(20)] == [twin.step([0, 1])[1] for _ in range(20)]
+    assert [env.step([0, 1])[1] for _ in range(20)] == [second.step([0, 1])[1] for _ in range(20)]

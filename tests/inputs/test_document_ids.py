@@ -50,10 +50,10 @@ def test_slates_show_the_documents_they_index(ids: list[Hashable], num_users: in
     observation = env.reset()
     assert list(observation["doc"]) == list(map(str, ids))
     assert observation["doc"] in env.observation_space["doc"]
-    world = env.environment
+    raw_environment = env.environment
     for slate in itertools.permutations(range(4), 2):
         for keys in (ids, [str(key) for key in ids]):
-            shown = world.candidate_set.get_documents([keys[index] for index in slate])
+            shown = raw_environment.candidate_set.get_documents([keys[index] for index in slate])
             assert [one.doc_id() for one in shown] == [ids[index] for index in slate]
         observation = env.step(slate if num_users is None else [slate] * num_users)[0]
         assert list(observation["doc"]) == list(map(str, ids))
@@ -168,18 +168,20 @@ def test_too_few_ids_are_an_error_that_names_one() -> None:
 
 
 def test_an_id_that_came_twice_into_a_set_of_a_users_own_is_named() -> None:
-    class World(environment.SingleUserEnvironment):
+    class TwoDocuments(environment.SingleUserEnvironment):
         def _do_resample_documents(self) -> None:
             self._candidate_set = document.CandidateSet()
             for doc_id in ("a", "b", "b", "c"):
                 self._candidate_set.add_document(document_of(doc_id))
 
-    world = random_scenarios.make().environment
-    world = World(world.user_model, None, 4, 2)  # A sampler would not be asked.
-    document_of_id = world.candidate_set.get_documents(["b"])
+    raw_environment = random_scenarios.make().environment
+    raw_environment = TwoDocuments(
+        raw_environment.user_model, None, 4, 2
+    )  # A sampler would not be asked.
+    document_of_id = raw_environment.candidate_set.get_documents(["b"])
     assert len(document_of_id) == 1
     with pytest.raises(ValueError, match="has 3 documents, not num_candidates=4.*'b' came twice"):
-        world.reset()
+        raw_environment.reset()
 
 
 def test_agents_see_every_candidate(tmp_path: Any) -> None:

@@ -294,7 +294,7 @@ TABLE: dict[str, tuple[Any, dict[str, Any]]] = {
         metrics,
         {"click": np.array([1.0]), "quality": np.array(3.0), "cluster_id": np.array([2.0])},
     ),
-    "metrics of many users": (
+    "metrics of users in parallel": (
         lambda **fields: utils.video_cluster_metrics(Responses(**fields)),
         {
             "clicked": np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]),
@@ -330,7 +330,7 @@ def leaves(result: Any) -> list[Any]:
 
 
 def same(result: Any, expected: Any, dtype: str) -> bool:
-    # Single precision is kept where it is given.
+    # Single precision remains where it is given.
     tolerance = 1e-5 if dtype == "float32" else 1e-12
     pairs = list(zip(leaves(result), leaves(expected), strict=True))
     return all(

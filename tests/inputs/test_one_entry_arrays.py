@@ -33,8 +33,8 @@ def scalar(high):
     return spaces.Box(0.0, high, (), np.float32)
 
 
-class World:
-    """A world whose numbers are floats (or ints), or arrays of one entry."""
+class Scenario:
+    """A scenario whose numbers are floats (or ints), or arrays of one entry."""
 
     def __init__(self, as_array):
         make = (lambda number: np.array([number])) if as_array else float
@@ -123,18 +123,18 @@ class World:
 
     def make(self, metrics_writer=utils.write_video_cluster_metrics):
         model, sampler, doc_ctor = self.parts
-        world = environment.SingleUserEnvironment(
+        raw_environment = environment.SingleUserEnvironment(
             model(), sampler(doc_ctor, 0), 6, 2, resample_documents=False
         )
         return recsim_gym.RecSimGymEnv(
-            world,
+            raw_environment,
             self.reward,
             utils.aggregate_video_cluster_metrics,
             metrics_writer,
         )
 
 
-ARRAYS, PLAIN = World(as_array=True), World(as_array=False)
+ARRAYS, PLAIN = Scenario(as_array=True), Scenario(as_array=False)
 
 
 def cluster_bandit(env, **_):
@@ -192,8 +192,8 @@ def write_counts(counts, add_summary):
         add_summary(name, count)
 
 
-def rollout(world, create_agent):
-    env = world.make(write_counts)
+def rollout(scenario, create_agent):
+    env = scenario.make(write_counts)
     agent = create_agent(env)
     slates, rewards = [], []
     for _ in range(3):
@@ -293,8 +293,8 @@ def test_gymnasium_adapter_returns_a_float():
 
 @pytest.mark.parametrize("name", ["cluster bandit", "slate q", "full slate q"])
 def test_vector_agents(name):
-    def rewards_of(world):
-        env = wrappers.SingleUserEnvs([world.make() for _ in range(3)])
+    def rewards_of(scenario):
+        env = wrappers.SingleUserEnvs([scenario.make() for _ in range(3)])
         if name == "cluster bandit":
             agent = cluster_click_statistics.VectorClusterClickStatsLayer(
                 cluster_bandit_agent.VectorClusterBanditAgent, env
@@ -361,8 +361,10 @@ def test_rewards_that_are_not_one_finite_number(reward, error, message):
 
 def several_users(reward):
     model, sampler, doc_ctor = PLAIN.parts
-    world = environment.MultiUserEnvironment([model(), model()], sampler(doc_ctor, 0), 6, 2)
-    env = recsim_gym.RecSimGymEnv(world, lambda responses: reward)
+    raw_environment = environment.MultiUserEnvironment(
+        [model(), model()], sampler(doc_ctor, 0), 6, 2
+    )
+    env = recsim_gym.RecSimGymEnv(raw_environment, lambda responses: reward)
     env.reset()
     return env.step([[0, 1], [2, 3]])[1]
 

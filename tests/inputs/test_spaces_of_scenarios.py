@@ -60,12 +60,12 @@ def test_arrays_that_are_not_in_their_space_are_refused(part: int) -> None:
         env.user_model.spaces = tuple(pair)
     name = ("user", "doc", "response")[part]
 
-    def play() -> None:
+    def step() -> None:
         env.reset()
         env.step([[0, 1], [2, 2]])
 
     with pytest.raises(ValueError, match=rf"observation\['{name}'\] must lie within Box"):
-        play()
+        step()
 
 
 # What scenarios say wrong of themselves.
@@ -96,22 +96,22 @@ def test_the_adapters_hand_out_nothing_outside_the_space(row: str, position: str
     def sample(asked: Any) -> Any:
         return value if asked is space else asked.sample()
 
-    def play_one() -> None:
+    def step_single() -> None:
         env = gymnasium_env.RecSimGymnasiumEnv(
             random_scenarios.make(*spaces, sample=sample, num_candidates=3)
         )
         env.reset()
         env.step([0, 1])
 
-    def play_many() -> None:
+    def step_vectorized() -> None:
         env = random_scenarios.make(*spaces, sample=sample, num_candidates=3)
         env = wrappers.SingleUserEnvs([env])
         env.reset()
         env.step([[0, 1]])
 
-    for play in (play_one, play_many):
+    for step in (step_single, step_vectorized):
         with pytest.raises(ValueError, match=message):
-            play()
+            step()
 
 
 def test_documents_of_different_spaces_are_no_rows_of_arrays() -> None:

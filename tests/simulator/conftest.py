@@ -10,5 +10,5 @@ from recsim.environments import interest_exploration
 
 @pytest.fixture
 def env():
-    """A small world, whose sessions do not end by themselves."""
+    """A small environment, whose episodes do not end by themselves."""
     return interest_exploration.create_environment(CONFIG)

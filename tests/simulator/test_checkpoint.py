@@ -143,7 +143,7 @@ def test_arrays_with_little_in_them_come_back(array, tmp_path):
 
 @pytest.mark.parametrize("name", ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"])
 @pytest.mark.parametrize("kind", [np.random.Generator, np.random.RandomState])
-def test_a_generator_goes_on_where_it_stopped(kind, name, tmp_path):
+def test_a_generator_continues_where_it_stopped(kind, name, tmp_path):
     rng = kind(getattr(np.random, name)(5))
     rng.standard_normal()
     rng.bytes(3)
@@ -160,7 +160,7 @@ def test_a_restored_generator_spawns_the_same_children(tmp_path):
     assert loaded.spawn(1)[0].random() == rng.spawn(1)[0].random()
 
 
-def test_what_shares_a_generator_goes_on_sharing_it(tmp_path):
+def test_what_shares_a_generator_still_shares_it(tmp_path):
     rng = np.random.RandomState(1)
     loaded = roundtrip(
         {"user": rng, "documents": [rng], "other": np.random.RandomState(1)}, tmp_path

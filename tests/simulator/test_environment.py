@@ -1,4 +1,4 @@
-"""Worlds of one user and of several: steps, recorded transitions and checkpoints."""
+"""Environments of one user and of several: steps, recorded transitions and checkpoints."""
 
 import pytest
 from support import recorded, recsim_names
@@ -34,14 +34,16 @@ def make_several(name, config):
         ]
         sampler = interest_exploration.IETopicDocumentSampler(seed=config["seed"])
         reward = interest_exploration.total_clicks_reward
-    world = environment.MultiUserEnvironment(
+    raw_environment = environment.MultiUserEnvironment(
         users,
         sampler,
         config["num_candidates"],
         config["slate_size"],
         resample_documents=config["resample_documents"],
     )
-    return recsim_gym.RecSimGymEnv(world, lambda everyones: [reward(one) for one in everyones])
+    return recsim_gym.RecSimGymEnv(
+        raw_environment, lambda everyones: [reward(one) for one in everyones]
+    )
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace["environment"])
@@ -117,7 +119,7 @@ def test_documents_that_are_not_resampled_stay():
 
 
 class ForgetfulChoices(interest_evolution.IEvUserModel):
-    """Makes a new choice model for each user, as worlds in the wild do."""
+    """Makes a new choice model for each user, as scenarios in the wild do."""
 
     def reset(self):
         super().reset()
@@ -130,12 +132,16 @@ def test_a_choice_model_made_at_reset_draws_from_the_environments_generator():
     user = ForgetfulChoices(
         2, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel, seed=0
     )
-    world = environment.SingleUserEnvironment(
+    raw_environment = environment.SingleUserEnvironment(
         user, interest_evolution.UtilityModelVideoSampler(), 5, 2
     )
     for _ in range(2):
-        world.reset()
-        assert user.choice_model.environment_rng is user.environment_rng is world.environment_rng
+        raw_environment.reset()
+        assert (
+            user.choice_model.environment_rng
+            is user.environment_rng
+            is raw_environment.environment_rng
+        )
 
 
 class Population(interest_evolution.UtilityModelVideoSampler):
@@ -158,13 +164,13 @@ class Population(interest_evolution.UtilityModelVideoSampler):
         self._video_length = 4.0 + self.times_shown / 1000
 
 
-def test_a_world_with_further_state_hooks_it_into_checkpoints():
+def test_an_environment_with_further_state_hooks_it_into_checkpoints():
     def make():
         user = interest_evolution.IEvUserModel(
             2, choice_model_ctor=choice_model.MultinomialProportionalChoiceModel
         )
-        world = environment.SingleUserEnvironment(user, Population(), 5, 2)
-        return recsim_gym.RecSimGymEnv(world, interest_evolution.clicked_watchtime_reward)
+        raw_environment = environment.SingleUserEnvironment(user, Population(), 5, 2)
+        return recsim_gym.RecSimGymEnv(raw_environment, interest_evolution.clicked_watchtime_reward)
 
     testing.check_environment(make)
 

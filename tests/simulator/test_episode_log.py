@@ -125,11 +125,11 @@ class TwoUsers:
     environment = None
 
     def __init__(self):
-        class World(environment.MultiUserEnvironment):
+        class Several(environment.MultiUserEnvironment):
             def __init__(self):
                 pass
 
-        self.environment = World()
+        self.environment = Several()
         one = spaces.Box(0, 1, (1,), np.float32)
         response = spaces.Dict({"click": spaces.Discrete(2)})
         self.observation_space = spaces.Dict(
@@ -283,7 +283,7 @@ def test_every_episode_that_has_ended_is_in_the_unfinished_log(tmp_path):
     assert 0 == sizes[0] < sizes[1] < sizes[2]
 
 
-def test_a_complete_log_goes_on_if_it_has_what_is_to_be_kept(tmp_path):
+def test_a_complete_log_continues_if_it_has_what_is_to_be_kept(tmp_path):
     env = interest_exploration.create_environment(CONFIG)
     log = episode_log.EpisodeLog(str(tmp_path / "log"), env)
     add_episode(log, env)
@@ -382,7 +382,7 @@ def test_a_second_log_of_a_name_is_refused(tmp_path):
         evaluate(tmp_path, env, max_steps_per_episode=2)
 
 
-def test_a_run_that_goes_on_with_a_log_says_what_the_log_lacks(tmp_path, caplog):
+def test_a_run_that_continues_with_a_log_says_what_the_log_lacks(tmp_path, caplog):
     env = interest_exploration.create_environment(CONFIG)
 
     def train(iterations, log):

@@ -78,7 +78,7 @@ def test_a_moved_module_and_another_seed_are_no_difference():
     assert fingerprint.of_agent(agent) == fingerprint.of_agent(other_agent)
 
 
-def test_a_scenario_is_the_same_after_it_was_played():
+def test_a_scenario_is_the_same_after_it_was_stepped():
     for module in MODULES.values():
         env = module.create_environment(CONFIG)
         before = fingerprint.of_scenario(env)

@@ -1,4 +1,4 @@
-"""The scenarios in Gymnasium's registry, and one user's world in Gymnasium's form."""
+"""The scenarios in Gymnasium's registry, and one user's environment in Gymnasium's form."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ def test_short_slates_have_responses_of_the_spaces_size() -> None:
 def test_observations_are_those_of_the_environment_in_recsims_form() -> None:
     config = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 3}
     env = gymnasium_env.make("interest_exploration", **config)
-    twin = registry.create_environment("interest_exploration", config)
+    second = registry.create_environment("interest_exploration", config)
     env.recsim_env.seed(1)
-    twin.seed(1)
-    observation, expected = env.reset()[0], twin.reset()
+    second.seed(1)
+    observation, expected = env.reset()[0], second.reset()
     assert not any(array.any() for array in observation["response"].values())
     for _ in range(5):
         observation, reward, terminated, truncated, _ = env.step(np.array([1, 0]))
-        expected, expected_reward, done, _ = twin.step([1, 0])
+        expected, expected_reward, done, _ = second.step([1, 0])
         assert (reward, terminated, truncated) == (expected_reward, done, False)
         for key in ("quality", "cluster_id"):
             documents = [document[key] for document in expected["doc"].values()]
@@ -154,9 +154,9 @@ def test_an_environment_of_several_users_is_refused() -> None:
     from recsim.simulator import environment, recsim_gym
 
     users = [ie.IEUserModel(1, response_model_ctor=ie.IEResponse) for _ in range(2)]
-    world = environment.MultiUserEnvironment(users, ie.IETopicDocumentSampler(), 3, 1)
+    raw_environment = environment.MultiUserEnvironment(users, ie.IETopicDocumentSampler(), 3, 1)
     with pytest.raises(ValueError, match="must have one user, got one with 2"):
-        gymnasium_env.RecSimGymnasiumEnv(recsim_gym.RecSimGymEnv(world, sum))
+        gymnasium_env.RecSimGymnasiumEnv(recsim_gym.RecSimGymEnv(raw_environment, sum))
 
 
 @pytest.mark.parametrize("env_id", IDS)

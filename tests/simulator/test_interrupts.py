@@ -21,12 +21,12 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 @posix
 @pytest.mark.parametrize("frequency", [1, 3])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize(("world", "agent"), PAIRS)
-def test_a_terminated_run_resumes_where_it_was(world, agent, number, frequency, tmp_path):
-    train(tmp_path / "whole", make_env(world), agent, checkpoint_frequency=frequency)
+@pytest.mark.parametrize(("name", "agent"), PAIRS)
+def test_a_terminated_run_resumes_where_it_was(name, agent, number, frequency, tmp_path):
+    train(tmp_path / "whole", make_env(name), agent, checkpoint_frequency=frequency)
     steps = 0
     for stop in (3, 95, 40, 10**6):
-        env = SignallingEnv(make_env(world), stop, number)
+        env = SignallingEnv(make_env(name), stop, number)
         try:
             with interrupts.terminable():
                 train(tmp_path / "resumed", env, agent, checkpoint_frequency=frequency)
@@ -35,7 +35,7 @@ def test_a_terminated_run_resumes_where_it_was(world, agent, number, frequency, 
             steps += stop
             folder = tmp_path / "resumed/train/checkpoints"
             data = checkpoint.load(folder / "ckpt.interrupted")
-            # The episode under way was played to its end, and what was played is kept.
+            # The episode under way was run to its end, and what was run is saved.
             assert data["interrupted"]["steps"] > 0
             assert data["total_steps"] + data["interrupted"]["steps"] >= steps
     assert steps == 3 + 95 + 40

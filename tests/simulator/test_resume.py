@@ -1,4 +1,4 @@
-"""A training run that is stopped anywhere goes on to the numbers of one that was not."""
+"""A training run that is stopped anywhere continues to the numbers of one that was not."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from recsim.simulator import checkpoint, runner_lib
 
 
 @pytest.mark.parametrize("frequency", [1, 3])
-@pytest.mark.parametrize(("world", "agent"), PAIRS)
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(world, agent, frequency, tmp_path):
-    train(tmp_path / "whole", make_env(world), agent, checkpoint_frequency=frequency)
+@pytest.mark.parametrize(("name", "agent"), PAIRS)
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(name, agent, frequency, tmp_path):
+    train(tmp_path / "whole", make_env(name), agent, checkpoint_frequency=frequency)
     stopped = 0
-    steps = random.Random(f"{world} {agent} {frequency}")
+    steps = random.Random(f"{name} {agent} {frequency}")
     while True:
-        env = StoppingEnv(make_env(world), steps.randrange(60, 160))
+        env = StoppingEnv(make_env(name), steps.randrange(60, 160))
         try:
             train(tmp_path / "resumed", env, agent, checkpoint_frequency=frequency)
             break
@@ -36,7 +36,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(world, agent, frequency
     assert outcome(tmp_path / "resumed") == outcome(tmp_path / "whole")
 
 
-def test_a_run_interrupted_in_a_notebook_goes_on_with_the_same_runner(tmp_path):
+def test_a_run_interrupted_in_a_notebook_continues_with_the_same_runner(tmp_path):
     train(tmp_path / "whole", make_env("exploration"), "thompson", num_iterations=3)
     for stop_after, name in ((20, "before_a_checkpoint"), (70, "after_a_checkpoint")):
         env = StoppingEnv(make_env("exploration"), stop_after)
@@ -129,8 +129,8 @@ def check_files_of_a_killed_run(base_dir):
         assert whole_records(part)[0]
 
 
-def start_training(base_dir, world, iterations=200):
-    command = [sys.executable, "-m", "support.training_child", base_dir, world, iterations]
+def start_training(base_dir, name, iterations=200):
+    command = [sys.executable, "-m", "support.training_child", base_dir, name, iterations]
     process = subprocess.Popen(map(str, command), cwd=TESTS, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "training\n"
     return process
@@ -186,24 +186,24 @@ def test_a_longer_run_continues_the_log_of_a_finished_one(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
-@pytest.mark.parametrize("world", ["exploration", "satisfaction"])
-def test_kill_9_at_random_moments(world, tmp_path):
-    kills_wanted = 5  # For each of the two worlds.
-    finish(start_training(tmp_path / "warm_up", world))
+@pytest.mark.parametrize("name", ["exploration", "satisfaction"])
+def test_kill_9_at_random_moments(name, tmp_path):
+    kills_wanted = 5  # For each of the two scenarios.
+    finish(start_training(tmp_path / "warm_up", name))
     begin = time.monotonic()
-    finish(start_training(tmp_path / "whole", world))
+    finish(start_training(tmp_path / "whole", name))
     duration = time.monotonic() - begin
     expected = outcome(tmp_path / "whole")
     assert len(expected["returns"]) == 1
     assert len(expected["metrics"]) == 2
 
-    moments = random.Random(f"kill {world}")
+    moments = random.Random(f"kill {name}")
     kills, runs = 0, 0
     while kills < kills_wanted:
         base_dir = tmp_path / f"killed_{runs}"
         runs += 1
         while kills < kills_wanted:
-            process = start_training(base_dir, world)
+            process = start_training(base_dir, name)
             time.sleep(moments.uniform(0.0, 0.3 * duration))
             process.kill()
             process.communicate()
@@ -213,5 +213,5 @@ def test_kill_9_at_random_moments(world, tmp_path):
             check_files_of_a_killed_run(base_dir)
             kills += 1
         else:
-            finish(start_training(base_dir, world))
+            finish(start_training(base_dir, name))
             assert outcome(base_dir) == expected

@@ -263,7 +263,7 @@ def test_episodes_that_count_are_the_first_of_each_user():
     assert env.metrics["impression"] == 16
 
 
-def test_a_rollout_goes_on_from_its_state():
+def test_a_rollout_continues_from_its_state():
     found = []
     for interrupted in (False, True):
         env, agent = vector_pair()
@@ -297,7 +297,7 @@ def test_runners_tell_the_listeners_of_a_vector_environment(tmp_path):
     training, evaluation = VectorRecorder(), VectorRecorder()
     create = lambda *args, **kwargs: random_agent.VectorRandomAgent(env, 1)  # noqa: E731
     make_train_runner(tmp_path, env, create, listeners=[training]).run_experiment()
-    # Episodes go on from the first iteration, of 21 steps of all users, to the second.
+    # Episodes continue from the first iteration, of 21 steps of all users, to the second.
     assert training.told.count("reset") == 1
     assert training.told.count("step") == 14
     assert [each.episodes.tolist() for each in training.episodes] == [

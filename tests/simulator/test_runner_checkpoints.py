@@ -1,4 +1,4 @@
-"""Checkpoints of runs: what goes on, and what is refused as of another agent, run or world."""
+"""Checkpoints of runs: what continues, and what is refused as of another agent, run or scenario."""
 
 from __future__ import annotations
 
@@ -380,26 +380,26 @@ def test_a_checkpoint_from_before_fingerprints_loads_with_a_warning(tmp_path, en
     path = tmp_path / "train/checkpoints/ckpt.1"
     tree = checkpoint.load(path)
     del tree["fingerprint"], tree["environment"]["scenario"]
-    checkpoint.save(path, {**tree, "world": {"slate_size": "2"}})
+    checkpoint.save(path, {**tree, "sizes": {"slate_size": "2"}})
     train_runner(tmp_path, env, create_counting, num_iterations=3).run_experiment()
     assert "does not say what scenario and agent it is of" in caplog.text
     assert [record["total_steps"] for record in records(tmp_path / "train")] == [20, 40, 60]
 
 
-class World(environment.SingleUserEnvironment):
-    """A world whose parts may lack state."""
+class Stateful(environment.SingleUserEnvironment):
+    """An environment whose parts may lack state."""
 
     def __init__(self, env, state):
-        self._world, self._state = env.environment, state
+        self._raw_environment, self._state = env.environment, state
 
     def __getattr__(self, name):
-        return getattr(self._world, name)
+        return getattr(self._raw_environment, name)
 
     def reset(self):
-        return self._world.reset()
+        return self._raw_environment.reset()
 
     def step(self, slate):
-        return self._world.step(slate)
+        return self._raw_environment.step(slate)
 
     def state_dict(self):
         if isinstance(self._state, Exception):
@@ -421,12 +421,12 @@ class World(environment.SingleUserEnvironment):
 )
 def test_parts_without_a_generator_are_named_and_run(state, part, tmp_path, env, caplog):
     for parts in ("one", "two"):
-        world = recsim_gym.RecSimGymEnv(World(env, state), lambda responses: 1.0)
-        train_runner(tmp_path / parts, world).run_experiment()
+        stateful = recsim_gym.RecSimGymEnv(Stateful(env, state), lambda responses: 1.0)
+        train_runner(tmp_path / parts, stateful).run_experiment()
         assert caplog.text.count(f"hold no random generator of {part}: ") == 1
         assert caplog.text.count("state_dict failed") == isinstance(state, Exception)
         caplog.clear()
-        eval_runner(tmp_path / parts, world, test_mode=True).run_experiment()
+        eval_runner(tmp_path / parts, stateful, test_mode=True).run_experiment()
         assert returns(tmp_path / parts / "eval_3/returns_40") == [10, 10, 10]
         caplog.clear()
 

@@ -1,4 +1,4 @@
-"""Runners: how they play, what they write, and what code written for RecSim's relies on."""
+"""Runners: how they run, what they write, and what code written for RecSim's relies on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recsim.environments import interest_exploration
 from recsim.simulator import checkpoint, runner_lib
 
 
-def test_the_agent_is_told_of_every_reward_and_of_ends_and_cut_offs(tmp_path):
+def test_the_agent_is_told_of_every_reward_and_of_ends_and_truncations(tmp_path):
     env = ScriptedEnv(([1, 2, 3], True), ([4, 5, 6, 7, 8], True))
     agents = []
 
@@ -44,7 +44,7 @@ def test_the_agent_is_told_of_every_reward_and_of_ends_and_cut_offs(tmp_path):
     assert returns(tmp_path / "eval_2/returns_0") == [6.0, 22.0]
 
 
-def test_an_episode_that_ends_at_the_limit_ends_and_is_not_cut_off(tmp_path):
+def test_an_episode_that_ends_at_the_limit_ends_and_is_not_truncated(tmp_path):
     env = ScriptedEnv(([1, 2], True))
     agent = RecordingAgent(env.action_space)
     runner = eval_runner(
@@ -234,7 +234,7 @@ class Proto:
 
 
 class OwnLoop(runner_lib.TrainRunner):
-    """Plays its episodes itself, by what RecSim's runner has for it."""
+    """Runs its episodes itself, by what RecSim's runner has for it."""
 
     def _run_one_episode(self):
         assert self._sess is not None

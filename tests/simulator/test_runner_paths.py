@@ -99,7 +99,7 @@ def test_a_resumed_training_says_that_its_metrics_are_gone(tmp_path, env, caplog
     assert "The metrics of the first 3 iterations are gone" in caplog.text
 
 
-def test_a_run_that_was_moved_goes_on_with_its_log(tmp_path, env):
+def test_a_run_that_was_moved_continues_with_its_log(tmp_path, env):
     part = interrupted_training(tmp_path / "old", env)
     content = part.read_bytes()
     (tmp_path / "old").rename(tmp_path / "new")

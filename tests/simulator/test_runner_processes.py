@@ -163,8 +163,8 @@ def test_an_evaluation_beside_its_training(tmp_path, env):
     class Meanwhile(random_agent.RandomAgent):
         def bundle_and_checkpoint(self, checkpoint_dir, iteration_number):
             if iteration_number == 1:
-                world = interest_exploration.create_environment(CONFIG)
-                eval_runner(tmp_path, world, test_mode=True).run_experiment()
+                other = interest_exploration.create_environment(CONFIG)
+                eval_runner(tmp_path, other, test_mode=True).run_experiment()
                 evaluated.append(returns(tmp_path / "eval_3/returns_20"))
             return super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
 

@@ -54,7 +54,7 @@ def outcome(base_dir):
     }
 
 
-def played_by_hand(env, num_steps):
+def run_by_hand(env, num_steps):
     """Returns the episodes that end within some steps: (user, number, length, return, steps)."""
     learner = child.create_learner(None, env, False)
     observation, _ = env.reset()
@@ -92,8 +92,8 @@ def played_by_hand(env, num_steps):
 
 def test_a_training_has_the_metrics_of_the_episodes_that_ended(tmp_path):
     child.train(tmp_path)
-    # 22 steps of 5 users are 5 steps of all, 25 in all; sessions go on over iterations.
-    ended = played_by_hand(child.create_environment(max_steps_per_episode=4), 30)
+    # 22 steps of 5 users are 5 steps of all, 25 in all; sessions continue over iterations.
+    ended = run_by_hand(child.create_environment(max_steps_per_episode=4), 30)
     found = records(tmp_path / "train")
     assert [record["total_steps"] for record in found] == [25, 50, 75, 100, 125, 150]
     assert sum(record["episodes"] for record in found) == len(ended)
@@ -106,7 +106,7 @@ def test_a_training_has_the_metrics_of_the_episodes_that_ended(tmp_path):
 
 def test_an_evaluation_has_as_many_episodes_of_each_user(tmp_path):
     child.evaluate(tmp_path)  # 13 episodes of 5 users: 3 of the first three, 2 of the others.
-    by_hand = played_by_hand(child.create_environment(max_steps_per_episode=4), 40)
+    by_hand = run_by_hand(child.create_environment(max_steps_per_episode=4), 40)
     totals = {(user, number): total for user, number, _, total, _ in by_hand}
     returns = json.loads((tmp_path / "eval_13" / "returns_0").read_text())
     assert returns == pytest.approx([totals[e % 5, e // 5] for e in range(13)])
@@ -144,7 +144,7 @@ def test_the_smaller_limit_of_steps_holds(runner, own, longest, tmp_path):
     child.train(tmp_path, env, max_steps_per_episode=runner, max_training_steps=5, num_iterations=9)
     lengths = [record.get("AverageEpisodeLength", 0) for record in records(tmp_path / "train")]
     assert max(lengths) == longest
-    assert env.max_steps_per_episode == own  # Of the environment, whoever plays next.
+    assert env.max_steps_per_episode == own  # Of the environment, whoever recommends next.
 
 
 def test_an_iteration_without_the_end_of_an_episode(tmp_path):
@@ -176,7 +176,7 @@ def test_the_log_has_the_episodes_of_every_user(tmp_path):
         **{name: tf.io.RaggedFeature(tf.float32) for name in names},
         **{name: tf.io.RaggedFeature(tf.int64) for name in integers},
     }
-    by_hand = played_by_hand(child.create_environment(max_steps_per_episode=4), 30)
+    by_hand = run_by_hand(child.create_environment(max_steps_per_episode=4), 30)
     logged = list(tf.data.TFRecordDataset(str(tmp_path / "train/episodes.tfrecord")))
     assert len(logged) == len(by_hand) > 20
     truncated = 0
@@ -264,7 +264,7 @@ def test_a_stopped_training_ends_as_one_that_was_not(steps, tmp_path):
 
 
 @pytest.mark.parametrize("candidates", ["step", "episode", "shared"])
-def test_a_longer_training_goes_on_in_the_middle_of_sessions(candidates, tmp_path):
+def test_a_longer_training_continues_in_the_middle_of_sessions(candidates, tmp_path):
     for name, iterations in (("whole", [6]), ("longer", [2, 3, 6])):
         for num_iterations in iterations:
             env = child.create_environment(candidates=candidates)

@@ -137,7 +137,7 @@ def _spoiled(random_: random.Random, content: bytes) -> Iterator[Case]:
 
     for _ in range(20):
         length = random_.randrange(size)
-        yield case(f"cut off after {length} bytes", content[:length])
+        yield case(f"truncated after {length} bytes", content[:length])
     for _ in range(25):
         changed = bytearray(content)
         position = random_.randrange(size)

@@ -11,7 +11,7 @@ of a run that had no fault. The faults, each at the k-th call of its kind:
 * *killed before* a rename, an fsync, a removal, a write, a truncation or the making of a folder
   (as by ``kill -9``), and *killed within* a write, half of which is in the file then;
 * *power failure* at such a call: what was not brought onto the disk by ``fsync`` is lost, contents
-  of files and names in folders (*all lost*), or only contents while names are kept (*names kept*);
+  of files and names in folders (*all lost*), or only contents while names remain (*names kept*);
 * *no space* (ENOSPC) and *bad disk* (EIO) at a write, an fsync, a rename or the opening of a file;
   *short write*: half of a write is done, and the rest fails.
 
@@ -53,7 +53,7 @@ from recsim.simulator import checkpoint, runner_lib
 from support import vector_training_child
 from support.scenarios import CONFIG
 
-# Programs. Each writes to a folder, and goes on with what is there.
+# Programs. Each writes to a folder, and continues with what is there.
 
 
 def _create_agent(sess: Any, environment: Any, eval_mode: bool, summary_writer: Any) -> Any:
@@ -316,7 +316,7 @@ class _Power:
         return {e.name: self._file(e.path) for e in os.scandir(path) if not e.is_dir()}
 
     def fail(self, names_kept: bool) -> None:
-        """Makes the folder what it is after a power failure. Folders themselves are kept."""
+        """Makes the folder what it is after a power failure. Folders themselves remain."""
         for path, _, _ in list(os.walk(self._folder)):
             names = self._present(path) if names_kept else self._names.get(path, {})
             for entry in list(os.scandir(path)):
@@ -556,7 +556,7 @@ def examine(
         return f"left a file that is not whole: {error!r}"
     again, _ = _in_a_process(program, run, log)
     if again != 0:
-        return f"did not go on ({again}): {pathlib.Path(log).read_text()[-800:]}"
+        return f"did not continue ({again}): {pathlib.Path(log).read_text()[-800:]}"
     try:
         found = _result_of(name, run)
     except (ValueError, KeyError) as error:

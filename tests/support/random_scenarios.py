@@ -130,10 +130,10 @@ def make(
     models = [Model() for _ in range(num_users or 1)]
     arguments = (Sampler(Document), num_candidates, slate_size, resample_documents)
     if num_users is None:
-        world = environment.SingleUserEnvironment(models[0], *arguments)
+        raw_environment = environment.SingleUserEnvironment(models[0], *arguments)
     else:
-        world = environment.MultiUserEnvironment(models, *arguments)
-    return recsim_gym.RecSimGymEnv(world, reward)
+        raw_environment = environment.MultiUserEnvironment(models, *arguments)
+    return recsim_gym.RecSimGymEnv(raw_environment, reward)
 
 
 @dataclasses.dataclass

@@ -1,4 +1,4 @@
-"""Runners with short defaults, what they wrote, and agents and worlds that note what they see."""
+"""Runners with short defaults, what they wrote, and agents and environments that take notes."""
 
 from __future__ import annotations
 

@@ -39,14 +39,14 @@ def tabular_q(sess, environment, eval_mode, summary_writer):
     )
 
 
-WORLDS = {
+SCENARIOS = {
     "exploration": (interest_exploration.create_environment, thompson_bandit),
     "satisfaction": (long_term_satisfaction.create_environment, tabular_q),
 }
 
 
-def main(base_dir: str, world: str, iterations: str) -> None:
-    create_environment, create_agent = WORLDS[world]
+def main(base_dir: str, scenario: str, iterations: str) -> None:
+    create_environment, create_agent = SCENARIOS[scenario]
     settings = {
         "base_dir": base_dir,
         "create_agent_fn": create_agent,

@@ -34,7 +34,7 @@ class Listeners:
 
 
 @dataclasses.dataclass
-class Plays:
+class Heard:
     clicked: np.ndarray  # (n_users, slate_size), bool
     quality: np.ndarray  # (n_users, slate_size)
     cluster_id: np.ndarray  # (n_users, slate_size), int32
@@ -67,7 +67,7 @@ class Audience(scenario.VectorUserModel):
         return np.where(hears, np.argmax(documents.value, axis=1), self.slate_size)
 
     def respond(self, users, documents, choice, stream):
-        return Plays(scenario.clicked(choice, self.slate_size), documents.value, documents.genre)
+        return Heard(scenario.clicked(choice, self.slate_size), documents.value, documents.genre)
 
     def update(self, users, documents, choice, responses, stream):
         users.patience -= 1
@@ -102,7 +102,7 @@ def create_environment(num_envs=NUM_USERS, **kwargs):
         num_candidates=3,
         slate_size=2,
         num_envs=num_envs,
-        reward_aggregator=lambda plays: (plays.quality * plays.clicked).sum(axis=1),
+        reward_aggregator=lambda heard: (heard.quality * heard.clicked).sum(axis=1),
         metrics_aggregator=utils.video_cluster_metrics,
         metrics_writer=lambda metrics, add: add("CTR", metrics["click"] / metrics["impression"]),
         **{"seed": 4, **kwargs},

@@ -46,10 +46,10 @@ def several_users():
         )
         for seed in (0, 1)
     ]
-    world = environment.MultiUserEnvironment(
+    simulation = environment.MultiUserEnvironment(
         users, long_term_satisfaction.LTSDocumentSampler(), 4, 2
     )
-    return recsim_gym.RecSimGymEnv(world, lambda responses: 0.0)
+    return recsim_gym.RecSimGymEnv(simulation, lambda responses: 0.0)
 
 
 ENVIRONMENTS = {
@@ -62,13 +62,17 @@ ENVIRONMENTS = {
 
 def parts(env):
     """Yields an environment and its parts, by name."""
-    world = env.environment
+    simulation = env.environment
     yield "RecSimGymEnv", env
-    yield type(world).__name__, world
-    yield "candidate_set", world.candidate_set
-    yield "document", world.candidate_set.get_all_documents()[0]
-    yield "document_sampler", world._document_sampler
-    user_model = world.user_model[0] if isinstance(world.user_model, list) else world.user_model
+    yield type(simulation).__name__, simulation
+    yield "candidate_set", simulation.candidate_set
+    yield "document", simulation.candidate_set.get_all_documents()[0]
+    yield "document_sampler", simulation._document_sampler
+    user_model = (
+        simulation.user_model[0]
+        if isinstance(simulation.user_model, list)
+        else simulation.user_model
+    )
     yield "user_model", user_model
     yield "user_state", user_model._user_state
     yield "user_sampler", user_model._user_sampler

@@ -76,14 +76,14 @@ MAKERS = {
 
 def record(name, config, env_seed, num_steps):
     users, sampler, aggregate = MAKERS[name](config)
-    world = environment.MultiUserEnvironment(
+    raw_environment = environment.MultiUserEnvironment(
         users,
         sampler,
         config["num_candidates"],
         config["slate_size"],
         resample_documents=config["resample_documents"],
     )
-    env = recsim_gym.RecSimGymEnv(world, aggregate)
+    env = recsim_gym.RecSimGymEnv(raw_environment, aggregate)
     env.seed(env_seed)
     slates = np.random.RandomState(1000 + env_seed)
     observation = env.reset()
@@ -96,13 +96,13 @@ def record(name, config, env_seed, num_steps):
         "steps": [],
     }
     for _ in range(num_steps):
-        played = [
+        shown = [
             slates.permutation(config["num_candidates"])[: config["slate_size"]].tolist()
             for _ in users
         ]
-        observation, reward, done, _ = env.step(played)
+        observation, reward, done, _ = env.step(shown)
         step = {
-            "slate": played,
+            "slate": shown,
             "reward": reward,
             "done": bool(done),
             "response": observation["response"],

@@ -153,14 +153,14 @@ def seconds(responses):
 def make(config):
     kinds = {"Listener": Listener, "ModernListener": ModernListener, "NoisyListener": NoisyListener}
     users = [kinds[kind](seed, own_seed) for kind, seed, own_seed in config["users"]]
-    world = environment.MultiUserEnvironment(
+    raw_environment = environment.MultiUserEnvironment(
         users,
         SongSampler(config["seed"]),
         NUM_CANDIDATES,
         SLATE_SIZE,
         resample_documents=config["resample_documents"],
     )
-    return recsim_gym.RecSimGymEnv(world, seconds)
+    return recsim_gym.RecSimGymEnv(raw_environment, seconds)
 
 
 def plain(value):
@@ -171,7 +171,7 @@ def plain(value):
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
-def play(config, num_steps):
+def run(config, num_steps):
     """Returns what comes of a reset and of each step, under random slates."""
     env = make(config)
     env.seed(config["env_seed"])
@@ -209,7 +209,7 @@ def main():
         "RecSim 0.2.4 (google-research/recsim, Apache-2.0), "
         f"Python {platform.python_version()}, NumPy {np.__version__}"
     )
-    traces = [{"config": config, "steps": play(config, 30)} for config in CONFIGS]
+    traces = [{"config": config, "steps": run(config, 30)} for config in CONFIGS]
     json.dump({"source": source, "traces": traces}, sys.stdout)
 
 

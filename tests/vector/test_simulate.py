@@ -1,4 +1,4 @@
-"""What simulating many users refuses, and what it takes beside the library's own worlds."""
+"""What simulating users in parallel refuses, and what it takes beside the library's own scenarios."""
 
 from __future__ import annotations
 

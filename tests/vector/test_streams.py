@@ -71,10 +71,10 @@ def test_draws_differ_by_seed_name_and_chunk() -> None:
 def test_laws(kind: str, dtype: type) -> None:
     stream: streams.RandomStream
     if kind == "chunk":
-        stream = streams.chunk_streams(0, "law", 0, SIZE, dtype)[0]
+        stream = streams.chunk_streams(0, "distribution", 0, SIZE, dtype)[0]
     else:
         stream = streams.UserStream(
-            streams.hash_key(0, "law"), np.arange(SIZE), np.arange(SIZE) % 3, dtype
+            streams.hash_key(0, "distribution"), np.arange(SIZE), np.arange(SIZE) % 3, dtype
         )
     # The probability of a failure was 0.001 for each before the seed was fixed.
     uniform = stream.uniform(10)

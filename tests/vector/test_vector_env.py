@@ -121,16 +121,16 @@ def test_observations_are_of_their_space_and_never_change(
         CONFIG, num_envs, candidates=candidates, dtype=dtype, max_steps_per_episode=3
     )
     agent = random_agent.VectorRandomAgent(env)
-    handed_out = []
+    returned = []
     for _, observation, rewards, terminated, truncated, infos in vector_steps(env, agent, 7):
         assert observation in env.observation_space
         assert terminated.dtype == truncated.dtype == np.bool_
         assert rewards.shape == terminated.shape == truncated.shape == (num_envs,)
         seen = [observation, *([infos["final_obs"].batch] if infos else [])]
-        handed_out += [(array, copy.deepcopy(array)) for array in seen]
+        returned += [(array, copy.deepcopy(array)) for array in seen]
         for final in infos.get("final_obs", [])[:3]:
             assert final in env.single_observation_space
-    for observation, as_it_was in handed_out:
+    for observation, as_it_was in returned:
         assert_equal(observation, as_it_was)
 
 
@@ -200,15 +200,15 @@ def test_sessions_that_end_at_different_times_do_not_mix_users(candidates: str) 
 @pytest.mark.parametrize("num_envs", [40, SIZE + 40])
 def test_last_observations_can_be_asked_for_late(candidates: str, num_envs: int) -> None:
     """They are put together when they are asked for, of what was observed then."""
-    env, twin = (
+    env, second = (
         interest_evolution.create_vector_environment(CONFIG, num_envs, candidates=candidates)
         for _ in range(2)
     )
-    steps, of_twin = (
-        vector_steps(each, random_agent.VectorRandomAgent(each), 130) for each in (env, twin)
+    steps, of_second = (
+        vector_steps(each, random_agent.VectorRandomAgent(each), 130) for each in (env, second)
     )
     late = []
-    for step, at_once in zip(steps, of_twin, strict=True):
+    for step, at_once in zip(steps, of_second, strict=True):
         observation, infos = step[1], step[5]
         if infos:
             final = infos["final_obs"]
@@ -252,7 +252,7 @@ def test_seeds(scenario: Any) -> None:
         assert_equal(rollout(3)[0], rollout(4)[0])
 
 
-def test_a_reset_without_a_seed_goes_on() -> None:
+def test_a_reset_without_a_seed_continues() -> None:
     env = interest_evolution.create_vector_environment(CONFIG, 5)
     first, _ = env.reset(seed=1)
     second, _ = env.reset()
@@ -265,7 +265,7 @@ def test_a_reset_without_a_seed_goes_on() -> None:
 @scenarios
 @candidate_modes
 @pytest.mark.parametrize("num_envs", [2, SIZE + 1])
-def test_what_is_done_to_observations_does_not_change_the_world(
+def test_what_is_done_to_observations_does_not_change_the_environment(
     scenario: Any, candidates: str, num_envs: int
 ) -> None:
     def spoil(tree: Any) -> None:
@@ -282,15 +282,15 @@ def test_what_is_done_to_observations_does_not_change_the_world(
         candidates=candidates,
         max_steps_per_episode=2,
     )
-    env, twin = create(), create()
+    env, second = create(), create()
     slates = np.tile([3, 1], (num_envs, 1))
     for _ in range(2):
         observation, _ = env.reset()
-        assert_equal(observation, twin.reset()[0])
+        assert_equal(observation, second.reset()[0])
         for _ in range(3):
             spoil(observation)
             observation, rewards, _, _, infos = env.step(slates)
-            expected = twin.step(slates)
+            expected = second.step(slates)
             assert_equal(observation, expected[0])
             assert_equal(rewards, expected[1])
             if infos:
@@ -424,7 +424,7 @@ def test_bad_slates(slates: Any, error: type[Exception], message: str) -> None:
     env.reset()
     with pytest.raises(error, match=message):
         env.step(slates)
-    env.step([[0, 0], [3, 1], [2, 3]])  # The environment goes on; slates may repeat documents.
+    env.step([[0, 0], [3, 1], [2, 3]])  # The environment continues; slates may repeat documents.
 
 
 def test_slates_of_small_and_of_foreign_integers() -> None:
@@ -432,9 +432,9 @@ def test_slates_of_small_and_of_foreign_integers() -> None:
     env.reset()
     with pytest.raises(IndexError, match="got -100 to 3"):
         env.step(np.array([[0, 1], [-100, 3]], np.int8))
-    twin = copy.deepcopy(env)
+    second = copy.deepcopy(env)
     slates = np.array([[0, 150], [2, 3]])
-    assert_equal(env.step(slates.astype(">i8"))[0], twin.step(slates)[0])
+    assert_equal(env.step(slates.astype(">i8"))[0], second.step(slates)[0])
 
 
 @pytest.mark.parametrize("num_envs", [3, SIZE + 1])
@@ -473,7 +473,7 @@ def test_agents_are_made_for_vector_environments() -> None:
         random_agent.VectorRandomAgent(interest_exploration.create_environment(CONFIG))
 
 
-def test_agents_tell_other_worlds_and_other_libraries_environments() -> None:
+def test_agents_tell_other_scenarios_and_other_libraries_environments() -> None:
     env = interest_exploration.create_vector_environment(CONFIG, 3)
     agent = registry.create_vector_agent("cluster_bandit_ucb1", env)
     other = interest_evolution.create_vector_environment(CONFIG, 3)
@@ -647,7 +647,7 @@ def test_a_state_of_other_users_is_refused() -> None:
     with pytest.raises(ValueError, match=f"the 5 users from number {SIZE - 2} on"):
         across.load_state_dict(env.state_dict())
     slates = np.tile(np.arange(20), (5, 1))
-    rewards = across.step(slates)[1]  # It goes on.
+    rewards = across.step(slates)[1]  # It is stepped again.
     across.load_state_dict(before)
     assert_equal(across.step(slates)[1], rewards)
 

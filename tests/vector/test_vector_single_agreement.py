@@ -1,10 +1,10 @@
-"""One user at a time and many at once: the same law, and the same numbers for the same draws.
+"""Both engines: the same distribution, and the same numbers from the same random stream.
 
 ``single_user_statistics.json`` has what the single-user engine did: for each scenario, choice model
 and way to sample candidates, histograms over 20,000 users of what is compared here. To record all
 of it again (half an hour)::
 
-    python tests/vector/test_same_law.py 20000
+    python tests/vector/test_vector_single_agreement.py 20000
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ CHECKPOINTS = (1, 10, 60)
 #: Topics whose clicks are counted, as far as the scenario has them.
 TOPICS = (0, 1, 13, 19)
 NUM_SIMULATED = 30_000
-#: Probability with which one comparison failed if the laws were the same, before the seeds were
+#: Probability with which one comparison failed if the distributions were the same, before the seeds were
 #: fixed. There are about 300 comparisons.
 LEVEL = 1e-4
 
@@ -107,7 +107,7 @@ def new_sample(num_users: int) -> Sample:
 
 
 def single_user_sample(name: str, mode: str, num_users: int) -> tuple[Sample, dict[str, Any]]:
-    """Plays random slates to users one after the other; also returns the shared candidates."""
+    """Shows random slates to users sequentially; also returns the shared candidates."""
     scenario, settings = ALL[name]
     env = scenario.create_environment({**CONFIG, **settings, "resample_documents": mode == "step"})
     sample = new_sample(num_users)
@@ -155,14 +155,14 @@ def single_user_state(user: Any) -> tuple[float, float]:
     return user.net_positive_exposure, user.time_budget
 
 
-def shared_candidates(single_user_world: environment.SingleUserEnvironment) -> dict[str, Any]:
+def shared_candidates(raw_environment: environment.SingleUserEnvironment) -> dict[str, Any]:
     """Returns the features of the current candidates as lists."""
-    documents = single_user_world.candidate_set.get_all_documents()
+    documents = raw_environment.candidate_set.get_all_documents()
     names = [n for n in ("cluster_id", "quality", "clickbait_score") if hasattr(documents[0], n)]
     return {name: [float(getattr(doc, name)) for doc in documents] for name in names}
 
 
-# ---- Many users at once
+# ---- Users in parallel
 
 
 class GivenCandidates(scenario.VectorDocumentSampler):
@@ -192,7 +192,7 @@ class GivenCandidates(scenario.VectorDocumentSampler):
 
 
 def vector_sample(name: str, mode: str, num_users: int, candidates: dict[str, Any]) -> Sample:
-    """Plays random slates to many users at once."""
+    """Shows random slates to users in parallel."""
     module, settings = ALL[name]
     env = module.create_vector_environment(
         {**CONFIG, **settings}, num_users, candidates=mode, max_steps_per_episode=max_steps(name)
@@ -211,7 +211,7 @@ def vector_sample(name: str, mode: str, num_users: int, candidates: dict[str, An
     agent = random_agent.VectorRandomAgent(env)
     observation, infos = env.reset(seed=2)
     slates = agent.begin(observation)
-    sample, playing = new_sample(num_users), np.ones(num_users, np.bool_)
+    sample, active = new_sample(num_users), np.ones(num_users, np.bool_)
     for step in range(1, max_steps(name) + 1):
         # The users as they are after the step, before those whose sessions end are replaced.
         outcome, users = step_and_look(env, slates)
@@ -219,23 +219,23 @@ def vector_sample(name: str, mode: str, num_users: int, candidates: dict[str, An
         responses = (infos["final_obs"].batch if infos else observation)["response"]
         clicks = np.asarray(responses["click"], bool)
         choice = np.where(clicks.any(axis=1), clicks.argmax(axis=1), SLATE_SIZE)
-        sample["return"] += rewards * playing
-        sample["length"] += playing
-        sample["clicks"] += clicks.any(axis=1) * playing
+        sample["return"] += rewards * active
+        sample["length"] += active
+        sample["clicks"] += clicks.any(axis=1) * active
         for position in range(SLATE_SIZE):
-            sample[f"clicks_at_{position}"] += (choice == position) * playing
+            sample[f"clicks_at_{position}"] += (choice == position) * active
         for topic in TOPICS if "cluster_id" in responses else ():
             on_topic = (clicks & (responses["cluster_id"] == topic)).any(axis=1)
-            sample[f"clicks_on_{topic}"] += on_topic * playing
+            sample[f"clicks_on_{topic}"] += on_topic * active
         if step in CHECKPOINTS:
             for key, values in (
                 ("choice", choice),
                 ("state", users[0]),
                 ("second_state", users[1]),
             ):
-                sample[f"{key}_{step}"][playing] = values[playing]
-        playing &= ~terminated
-        if not playing.any():
+                sample[f"{key}_{step}"][active] = values[active]
+        active &= ~terminated
+        if not active.any():
             break
         slates = agent.step(*outcome)
     return sample
@@ -321,7 +321,7 @@ def test_every_case_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("case", recorded_cases())
-def test_same_law(case: str) -> None:
+def test_engines_have_the_same_distribution(case: str) -> None:
     name, mode = case.split()
     recorded = json.loads(RECORDS.read_text())[case]
     sample = vector_sample(name, mode, NUM_SIMULATED, recorded["candidates"])
@@ -363,11 +363,11 @@ def test_distributions_agree_for_other_parameters(name: str) -> None:
     assert min(p_values.values()) > LEVEL, p_values
 
 
-# ---- The same draws
+# ---- The same random stream
 
 
 class RecordedStream(streams.UserStream):
-    """Remembers the numbers that it hands out."""
+    """Remembers the numbers that it returns."""
 
     def __init__(self, num_users: int, step: int) -> None:
         rows = np.arange(num_users)
@@ -386,7 +386,7 @@ class RecordedStream(streams.UserStream):
 
 
 class Replayed:
-    """Draws what one of many users drew."""
+    """Samples what one of the users in parallel sampled."""
 
     def __init__(self, drawn: list[np.ndarray], row: int) -> None:
         self._numbers: Iterator[float] = iter([float(numbers[row]) for numbers in drawn])

@@ -51,10 +51,10 @@ def test_observations_are_those_of_the_vector_environment(module):
         assert (result.shape, result.dtype) == (native_result.shape, native_result.dtype)
 
 
-def test_users_play_their_environments():
+def test_users_step_their_environments():
     env = make_envs(interest_exploration, max_steps_per_episode=3)
-    twins = [interest_exploration.create_environment({**CONFIG, "seed": k}) for k in range(3)]
-    observations = [twin.reset() for twin in twins]
+    singles = [interest_exploration.create_environment({**CONFIG, "seed": k}) for k in range(3)]
+    observations = [single.reset() for single in singles]
     observation, _ = env.reset()
     slates = np.array([[0, 1], [2, 4], [3, 0]])
     for step in range(1, 8):
@@ -63,7 +63,7 @@ def test_users_play_their_environments():
             qualities = [document["quality"] for document in documents]
             np.testing.assert_allclose(observation["doc"]["quality"][user], qualities, rtol=1e-6)
         observation, rewards, terminated, truncated, infos = env.step(slates)
-        happened = [twin.step(slate) for twin, slate in zip(twins, slates, strict=True)]
+        happened = [single.step(slate) for single, slate in zip(singles, slates, strict=True)]
         assert rewards.tolist() == [reward for _, reward, _, _ in happened]
         assert not terminated.any()
         assert truncated.all() == truncated.any() == (step % 3 == 0)
@@ -74,7 +74,7 @@ def test_users_play_their_environments():
             assert final.batch["response"]["click"].tolist() == clicks
             assert final[1]["response"]["click"].tolist() == clicks[1]
             assert observation["response"]["click"].sum() == 0
-            observations = [twin.reset() for twin in twins]
+            observations = [single.reset() for single in singles]
         else:
             assert infos == {}
 
@@ -103,7 +103,7 @@ def test_seed_repeats_the_users_and_their_choices():
         np.testing.assert_array_equal(rewards, rewards_again)
 
 
-def test_agents_that_need_a_vector_world_are_refused():
+def test_agents_that_need_a_vector_environment_are_refused():
     with pytest.raises(ValueError, match="average_user_scores .* SingleUserEnvs does not have"):
         registry.create_vector_agent("greedy_pctr", make_envs(interest_exploration))
 
@@ -120,7 +120,7 @@ def test_users_of_a_number_make_the_same_choices_in_any_company():
     np.testing.assert_array_equal(np.array(rewards[0])[:, 1:], rewards[1])
 
 
-def test_vector_agents_play_in_wrapped_environments():
+def test_vector_agents_recommend_in_wrapped_environments():
     env = make_envs(interest_exploration, max_steps_per_episode=4)
     agent = cluster_click_statistics.VectorClusterClickStatsLayer(
         cluster_bandit_agent.VectorClusterBanditAgent, env

@@ -371,7 +371,7 @@ CASES = {
 }
 
 
-def play(make_environment, make_agent, base_dir):
+def train_and_evaluate(make_environment, make_agent, base_dir):
     """Returns the returns of the training's episodes, and of an evaluation's."""
     returns = []
 
@@ -408,7 +408,7 @@ def main():
     for name, (make_environment, make_agent) in CASES.items():
         with tempfile.TemporaryDirectory() as base_dir:
             try:
-                results[name] = play(make_environment, make_agent, base_dir)
+                results[name] = train_and_evaluate(make_environment, make_agent, base_dir)
             except Exception as error:
                 if "-v" in sys.argv:
                     raise
