@@ -16,7 +16,7 @@ NUM_CALLS = round(1500 * float(os.environ.get("RECSIM_CASES", "1")))
 def test_absurd_arguments_are_refused_by_clear_errors(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Where "x" is taken for the path of a file.
     rows = list(public_calls.TABLE)
-    seed = 0 if "RECSIM_DRAWS" not in os.environ else None
+    seed = 0 if "RECSIM_CASES" not in os.environ else None
     rng = np.random.default_rng(seed)
     faults = []
     for _ in range(NUM_CALLS):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, drawing, random_scenarios
+from support import clear_errors, random_cases, random_scenarios
 
 from recsim.agents import random_agent
 from recsim.simulator import gymnasium_env, runner_lib
@@ -69,7 +69,7 @@ WAYS = {"by hand": step_by_hand, "Gymnasium": step_in_gymnasium, "vector": step_
 
 
 @pytest.mark.filterwarnings("ignore:.*twice for one candidate set")
-@drawing.draws(200)
+@random_cases.random_cases(200)
 @given(
     st.lists(IDS, min_size=NUM_CANDIDATES, max_size=NUM_CANDIDATES), st.sampled_from(sorted(WAYS))
 )
@@ -84,7 +84,7 @@ def test_candidate_sets_keep_their_size_or_say_whose_id_is_wrong(ids, way):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*twice for one candidate set")
-@drawing.draws(40)
+@random_cases.random_cases(40)
 @given(st.lists(IDS, min_size=NUM_CANDIDATES, max_size=NUM_CANDIDATES, unique_by=repr))
 def test_runners_log_documents_of_any_id(tmp_path_factory, ids):
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, drawing, random_scenarios, random_spaces
+from support import clear_errors, random_cases, random_scenarios, random_spaces
 
 from recsim import registry, utils
 from recsim.agents import (
@@ -151,7 +151,7 @@ def rollout(scenario: Any, make_agent: Any, spell: Any = float) -> list[Any]:
     return [np.asarray(slate).tolist() for slate in slates]
 
 
-@drawing.draws(150)
+@random_cases.random_cases(150)
 @given(
     st.sampled_from(SPELLINGS),
     st.lists(st.integers(0, 2), min_size=1, max_size=5),
@@ -167,7 +167,7 @@ def test_agents_read_a_number_however_it_is_written(spelling, numbers, name):
         assert slates == expected
 
 
-@drawing.draws(150)
+@random_cases.random_cases(150)
 @given(
     st.sampled_from(SPELLINGS),
     st.lists(st.integers(0, 1), min_size=1, max_size=5),
@@ -183,7 +183,7 @@ def test_agents_learn_from_a_reward_however_it_is_written(spelling, numbers, nam
     assert rollout(scenario, AGENTS[name], spell) == expected
 
 
-@drawing.draws(100)
+@random_cases.random_cases(100)
 @given(
     st.sampled_from([*NO_NUMBERS, "nan", "inf"]),
     st.sampled_from(LEARNING_FROM_REWARDS),
@@ -211,7 +211,7 @@ ADAPTERS = {
 }
 
 
-@drawing.draws(100)
+@random_cases.random_cases(100)
 @given(st.sampled_from([*SPELLINGS, *NO_NUMBERS, "nan", "inf"]), st.sampled_from(sorted(ADAPTERS)))
 def test_adapters_hand_out_one_number_as_reward(name, adapter):
     bad = {**random_spaces.NO_NUMBERS, "nan": math.nan, "inf": math.inf}
@@ -228,7 +228,7 @@ def test_adapters_hand_out_one_number_as_reward(name, adapter):
 
 
 @pytest.mark.slow
-@drawing.draws(60)
+@random_cases.random_cases(60)
 @given(st.sampled_from([*SPELLINGS, *NO_NUMBERS, "nan", "inf"]), st.booleans())
 def test_runners_add_up_rewards_however_they_are_written(tmp_path_factory, name, training):
     bad = {**random_spaces.NO_NUMBERS, "nan": math.nan, "inf": math.inf}
@@ -257,7 +257,7 @@ def test_runners_add_up_rewards_however_they_are_written(tmp_path_factory, name,
     clear_errors.assert_clear(caught.value, naming=["reward"])
 
 
-@drawing.draws(60)
+@random_cases.random_cases(60)
 @given(st.sampled_from(SPELLINGS), st.lists(st.integers(0, 2), min_size=2, max_size=2))
 def test_metrics_read_a_number_however_it_is_written(spelling, numbers):
     def metrics(written: str) -> dict[str, float]:

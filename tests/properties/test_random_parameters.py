@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import absurd, clear_errors, drawing, scenarios
+from support import absurd, clear_errors, random_cases, scenarios
 from support.scenarios import CONFIG
 
 from recsim import choice_model, registry, spaces
@@ -88,7 +88,7 @@ def test_good_dictionaries_are_taken(use, name, good):
     use(name, good)
 
 
-@drawing.draws(300)
+@random_cases.random_cases(300)
 @given(st.sampled_from(TAKERS), st.data())
 def test_a_value_is_refused_or_gives_finite_numbers(taker, data):
     use, name, good = taker
@@ -103,7 +103,7 @@ def test_a_value_is_refused_or_gives_finite_numbers(taker, data):
         clear_errors.assert_clear(error, naming_one_of=sorted(good))
 
 
-@drawing.draws(100)
+@random_cases.random_cases(100)
 @given(st.sampled_from(TAKERS), st.data())
 def test_an_unknown_key_is_refused_or_warned_of(taker, data):
     use, name, good = taker
@@ -122,7 +122,7 @@ def test_an_unknown_key_is_refused_or_warned_of(taker, data):
 
 
 @pytest.mark.filterwarnings("ignore:.*which nothing reads")
-@drawing.draws(60)
+@random_cases.random_cases(60)
 @given(st.sampled_from(TAKERS), st.sampled_from(absurd.VALUES))
 def test_what_is_no_dictionary_is_refused(taker, value):
     use, name, _ = taker

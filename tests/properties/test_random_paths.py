@@ -9,7 +9,7 @@ import pathlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, drawing
+from support import clear_errors, random_cases
 from support.scenarios import CONFIG
 
 from recsim.agents import random_agent
@@ -64,7 +64,7 @@ def home_at(folder: pathlib.Path):
 
 
 @pytest.mark.slow
-@drawing.draws(120)
+@random_cases.random_cases(120)
 @given(
     st.sampled_from(FOLDERS),
     st.sampled_from(LOGS),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import (
     clear_errors,
-    drawing,
+    random_cases,
     random_scenarios,
     random_spaces,
     random_vector_scenarios,
@@ -94,7 +94,7 @@ def made(make: Callable[[], Any]) -> Any:
         return None
 
 
-@drawing.draws(200)
+@random_cases.random_cases(200)
 @given(scenarios(), st.sampled_from([None, 2]))
 def test_the_environment_in_recsims_form(scenario, num_users):
     env = scenario.make(num_users=num_users)
@@ -109,7 +109,7 @@ def test_the_environment_in_recsims_form(scenario, num_users):
         assert reward == 2  # Responses to one slate, or lists of responses of two users.
 
 
-@drawing.draws(200)
+@random_cases.random_cases(200)
 @given(scenarios())
 def test_the_gymnasium_adapter_observes_what_lies_in_the_spaces(scenario):
     raw = made(scenario.make)
@@ -160,7 +160,7 @@ class Checking(random_agent.RandomAgent):
         return list(super().step(reward, observation))
 
 
-@drawing.draws(100)
+@random_cases.random_cases(100)
 @given(scenarios())
 def test_single_user_environments_step_as_a_vector(scenario):
     raw = made(scenario.make)
@@ -190,7 +190,7 @@ def test_single_user_environments_step_as_a_vector(scenario):
             slates = agents.step(observation, *outcome)
 
 
-@drawing.draws(100)
+@random_cases.random_cases(100)
 @given(scenarios(), st.integers(1, 4))
 def test_layers_and_tables(scenario, history_length):
     env = scenario.make(resample_documents=False)
@@ -222,7 +222,7 @@ def test_layers_and_tables(scenario, history_length):
         agent.end_episode(reward, observation)
 
 
-@drawing.draws(200)
+@random_cases.random_cases(200)
 @given(st.data())
 def test_flattened_observations_are_those_of_gymnasium(data):
     library = data.draw(st.sampled_from(random_spaces.LIBRARIES))
@@ -237,7 +237,7 @@ def test_flattened_observations_are_those_of_gymnasium(data):
 
 
 @pytest.mark.slow
-@drawing.draws(60)
+@random_cases.random_cases(60)
 @given(scenarios(), st.booleans())
 def test_runners_log_every_space(tmp_path_factory, scenario, log):
     env = made(scenario.make)
@@ -259,7 +259,7 @@ def test_runners_log_every_space(tmp_path_factory, scenario, log):
         runner.run_experiment()
 
 
-@drawing.draws(60)
+@random_cases.random_cases(60)
 @given(triples())
 def test_features_and_episode_logs(spaces: Any) -> None:
     env = random_scenarios.make(*seeded(spaces), **SIZES)
@@ -300,7 +300,7 @@ def gym_flatten(space: Any, value: Any) -> np.ndarray:
 
 
 @pytest.mark.skipif(gym.__version__ < "0.26", reason="Gym flattened no text before")
-@drawing.draws(15)
+@random_cases.random_cases(15)
 @given(st.sampled_from(random_spaces.LIBRARIES).flatmap(random_spaces.texts))
 def test_texts_are_for_recsims_form_alone(space: Any) -> None:
     space.seed(0)
@@ -332,7 +332,7 @@ def test_texts_are_for_recsims_form_alone(space: Any) -> None:
                 make()
 
 
-@drawing.draws(50)
+@random_cases.random_cases(50)
 @given(triples())
 def test_vector_environments_of_a_users_own(spaces: Any) -> None:
     user, document, response = map(spaces_lib.to_gym, spaces)

@@ -1,4 +1,4 @@
-"""What simulating users in parallel refuses, and what it takes beside the library's own scenarios."""
+"""What simulating users in parallel refuses, and what it takes beside the library's scenarios."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ CHECKPOINTS = (1, 10, 60)
 #: Topics whose clicks are counted, as far as the scenario has them.
 TOPICS = (0, 1, 13, 19)
 NUM_SIMULATED = 30_000
-#: Probability with which one comparison failed if the distributions were the same, before the seeds were
-#: fixed. There are about 300 comparisons.
+#: Probability with which one comparison failed if the distributions were the same, before the
+#: seeds were fixed. There are about 300 comparisons.
 LEVEL = 1e-4
 
 #: What is compared, with an entry a user: not a number where the session ended before.

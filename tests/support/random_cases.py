@@ -14,7 +14,7 @@ import hypothesis
 _FACTOR = float(os.environ.get("RECSIM_CASES", "1"))
 
 
-def draws(number: int) -> Callable[[Any], Any]:
+def random_cases(number: int) -> Callable[[Any], Any]:
     """Returns a decorator that has a property test take so many cases, the same ones each time."""
     return hypothesis.settings(
         max_examples=max(1, round(number * _FACTOR)),
