@@ -158,7 +158,7 @@ def stacklevel_of_caller() -> int:
 
     It is for ``warnings.warn`` in the function that calls this one.
     """
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001  # As inspect and warnings do.
     level = 1
     while frame.f_back is not None and _in_library(frame.f_globals.get("__name__", "")):
         frame = frame.f_back

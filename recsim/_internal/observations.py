@@ -33,7 +33,7 @@ def without_entry(observation: object, key: str) -> Exception:
     )
 
 
-def entry(observation: Mapping[str, Any], key: str) -> Any:
+def entry(observation: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401  # As observed.
     """Returns an entry of an environment's observation.
 
     Raises:
@@ -133,7 +133,7 @@ def _fields(key: str, space: object, names: Sequence[str]) -> Mapping[str, Any]:
     return fields
 
 
-def last_responses(observation: Mapping[str, Any], infos: Mapping[str, Any]) -> Any:
+def last_responses(observation: Mapping[str, Any], infos: Mapping[str, Any]) -> Any:  # noqa: ANN401  # As observed.
     """Returns the responses to the last slates, also where an episode ended with them.
 
     Args:

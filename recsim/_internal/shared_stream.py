@@ -28,7 +28,7 @@ def lends(method: _Function) -> _Function:
 
 def current() -> np.random.RandomState | None:
     """Returns the stream that is lent by the innermost method that runs, None outside of them."""
-    frame: types.FrameType | None = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  # inspect is slower.
     while frame is not None:
         if frame.f_code in _lenders:
             rng: np.random.RandomState = frame.f_locals["self"].environment_rng

@@ -38,7 +38,8 @@ class EpisodeRecorder(rollout.Listener):
 
     def on_episode_end(self, episode: rollout.Episode) -> None:
         """Keeps an episode."""
-        counts = dict(self._env._metrics)  # Of all episodes so far.
+        # Of all episodes so far. The attribute is one of RecSim's.
+        counts = dict(self._env._metrics)  # noqa: SLF001
         in_episode = {name: counts[name] - self._counts.get(name, 0) for name in counts}
         self._counts = counts
         self._episodes.append(

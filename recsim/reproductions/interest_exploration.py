@@ -108,7 +108,7 @@ class _InformedAgent(greedy_pctr_agent.GreedyPCTRAgent):
         self._user_model = environment.environment.user_model
 
     def step(self, reward: float, observation: agent_lib.Observation) -> np.ndarray:
-        self._belief_state = self._user_model._user_state
+        self._belief_state = self._user_model._user_state  # noqa: SLF001  # RecSim's name.
         return super().step(reward, observation)
 
 

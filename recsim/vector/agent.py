@@ -332,6 +332,6 @@ class ChunkedVectorAgent(AbstractVectorAgent):
         self._load_memory(None)
 
 
-def _keys(documents: Any) -> list[str]:
+def _keys(documents: object) -> list[str]:
     """Returns the names of what is observed of documents; none where it is an array."""
     return sorted(documents.keys()) if hasattr(documents, "keys") else []

@@ -284,7 +284,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         """The metrics of all users since they were last set to zero."""
         metrics: dict[str, float] = collections.defaultdict(float)
         for env in self.environments:
-            for name, value in env._metrics.items():
+            for name, value in env._metrics.items():  # noqa: SLF001  # RecSim's name.
                 metrics[name] += value
         return dict(metrics)
 
@@ -297,5 +297,5 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
     def metrics_writer(self) -> Callable[..., None]:
         """The function that reports metrics: that of the first environment."""
         writer: Callable[..., None]
-        writer = self.environments[0]._metrics_writer
+        writer = self.environments[0]._metrics_writer  # noqa: SLF001  # RecSim's name.
         return writer
