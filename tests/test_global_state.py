@@ -119,7 +119,8 @@ CALLS = {
         [*RUN, "--gin-bindings", "ClusterBanditAgent.ci_scaling = 0.1", "--output", __file__]
     ),
     "bench": lambda: cli.main([*BENCH.split(), "--rounds=1", "--seconds=0.01", "--figure=f.png"]),
-    "main": lambda: main.main([*MAIN, "--environment_name=interest_exploration"]),
+    # Its episodes end by themselves.
+    "main": lambda: main.main([*MAIN, "--environment_name=long_term_satisfaction"]),
     "main that fails": lambda: main.main([*MAIN, "--environment_name=nothing"]),
 }
 FAIL = {
