@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from recsim import agent as single_user_agent
-from recsim import seeding
+from recsim import seeding, types
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, trees, validation
+from recsim._internal import bundles, numbers, trees, validation
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.simulator import recsim_gym, rollout
 from recsim.vector import agent as vector_agent
@@ -123,34 +123,24 @@ class SingleUserAgents(vector_agent.AbstractVectorAgent):
                 )
         return np.array([np.asarray(slate) for slate in slates])
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """Returns the bundles of the agents."""
-        return {
-            "agents": [
-                agent.bundle_and_checkpoint(checkpoint_dir, iteration_number)
-                for agent in self.agents
-            ]
-        }
+    def state_dict(self) -> types.State:
+        """Returns the states of the agents."""
+        return {"agents": [bundles.state_of(agent) for agent in self.agents]}
 
-    def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dict: dict[str, Any]
-    ) -> bool:
-        """Restores the agents; False if the bundle is of another number of them, or one refuses."""
-        bundles = bundle_dict.get("agents") if isinstance(bundle_dict, Mapping) else None
-        if not isinstance(bundles, (list, tuple)) or len(bundles) != len(self.agents):
-            return False
-        before = self.bundle_and_checkpoint(checkpoint_dir, iteration_number)["agents"]
-        done = 0
-        try:
-            for agent, bundle in zip(self.agents, bundles):
-                if not agent.unbundle(checkpoint_dir, iteration_number, bundle):
-                    break
-                done += 1
-        finally:
-            if done < len(self.agents):  # Those before the one that refused are as they were.
-                for agent, old in zip(self.agents[:done], before):
-                    agent.unbundle(checkpoint_dir, iteration_number, old)
-        return done == len(self.agents)
+    def load_state_dict(self, state: types.State) -> None:
+        """Restores the agents, or none of them if one refuses.
+
+        Raises:
+            ValueError: if the state is of another number of agents, or one refuses its own.
+        """
+        bundles.require(self, state, "agents")
+        states = state["agents"]
+        if not isinstance(states, (list, tuple)) or len(states) != len(self.agents):
+            number = len(states) if isinstance(states, (list, tuple)) else "no list of"
+            raise bundles.UnfitStateError(
+                f"it has {number} agents, and there are {len(self.agents)} here"
+            )
+        bundles.load_all(self.agents, states)
 
 
 class SingleUserEnvs(vector_env.SlateVectorEnv):
