@@ -303,6 +303,11 @@ def finite_per_item(name: str, values: object, num_axes: int) -> np.ndarray:
     return values
 
 
+def all_finite(array: np.ndarray) -> bool:
+    """Says whether all numbers of an array are finite."""
+    return bool(np.isfinite(array).all())
+
+
 def finite_per_user(
     name: str, values: object, num_users: int, *, single_precision: bool = False
 ) -> np.ndarray:
@@ -326,9 +331,12 @@ def finite_per_user(
             f"{name} must be a number for each of the {num_users} users, got {len(result)}: "
             f"{described(values)}."
         )
-    with np.errstate(over="ignore"):  # What single precision cannot hold becomes infinity.
-        good = np.isfinite(result.astype(np.float32, copy=False) if single_precision else result)
-    if not good.all():
+    checked = result
+    if single_precision and result.dtype != np.float32:
+        with np.errstate(over="ignore"):  # What single precision cannot hold becomes infinity.
+            checked = result.astype(np.float32)
+    if not all_finite(checked):
+        good = np.isfinite(checked)
         raise ValueError(
             f"{name} must be finite numbers{' in single precision' * single_precision}, got "
             f"{result[~good][0]}."

@@ -18,6 +18,7 @@ __all__ = [
     "ArrayTree",
     "Nested",
     "Rows",
+    "first_leaf",
     "leaves",
     "map_leaves",
     "rows_of",
@@ -108,10 +109,25 @@ def leaves(tree: object) -> list[Any]:
     return found
 
 
+def first_leaf(tree: object) -> object:
+    """Returns the first leaf of a tree."""
+    while type(tree) is not np.ndarray:
+        if (names := _fields_of(type(tree))) is not None:  # type: ignore[arg-type]
+            tree = getattr(tree, names[0])
+        elif isinstance(tree, tuple):
+            tree = tree[0]
+        elif isinstance(tree, (dict, Mapping)):
+            tree = next(iter(tree.values()))
+        else:
+            break
+    return tree
+
+
 def share_memory(tree: object, other: object) -> bool:
     """Says whether arrays of two trees may share memory, so that one may change with the other."""
+    arrays = [tree] if type(tree) is np.ndarray else leaves(tree)
     others = leaves(other)
-    for array in leaves(tree):
+    for array in arrays:
         for each in others:
             # Most arrays own their memory, which takes less time to see.
             if type(array) is type(each) is np.ndarray and array.base is each.base is None:

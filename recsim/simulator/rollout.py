@@ -459,7 +459,7 @@ class VectorRollout:
 
     def _follow(self, step: VectorStep) -> bool:
         """Counts a step in the users' episodes; tells the listeners of those that ended, if any."""
-        if not np.isfinite(step.rewards).all():
+        if not numbers.all_finite(step.rewards):
             raise ValueError("The environment's rewards must be finite, got some that are not.")
         self._lengths += 1
         self._returns += step.rewards

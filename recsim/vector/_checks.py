@@ -97,8 +97,7 @@ def checked_rewards(rewards: object, num_users: int) -> np.ndarray:
             f"({num_users},), got one of shape {array.shape}: sum over axis 1 of the responses "
             "alone."
         )
-    # A sum of squares is finite only if all are.
-    if not (math.isfinite(array.dot(array)) or np.isfinite(array).all()):
+    if not numbers.all_finite(array):
         bad = array[~np.isfinite(array)]
         raise ValueError(
             f"reward_aggregator must return finite rewards, got {bad[0]} for {len(bad)} of "

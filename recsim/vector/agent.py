@@ -104,7 +104,7 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
                 f"observation whose documents have {_keys(array) or 'no keys'}: make the agent for "
                 "the environment that it recommends in."
             )
-        array = trees.leaves(array)[0]
+        array = trees.first_leaf(array)
         if array.shape[:2] != (self._num_envs, self._num_candidates):
             raise ValueError(
                 "The agent was made for num_envs, num_candidates = "

@@ -251,7 +251,8 @@ def chosen_documents(documents: T, choice: np.ndarray) -> T:
 
 def _num_documents(documents: object) -> int:
     """Returns the length of axis 1, which all fields share."""
-    length: int = trees.leaves(documents)[0].shape[1]
+    first: Any = trees.first_leaf(documents)
+    length: int = first.shape[1]
     return length
 
 

@@ -215,14 +215,15 @@ def _check_slates(num_candidates: int, slate_size: int) -> None:
 def _slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
     """Does what :func:`slates` does, without checks."""
     # Positions first in memory: what follows is computed for a position of all slates at once.
-    by_position = np.moveaxis(uniform, -1, 0)
+    last = uniform.ndim - 1
+    by_position = uniform.transpose(last, *range(last))
     lengths = np.arange(num_candidates, num_candidates - len(by_position), -1)
     lengths = lengths.astype(uniform.dtype).reshape(-1, *[1] * (uniform.ndim - 1))
     result = np.multiply(by_position, lengths, order="C").astype(np.int32)
     for position in reversed(range(len(result) - 1)):
         later = result[position + 1 :]
         later += later >= result[position]
-    return np.moveaxis(result, 0, -1)
+    return result.transpose(*range(1, last + 1), 0)
 
 
 def _normal(

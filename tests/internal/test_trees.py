@@ -46,6 +46,13 @@ def test_leaves_come_in_the_order_of_the_tree():
     assert listed(({}, (), Nothing())) == []
 
 
+def test_the_first_leaf_is_the_first_of_all():
+    for nested in (tree(), tree()["users"], tree()["pair"], np.arange(2)):
+        assert trees.first_leaf(nested) is not None
+        assert np.array_equal(trees.first_leaf(nested), trees.leaves(nested)[0])
+    assert trees.first_leaf({"a": [1, 2]}) == [1, 2]
+
+
 def test_a_function_of_each_leaf_keeps_the_form():
     doubled = trees.map_leaves(lambda array: array * 2, tree())
     assert isinstance(doubled["users"], Users)
