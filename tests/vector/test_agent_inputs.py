@@ -1,4 +1,4 @@
-"""Vector agents refuse rewards and ends of sessions that are not those of their users."""
+"""Vectorized agents refuse rewards and ends of episodes that are not those of their users."""
 
 import functools
 
