@@ -71,7 +71,7 @@ def refused(capsys):
     """Returns a function that makes a call of a command that is refused, and returns the error.
 
     It checks that the exit code is 2, that nothing is on the standard output, and that the error
-    ends the standard error stream and is no traceback.
+    ends the standard error stream and is not a traceback.
     """
 
     def call(command, *arguments):

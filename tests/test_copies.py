@@ -75,7 +75,7 @@ def agents_of(scenario, make, env):
 
 
 def copied(original, make_copy):
-    """Copies each part by itself: what they share is no part of the promise."""
+    """Copies each part by itself: what they share is not a part of the promise."""
     duplicate = copy.copy(original)
     for name, part in vars(original).items():
         setattr(duplicate, name, make_copy(part))

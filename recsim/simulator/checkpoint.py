@@ -137,7 +137,7 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
         CheckpointError, FileNotFoundError: as :func:`load`.
     """
     if os.path.lexists(path) and not os.path.isfile(path):
-        what = "no file" if os.path.exists(path) else "a link that leads nowhere"
+        what = "not a file" if os.path.exists(path) else "a link that leads nowhere"
         raise CheckpointError(f"{path!r} is {what}, so it is not a checkpoint: move it away.")
     with open(path, "rb") as file:
         size = _verify(file, path)

@@ -154,7 +154,7 @@ def test_a_user_model_that_skips_its_base_class():
 
 
 class SamplerOfItsOwn(SnackSampler):
-    """Draws from what is no generator of NumPy's, and does not call the base class's __init__."""
+    """Samples from what is not a generator, and does not call the base class's __init__."""
 
     def __init__(self):
         self._doc_count = 0

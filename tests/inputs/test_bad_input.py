@@ -267,7 +267,7 @@ TABLE = {
         TypeError,
         "no parameter 'candidate'. Did you mean 'candidates'",
     ),
-    "document ID that is no key": (
+    "document ID that is not a key": (
         lambda: random_scenarios.make(ids=lambda: itertools.cycle([[1], [2]])),
         TypeError,
         r"doc_id\(\) must return an ID that can be a dictionary's key.*got \[1\]",
@@ -619,7 +619,7 @@ TABLE = {
         ValueError,
         r"scores of documents must have one number for each.*\(2, 2\)",
     ),
-    "round that is no number": (
+    "round that is not a number": (
         lambda: algorithms.ThompsonSampling(2, {}).get_arm("x"),
         TypeError,
         "t must be numbers, got 'x'",
@@ -872,7 +872,7 @@ FILE_TABLE = {
     "folder in place of a checkpoint": (
         lambda folder: checkpoint.load(folder),
         checkpoint.CheckpointError,
-        "is no file",
+        "is not a file",
     ),
     "unwritable output folder": (run_below_a_file, OSError, "a_file"),
     "truncated checkpoint": (load_truncated_checkpoint, checkpoint.CheckpointError, "ckpt.0"),

@@ -359,7 +359,7 @@ def test_other_dtypes_give_what_float64_gives(row: str, dtype: str) -> None:
             assert isinstance(result, Exception), f"{name}: {result!r} without {expected!r}"
         elif isinstance(result, Exception):
             assert name in str(result), f"{name}: {result!r}"
-            # Floats are no indices; otherwise what has the values is not refused.
+            # Floats are not indices; otherwise what has the values is not refused.
             assert value.dtype.kind == "i" or dtype == "bool", result
         else:
             assert same(result, expected, dtype), f"{name}: {result!r} is not {expected!r}"

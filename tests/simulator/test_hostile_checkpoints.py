@@ -59,7 +59,7 @@ def test_what_is_no_file_is_refused(kind, tmp_path):
         path.mkdir()
     else:
         os.mkfifo(path)
-    with pytest.raises(checkpoint.CheckpointError, match="is no file"):
+    with pytest.raises(checkpoint.CheckpointError, match="is not a file"):
         checkpoint.load(path)
     assert not checkpoint.is_checkpoint(path)
 
@@ -175,7 +175,7 @@ def test_a_folder_with_a_checkpoints_name_is_passed_over(name, tmp_path, caplog)
     checkpointer = checkpoint.Checkpointer(tmp_path)
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine").touch()
-    with pytest.raises(checkpoint.CheckpointError, match="is no file"):
+    with pytest.raises(checkpoint.CheckpointError, match="is not a file"):
         checkpointer.load_newest()
     (tmp_path / name).rename(tmp_path / "other")
     checkpointer.save(6, 6)

@@ -458,7 +458,7 @@ def test_the_command_lists_checkpoints_good_and_bad(tmp_path, env, capsys):
     assert lines == [
         [f"{path}.1", "bad: is truncated, or an archive that recsim did not write"],
         [f"{path}.2", "2", "60", agent, scenario, "good, the last"],
-        [f"{path}.5", "bad: is no file, so it is not a checkpoint: move it away."],
+        [f"{path}.5", "bad: is not a file, so it is not a checkpoint: move it away."],
         [
             f"{path}.6",
             "bad: no checkpoint of a run, its current_iteration is 'missing', not an integer in "

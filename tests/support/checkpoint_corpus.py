@@ -246,8 +246,8 @@ def _attacks() -> Iterator[Case]:
     yield case("overlapping members", _overlapping())
     yield case("two trees", _two_trees())
     yield case("no tree", forged([("array_0.npy", array)]))
-    yield case("a tree that is no text", forged([("tree.json", b"\xff\xfe\0")]))
-    yield case("a tree that is no JSON", forged([("tree.json", "not json")]))
+    yield case("a tree that is not text", forged([("tree.json", b"\xff\xfe\0")]))
+    yield case("a tree that is not JSON", forged([("tree.json", "not json")]))
     yield case(
         "a number of a million digits",
         forged([("tree.json", _document("X").replace('"X"', "9" * 1_000_000))]),
@@ -264,7 +264,7 @@ def _attacks() -> Iterator[Case]:
         )
     yield of_tree("an iteration below 0", 1, iteration=-1)
     yield of_tree("an iteration that is text", 1, iteration="7")
-    yield of_tree("generators that are no list", 1, generators={"a": 1})
+    yield of_tree("generators that are not a list", 1, generators={"a": 1})
 
     # Keys.
     modulus = 2**61 - 1

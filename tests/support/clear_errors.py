@@ -32,7 +32,7 @@ def _raising_lines(path: str) -> frozenset[int]:
 def unclear(
     error: BaseException, naming: Sequence[str] = (), naming_one_of: Sequence[str] = ()
 ) -> str | None:
-    """Returns why an error is no clear one, None if it is one.
+    """Returns why an error is not a clear one, None if it is one.
 
     The innermost frame has to be a ``raise`` of the library's own: an error that comes out of
     NumPy, or out of an expression in the library, tells the user nothing about the argument.
