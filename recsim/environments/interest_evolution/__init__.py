@@ -641,7 +641,7 @@ def create_environment(env_config: types.EnvConfig) -> recsim_gym.RecSimGymEnv:
 def create_vector_environment(
     env_config: types.EnvConfig, num_envs: int, **options: object
 ) -> vector_env.RecSimVectorEnv:
-    """Creates the interest evolution environment for many users in parallel.
+    """Creates the interest evolution environment for users in parallel.
 
     Args:
         env_config: as :func:`create_environment` takes it. Without ``resample_documents`` all

@@ -1,4 +1,4 @@
-"""Interest evolution for many users in parallel."""
+"""Interest evolution for users in parallel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclasses.dataclass
 class VectorIEvDocuments:
-    """Videos of many users, each of one topic."""
+    """Videos of users in parallel, each of one topic."""
 
     cluster_id: np.ndarray  # (n_users, n_docs), int32: topics.
     quality: np.ndarray  # (n_users, n_docs)
@@ -33,7 +33,7 @@ class VectorIEvDocuments:
 
 @dataclasses.dataclass
 class VectorIEvUsers:
-    """Many users."""
+    """Users in parallel."""
 
     interests: np.ndarray  # (n_users, n_topics), in [-1, 1]
     time_budget: np.ndarray  # (n_users,): time left, in minutes.
@@ -41,7 +41,7 @@ class VectorIEvUsers:
 
 @dataclasses.dataclass
 class VectorIEvResponses:
-    """The responses of many users to their slates."""
+    """The responses of users in parallel to their slates."""
 
     clicked: np.ndarray  # (n_users, slate_size), bool
     watch_time: np.ndarray  # (n_users, slate_size): 0 where nothing was clicked.
@@ -50,7 +50,7 @@ class VectorIEvResponses:
 
 
 class VectorIEvDocumentSampler(scenario.VectorDocumentSampler[VectorIEvDocuments]):
-    """Samples videos as :class:`UtilityModelVideoSampler` does, for many users.
+    """Samples videos as :class:`UtilityModelVideoSampler` does, for users in parallel.
 
     Args:
         parameters: the scenario's parameters.

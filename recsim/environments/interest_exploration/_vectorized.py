@@ -1,4 +1,4 @@
-"""Interest exploration for many users in parallel."""
+"""Interest exploration for users in parallel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclasses.dataclass
 class VectorIEDocuments:
-    """Documents of many users."""
+    """Documents of users in parallel."""
 
     cluster_id: np.ndarray  # (n_users, n_docs), int32: topics.
     quality: np.ndarray  # (n_users, n_docs)
@@ -32,14 +32,14 @@ class VectorIEDocuments:
 
 @dataclasses.dataclass
 class VectorIEUsers:
-    """Many users."""
+    """Users in parallel."""
 
     topic_affinity: np.ndarray  # (n_users, n_topics)
 
 
 @dataclasses.dataclass
 class VectorIEResponses:
-    """The responses of many users to their slates."""
+    """The responses of users in parallel to their slates."""
 
     clicked: np.ndarray  # (n_users, slate_size), bool
     quality: np.ndarray  # (n_users, slate_size): of the documents, clicked or not.
@@ -47,7 +47,7 @@ class VectorIEResponses:
 
 
 class VectorIEDocumentSampler(scenario.VectorDocumentSampler[VectorIEDocuments]):
-    """Samples documents as :class:`IETopicDocumentSampler` does, for many users.
+    """Samples documents as :class:`IETopicDocumentSampler` does, for users in parallel.
 
     Args:
         parameters: how documents are distributed.

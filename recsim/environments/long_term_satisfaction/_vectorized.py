@@ -1,4 +1,4 @@
-"""Long-term satisfaction for many users in parallel."""
+"""Long-term satisfaction for users in parallel."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = [
 
 @dataclasses.dataclass
 class VectorLTSDocuments:
-    """Documents of many users."""
+    """Documents of users in parallel."""
 
     clickbait_score: np.ndarray  # (n_users, n_docs), in [0, 1]
 
 
 @dataclasses.dataclass
 class VectorLTSUsers:
-    """Many users."""
+    """Users in parallel."""
 
     net_positive_exposure: np.ndarray  # (n_users,)
     time_budget: np.ndarray  # (n_users,): steps left.
@@ -40,14 +40,14 @@ class VectorLTSUsers:
 
 @dataclasses.dataclass
 class VectorLTSResponses:
-    """The responses of many users to their slates."""
+    """The responses of users in parallel to their slates."""
 
     clicked: np.ndarray  # (n_users, slate_size), bool
     engagement: np.ndarray  # (n_users, slate_size): 0 where nothing was clicked.
 
 
 class VectorLTSDocumentSampler(scenario.VectorDocumentSampler[VectorLTSDocuments]):
-    """Samples documents as :class:`LTSDocumentSampler` does, for many users.
+    """Samples documents as :class:`LTSDocumentSampler` does, for users in parallel.
 
     Args:
         parameters: how documents are distributed.
