@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 # What gin has no public way to. All of it is changed in place.
-_REGISTRY = gin.config._REGISTRY
-_CONFIG = gin.config._CONFIG
-_OPERATIVE_CONFIG = gin.config._OPERATIVE_CONFIG
-_IMPORTS = gin.config._IMPORTS
-_CONSTANTS = gin.config._CONSTANTS
-_scope_and_selector = gin.config._as_scope_and_selector
-_set_locked = gin.config._set_config_is_locked
+_REGISTRY = gin.config._REGISTRY  # noqa: SLF001
+_CONFIG = gin.config._CONFIG  # noqa: SLF001
+_OPERATIVE_CONFIG = gin.config._OPERATIVE_CONFIG  # noqa: SLF001
+_IMPORTS = gin.config._IMPORTS  # noqa: SLF001
+_CONSTANTS = gin.config._CONSTANTS  # noqa: SLF001
+_scope_and_selector = gin.config._as_scope_and_selector  # noqa: SLF001
+_set_locked = gin.config._set_config_is_locked  # noqa: SLF001
 
 #: Parameters by gin's scope and name of what is configured.
 _Configuration = dict[tuple[str, str], dict[str, Any]]
