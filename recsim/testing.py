@@ -18,7 +18,7 @@ from recsim import agent as agent_lib
 from recsim import spaces, types
 from recsim._internal import trees
 from recsim.agents import random_agent
-from recsim.simulator import environment, recsim_gym, rollout
+from recsim.simulator import recsim_gym, rollout
 from recsim.vector import streams
 
 __all__ = ["check_agent", "check_environment", "check_vector_environment"]
@@ -349,7 +349,7 @@ class _RandomSlates:
         on_observation: Callable[[types.Observation], None],
     ) -> None:
         self._rng = np.random.RandomState(seed)
-        self._environment = env.environment
+        self._env = env
         self._on_observation = on_observation
         self.outcomes: list[tuple[types.Observation, Any, bool]] = []
 
@@ -370,13 +370,12 @@ class _RandomSlates:
 
     def _next(self, observation: types.Observation, reward: float | None) -> types.Action:
         self._add(observation, reward, False)
-        shown = self._environment
-        if isinstance(shown, environment.MultiUserEnvironment):
-            return [self._slate() for _ in range(shown.num_users)]
+        if rollout.has_several_users(self._env):
+            return [self._slate() for _ in self._env.environment.user_model]
         return self._slate()
 
     def _slate(self) -> list[int]:
-        shown = self._environment
+        shown = self._env.environment
         slate: list[int] = self._rng.randint(shown.num_candidates, size=shown.slate_size).tolist()
         return slate
 

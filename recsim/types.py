@@ -63,6 +63,7 @@ __all__ = [
     "UserState",
     "VectorAgent",
     "VectorEnv",
+    "is_recommender_env",
     "is_slate_agent",
     "is_vector_agent",
     "is_vector_env",
@@ -444,6 +445,11 @@ CreateAgent: TypeAlias = Callable[..., AnyAgent]
 def is_vector_env(env: object) -> TypeGuard[VectorEnv]:
     """Says whether an environment is of the vector engine: it has a space of one user's slates."""
     return hasattr(env, "single_action_space")
+
+
+def is_recommender_env(env: object) -> bool:
+    """Says whether an environment is of RecSim's kind: it has users and documents behind it."""
+    return hasattr(env, "environment")
 
 
 def is_vector_agent(agent: object) -> TypeGuard[VectorAgent]:

@@ -128,7 +128,7 @@ class SingleUserPhases:
     listener_type = rollout.Listener
 
     def __init__(self, env: object) -> None:
-        if not hasattr(env, "environment"):
+        if not types.is_recommender_env(env):
             raise TypeError(
                 "env must be a RecSimGymEnv, as the scenarios' create_environment makes, or a "
                 f"RecSimVectorEnv, as their create_vector_environment makes, got {env!r}."

@@ -61,7 +61,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
     metadata = {"render_modes": []}
 
     def __init__(self, env: recsim_gym.RecSimGymEnv) -> None:
-        if not hasattr(env, "environment"):
+        if not types.is_recommender_env(env):
             raise TypeError(
                 "env must be a RecSimGymEnv, as the scenarios' create_environment makes, got "
                 f"{numbers.described(env)}."

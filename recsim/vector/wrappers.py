@@ -173,7 +173,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         self.environments = list(environments)
         number = validation.positive_int("the number of environments", len(self.environments))
         for env in self.environments:
-            if not hasattr(env, "environment"):
+            if not types.is_recommender_env(env):
                 raise TypeError(
                     "environments must be RecSimGymEnvs, as the scenarios' create_environment "
                     f"makes, got {env!r}."
