@@ -219,7 +219,7 @@ def _slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
     by_position = uniform.transpose(last, *range(last))
     lengths = np.arange(num_candidates, num_candidates - len(by_position), -1)
     lengths = lengths.astype(uniform.dtype).reshape(-1, *[1] * (uniform.ndim - 1))
-    result = np.multiply(by_position, lengths, order="C").astype(np.int32)
+    result: np.ndarray = np.multiply(by_position, lengths, order="C").astype(np.int32)
     for position in reversed(range(len(result) - 1)):
         later = result[position + 1 :]
         later += later >= result[position]
