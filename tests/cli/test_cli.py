@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
-import pty
 import re
 import shlex
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import time
 
 import gin
@@ -409,6 +406,7 @@ def test_the_process_succeeds_and_its_output_is_plain():
 
 @pytest.mark.parametrize(("width", "parts"), [(80, 2), (100, 1)])
 def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width, parts):
+    pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))  # Not on Windows.
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
