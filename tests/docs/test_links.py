@@ -51,6 +51,15 @@ def test_links_lead_somewhere(page):
     assert [link for link in links(page) if not is_there(page, link)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(CHECKOUT).as_posix())
+def test_files_that_are_named_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(
+        r"(?<![\w/.])(?:docs|examples|recsim|tests|tools)/[\w/.-]+\.(?:py|md)\b", text
+    )
+    assert [path for path in named if not (CHECKOUT / path).is_file()] == []
+
+
 def test_what_leads_nowhere_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
