@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,42 +49,58 @@ class GymSpaceWalker:
     ) -> None:
         self._gym_space = gym_space
         self._leaf_op = leaf_op
+        self._tree: _Tree | None = None
 
-    def apply_and_flatten(self, gym_observations: Sequence[Any]) -> list[Any]:
+    def apply_and_flatten(self, gym_observations: Sequence[object]) -> list[Any]:
         """Returns the joined results for a list of observations of the space.
 
         Raises:
             NotImplementedError: if the space holds one that is not of these kinds.
         """
-        return self._descend_and_flatten(self._gym_space, list(gym_observations))
+        if self._tree is None:
+            self._tree = _Tree.of(self._gym_space)
+        return self._flatten(self._tree, list(gym_observations))
 
-    def _descend_and_flatten(self, space: spaces.Space, observations: list[Any]) -> list[Any]:
-        if spaces_lib.is_numeric(space):
-            return self._leaf_op(space, observations)
-        if not spaces_lib.is_composite(space):
-            raise spaces_lib.unsupported(space)
-        children = spaces_lib.children(space)
+    def _flatten(self, tree: _Tree, observations: list[Any]) -> list[Any]:
+        if tree.children is None:
+            return self._leaf_op(tree.space, observations)
         flat: list[Any] = []
-        for key, child in children:
+        for key, child in tree.children:
             try:
                 of_child = [
                     None if observation is None else observation[key]
                     for observation in observations
                 ]
             except KeyError:
-                return self._flatten_in_order(children, observations)
-            flat += self._descend_and_flatten(child, of_child)
+                return self._flatten_in_order(tree.children, observations)
+            flat += self._flatten(child, of_child)
         return flat
 
     def _flatten_in_order(
-        self, children: Sequence[tuple[Any, spaces.Space]], observations: list[Any]
+        self, children: Sequence[tuple[Any, _Tree]], observations: list[Any]
     ) -> list[Any]:
-        """Does what :meth:`_descend_and_flatten` does where keys are not those of the space."""
+        """Does what :meth:`_flatten` does where keys are not those of the space."""
         rows = [_entries(children, observation) for observation in observations]
         flat: list[Any] = []
         for (_, child), *column in zip(children, *rows, strict=True):
-            flat += self._descend_and_flatten(child, column)
+            flat += self._flatten(child, column)
         return flat
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tree:
+    """A space, and the trees of those in it by their keys, None for a leaf."""
+
+    space: Any
+    children: list[tuple[Any, _Tree]] | None
+
+    @classmethod
+    def of(cls, space: Any) -> _Tree:
+        if spaces_lib.is_numeric(space):
+            return cls(space, None)
+        if not spaces_lib.is_composite(space):
+            raise spaces_lib.unsupported(space)
+        return cls(space, [(key, cls.of(child)) for key, child in spaces_lib.children(space)])
 
 
 def _entries(children: Sequence[tuple[Any, object]], observation: Any) -> Sequence[Any]:

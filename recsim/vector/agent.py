@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -67,7 +67,7 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
         self._slate_size = len(nvec)
         self._num_candidates = int(nvec[0])
         self._num_envs: int = environment.num_envs
-        self._document_keys = _keys(environment.single_observation_space["doc"])
+        self._document_keys = frozenset(_keys(environment.single_observation_space["doc"]))
         #: Number of the first user, which an agent's random numbers go by.
         self._first_user: int = getattr(environment.unwrapped, "first_user", 0)
 
@@ -97,14 +97,14 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
 
     def _check_users(self, observation: Observation) -> None:
         """Raises ValueError if an observation is not of the users and the scenario of the agent."""
-        array: Any = observations.entry(observation, "doc")
-        if _keys(array) != self._document_keys:
+        documents: Any = observations.entry(observation, "doc")
+        if _keys(documents) != self._document_keys:
             raise ValueError(
-                f"The agent was made for documents with {self._document_keys or 'no keys'}, got an "
-                f"observation whose documents have {_keys(array) or 'no keys'}: make the agent for "
+                f"The agent was made for documents with {_named(self._document_keys)}, got an "
+                f"observation whose documents have {_named(_keys(documents))}: make the agent for "
                 "the environment that it recommends in."
             )
-        array = trees.first_leaf(array)
+        array: Any = trees.first_leaf(documents)
         if array.shape[:2] != (self._num_envs, self._num_candidates):
             raise ValueError(
                 "The agent was made for num_envs, num_candidates = "
@@ -332,6 +332,10 @@ class ChunkedVectorAgent(AbstractVectorAgent):
         self._load_memory(None)
 
 
-def _keys(documents: object) -> list[str]:
+def _keys(documents: Any) -> Set[str]:
     """Returns the names of what is observed of documents; none where it is an array."""
-    return sorted(documents.keys()) if hasattr(documents, "keys") else []
+    return documents.keys() if hasattr(documents, "keys") else frozenset()
+
+
+def _named(keys: Set[str]) -> str:
+    return str(sorted(keys)) if keys else "no keys"

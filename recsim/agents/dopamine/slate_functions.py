@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,12 +37,16 @@ __all__ = [
 ]
 
 
-def _takes_tensors(*dtypes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _takes_tensors(*dtypes: type[np.generic]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Lets a function of arrays take tensors too, and return tensors of these dtypes then."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def for_both(*args: Any, **kwargs: Any) -> Any:
+        def for_both(*args: P.args, **kwargs: P.kwargs) -> R:
             if not any(map(_is_tensor, (*args, *kwargs.values()))):
                 return function(*args, **kwargs)
             import tensorflow as tf
@@ -50,27 +54,29 @@ def _takes_tensors(*dtypes: Any) -> Callable[[Callable[..., Any]], Callable[...,
             arguments = inspect.signature(function).bind(*args, **kwargs).arguments
             tensors = {name: value for name, value in arguments.items() if _is_tensor(value)}
 
-            def on_arrays(*arrays: np.ndarray) -> Any:
-                result = function(**{**arguments, **dict(zip(tensors, arrays))})
+            def on_arrays(*arrays: np.ndarray) -> np.ndarray | list[np.ndarray]:
+                result: Any = function(**{**arguments, **dict(zip(tensors, arrays))})  # type: ignore[call-arg]
                 if len(dtypes) == 1:
                     return np.asarray(result, dtypes[0])
                 return [np.asarray(part, dtype) for part, dtype in zip(result, dtypes)]
 
-            if len(dtypes) == 1:
-                return tf.numpy_function(on_arrays, list(tensors.values()), dtypes[0])
-            return tuple(tf.numpy_function(on_arrays, list(tensors.values()), dtypes))
+            returned = dtypes[0] if len(dtypes) == 1 else dtypes
+            results = tf.numpy_function(on_arrays, list(tensors.values()), returned)
+            return cast(R, results if len(dtypes) == 1 else tuple(results))
 
         return for_both
 
     return decorate
 
 
-def _is_tensor(value: Any) -> bool:
+def _is_tensor(value: object) -> bool:
     return type(value).__module__.startswith("tensorflow.")
 
 
 @_takes_tensors(np.float32)
-def compute_probs_tf(slate: Any, scores_tf: Any, score_no_click_tf: Any) -> Any:
+def compute_probs_tf(
+    slate: ArrayLike, scores_tf: ArrayLike, score_no_click_tf: ArrayLike
+) -> np.ndarray:
     """Returns the probabilities that a user chooses each document of a slate.
 
     Args:
@@ -115,7 +121,7 @@ def score_documents(
     no_click_mass: float = 1.0,
     is_mnl: bool = False,
     min_normalizer: float = -1.0,
-) -> tuple[np.ndarray, Any]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns choice weights of documents and of no click, by inner products of features.
 
     Args:
@@ -168,18 +174,20 @@ def score_documents(
 #: The same, under the name of RecSim's function of tensors.
 @_takes_tensors(np.float32, np.float32)
 def score_documents_tf(
-    user_obs: Any,
-    doc_obs: Any,
+    user_obs: ArrayLike,
+    doc_obs: ArrayLike,
     no_click_mass: float = 1.0,
     is_mnl: bool = False,
     min_normalizer: float = -1.0,
-) -> Any:
+) -> tuple[np.ndarray, np.ndarray]:
     """Does what :func:`score_documents` does, with tensors too."""
     return score_documents(user_obs, doc_obs, no_click_mass, is_mnl, min_normalizer)
 
 
 @_takes_tensors(np.int32)
-def select_slate_topk(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
+def select_slate_topk(
+    slate_size: int, s_no_click: ArrayLike, s: ArrayLike, q: ArrayLike
+) -> np.ndarray:
     """Returns the documents of the highest ``s * q`` (the method TS of the paper).
 
     Args:
@@ -200,7 +208,9 @@ def select_slate_topk(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
 
 
 @_takes_tensors(np.int32)
-def select_slate_greedy(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
+def select_slate_greedy(
+    slate_size: int, s_no_click: ArrayLike, s: ArrayLike, q: ArrayLike
+) -> np.ndarray:
     """Returns slates built document by document, each adding the most to the value (GS).
 
     Takes, returns and raises what :func:`select_slate_topk` does; the indices are in the order of
@@ -211,7 +221,9 @@ def select_slate_greedy(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any
 
 
 @_takes_tensors(np.int32)
-def select_slate_optimal(slate_size: int, s_no_click: Any, s: Any, q: Any) -> Any:
+def select_slate_optimal(
+    slate_size: int, s_no_click: ArrayLike, s: ArrayLike, q: ArrayLike
+) -> np.ndarray:
     """Returns the slates of the highest value (OS), which are found without enumerating slates.
 
     Takes, returns and raises what :func:`select_slate_topk` does; the document that adds the most
@@ -261,32 +273,40 @@ def _checked(
 # The values of the next states, by (next slates, weights of no click, weights, values).
 
 
-def _value_sarsa(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+def _value_sarsa(
+    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+) -> np.ndarray:
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
-def _value_topk(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+def _value_topk(
+    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+) -> np.ndarray:
     slates = slate_selection.top_k_slates(slates.shape[-1], s, q)
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
-def _value_greedy(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+def _value_greedy(
+    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+) -> np.ndarray:
     slates = slate_selection.greedy_slates(slates.shape[-1], s_no_click, s, q)
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
-def _value_optimal(slates: Any, s_no_click: Any, s: Any, q: Any) -> np.ndarray:
+def _value_optimal(
+    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+) -> np.ndarray:
     return slate_selection.optimal_slates(slates.shape[-1], s_no_click, s, q)[1]
 
 
 def _compute_target(
     value: Callable[..., np.ndarray],
-    reward: Any,
-    gamma: Any,
-    next_actions: Any,
-    next_q_values: Any,
-    next_states: Any,
-    terminals: Any,
+    reward: ArrayLike,
+    gamma: ArrayLike,
+    next_actions: ArrayLike,
+    next_q_values: ArrayLike,
+    next_states: ArrayLike,
+    terminals: ArrayLike,
 ) -> np.ndarray:
     states = numbers.float_array("next_states", next_states)
     if states.ndim != 4 or states.shape[1] < 2:
@@ -324,15 +344,22 @@ def _compute_target(
     return target(rewards, discount, next_values, ended)
 
 
-def target(reward: Any, discount: Any, next_values: Any, terminals: Any) -> np.ndarray:
+def target(
+    reward: np.ndarray, discount: np.ndarray, next_values: np.ndarray, terminals: np.ndarray
+) -> np.ndarray:
     """Returns targets: rewards, and discounted values of the next states where there are any."""
     return reward + discount * next_values * (1.0 - np.asarray(terminals, np.float32))
 
 
 @_takes_tensors(np.float32)
 def compute_target_sarsa(
-    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
-) -> Any:
+    reward: ArrayLike,
+    gamma: ArrayLike,
+    next_actions: ArrayLike,
+    next_q_values: ArrayLike,
+    next_states: ArrayLike,
+    terminals: ArrayLike,
+) -> np.ndarray:
     """Returns targets by the values of the slates that are shown next.
 
     Users are taken to choose as :func:`score_documents` has it by default; an agent uses its own
@@ -357,8 +384,13 @@ def compute_target_sarsa(
 
 @_takes_tensors(np.float32)
 def compute_target_greedy_q(
-    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
-) -> Any:
+    reward: ArrayLike,
+    gamma: ArrayLike,
+    next_actions: ArrayLike,
+    next_q_values: ArrayLike,
+    next_states: ArrayLike,
+    terminals: ArrayLike,
+) -> np.ndarray:
     """Returns targets by the values of the next greedy slates (the method GT of the paper).
 
     Takes and returns what :func:`compute_target_sarsa` does.
@@ -370,8 +402,13 @@ def compute_target_greedy_q(
 
 @_takes_tensors(np.float32)
 def compute_target_topk_q(
-    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
-) -> Any:
+    reward: ArrayLike,
+    gamma: ArrayLike,
+    next_actions: ArrayLike,
+    next_q_values: ArrayLike,
+    next_states: ArrayLike,
+    terminals: ArrayLike,
+) -> np.ndarray:
     """Returns targets by the values of the next top-k slates (the method TT of the paper).
 
     Takes and returns what :func:`compute_target_sarsa` does.
@@ -383,8 +420,13 @@ def compute_target_topk_q(
 
 @_takes_tensors(np.float32)
 def compute_target_optimal_q(
-    reward: Any, gamma: Any, next_actions: Any, next_q_values: Any, next_states: Any, terminals: Any
-) -> Any:
+    reward: ArrayLike,
+    gamma: ArrayLike,
+    next_actions: ArrayLike,
+    next_q_values: ArrayLike,
+    next_states: ArrayLike,
+    terminals: ArrayLike,
+) -> np.ndarray:
     """Returns targets by the highest values of a next slate (the method OT of the paper).
 
     Takes and returns what :func:`compute_target_sarsa` does.
@@ -396,7 +438,7 @@ def compute_target_optimal_q(
 
 #: What functions of targets value next states by, of (next slates, weights of no click, weights,
 #: values).
-VALUES_OF_TARGETS: dict[Any, Callable[..., np.ndarray]] = {
+VALUES_OF_TARGETS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = {
     compute_target_sarsa: _value_sarsa,
     compute_target_greedy_q: _value_greedy,
     compute_target_topk_q: _value_topk,
@@ -404,7 +446,7 @@ VALUES_OF_TARGETS: dict[Any, Callable[..., np.ndarray]] = {
 }
 
 #: Functions that select slates for users in parallel, by what they are after their checks.
-SELECTIONS: dict[Any, Callable[..., np.ndarray]] = {
+SELECTIONS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = {
     select_slate_topk: lambda size, s_no_click, s, q: slate_selection.top_k_slates(size, s, q),
     select_slate_greedy: slate_selection.greedy_slates,
     select_slate_optimal: lambda *arguments: slate_selection.optimal_slates(*arguments)[0],
