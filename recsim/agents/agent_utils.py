@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from recsim import spaces as spaces_lib
+from recsim import types
 from recsim._internal import keys, numbers, validation
 from recsim._internal.gym_import import spaces
 
@@ -29,6 +30,8 @@ _OFFERED = ("eval_mode", "gamma", "observation_space", "sess", "summary_writer")
 # A slate, and its index in a table.
 StateAction = tuple[Sequence[int], Any]
 
+AgentT = TypeVar("AgentT")
+
 
 class GymSpaceWalker:
     """Applies a function to every leaf of a nested space and joins the results in one list.
@@ -45,7 +48,7 @@ class GymSpaceWalker:
     """
 
     def __init__(
-        self, gym_space: spaces.Space, leaf_op: Callable[[spaces.Space, list[Any]], list[Any]]
+        self, gym_space: types.Space, leaf_op: Callable[[Any, list[Any]], list[Any]]
     ) -> None:
         self._gym_space = gym_space
         self._leaf_op = leaf_op
@@ -91,11 +94,11 @@ class GymSpaceWalker:
 class _Tree:
     """A space, and the trees of those in it by their keys, None for a leaf."""
 
-    space: Any
+    space: types.Space
     children: list[tuple[Any, _Tree]] | None
 
     @classmethod
-    def of(cls, space: Any) -> _Tree:
+    def of(cls, space: types.Space) -> _Tree:
         if spaces_lib.is_numeric(space):
             return cls(space, None)
         if not spaces_lib.is_composite(space):
@@ -103,7 +106,9 @@ class _Tree:
         return cls(space, [(key, cls.of(child)) for key, child in spaces_lib.children(space)])
 
 
-def _entries(children: Sequence[tuple[Any, object]], observation: Any) -> Sequence[Any]:
+def _entries(
+    children: Sequence[tuple[Any, object]], observation: Mapping[Any, Any] | None
+) -> Sequence[Any]:
     """Returns the entries of an observation of a Dict or Tuple space, in the space's order.
 
     Documents that were resampled have other IDs than those that are the keys of their space: they
@@ -126,7 +131,7 @@ def _entries(children: Sequence[tuple[Any, object]], observation: Any) -> Sequen
         return list(observation.values())
 
 
-def _pairs(state_action_iterator: Any) -> Iterator[StateAction]:
+def _pairs(state_action_iterator: Iterable[StateAction]) -> Iterator[StateAction]:
     """Yields pairs of a slate and its index; TypeError if what comes is something else."""
     try:
         for slate, index in state_action_iterator:
@@ -221,7 +226,7 @@ def warn_of_unused(
         keys.warn_of_unknown(what, kwargs, known, has="have", arguments=True)
 
 
-def number_of_topics(where: str, space: Any) -> int:
+def number_of_topics(where: str, space: types.Space | None) -> int:
     """Returns the number of topics that a space of topics' numbers, from 0, tells.
 
     Args:
@@ -246,12 +251,12 @@ def number_of_topics(where: str, space: Any) -> int:
 
 
 def build_base_agent(
-    agent_ctor: Callable[..., Any],
+    agent_ctor: Callable[..., AgentT],
     offered: Mapping[str, Any],
     *,
     of_layer: type | None = None,
     **kwargs: Any,
-) -> Any:
+) -> AgentT:
     """Constructs the base agent of a layer.
 
     Args:

@@ -48,8 +48,8 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
 
     def __init__(
         self,
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         alg_ctor: Callable[..., algorithms.MABAlgorithm] = algorithms.UCB1,
         ci_scaling: float = 1.0,
         random_seed: int | None = 0,
@@ -86,7 +86,11 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
     """
 
     def __init__(
-        self, observation_space: Any, action_space: Any, cluster_id: int, **kwargs: Any
+        self,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
+        cluster_id: int,
+        **kwargs: Any,
     ) -> None:
         del observation_space
         agent_utils.warn_of_unused(GreedyClusterAgent, kwargs, also_known=ClusterBanditAgent)
@@ -154,7 +158,7 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
 
     def __init__(
         self,
-        environment: Any,
+        environment: vector_agent.UsersAndSpaces,
         alg_ctor: Callable[..., algorithms.MABAlgorithm] | None = None,
         ci_scaling: float | None = None,
         random_seed: int | None = None,
@@ -176,8 +180,8 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
         self._make_streams(seed, "bandit", np.float64)
         self._bandits = []
         for stream in self._streams:
-            bandit: Any = copy.deepcopy(of_one_user.bandit)
-            bandit._rng = _BetaStream(stream)  # RecSim's name for it.
+            bandit = copy.deepcopy(of_one_user.bandit)
+            bandit.sample_from(_BetaStream(stream))
             self._bandits.append(bandit)
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
@@ -209,7 +213,7 @@ class _BetaStream:
         """Returns numbers of Beta distributions, of the shape (n_users, …) of the parameters."""
         from scipy import special
 
-        sampled = special.betaincinv(a, b, self._stream.uniform(*a.shape[1:]))
+        sampled: np.ndarray = special.betaincinv(a, b, self._stream.uniform(*a.shape[1:]))
         # SciPy finds no quantile of some distributions that are as narrow as a float.
         unknown = np.isnan(sampled)
         if unknown.any():
@@ -275,4 +279,5 @@ def _best_documents(
     topics = np.add(cluster_id[:, ::-1], starts, order="C")
     keys = (priorities.astype(np.int64) << 32).reshape(-1).take(topics)
     keys += bits
-    return keys.shape[1] - 1 - arrays.highest(keys, slate_size)
+    slates: np.ndarray = keys.shape[1] - 1 - arrays.highest(keys, slate_size)
+    return slates

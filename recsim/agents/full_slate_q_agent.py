@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from recsim import agent
+from recsim import agent, types
 from recsim._internal import resources, validation
 from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import (
@@ -48,7 +49,7 @@ class FullSlateValues(values.SlateValues):
 
     def __init__(
         self,
-        observation_space: Any,
+        observation_space: types.DictSpace,
         adapter: adapters.ObservationAdapter,
         slate_size: int,
         *,
@@ -132,7 +133,8 @@ class FullSlateValues(values.SlateValues):
             self.of_slates(q_network, users[i : i + size], documents[i : i + size]).argmax(axis=-1)
             for i in range(0, len(users), size)
         ]
-        return self._slates[np.concatenate(best)]
+        slates: np.ndarray = self._slates[np.concatenate(best)]
+        return slates
 
     def random_slate(self, rng: np.random.RandomState, num_documents: int) -> tuple[int, ...]:
         """Returns a random slate, all with equal probability."""
@@ -162,7 +164,9 @@ class FullSlateValues(values.SlateValues):
         """Returns no click, for clicks do not count, and the reward."""
         return transitions.NO_CLICK, reward
 
-    def outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def outcomes(
+        self, responses: Mapping[str, np.ndarray], rewards: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns what :meth:`outcome` does, for users in parallel."""
         return np.full(len(rewards), transitions.NO_CLICK), rewards
 
@@ -192,9 +196,9 @@ class FullSlateQAgent(dqn_agent.DQNAgentRecSim):
 
     def __init__(
         self,
-        sess: Any,
-        observation_space: Any,
-        action_space: Any,
+        sess: object,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         optimizer_name: str = "",
         eval_mode: bool = False,
         *,

@@ -10,12 +10,12 @@ assumes, the choice model.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import agent, choice_model  # noqa: F401  # RecSim's has it too.
+from recsim import agent, choice_model, types  # noqa: F401  # RecSim's has it too.
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, observations, validation
 from recsim._internal.configurable import configurable
@@ -41,6 +41,7 @@ from recsim.agents.dopamine.slate_functions import (
     select_slate_optimal,
     select_slate_topk,
 )
+from recsim.vector import agent as vector_agent
 
 __all__ = [
     "DocumentValues",
@@ -93,7 +94,7 @@ class DocumentValues(values.SlateValues):
 
     def __init__(
         self,
-        observation_space: Any,
+        observation_space: types.DictSpace,
         adapter: adapters.ObservationAdapter,
         slate_size: int,
         *,
@@ -176,7 +177,9 @@ class DocumentValues(values.SlateValues):
         s, s_no_click = self.score(user, documents)
         q, q_no_click = self.of_documents(q_network, user[np.newaxis], documents[np.newaxis])
         # A value of no click shifts the values of all slates, see slate_selection.
-        select_slate = slate_functions.SELECTIONS.get(self.select_slate_fn, self.select_slate_fn)
+        select_slate: Callable[..., Any] = slate_functions.SELECTIONS.get(
+            self.select_slate_fn, self.select_slate_fn
+        )
         slate = select_slate(self.slate_size, s_no_click, s, (q - q_no_click)[0])
         return np.asarray(slate).reshape(-1)
 
@@ -270,7 +273,9 @@ class DocumentValues(values.SlateValues):
             reward = sum(numbers.as_float(name, responses[i][self.reward_field]) for i in clicks)
         return click, reward
 
-    def outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def outcomes(
+        self, responses: Mapping[str, np.ndarray], rewards: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns what :meth:`outcome` does, for users in parallel."""
         clicked = numbers.finite_per_item("responses' click", responses["click"], 2) != 0
         num_clicks = clicked.sum(axis=1)
@@ -283,7 +288,7 @@ class DocumentValues(values.SlateValues):
         return clicks, rewards
 
 
-def _check_response_fields(response_space: Any, reward_field: str | None) -> None:
+def _check_response_fields(response_space: types.Space, reward_field: str | None) -> None:
     names = list(observations.fields_of_response(response_space))
     if "click" not in names:
         raise ValueError(
@@ -298,22 +303,23 @@ def _check_response_fields(response_space: Any, reward_field: str | None) -> Non
         )
 
 
-def _interests_of(user_space: Any, start: int = 0) -> slice:
+def _interests_of(user_space: types.Space, start: int = 0) -> slice:
     """Returns where among a user's features those are that documents are scored by.
 
     They are the environment's own, not those that layers put beside them.
     """
     end = start
     if spaces_lib.kind_of(user_space) == "Dict":
-        for key, entry in user_space.spaces.items():
+        for key, entry in spaces_lib.children(user_space):
             if key in ("raw_observation", "original_observation"):
                 return _interests_of(entry, end)
             end += spaces_lib.flat_size(entry)
     return slice(start, start + spaces_lib.flat_size(user_space))
 
 
-def _check_scorable(observation_space: Any, interests: slice) -> None:
-    doc_space = next(iter(observation_space.spaces["doc"].spaces.values()))
+def _check_scorable(observation_space: types.DictSpace, interests: slice) -> None:
+    documents = observations.spaces_of_documents(observation_space.spaces["doc"])
+    doc_space = next(iter(documents.values()))
     user_size, doc_size = interests.stop - interests.start, spaces_lib.flat_size(doc_space)
     if user_size != doc_size:
         raise ValueError(
@@ -373,9 +379,9 @@ class SlateDecompQAgent(dqn_agent.DQNAgentRecSim):
 
     def __init__(
         self,
-        sess: Any,
-        observation_space: Any,
-        action_space: Any,
+        sess: object,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         optimizer_name: str = "",
         select_slate_fn: Callable[..., Any] | None = None,
         compute_target_fn: Callable[..., Any] | None = None,
@@ -428,7 +434,9 @@ class VectorSlateDecompQAgent(vector_dqn_agent.VectorDQNAgent):
     values_class = DocumentValues
 
 
-def _strategy(select_slate_fn: Any, compute_target_fn: Any, **settings: float) -> dict[str, Any]:
+def _strategy(
+    select_slate_fn: Callable[..., Any], compute_target_fn: Callable[..., Any], **settings: float
+) -> dict[str, Any]:
     return {
         "select_slate_fn": select_slate_fn,
         "compute_target_fn": compute_target_fn,
@@ -452,7 +460,7 @@ _STRATEGIES = {
 }
 
 
-def create_agent(agent_name: str, sess: Any, **kwargs: Any) -> SlateDecompQAgent:
+def create_agent(agent_name: str, sess: object, **kwargs: Any) -> SlateDecompQAgent:
     """Creates a SlateQ agent of one of the paper's strategies.
 
     Args:
@@ -478,7 +486,7 @@ def _strategy_of(agent_name: str) -> dict[str, Any]:
 
 
 def create_vector_agent(
-    agent_name: str, environment: Any, **kwargs: Any
+    agent_name: str, environment: vector_agent.UsersAndSpaces, **kwargs: Any
 ) -> VectorSlateDecompQAgent:
     """Creates a SlateQ agent of one of the paper's strategies, for users in parallel.
 

@@ -84,8 +84,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def __init__(
         self,
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         eval_mode: bool = False,
         ignore_response: bool = True,
         discretization_bounds: tuple[float, float] = (0.0, 10.0),
@@ -135,7 +135,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._previous_state_action_index: Index | None = None
         self._previous_slate: Sequence[int] | None = None
         observations.check_space(observation_space, "user", "doc", "response")
-        parts = observation_space.spaces
+        parts: Mapping[str, Any] = observation_space.spaces
         document_space = next(iter(observations.spaces_of_documents(parts["doc"]).values()))
         state_action = {
             "user": parts["user"],
@@ -151,10 +151,10 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             for space in (document_space, parts["user"], parts["response"])
         )
 
-    def _explore_from(self, observation: Any) -> tuple[Sequence[int], Index]:
+    def _explore_from(self, observation: types.Observation) -> tuple[Sequence[int], Index]:
         return self._explore(self._enumerate_state_action_indices(observation))
 
-    def _check_number_of_slates(self, action_space: Any, most: int) -> None:
+    def _check_number_of_slates(self, action_space: types.SlateSpace, most: int) -> None:
         """Raises ValueError or MemoryError if there are more slates than can be looked at."""
         num_candidates, slate_size = int(max(action_space.nvec)), len(action_space.nvec)
         count = math.perm if self._ordinal_slates else math.comb
@@ -183,10 +183,11 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             policy = functools.partial(
                 agent_utils.epsilon_greedy_exploration, rng=self._exploration_rng
             )
+        assert callable(policy)
         return policy(state_actions, self._q_value_table, self._exploration_temperature)
 
     def _discretize_gym_leaf(
-        self, gym_space: spaces.Space, gym_observations: list[Any]
+        self, gym_space: spaces.Space[Any], gym_observations: list[Any]
     ) -> list[int]:
         """Returns the integers of discrete spaces, and the bins of the numbers of a ``Box``.
 
@@ -379,7 +380,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._previous_state_action_index = previous
 
 
-def _bounds(discretization_bounds: Any) -> tuple[float, float]:
+def _bounds(discretization_bounds: Sequence[float]) -> tuple[float, float]:
     bounds = validation.finite("discretization_bounds", discretization_bounds)
     if bounds.shape != (2,):
         raise ValueError(
@@ -389,7 +390,7 @@ def _bounds(discretization_bounds: Any) -> tuple[float, float]:
     return bounds[0].item(), bounds[1].item()
 
 
-def _known_policy(policy: str | ExplorationPolicy) -> Any:
+def _known_policy(policy: str | ExplorationPolicy) -> str | ExplorationPolicy:
     if not callable(policy) and not isinstance(policy, str):
         raise TypeError(
             "exploration_policy must be a name or a function, got "

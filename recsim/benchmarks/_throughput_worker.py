@@ -64,7 +64,7 @@ def make_recsim_agent(name: str, env: recsim_gym.RecSimGymEnv) -> types.SlateAge
     return cluster_click_statistics.ClusterClickStatsLayer(
         cluster_bandit_agent.ClusterBanditAgent,
         env.observation_space,
-        env.action_space,
+        space,
         alg_ctor=getattr(algorithms, names[name]),
     )
 

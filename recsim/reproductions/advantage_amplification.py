@@ -176,7 +176,7 @@ class OwnDocumentsLayer(sufficient_statistics.SufficientStatisticsLayer):
     def __init__(
         self,
         base_agent_ctor: Callable[..., Any],
-        observation_space: types.Space,
+        observation_space: types.DictSpace,
         action_space: types.SlateSpace,
         memory: int = 1,
         session: int = _SESSION,
@@ -237,7 +237,7 @@ def create_agent(
     }
 
     def create_base(
-        observation_space: types.Space, action_space: types.SlateSpace
+        observation_space: types.DictSpace, action_space: types.SlateSpace
     ) -> base.TrainedAgent:
         if learner.period == 1 and learner.cost == 0:
             return tabular_q_agent.TabularQAgent(

@@ -130,7 +130,7 @@ def _tabular_q(
     return cluster_click_statistics.ClusterClickStatsLayer(
         tabular_q_agent.TabularQAgent,
         environment.observation_space,
-        environment.action_space,
+        cast(types.SlateSpace, environment.action_space),
         eval_mode=eval_mode,
         # Bins are the same for counts and qualities: these tell counts apart, but no qualities.
         discretization_bounds=(0.0, float(SESSION_LENGTH)),
@@ -149,7 +149,7 @@ def _full_slate_q(
     return cluster_click_statistics.ClusterClickStatsLayer(
         functools.partial(full_slate_q_agent.FullSlateQAgent, None),
         environment.observation_space,
-        environment.action_space,
+        cast(types.SlateSpace, environment.action_space),
         eval_mode=eval_mode,
         min_replay_history=max(1, steps // 50),
         epsilon_decay_period=max(1, steps // 5),

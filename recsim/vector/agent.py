@@ -332,9 +332,10 @@ class ChunkedVectorAgent(AbstractVectorAgent):
         self._load_memory(None)
 
 
-def _keys(documents: Any) -> Set[str]:
+def _keys(documents: object) -> Set[str]:
     """Returns the names of what is observed of documents; none where it is an array."""
-    return documents.keys() if hasattr(documents, "keys") else frozenset()
+    keys = getattr(documents, "keys", frozenset)
+    return keys()
 
 
 def _named(keys: Set[str]) -> str:

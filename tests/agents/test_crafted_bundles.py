@@ -161,7 +161,7 @@ def test_a_crafted_bundle_is_restored_whole_or_refused(made, name, tmp_path):
             [None, math.nan, "x", 1.0, -1, True, np.zeros(2)],
             "an integer",
         ),
-        ("random", ("rng_state",), [3, {}, {"state": 1}], "no state of its generator"),
+        ("random", ("rng_state",), [3, {}, {"state": 1}], "not a state of its generator"),
         ("tabular_q", ("q_value_table",), [[1], 3, "x"], "'q_value_table' must be a dictionary"),
         (
             "tabular_q",

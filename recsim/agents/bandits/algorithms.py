@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,7 @@ from recsim._internal import keys, numbers, validation
 __all__ = [
     "KLUCB",
     "MABAlgorithm",
+    "SamplesBeta",
     "ThompsonSampling",
     "UCB1",
     "kl_ucb_index",
@@ -41,6 +42,13 @@ _WRONG_COUNTS = (
     "pulls and reward must be finite, and an arm's summed rewards from 0 to its pulls (rewards are "
     "in [0, 1]), "
 )
+
+
+class SamplesBeta(Protocol):
+    """What Thompson sampling needs of a generator."""
+
+    def beta(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Returns samples of Beta distributions."""
 
 
 def ucb1_index(
@@ -70,7 +78,9 @@ def ucb1_index(
     return _ucb1_index(pulls, reward, t, _checked_scaling(optimism_scaling))
 
 
-def _ucb1_index(pulls: Any, reward: Any, t: ArrayLike, optimism_scaling: float) -> np.ndarray:
+def _ucb1_index(
+    pulls: np.ndarray, reward: np.ndarray, t: ArrayLike, optimism_scaling: float
+) -> np.ndarray:
     pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     width = optimism_scaling * np.sqrt(2.0 * log_t)
     index = reward / divisor + width * np.sqrt(1.0 / divisor)
@@ -114,7 +124,7 @@ def kl_ucb_index(
 
 
 def _kl_ucb_index(
-    pulls: Any, reward: Any, t: ArrayLike, optimism_scaling: float, c: float
+    pulls: np.ndarray, reward: np.ndarray, t: ArrayLike, optimism_scaling: float, c: float
 ) -> np.ndarray:
     pulls, divisor, log_t = _pulls_divisor_and_log(pulls, t)
     # Before round e, where log(log(t)) < 0, the limit at t = 1 is minus infinity.
@@ -155,12 +165,14 @@ def thompson_index(
     return _thompson_index(pulls, reward, rng, _checked_scaling(optimism_scaling, thompson=True))
 
 
-def _thompson_index(pulls: Any, reward: Any, rng: Any, optimism_scaling: float) -> np.ndarray:
+def _thompson_index(
+    pulls: np.ndarray, reward: np.ndarray, rng: SamplesBeta, optimism_scaling: float
+) -> np.ndarray:
     weight = 1.0 / optimism_scaling**2
     return np.asarray(rng.beta(1.0 + weight * reward, 1.0 + weight * (pulls - reward)))
 
 
-def _checked_scaling(optimism_scaling: Any, thompson: bool = False) -> float:
+def _checked_scaling(optimism_scaling: float, thompson: bool = False) -> float:
     """Returns the scaling as a float, if indices made with it are finite."""
     least = _LEAST_THOMPSON_SCALING if thompson else 0.0
     return validation.number("optimism_scaling", optimism_scaling, low=least)
@@ -253,7 +265,9 @@ def _kl_upper_bound(mean: np.ndarray, divergence: np.ndarray) -> np.ndarray:
         gap = gap + step
         if (step < _TOLERANCE).all():
             break
-    return np.maximum(1.0 - gap, mean)  # 1 - (1 - mean) may round to less than the mean.
+    # 1 - (1 - mean) may round to less than the mean.
+    index: np.ndarray = np.maximum(1.0 - gap, mean)
+    return index
 
 
 class MABAlgorithm:
@@ -286,7 +300,7 @@ class MABAlgorithm:
         validation.mapping("params", params)
         self.pulls = np.zeros(num_arms)
         self.reward = np.zeros(num_arms)
-        self._rng = validation.random_state("seed", seed)
+        self._rng: Any = validation.random_state("seed", seed)
         self.optimism_scaling = 1.0
         similarity = keys.similarity_for(type(self))
         keys.warn_of_unknown("params", params, self._attributes(), similarity=similarity)
@@ -300,6 +314,10 @@ class MABAlgorithm:
         """Returns the names of the attributes that ``params`` can set."""
         names = [name for name in dir(self) if not name.startswith("__")]
         return [name for name in names if not callable(getattr(self, name))]
+
+    def sample_from(self, rng: SamplesBeta) -> None:
+        """Sets the generator that Thompson sampling samples posteriors from."""
+        self._rng = rng
 
     def set_state(self, pulls: ArrayLike, reward: ArrayLike) -> None:
         """Sets the pulls and the summed rewards of the arms, each of shape (num_arms,).

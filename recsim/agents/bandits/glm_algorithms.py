@@ -84,7 +84,8 @@ class GLMAlgorithm(abc.ABC):
 
     @property
     def _prior_precision(self) -> np.ndarray:
-        return np.eye(self._dim) / np.square(self._sigma0)
+        precision: np.ndarray = np.eye(self._dim) / np.square(self._sigma0)
+        return precision
 
     def update(self, reward: float, arm: ArrayLike) -> None:
         """Takes in the reward of a pull.

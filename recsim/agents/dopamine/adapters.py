@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from recsim import agent
+from recsim import agent, types
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, observations
 from recsim._internal.configurable import configurable
@@ -28,9 +28,10 @@ class ResponseAdapter:
         input_response_space: the ``Tuple`` space of the responses, each a ``Dict`` of numbers.
     """
 
-    def __init__(self, input_response_space: Any) -> None:
+    def __init__(self, input_response_space: types.Space) -> None:
+        responses = observations.spaces_of_responses(input_response_space)
         self._response_names = list(observations.fields_of_response(input_response_space))
-        self._response_shape = (len(input_response_space.spaces), len(self._response_names))
+        self._response_shape = (len(responses), len(self._response_names))
 
     @property
     def response_names(self) -> list[str]:
@@ -43,7 +44,7 @@ class ResponseAdapter:
         return self._response_shape
 
     @property
-    def response_dtype(self) -> Any:
+    def response_dtype(self) -> type[np.float32]:
         """The dtype of the array, float32."""
         return np.float32
 
@@ -56,13 +57,13 @@ class ResponseAdapter:
         return encoded
 
 
-def part_of(observation_space: Any, name: str) -> Any:
+def part_of(observation_space: types.Space, name: str) -> types.Space:
     """Returns the space of a part of the observations, 'user', 'doc' or 'response'.
 
     Raises:
         ValueError: if the observations have no such part.
     """
-    parts: Any = getattr(observation_space, "spaces", ())
+    parts: Mapping[str, types.Space] = getattr(observation_space, "spaces", {})
     if name not in parts:
         raise ValueError(
             "observation_space must be a Dict space of 'user', 'doc' and 'response' "
@@ -87,7 +88,7 @@ class ObservationAdapter:
         ValueError: if the space has no users or no documents.
     """
 
-    def __init__(self, input_observation_space: Any, stack_size: int = 1) -> None:
+    def __init__(self, input_observation_space: types.DictSpace, stack_size: int = 1) -> None:
         self._user_space = part_of(input_observation_space, "user")
         doc_spaces = observations.spaces_of_documents(part_of(input_observation_space, "doc"))
         self._doc_space = next(iter(doc_spaces.values()))
@@ -210,7 +211,7 @@ def _check_finite(observation: agent.Observation, *features: np.ndarray) -> None
 
 
 @contextlib.contextmanager
-def _must_fit(part: str, space: Any) -> Iterator[None]:
+def _must_fit(part: str, space: object) -> Iterator[None]:
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import seeding
+from recsim import seeding, types
 from recsim._internal import bundles, resources, validation
 from recsim._internal.configurable import configurable
 from recsim.agents.dopamine import transitions
@@ -104,7 +104,7 @@ class WrappedReplayBuffer:
         self,
         user: np.ndarray,
         documents: np.ndarray,
-        slate: Any,
+        slate: types.Slate,
         click: int,
         reward: float,
         terminal: bool,
@@ -114,7 +114,7 @@ class WrappedReplayBuffer:
         self._write(user, documents, slate, click, reward, end)
         self.add_count += 1
 
-    def truncate(self, user: np.ndarray, documents: np.ndarray, slate: Any) -> None:
+    def truncate(self, user: np.ndarray, documents: np.ndarray, slate: types.Slate) -> None:
         """Adds the last state of an episode that is truncated, and the slate that would be next.
 
         Does nothing where no transition of a running episode was added.
@@ -195,18 +195,18 @@ class WrappedReplayBuffer:
             "rng_state": seeding.generator_state(self._rng),
         }
 
-    def check(self, state: Any) -> int:
+    def check(self, state: object) -> int:
         """Returns the number of rows of what :meth:`state_dict` returned.
 
         Raises:
             ValueError: if it is something else, or of a buffer of another capacity or other shapes.
         """
         names = (*self._shapes, "add_count", "num_rows", "rng_state")
-        bundles.entries(self, "replay", state, *names)
+        entries = bundles.entries(self, "replay", state, *names)
         for name in ("add_count", "num_rows"):
-            bundles.count(self, name, state[name])
-        num_rows = len(state["users"]) if isinstance(state["users"], np.ndarray) else -1
-        if num_rows != min(state["num_rows"], self._capacity):
+            bundles.count(self, name, entries[name])
+        num_rows = len(entries["users"]) if isinstance(entries["users"], np.ndarray) else -1
+        if num_rows != min(entries["num_rows"], self._capacity):
             raise ValueError(
                 f"A replay buffer's state of {num_rows} rows does not fit a replay_capacity of "
                 f"{self._capacity}: make the agent with the capacity that it was saved with."
@@ -214,10 +214,10 @@ class WrappedReplayBuffer:
         for name, (shape, dtype) in self._shapes.items():
             if name != "documents":
                 kind = np.dtype(dtype).kind
-                bundles.array(self, name, state[name], (num_rows, *shape), kind)
+                bundles.array(self, name, entries[name], (num_rows, *shape), kind)
         size = num_rows * math.prod(self._shapes["documents"][0])
-        transitions.check_packed(self, "documents", state["documents"], size)
-        bundles.generator_state(self, "rng_state", state["rng_state"], with_normal=True)
+        transitions.check_packed(self, "documents", entries["documents"], size)
+        bundles.generator_state(self, "rng_state", entries["rng_state"], with_normal=True)
         return num_rows
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from recsim.agents.dopamine import learner as learner_lib
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 from recsim.agents.dopamine.learner import Settings, linearly_decaying_epsilon
 
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
 __all__ = [
     "DQNAgent",
     "DQNAgentRecSim",
@@ -42,19 +46,23 @@ __all__ = [
     "wrapped_replay_buffer",
 ]
 
+T = TypeVar("T")
+
 #: What a network returns: ``q_values`` of shape (batch, number of outputs).
 DQNNetworkType = collections.namedtuple("DQNNetworkType", ["q_values"])
 
 
 @functools.cache
-def _shared_model(scope: str, num_inputs: int) -> Any:
+def _shared_model(scope: str, num_inputs: int) -> keras.Model:
     rng = seeding.named_random_state(0, scope)
     return training.make_model(
         network.QNetwork.initial(num_inputs, Settings.hidden_units, rng).weights
     )
 
 
-def recsim_dqn_network(user: Any, doc: Any, scope: str) -> Any:
+def recsim_dqn_network(
+    user: np.ndarray | tf.Tensor, doc: np.ndarray | tf.Tensor, scope: str
+) -> tf.Tensor:
     """Applies the agents' network, 256-32-1, to features of users and documents.
 
     Args:
@@ -75,16 +83,26 @@ def wrapped_replay_buffer(**kwargs: Any) -> circular_replay_buffer.WrappedReplay
     return circular_replay_buffer.WrappedReplayBuffer(**kwargs)
 
 
-def _setting(name: str) -> Any:
-    """Returns a property that is a setting of the agent's learner."""
+class _Setting(Generic[T]):
+    """An attribute of an agent that is a setting of its learner, of the same name."""
 
-    def get(self: DQNAgent) -> Any:
-        return getattr(self.learner.settings, name)
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
-    def set_(self: DQNAgent, value: Any) -> None:
-        setattr(self.learner.settings, name, value)
+    @overload
+    def __get__(self, agent: None, owner: type) -> _Setting[T]: ...
 
-    return property(get, set_, doc=f"The setting ``{name}``.")
+    @overload
+    def __get__(self, agent: DQNAgent, owner: type) -> T: ...
+
+    def __get__(self, agent: DQNAgent | None, owner: type) -> T | _Setting[T]:
+        if agent is None:
+            return self
+        value: T = getattr(agent.learner.settings, self._name)
+        return value
+
+    def __set__(self, agent: DQNAgent, value: T) -> None:
+        setattr(agent.learner.settings, self._name, value)
 
 
 @configurable()
@@ -136,23 +154,23 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
 
     state_settings: ClassVar[tuple[str, ...]] = Settings.state_settings
 
-    gamma = _setting("gamma")
-    update_horizon = _setting("update_horizon")
-    min_replay_history = _setting("min_replay_history")
-    update_period = _setting("update_period")
-    target_update_period = _setting("target_update_period")
-    epsilon_fn = _setting("epsilon_fn")
-    epsilon_train = _setting("epsilon_train")
-    epsilon_eval = _setting("epsilon_eval")
-    epsilon_decay_period = _setting("epsilon_decay_period")
-    summary_writing_frequency = _setting("summary_writing_frequency")
-    optimizer_name = _setting("optimizer_name")
-    loss = _setting("loss")
+    gamma = _Setting[float]()
+    update_horizon = _Setting[int]()
+    min_replay_history = _Setting[int]()
+    update_period = _Setting[int]()
+    target_update_period = _Setting[int]()
+    epsilon_fn = _Setting[Callable[[int, int, int, float], float]]()
+    epsilon_train = _Setting[float]()
+    epsilon_eval = _Setting[float]()
+    epsilon_decay_period = _Setting[int]()
+    summary_writing_frequency = _Setting[int]()
+    optimizer_name = _Setting[str]()
+    loss = _Setting[str]()
 
     def __init__(
         self,
         adapter: ObservationAdapter,
-        action_space: Any,
+        action_space: types.SlateSpace,
         optimizer_name: str = Settings.optimizer_name,
         *,
         create_values: Callable[[ObservationAdapter, int], values.SlateValues],
@@ -169,8 +187,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         eval_mode: bool = False,
         use_staging: bool = False,
         max_tf_checkpoints_to_keep: int = 4,
-        optimizer: Any = None,
-        summary_writer: Any = None,
+        optimizer: keras.Optimizer | None = None,
+        summary_writer: types.SummaryWriter | None = None,
         summary_writing_frequency: int = Settings.summary_writing_frequency,
         allow_partial_reload: bool = Settings.allow_partial_reload,
         replay_capacity: int | None = Settings.replay_capacity,
@@ -340,7 +358,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 self._learner.count_slates(slate)
         return slate
 
-    def _select_slate(self, user: np.ndarray, documents: np.ndarray) -> Any:
+    def _select_slate(self, user: np.ndarray, documents: np.ndarray) -> types.Slate:
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
         if self._exploration_rng.random_sample() < epsilon:
             return self._values.random_slate(self._exploration_rng, len(documents))
@@ -394,7 +412,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         return {**self._learner.fingerprint_attributes(), **own}
 
 
-def checked_num_candidates(action_space: Any, num_documents: int) -> int:
+def checked_num_candidates(action_space: types.SlateSpace, num_documents: int) -> int:
     """Returns a number of candidates.
 
     Args:
@@ -446,8 +464,8 @@ class DQNAgentRecSim(DQNAgent):
 
     def __init__(
         self,
-        sess: Any,
-        observation_space: Any,
+        sess: object,
+        observation_space: types.DictSpace,
         num_actions: int,
         stack_size: int,
         optimizer_name: str,

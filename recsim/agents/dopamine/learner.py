@@ -9,13 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from recsim import seeding
+from recsim import seeding, types
 from recsim._internal import bundles, tensorflow_import, validation
 from recsim.agents.dopamine import network, training, transitions, values
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["QLearner", "Replay", "Settings", "checked_last", "linearly_decaying_epsilon"]
 
@@ -53,7 +56,7 @@ def linearly_decaying_epsilon(
     return epsilon + min(max(bonus, 0.0), 1.0 - epsilon)
 
 
-def checked_last(agent: object, last: Any) -> Any:
+def checked_last(agent: object, last: object) -> tuple[Any, Any, Any] | None:
     """Returns an agent's last state and slate out of a bundle; ValueError for something else.
 
     Args:
@@ -61,9 +64,9 @@ def checked_last(agent: object, last: Any) -> Any:
         last: what the bundle has: features of the user, those of the documents, and the slate, for
             users in parallel too; or None.
     """
-    if last is not None and not (isinstance(last, tuple) and len(last) == 3):
-        bundles.refuse(agent, "last", "a state and its slate, or None", last)
-    return last
+    if last is None or (isinstance(last, tuple) and len(last) == 3):
+        return last
+    bundles.refuse(agent, "last", "a state and its slate, or None", last)
 
 
 class SummaryWriter(Protocol):
@@ -92,7 +95,7 @@ class Replay(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """Returns the content, the counters and the generator, as data."""
 
-    def check(self, state: Any) -> object:
+    def check(self, state: object) -> object:
         """Raises ValueError for something else than a state of such a buffer."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -162,7 +165,7 @@ class Settings:
     seed: int | None = 0
     learning_rate: float | None = None
 
-    def __post_init__(self, optimizer: Any) -> None:
+    def __post_init__(self, optimizer: keras.Optimizer | None) -> None:
         training.check_arguments(self.optimizer_name, optimizer, self.loss, self.learning_rate)
         self.make_optimizer = training.optimizer_maker(optimizer)
         self.optimizer_name = self.optimizer_name or "rmsprop"
@@ -393,7 +396,7 @@ class QLearner(Generic[ReplayT]):
 
     # Statistics.
 
-    def count_slates(self, slates: Any) -> None:
+    def count_slates(self, slates: types.Slate) -> None:
         """Counts the documents of slates, for the next statistics.
 
         Args:

@@ -112,7 +112,8 @@ def compute_probs_tf(
             "scores_tf and score_no_click_tf must be choice weights, finite and >= 0 with a "
             f"positive sum, got {numbers.described(weights.tolist())} and {no_click!r}."
         )
-    return weights / total
+    probabilities: np.ndarray = weights / total
+    return probabilities
 
 
 def score_documents(
@@ -348,7 +349,9 @@ def target(
     reward: np.ndarray, discount: np.ndarray, next_values: np.ndarray, terminals: np.ndarray
 ) -> np.ndarray:
     """Returns targets: rewards, and discounted values of the next states where there are any."""
-    return reward + discount * next_values * (1.0 - np.asarray(terminals, np.float32))
+    continues = 1.0 - np.asarray(terminals, np.float32)
+    targets: np.ndarray = reward + discount * next_values * continues
+    return targets
 
 
 @_takes_tensors(np.float32)

@@ -45,7 +45,8 @@ def slate_values(
     slate_q = _take(q, slates)
     total = s_no_click + slate_s.sum(axis=-1)
     weighted = (slate_s * slate_q).sum(axis=-1)
-    return weighted / np.where(total > 0, total, 1)
+    values: np.ndarray = weighted / np.where(total > 0, total, 1)
+    return values
 
 
 def top_k_slates(slate_size: int, s: np.ndarray, q: np.ndarray) -> np.ndarray:

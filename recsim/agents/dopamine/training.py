@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsim._internal import validation
 from recsim._internal.tensorflow_import import import_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 __all__ = [
     "Trainer",
@@ -26,7 +30,7 @@ _LOSSES = ("squared", "huber")
 
 
 def check_arguments(
-    optimizer_name: str, optimizer: Any, loss: str, learning_rate: float | None = None
+    optimizer_name: str, optimizer: object, loss: str, learning_rate: float | None = None
 ) -> None:
     """Checks what a :class:`Trainer` will be made of, without importing TensorFlow.
 
@@ -67,7 +71,7 @@ def _check_name(argument: str, name: str, known: Sequence[str]) -> None:
         )
 
 
-def optimizer_maker(optimizer: Any) -> Callable[[], Any] | None:
+def optimizer_maker(optimizer: keras.Optimizer | None) -> Callable[[], keras.Optimizer] | None:
     """Returns a function that makes a new optimizer like one of Keras's; None for None.
 
     An optimizer belongs to the variables of one agent. The function can be pickled, which an
@@ -133,7 +137,7 @@ class Trainer:
         self._result_types = [result.dtype for result in self._function.outputs]
         self._device = device
 
-    def _named(self, name: str, learning_rate: float | None) -> Any:
+    def _named(self, name: str, learning_rate: float | None) -> keras.Optimizer:
         optimizers = self._keras.optimizers
         if name == "adam":
             return optimizers.Adam(learning_rate or 1e-3)
@@ -141,7 +145,7 @@ class Trainer:
             return optimizers.SGD(learning_rate or 1e-3)
         return optimizers.RMSprop(learning_rate or 2.5e-4, rho=0.95, epsilon=1e-5, centered=True)
 
-    def _gradient_step(self, rows: Any) -> tuple[Any, ...]:
+    def _gradient_step(self, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
         tf = self._tf
         inputs, targets, used = rows[:, :-2], rows[:, -2], rows[:, -1]
         num_used = tf.maximum(tf.reduce_sum(used), 1.0)
@@ -186,7 +190,8 @@ class Trainer:
         """Returns the weights after the last step."""
         if self._results:
             return [weights.numpy() for weights in self._results[2:]]
-        return self._model.get_weights()
+        initial: list[np.ndarray] = self._model.get_weights()
+        return initial
 
     def optimizer_state(self) -> list[np.ndarray]:
         """Returns the optimizer's variables: its step count, learning rate and moments."""
@@ -210,7 +215,7 @@ class Trainer:
             variable.assign(values)
 
 
-def make_model(weights: Sequence[np.ndarray]) -> Any:
+def make_model(weights: Sequence[np.ndarray]) -> keras.Model:
     """Returns a fully connected Keras model whose hidden layers are rectified.
 
     Args:

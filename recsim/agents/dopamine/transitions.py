@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -161,11 +160,11 @@ def unpack(packed: dict[str, np.ndarray], documents: np.ndarray) -> None:
     documents[used.reshape(documents.shape).astype(bool)] = packed["values"]
 
 
-def check_packed(owner: Any, name: str, packed: Any, size: int) -> None:
+def check_packed(owner: object, name: str, packed: object, size: int) -> None:
     """Raises ValueError for what :func:`unpack` cannot write to an array of so many features."""
-    bundles.entries(owner, name, packed, "used", "values")
-    used = bundles.array(owner, f"{name}['used']", packed["used"], (-(-size // 8),), "u")
+    entries = bundles.entries(owner, name, packed, "used", "values")
+    used = bundles.array(owner, f"{name}['used']", entries["used"], (-(-size // 8),), "u")
     if used.dtype != np.uint8:
         bundles.refuse(owner, f"{name}['used']", "an array of uint8", used.dtype)
     number = int(np.unpackbits(used, count=size).sum())
-    bundles.array(owner, f"{name}['values']", packed["values"], (number,))
+    bundles.array(owner, f"{name}['values']", entries["values"], (number,))

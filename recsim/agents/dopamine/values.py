@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from recsim import agent
+from recsim import agent, types
 from recsim.agents.dopamine import adapters, network, training, transitions
 
 __all__ = ["SlateValues"]
@@ -31,7 +32,10 @@ class SlateValues(abc.ABC):
     any_number_of_documents: ClassVar[bool] = False
 
     def __init__(
-        self, observation_space: Any, adapter: adapters.ObservationAdapter, slate_size: int
+        self,
+        observation_space: types.DictSpace,
+        adapter: adapters.ObservationAdapter,
+        slate_size: int,
     ) -> None:
         self._env_observation_space = observation_space
         self.adapter = adapter
@@ -61,7 +65,7 @@ class SlateValues(abc.ABC):
     @abc.abstractmethod
     def best_slate(
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
-    ) -> Any:
+    ) -> types.Slate:
         """Returns the slate of the highest estimated value.
 
         Args:
@@ -88,7 +92,7 @@ class SlateValues(abc.ABC):
             Indices of documents, shape (n_users, slate_size).
         """
 
-    def random_slate(self, rng: np.random.RandomState, num_documents: int) -> Any:
+    def random_slate(self, rng: np.random.RandomState, num_documents: int) -> types.Slate:
         """Returns a random slate out of a number of documents, all with equal probability."""
         return rng.permutation(num_documents)[: self.slate_size]
 
@@ -102,7 +106,9 @@ class SlateValues(abc.ABC):
         """
 
     @abc.abstractmethod
-    def outcomes(self, responses: Any, rewards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def outcomes(
+        self, responses: Mapping[str, np.ndarray], rewards: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns what :meth:`outcome` does, for users in parallel.
 
         Args:

@@ -86,10 +86,10 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
 
     def __init__(
         self,
-        environment: Any,
+        environment: vector_agent.UsersAndSpaces,
         *,
         eval_mode: bool | None = None,
-        summary_writer: Any = None,
+        summary_writer: types.SummaryWriter | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(environment)
@@ -215,7 +215,9 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
             self._learner.train_steps(self._num_envs, self._summary_writer)
         return self._recommend(*state)
 
-    def _store(self, responses: Any, rewards: np.ndarray, terminated: np.ndarray) -> None:
+    def _store(
+        self, responses: Mapping[str, np.ndarray], rewards: np.ndarray, terminated: np.ndarray
+    ) -> None:
         if self._last is None:
             raise RuntimeError(
                 "Episodes were not begun: call begin(observation) for their first slates."
@@ -225,7 +227,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
             numbers.finite_per_user(name, array, self._num_envs, single_precision=True)
         self._learner.replay.add(*self._last, clicks, learned_rewards, terminated)
 
-    def _store_last_states(self, observation: Any, rows: np.ndarray) -> None:
+    def _store_last_states(self, observation: types.Observation, rows: np.ndarray) -> None:
         last = trees.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
         users, documents = self._values.adapter.features_of_many(last)
         slates = self._select_slates(users, documents, self._uniforms()[rows])

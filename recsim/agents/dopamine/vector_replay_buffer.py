@@ -196,7 +196,7 @@ class VectorReplayBuffer:
         cut = np.flatnonzero(ends == transitions.TRUNCATED)
 
         def next_values(values: np.ndarray, last_values: np.ndarray) -> np.ndarray:
-            result = values[next_rows]
+            result: np.ndarray = values[next_rows]
             result[cut] = last_values[last_rows[cut]]
             return result
 
@@ -229,7 +229,7 @@ class VectorReplayBuffer:
             "rng_state": seeding.generator_state(self._rng),
         }
 
-    def check(self, state: Any) -> None:
+    def check(self, state: object) -> None:
         """Checks what should be a state that :meth:`state_dict` returned.
 
         Raises:
@@ -238,28 +238,28 @@ class VectorReplayBuffer:
         """
         last = ("last_users", "last_documents", "last_slates")
         names = ("num_users", "num_steps", "steps_added", *_PLAIN_ARRAYS, "documents", *last)
-        bundles.entries(self, "replay", state, *names, "rng_state")
+        entries = bundles.entries(self, "replay", state, *names, "rng_state")
         for name in names[:3]:
-            bundles.count(self, name, state[name])
-        size = state["num_users"], state["num_steps"]
+            bundles.count(self, name, entries[name])
+        size = entries["num_users"], entries["num_steps"]
         if size != (self._num_users, self._num_steps):
             raise ValueError(
                 f"A replay buffer's state of {size[0]} users and {size[1]} steps does not fit "
                 f"{self._num_users} users and {self._num_steps} steps: make the agent with the "
                 "users and the replay_capacity that it was saved with."
             )
-        num_rows = min(state["steps_added"], self._num_steps) * self._num_users
+        num_rows = min(entries["steps_added"], self._num_steps) * self._num_users
         for name in _PLAIN_ARRAYS:
             own = getattr(self, f"_{name}")
-            bundles.array(self, name, state[name], (num_rows, *own.shape[1:]), own.dtype.kind)
+            bundles.array(self, name, entries[name], (num_rows, *own.shape[1:]), own.dtype.kind)
         features = math.prod(self._documents.shape[1:])
-        transitions.check_packed(self, "documents", state["documents"], num_rows * features)
-        cut = int(np.count_nonzero(state["ends"] == transitions.TRUNCATED))
+        transitions.check_packed(self, "documents", entries["documents"], num_rows * features)
+        cut = int(np.count_nonzero(entries["ends"] == transitions.TRUNCATED))
         for name in ("last_users", "last_slates"):
             own = getattr(self, f"_{name}")
-            bundles.array(self, name, state[name], (cut, *own.shape[1:]), own.dtype.kind)
-        transitions.check_packed(self, "last_documents", state["last_documents"], cut * features)
-        bundles.generator_state(self, "rng_state", state["rng_state"], with_normal=True)
+            bundles.array(self, name, entries[name], (cut, *own.shape[1:]), own.dtype.kind)
+        transitions.check_packed(self, "last_documents", entries["last_documents"], cut * features)
+        bundles.generator_state(self, "rng_state", entries["rng_state"], with_normal=True)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what :meth:`state_dict` returned.

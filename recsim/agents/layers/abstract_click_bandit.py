@@ -45,8 +45,8 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
 
     def __init__(
         self,
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         arm_base_agent_ctors: Sequence[Callable[..., Any]],
         alg_ctor: Callable[..., algorithms.MABAlgorithm] = algorithms.UCB1,
         ci_scaling: float = 1.0,
@@ -95,7 +95,8 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Starts an episode in every arm and returns the first slate."""
         actions = [arm.begin_episode(observation=observation) for arm in self._base_agents]
-        order = (-self._scores(observation)).argsort(kind="stable")
+        scores = self._scores(observation)  # type: ignore[arg-type]  # It is given one.
+        order = (-scores).argsort(kind="stable")
         return self._postprocess_actions([actions[arm] for arm in order.tolist()])
 
     def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
@@ -113,13 +114,15 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             self._base_agents[arm].step(reward, observation) for arm in order.tolist()
         )
 
-    def _scores(self, observation: Any) -> np.ndarray:
+    def _scores(self, observation: types.Observation) -> np.ndarray:
         counts = observation["user"]["sufficient_statistics"]
         pulls = np.asarray(counts["impression_count"])
         self._bandit.set_state(pulls, counts["click_count"])
         if np.count_nonzero(pulls) == self._num_arms:
             return self._bandit.get_score(pulls.sum())
-        return np.negative(pulls, dtype=np.float64)  # Unsigned counts have no negatives.
+        # Unsigned counts have no negatives.
+        fewest_first: np.ndarray = np.negative(pulls, dtype=np.float64)
+        return fewest_first
 
     def _postprocess_actions(self, action_list: Iterable[Sequence[int]]) -> list[int]:
         """Joins the arms' documents, each once, and asks for no more than the slate needs."""
@@ -155,7 +158,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             seeding.restore_owned(self._bandit, rng_state)
 
 
-def check_counts(observation_space: Any, num_arms: int) -> None:
+def check_counts(observation_space: types.DictSpace, num_arms: int) -> None:
     """Checks that observations have the counts of arms.
 
     Args:

@@ -41,8 +41,8 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
     def __init__(
         self,
         base_agent_ctor: Callable[..., Any],
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         **kwargs: Any,
     ) -> None:
         observations.check_space(observation_space, "user", "response")
@@ -61,12 +61,12 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
     def _create_observation(self) -> dict[str, np.ndarray]:
         return {key: counts.copy() for key, counts in self._sufficient_statistics.items()}
 
-    def _check_statistics(self, statistics: Any) -> None:
-        bundles.entries(
+    def _check_statistics(self, statistics: object) -> None:
+        entries = bundles.entries(
             self, "sufficient_statistics", statistics, "impression_count", "click_count"
         )
         shape = (self._num_clusters,)
-        for key, counts in statistics.items():
+        for key, counts in entries.items():
             bundles.array(self, f"sufficient_statistics[{key!r}]", counts, shape, "iuf")
 
     def _update(self, observation: types.Observation) -> None:
@@ -112,7 +112,10 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
     """
 
     def __init__(
-        self, base_agent_ctor: Callable[..., Any], environment: Any, **kwargs: Any
+        self,
+        base_agent_ctor: Callable[..., Any],
+        environment: vector_agent.UsersAndSpaces,
+        **kwargs: Any,
     ) -> None:
         super().__init__(environment)
         observation_space = environment.single_observation_space
@@ -138,7 +141,8 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
         self._check_users(observation)
         self._impressions[:] = 0
         self._clicks[:] = 0
-        return self._base_agent.begin(self._augmented(observation))
+        slates: np.ndarray = self._base_agent.begin(self._augmented(observation))
+        return slates
 
     def step(
         self,
@@ -166,9 +170,10 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
             infos = {**infos, "final_obs": env.FinalObservations(final, ended)}
             self._impressions[ended] = 0
             self._clicks[ended] = 0
-        return self._base_agent.step(
+        slates: np.ndarray = self._base_agent.step(
             self._augmented(observation), rewards, terminated, truncated, infos
         )
+        return slates
 
     def _augmented(self, observation: types.Observation) -> types.Observation:
         statistics = {
@@ -210,8 +215,8 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
 class _EnvironmentWithCounts:
     """What a base agent is told of the environment."""
 
-    single_observation_space: Any
-    single_action_space: Any
+    single_observation_space: types.DictSpace
+    single_action_space: types.SlateSpace
     num_envs: int
     first_user: int
 
@@ -221,23 +226,22 @@ class _EnvironmentWithCounts:
         return self
 
 
-def _space_with_counts(observation_space: Any, num_clusters: int) -> Any:
+def _space_with_counts(observation_space: types.DictSpace, num_clusters: int) -> types.DictSpace:
     """Returns the space of a user's observations with the statistics, one of gymnasium."""
     from gymnasium import spaces as gymnasium_spaces
 
     count_space = gymnasium_spaces.Box(0.0, np.inf, (num_clusters,), np.float32)
+    parts: Mapping[str, Any] = observation_space.spaces
     user_space = {
-        "raw_observation": observation_space.spaces["user"],
+        "raw_observation": parts["user"],
         "sufficient_statistics": gymnasium_spaces.Dict(
             {"impression_count": count_space, "click_count": count_space}
         ),
     }
-    return gymnasium_spaces.Dict(
-        {**observation_space.spaces, "user": gymnasium_spaces.Dict(user_space)}
-    )
+    return gymnasium_spaces.Dict({**parts, "user": gymnasium_spaces.Dict(user_space)})
 
 
-def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: Any) -> None:
+def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: np.ndarray | int) -> None:
     """Adds numbers to users' counts of topics, in place.
 
     Args:
@@ -253,7 +257,7 @@ def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: Any) -> None:
         flat[starts + topics] += added  # Every user's entry is another one.
 
 
-def _num_clusters(response_space: Any) -> int:
+def _num_clusters(response_space: types.Space) -> int:
     """Returns the number of topics that responses tell of."""
     fields = observations.fields_of_response(response_space, "click", "cluster_id")
     for key in ("click", "cluster_id"):

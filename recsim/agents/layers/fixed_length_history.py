@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from recsim import agent
+from recsim import agent, types
 from recsim._internal import bundles, observations, validation
 from recsim._internal.gym_import import spaces
 from recsim.agents.layers import sufficient_statistics
@@ -39,8 +39,8 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
     def __init__(
         self,
         base_agent_ctor: Callable[..., Any],
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         history_length: int,
         remember_user: bool = True,
         remember_response: bool = True,
@@ -55,9 +55,8 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
             if validation.flag(f"remember_{feature}", wanted)
         ]
         observations.check_space(observation_space, "user", *self._features)
-        remembered_space = spaces.Dict(
-            {feature: observation_space.spaces[feature] for feature in self._features}
-        )
+        parts: Mapping[str, Any] = observation_space.spaces
+        remembered_space = spaces.Dict({feature: parts[feature] for feature in self._features})
         super().__init__(
             base_agent_ctor,
             observation_space,
@@ -75,8 +74,11 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         newest = copy.deepcopy({feature: observation[feature] for feature in self._features})
         self._sufficient_statistics = [newest, *history[:-1]]
 
-    def _check_statistics(self, statistics: Any) -> None:
-        fits = isinstance(statistics, list) and len(statistics) == self._history_length
-        if not fits or not all(each is None or isinstance(each, dict) for each in statistics):
+    def _check_statistics(self, statistics: object) -> None:
+        if (
+            not isinstance(statistics, list)
+            or len(statistics) != self._history_length
+            or not all(each is None or isinstance(each, dict) for each in statistics)
+        ):
             wanted = f"a list of {self._history_length} observations"
             bundles.refuse(self, "sufficient_statistics", wanted, statistics)

@@ -35,9 +35,9 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
     def __init__(
         self,
         base_agent_ctor: Callable[..., Any],
-        observation_space: Any,
-        action_space: Any,
-        sufficient_statistics_space: spaces.Space,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
+        sufficient_statistics_space: spaces.Space[Any],
         **kwargs: Any,
     ) -> None:
         super().__init__(action_space, base_agent_ctor)
@@ -45,13 +45,14 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         self._sufficient_statistcs_space = sufficient_statistics_space
         self._sufficient_statistics: Any = None
         self._observation_space = observation_space
+        parts: Mapping[str, Any] = observation_space.spaces
         user_space = spaces.Dict(
             {
-                "raw_observation": observation_space.spaces["user"],
+                "raw_observation": parts["user"],
                 "sufficient_statistics": sufficient_statistics_space,
             }
         )
-        self._base_observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
+        self._base_observation_space = spaces.Dict({**parts, "user": user_space})
         self._base_agents = [
             agent_utils.build_base_agent(
                 base_agent_ctor,
@@ -63,7 +64,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         ]
 
     @property
-    def observation_space(self) -> Any:
+    def observation_space(self) -> types.DictSpace:
         """The space of the observations that the layer itself gets."""
         return self._observation_space
 
@@ -72,7 +73,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         """Updates ``self._sufficient_statistics``, None at an episode's first observation."""
 
     @abc.abstractmethod
-    def _create_observation(self) -> Any:
+    def _create_observation(self) -> object:
         """Returns the statistics as the base agent sees them, in an object of their own."""
 
     def _preprocess_reward_observation(
@@ -87,7 +88,8 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         return reward, augmented
 
     def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
-        return action_list[0]
+        slate: agent.Slate = action_list[0]
+        return slate
 
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Forgets the statistics, also those of an episode that nobody ended, and begins anew."""
@@ -129,5 +131,5 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         super().load_state_dict(state)
         self._sufficient_statistics = copy.deepcopy(statistics)
 
-    def _check_statistics(self, statistics: Any) -> None:
+    def _check_statistics(self, statistics: object) -> None:
         """Raises ValueError for statistics of a state that :meth:`_update` cannot continue from."""

@@ -79,8 +79,8 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
     def __init__(
         self,
         base_agent_ctor: Callable[..., Any],
-        observation_space: Any,
-        action_space: Any,
+        observation_space: types.DictSpace,
+        action_space: types.SlateSpace,
         gamma: float = 0.0,
         aggregation_period: int = 1,
         switching_cost: float = 1.0,
@@ -104,13 +104,14 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         self._slate_comparator = self._default_slate_comparator
         self._observation_space = observation_space
         if self._switching_cost > 0:
+            parts: Mapping[str, Any] = observation_space.spaces
             user_space = spaces.Dict(
                 {
-                    "original_observation": observation_space.spaces["user"],
+                    "original_observation": parts["user"],
                     "last_slate": spaces.Tuple((document_space,) * self._slate_size),
                 }
             )
-            observation_space = spaces.Dict({**observation_space.spaces, "user": user_space})
+            observation_space = spaces.Dict({**parts, "user": user_space})
         self._base_observation_space = observation_space
         self._base_agents = [
             agent_utils.build_base_agent(
@@ -191,7 +192,8 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         return episode.reward, {**observation, "user": user}
 
     def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
-        return action_list[0]
+        slate: agent.Slate = action_list[0]
+        return slate
 
     def _decide(self, slate: agent.Slate, observation: agent.Observation) -> agent.Slate:
         """Takes in a decision of the base agent and returns it."""
@@ -222,9 +224,10 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         return list(episode.slate)
 
     def _find(
-        self, wanted: Any, old_index: int, documents: Sequence[Any], taken: Collection[int]
+        self, wanted: object, old_index: int, documents: Sequence[object], taken: Collection[int]
     ) -> int:
         """Returns the index of a document equal to ``wanted``, at its old place if it is there."""
+        index: int
         for index in (old_index, *range(len(documents))):
             free = index < len(documents) and index not in taken
             if free and self._doc_comparator(documents[index], wanted):
@@ -239,7 +242,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
     def _default_slate_comparator(self, slate1: Sequence[Any], slate2: Sequence[Any]) -> bool:
         return len(slate1) == len(slate2) and all(map(self._doc_comparator, slate1, slate2))
 
-    def _default_doc_comparator(self, doc1: Any, doc2: Any) -> bool:
+    def _default_doc_comparator(self, doc1: object, doc2: object) -> bool:
         return all(self._doc_equality_walker([doc1, doc2]))
 
     def state_dict(self) -> types.State:
@@ -258,7 +261,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         super().load_state_dict(state)
         self._episode = episode
 
-    def _checked_episode(self, entry: Any) -> _Episode:
+    def _checked_episode(self, entry: object) -> _Episode:
         """Returns the running episode of a bundle; ValueError if it is none."""
         fields = {field.name for field in dataclasses.fields(_Episode)}
         values = bundles.entries(self, "episode", entry)
@@ -277,7 +280,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         return episode
 
 
-def _leaves_equal(space: spaces.Space, observations: list[Any]) -> list[bool]:
+def _leaves_equal(space: spaces.Space[Any], observations: list[Any]) -> list[bool]:
     """Says whether all observations of a leaf of a document space equal the first."""
     first, *others = observations
     if not isinstance(space, spaces.Box):
