@@ -194,11 +194,16 @@ class _LazyCandidateSet(CandidateSet):
             return super().get_documents(document_ids)
 
     def create_observation(self) -> dict[str, Any]:
-        doc_ctor = self._doc_ctor
-        # Methods of a class may have been replaced since.
-        if self._made or not doc_ctor.is_observed_at_once():
+        cls = self._doc_ctor
+        # Methods of the class may have been replaced since.
+        if (
+            self._made
+            or cls.create_observation is not cls._observed_by
+            or cls.__init__ is not cls._made_by
+            or cls.doc_id is not cls._named_by
+        ):
             return super().create_observation()
-        observations = doc_ctor.create_observations(**self._columns)
+        observations = cls.create_observations(**self._columns)
         # Of integers it is what str returns, faster.
         return dict(zip(map(repr, self._ids), observations))
 
@@ -403,23 +408,10 @@ class AbstractDocument(abc.ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        own: tuple[Any, ...] = (cls.create_observation, cls.__init__, cls.doc_id)
         if "create_observations" in vars(cls):
-            own: tuple[Any, ...] = (cls.create_observation, cls.__init__, cls.doc_id)
             cls._observed_by, cls._made_by, cls._named_by = map(staticmethod, own)
-        cls._observed_at_once = cls.is_observed_at_once()
-
-    @classmethod
-    def is_observed_at_once(cls) -> bool:
-        """Says whether ``create_observations`` observes what single documents would.
-
-        It does not where a subclass, or a program, has put other methods in the place of those that
-        it stands in for.
-        """
-        return (
-            cls.create_observation is cls._observed_by
-            and cls.__init__ is cls._made_by
-            and cls.doc_id is cls._named_by
-        )
+        cls._observed_at_once = own == (cls._observed_by, cls._made_by, cls._named_by)
 
     def __init__(self, doc_id: Hashable) -> None:
         self._doc_id = doc_id
