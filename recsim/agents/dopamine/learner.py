@@ -149,7 +149,10 @@ class Settings:
     min_replay_history: int = 20000
     update_period: int = 4
     target_update_period: int = 8000
-    epsilon_fn: Callable[[int, int, int, float], float] = linearly_decaying_epsilon
+    # By a factory: a function as the class's attribute would be a method of it.
+    epsilon_fn: Callable[[int, int, int, float], float] = dataclasses.field(
+        default_factory=lambda: linearly_decaying_epsilon
+    )
     epsilon_train: float = 0.01
     epsilon_eval: float = 0.001
     epsilon_decay_period: int = 250000
