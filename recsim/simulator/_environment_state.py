@@ -99,7 +99,7 @@ def restore_metrics(env: object, state: MetricsState) -> None:
         return
     keeper: Any = env
     keeper.reset_metrics()
-    keeper._metrics.update(state)  # noqa: SLF001  # RecSim's name.  # RecSim's name.
+    keeper._metrics.update(state)  # noqa: SLF001  # RecSim's name.
 
 
 def _parts_without_generator(state: object, part: str = "the environment") -> Iterator[str]:

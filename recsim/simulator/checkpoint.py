@@ -116,7 +116,7 @@ def _save(path: str, tree: object, **entries: int) -> None:
         file.write(digest)
 
 
-def load(path: paths.Path) -> Any:  # noqa: ANN401  # A tree of any kind, as of JSON.  # A tree of any kind, as of JSON.
+def load(path: paths.Path) -> Any:  # noqa: ANN401  # A tree of any kind, as of JSON.
     """Reads the tree that :func:`save` wrote, after verifying the file.
 
     Raises:
