@@ -8,9 +8,9 @@ r"""RecSim's own entry point: trains an agent in an environment, then evaluates 
         --gin_bindings=simulator.runner_lib.Runner.max_steps_per_episode=100 \
         --gin_bindings=simulator.runner_lib.TrainRunner.num_iterations=10
 
-The flags are RecSim's. The environment has 5 candidates and slates of 2; the run has
-RecSim's 10 iterations of 50 training steps and 5 episodes of evaluation, where
-gin binds nothing else.
+The flags are RecSim's. The environment has 5 candidates and slates of 2; the
+run has RecSim's 10 iterations of 50 training steps and 5 episodes of
+evaluation, where gin binds nothing else.
 """
 
 from __future__ import annotations

@@ -43,6 +43,16 @@ def gin_configures_nothing_afterwards():
 
 
 @pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """Has a test run in an empty folder, 80 columns wide, and forgets gin's bindings after it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    yield tmp_path
+    with gin.unlock_config():
+        gin.clear_config()
+
+
+@pytest.fixture
 def assert_recorded():
     """Returns a function that compares a value with a recorded one, at any depth.
 

@@ -9,22 +9,15 @@ import shlex
 import subprocess
 import sys
 
-import gin
 import pytest
 from support import CHECKOUT
 
 from recsim import main, registry
 from recsim.simulator import recsim_gym, runner_lib
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 SHORT = "--gin_bindings=runner_lib.Runner.max_steps_per_episode=10"
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    yield
-    gin.clear_config()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from support import TESTS, deep_agents, rollouts
+from support import TESTS, deep_agents, rollouts, same
 from support.deep_agents import (
     AGENTS,
     full_slate,
@@ -39,14 +39,6 @@ def test_the_contract_of_agents(name):
 def save_and_load(bundle, path):
     checkpoint.save(path, bundle)
     return checkpoint.load(path)
-
-
-def same(first, second):
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    return np.asarray(first).tobytes() == np.asarray(second).tobytes()
 
 
 @pytest.mark.parametrize("name", ["optimal", "with_no_click", "sarsa", "full_slate"])

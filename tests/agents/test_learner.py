@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from support import same
 
 from recsim.agents.dopamine import adapters, learner, network, training, transitions, values
 from recsim.environments import interest_evolution
@@ -99,14 +100,6 @@ def train(one, num_steps, num_users=None, writer=None):
         if one.target_network is not target:
             copies.append(step)
     return updates, copies
-
-
-def same(first, second):
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    return np.asarray(first).tobytes() == np.asarray(second).tobytes()
 
 
 # Schedules.

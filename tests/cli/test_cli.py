@@ -22,15 +22,9 @@ import recsim
 from recsim import cli, registry
 from recsim.experiments import comparison
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 QUICK = ["--episodes", "3", "--steps", "20"]
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    yield
-    gin.clear_config()
 
 
 def recsim_command(*arguments, env=None, **kwargs):

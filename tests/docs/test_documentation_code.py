@@ -14,6 +14,8 @@ from support import CHECKOUT
 import recsim
 from recsim import cli
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 MODULES = [module.name for module in pkgutil.walk_packages(recsim.__path__, "recsim.")]
@@ -33,11 +35,6 @@ def run_blocks(page: pathlib.Path, language: str) -> int:
     for block in blocks:
         exec(compile(block, str(page), "exec"), namespace)
     return len(blocks)
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def test_every_tutorial_has_a_test():

@@ -47,11 +47,8 @@ WITHOUT_EFFECT = {
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    pathlib.Path("a_file.gin").write_text("LTSStaticUserSampler.kale_mean = 3.0\n")
-    yield
-    gin.clear_config()
+def a_file_of_bindings(empty_folder):
+    (empty_folder / "a_file.gin").write_text("LTSStaticUserSampler.kale_mean = 3.0\n")
 
 
 def run(name, *arguments):

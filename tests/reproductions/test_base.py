@@ -25,13 +25,9 @@ from recsim._internal import files
 from recsim.reproductions import bandit_regret, base
 from recsim.simulator import checkpoint
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 FILES = ["regret.png", "regret.svg", "results.json", "settings.json", "table.md"]
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
 
 
 @pytest.fixture(autouse=True)

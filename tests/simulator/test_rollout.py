@@ -135,16 +135,7 @@ class StepsSeen(runner_lib.TrainRunner):
 def test_an_overridden_method_for_the_log_sees_every_step(where, log, tmp_path):
     env = interest_exploration.create_environment(CONFIG)
     kind = StepsSeen if where == "class" else runner_lib.TrainRunner
-    runner = kind(
-        base_dir=tmp_path,
-        create_agent_fn=create_random,
-        env=env,
-        max_training_steps=20,
-        num_iterations=2,
-        max_steps_per_episode=10,
-        episode_log_file=log,
-        progress=False,
-    )
+    runner = make_train_runner(tmp_path, env, kind=kind, episode_log_file=log)
     if where == "instance":
         runner.seen = []
         runner._log_one_step = lambda user, documents, slate, responses, reward, done: (

@@ -160,15 +160,7 @@ def test_protected_methods_can_be_overridden_as_in_recsim(tmp_path, env):
             assert os.path.isdir(self._checkpoint_dir)
             super()._write_metrics(step, suffix)
 
-    runner = MyRunner(
-        base_dir=tmp_path,
-        create_agent_fn=create_random,
-        env=env,
-        max_training_steps=20,
-        num_iterations=2,
-        max_steps_per_episode=10,
-        progress=False,
-    )
+    runner = train_runner(tmp_path, env, kind=MyRunner)
     runner.run_experiment()
     newest = checkpoint.Checkpointer(tmp_path / "train/checkpoints").load_newest()[1]
     assert newest["total_steps"] == 2040

@@ -16,7 +16,7 @@ def create_random(sess, environment, eval_mode, summary_writer=None):
     return random_agent.RandomAgent(environment.action_space, random_seed=1)
 
 
-def train_runner(base_dir, env, create_agent=create_random, **kwargs):
+def train_runner(base_dir, env, create_agent=create_random, kind=runner_lib.TrainRunner, **kwargs):
     settings = {
         "max_training_steps": 20,
         "num_iterations": 2,
@@ -24,9 +24,7 @@ def train_runner(base_dir, env, create_agent=create_random, **kwargs):
         "progress": False,
         **kwargs,
     }
-    return runner_lib.TrainRunner(
-        base_dir=base_dir, create_agent_fn=create_agent, env=env, **settings
-    )
+    return kind(base_dir=base_dir, create_agent_fn=create_agent, env=env, **settings)
 
 
 def eval_runner(base_dir, env, create_agent=create_random, **kwargs):
