@@ -10,19 +10,15 @@ import gymnasium
 import numpy as np
 import pytest
 from support import random_scenarios
-from support.scenarios import CONFIG, MODULES
+from support.scenarios import CONFIG, MODULES, config, make_vector_env
+from support.scenarios import make_env as make
 
 from recsim import choice_model, cli, seeding, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
-    cluster_bandit_agent,
-    greedy_pctr_agent,
     random_agent,
-    slate_decomp_q_agent,
     tabular_q_agent,
 )
-from recsim.agents.bandits import algorithms, glm_algorithms
-from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.experiments import comparison
 from recsim.simulator import (
@@ -35,20 +31,8 @@ from recsim.simulator import (
 )
 
 
-def make(**changes):
-    return interest_exploration.create_environment({**CONFIG, **changes})
-
-
 def make_vector(**changes):
-    return interest_exploration.create_vector_environment({**CONFIG, **changes}, 3)
-
-
-def vector_step(**changes):
-    env = make_vector()
-    agent = random_agent.VectorRandomAgent(env)
-    outcome = env.step(agent.begin(env.reset(seed=0)[0]))
-    names = ("observation", "rewards", "terminated", "truncated", "infos")
-    agent.step(**{**dict(zip(names, outcome, strict=True)), **changes})
+    return make_vector_env(env_config=config(**changes))
 
 
 def state_at(position):
@@ -93,38 +77,6 @@ def choose(model, features, scores):
     chooser.choose_item()
 
 
-def click_statistics(response_space):
-    space = spaces.Dict({**make().observation_space.spaces, "response": response_space})
-    cluster_click_statistics.ClusterClickStatsLayer(
-        cluster_bandit_agent.ClusterBanditAgent, space, make().action_space
-    )
-
-
-def responses_with(*keys):
-    entries = make().observation_space["response"][0].spaces
-    return spaces.Tuple((spaces.Dict({key: entries[key] for key in keys}),) * 2)
-
-
-def one_armed_layer():
-    env = make()
-    layer = cluster_click_statistics.ClusterClickStatsLayer(
-        lambda **kwargs: abstract_click_bandit.AbstractClickBanditLayer(
-            arm_base_agent_ctors=[cluster_bandit_agent.GreedyClusterAgent], **kwargs
-        ),
-        env.observation_space,
-        env.action_space,
-    )
-    return layer
-
-
-def tabular_step(reward):
-    env = make()
-    agent = tabular_q_agent.TabularQAgent(env.observation_space, env.action_space)
-    observation = env.reset()
-    agent.begin_episode(observation)
-    agent.step(reward, observation)
-
-
 def random_agent_of(_, env, **__):
     return random_agent.RandomAgent(env.action_space)
 
@@ -150,10 +102,7 @@ def run(folder, **kwargs):
     )
 
 
-logit = choice_model.MultinomialLogitChoiceModel
 proportional = choice_model.MultinomialProportionalChoiceModel
-exponential_cascade = choice_model.ExponentialCascadeChoiceModel
-proportional_cascade = choice_model.ProportionalCascadeChoiceModel
 IEUsers = interest_exploration.IEClusterUserSampler
 IEDocuments = interest_exploration.IETopicDocumentSampler
 
@@ -407,277 +356,6 @@ TABLE = {
         ValueError,
         "innovation_stddev.*-0.1",
     ),
-    # Choice models.
-    "scores NaN": (lambda: choose(logit, {}, [np.nan, 1.0]), ValueError, "give a distribution"),
-    "scores infinite": (
-        lambda: choose(logit, {}, [np.inf, 1.0]),
-        ValueError,
-        "give a distribution",
-    ),
-    "weights all zero": (
-        lambda: choose(proportional, {"min_normalizer": 0.0}, [0.0, 0.0]),
-        ValueError,
-        "give a distribution.*positive sum",
-    ),
-    "score below the normalizer": (
-        lambda: choose(proportional, {"min_normalizer": -1.0}, [-2.0, 1.0]),
-        ValueError,
-        "min_normalizer",
-    ),
-    "score below the normalizer, array": (
-        lambda: choice_model.multinomial_proportional_probabilities([-2.0, 1.0], 0.0, -1.0),
-        ValueError,
-        "at least min_normalizer.*-2.0",
-    ),
-    "cascade score below the normalizer": (
-        lambda: choose(
-            proportional_cascade, {"min_normalizer": -1.0, "score_scaling": 0.1}, [-2.0]
-        ),
-        ValueError,
-        "at least min_normalizer.*-2.0",
-    ),
-    "choice before scores": (
-        lambda: logit({}).choose_item(),
-        RuntimeError,
-        "call score_documents",
-    ),
-    "attention above one": (
-        lambda: exponential_cascade({"attention_prob": 1.2, "score_scaling": 0.1}),
-        ValueError,
-        r"attention_prob.*\[0, 1\], got 1.2",
-    ),
-    "attention negative": (
-        lambda: exponential_cascade({"attention_prob": -0.1, "score_scaling": 0.1}),
-        ValueError,
-        r"attention_prob.*\[0, 1\], got -0.1",
-    ),
-    "attention of an array above one": (
-        lambda: choice_model.cascade_probabilities([[0.5, 0.5]], attention_prob=[2.0]),
-        ValueError,
-        r"attention_prob must be in \[0, 1\], got \[2.0\]",
-    ),
-    "attention NaN": (
-        lambda: choice_model.cascade_probabilities([0.5, 0.5], attention_prob=np.nan),
-        ValueError,
-        "attention_prob must be in",
-    ),
-    "nothing to choose from": (
-        lambda: choice_model.sample_choice([], 0.5),
-        ValueError,
-        "give a distribution",
-    ),
-    "score scaling missing": (
-        lambda: exponential_cascade({"attention_prob": 0.5}),
-        ValueError,
-        "number for 'score_scaling'",
-    ),
-    "score scaling negative": (
-        lambda: exponential_cascade({"score_scaling": -1.0}),
-        ValueError,
-        "score_scaling.*>= 0, got -1.0",
-    ),
-    "score scaling too large": (
-        lambda: choose(exponential_cascade, {"score_scaling": 0.5}, [1.0]),
-        ValueError,
-        "smaller score_scaling",
-    ),
-    "normalizer missing": (lambda: proportional({}), ValueError, "number for 'min_normalizer'"),
-    "choice model missing": (
-        lambda: interest_evolution.IEvUserModel(2),
-        ValueError,
-        "choice_model_ctor must be a class",
-    ),
-    "response class missing": (
-        lambda: long_term_satisfaction.LTSUserModel(2),
-        TypeError,
-        "response_model_ctor must be a class",
-    ),
-    "features of another shape": (
-        lambda: interest_evolution.IEvUserState(np.zeros(3)).score_document(np.zeros(4)),
-        ValueError,
-        r"\(3,\), got \(4,\)",
-    ),
-    # Agents.
-    "responses without cluster_id": (
-        lambda: click_statistics(responses_with("click", "quality")),
-        ValueError,
-        "cluster_id",
-    ),
-    "responses without click": (
-        lambda: click_statistics(responses_with("cluster_id", "quality")),
-        ValueError,
-        "click",
-    ),
-    "bandit with one arm": (lambda: algorithms.UCB1(1, {}), ValueError, "num_arms.*2"),
-    "optimism negative": (
-        lambda: algorithms.UCB1(2, {"optimism_scaling": -1.0}),
-        ValueError,
-        "optimism_scaling.*>= 0, got -1.0",
-    ),
-    "layer with one arm": (one_armed_layer, ValueError, "arms.*2"),
-    "reward of a bandit": (
-        lambda: algorithms.UCB1(2, {}).update(0, 1.5),
-        ValueError,
-        r"reward.*\[0, 1\].*1.5",
-    ),
-    "agent without an action space": (
-        lambda: random_agent.RandomAgent(spaces.Discrete(3)),
-        TypeError,
-        "action_space must be a MultiDiscrete",
-    ),
-    "greedy slate above documents": (
-        lambda: greedy_pctr_agent.GreedyPCTRAgent(
-            make(slate_size=4).action_space, ScoresAreDocuments()
-        ).step(0.0, {"doc": {"0": 1.0, "1": 2.0}}),
-        ValueError,
-        "4.*2",
-    ),
-    "arm None": (
-        lambda: algorithms.UCB1(2, {}).update(None, 1),
-        TypeError,
-        "arm must be an integer.*None",
-    ),
-    "arm a bool": (lambda: algorithms.UCB1(2, {}).update(True, 1), TypeError, "arm.*bool True"),
-    "arm negative": (lambda: algorithms.UCB1(2, {}).update(-1, 1), ValueError, "arm.*0 to 1.*-1"),
-    "arm an empty list": (lambda: algorithms.KLUCB(2, {}).update([], 1), TypeError, r"arm.*\[\]"),
-    "arm too large": (
-        lambda: algorithms.ThompsonSampling(2, {}).update(2, 0.5),
-        ValueError,
-        "arm must be in 0 to 1, got 2",
-    ),
-    "pulls NaN": (
-        lambda: algorithms.UCB1(2, {}).set_state([np.nan, 1], [0, 0]),
-        ValueError,
-        "pulls and reward must be finite.*nan",
-    ),
-    "pulls negative": (
-        lambda: algorithms.UCB1(2, {}).set_state([-1, 1], [0, 0]),
-        ValueError,
-        "pulls and reward must be finite.*-1",
-    ),
-    "rewards above pulls": (
-        lambda: algorithms.UCB1(2, {}).set_state([1, 1], [2, 0]),
-        ValueError,
-        "summed rewards from 0 to its pulls",
-    ),
-    "rewards above pulls, array": (
-        lambda: algorithms.kl_ucb_index([1, 1], [5, 0], 3),
-        ValueError,
-        "summed rewards from 0 to its pulls",
-    ),
-    "round NaN": (
-        lambda: algorithms.ucb1_index([1, 1], [1, 0], np.nan),
-        ValueError,
-        "t must be a finite number, got nan",
-    ),
-    "optimism too large": (
-        lambda: algorithms.UCB1(2, {"optimism_scaling": 1e308}),
-        ValueError,
-        r"optimism_scaling.*at most 1e\+100.*1e\+308",
-    ),
-    "optimism too small for a posterior": (
-        lambda: algorithms.ThompsonSampling(2, {"optimism_scaling": 1e-200}),
-        ValueError,
-        "optimism_scaling.*>= 1e-06, got 1e-200",
-    ),
-    **{
-        f"reward {reward} of {bandit.__name__}": (
-            lambda bandit=bandit, reward=reward: bandit(2, 9).update(reward, [1.0, 0.0]),
-            ValueError,
-            rf"reward.*\[0, 1\], got {reward}",
-        )
-        for bandit in (lambda dim, _: glm_algorithms.GLM_TS(dim), glm_algorithms.UCB_GLM)
-        for reward in (np.nan, 7.0, -3.0)
-    },
-    "features NaN": (
-        lambda: glm_algorithms.GLM_TS(2).update(1, [np.nan, 0.0]),
-        ValueError,
-        "arm must be finite",
-    ),
-    "deviation of the prior too small": (
-        lambda: glm_algorithms.GLM_TS(2, sigma0=1e-200),
-        ValueError,
-        "sigma0 must be above 0.*1e-200",
-    ),
-    "uniform number NaN": (
-        lambda: choice_model.sample_choice([1.0, 1.0], np.nan),
-        ValueError,
-        r"uniform must be numbers in \[0, 1\), got nan",
-    ),
-    "uniform number too large": (
-        lambda: choice_model.sample_choice([1.0, 1.0], 2.0),
-        ValueError,
-        r"uniform must be numbers in \[0, 1\), got 2.0",
-    ),
-    "uniform numbers negative": (
-        lambda: choice_model.sample_choice(np.ones((2, 3)), [0.5, -1.0]),
-        ValueError,
-        r"uniform must be numbers in \[0, 1\)",
-    ),
-    "scores of two dimensions": (
-        lambda: choose(logit, {}, [[1.0, 2.0], [3.0, 4.0]]),
-        ValueError,
-        r"scores of documents must have one number for each.*\(2, 2\)",
-    ),
-    "round that is not a number": (
-        lambda: algorithms.ThompsonSampling(2, {}).get_arm("x"),
-        TypeError,
-        "t must be numbers, got 'x'",
-    ),
-    "rewards of other users": (
-        lambda: vector_step(rewards=np.ones(2)),
-        ValueError,
-        "rewards must be a number for each of the 3 users, got 2",
-    ),
-    "complex rewards": (
-        lambda: vector_step(rewards=np.full(3, 1j)),
-        TypeError,
-        "rewards must be numbers",
-    ),
-    "ends that are integers": (
-        lambda: vector_step(terminated=np.zeros(3, int)),
-        TypeError,
-        "terminated must be a bool for each of the 3 users",
-    ),
-    "responses without names": (
-        lambda: cluster_click_statistics.ClusterClickStatsLayer(
-            random_agent.RandomAgent,
-            random_scenarios.make(response_space=spaces.Discrete(2)).observation_space,
-            spaces.MultiDiscrete([4, 4]),
-        ),
-        ValueError,
-        r"observation_space\['response'\] holds must be Dict spaces.*got Discrete",
-    ),
-    "softmax of infinity": (
-        lambda: choice_model.softmax([np.inf, 1.0]),
-        ValueError,
-        "vector must have no NaN and no plus infinity",
-    ),
-    **{
-        f"{select.__name__} {name}": (
-            lambda select=select, arguments=arguments: select(*arguments),
-            ValueError,
-            message,
-        )
-        for select in (
-            slate_decomp_q_agent.select_slate_topk,
-            slate_decomp_q_agent.select_slate_greedy,
-            slate_decomp_q_agent.select_slate_optimal,
-        )
-        for name, arguments, message in (
-            ("weight negative", (1, 1.0, [-1.0, 1.0], [1.0, 1.0]), "s must be choice weights"),
-            ("weight NaN", (1, 1.0, [np.nan, 1.0], [1.0, 1.0]), "s must be choice weights"),
-            ("mass negative", (1, -5.0, [1.0, 1.0], [1.0, 1.0]), "s_no_click must be choice"),
-            ("value NaN", (1, 1.0, [1.0, 1.0], [np.nan, 1.0]), "q must be finite"),
-        )
-    },
-    "topic a string": (
-        lambda: cluster_bandit_agent.GreedyClusterAgent(None, make().action_space, cluster_id="x"),
-        TypeError,
-        "cluster_id must be an integer.*'x'",
-    ),
-    "tabular agent's reward NaN": (lambda: tabular_step(np.nan), ValueError, "reward.*finite.*nan"),
-    "tabular agent's rewards": (lambda: tabular_step([1.0, 2.0]), ValueError, "reward.*one number"),
     # Runners.
     "steps an episode": (
         lambda: run("unused", max_steps_per_episode=0),
