@@ -632,7 +632,7 @@ def test_bad_commands(row, tmp_path, monkeypatch, capsys):
 
 def test_unknown_config_keys_are_only_warned_of():
     with pytest.warns(UserWarning, match="'num_candidate'.*'num_candidates'") as warned:
-        make(num_candidate=3)
+        interest_exploration.create_environment(config(num_candidate=3))
     assert warned[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
