@@ -357,7 +357,7 @@ class BatchDocumentSampler(AbstractDocumentSampler):
     # The function that sampling a batch stands in for.
     _sampled_by: Any = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "_sample_features" in vars(cls):
             cls._sampled_by = staticmethod(cls.sample_document)
@@ -406,7 +406,7 @@ class AbstractDocument(abc.ABC):
     _named_by: Any = None
     _observed_at_once = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         own: tuple[Any, ...] = (cls.create_observation, cls.__init__, cls.doc_id)
         if "create_observations" in vars(cls):

@@ -52,7 +52,7 @@ class AbstractUserState(abc.ABC):
     # The function that score_documents of the class stands in for, where there is one.
     _scored_by: Any = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "score_documents" in vars(cls):
             cls._scored_by = staticmethod(getattr(cls, "score_document", None))  # type: ignore[arg-type]

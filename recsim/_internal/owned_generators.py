@@ -28,7 +28,7 @@ _PASSING = frozenset({"_user_state", "_candidate_set", "_current_documents"})
 _OTHERS = frozenset({"builtins", "gym", "gymnasium", "keras", "numpy", "recsim", "tensorflow"})
 
 
-def state_of(owner: object, *known: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
+def state_of(owner: object, *known: object, within: tuple[type, ...] = ()) -> dict[str, Any]:
     """Returns entries for a checkpoint: the generators, and the names of those it cannot hold.
 
     Args:
@@ -44,7 +44,7 @@ def state_of(owner: object, *known: Any, within: tuple[type, ...] = ()) -> dict[
     return state
 
 
-def found(owner: object, *known: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
+def found(owner: object, *known: object, within: tuple[type, ...] = ()) -> dict[str, Any]:
     """Returns copies of the generators of NumPy in an object's tree, by their places.
 
     The tree is made of attributes, plain containers, simple objects and what functions hold. The
@@ -59,7 +59,7 @@ def found(owner: object, *known: Any, within: tuple[type, ...] = ()) -> dict[str
     }
 
 
-def unsaved(owner: object, *known: Any, within: tuple[type, ...] = ()) -> list[str]:
+def unsaved(owner: object, *known: object, within: tuple[type, ...] = ()) -> list[str]:
     """Returns the names of generators that a checkpoint cannot hold.
 
     These are those of Python's ``random``, and those that classes hold, which objects share.
@@ -147,7 +147,7 @@ def _is_simple(value: object) -> bool:
 
 
 def restore(
-    owner: object, generators: Mapping[str, Any], *known: Any, within: tuple[type, ...] = ()
+    owner: object, generators: Mapping[str, Any], *known: object, within: tuple[type, ...] = ()
 ) -> None:
     """Gives generators the states they had when :func:`found` returned them.
 

@@ -23,7 +23,7 @@ _ALWAYS = {"numpy": "numpy", "scipy": "scipy", "gym": "gym", "gin": "gin-config"
 _WHERE_IMPORTED = {"gymnasium": "gymnasium", "tensorflow": "tensorflow", "keras": "keras"}
 
 
-def record(arguments: Sequence[str] | None, seeds: Mapping[str, int], **more: Any) -> Record:
+def record(arguments: Sequence[str] | None, seeds: Mapping[str, int], **more: object) -> Record:
     """Returns the command, the seeds, the versions and gin's configuration.
 
     Args:

@@ -150,7 +150,7 @@ def _config(
 
 
 def make(
-    environment_name: str, *, render_mode: str | None = None, **env_config: Any
+    environment_name: str, *, render_mode: str | None = None, **env_config: object
 ) -> RecSimGymnasiumEnv:
     """Makes a scenario for Gymnasium's ``make``.
 
@@ -174,7 +174,7 @@ def make_vec(
     environment_name: str,
     num_envs: int,
     max_episode_steps: int | None = None,
-    **settings: Any,
+    **settings: object,
 ) -> types.VectorEnv:
     """Makes a scenario for Gymnasium's ``make_vec``.
 

@@ -126,7 +126,7 @@ class WrappedReplayBuffer:
                 user, documents, slate, transitions.NO_CLICK, 0.0, transitions.BOOTSTRAP_STATE
             )
 
-    def _write(self, *values: Any) -> None:
+    def _write(self, *values: object) -> None:
         row = self._num_rows % self._capacity
         for array, value in zip(self._arrays.values(), values):
             array[row] = value
