@@ -154,7 +154,7 @@ class MetricsFile:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The records in the order of steps: ``total_steps``, and the metrics by name."""
+        """The records in the order of steps, with ``total_steps`` and the metrics by name."""
         return list(self._records)
 
     def add(self, total_steps: int, metrics: Mapping[str, Any]) -> None:
