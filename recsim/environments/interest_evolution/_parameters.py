@@ -41,7 +41,7 @@ def x_intercept(name: str, value: object) -> float:
     return intercept
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DocumentParameters:
     """What :class:`~recsim.environments.interest_evolution.UtilityModelVideoSampler` takes.
 
@@ -66,7 +66,7 @@ class DocumentParameters:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UserParameters:
     """What :class:`~recsim.environments.interest_evolution.UtilityModelUserSampler` takes.
 

@@ -18,7 +18,7 @@ Vector = tuple[float, ...]
 Matrix = tuple[Vector, ...]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DocumentParameters:
     """What :class:`~recsim.environments.interest_exploration.IETopicDocumentSampler` takes.
 
@@ -68,7 +68,7 @@ class DocumentParameters:
         return tuple(array.tolist())
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UserParameters:
     """What :class:`~recsim.environments.interest_exploration.IEClusterUserSampler` takes.
 

@@ -16,7 +16,7 @@ __all__ = ["DocumentParameters", "LTSParameters", "UserParameters"]
 _LARGEST = 1e30
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UserParameters:
     """What :class:`~recsim.environments.long_term_satisfaction.LTSStaticUserSampler` takes.
 
@@ -60,7 +60,7 @@ class UserParameters:
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DocumentParameters:
     """What :class:`~recsim.environments.long_term_satisfaction.LTSDocumentSampler` takes.
 
