@@ -29,7 +29,9 @@ setup(
         "gymnasium>=1.1",
         "loky>=3.4.1",
         "numpy>=1.26",
+        "pandas>=2.1",
         "psutil>=5.9",
+        "pyarrow>=14.0",
         "scipy>=1.11.1",
         "tensorflow>=2.16.1",
         "threadpoolctl>=3.1",
@@ -38,9 +40,11 @@ setup(
     extras_require={
         "plots": ["matplotlib>=3.8"],
         "test": [
+            "duckdb>=0.10",
             "hypothesis>=6.90",
             "matplotlib>=3.8",
             "mypy>=1.8",
+            "polars>=1.0",
             "pytest>=8.0",
             "pytest-cov>=5.0",
             "pytest-xdist>=3.5",

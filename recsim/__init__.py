@@ -1,7 +1,7 @@
 """Simulation of recommender systems that interact with users over time.
 
-The import registers the scenarios in Gymnasium. The modules below load at their first use, so that
-it stays fast and brings in neither TensorFlow nor Gym.
+The import registers the scenarios in Gymnasium. What is below loads at its first use, so that it
+stays fast and brings in neither TensorFlow nor Gym.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         document,
         environments,
         experiments,
+        logs,
         main,
         parallel,
         reproductions,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         utils,
         vector,
     )
+    from recsim.logs.reader import read_episodes
 
 __all__ = [
     "__version__",
@@ -44,8 +46,10 @@ __all__ = [
     "document",
     "environments",
     "experiments",
+    "logs",
     "main",
     "parallel",
+    "read_episodes",
     "registry",
     "reproductions",
     "seeding",
@@ -59,4 +63,8 @@ __all__ = [
 
 registry.register_in_gymnasium()
 
-__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)
+_CONTENTS = {"read_episodes": "logs.reader"}
+
+__getattr__, __dir__ = lazy.lazy_submodules(
+    __name__, [name for name in __all__ if name not in _CONTENTS], _CONTENTS
+)

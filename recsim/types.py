@@ -4,7 +4,7 @@ No object has to be derived from a class of this library: what has the methods o
 Which engine an object belongs to is decided here too, by :func:`is_vector_env` and its siblings.
 
 What only some agents can do is a protocol of its own, which an agent may have or lack:
-:class:`Learner` and :class:`Stateful` are of that kind.
+:class:`Learner`, :class:`KnowsPropensities` and :class:`Stateful` are of that kind.
 
 Types for annotations:
 
@@ -22,6 +22,7 @@ of the type ``object``.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
@@ -45,9 +46,11 @@ __all__ = [
     "FloatArray",
     "Infos",
     "IntArray",
+    "KnowsPropensities",
     "Learner",
     "Metrics",
     "Observation",
+    "Propensities",
     "RecommenderEnv",
     "Response",
     "Reward",
@@ -67,6 +70,7 @@ __all__ = [
     "is_slate_agent",
     "is_vector_agent",
     "is_vector_env",
+    "knows_propensities",
 ]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -421,6 +425,40 @@ class Learner(Protocol):
         """
 
 
+@dataclasses.dataclass(frozen=True)
+class Propensities:
+    """The probabilities with which an agent that randomizes shows what it shows.
+
+    Attributes:
+        slate: of the slate, its order included: a number; an array of shape (n_users,) in the
+            vector engine.
+        items: of each document being at its position, whatever stands at the others: numbers;
+            an array of shape (n_users, slate_size) in the vector engine.
+    """
+
+    slate: float | np.ndarray
+    items: Sequence[float] | np.ndarray
+
+
+class KnowsPropensities(Protocol):
+    """An agent that knows the probabilities with which it shows slates.
+
+    No agent has to be one, see :func:`knows_propensities`. Where an agent is, episode logs have
+    them, for estimates of what another agent would have earned.
+    """
+
+    def propensities(self, observation: Observation, slate: Slate) -> Propensities:
+        """Returns the probabilities of a slate, or of each user's.
+
+        It is called between the choice of the slate and the next call of ``step``, and changes
+        nothing.
+
+        Args:
+            observation: what the agent chose the slate after.
+            slate: the slate; in the vector engine slates of shape (n_users, slate_size).
+        """
+
+
 class SummaryWriter(Protocol):
     """Where agents write statistics for TensorBoard."""
 
@@ -460,3 +498,22 @@ def is_vector_agent(agent: object) -> TypeGuard[VectorAgent]:
 def is_slate_agent(agent: object) -> TypeGuard[SlateAgent]:
     """Says whether an agent is of the single-user engine: it says whether it serves several."""
     return hasattr(agent, "multi_user")
+
+
+#: Methods in which agents choose slates, the last one those of the vector engine that are made of
+#: chunks.
+_METHODS_THAT_CHOOSE = ("begin_episode", "begin", "step", "_slates_of_chunks")
+
+
+def knows_propensities(agent: object) -> TypeGuard[KnowsPropensities]:
+    """Says whether an agent knows the probabilities of its slates.
+
+    One whose class chooses slates by a method of its own, and inherits ``propensities``, does not:
+    they are those of another agent.
+    """
+    for base in type(agent).__mro__:
+        if "propensities" in vars(base):
+            return True
+        if not vars(base).keys().isdisjoint(_METHODS_THAT_CHOOSE):
+            return False
+    return False

@@ -14,7 +14,7 @@ from support import CHECKOUT
 import recsim
 from recsim._internal import version
 
-HEAVY = {"IPython", "absl", "keras", "matplotlib", "pandas", "tensorflow"}
+HEAVY = {"IPython", "absl", "keras", "matplotlib", "pandas", "pyarrow", "tensorflow"}
 
 
 def run_python(code: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
@@ -80,6 +80,7 @@ def test_unknown_attribute():
         ("recsim.agents.layers, recsim.agents.bandits.algorithms, recsim.choice_model", HEAVY),
         ("recsim.simulator.runner_lib, recsim.simulator.recsim_gym", HEAVY),
         ("recsim.main, recsim.cli", HEAVY),
+        ("recsim.logs.parquet, recsim.logs.reader, recsim.vector.simulate", HEAVY),
     ],
 )
 def test_import_is_light_and_quiet(modules, banned, tmp_path):

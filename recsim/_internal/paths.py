@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 
-__all__ = ["Path", "absolute", "name_in", "output_file", "run_file", "writable_folder"]
+__all__ = ["Path", "absolute", "name_in", "output_file", "run_file", "run_path", "writable_folder"]
 
 #: What users may give as a path.
 Path = str | os.PathLike[str]
@@ -112,18 +112,17 @@ def output_file(name: str, path: Path, folder: str = "") -> str:
     return file
 
 
-def run_file(name: str, path: Path, output_dir: str, *base_dirs: str) -> str:
-    """Returns the absolute path of a file that a user names beside the files of a run.
+def run_path(name: str, path: Path, output_dir: str, *base_dirs: str) -> str:
+    """Returns the absolute path of what a user names beside the files of a run.
 
     Args:
         name: the argument's name, for the error.
-        path: the file; a relative path starts from ``output_dir``.
+        path: the path; a relative one starts from ``output_dir``.
         output_dir: the folder that the run writes to.
         *base_dirs: the folders of the run and of the training that it evaluates.
 
     Raises:
         TypeError, ValueError: as :func:`absolute`, or if it is one of the run's own files.
-        OSError: as :func:`output_file`.
     """
     file = absolute(name, path, output_dir)
     for base_dir in (output_dir, *base_dirs):
@@ -133,6 +132,17 @@ def run_file(name: str, path: Path, output_dir: str, *base_dirs: str) -> str:
                 f"{name} must not be one of the run's own files, got {os.fspath(path)!r}, which is "
                 f"{file!r}: choose another name."
             )
+    return file
+
+
+def run_file(name: str, path: Path, output_dir: str, *base_dirs: str) -> str:
+    """Returns the absolute path of a file that a user names beside the files of a run.
+
+    Raises:
+        TypeError, ValueError: as :func:`run_path`, whose arguments these are.
+        OSError: as :func:`output_file`.
+    """
+    run_path(name, path, output_dir, *base_dirs)
     return output_file(name, path, output_dir)
 
 

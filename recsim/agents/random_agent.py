@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,6 +36,13 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
 
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`."""
+        number = len(observation["doc"])
+        return types.Propensities(1.0 / math.perm(number, len(slate)), [1.0 / number] * len(slate))
+
 
 class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
     """Recommends random slates, without repetition, to users in parallel.
@@ -53,3 +61,13 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
         del observation
         for stream in self._streams:
             yield stream.slates(self._num_candidates, self._slate_size)
+
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`."""
+        del observation
+        of_slate = 1.0 / math.perm(self._num_candidates, self._slate_size)
+        return types.Propensities(
+            np.full(self._num_envs, of_slate), np.full(np.shape(slate), 1.0 / self._num_candidates)
+        )

@@ -9,6 +9,7 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.benchmarks import (
         default_training,
+        episode_logs,
         sampling,
         throughput,
         training,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "default_training",
+    "episode_logs",
     "sampling",
     "throughput",
     "training",

@@ -108,6 +108,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder for the files, new or empty (default: a new one in recsim_runs)",
     )
     files.add_argument(
+        "--log-episodes",
+        action="store_true",
+        help="log each agent's episodes, those of its training too, in a folder episodes.parquet: "
+        "a row for each document shown",
+    )
+    files.add_argument(
+        "--log-user-state",
+        action="store_true",
+        help="with --log-episodes: log the users' hidden states too",
+    )
+    files.add_argument(
         "--gin-files",
         metavar="FILE",
         nargs="+",
@@ -151,6 +162,8 @@ def _run(options: argparse.Namespace) -> int:
                 f"--train-steps has no effect: of {', '.join(agents)} none is trained, since none "
                 "learns from one episode for the next."
             )
+        if options.log_user_state and not options.log_episodes:
+            raise ValueError("--log-user-state has no effect without --log-episodes.")
     from recsim.experiments import comparison, report
     from recsim.simulator import runner_lib
 
@@ -173,6 +186,8 @@ def _run(options: argparse.Namespace) -> int:
             train_steps=options.train_steps,
             num_envs=options.num_envs,
             progress=False if options.quiet else None,
+            log_episodes=options.log_episodes,
+            log_user_state=options.log_user_state,
             refuse_unused_bindings=not options.gin_allow_unused,
             command_arguments=options.arguments,
         )

@@ -162,6 +162,9 @@ class Comparison:
             None for the single-user engine. An agent that learns is trained with 100 users in
             parallel at most, so that their sessions end.
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
+        log_episodes: whether each runner logs its episodes, those of training too, in
+            ``episodes.parquet`` in its folder, see :mod:`recsim.logs.parquet`.
+        log_user_state: whether these logs have the users' hidden states too.
         refuse_unused_bindings: whether a gin binding that has no effect on what is run is an
             error, such as one of ``EvalRunner.max_eval_episodes`` beside ``episodes``.
         command_arguments: those of the command that asked for it, for the record; None for a
@@ -200,6 +203,8 @@ class Comparison:
         train_steps: int | None = None,
         num_envs: int | None = None,
         progress: bool | None = None,
+        log_episodes: bool = False,
+        log_user_state: bool = False,
         refuse_unused_bindings: bool = False,
         command_arguments: Sequence[str] | None = None,
     ) -> None:
@@ -214,6 +219,9 @@ class Comparison:
         }
         self._output_dir = paths.absolute("output_dir", output_dir)
         self._progress = progress
+        self._logs: dict[str, Any] = {}
+        if log_episodes:
+            self._logs = {"parquet_log": "episodes.parquet", "log_user_state": log_user_state}
         self._train_settings = bindings.unbound(runner_lib.TrainRunner, TRAIN_DEFAULTS)
         eval_defaults = EVAL_DEFAULTS
         if num_envs is not None:
@@ -356,6 +364,7 @@ class Comparison:
             "base_dir": os.path.join(self._output_dir, agent),
             "create_agent_fn": create_agent,
             "progress": self._progress,
+            **self._logs,
         }
         training = None
         if registry.agent_entry(agent).learns:

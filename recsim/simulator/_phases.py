@@ -14,6 +14,7 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import numbers, paths
+from recsim.logs import parquet
 from recsim.simulator import episode_log, progress, rollout
 
 __all__ = [
@@ -22,7 +23,7 @@ __all__ = [
     "SingleUserPhases",
     "StepHook",
     "VectorPhases",
-    "checked_log_file",
+    "checked_log_path",
     "phases_of",
 ]
 
@@ -62,14 +63,14 @@ def phases_of(env: object, max_steps: int) -> SingleUserPhases | VectorPhases:
     return VectorPhases(env, max_steps) if types.is_vector_env(env) else SingleUserPhases(env)
 
 
-def checked_log_file(episode_log_file: paths.Path | None) -> paths.Path | None:
-    """Returns a runner's ``episode_log_file``; TypeError if it is none."""
-    if not isinstance(episode_log_file, (str, bytes, os.PathLike, type(None))):
+def checked_log_path(name: str, path: paths.Path | None) -> paths.Path | None:
+    """Returns a runner's argument for an episode log; TypeError if it is not a path."""
+    if not isinstance(path, (str, bytes, os.PathLike, type(None))):
         raise TypeError(
-            "episode_log_file must be a path (str or os.PathLike), or '' for no log, got "
-            f"{numbers.described(episode_log_file)}."
+            f"{name} must be a path (str or os.PathLike), or '' for no log, got "
+            f"{numbers.described(path)}."
         )
-    return episode_log_file
+    return path
 
 
 class StepHook(rollout.Listener):
@@ -160,6 +161,10 @@ class SingleUserPhases:
     def episode_log(self, path: str) -> episode_log.EpisodeLog:
         """Returns a log for the episodes."""
         return episode_log.EpisodeLog(path, self._env)
+
+    def parquet_log(self, path: str, user_state: bool) -> parquet.ParquetLog:
+        """Returns a Parquet log for the episodes, a listener, with hidden states or without."""
+        return parquet.ParquetLog(path, self._env, user_state=user_state, name="parquet_log")
 
     def train(
         self,
@@ -305,6 +310,10 @@ class VectorPhases:
         """Returns a log for the episodes, which listens to them."""
         self._log = episode_log.VectorEpisodeLog(path, self._env)
         return self._log
+
+    def parquet_log(self, path: str, user_state: bool) -> parquet.VectorParquetLog:
+        """Returns a Parquet log for the episodes, a listener, with hidden states or without."""
+        return parquet.VectorParquetLog(path, self._env, user_state=user_state, name="parquet_log")
 
     def train(
         self,

@@ -13,7 +13,6 @@ from recsim.simulator import (
     _run_metrics,
     _run_settings,
     checkpoint,
-    episode_log,
     fingerprint,
     run_data,
     summary,
@@ -25,7 +24,6 @@ __all__ = [
     "is_resumable",
     "refuse_other_prefixes",
     "restore_agent",
-    "resume_log",
     "warn_of_lost_metrics",
 ]
 
@@ -180,30 +178,6 @@ def refuse_other_prefixes(folder: str, prefix: str) -> None:
                 f"{folder!r}, but there is {name!r}, of another run: choose its "
                 "checkpoint_file_prefix to resume it, or another base_dir to start afresh."
             )
-
-
-def resume_log(
-    log: episode_log.EpisodeLog | episode_log.VectorEpisodeLog,
-    name: str,
-    logs: Mapping[str, Any],
-    iteration: int,
-) -> None:
-    """Takes an episode log back to what it was at a checkpoint.
-
-    Args:
-        log: the log.
-        name: its name in checkpoints.
-        logs: the checkpoint's entries of logs by their names.
-        iteration: the iteration that the checkpoint is of.
-    """
-    if name not in logs:
-        _logger.warning(
-            "The episode log %s will hold no episodes before iteration %d: the run was not "
-            "logged there so far.",
-            name,
-            iteration + 1,
-        )
-    log.start(logs.get(name))
 
 
 def warn_of_lost_metrics(file: summary.MetricsFile, num_iterations: int) -> None:

@@ -267,7 +267,8 @@ class VectorEpisodeLog(_LogFile, rollout.VectorListener):
         if env.num_envs > MAX_LOGGED_USERS:
             raise ValueError(
                 f"An episode log is of {MAX_LOGGED_USERS:,} users at most, and the environment has "
-                f"{env.num_envs:,}: make one of fewer users to log, or leave episode_log_file out."
+                f"{env.num_envs:,}: make one of fewer users, or log them to Parquet files "
+                "(parquet_log)."
             )
         space: Any = spaces_lib.single_user_space(env.single_observation_space)
         self._user_flattener = spaces_lib.Flattener(space["user"])

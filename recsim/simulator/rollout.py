@@ -52,6 +52,7 @@ class Step:
         next_observation: what was observed after it, with the responses to the slate.
         done: whether the environment ended the episode with it.
         info: the environment's info.
+        agent: who chose the slate, and was not told of the outcome yet.
     """
 
     observation: types.Observation
@@ -60,6 +61,7 @@ class Step:
     next_observation: types.Observation
     done: bool
     info: Any
+    agent: types.SlateAgent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class Listener(Protocol):
 
     A subclass defines the methods that it needs.
     """
+
+    def on_reset(self, observation: types.Observation) -> None:
+        """Is called when an episode has begun, before the agent chooses the first slate."""
+        return
 
     def on_step(self, step: Step) -> None:
         """Is called after each step, before the agent is told of it."""
@@ -211,6 +217,8 @@ def run_episode(
     start_time = time.perf_counter()
     num_steps, total_reward = 0, 0.0
     observation = env.reset()
+    for begin in _own_methods(listeners, Listener, "on_reset"):
+        begin(observation)
     slate = begin_episode(observation)
     while True:
         before = observation
@@ -223,7 +231,7 @@ def run_episode(
             total_reward += reward
         num_steps += 1
         if on_step:
-            step = Step(before, slate, reward, observation, done, info)
+            step = Step(before, slate, reward, observation, done, info, agent)
             for tell in on_step:
                 tell(step)
         if done or num_steps == max_steps:
@@ -248,6 +256,8 @@ class VectorStep:
         terminated: whose episodes ended by themselves, bools of shape (n_users,).
         truncated: whose episodes a limit ended, bools of shape (n_users,).
         infos: the environment's infos.
+        agent: who chose the slates, and was not told of the outcome yet.
+        counting: whose steps count, bools of shape (n_users,); None for all users'.
     """
 
     slates: np.ndarray
@@ -255,7 +265,9 @@ class VectorStep:
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
-    infos: Mapping[str, Any]
+    infos: types.Infos
+    agent: types.VectorAgent
+    counting: np.ndarray | None
 
     @property
     def responses(self) -> Any:  # noqa: ANN401  # An array, or arrays by name, as observed.
@@ -349,6 +361,7 @@ class VectorRollout:
         watched: bool = False,
     ) -> None:
         self._env = env
+        self._agent = agent
         self._begin, self._next_slates = agent.begin, agent.step
         if watched:
             self._begin, self._next_slates = (
@@ -359,6 +372,7 @@ class VectorRollout:
         self._on_step = _own_methods(self._listeners, VectorListener, "on_step")
         self._follows_episodes = follows_episodes
         self._slates: np.ndarray | None = None
+        self._counting: np.ndarray | None = None
 
     def reset(self, *, seed: int | None = None, num_episodes: np.ndarray | None = None) -> None:
         """Begins an episode of every user.
@@ -373,6 +387,7 @@ class VectorRollout:
         if num_episodes is None:
             num_episodes = np.full(num_users, np.iinfo(np.int64).max)
         self._num_episodes = num_episodes
+        self._counting = None
         self._episodes = np.zeros(num_users, np.int64)
         self._lengths = np.zeros(num_users, np.int64)
         self._returns = np.zeros(num_users)
@@ -424,7 +439,8 @@ class VectorRollout:
         counting = self._episodes < num_episodes
         steps_without_end = 0
         while True:
-            self._env.count_metrics_of(None if counting.all() else counting)
+            self._counting = None if counting.all() else counting
+            self._env.count_metrics_of(self._counting)
             step, some_ended = self._show()
             steps_without_end = 0 if some_ended else steps_without_end + 1
             if steps_without_end == _MAX_STEPS_WITHOUT_END:
@@ -446,7 +462,7 @@ class VectorRollout:
         slates = self._slates
         if slates is None:
             raise RuntimeError("Call reset() before the first step.")
-        step = VectorStep(slates, *self._env.step(slates))
+        step = VectorStep(slates, *self._env.step(slates), self._agent, self._counting)
         for tell in self._on_step:
             tell(step)
         return step, self._follows_episodes and self._follow(step)
@@ -494,6 +510,7 @@ class VectorRollout:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues the episodes that :meth:`state_dict` returned, in place of a reset."""
         self._slates = state["slates"]
+        self._counting = None
         self._num_episodes = state["num_episodes"]
         self._episodes = state["episodes"]
         self._lengths = state["lengths"]

@@ -8,7 +8,8 @@ A run keeps everything under ``base_dir``:
 * ``eval_<n>/evaluated_<total_steps>.json``: their checkpoint, fingerprint and settings;
 * ``…/events.out.tfevents.…``: the metrics for TensorBoard;
 * ``train/<episode_log_file>`` and ``eval_<n>/<episode_log_file>``: the episodes, if asked for, see
-  :mod:`recsim.simulator.episode_log`. Until ``run_experiment`` ends, the name ends in ``.part``.
+  :mod:`recsim.simulator.episode_log`; the folders ``<parquet_log>`` likewise, see
+  :mod:`recsim.logs.parquet`. Until ``run_experiment`` ends, their names end in ``.part``.
 
 Metrics and TensorBoard's files are appended to; a line of metrics that is torn is dropped when the
 run resumes. Other files get their names when they are complete. While it runs, a runner locks the
@@ -21,7 +22,7 @@ import contextlib
 import logging
 import os
 import time  # noqa: F401  # A name of RecSim's module.
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin  # noqa: F401  # A name of RecSim's module.
@@ -49,6 +50,7 @@ from recsim.simulator import (
     _new_checkpoints,
     _phases,
     _resuming,
+    _run_logs,
     _run_metrics,
     _run_settings,
     _trial,
@@ -93,6 +95,8 @@ class Runner:
         episode_log_file: name of the file in the output folder that episodes are logged to, or an
             absolute path, which stays where it is; '' for no log. It must not be a file that the
             run writes itself.
+        parquet_log: name, likewise, of a folder for Parquet files, see :mod:`recsim.logs.parquet`.
+        log_user_state: whether these have the users' hidden states too.
         checkpoint_file_prefix: beginning of the names of checkpoints.
         max_steps_per_episode: number of steps, >= 1, after which an episode is truncated. A vector
             environment's own limit holds where it is smaller.
@@ -142,6 +146,8 @@ class Runner:
         progress: bool | None = None,
         keep_checkpoints: int = 3,
         listeners: Sequence[rollout.Listener | rollout.VectorListener] = (),
+        parquet_log: paths.Path = "",
+        log_user_state: bool = False,
     ) -> None:
         if base_dir is None:
             raise ValueError("base_dir must be the folder for the run's files, got None.")
@@ -153,7 +159,9 @@ class Runner:
         self._base_dir = self._train_base_dir = paths.absolute("base_dir", base_dir)
         self._create_agent_fn = create_agent_fn
         self._env: Any = env
-        self._episode_log_file = _phases.checked_log_file(episode_log_file)
+        self._episode_log_file = _phases.checked_log_path("episode_log_file", episode_log_file)
+        self._parquet_log = _phases.checked_log_path("parquet_log", parquet_log)
+        self._log_user_state = validation.flag("log_user_state", log_user_state)
         self._checkpoint_file_prefix = checkpoint_file_prefix
         self._max_steps_per_episode = validation.positive_int(
             "max_steps_per_episode", max_steps_per_episode
@@ -173,19 +181,19 @@ class Runner:
         self._metrics_file = summary.MetricsFile(os.path.join(self._output_dir, "metrics.jsonl"))
         self._phases = _phases.phases_of(self._env, self._max_steps_per_episode)
         self._listeners = rollout.checked_listeners(self._listeners, self._phases.listener_type)
+        self._logs = _run_logs.RunLogs()
+        folders = (self._output_dir, self._base_dir, self._train_base_dir)
         self._episode_log: Any = None
         if self._episode_log_file:
-            path = paths.run_file(
-                "episode_log_file",
-                self._episode_log_file,
-                self._output_dir,
-                self._base_dir,
-                self._train_base_dir,
-            )
-            self._log_name = paths.name_in(self._output_dir, path)
+            path = paths.run_file("episode_log_file", self._episode_log_file, *folders)
             self._episode_log = self._phases.episode_log(path)
-            if self._episode_log.is_complete and not self._resumes_log():
-                self._episode_log.check_free()
+            self._logs.add(paths.name_in(self._output_dir, path), self._episode_log)
+        if self._parquet_log:
+            path = paths.run_path("parquet_log", self._parquet_log, *folders)
+            log = self._phases.parquet_log(path, self._log_user_state)
+            self._logs.add(paths.name_in(self._output_dir, path), log)
+            self._listeners = (*self._listeners, log)
+        self._logs.check_free(self._own_logs)
         self._initial_env_state = self._env_state()
         self._agent = self._create_agent()
         self._fingerprint = fingerprint.fingerprint(self._env, self._agent).data()
@@ -197,15 +205,14 @@ class Runner:
         """What tells scenario and agent from others: :mod:`recsim.simulator.fingerprint`."""
         return self._fingerprint
 
-    def _resumes_log(self) -> bool:
-        """Says whether a complete episode log is of the run that this runner resumes."""
-        return False
+    def _own_logs(self) -> Collection[str]:
+        """Returns the names of the logs, complete ones too, of the run that this one resumes."""
+        return ()
 
     @contextlib.contextmanager
     def _locked_output(self) -> Iterator[None]:
         """Has the output folder to itself, without what killed processes left unfinished."""
-        log = contextlib.nullcontext() if self._episode_log is None else self._episode_log.locked()
-        with files.locked(self._output_dir), log:
+        with files.locked(self._output_dir), self._logs.locked():
             files.remove_unfinished(self._output_dir)
             self._metrics_file.read()  # It may have changed before the folder was locked.
             yield
@@ -332,14 +339,13 @@ class Runner:
 
     def _experiment_data(self, iteration: int, total_steps: int) -> dict[str, Any]:
         """Returns everything that the run needs to resume."""
-        log = self._episode_log
         return {
             "recsim_version": version.__version__,
             "numpy_version": np.__version__,
             "current_iteration": iteration,
             "total_steps": total_steps,
             "finished": iteration + 1 == self._num_iterations,
-            "episode_logs": {} if log is None else {self._log_name: log.sync()},
+            "episode_logs": self._logs.sync(),
             "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
             "environment": self._env_state(),
             "rollout": self._phases.state_dict(),
@@ -370,8 +376,7 @@ class Runner:
         if newest is None and interrupted is None:
             _resuming.refuse_other_prefixes(self._checkpoint_dir, self._checkpoint_file_prefix)
             self._check_state()
-            if self._episode_log is not None:
-                self._episode_log.start()
+            self._logs.start()
             return 0, 0
         iteration, experiment_data = interrupted or newest
         path = self._checkpointer.path(iteration)
@@ -379,9 +384,7 @@ class Runner:
         if experiment_data["environment"] is not None:
             _environment_state.restore(self._env, experiment_data["environment"])
         _resuming.restore_agent(self._agent, path, iteration, experiment_data["agent"])
-        if self._episode_log is not None:
-            logs = experiment_data["episode_logs"]
-            _resuming.resume_log(self._episode_log, self._log_name, logs, iteration)
+        self._logs.resume(experiment_data["episode_logs"], iteration)
         if experiment_data["environment"] is not None:
             self._phases.load_state_dict(experiment_data.get("rollout"))
         if interrupted is not None:
@@ -443,12 +446,12 @@ class TrainRunner(Runner):
         self._settings["max_training_steps"] = self._max_training_steps
         _environment_state.warn_of_parts_without_generator(self._initial_env_state)
 
-    def _resumes_log(self) -> bool:
+    def _own_logs(self) -> Collection[str]:
         checkpoints = checkpoint.Checkpointer(
             self._checkpoint_dir, self._checkpoint_file_prefix, check=run_data.check
         )
         newest = checkpoints.load_newest()
-        return newest is not None and self._log_name in newest[1]["episode_logs"]
+        return () if newest is None else newest[1]["episode_logs"]
 
     def run_experiment(self) -> None:
         """Trains the agent, from the newest checkpoint if there is one.
@@ -483,8 +486,7 @@ class TrainRunner(Runner):
                 start_iteration,
                 self._num_iterations,
             )
-        if self._episode_log is not None:
-            self._episode_log.finish()
+        self._logs.finish()
 
     def _train(self, iterations: range, total_steps: int) -> int:
         """Runs iterations and returns the number of steps of all iterations until their end."""
@@ -617,8 +619,7 @@ class EvalRunner(Runner):
             self._evaluate_what_there_is()
 
     def _evaluate_what_there_is(self) -> None:
-        if self._episode_log is not None:
-            self._episode_log.start()
+        self._logs.start()
         try:
             if self._test_mode and not os.path.isdir(self._checkpoint_dir):
                 _logger.info(
@@ -631,8 +632,7 @@ class EvalRunner(Runner):
                 self._follow_training()
         finally:
             self._summary_writer.flush()
-        if self._episode_log is not None:
-            self._episode_log.finish()
+        self._logs.finish()
 
     def _follow_training(self) -> None:
         self._checkpointer = checkpoint.Checkpointer(

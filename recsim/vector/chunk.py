@@ -249,6 +249,10 @@ class Chunk:
             trees.set_rows(self._documents, rows, self._new_documents(rows))
         return last
 
+    def user_states(self) -> dict[str, np.ndarray]:
+        """Returns the users between two steps: copies of their fields by name."""
+        return _fields(self._users)
+
     def state_dict(self) -> types.State:
         """Returns the state between two steps, as data."""
         documents = None if self._candidates == "shared" else _fields(self._documents)
@@ -256,7 +260,7 @@ class Chunk:
             "episodes": self._episodes.copy(),
             "steps": self._steps.copy(),
             "stream": self._stream.state_dict(),
-            "users": _fields(self._users),
+            "users": self.user_states(),
             "documents": documents,
         }
 

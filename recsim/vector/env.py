@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import resources, trees, validation
+from recsim._internal import arrays, resources, trees, validation
 from recsim.simulator import fingerprint
 from recsim.vector import chunk as chunk_lib
 from recsim.vector import scenario as scenario_lib
@@ -550,6 +550,22 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def _array_of_all_users(self, array: np.ndarray) -> np.ndarray:
         return np.empty_like(array, shape=(self.num_envs, *array.shape[1:]))
+
+    def user_states(self) -> dict[str, np.ndarray]:
+        """Returns the users' hidden states between two steps.
+
+        Returns:
+            Copies of the fields of the users by name, of shape (num_envs, …).
+
+        Raises:
+            RuntimeError: if there was no reset before.
+        """
+        if not self._chunks:
+            raise RuntimeError("user_states was called before reset: there are no users yet.")
+        of_chunks = [chunk.user_states() for chunk in self._chunks]
+        return {
+            name: arrays.joined([states[name] for states in of_chunks]) for name in of_chunks[0]
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""

@@ -7,13 +7,14 @@ import contextlib
 import dataclasses
 import itertools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recsim import parallel, types
-from recsim._internal import resources, validation
+from recsim._internal import paths, resources, validation
+from recsim.logs import dataset, impressions
 from recsim.simulator import rollout
 from recsim.vector import scenario, streams
 
@@ -65,6 +66,8 @@ def simulate(
     seed: int | None = None,
     workers: int | None = None,
     advance: Callable[[int], None] | None = None,
+    parquet_log: paths.Path | None = None,
+    log_user_state: bool = False,
 ) -> Simulation:
     """Lets an agent recommend to users and returns their episodes' returns, lengths and metrics.
 
@@ -93,6 +96,10 @@ def simulate(
             With one worker, the users are simulated in this process, unless the agent uses
             TensorFlow, whose number of threads cannot be changed back there.
         advance: called with the number of users done since the last call.
+        parquet_log: a folder for an episode log, of a name that is free, see
+            :mod:`recsim.logs.parquet`: a file for each chunk of users, so that it does not depend
+            on the number of workers either. It has its name once it is complete. None for no log.
+        log_user_state: whether the log has the users' hidden states too.
 
     Returns:
         Returns and lengths by user, and the environment's metrics.
@@ -102,6 +109,7 @@ def simulate(
             ``num_episodes`` is given, episodes never end that should, or a function that goes to
             another process cannot be pickled.
         MemoryError: if there is no memory for the results of so many users.
+        OSError: if the log cannot be written, or (FileExistsError) there is one of its name.
         recsim.parallel.TaskError: if a process has ended three times before its users were done,
             such as one that is killed.
 
@@ -129,6 +137,11 @@ def simulate(
     if seed is not None:
         validation.positive_int("seed", seed, 0)
     check_memory(num_users, num_episodes or 1)
+    log_user_state = validation.flag("log_user_state", log_user_state)
+    log = None
+    if parquet_log is not None:
+        log = _Log(dataset.Dataset("parquet_log", parquet_log), log_user_state)
+        log.folder.check_free()
     if workers is None:
         workers = parallel.usable_cores()
     chunks = [users for _, users in streams.chunks(0, num_users)]
@@ -160,6 +173,7 @@ def simulate(
                 "num_episodes": num_episodes,
                 "seed": seed,
                 "first": None if uses_tensorflow else first,
+                "log": log,
             },
             size=sum(map(len, chunks[start:stop])),
             uses_tensorflow=uses_tensorflow,
@@ -167,8 +181,15 @@ def simulate(
         for start, stop in itertools.pairwise(bounds)
     ]
     ignored = advance or (lambda number: None)
-    with contextlib.closing(parallel.run_tasks(tasks, workers, ignored)) as finished:
+    with contextlib.ExitStack() as stack:
+        if log is not None:
+            stack.enter_context(log.folder.locked())
+            log.folder.start()
+        finished = parallel.run_tasks(tasks, workers, ignored)
+        stack.enter_context(contextlib.closing(finished))
         results = {task.name: result for task, result in finished}
+        if log is not None:
+            log.folder.finish()
     functions.fresh()  # What the last chunk left in classes of the main module.
     ordered = [results[task.name] for task in tasks]
     metrics: dict[str, float] = collections.defaultdict(float)
@@ -288,6 +309,7 @@ def _simulate_chunks(
     num_episodes: int | None,
     seed: int | None,
     first: tuple[Any, Any] | None,
+    log: _Log | None,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
     """Simulates chunks of users sequentially, the first with an environment and agent if given."""
@@ -295,11 +317,19 @@ def _simulate_chunks(
     for users in chunks:
         env, agent = first or _made(functions, users)
         first = None
-        if num_steps is not None:
-            of_chunk = _run_steps(env, agent, seed, num_steps)
-        else:
-            assert num_episodes is not None
-            of_chunk = _run_episodes(env, agent, seed, num_episodes)
+        with contextlib.ExitStack() as stack:
+            listeners = []
+            if log is not None:
+                number = users.start // streams.CHUNK_SIZE
+                writer = stack.enter_context(dataset.FileWriter(log.folder.file(number)))
+                listeners.append(
+                    impressions.VectorImpressions(env, writer.add, user_state=log.user_state)
+                )
+            if num_steps is not None:
+                of_chunk = _run_steps(env, agent, seed, num_steps, listeners)
+            else:
+                assert num_episodes is not None
+                of_chunk = _run_episodes(env, agent, seed, num_episodes, listeners)
         returns.append(of_chunk[0])
         lengths.append(of_chunk[1])
         metrics.append(env.metrics)
@@ -309,6 +339,19 @@ def _simulate_chunks(
         "lengths": np.concatenate(lengths),
         "metrics": metrics,
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Log:
+    """What chunks of users are logged to.
+
+    Attributes:
+        folder: the dataset, with a file for each chunk.
+        user_state: whether to log hidden states.
+    """
+
+    folder: dataset.Dataset
+    user_state: bool
 
 
 class _Returns(rollout.VectorListener):
@@ -322,23 +365,31 @@ class _Returns(rollout.VectorListener):
 
 
 def _run_steps(
-    env: types.VectorEnv, agent: types.VectorAgent, seed: int | None, num_steps: int
+    env: types.VectorEnv,
+    agent: types.VectorAgent,
+    seed: int | None,
+    num_steps: int,
+    listeners: Sequence[rollout.VectorListener],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the returns and the lengths of each user, shape (n_users,)."""
-    listener = _Returns(env.num_envs)
+    returns = _Returns(env.num_envs)
     vector_rollout = rollout.VectorRollout(
-        env, agent, [listener], follows_episodes=False, watched=True
+        env, agent, [returns, *listeners], follows_episodes=False, watched=True
     )
     vector_rollout.run_steps(num_steps, seed=seed)
-    return listener.returns, np.full(env.num_envs, num_steps, np.int64)
+    return returns.returns, np.full(env.num_envs, num_steps, np.int64)
 
 
 def _run_episodes(
-    env: types.VectorEnv, agent: types.VectorAgent, seed: int | None, num_episodes: int
+    env: types.VectorEnv,
+    agent: types.VectorAgent,
+    seed: int | None,
+    num_episodes: int,
+    listeners: Sequence[rollout.VectorListener],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the returns and the lengths of each episode, shape (n_users, num_episodes)."""
     totals = rollout.EpisodeTotals(env.num_envs * num_episodes)
-    rollout.VectorRollout(env, agent, [totals], watched=True).run_episodes(
+    rollout.VectorRollout(env, agent, [totals, *listeners], watched=True).run_episodes(
         np.full(env.num_envs, num_episodes), seed=seed
     )
     by_user = (num_episodes, env.num_envs)

@@ -510,3 +510,22 @@ def test_the_default_run_is_fast(tmp_path):
     start = time.perf_counter()
     assert recsim_command("run").returncode == 0
     assert time.perf_counter() - start < 20
+
+
+def test_run_logs_the_episodes_of_each_agent():
+    options = ["--log-episodes", "--log-user-state", "--output", "out", "--quiet"]
+    agents = ["--agent", "tabular_q", "random", "--train-steps", "40"]
+    scenario = ["--environment", "long_term_satisfaction", "--slate-size", "1"]
+    assert cli.main(["run", *QUICK, *scenario, *agents, *options]) == 0
+    logs = {str(path.parent.parent) for path in pathlib.Path("out").rglob("part-*.parquet")}
+    assert logs == {"out/random/eval_3", "out/tabular_q/eval_3", "out/tabular_q/train"}
+    returns = [
+        line.split(",") for line in pathlib.Path("out/episodes.csv").read_text().splitlines()
+    ]
+    for agent in ("tabular_q", "random"):
+        log = recsim.read_episodes(f"out/{agent}/eval_3/episodes.parquet")
+        found = log.groupby("episode").reward.sum()
+        assert found.tolist() == pytest.approx(
+            [float(row[returns[0].index("return")]) for row in returns if row[0] == agent]
+        )
+        assert "state_sensitivity" in log.columns

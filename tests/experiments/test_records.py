@@ -43,6 +43,8 @@ WITHOUT_EFFECT = {
     "--output": ["elsewhere"],
     "--quiet": [],
     "--gin-allow-unused": [],
+    "--log-episodes": [],
+    "--log-user-state": ["--log-episodes"],
 }
 
 

@@ -8,11 +8,13 @@ import warnings
 import gin
 import gymnasium
 import numpy as np
+import pandas as pd
 import pytest
 from support import random_scenarios
 from support.scenarios import CONFIG, MODULES, config, make_vector_env
 from support.scenarios import make_env as make
 
+import recsim
 from recsim import choice_model, cli, seeding, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
@@ -21,6 +23,7 @@ from recsim.agents import (
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.experiments import comparison
+from recsim.logs import parquet
 from recsim.simulator import (
     checkpoint,
     environment,
@@ -411,7 +414,7 @@ TABLE = {
     "listener a function": (
         lambda: run(tempfile.mkdtemp(), listeners=[print]),
         TypeError,
-        "got <built-in function print>, which has no on_step, on_episode_end",
+        "got <built-in function print>, which has no on_reset, on_step",
     ),
     "gin parameter": (
         lambda: runner_lib.load_gin_configs([], ["runner_lib.Runner.max_step_per_episode = 3"]),
@@ -451,6 +454,42 @@ def log_twice(folder):
             episode_log_file="log",
             progress=False,
         ).run_experiment()
+
+
+def log_to(folder, name, env=None):
+    (folder / "a_file").touch()
+    env = env or make()
+    log = parquet.ParquetLog(folder / name, env)
+    agent = random_agent.RandomAgent(env.action_space)
+    rollout.run_episode(env, agent, max_steps=2, listeners=[log])
+    return log
+
+
+def unfinished_log(folder):
+    log_to(folder, "log").sync()
+    return folder / "log.part"
+
+
+def complete_log(folder):
+    log_to(folder, "log").finish()
+    return folder / "log" / "part-000000.parquet"
+
+
+def read_file(folder, content):
+    (folder / "file").write_bytes(content)
+    return recsim.read_episodes(folder / "file")
+
+
+def other_table(folder):
+    pd.DataFrame({"episode": [1, 2]}).to_parquet(folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def mixed_logs(folder):
+    complete_log(folder)
+    log_to(folder, "other", long_term_satisfaction.create_environment(CONFIG)).finish()
+    (folder / "other/part-000000.parquet").rename(folder / "log/part-000001.parquet")
+    return folder / "log"
 
 
 def serving_table():
@@ -584,6 +623,87 @@ FILE_TABLE = {
         "episode_log_file must be a file",
     ),
     "episode log that exists": (log_twice, FileExistsError, "log.*choose another"),
+    "Parquet log in place of the checkpoints": (
+        lambda folder: run(folder, parquet_log="checkpoints/log"),
+        ValueError,
+        "parquet_log must not be one of the run's own files",
+    ),
+    "Parquet log of the name of the other log": (
+        lambda folder: run(folder, episode_log_file="log", parquet_log="log"),
+        ValueError,
+        "parquet_log and episode_log_file must be different paths, got 'log' for both",
+    ),
+    "Parquet log that is a number": (
+        lambda folder: run(folder, parquet_log=3),
+        TypeError,
+        "parquet_log must be a path .*got 3",
+    ),
+    "Parquet log in a folder that cannot be made": (
+        lambda folder: log_to(folder, "a_file/log"),
+        NotADirectoryError,
+        "a_file",
+    ),
+    "Parquet log of an environment of the other engine": (
+        lambda folder: parquet.ParquetLog(folder / "log", make_vector()),
+        TypeError,
+        "env must be a RecSimGymEnv.*got",
+    ),
+    "vector log of an environment of the other engine": (
+        lambda folder: parquet.VectorParquetLog(folder / "log", make()),
+        TypeError,
+        "env must be a RecSimVectorEnv.*got",
+    ),
+    "log that is not there": (
+        lambda folder: recsim.read_episodes(folder / "log"),
+        FileNotFoundError,
+        "path must be that of an episode log, got '.*log', where there is none",
+    ),
+    "log at no path": (lambda _: recsim.read_episodes(3), TypeError, "path must be a path.*3"),
+    "log that is an empty file": (
+        lambda folder: read_file(folder, b""),
+        ValueError,
+        "episode log '.*file' is empty",
+    ),
+    "log that is an empty folder": (
+        lambda folder: recsim.read_episodes(folder),
+        ValueError,
+        "episode log '.*' is empty",
+    ),
+    "log that is not complete": (
+        lambda folder: recsim.read_episodes(unfinished_log(folder)),
+        ValueError,
+        "log.part' is not complete: wait for its run to end",
+    ),
+    "log of another kind of file": (
+        lambda folder: read_file(folder, b"episode,user\n0,0\n"),
+        ValueError,
+        "file' is neither a Parquet nor a TFRecord file",
+    ),
+    "log that is torn": (
+        lambda folder: read_file(folder, complete_log(folder).read_bytes()[:-9]),
+        ValueError,
+        "file' is damaged or not complete",
+    ),
+    "log of another schema": (
+        lambda folder: recsim.read_episodes(other_table(folder)),
+        ValueError,
+        "is not an episode log of recsim: it has no user, step, position",
+    ),
+    "logs of two schemas in one folder": (
+        lambda folder: recsim.read_episodes(mixed_logs(folder)),
+        ValueError,
+        "part-000001.parquet' is of another log than the files before it: .*item_feature",
+    ),
+    "column that the log lacks": (
+        lambda folder: recsim.read_episodes(complete_log(folder), columns=["reward", "clicks"]),
+        ValueError,
+        "columns must be of those of the log, got 'clicks'; there are episode, user",
+    ),
+    "columns that are one name": (
+        lambda folder: recsim.read_episodes(complete_log(folder), columns="reward"),
+        TypeError,
+        "columns must be a list of names.*'reward'",
+    ),
 }
 
 # Command lines, and what they say on the standard error stream.
@@ -599,6 +719,7 @@ COMMAND_TABLE = {
     "negative number of episodes": (["run", "--episodes", "-3"], "--episodes.*-3"),
     "users without memory": (["run", "--num-envs", "10000000000000"], "need at least .* of memory"),
     "candidates without memory": (["run", "--num-candidates", "10000000000000"], "need at least"),
+    "states of users in no log": (["run", "--log-user-state"], "no effect without --log-episodes"),
     "import that fails": (["run", "--gin-bindings", "import nosuch"], "No module named 'nosuch'"),
 }
 

@@ -19,6 +19,9 @@ class Recorder(rollout.Listener):
     def __init__(self, told=None):
         self.told = [] if told is None else told
 
+    def on_reset(self, observation):
+        self.told.append(("reset", observation["response"]))
+
     def on_step(self, step):
         self.told.append(("step", step.reward, step.done))
 
@@ -32,6 +35,7 @@ def test_listeners_are_told_of_a_step_before_the_agent_and_of_the_end_after_it()
     agent.told = told = []
     episode = rollout.run_episode(env, agent, listeners=[Recorder(told)])
     assert told == [
+        ("reset", None),
         *["begin", 0],
         *[("step", 1.0, False), 1],
         *[("step", 2.0, True), ("end", 2, False)],
@@ -65,11 +69,15 @@ def test_a_step_has_what_was_seen_before_and_after_it():
         assert step.reward == sum(each["click"] for each in step.next_observation["response"])
         assert len(step.slate) == CONFIG["slate_size"]
         assert step.info["env"] is env.environment
+        assert step.agent is agent
 
 
 def test_a_listener_of_any_class_will_do():
     class OnlyEnds:
         ends = 0
+
+        def on_reset(self, observation):
+            pass
 
         def on_step(self, step):
             pass
@@ -120,7 +128,8 @@ def test_a_runner_tells_its_listeners_of_every_step_and_episode(make_runner, tmp
     arguments = {"test_mode": True} if make_runner is eval_runner else {}
     make_runner(tmp_path, env, listeners=[recorder], **arguments).run_experiment()
     num_episodes = 3 if make_runner is eval_runner else 4
-    assert [each[0] for each in recorder.told] == num_episodes * [*10 * ["step"], "episode"]
+    names = [each[0] for each in recorder.told]
+    assert names == num_episodes * ["reset", *10 * ["step"], "episode"]
 
 
 class StepsSeen(runner_lib.TrainRunner):
@@ -252,6 +261,25 @@ def test_episodes_that_count_are_the_first_of_each_user():
     expected = [*rewards[:4].sum(axis=0), rewards[4:, 0].sum()]
     np.testing.assert_allclose(totals.returns, expected)
     assert env.metrics["impression"] == 16
+
+
+def test_a_step_says_whose_steps_count_and_who_chose():
+    env, agent = vector_pair(2)
+    steps = []
+
+    class Keeper(rollout.VectorListener):
+        def on_step(self, step):
+            steps.append(step)
+
+    vector_rollout = rollout.VectorRollout(env, agent, [Keeper()])
+    vector_rollout.run_episodes(np.array([1, 0, 2]))
+    counting = [step.counting.tolist() for step in steps]
+    assert counting == [[True, False, True]] * 2 + [[False, False, True]] * 2
+    assert all(step.agent is agent for step in steps)
+    steps.clear()
+    vector_rollout.run_episodes(np.array([1, 1, 1]))
+    vector_rollout.run_steps(1)
+    assert [step.counting for step in steps] == [None] * 3
 
 
 def test_a_rollout_continues_from_its_state():

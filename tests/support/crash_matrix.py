@@ -40,6 +40,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from pyarrow import parquet
 
 from recsim import parallel
 from recsim._internal import tfrecord
@@ -68,7 +69,7 @@ def _create_agent(sess: Any, environment: Any, eval_mode: bool, summary_writer: 
 
 
 def train_one_user(folder: str) -> None:
-    """A training with an episode log."""
+    """A training with an episode log of each format."""
     runner_lib.TrainRunner(
         base_dir=folder,
         create_agent_fn=_create_agent,
@@ -78,14 +79,21 @@ def train_one_user(folder: str) -> None:
         keep_checkpoints=1,
         max_steps_per_episode=9,
         episode_log_file="episodes.tfrecord",
+        parquet_log="episodes.parquet",
         progress=False,
     ).run_experiment()
 
 
 def train_users_in_parallel(folder: str) -> None:
-    """A training of a vector environment, with an episode log and fewer checkpoints."""
+    """A training of a vector environment, with logs of both formats and fewer checkpoints."""
     vector_training_child.train(
-        folder, num_iterations=3, checkpoint_frequency=2, keep_checkpoints=1, max_training_steps=15
+        folder,
+        num_iterations=3,
+        checkpoint_frequency=2,
+        keep_checkpoints=1,
+        max_training_steps=15,
+        parquet_log="episodes.parquet",
+        log_user_state=True,
     )
 
 
@@ -247,6 +255,8 @@ def check_files(folder: str, expected: dict[str, Any]) -> None:
             checkpoint.load(path)
         elif path.name in ("results.json", "settings.json"):
             json.loads(path.read_text())
+        elif path.name.startswith("part-"):
+            parquet.read_table(path, use_threads=False)
         elif path.name == "metrics.jsonl":
             whole, _, torn = path.read_bytes().rpartition(b"\n")
             for line in whole.splitlines():
@@ -297,7 +307,12 @@ class _Power:
         return self._files[path]
 
     def moved(self, source: str, target: str) -> None:
-        """Follows a file to its new name."""
+        """Follows a file, or the files of a folder, to the new name."""
+        if os.path.isdir(target):
+            for kept in (self._files, self._names):
+                for path in [path for path in kept if f"{path}/".startswith(f"{source}/")]:
+                    kept[target + path.removeprefix(source)] = kept.pop(path)
+            return
         self._files[target] = self._file(source)
         del self._files[source]
 

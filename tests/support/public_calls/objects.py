@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+import recsim
 from recsim import choice_model, registry, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
@@ -28,9 +29,10 @@ from recsim.agents.layers import (
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.experiments import comparison
+from recsim.logs import parquet
 from recsim.simulator import checkpoint, environment, gymnasium_env, recsim_gym, runner_lib
 from recsim.vector import simulate, wrappers
-from support import scenarios
+from support import TESTS, scenarios
 from support.public_calls.functions import method
 from support.scenarios import CONFIG
 
@@ -550,6 +552,8 @@ TABLE = {
             "num_iterations": 1,
             "checkpoint_frequency": 1,
             "max_steps_per_episode": 5,
+            "parquet_log": "episodes.parquet",
+            "log_user_state": False,
         },
     ),
     "simulate": (
@@ -561,6 +565,22 @@ TABLE = {
             "num_steps": 1,
             "seed": 0,
             "workers": 1,
+            "log_user_state": True,
+        },
+    ),
+    "ParquetLog": (
+        parquet.ParquetLog,
+        {"path": "episodes.parquet", "env": ENV, "user_state": True},
+    ),
+    "VectorParquetLog": (
+        parquet.VectorParquetLog,
+        {"path": "episodes.parquet", "env": VECTOR_ENV, "user_state": True},
+    ),
+    "read_episodes": (
+        recsim.read_episodes,
+        {
+            "path": str(TESTS / "logs" / "data" / "recsim_0_2_4.tfrecord"),
+            "columns": ["step", "reward"],
         },
     ),
     "SingleUserEnvs": (
