@@ -1,9 +1,10 @@
 """The scenarios that come with the library, a module or a package each."""
 
+import importlib
 import pkgutil
-
-from recsim._internal import lazy
 
 __all__ = [module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"]
 
-__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)
+# All at once, as in RecSim: gin's bindings of any of them are known when one is imported.
+for _name in __all__:
+    importlib.import_module(f"{__name__}.{_name}")

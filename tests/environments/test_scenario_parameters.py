@@ -10,6 +10,8 @@ import itertools
 import math
 import pickle
 import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,18 @@ def test_environments_of_other_parameters_are_copied_and_live_side_by_side(scena
     second = pickle.loads(pickle.dumps(env))
     assert rollout(env, vectorized) == rollout(second, vectorized)
     assert rollout(default, vectorized) == rollout(make(scenario, vectorized), vectorized)
+
+
+def test_importing_one_scenario_makes_all_configurable():
+    """As in RecSim, whose package imports them all."""
+    program = (
+        "import gin\n"
+        "from recsim.environments import interest_evolution\n"
+        "gin.parse_config('LTSStaticUserSampler.sensitivity = 0.5')\n"
+        "gin.parse_config('recsim.environments.interest_exploration.IEClusterUserSampler"
+        ".user_type_distribution = (0.5, 0.5)')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 # Values that are refused.
