@@ -8,7 +8,6 @@ import warnings
 import gin
 import gymnasium
 import numpy as np
-import pandas as pd
 import pytest
 from support import random_scenarios
 from support.scenarios import CONFIG, MODULES, config, make_vector_env
@@ -481,7 +480,9 @@ def read_file(folder, content):
 
 
 def other_table(folder):
-    pd.DataFrame({"episode": [1, 2]}).to_parquet(folder / "table.parquet")
+    import pandas
+
+    pandas.DataFrame({"episode": [1, 2]}).to_parquet(folder / "table.parquet")
     return folder / "table.parquet"
 
 

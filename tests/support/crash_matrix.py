@@ -40,7 +40,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from pyarrow import parquet
 
 from recsim import parallel
 from recsim._internal import tfrecord
@@ -256,6 +255,8 @@ def check_files(folder: str, expected: dict[str, Any]) -> None:
         elif path.name in ("results.json", "settings.json"):
             json.loads(path.read_text())
         elif path.name.startswith("part-"):
+            from pyarrow import parquet  # Which takes long to import.
+
             parquet.read_table(path, use_threads=False)
         elif path.name == "metrics.jsonl":
             whole, _, torn = path.read_bytes().rpartition(b"\n")
