@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -134,6 +135,13 @@ def no_reward(responses: Any) -> float:
     return 0.0
 
 
+def _of_several_users(
+    models: Sequence[Any], sampler: Any, num_candidates: int, reward: Callable[[Any], Any]
+) -> recsim_gym.RecSimGymEnv:
+    several = environment.MultiUserEnvironment(models, sampler, num_candidates, 2)
+    return recsim_gym.RecSimGymEnv(several, reward)
+
+
 def make_interest_exploration_users(
     user_seeds: Sequence[int],
     reward: Callable[[Any], Any] = no_reward,
@@ -142,20 +150,12 @@ def make_interest_exploration_users(
     sampler_seed: int = 0,
 ) -> recsim_gym.RecSimGymEnv:
     """Returns an environment of several users of interest exploration."""
-    models = [
-        interest_exploration.IEUserModel(
-            2,
-            user_state_ctor=interest_exploration.IEUserState,
-            response_model_ctor=TwoTopicResponse,
-            seed=seed,
-        )
-        for seed in user_seeds
-    ]
-    sampler = interest_exploration.IETopicDocumentSampler(
-        doc_ctor=TwoTopicDocument, seed=sampler_seed
+    make_model = functools.partial(
+        interest_exploration.IEUserModel, 2, response_model_ctor=TwoTopicResponse
     )
-    several = environment.MultiUserEnvironment(models, sampler, num_candidates, 2)
-    return recsim_gym.RecSimGymEnv(several, reward)
+    sampler = interest_exploration.IETopicDocumentSampler(TwoTopicDocument, seed=sampler_seed)
+    models = [make_model(seed=seed) for seed in user_seeds]
+    return _of_several_users(models, sampler, num_candidates, reward)
 
 
 def make_long_term_satisfaction_users(
@@ -166,15 +166,12 @@ def make_long_term_satisfaction_users(
     sampler_seed: int = 0,
 ) -> recsim_gym.RecSimGymEnv:
     """Returns an environment of several users of long-term satisfaction."""
-    models = [
-        long_term_satisfaction.LTSUserModel(
-            2,
-            user_state_ctor=long_term_satisfaction.LTSUserState,
-            response_model_ctor=long_term_satisfaction.LTSResponse,
-            seed=seed,
-        )
-        for seed in user_seeds
-    ]
+    make_model = functools.partial(
+        long_term_satisfaction.LTSUserModel,
+        2,
+        user_state_ctor=long_term_satisfaction.LTSUserState,
+        response_model_ctor=long_term_satisfaction.LTSResponse,
+    )
     sampler = long_term_satisfaction.LTSDocumentSampler(seed=sampler_seed)
-    several = environment.MultiUserEnvironment(models, sampler, num_candidates, 2)
-    return recsim_gym.RecSimGymEnv(several, reward)
+    models = [make_model(seed=seed) for seed in user_seeds]
+    return _of_several_users(models, sampler, num_candidates, reward)
