@@ -153,7 +153,9 @@ def make_interest_exploration_users(
     make_model = functools.partial(
         interest_exploration.IEUserModel, 2, response_model_ctor=TwoTopicResponse
     )
-    sampler = interest_exploration.IETopicDocumentSampler(TwoTopicDocument, seed=sampler_seed)
+    sampler = interest_exploration.IETopicDocumentSampler(
+        doc_ctor=TwoTopicDocument, seed=sampler_seed
+    )
     models = [make_model(seed=seed) for seed in user_seeds]
     return _of_several_users(models, sampler, num_candidates, reward)
 
