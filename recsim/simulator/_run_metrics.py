@@ -17,7 +17,6 @@ _METHODS = (
     "reset_metrics",
     "write_metrics",
     "count_metrics_of",
-    "_count_metrics",
     "metrics",
     "metrics_writer",
 )
@@ -74,7 +73,10 @@ def kept_elsewhere(env: object) -> str | None:
         method = _unwrapped(method.fget if isinstance(method, property) else method)
         if method is not None and not _is_of_this_library(method):
             return f"{getattr(method, '__qualname__', name)} is not the library's"
-    for name in ("_metrics_aggregator", "_metrics_writer"):
+    names = ["metrics_aggregator", "metrics_writer"]
+    if not types.is_vector_env(env):
+        names = [f"_{name}" for name in names]
+    for name in names:
         function = _unwrapped(getattr(env, name, None))
         if function is None or _is_of_this_library(function):
             continue

@@ -30,7 +30,8 @@ def settings(env: object, max_steps_per_episode: int, **more: int) -> Settings:
     own_limit = getattr(env_itself, "max_steps_per_episode", None)
     if own_limit is not None:
         max_steps_per_episode = min(max_steps_per_episode, int(own_limit))
-    reward = getattr(env_itself, "_reward_aggregator", None)
+    name = "reward_aggregator" if types.is_vector_env(env_itself) else "_reward_aggregator"
+    reward = getattr(env_itself, name, None)
     seeds: list[Any] = []
     for seed in map(_plain, _seeds(env)):
         if seed not in seeds:
@@ -49,7 +50,7 @@ def _seeds(env: object) -> Iterator[Any]:
         for inner in environments:
             yield from _seeds(inner)
     elif types.is_vector_env(env):
-        yield getattr(getattr(env, "unwrapped", env), "_default_seed", None)
+        yield getattr(getattr(env, "unwrapped", env), "default_seed", None)
     else:
         inner = getattr(env, "environment", env)
         for model in getattr(inner, "_user_models", ()):

@@ -405,6 +405,16 @@ class RecSimVectorEnv(SlateVectorEnv):
         return self._scenario.document_sampler
 
     @property
+    def reward_aggregator(self) -> Callable[[Any], np.ndarray]:
+        """The function of the responses of a step that returns the rewards."""
+        return self._scenario.reward_aggregator
+
+    @property
+    def metrics_aggregator(self) -> Callable[[Any], Mapping[str, float]] | None:
+        """The function of the responses of a step that returns what it adds to the metrics."""
+        return self._scenario.metrics_aggregator
+
+    @property
     def candidates(self) -> str:
         """When users get new candidates: one of :data:`recsim.vector.scenario.CANDIDATES`."""
         return self._scenario.candidates

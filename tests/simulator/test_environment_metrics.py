@@ -166,7 +166,7 @@ def test_what_was_interrupted_with_other_metrics_is_passed_over(tmp_path, caplog
     assert [record["slates"] for record in records(tmp_path / "train")] == [20, 20]
 
 
-class CountsSteps(vector_env.RecSimVectorEnv):
+class SignalsInStep3(vector_env.RecSimVectorEnv):
     steps = 0
 
     def step(self, actions):
@@ -175,23 +175,53 @@ class CountsSteps(vector_env.RecSimVectorEnv):
             signal.raise_signal(signal.SIGTERM)
         return super().step(actions)
 
+
+class CountsSteps(SignalsInStep3):
     @property
     def metrics(self):
         return {**super().metrics, "steps": self.steps}
 
 
+def users_in_parallel(env_class, metrics_aggregator=None):
+    parts = interest_exploration.create_vector_environment(CONFIG, 2).scenario
+    return env_class(
+        parts.user_model,
+        parts.document_sampler,
+        parts.num_candidates,
+        parts.slate_size,
+        2,
+        parts.reward_aggregator,
+        metrics_aggregator,
+    )
+
+
+def counting_users_in_parallel():
+    slates = []
+
+    def count(responses):
+        slates.append(2.0)
+        return {"slates": sum(slates)}
+
+    return users_in_parallel(SignalsInStep3, count)
+
+
 @posix
-def test_metrics_of_users_in_parallel_that_are_kept_elsewhere(tmp_path, caplog):
-    env = interest_exploration.create_vector_environment(CONFIG, 2)
-    env.__class__ = CountsSteps
+@pytest.mark.parametrize(
+    ("create", "reason"),
+    [
+        (lambda: users_in_parallel(CountsSteps), "CountsSteps.metrics is not the library's"),
+        (counting_users_in_parallel, "metrics_aggregator shares variables"),
+    ],
+)
+def test_metrics_of_users_in_parallel_that_are_kept_elsewhere(create, reason, tmp_path, caplog):
     runner = train_runner(
         tmp_path,
-        env,
+        create(),
         lambda sess, env, eval_mode, summary_writer: random_agent.VectorRandomAgent(env),
     )
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
         runner.run_experiment()
-    assert "CountsSteps.metrics is not the library's" in caplog.text
+    assert reason in caplog.text
     assert not (tmp_path / "train/checkpoints/ckpt.interrupted").exists()
 
 

@@ -10,7 +10,8 @@ from recsim import agent as agent_lib
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.simulator import checkpoint, environment, recsim_gym
-from recsim.vector import wrappers
+from recsim.vector import env as vector_env
+from recsim.vector import scenario, wrappers
 
 
 def single_user(seed=4, reward=interest_exploration.total_clicks_reward):
@@ -20,6 +21,24 @@ def single_user(seed=4, reward=interest_exploration.total_clicks_reward):
 
 def vector(seed=4):
     return interest_exploration.create_vector_environment({**CONFIG, "seed": seed}, 3)
+
+
+def vector_with_double_clicks():
+    parts = vector().scenario
+    return vector_env.RecSimVectorEnv(
+        parts.user_model,
+        parts.document_sampler,
+        parts.num_candidates,
+        parts.slate_size,
+        3,
+        double_clicks_in_parallel,
+        candidates=parts.candidates,
+        seed=4,
+    )
+
+
+def double_clicks_in_parallel(responses):
+    return 2.0 * scenario.total_clicks(responses)
 
 
 def wrapped(seed=4):
@@ -72,6 +91,12 @@ def train(folder, env, **kwargs):
             lambda: single_user(reward=double_clicks),
             {},
             ["reward_aggregator was 'total_clicks_reward' and is 'double_clicks'"],
+        ),
+        (
+            vector,
+            vector_with_double_clicks,
+            {},
+            ["reward_aggregator was 'total_clicks' and is 'double_clicks_in_parallel'"],
         ),
         (wrapped, lambda: wrapped(9), {}, ["seed was [4, 5] and is [9, 10]"]),
         (single_user, single_user, {}, []),
