@@ -60,9 +60,16 @@ class GymSpaceWalker:
         Raises:
             NotImplementedError: if the space holds one that is not of these kinds.
         """
+        return self._descend_and_flatten(self._gym_space, list(gym_observations))
+
+    def _descend_and_flatten(
+        self, gym_space: types.Space, gym_observations: list[Any]
+    ) -> list[Any]:
+        if gym_space is not self._gym_space:
+            return self._flatten(_Tree.of(gym_space), gym_observations)
         if self._tree is None:
-            self._tree = _Tree.of(self._gym_space)
-        return self._flatten(self._tree, list(gym_observations))
+            self._tree = _Tree.of(gym_space)
+        return self._flatten(self._tree, gym_observations)
 
     def _flatten(self, tree: _Tree, observations: list[Any]) -> list[Any]:
         if tree.children is None:
