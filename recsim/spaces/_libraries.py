@@ -47,9 +47,10 @@ class _OffsetMultiDiscrete(gym_spaces.MultiDiscrete):
         super().__init__(nvec)
         self.start = np.array(start, self.dtype)
 
-    def sample(self, *mask: Any) -> np.ndarray:
+    def sample(self, *mask: object) -> np.ndarray:
         """Returns a random element."""
-        numbers: np.ndarray = super().sample(*mask) + self.start
+        base: Any = super()
+        numbers: np.ndarray = base.sample(*mask) + self.start
         return numbers
 
     def contains(self, x: object) -> bool:

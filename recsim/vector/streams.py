@@ -402,17 +402,17 @@ class ChunkStream(RandomStream):
         _check_slates(num_candidates, slate_size)
         return self._numbers("slates", (slate_size,), num_candidates)
 
-    def _numbers(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
+    def _numbers(self, kind: str, shape: tuple[int, ...], *arguments: int) -> np.ndarray:
         """Returns the numbers of a call, sampled with those of later calls where they are few."""
         if math.prod(shape) > _FEW // 2:
             return self._new(kind, shape, *arguments)
         key = (kind, shape, *arguments)
         ahead = self._ahead.get(key)
         if ahead is None or not ahead.numbers:
-            ahead = self._ahead[key] = self._sample_ahead(*key)
+            ahead = self._ahead[key] = self._sample_ahead(kind, shape, *arguments)
         return ahead.numbers.pop()
 
-    def _sample_ahead(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> _Ahead:
+    def _sample_ahead(self, kind: str, shape: tuple[int, ...], *arguments: int) -> _Ahead:
         generator = dict(self._rng.bit_generator.state)
         calls = _FEW // max(1, math.prod(shape))
         numbers = self._new(kind, (calls, *shape), *arguments)
@@ -420,7 +420,7 @@ class ChunkStream(RandomStream):
         of_calls = [numbers[:, call].copy(order="K") for call in reversed(range(calls))]
         return _Ahead(generator, of_calls)
 
-    def _new(self, kind: str, shape: tuple[int, ...], *arguments: Any) -> np.ndarray:
+    def _new(self, kind: str, shape: tuple[int, ...], *arguments: int) -> np.ndarray:
         """Returns numbers of a new stream."""
         if kind == "normal":
             return _normal(self._new_uniform, self.num_users, shape)
