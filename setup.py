@@ -28,6 +28,7 @@ setup(
         "gym>=0.24.1,<0.27",
         "gymnasium>=1.1",
         "loky>=3.4.1",
+        "matplotlib>=3.8",
         "numpy>=1.26",
         "pandas>=2.1",
         "psutil>=5.9",
@@ -38,11 +39,9 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "plots": ["matplotlib>=3.8"],
         "test": [
             "duckdb>=0.10",
             "hypothesis>=6.90",
-            "matplotlib>=3.8",
             "mypy>=1.8",
             "polars>=1.0",
             "pytest>=8.0",
@@ -52,7 +51,6 @@ setup(
         ],
         "docs": [
             "furo>=2024.1",
-            "matplotlib>=3.8",
             "myst-nb>=1.1",
             "sphinx>=7.3",
         ],

@@ -30,7 +30,7 @@ import numpy as np
 import recsim
 from recsim import parallel, registry
 from recsim._internal import files, json_text, paths, provenance, resources, version
-from recsim.experiments import statistics, tables
+from recsim.experiments import plots, statistics, tables
 from recsim.simulator import fingerprint, progress
 from recsim.vector import simulate, streams
 
@@ -481,15 +481,11 @@ def save(
         with files.atomic_file(paths.output_file("output", output)) as file:
             file.write(f"{json_text.dumps(record, indent=1)}\n".encode())
     if figure is not None:
-        path = paths.output_file("figure", figure)
-        with files.atomic_file(path) as file:
-            figure_of(record).savefig(file, dpi=150, format=os.path.splitext(path)[1][1:])
+        plots.save(figure_of(record), paths.output_file("figure", figure))
 
 
 def figure_of(record: Mapping[str, Any]) -> Figure:
     """Returns the figure: throughput against users, and against candidates, where they differ."""
-    from matplotlib.figure import Figure
-
     cases = record["cases"]
     num_candidates, slate_size = _size(cases[0])
     most_users = max(case["num_users"] for case in cases)
@@ -510,7 +506,7 @@ def figure_of(record: Mapping[str, Any]) -> Figure:
     shown = [
         by for by, (_, of_panel) in panels.items() if len({case[by] for case in of_panel}) > 1
     ] or ["num_users"]
-    figure = Figure(figsize=(3.5 + 3.5 * len(shown), 4.5), layout="constrained")
+    figure = plots.new_figure(3.5 + 3.5 * len(shown), 4.5)
     all_axes = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, by in zip(all_axes, shown, strict=True):
         title, of_panel = panels[by]
@@ -531,13 +527,19 @@ def _draw(axes: Axes, cases: Sequence[Mapping[str, Any]], by: str, title: str) -
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for case in cases:
         lines.setdefault(f"{case['environment']}, {case['agent']}", []).append(case)
-    for name, points in lines.items():
+    for number, (name, points) in enumerate(lines.items()):
         ordered = sorted(points, key=lambda case: case[by])
         x = [case[by] for case in ordered]
         rates = [case["steps_per_second"] for case in ordered]
-        (line,) = axes.plot(x, [np.median(of_case) for of_case in rates], "o-", label=name)
+        medians = [np.median(of_case) for of_case in rates]
+        dashes, which = divmod(number, plots.MOST_LINES)
+        style, colour = (
+            f"{plots.MARKERS[which]}{('-', '--', ':')[dashes % 3]}",
+            plots.COLOURS[which],
+        )
+        axes.plot(x, medians, style, color=colour, label=name)
         low, high = [min(of_case) for of_case in rates], [max(of_case) for of_case in rates]
-        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="log")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.25)

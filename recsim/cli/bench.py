@@ -182,10 +182,7 @@ def run(options: argparse.Namespace) -> int:
             registry.agent_entry(name)
         from recsim._internal import paths
         from recsim.benchmarks import throughput
-        from recsim.reproductions import plots
 
-        if options.figure:
-            plots.import_matplotlib()
         for name in ("output", "figure"):  # What cannot be written is told of now.
             if (file := getattr(options, name)) is not None:
                 setattr(options, name, paths.output_file(f"--{name}", file))

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         bandit_regret,
         base,
         interest_exploration,
-        plots,
         slateq,
     )
 
@@ -21,7 +20,6 @@ __all__ = [
     "bandit_regret",
     "base",
     "interest_exploration",
-    "plots",
     "slateq",
 ]
 

@@ -24,8 +24,8 @@ from recsim._internal.gym_import import spaces
 from recsim.agents import tabular_q_agent
 from recsim.agents.layers import sufficient_statistics, temporal_aggregation
 from recsim.environments import long_term_satisfaction as lts
-from recsim.experiments import statistics, tables
-from recsim.reproductions import base, plots
+from recsim.experiments import plots, statistics, tables
+from recsim.reproductions import base
 from recsim.simulator import environment, recsim_gym, rollout
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 
 from recsim import seeding
 from recsim.agents.bandits import algorithms
-from recsim.experiments import statistics, tables
-from recsim.reproductions import base, plots
+from recsim.experiments import plots, statistics, tables
+from recsim.reproductions import base
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

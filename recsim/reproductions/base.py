@@ -45,9 +45,8 @@ from recsim._internal import (
     validation,
     version,
 )
-from recsim.experiments import tables
+from recsim.experiments import plots, tables
 from recsim.parallel import Advance, Result, Task, TaskError, usable_cores
-from recsim.reproductions import plots
 from recsim.simulator import checkpoint, fingerprint, progress
 
 if TYPE_CHECKING:
@@ -199,11 +198,9 @@ def prepare(experiment: Reproduction, folder: paths.Path) -> None:
     Raises:
         ValueError: if the folder holds anything but an earlier run of the same settings, or its
             ``settings.json`` is spoiled.
-        ImportError: if a package that it needs is not installed.
         BlockingIOError: if another command writes to the folder now.
         OSError: if the folder cannot be written to.
     """
-    plots.import_matplotlib()
     folder = paths.absolute("folder", folder)
     run_fingerprint = _run_fingerprint(experiment)
     paths.writable_folder("The output folder", folder)

@@ -20,8 +20,8 @@ from recsim import registry, seeding, types
 from recsim.agents import greedy_pctr_agent, tabular_q_agent
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
-from recsim.experiments import statistics, tables
-from recsim.reproductions import base, plots
+from recsim.experiments import plots, statistics, tables
+from recsim.reproductions import base
 from recsim.simulator import rollout
 
 if TYPE_CHECKING:

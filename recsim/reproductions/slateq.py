@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import registry, seeding, types
-from recsim.experiments import statistics, tables
-from recsim.reproductions import _training, base, plots
+from recsim.experiments import plots, statistics, tables
+from recsim.reproductions import _training, base
 from recsim.simulator import rollout
 
 if TYPE_CHECKING:

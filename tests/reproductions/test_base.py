@@ -252,13 +252,6 @@ def test_spoiled_settings_are_refused_by_name(how, refused):
     assert err.count("\n") == 1
 
 
-def test_matplotlib_is_asked_for_before_anything_is_computed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match="needs matplotlib.* its extra 'plots'"):
-        run("out")
-    assert not pathlib.Path("out").exists()
-
-
 @pytest.mark.parametrize("name", registry.REPRODUCTIONS)
 def test_every_reproduction_can_be_made(name, capsys):
     kind = registry.reproduction_entry(name).load()

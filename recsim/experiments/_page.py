@@ -1,0 +1,156 @@
+"""The results of an experiment as HTML: a page of its own, and a part of a notebook."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from recsim._internal import json_text
+from recsim.experiments import _figures, _text, plots, tables
+
+if TYPE_CHECKING:
+    from recsim.experiments import results
+
+__all__ = ["fragment", "page"]
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --dim: #5a5a5a; --paper: #ffffff;
+  --line: #d4d4d4; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --dim: #a8a8a8; --paper: #141414; --line: #3a3a3a; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; color: var(--ink);
+  background: var(--paper); font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin-top: 2.2rem; overflow-wrap: anywhere; }
+p, li, summary { overflow-wrap: anywhere; }
+.note, figcaption, caption { color: var(--dim); font-size: 0.875rem; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
+caption { text-align: left; padding-bottom: 0.4rem; }
+th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal;
+  min-width: 8.5rem; overflow-wrap: anywhere; font-weight: normal; }
+thead th { font-weight: 600; vertical-align: bottom; }
+.best { font-weight: 700; }
+.figures { display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+figure { margin: 0; max-width: 34rem; min-width: 0; }
+figure svg { width: 100%; height: auto; display: block; }
+figcaption { padding-bottom: 0.3rem; overflow-wrap: anywhere; }
+pre { overflow-x: auto; font-size: 0.8rem; padding: 0.7rem; border: 1px solid var(--line); }
+"""
+
+
+def page(of_results: results.Results, baseline: str | None = None) -> str:
+    """Returns the results as a page that needs no other file."""
+    scenarios = list(dict.fromkeys(of_results.to_dataframe()["scenario"]))
+    title = f"Results: {', '.join(scenarios)}" if scenarios else "Results"
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    if not scenarios:
+        parts.append("<p>No task has succeeded.</p>")
+    parts += _failures(of_results)
+    parts += [_table(table) for table in _text.all_tables(of_results, baseline)]
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in _text.notes(of_results)]
+    for heading, panels in (
+        ("Returns", _figures.return_panels(of_results)),
+        ("Learning", _figures.curve_panels(of_results)),
+        ("Over the episode", _figures.episode_panels(of_results)),
+    ):
+        figures = [
+            _figure(panel, f"{heading[0]}{number}-") for number, (_, panel) in enumerate(panels)
+        ]
+        if figures:
+            parts.append(f'<h2>{heading}</h2>\n<div class="figures">{"".join(figures)}</div>')
+    parts += _record(of_results)
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def fragment(of_results: results.Results) -> str:
+    """Returns the tables and the figure as HTML that stands in a notebook."""
+    parts = [_table(table) for table in _text.all_tables(of_results)]
+    parts += [
+        f"<p><small>{html.escape(note)}</small></p>"
+        for note in (*_text.notes(of_results), *_text.failures(of_results))
+    ]
+    if len(of_results.to_dataframe().query("measure == 'return'")):
+        # As an image it keeps apart from the notebook's own styles.
+        picture = base64.b64encode(plots.svg(_figures.overview(of_results)).encode()).decode()
+        parts.append(
+            '<img alt="Returns with their intervals, and learning curves" '
+            f'style="max-width: 100%" src="data:image/svg+xml;base64,{picture}">'
+        )
+    return "<div>" + "\n".join(parts) + "</div>"
+
+
+def _table(table: tables.Table) -> str:
+    """Returns a table with the best of each column in bold."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.header)
+    body = "".join(f"<tr>{''.join(_cells(row))}</tr>" for row in table.rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(table.title)}">'
+        f"<table><caption>{html.escape(table.title)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cells(row: Sequence[str]) -> Iterator[str]:
+    name, *numbers = row
+    yield f'<th scope="row">{html.escape(name)}</th>'
+    for number in numbers:
+        best = ' class="best"' if number.endswith(_text.BEST) else ""
+        yield f"<td{best}>{html.escape(number.strip())}</td>"
+
+
+def _figure(panel: _figures.Panel, prefix: str) -> str:
+    """Returns a panel as a figure whose text has the page's colour.
+
+    Args:
+        panel: the panel.
+        prefix: what tells the names in its SVG from those of others on the page.
+    """
+    svg = plots.svg(_figures.drawn(panel)).replace(plots.INK, "currentColor")
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
+    label = html.escape(panel.title)
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return f"<figure><figcaption>{label}</figcaption>{svg}</figure>\n"
+
+
+def _failures(of_results: results.Results) -> list[str]:
+    lines = _text.failures(of_results)
+    if not lines:
+        return []
+    parts = [f"<h2>Failures</h2>\n<p>{html.escape(lines[0])}</p>"]
+    for line, failure in zip(lines[1:], of_results.metadata.failures):
+        traceback = html.escape(str(failure.get("traceback", "")))
+        parts.append(
+            f"<details><summary>{html.escape(line)}</summary><pre>{traceback}</pre></details>"
+        )
+    return parts
+
+
+def _record(of_results: results.Results) -> list[str]:
+    """Returns what was run, and what else the numbers depend on, to be unfolded."""
+    metadata = of_results.metadata
+    named: Mapping[str, Mapping[str, object]] = {
+        "Settings": metadata.spec,
+        "Provenance": metadata.provenance,
+    }
+    parts = [
+        f"<details><summary>{name}</summary>"
+        f"<pre>{html.escape(json_text.dumps(data, indent=2))}</pre></details>"
+        for name, data in named.items()
+        if data
+    ]
+    return ["<h2>How it was run</h2>", *parts] if parts else []
