@@ -9,13 +9,23 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.experiments import (
         comparison,
+        experiment,
+        factories,
+        plots,
         report,
+        results,
         statistics,
+        summary,
         tables,
     )
 
 __all__ = [
     "comparison",
+    "experiment",
+    "factories",
+    "plots",
+    "results",
+    "summary",
     "report",
     "statistics",
     "tables",

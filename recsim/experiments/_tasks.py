@@ -20,9 +20,9 @@ from typing import Any
 import gin
 import numpy as np
 
-from recsim import parallel
+from recsim import parallel, registry
 from recsim._internal import bindings, files, json_text
-from recsim.experiments import comparison
+from recsim.experiments import comparison, factories
 from recsim.simulator import checkpoint
 
 __all__ = [
@@ -180,6 +180,9 @@ def _measured(
 ) -> dict[str, Any]:
     """Runs a task and returns what it gave, as a checkpoint holds it."""
     with bindings.restored():
+        if spec.settings:
+            registry.import_all()
+            factories.import_own()
         bindings.load([], [gin_text(*setting) for setting in spec.settings.items()])
         with bindings.recorded():
             results = _comparison(spec, output, arguments, advance=advance).measure()

@@ -97,7 +97,7 @@ class Experiment:
         train_steps: number of training steps of agents that learn; 30,000 by default.
         num_envs: number of users in parallel; None for the single-user engine.
         gin_files: paths of files of gin bindings.
-        gin_bindings: gin bindings, such as ``"UCB1.ci_scaling = 0.5"``.
+        gin_bindings: gin bindings, such as ``"ClusterBanditAgent.ci_scaling = 0.5"``.
         gin_allow_unused: whether bindings may have no effect. A sweep may not.
         log_episodes: whether episodes are logged, see
             :class:`recsim.experiments.comparison.Comparison`.
@@ -307,7 +307,7 @@ def rerun(
         output=output,
         workers=workers,
         progress=progress,
-        command_arguments=record.get("argv", [""])[1:] or command_arguments,
+        command_arguments=(record.get("argv") or [""])[1:] or command_arguments,
     )
 
 
@@ -603,7 +603,10 @@ class _Run:
     def _made(self, scenario: str, agent: str, settings: Mapping[str, Any]) -> bindings.Made:
         spec = _tasks.Spec(scenario, agent, settings, self._wanted.seed, 0)
         with tempfile.TemporaryDirectory() as folder, bindings.restored():
-            bindings.load([], [_tasks.gin_text(*setting) for setting in settings.items()])
+            try:
+                bindings.load([], [_tasks.gin_text(*setting) for setting in settings.items()])
+            except ValueError as error:
+                raise ValueError(f"sweep: {error}") from error
             return _tasks.check(spec, folder, self._arguments)
 
     def _run(self, mine: Sequence[_tasks.Spec]) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "Reference",
     "agent_entry",
     "environment_entry",
+    "import_own",
     "is_reference",
     "label_of",
     "loaded",
@@ -172,6 +173,19 @@ def source_digest(reference: Reference, kind: str) -> str | None:
         return None
 
 
+def import_own() -> None:
+    """Imports the code that entries of the registry refer to, so that gin can configure it."""
+    _, *own = registry.own_entries()[::-1]
+    for entries in own:
+        for entry in entries.values():
+            create = entry.create
+            if isinstance(create, functools.partial) and create.func in (
+                _create_agent,
+                _create_environment,
+            ):
+                loaded(create.args[0], "agent" if create.func is _create_agent else "scenario")
+
+
 def agent_entry(reference: Reference) -> registry.AgentEntry:
     """Returns the entry of an agent.
 
@@ -188,7 +202,6 @@ def agent_entry(reference: Reference) -> registry.AgentEntry:
         create,
         f"an agent of your own: {name_of(reference)}",
         learns=bool(getattr(found, "learns", hasattr(found, "num_updates"))),
-        modules=(found.__module__,) if hasattr(found, "__module__") else (),
         create_vector=create,
         plans_training=True,
     )
@@ -244,7 +257,7 @@ def environment_entry(reference: Reference) -> registry.EnvironmentEntry:
     if isinstance(found, registry.EnvironmentEntry):
         return found
     return registry.EnvironmentEntry(
-        getattr(found, "__module__", ""),
+        "recsim.environments",
         f"a scenario of your own: {name_of(reference)}",
         "reward",
         create=functools.partial(_create_environment, reference),
