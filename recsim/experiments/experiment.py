@@ -159,12 +159,15 @@ class Experiment:
         object.__setattr__(self, name, value)
 
     @property
+    def learners(self) -> list[str]:
+        """The names of the agents that are trained."""
+        agents = _mapping(self.agents)
+        return [name for name, of in agents.items() if factories.agent_entry(of).learns]
+
+    @property
     def num_seeds(self) -> int:
         """How many seeds there are."""
-        if self.seeds is not None:
-            return self.seeds
-        learns = any(factories.agent_entry(of).learns for of in _mapping(self.agents).values())
-        return _DEFAULT_SEEDS if learns else 1
+        return self.seeds or (_DEFAULT_SEEDS if self.learners else 1)
 
     def data(self) -> dict[str, Any]:
         """Returns it as plain data, code by its name."""
@@ -523,7 +526,7 @@ class _Run:
             if not os.path.exists(path):
                 files.remove_unfinished(self._folder)
                 files.check_empty("The output folder", self._folder)
-                wanted["tasks"] = [task.data() for task in self._tasks()]
+                wanted["tasks"] = [task.data() for task in self._planned()]
                 with files.atomic_file(path) as file:
                     file.write(f"{json_text.dumps(wanted, indent=1)}\n".encode())
             with open(path, encoding="utf-8") as opened:
@@ -551,7 +554,7 @@ class _Run:
             "sources": _sources(self._wanted),
         }
 
-    def _tasks(self) -> list[_tasks.Spec]:
+    def _planned(self) -> list[_tasks.Spec]:
         """Returns the tasks, when it is certain that each of them can be made."""
         wanted = self._wanted
         refuse = not wanted.gin_allow_unused
@@ -562,11 +565,13 @@ class _Run:
             if refuse:
                 # Some agents take any argument: what nothing reads of them is told of.
                 stack.enter_context(keys.refusing_bound(bindings.by_parameter()))
-            for scenario, agent in itertools.product(wanted.scenarios, wanted.agents):
-                for settings, made_of_it in self._settings(str(scenario), str(agent)):
+            for scenario, agent in itertools.product(
+                _mapping(wanted.scenarios), _mapping(wanted.agents)
+            ):
+                for settings, made_of_it in self._settings(scenario, agent):
                     made = made.joined_with(made_of_it)
                     uses_tensorflow = "tensorflow" in sys.modules
-                    combinations.append((str(scenario), str(agent), settings, uses_tensorflow))
+                    combinations.append((scenario, agent, settings, uses_tensorflow))
         with bindings.restored():
             first = [_tasks.gin_text(name, values[0]) for name, values in wanted.sweep.items()]
             if not refuse:
@@ -672,7 +677,7 @@ class _Run:
         steps = wanted.steps or comparison.EVAL_DEFAULTS["max_steps_per_episode"]
         episodes = wanted.episodes or wanted.num_envs
         size = steps * (episodes or comparison.EVAL_DEFAULTS["max_eval_episodes"])
-        if any(factories.agent_entry(of).learns for of in _mapping(wanted.agents).values()):
+        if wanted.learners:
             iterations = comparison.TRAIN_DEFAULTS["num_iterations"]
             planned = comparison.TRAIN_DEFAULTS["max_training_steps"] * iterations
             size += wanted.train_steps or planned
