@@ -374,14 +374,13 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
 def _slate_q_entry(
     strategy: str, serving: str, targets: str, *, values_no_click: bool = False
 ) -> AgentEntry:
-    more = {"values_no_click": True} if values_no_click else {}
     also = ", a value of no click" if values_no_click else ""
     return AgentEntry(
-        functools.partial(_slate_q, strategy, **more),
+        functools.partial(_slate_q, strategy, values_no_click=values_no_click),
         f"SlateQ: {serving} slates, {targets} targets{also} (interest_evolution)",
         learns=True,
         modules=_SLATE_Q_MODULES,
-        create_vector=functools.partial(_vector_slate_q, strategy, **more),
+        create_vector=functools.partial(_vector_slate_q, strategy, values_no_click=values_no_click),
         environment="interest_evolution",
         plans_training=True,
     )

@@ -15,6 +15,7 @@ An experiment leaves in its folder
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -252,7 +253,9 @@ class Comparison:
             self._train_settings["max_training_steps"] = -(-train_steps // iterations)
         given = {"steps": steps, "episodes": episodes, "train_steps": train_steps}
         # Some agents take any argument: what nothing reads of them is told of as they are made.
-        with keys.refusing_bound(bindings.by_parameter() if refuse_unused_bindings else {}):
+        with contextlib.ExitStack() as stack:
+            if refuse_unused_bindings:
+                stack.enter_context(keys.refusing_bound(bindings.by_parameter()))
             self._check_names(agents)
             self._num_agents = len(agents)
             if episodes is not None:

@@ -561,17 +561,12 @@ class _Run:
         made = bindings.Made()
         combinations = []
         given = {name: getattr(wanted, name) for name in ("steps", "episodes", "train_steps")}
-        with contextlib.ExitStack() as stack:
-            if refuse:
-                # Some agents take any argument: what nothing reads of them is told of.
-                stack.enter_context(keys.refusing_bound(bindings.by_parameter()))
-            for scenario, agent in itertools.product(
-                _mapping(wanted.scenarios), _mapping(wanted.agents)
-            ):
-                for settings, made_of_it in self._settings(scenario, agent):
-                    made = made.joined_with(made_of_it)
-                    uses_tensorflow = "tensorflow" in sys.modules
-                    combinations.append((scenario, agent, settings, uses_tensorflow))
+        for scenario, agent in itertools.product(
+            _mapping(wanted.scenarios), _mapping(wanted.agents)
+        ):
+            for settings, made_of_it in self._settings(scenario, agent):
+                made = made.joined_with(made_of_it)
+                combinations.append((scenario, agent, settings, "tensorflow" in sys.modules))
         with bindings.restored():
             first = [_tasks.gin_text(name, values[0]) for name, values in wanted.sweep.items()]
             if not refuse:
@@ -612,7 +607,10 @@ class _Run:
                 bindings.load([], [_tasks.gin_text(*setting) for setting in settings.items()])
             except ValueError as error:
                 raise ValueError(f"sweep: {error}") from error
-            return _tasks.check(spec, folder, self._arguments)
+            # Some agents take any argument: what nothing reads of them is told of.
+            refused = {} if self._wanted.gin_allow_unused else bindings.by_parameter()
+            with keys.refusing_bound(refused):
+                return _tasks.check(spec, folder, self._arguments)
 
     def _run(self, mine: Sequence[_tasks.Spec]) -> None:
         """Runs tasks until all are finished or have failed, be it by another command."""

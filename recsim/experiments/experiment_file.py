@@ -82,7 +82,12 @@ class ExperimentFile:
             raise ValueError(f"{place}: {error}") from error
 
     def _line_of(self, message: str) -> int | None:
-        quoted = [text for text in re.findall(r"'([^']+)'", message) if text in self.lines]
+        quoted = [
+            known
+            for text in re.findall(r"'([^']+)'", message)
+            for known in self.lines
+            if text == known or text.endswith(os.sep + known)  # A path in it, with its folder.
+        ]
         word = re.match(r"\w*", message)
         words = [word[0]] if word is not None and word[0] in self.lines else []
         found = [*quoted, *words]
