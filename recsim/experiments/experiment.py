@@ -569,7 +569,11 @@ class _Run:
         ):
             for settings, made_of_it in self._settings(scenario, agent):
                 made = made.joined_with(made_of_it)
-                combinations.append((scenario, agent, settings, "tensorflow" in sys.modules))
+                # Networks are made late: those that plan a training have some.
+                entry = registry.agent_entry(agent)
+                trains_network = entry.learns and entry.plans_training
+                uses_tensorflow = trains_network or "tensorflow" in sys.modules
+                combinations.append((scenario, agent, settings, uses_tensorflow))
         with bindings.restored():
             first = [_tasks.gin_text(name, values[0]) for name, values in wanted.sweep.items()]
             if not refuse:
