@@ -107,7 +107,8 @@ def _table(table: tables.Table) -> str:
 
 def _cells(row: Sequence[str]) -> Iterator[str]:
     name, *numbers = row
-    yield f'<th scope="row">{html.escape(name)}</th>'
+    breakable = html.escape(name.replace(",", ", ")).replace("_", "_<wbr>")
+    yield f'<th scope="row">{breakable}</th>'
     for number in numbers:
         best = ' class="best"' if number.endswith(_text.BEST) else ""
         yield f"<td{best}>{html.escape(number.strip())}</td>"

@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from recsim.experiments import results
 
-__all__ = ["all_tables", "failures", "notes", "shown_measure", "text"]
+__all__ = ["all_tables", "failures", "is_rate", "notes", "shown_measure", "text"]
 
 BEST, ALIKE = "*", "~"
 
@@ -64,6 +64,11 @@ def all_tables(
             yield differences
     if len(over_scenarios := of_results.overall(baseline)):
         yield _overall(over_scenarios, rows["baseline"].iloc[0])
+
+
+def is_rate(measure: str) -> bool:
+    """Returns whether a measure is a share, and shown in percent."""
+    return measure.startswith(_RATES)
 
 
 def shown_measure(measure: str) -> str:
@@ -175,7 +180,7 @@ class _Style:
 
 def _style(measure: str, rows: pd.DataFrame, high: str, mean: str = "mean") -> _Style:
     """Returns a style with two digits of a usual interval's half-width."""
-    percent = measure.startswith(_RATES)
+    percent = is_rate(measure)
     if measure == _SPEED:
         return _Style(0)
     half_widths = (rows[high] - rows[mean]).to_numpy()
@@ -188,7 +193,7 @@ def _style(measure: str, rows: pd.DataFrame, high: str, mean: str = "mean") -> _
     return _Style(min(max(decimals - 2 * percent, 0), 4), percent)
 
 
-def _interval(row: Mapping[str, float], style: _Style) -> str:
+def _interval(row: Mapping[str, Any], style: _Style) -> str:
     """Returns mean ± half the interval's width; a speed, and what is constant, has no interval."""
     mean, half_width = row["mean"], row["high"] - row["mean"]
     if math.isnan(half_width) or half_width == 0.0 or row["measure"] in summary.TIMES:
@@ -274,6 +279,6 @@ def _two_digits(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _range(row: Mapping[str, float], name: str, style: _Style) -> str:
+def _range(row: Mapping[str, float], name: str, style: Callable[[float], str]) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return "–" if math.isnan(low) else f"{style(low)} to {style(high)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -134,7 +134,9 @@ def for_any_background(figure: Figure) -> None:
     figure.patch.set_alpha(0.0)
     legends = list(figure.legends)
     # Black marks, and bars of errors, stand over bars and beside them: an outline sets them off.
-    outline = [patheffects.withStroke(linewidth=3.0, foreground="white")]
+    outline: list[patheffects.AbstractPathEffect] = [
+        patheffects.withStroke(linewidth=3.0, foreground="white")
+    ]
     for axes in figure.axes:
         axes.patch.set_alpha(0.0)
         axes.tick_params(which="both", color=INK, labelcolor=INK)
@@ -198,12 +200,12 @@ def save(figure: Figure, path: paths.Path) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """Returns a figure as an SVG element, without the head of a file of its own."""
-    text = _drawn(figure, "svg").decode()
+    """Returns a figure as an SVG element, with text as text, for a page of HTML."""
+    text = _drawn(figure, "svg", "none").decode()
     return text[text.index("<svg") :]
 
 
-def _drawn(figure: Figure, suffix: str) -> bytes:
+def _drawn(figure: Figure, suffix: str, text_as: Literal["path", "none"] = "path") -> bytes:
     import matplotlib
 
     for_any_background(figure)
@@ -213,6 +215,6 @@ def _drawn(figure: Figure, suffix: str) -> bytes:
         "pdf": {"CreationDate": None},
     }
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "recsim"}):
+    with matplotlib.rc_context({"svg.hashsalt": "recsim", "svg.fonttype": text_as}):
         figure.savefig(file, format=suffix, dpi=120, metadata=metadata[suffix])
     return file.getvalue()

@@ -28,7 +28,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -276,7 +276,7 @@ class Results:
         for name, file in _FRAMES.items():
             if file in digests:
                 frames[name] = _read_parquet(os.path.join(path, file), digests[file])
-        timing = {}
+        timing: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError):
             timing = _read_json(os.path.join(path, _TIMING))
         import pandas as pd
@@ -347,13 +347,13 @@ def _read_parquet(path: str, digest: str) -> pd.DataFrame:
     return parquet.read_table(io.BytesIO(data)).to_pandas()
 
 
-def _read_json(path: str) -> dict[str, object]:
+def _read_json(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
-        data = json.load(file)
+        data: dict[str, Any] = json.load(file)
     return data
 
 
-def _record(folder: str) -> dict[str, object]:
+def _record(folder: str) -> dict[str, Any]:
     """Returns the record of the results in a folder."""
     path = os.path.join(folder, _RECORD)
     try:
