@@ -241,7 +241,7 @@ def notes(of_results: results.Results) -> list[str]:
         found.append("± half the 95% interval of the mean over users.")
     if rows["alike"].any() or len(_variants(rows)) > 1:
         found.append(
-            f"{BEST} the best; {ALIKE} cannot be told apart from it (paired t-test, 5%, Holm)."
+            f"{BEST} the best; {ALIKE} cannot be told apart from it (paired t-tests, 5%, Holm)."
         )
     if seeds == 1:
         found.append(

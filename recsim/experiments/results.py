@@ -138,8 +138,8 @@ class Results:
             mean difference to it, paired by seed (by user where intervals are over users), with
             Student's interval; ``improvement``, the probability that a run is better than one of
             the baseline; ``best``, whether the mean is the greatest of the scenario; ``alike``,
-            whether a paired t-test, with Holm's correction for their number, cannot tell it apart
-            from the best. ``iqm``, ``difference`` and ``improvement`` have 95% intervals in
+            whether paired t-tests of all pairs, with Holm's correction, cannot tell it apart from
+            the best. ``iqm``, ``difference`` and ``improvement`` have 95% intervals in
             ``…_low`` and ``…_high``: Student's, and those of a stratified bootstrap. NaN stands
             for what too few seeds cannot say, and for what has no meaning: ``iqm``,
             ``improvement``, ``best`` and ``alike`` are of measures of which more is better.
@@ -253,6 +253,7 @@ class Results:
                 file: BinaryIO = stack.enter_context(files.atomic_file(os.path.join(path, name)))
                 file.write(data)
                 file.flush()
+                os.fsync(file.fileno())
             # All are on the disk. What is replaced is incomplete from now on.
             for name in (_RECORD, *(set(_FRAMES.values()) - set(contents))):
                 with contextlib.suppress(FileNotFoundError):
