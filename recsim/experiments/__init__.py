@@ -1,4 +1,4 @@
-"""Agents compared on the same users: comparisons, statistics, reports."""
+"""Agents compared on the same users: comparisons, results, statistics, figures, reports."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.experiments import (
         comparison,
+        plots,
         report,
+        results,
         statistics,
+        summary,
         tables,
     )
 
 __all__ = [
     "comparison",
+    "plots",
     "report",
+    "results",
     "statistics",
+    "summary",
     "tables",
 ]
 

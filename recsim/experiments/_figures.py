@@ -98,9 +98,7 @@ def _draw_returns(
         if row["over"] == "seeds":
             seeds = scores[variant].to_numpy()
             axes.plot(seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.3, markersize=3)
-        if np.isfinite(row["high"]):
-            axes.hlines(place, row["low"], row["high"], color=colour, linewidth=2)
-        axes.plot(row["mean"], place, marker, color=colour, markersize=7)
+        plots.add_interval(axes, place, row, colour=colour, marker=marker)
     names = [_label(row["agent"], row["settings"]) for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -86,7 +86,7 @@ def _means(scenario: str, rows: pd.DataFrame, topics: bool) -> tables.Table:
         of_measure = rows[rows["measure"] == measure]
         style = _style(measure, of_measure, "high")
         marks = len(of_measure) > 1
-        cells[shown_measure(measure)] = {
+        cells[shown_measure(measure) + " %" * is_rate(measure)] = {
             _variant(row): _interval(row, style) + (_mark(row) if marks else "")
             for row in of_measure.to_dict("records")
         }
@@ -165,7 +165,7 @@ class _Style:
 
     Attributes:
         decimals: digits after the point.
-        percent: whether they are shares, shown in percent.
+        percent: whether they are shares, shown in percent: the column's name says so.
     """
 
     decimals: int
@@ -175,18 +175,20 @@ class _Style:
         """Returns a number as text, "–" for NaN."""
         if math.isnan(value):
             return "–"
-        return f"{value:{'+' if sign else ''},.{self.decimals}{'%' if self.percent else 'f'}}"
+        return f"{value * (100 if self.percent else 1):{'+' if sign else ''},.{self.decimals}f}"
 
 
 def _style(measure: str, rows: pd.DataFrame, high: str, mean: str = "mean") -> _Style:
-    """Returns a style with two digits of a usual interval's half-width."""
+    """Returns a style in which a usual interval's half-width has two digits, or one from 3 on."""
     percent = is_rate(measure)
     if measure == _SPEED:
         return _Style(0)
     half_widths = (rows[high] - rows[mean]).to_numpy()
     half_widths = half_widths[half_widths > 0.0]
     if len(half_widths):
-        decimals = 1 - math.floor(math.log10(np.median(half_widths)))
+        usual = float(np.median(half_widths))
+        magnitude = math.floor(math.log10(usual))
+        decimals = -magnitude + (usual < 3 * 10.0**magnitude)
     else:
         largest = float(rows[mean].abs().max())
         decimals = 2 - math.floor(math.log10(largest)) if largest > 0.0 else 1
