@@ -84,6 +84,8 @@ def _means(scenario: str, rows: pd.DataFrame, topics: bool) -> tables.Table:
     cells: dict[str, Mapping[summary.Variant, str]] = {}
     for measure in _in_order(rows["measure"].unique(), topics):
         of_measure = rows[rows["measure"] == measure]
+        if measure == "steps" and np.ptp(of_measure[["mean", "low", "high"]].stack()) == 0.0:
+            continue  # All episodes are of one length, which tells nothing of the agents.
         style = _style(measure, of_measure, "high")
         marks = len(of_measure) > 1
         cells[shown_measure(measure) + " %" * is_rate(measure)] = {

@@ -35,7 +35,7 @@ def same(frame, other):
 def test_table():
     lines = made_up(num_seeds=6).table().splitlines()
     assert lines[0] == "interest_exploration: 6 seeds, 4 users each"
-    header = ["agent", "return", "click", "rate", "%", "quality", "steps", "steps/s"]
+    header = ["agent", "return", "click", "rate", "%", "quality", "steps/s"]
     assert lines[2].split() == header
     best, second, last = (line.split() for line in lines[3:6])
     assert best[0] == "cluster_bandit_ucb1" and best[4] == "*"
