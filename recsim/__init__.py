@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         utils,
         vector,
     )
+    from recsim.experiments.experiment import experiment
     from recsim.logs.reader import read_episodes
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "cli",
     "document",
     "environments",
+    "experiment",
     "experiments",
     "logs",
     "main",
@@ -63,7 +65,7 @@ __all__ = [
 
 registry.register_in_gymnasium()
 
-_CONTENTS = {"read_episodes": "logs.reader"}
+_CONTENTS = {"experiment": "experiments.experiment", "read_episodes": "logs.reader"}
 
 __getattr__, __dir__ = lazy.lazy_submodules(
     __name__, [name for name in __all__ if name not in _CONTENTS], _CONTENTS

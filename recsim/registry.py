@@ -59,6 +59,9 @@ class EnvironmentEntry:
         gymnasium_id: its id in Gymnasium's registry, see :func:`register_in_gymnasium`; None for
             none.
         max_episode_steps: after how many steps Gymnasium truncates its episodes; None for no limit.
+        create: what makes it, of a config, in place of the module's ``create_environment``.
+        create_vector: the like, of a config and a number of users, in place of the module's
+            ``create_vector_environment``.
     """
 
     module: str
@@ -66,6 +69,8 @@ class EnvironmentEntry:
     reward: str
     gymnasium_id: str | None = None
     max_episode_steps: int | None = None
+    create: Callable[[Mapping[str, object]], recsim_gym.RecSimGymEnv] | None = None
+    create_vector: Callable[..., vector_env.RecSimVectorEnv] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,18 +274,45 @@ def _full_slate_q(
 
 
 def _slate_q(
-    strategy: str, environment: _Env, *, training_steps: int | None = None, **kwargs: Any
+    strategy: str,
+    environment: _Env,
+    *,
+    training_steps: int | None = None,
+    values_no_click: bool = False,
+    **kwargs: Any,
 ) -> types.SlateAgent:
     from recsim.agents import slate_decomp_q_agent
 
+    agent_class = slate_decomp_q_agent.SlateDecompQAgent
     return slate_decomp_q_agent.create_agent(
         strategy,
         None,
         observation_space=environment.observation_space,
         action_space=environment.action_space,
-        **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent),
+        **_planned(training_steps, agent_class),
+        **(_valuing_no_click(training_steps, agent_class) if values_no_click else {}),
         **kwargs,
     )
+
+
+def _valuing_no_click(training_steps: int | None, *learners: type) -> dict[str, Any]:
+    """Returns the settings of SlateQ agents that learn the value of no click too.
+
+    Their target network follows sooner than RecSim's, as in ``recsim reproduce slateq``.
+
+    Args:
+        training_steps: number of steps of the training, None if there is none to plan for.
+        *learners: the classes that are given the settings, which are left to gin where it binds
+            them.
+    """
+    from recsim._internal import bindings
+
+    settings: dict[str, Any] = {"learn_no_click_value": True}
+    if training_steps is not None:
+        settings["target_update_period"] = max(1, training_steps // _NO_CLICK_TARGET_UPDATES)
+    for learner in learners:
+        settings = bindings.unbound(learner, settings)
+    return settings
 
 
 def _vector_full_slate_q(
@@ -303,16 +335,18 @@ def _vector_slate_q(
     environment: vector_env.RecSimVectorEnv,
     *,
     training_steps: int | None = None,
+    values_no_click: bool = False,
     **kwargs: Any,
 ) -> types.VectorAgent:
     from recsim.agents import slate_decomp_q_agent
 
-    planned = _planned(
-        training_steps,
+    learners = (
         slate_decomp_q_agent.VectorSlateDecompQAgent,
         slate_decomp_q_agent.SlateDecompQAgent,
-        num_envs=environment.num_envs,
     )
+    planned = _planned(training_steps, *learners, num_envs=environment.num_envs)
+    if values_no_click:
+        planned |= _valuing_no_click(training_steps, *learners)
     return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
 
 
@@ -320,6 +354,8 @@ def _vector_slate_q(
 _MOST_WARM_UP = 20_000
 # The number of transitions that they remember by default: RecSim's.
 _MOST_CAPACITY = 1_000_000
+# How often the target network is updated in a training that learns the value of no click.
+_NO_CLICK_TARGET_UPDATES = 300
 
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
@@ -335,13 +371,16 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
     )
 
 
-def _slate_q_entry(strategy: str, serving: str, targets: str) -> AgentEntry:
+def _slate_q_entry(
+    strategy: str, serving: str, targets: str, *, values_no_click: bool = False
+) -> AgentEntry:
+    also = ", a value of no click" if values_no_click else ""
     return AgentEntry(
-        functools.partial(_slate_q, strategy),
-        f"SlateQ: {serving} slates, {targets} targets (interest_evolution)",
+        functools.partial(_slate_q, strategy, values_no_click=values_no_click),
+        f"SlateQ: {serving} slates, {targets} targets{also} (interest_evolution)",
         learns=True,
         modules=_SLATE_Q_MODULES,
-        create_vector=functools.partial(_vector_slate_q, strategy),
+        create_vector=functools.partial(_vector_slate_q, strategy, values_no_click=values_no_click),
         environment="interest_evolution",
         plans_training=True,
     )
@@ -415,6 +454,9 @@ AGENTS: dict[str, AgentEntry] = {
             ("myopic_slate_greedy_sarsa", "greedy", "myopic"),
         )
     },
+    "slate_greedy_optimal_q_no_click": _slate_q_entry(
+        "slate_greedy_optimal_q", "greedy", "optimal", values_no_click=True
+    ),
     "dp_random": AgentEntry(
         functools.partial(_slate_q, "dp_random"),
         "SlateQ's baseline: draws slates at random (interest_evolution)",
@@ -528,8 +570,9 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
     Raises:
         KeyError, TypeError, ValueError: if the name is unknown, or the config is not valid.
     """
-    module = importlib.import_module(environment_entry(name).module)
-    env: recsim_gym.RecSimGymEnv = module.create_environment(env_config)
+    entry = environment_entry(name)
+    create = entry.create or importlib.import_module(entry.module).create_environment
+    env: recsim_gym.RecSimGymEnv = create(env_config)
     return env
 
 
@@ -547,10 +590,9 @@ def create_vector_environment(
     Raises:
         KeyError, TypeError, ValueError: if the name is unknown, or the config is not valid.
     """
-    module = importlib.import_module(environment_entry(name).module)
-    env: vector_env.RecSimVectorEnv = module.create_vector_environment(
-        env_config, num_envs, **options
-    )
+    entry = environment_entry(name)
+    create = entry.create_vector or importlib.import_module(entry.module).create_vector_environment
+    env: vector_env.RecSimVectorEnv = create(env_config, num_envs, **options)
     return env
 
 

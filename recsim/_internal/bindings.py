@@ -203,6 +203,31 @@ class Made:
                     hint = "" if self._makes(selector) else made_by(selector)
                     raise ValueError(self._complaint(scope, selector, parameter, stronger, hint))
 
+    def uses(self, binding: str) -> bool:
+        """Says whether a binding of a parameter would have an effect on what was made.
+
+        Args:
+            binding: what is bound, such as ``'UCB1.ci_scaling'``.
+
+        Raises:
+            ValueError: if gin knows no such class; the error suggests the nearest name.
+        """
+        scope, _, rest = binding.rpartition("/")
+        name, _, parameter = rest.rpartition(".")
+        found = _REGISTRY.get_match(name)
+        if found is None:
+            message = f"No configurable matching {name!r}."
+            raise ValueError(f"{message} {_suggestion(message)}".rstrip())
+        return self._used(scope, found.selector, parameter)
+
+    def joined_with(self, other: Made) -> Made:
+        """Returns what was made here or there."""
+        both = Made()
+        for made in (self, other):
+            for key, parameters in made.configuration.items():
+                both.configuration.setdefault(key, {}).update(parameters)
+        return both
+
     def _used(self, scope: str, selector: str, parameter: str) -> bool:
         wanted = f"{scope}/" if scope else ""
         return any(

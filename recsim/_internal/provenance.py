@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shlex
 import sys
@@ -12,7 +13,7 @@ import gin
 
 from recsim._internal import version
 
-__all__ = ["Record", "record", "versions"]
+__all__ = ["Record", "installed", "record", "versions"]
 
 #: JSON values by name.
 Record = dict[str, Any]
@@ -49,6 +50,21 @@ def record(arguments: Sequence[str] | None, seeds: Mapping[str, int], **more: ob
         "gin": {"bindings": gin.config_str(), "operative": gin.operative_config_str()},
         **more,
     }
+
+
+def installed() -> dict[str, str]:
+    """Returns the versions of Python, of this library and of packages that results depend on.
+
+    Unlike :func:`versions`, it does not depend on what this process has imported.
+    """
+    from importlib import metadata  # Slow to import.
+
+    found = {"python": platform.python_version(), "recsim": version.__version__}
+    for module, name in {**_ALWAYS, **_WHERE_IMPORTED}.items():
+        for distribution in (name, f"{name}-cpu"):
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found.setdefault(module, metadata.version(distribution))
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -58,8 +58,6 @@ def measured(num_users: int, num_impressions: int, *, with_log: bool) -> Run:
         num_impressions: the least number of impressions of all of them.
         with_log: whether to log them.
     """
-    import resource
-
     env = registry.create_vector_environment("interest_evolution", _CONFIG, num_users)
     agent = registry.create_vector_agent("random", env)
     num_steps = math.ceil(num_impressions / (num_users * env.slate_size))
@@ -75,9 +73,20 @@ def measured(num_users: int, num_impressions: int, *, with_log: bool) -> Run:
         seconds = time.process_time() - begin
         if with_log:
             size = sum(entry.stat().st_size for entry in os.scandir(path))
+    num_impressions = num_steps * num_users * env.slate_size
+    return Run(seconds, _peak_memory() / 2**20, size / 2**20, num_impressions)
+
+
+def _peak_memory() -> int:
+    """Returns the greatest memory of this process so far, in bytes."""
+    if os.name != "posix":
+        import psutil  # type: ignore[import-untyped]
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return Run(seconds, peak / unit, size / 2**20, num_steps * num_users * env.slate_size)
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def measured_in_a_process(num_users: int, num_impressions: int, *, with_log: bool) -> Run:

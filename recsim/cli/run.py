@@ -1,37 +1,46 @@
-"""The command ``recsim run``: agents in an environment, compared on the same users."""
+"""The command ``recsim run``: experiments with agents, compared on the same users."""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import datetime
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from recsim import registry
 from recsim._internal import command_line
 from recsim.cli import _options
 
+if TYPE_CHECKING:
+    from recsim.experiments.results import Results
+
 __all__ = ["add_options", "add_parser", "run"]
 
-_ENVIRONMENT = "interest_exploration"
+_SCENARIO = "interest_exploration"
 _AGENTS = ["cluster_bandit_ucb1", "random"]
 
 _DESCRIPTION = """\
-Runs agents in an environment, each on the same users, and shows a table:
-return, click-through rate, mean quality of the clicks, steps per second, and
-the share of the clicks on each topic. All of it is in files in the output
-folder too.
+Runs agents in a scenario or several, each on the same users, and shows a
+table: return, click-through rate, mean quality of the clicks, steps per
+second. All of it is in files in the output folder too, with a figure and a
+report. The same command in the same folder resumes, and repeats nothing.
 """
 
 _EXAMPLES = """\
 examples:
   recsim run
-  recsim run --agent cluster_bandit_ts greedy_pctr random --episodes 200
+  recsim run --seeds 10 --agent cluster_bandit_ts greedy_pctr random
+  recsim run --sweep 'ClusterBanditAgent.ci_scaling=0.1,0.5,1'
+  recsim run --agent my_agents.py:MyAgent random
   recsim run --num-envs 10000
   recsim run --environment long_term_satisfaction --agent tabular_q random \\
       --slate-size 1 --gin-bindings 'LTSStaticUserSampler.sensitivity = 0.1'
+  recsim run experiment.yaml --output runs/mine
+  recsim run --rerun runs/mine/results.json
 
 What --steps, --episodes and --train-steps leave open may be bound by gin.
 Underscores in the names of options are as good as hyphens.
@@ -43,7 +52,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
     del arguments
     parser = commands.add_parser(
         "run",
-        usage="%(prog)s [option ...]",
+        usage="%(prog)s [FILE] [option ...]",
         help="run agents in an environment and compare them",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
@@ -56,38 +65,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     what = parser.add_argument_group("what to run")
     what.add_argument(
-        "--environment",
-        metavar="NAME",
-        default=_ENVIRONMENT,
-        help="the environment, see recsim list (default: %(default)s)",
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=command_line.existing_file,
+        help="an experiment in YAML; the options below take precedence over what is in it",
     )
     what.add_argument(
-        "--agent",
+        "--environment",
+        "--scenario",
         metavar="NAME",
         nargs="+",
         action="extend",
-        help="an agent or several, see recsim list; the last is what the others are compared "
-        f"with (default: {' '.join(_AGENTS)})",
+        help="a scenario or several, see recsim list, or module:function, or file.py:function "
+        f"(default: {_SCENARIO})",
+    )
+    what.add_argument(
+        "--agent",
+        "--agents",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        help="an agent or several, see recsim list, or module:class, or file.py:class; the last "
+        f"is what the others are compared with (default: {' '.join(_AGENTS)})",
+    )
+    what.add_argument(
+        "--sweep",
+        metavar="PARAMETER=VALUE,VALUE…",
+        nargs="+",
+        action="extend",
+        type=_swept,
+        help="values to try of what gin can bind; every combination of several is run",
     )
     _options.add_count(
-        what,
-        "--num-candidates",
-        "documents to choose from at each step (default: %(default)s)",
-        default=10,
+        what, "--num-candidates", "documents to choose from at each step (default: 10)"
     )
-    _options.add_count(
-        what, "--slate-size", "documents in a slate (default: %(default)s)", default=2
-    )
+    _options.add_count(what, "--slate-size", "documents in a slate (default: 2)")
     what.add_argument(
         "--no-resample",
         action="store_true",
         help="keep the same documents throughout (default: new ones at each step)",
     )
+    what.add_argument(
+        "--rerun",
+        metavar="RESULTS",
+        help="repeat what a results.json records; nothing else may be said of what to run",
+    )
     how = parser.add_argument_group("how long")
     _options.add_count(
         how, "--steps", "most steps of an episode, the session of one user (default: 200)"
     )
-    _options.add_count(how, "--episodes", "episodes of each agent (default: 50)")
+    _options.add_count(how, "--episodes", "episodes of each agent and seed (default: 50)")
     _options.add_count(
         how,
         "--train-steps",
@@ -100,12 +128,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "simulate N users in parallel, with the vector forms of environment and agents; --episodes "
         "are then of all of them together (default: one each)",
     )
-    _options.add_seed(how, "seed of everything: the same gives the same table but for the speed")
+    _options.add_count(
+        how,
+        "--seeds",
+        "run everything N times, with other users, agents and trainings each (default: 3 where an "
+        "agent learns, else 1)",
+    )
+    for name, text in (
+        ("--seed", "the first seed: the same gives the same table but for the speed (default: 0)"),
+        ("--agent-seed", "the first seed of the agents alone (default: that of --seed)"),
+    ):
+        how.add_argument(name, metavar="N", type=command_line.integer(0, 2**32 - 1), help=text)
+    _options.add_count(how, "--workers", "tasks at a time (default: as many as cores)")
+    how.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_shard,
+        help="run the I-th of N parts alone; parts share a folder, also at the same time",
+    )
     files = parser.add_argument_group("files and settings")
     files.add_argument(
         "--output",
         metavar="FOLDER",
-        help="folder for the files, new or empty (default: a new one in recsim_runs)",
+        help="folder for the files: new, empty, or that of the same experiment, which resumes "
+        "(default: a new one in recsim_runs)",
     )
     files.add_argument(
         "--log-episodes",
@@ -123,7 +169,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="+",
         action="extend",
-        default=[],
         type=command_line.existing_file,
         help="files of gin bindings",
     )
@@ -132,7 +177,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="BINDING",
         nargs="+",
         action="extend",
-        default=[],
         help="gin bindings, such as 'ClusterBanditAgent.ci_scaling = 0.5'",
     )
     files.add_argument(
@@ -140,73 +184,172 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run although a gin binding has no effect on what is run (default: an error)",
     )
+    files.add_argument(
+        "--topics", action="store_true", help="show the share of the clicks on each topic too"
+    )
     _options.add_quiet(files)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Runs the agents and prints the table; returns the exit code."""
-    from recsim._internal import bindings
-
-    with bindings.restored():
-        return _run(options)
-
-
-def _run(options: argparse.Namespace) -> int:
-    agents = options.agent or _AGENTS
-    parser = options.parser
-    with command_line.user_errors(parser, ValueError):
-        registry.environment_entry(options.environment)
-        learns = [registry.agent_entry(agent).learns for agent in agents]
-        if options.train_steps is not None and not any(learns):
-            raise ValueError(
-                f"--train-steps has no effect: of {', '.join(agents)} none is trained, since none "
-                "learns from one episode for the next."
-            )
-        if options.log_user_state and not options.log_episodes:
-            raise ValueError("--log-user-state has no effect without --log-episodes.")
-    from recsim.experiments import comparison, report
-    from recsim.simulator import runner_lib
-
-    registry.import_all()
-    bound = bool(options.gin_files or options.gin_bindings)
-    with command_line.user_errors(parser, Exception):  # They may be or import anything.
-        runner_lib.load_gin_configs(options.gin_files, options.gin_bindings)
-    refusals = (Exception,) if bound else command_line.REFUSALS
-    with command_line.user_errors(parser, *refusals), _output_folder(options) as folder:
-        experiment = comparison.Comparison(
-            options.environment,
-            agents,
-            folder,
-            num_candidates=options.num_candidates,
-            slate_size=options.slate_size,
-            resample_documents=not options.no_resample,
-            seed=options.seed,
-            steps=options.steps,
-            episodes=options.episodes,
-            train_steps=options.train_steps,
-            num_envs=options.num_envs,
-            progress=False if options.quiet else None,
-            log_episodes=options.log_episodes,
-            log_user_state=options.log_user_state,
-            refuse_unused_bindings=not options.gin_allow_unused,
-            command_arguments=options.arguments,
+def _swept(text: str) -> tuple[str, list[object]]:
+    """A type for argparse: a parameter with values to try."""
+    name, equals, values = text.partition("=")
+    if not equals or "." not in name.strip():
+        raise argparse.ArgumentTypeError(
+            f"must be such as ClusterBanditAgent.ci_scaling=0.1,0.5,1, got {text!r}"
         )
-    with command_line.user_errors(parser, *((Exception,) if bound else (OSError, MemoryError))):
-        results = experiment.run()
+    try:
+        found = ast.literal_eval(f"[{values}]")
+    except (SyntaxError, ValueError):
+        found = [_value(value.strip()) for value in values.split(",")]
+    return name.strip(), found
+
+
+def _value(text: str) -> object:
+    """Returns a value of a sweep; what is not a number or the like is text."""
+    try:
+        value: object = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = text
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """A type for argparse: one of several parts."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"must be I/N with 1 <= I <= N, got {text!r}")
+    return int(number), int(of)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the experiment and prints the table; returns the exit code."""
+    parser = options.parser
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # For agents by module:class.
+    from recsim.experiments import experiment
+
+    with command_line.user_errors(parser, ValueError, OSError):
+        settings, place, label = _settings(options)
+    shared = {
+        "workers": options.workers,
+        "progress": False if options.quiet else None,
+        "command_arguments": options.arguments,
+    }
+    if options.shard is not None and options.output is None and options.rerun is None:
+        parser.error("--shard needs --output: parts share a folder.")
+    # What gin binds, and code of the user's, may raise anything before it runs.
+    own = bool(settings.get("gin_files") or settings.get("gin_bindings") or settings.get("sweep"))
+    refusals = (Exception,) if own else command_line.REFUSALS
+    errors = (*refusals, experiment.ExperimentFailedError)
+    with command_line.user_errors(parser, *errors), _output_folder(options, label) as folder:
+        if options.rerun is not None:
+            results = experiment.rerun(options.rerun, output=folder, **shared)
+        else:
+            with place():
+                wanted = experiment.Experiment(**settings)
+                results = experiment.experiment(
+                    wanted, output=folder, shard=options.shard, **shared
+                )
+    return _show(results, options, folder)
+
+
+def _settings(
+    options: argparse.Namespace,
+) -> tuple[dict[str, Any], Callable[[], contextlib.AbstractContextManager[None]], str]:
+    """Returns the arguments of the experiment, what names the place of mistakes, and a name."""
+    given = {
+        "scenarios": options.environment,
+        "agents": options.agent,
+        "sweep": dict(options.sweep) if options.sweep else None,
+        "resample_documents": False if options.no_resample else None,
+        **{
+            name: getattr(options, name)
+            for name in (
+                "num_candidates",
+                "slate_size",
+                "steps",
+                "episodes",
+                "train_steps",
+                "num_envs",
+                "seeds",
+                "seed",
+                "agent_seed",
+                "gin_files",
+                "gin_bindings",
+            )
+        },
+        **{
+            name: getattr(options, name) or None
+            for name in ("gin_allow_unused", "log_episodes", "log_user_state")
+        },
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.rerun is not None:
+        if given or options.file is not None or options.shard is not None:
+            raise ValueError(
+                "--rerun repeats what is recorded: leave out "
+                f"{', '.join([*given, *(['FILE'] if options.file else [])]) or '--shard'}."
+            )
+        return {}, contextlib.nullcontext, "rerun"
+    place: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    settings: dict[str, Any] = {"scenarios": [_SCENARIO], "agents": _AGENTS}
+    label = None
+    if options.file is not None:
+        from recsim.experiments import experiment_file
+
+        found = experiment_file.load(options.file)
+        settings |= found.settings
+        place = found.placed
+        label = os.path.splitext(os.path.basename(options.file))[0]
+    settings |= given
+    _refuse_training_of_none(options, settings)
+    if label is None:
+        scenarios = settings["scenarios"]
+        from recsim.experiments import factories
+
+        label = "_".join(factories.label_of(scenario) for scenario in scenarios)[:80]
+    return settings, place, label
+
+
+def _refuse_training_of_none(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Raises ValueError for a number of training steps where nothing is trained."""
+    from recsim.experiments import experiment
+
+    if options.log_user_state and not settings.get("log_episodes"):
+        raise ValueError("--log-user-state has no effect without --log-episodes.")
+    wanted = experiment.Experiment(settings["agents"], settings["scenarios"])
+    if options.train_steps is not None and not wanted.learners:
+        raise ValueError(
+            f"--train-steps has no effect: of {', '.join(wanted.agents)} none is trained, since "
+            "none learns from one episode for the next."
+        )
+
+
+def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
+    """Prints the results, and draws them where they are complete; returns the exit code."""
     width = shutil.get_terminal_size().columns
+    complete = os.path.exists(os.path.join(folder, "results.json"))
+    text = results.table(topics=options.topics, width=width)
+    if not complete:
+        text += "\nThe other parts are not finished: these are the results so far."
+        _options.print_text(f"{text}\nFiles: {folder}")
+        return 0
+    results.plot(os.path.join(folder, "results"))
+    results.report(os.path.join(folder, "report.html"))
     _options.print_text(
-        f"{report.text(results, width)}\nFiles: {folder} (results.json, episodes.csv, runs)"
+        f"{text}\nFiles: {folder} (report.html, results.png, results.json, results.parquet, "
+        "summary.csv, runs)"
     )
-    return 0
+    return 1 if results.metadata.failures else 0
 
 
 @contextlib.contextmanager
-def _output_folder(options: argparse.Namespace) -> Iterator[str]:
+def _output_folder(options: argparse.Namespace, label: str) -> Iterator[str]:
     """Yields the folder for the files of a run; a new one is removed again if the block raises."""
     if options.output is not None:
         yield options.output
         return
-    folder = fresh_folder(options.environment)
+    folder = fresh_folder(label)
     try:
         yield folder
     except BaseException:

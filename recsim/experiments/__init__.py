@@ -9,6 +9,8 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.experiments import (
         comparison,
+        experiment,
+        factories,
         plots,
         report,
         results,
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "comparison",
+    "experiment",
+    "factories",
     "plots",
     "report",
     "results",

@@ -134,10 +134,8 @@ class UsersCourse(rollout.VectorListener):
         """Counts a step of those users whose steps count."""
         sums = self._sums
         which = slice(None) if step.counting is None else step.counting
-        steps = self._steps[which]
+        steps = self._steps[which].copy()
         self._steps += 1
-        if not len(steps):
-            return
         longest = int(steps.max()) + 1
         sums.reach(longest)
         parts = [np.ones(len(steps)), np.asarray(step.rewards, np.float64)[which]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from recsim.simulator import recsim_gym
     from recsim.vector import env as vector_env
 
-__all__ = ["EpisodeRecorder", "Recorder", "UsersRecorder", "for_environment", "num_topics"]
+__all__ = [
+    "EpisodeRecorder",
+    "Recorder",
+    "UsersRecorder",
+    "for_environment",
+    "num_topics",
+    "ticker",
+]
 
 _CLICKS_BY_TOPIC = "clicks_by_topic"
 
@@ -130,6 +137,38 @@ def for_environment(env: recsim_gym.RecSimGymEnv | vector_env.SlateVectorEnv) ->
     if types.is_vector_env(env):
         return UsersRecorder(env)
     return EpisodeRecorder(cast("recsim_gym.RecSimGymEnv", env))
+
+
+class _EpisodeTicker(rollout.Listener):
+    """Tells of the steps of each episode that has ended."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._advance = advance
+
+    def on_episode_end(self, episode: rollout.Episode) -> None:
+        self._advance(episode.num_steps)
+
+
+class _UsersTicker(rollout.VectorListener):
+    """Tells of the steps of all users."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._advance = advance
+
+    def on_step(self, step: rollout.VectorStep) -> None:
+        self._advance(len(step.rewards))
+
+
+def ticker(
+    env: types.AnyEnv, advance: Callable[[int], None]
+) -> rollout.Listener | rollout.VectorListener:
+    """Returns a listener that tells of progress in an environment of either engine.
+
+    Args:
+        env: the environment.
+        advance: called with the number of steps since the last call.
+    """
+    return _UsersTicker(advance) if types.is_vector_env(env) else _EpisodeTicker(advance)
 
 
 def num_topics(response_space: types.Space) -> int:

@@ -15,13 +15,15 @@ An experiment leaves in its folder
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import io
 import os
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import gin
@@ -40,15 +42,15 @@ from recsim._internal import (
     validation,
     version,
 )
-from recsim.experiments import _first_steps, _recorders, statistics
-from recsim.simulator import runner_lib
+from recsim.experiments import _course, _first_steps, _recorders, statistics
+from recsim.simulator import rollout, runner_lib
 from recsim.vector import streams
 
 if TYPE_CHECKING:
     from recsim.simulator import recsim_gym
     from recsim.vector import env as vector_env
 
-__all__ = ["Comparison", "Results"]
+__all__ = ["Comparison", "Results", "overridden"]
 
 #: Arguments of the runners that neither the caller nor gin gives.
 TRAIN_DEFAULTS = {"max_training_steps": 3000, "num_iterations": 10, "max_steps_per_episode": 200}
@@ -84,11 +86,14 @@ class Results:
             stands where an episode has no such value, such as the quality of no clicks.
         provenance: what else the same numbers depend on: the command, the seeds, the versions,
             gin's operative configuration, and the fingerprints of scenario and agents.
+        courses: for each agent what happened over the episode: ``step`` and, by measure, means
+            over the episodes; nothing where an environment has several users.
     """
 
     settings: dict[str, Any]
     episodes: dict[str, dict[str, np.ndarray]]
     provenance: provenance.Record = dataclasses.field(default_factory=dict)
+    courses: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     @property
     def topics(self) -> list[int]:
@@ -144,12 +149,13 @@ class Comparison:
     Args:
         environment: name of the environment, see :mod:`recsim.registry`.
         agents: different names of agents. The last one is the baseline of differences.
-        output_dir: the folder for the files, new or empty.
+        output_dir: the folder for the files, new or empty, unless it resumes.
         num_candidates: number of documents to choose from at each step.
         slate_size: number of documents in a slate.
         resample_documents: whether each step has new documents.
         seed: seed of everything, in [0, 2**32 - 1]. The same seed gives the same results but for
             the speed.
+        agent_seed: what the seeds of the agents are derived from, by default ``seed``.
         steps: greatest number of steps of an episode, ``Runner.max_steps_per_episode``; 200 by
             default.
         episodes: number of episodes, ``EvalRunner.max_eval_episodes``; 50 by default.
@@ -169,6 +175,10 @@ class Comparison:
             error, such as one of ``EvalRunner.max_eval_episodes`` beside ``episodes``.
         command_arguments: those of the command that asked for it, for the record; None for a
             program.
+        resume: whether the folder may have what an earlier comparison with the same arguments has
+            left, however it ended: trainings resume from their checkpoints, and evaluations are
+            made anew.
+        advance: is told of steps, training and evaluation alike; None to tell nobody.
 
     Raises:
         ValueError: for an unknown or repeated name, an agent that does not fit the environment or
@@ -207,7 +217,12 @@ class Comparison:
         log_user_state: bool = False,
         refuse_unused_bindings: bool = False,
         command_arguments: Sequence[str] | None = None,
+        agent_seed: int | None = None,
+        resume: bool = False,
+        advance: Callable[[int], None] | None = None,
     ) -> None:
+        self._resume = resume
+        self._advance = advance
         self._command_arguments = command_arguments
         self._environment = environment
         self._num_envs = num_envs
@@ -217,6 +232,7 @@ class Comparison:
             "resample_documents": resample_documents,
             "seed": seed,
         }
+        self._agent_seed = seeding.derived_seed(seed if agent_seed is None else agent_seed, "agent")
         self._output_dir = paths.absolute("output_dir", output_dir)
         self._progress = progress
         self._logs: dict[str, Any] = {}
@@ -240,13 +256,15 @@ class Comparison:
             self._train_settings["max_training_steps"] = -(-train_steps // iterations)
         given = {"steps": steps, "episodes": episodes, "train_steps": train_steps}
         # Some agents take any argument: what nothing reads of them is told of as they are made.
-        with keys.refusing_bound(bindings.by_parameter() if refuse_unused_bindings else {}):
+        with contextlib.ExitStack() as stack:
+            if refuse_unused_bindings:
+                stack.enter_context(keys.refusing_bound(bindings.by_parameter()))
             self._check_names(agents)
             self._num_agents = len(agents)
             if episodes is not None:
                 self._check_memory(validation.positive_int("episodes", episodes))
             self._prepare_folder()
-            self._make_runners(agents, _overridden(given) if refuse_unused_bindings else None)
+            self._make_runners(agents, overridden(given) if refuse_unused_bindings else None)
 
     def _make_runners(self, agents: Sequence[str], overridden: Mapping[str, str] | None) -> None:
         """Makes the runners of all agents, and leaves no folder of theirs where that fails.
@@ -350,15 +368,15 @@ class Comparison:
 
     def _prepare_folder(self) -> None:
         paths.writable_folder("The output folder", self._output_dir)
-        files.check_empty("The output folder", self._output_dir)
+        if not self._resume:
+            files.check_empty("The output folder", self._output_dir)
 
     def _create_runs(self, agent: str) -> _Runs:
         """Returns the runs of an agent."""
         seed = self._env_config["seed"]
-        agent_seed = seeding.derived_seed(seed, "agent")
 
         def create_agent(_: object, env: types.AnyEnv, **arguments: Any) -> types.AnyAgent:
-            return self._create_agent(agent, env, seed=agent_seed, **arguments)
+            return self._create_agent(agent, env, seed=self._agent_seed, **arguments)
 
         shared: dict[str, Any] = {
             "base_dir": os.path.join(self._output_dir, agent),
@@ -370,7 +388,9 @@ class Comparison:
         if registry.agent_entry(agent).learns:
             other_users = {**self._env_config, "seed": seeding.derived_seed(seed, "training")}
             env = self._create_environment(other_users, _MOST_TRAINING_USERS)
-            training = _Training(env=env, **shared, **self._train_settings)
+            training = _Training(
+                env=env, listeners=self._listeners(env), **shared, **self._train_settings
+            )
             training.check_length(agent)
             # The agent that is evaluated has the settings of the one that was trained.
             shared["create_agent_fn"] = functools.partial(
@@ -378,11 +398,23 @@ class Comparison:
             )
         env = self._create_environment(self._env_config, None)
         recorder = _recorders.for_environment(env)
+        course = _course.for_environment(env)
+        if self._resume:
+            for name in _evaluation_folders(shared["base_dir"]):
+                shutil.rmtree(name)
         evaluation = _Evaluation(
-            env=env, test_mode=True, listeners=[recorder], **shared, **self._eval_settings
+            env=env,
+            test_mode=True,
+            listeners=[recorder, *([] if course is None else [course]), *self._listeners(env)],
+            **shared,
+            **self._eval_settings,
         )
         self._check_memory(evaluation.settings()["episodes"])
-        return _Runs(training, evaluation, recorder)
+        return _Runs(training, evaluation, recorder, course)
+
+    def _listeners(self, env: types.AnyEnv) -> list[rollout.Listener | rollout.VectorListener]:
+        """Returns what listens to the runs to tell of their progress."""
+        return [] if self._advance is None else [_recorders.ticker(env, self._advance)]
 
     def _check_time(self) -> None:
         """Raises ValueError if the runs of an agent would take more than a month."""
@@ -424,18 +456,26 @@ class Comparison:
 
     def run(self) -> Results:
         """Runs the agents sequentially and writes the files of the results."""
+        results = self.measure()
+        _write_files(results, self._output_dir)
+        return results
+
+    def measure(self) -> Results:
+        """Runs the agents sequentially and returns the results, without files of their own."""
         episodes: dict[str, dict[str, np.ndarray]] = {}
+        courses: dict[str, dict[str, np.ndarray]] = {}
         for number, (agent, runs) in enumerate(self._runs.items(), start=1):
             if self._progress is not False:
                 print(f"{agent} ({number} of {len(self._runs)})", file=sys.stderr, flush=True)
             if runs.training is not None:
                 runs.training.run_experiment()
             runs.recorder.clear()
+            if runs.course is not None:
+                runs.course.clear()
             runs.evaluation.run_experiment()
             episodes[agent] = _measures(runs.recorder.episode_counts())
-        results = Results(self.settings(), _same_measures(episodes), self._provenance())
-        _write_files(results, self._output_dir)
-        return results
+            courses[agent] = {} if runs.course is None else runs.course.measures()
+        return Results(self.settings(), _same_measures(episodes), self._provenance(), courses)
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings, those that gin gave included, and how long trainings have been."""
@@ -468,7 +508,7 @@ class Comparison:
             self._command_arguments,
             {
                 "environment": seed,
-                "agent": seeding.derived_seed(seed, "agent"),
+                "agent": self._agent_seed,
                 "training environment": seeding.derived_seed(seed, "training"),
             },
             fingerprints={
@@ -481,7 +521,15 @@ class Comparison:
         )
 
 
-def _overridden(given: Mapping[str, Any]) -> dict[str, str]:
+def _evaluation_folders(base_dir: str) -> Iterator[str]:
+    """Yields the folders that evaluations have left in that of an agent."""
+    if os.path.isdir(base_dir):
+        for name in os.listdir(base_dir):
+            if name.startswith("eval_"):
+                yield os.path.join(base_dir, name)
+
+
+def overridden(given: Mapping[str, Any]) -> dict[str, str]:
     """Returns what of the arguments given to a comparison takes precedence over bindings."""
     parameters = {
         "steps": ("max_steps_per_episode",),
@@ -525,6 +573,14 @@ class _Training(runner_lib.TrainRunner):
         in_iteration = -(-self._max_training_steps // together) * together
         return in_iteration * self._num_iterations
 
+    def _initialize_checkpointer_and_maybe_resume(
+        self, checkpoint_file_prefix: str
+    ) -> tuple[int, int]:
+        iteration, self.total_steps = super()._initialize_checkpointer_and_maybe_resume(
+            checkpoint_file_prefix
+        )
+        return iteration, self.total_steps
+
     def check_length(self, agent: str) -> None:
         """Raises ValueError if the agent learns nothing in so many steps."""
         without_update = learning.steps_without_update(self._agent)
@@ -561,11 +617,13 @@ class _Runs:
         training: the training, None where there is none.
         evaluation: the evaluation.
         recorder: what listens to it.
+        course: what keeps the course of its episodes, None where nothing does.
     """
 
     training: _Training | None
     evaluation: _Evaluation
     recorder: _recorders.Recorder
+    course: _course.Course | None
 
 
 class _Evaluation(runner_lib.EvalRunner):

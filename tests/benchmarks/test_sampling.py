@@ -31,5 +31,6 @@ def test_table(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * (2 + 1 + len(registry.ENVIRONMENTS)) + 1
     assert lines[3].split()[:4] == ["interest_exploration,", "5", "x", "1"]
-    assert lines[9].split()[:5] == ["scenario", "1,000", "users", "2,048", "users"]
+    header = lines[6 + len(registry.ENVIRONMENTS)]
+    assert header.split()[:5] == ["scenario", "1,000", "users", "2,048", "users"]
     assert max(map(len, lines)) <= 100

@@ -179,7 +179,7 @@ class WrappedReplayBuffer:
             again = oldest + self._rng.randint(num_rows, size=len(unfit))
             rows[unfit] = again % self._capacity
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns the buffer's content, its counters and its generator, as data.
 
         Only rows that are filled are in it, and of the documents' features, most of which are 0
@@ -220,7 +220,7 @@ class WrappedReplayBuffer:
         bundles.generator_state(self, "rng_state", entries["rng_state"], with_normal=True)
         return num_rows
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: types.State) -> None:
         """Restores what :meth:`state_dict` returned.
 
         Raises:

@@ -69,13 +69,6 @@ def checked_last(agent: object, last: object) -> tuple[Any, Any, Any] | None:
     bundles.refuse(agent, "last", "a state and its slate, or None", last)
 
 
-class SummaryWriter(Protocol):
-    """What statistics for TensorBoard are written with."""
-
-    def add_scalar(self, tag: str, value: float, step: int) -> None:
-        """Writes a number."""
-
-
 class Replay(Protocol):
     """A memory of transitions: a buffer of one user's, or of those of users in parallel."""
 
@@ -92,13 +85,13 @@ class Replay(Protocol):
     def sample(self) -> transitions.Batch:
         """Samples a batch."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns the content, the counters and the generator, as data."""
 
     def check(self, state: object) -> object:
         """Raises ValueError for something else than a state of such a buffer."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: types.State) -> None:
         """Restores what :meth:`state_dict` returned; ValueError if :meth:`check` refuses it."""
 
 
@@ -157,8 +150,10 @@ class Settings:
     epsilon_eval: float = 0.001
     epsilon_decay_period: int = 250000
     tf_device: str = "/cpu:*"
-    optimizer: dataclasses.InitVar[Any] = None
-    make_optimizer: Callable[[], Any] | None = dataclasses.field(default=None, init=False)
+    optimizer: dataclasses.InitVar[keras.Optimizer | None] = None
+    make_optimizer: Callable[[], keras.Optimizer] | None = dataclasses.field(
+        default=None, init=False
+    )
     summary_writing_frequency: int = 500
     allow_partial_reload: bool = False
     replay_capacity: int | None = None
@@ -318,7 +313,7 @@ class QLearner(Generic[ReplayT]):
 
     # Learning.
 
-    def train_step(self, summary_writer: SummaryWriter | None = None) -> None:
+    def train_step(self, summary_writer: types.SummaryWriter | None = None) -> None:
         """Counts a training step; updates the network and its copy, if it is time to.
 
         Args:
@@ -337,7 +332,7 @@ class QLearner(Generic[ReplayT]):
             self._write_summary(summary_writer)
         self.training_steps += 1
 
-    def train_steps(self, number: int, summary_writer: SummaryWriter | None = None) -> None:
+    def train_steps(self, number: int, summary_writer: types.SummaryWriter | None = None) -> None:
         """Counts training steps taken in parallel, and makes the updates that are due in them.
 
         The network is copied at the first update from where it is time to.
@@ -407,7 +402,7 @@ class QLearner(Generic[ReplayT]):
         """
         self._slate_counts += np.bincount(np.reshape(slates, -1), minlength=len(self._slate_counts))
 
-    def _write_summary(self, summary_writer: SummaryWriter) -> None:
+    def _write_summary(self, summary_writer: types.SummaryWriter) -> None:
         step = self.training_steps
         write = summary_writer.add_scalar
         write("epsilon", self.epsilon(for_training=True), step)
@@ -432,7 +427,7 @@ class QLearner(Generic[ReplayT]):
         shape = {"hidden_units": self.settings.hidden_units}
         return {"agent": self.agent_name, **described, **shape}
 
-    def serving_state(self) -> dict[str, Any]:
+    def serving_state(self) -> types.State:
         """Returns what recommending needs: the networks and counters, but no replay buffer.
 
         Raises:
@@ -446,7 +441,7 @@ class QLearner(Generic[ReplayT]):
             "target_network": list(self._target_network.weights),
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns all that was learned and that training resumes with, as data.
 
         That is :meth:`serving_state`, the optimizer's state, and the replay buffer as far as it

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim import seeding
+from recsim import seeding, types
 from recsim._internal import bundles, resources, validation
 from recsim.agents.dopamine import transitions
 
@@ -213,7 +213,7 @@ class VectorReplayBuffer:
             next_slates=next_values(self._slates, self._last_slates),
         )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> types.State:
         """Returns the buffer's content, its counter and its generator, as data."""
         rows = slice(self._steps_filled * self._num_users)
         cut = self._ends[rows] == transitions.TRUNCATED
@@ -261,7 +261,7 @@ class VectorReplayBuffer:
         transitions.check_packed(self, "last_documents", entries["last_documents"], cut * features)
         bundles.generator_state(self, "rng_state", entries["rng_state"], with_normal=True)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: types.State) -> None:
         """Restores what :meth:`state_dict` returned.
 
         Raises:

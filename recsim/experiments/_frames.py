@@ -1,0 +1,75 @@
+"""The tidy data frames of an experiment, of what its tasks gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsim.experiments import _tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["curves", "steps", "values"]
+
+_Finished = Iterable[tuple[_tasks.Spec, Mapping[str, Any]]]
+
+
+def values(finished: _Finished) -> pd.DataFrame:
+    """Returns every measure of every user: see :class:`recsim.experiments.results.Results`."""
+    import pandas as pd
+
+    parts = []
+    for spec, result in finished:
+        measures = {**result["measures"], "steps_per_second": result["steps_per_second"]}
+        for measure, of_users in measures.items():
+            users = np.arange(len(of_users))
+            parts.append(
+                pd.DataFrame(
+                    {**_columns(spec), "user": users, "measure": measure, "value": of_users}
+                )
+            )
+    names = [*_columns(_NONE), "user", "measure", "value"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+
+
+def curves(finished: _Finished) -> pd.DataFrame | None:
+    """Returns the training curves, None where nothing was trained."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame({**_columns(spec), **result["curve"]})
+        for spec, result in finished
+        if result["curve"] and len(result["curve"]["step"])
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def steps(finished: _Finished) -> pd.DataFrame | None:
+    """Returns what happened over the episode, None where nobody kept it."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(
+            {**_columns(spec), "step": course["step"], "measure": measure, "value": values}
+        )
+        for spec, result in finished
+        for course in [result["course"]]
+        for measure, values in course.items()
+        if measure != "step"
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+_NONE = _tasks.Spec("", "", {}, 0, 0)
+
+
+def _columns(spec: _tasks.Spec) -> dict[str, Any]:
+    return {
+        "scenario": spec.scenario,
+        "agent": spec.agent,
+        "settings": _tasks.settings_text(spec.settings),
+        "seed": spec.seed,
+    }
