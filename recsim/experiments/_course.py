@@ -26,50 +26,6 @@ MOST_POINTS = 200
 _TOPIC = "slate_share_of_topic_"
 
 
-class _Sums:
-    """Sums over users by step of the episode, in arrays that grow.
-
-    Args:
-        num_topics: number of topics, 0 where responses have none.
-        has_clicks: whether responses say what was clicked.
-    """
-
-    def __init__(self, num_topics: int, has_clicks: bool) -> None:
-        self.num_topics = num_topics
-        self.has_clicks = has_clicks
-        self.clear()
-
-    def clear(self) -> None:
-        """Forgets everything."""
-        # Users, rewards, clicks, then documents by topic.
-        self.rows = np.zeros((64, 3 + self.num_topics))
-        self.num_steps = 0
-
-    def reach(self, num_steps: int) -> None:
-        """Makes room for so many steps."""
-        if num_steps > len(self.rows):
-            more = np.zeros((max(num_steps, 2 * len(self.rows)), self.rows.shape[1]))
-            more[: len(self.rows)] = self.rows
-            self.rows = more
-        self.num_steps = max(self.num_steps, num_steps)
-
-    def measures(self) -> dict[str, np.ndarray]:
-        """Returns ``step``, shape (n_points,), and means over users likewise, by measure."""
-        width = max(1, -(-self.num_steps // MOST_POINTS))
-        firsts = np.arange(0, self.num_steps, width)
-        if not len(firsts):
-            return {}
-        sums = np.add.reduceat(self.rows[: self.num_steps], firsts, axis=0)
-        users, rewards, clicks = sums[:, :3].T
-        measures = {"step": firsts, "reward": rewards / users}
-        if self.has_clicks:
-            measures["click_through_rate"] = clicks / users
-        documents = np.maximum(sums[:, 3:].sum(axis=1), 1.0)
-        for topic in range(self.num_topics):
-            measures[f"{_TOPIC}{topic}"] = sums[:, 3 + topic] / documents
-        return measures
-
-
 class EpisodeCourse(rollout.Listener):
     """Keeps the course of the episodes of an environment of RecSim's kind with one user.
 
@@ -79,12 +35,13 @@ class EpisodeCourse(rollout.Listener):
 
     def __init__(self, env: recsim_gym.RecSimGymEnv) -> None:
         space: Any = env.environment.user_model.response_space()
-        of_one = getattr(space, "spaces", [None])[0]
-        self._sums = _Sums(*_kind(of_one))
+        self._num_topics, self._has_clicks = _kind(getattr(space, "spaces", [None])[0])
+        self.clear()
 
     def clear(self) -> None:
         """Forgets the episodes."""
-        self._sums.clear()
+        # By step: numbers of Python's, which single ones are faster added to than to an array.
+        self._rows: list[list[float]] = []
 
     def on_reset(self, observation: types.Observation) -> None:
         """Begins an episode."""
@@ -92,22 +49,25 @@ class EpisodeCourse(rollout.Listener):
 
     def on_step(self, step: rollout.Step) -> None:
         """Counts a step."""
-        sums = self._sums
-        self._step += 1
-        sums.reach(self._step)
-        row = sums.rows[self._step - 1]
+        place = self._step
+        self._step = place + 1
+        rows = self._rows
+        if place == len(rows):
+            rows.append([0.0] * (3 + self._num_topics))
+        row = rows[place]
         row[0] += 1.0
         row[1] += step.reward
-        if sums.has_clicks:
-            responses = step.next_observation["response"]
-            row[2] += sum(int(response["click"]) for response in responses)
-            if sums.num_topics:
-                for response in responses:
+        if self._has_clicks:
+            for response in step.next_observation["response"]:
+                if response["click"]:
+                    row[2] += 1.0
+                if self._num_topics:
                     row[3 + int(response["cluster_id"])] += 1.0
 
     def measures(self) -> dict[str, np.ndarray]:
         """Returns ``step``, shape (n_points,), and means over episodes likewise, by measure."""
-        return self._sums.measures()
+        rows = np.array(self._rows).reshape(len(self._rows), 3 + self._num_topics)
+        return _measures(rows, self._has_clicks)
 
 
 class UsersCourse(rollout.VectorListener):
@@ -119,45 +79,77 @@ class UsersCourse(rollout.VectorListener):
 
     def __init__(self, env: types.VectorEnv) -> None:
         spaces: Any = env.single_observation_space
-        self._sums = _Sums(*_kind(spaces["response"]))
+        self._num_topics, self._has_clicks = _kind(spaces["response"])
         self._steps = np.zeros(env.num_envs, np.int64)
+        self.clear()
 
     def clear(self) -> None:
         """Forgets the episodes."""
-        self._sums.clear()
+        self._rows = np.zeros((64, 3 + self._num_topics))
+        self._longest = 0
 
     def on_reset(self, observation: types.Observation, infos: Mapping[str, Any]) -> None:
         """Begins an episode of every user."""
         self._steps[:] = 0
+        self._together = True  # All users are in the same step of their episodes.
 
     def on_step(self, step: rollout.VectorStep) -> None:
         """Counts a step of those users whose steps count."""
-        sums = self._sums
-        which = slice(None) if step.counting is None else step.counting
-        steps = self._steps[which].copy()
+        rewards = np.asarray(step.rewards, np.float64)
+        responses = step.responses if self._has_clicks else {}
+        if step.counting is None and self._together:
+            place = int(self._steps[0])
+            row = self._reach(place + 1)[place]
+            row[0] += len(rewards)
+            row[1] += rewards.sum()
+            if self._has_clicks:
+                row[2] += np.count_nonzero(responses["click"])
+            if self._num_topics:
+                topics = responses["cluster_id"].ravel(order="K")
+                row[3:] += np.bincount(topics, minlength=self._num_topics)
+        else:
+            self._count(rewards, responses, step.counting)
         self._steps += 1
+
+    def _count(
+        self,
+        rewards: np.ndarray,
+        responses: Mapping[str, np.ndarray],
+        counting: np.ndarray | None,
+    ) -> None:
+        """Counts a step of users who are in different steps of their episodes."""
+        which = slice(None) if counting is None else counting
+        steps = self._steps[which]
         longest = int(steps.max()) + 1
-        sums.reach(longest)
-        parts = [np.ones(len(steps)), np.asarray(step.rewards, np.float64)[which]]
-        responses = step.responses if sums.has_clicks else {}
-        if sums.has_clicks:
-            clicked = responses["click"][which]
-            parts.append(np.count_nonzero(clicked, axis=-1).astype(np.float64))
-        for column, values in enumerate(parts):
-            sums.rows[:longest, column] += np.bincount(steps, values, longest)
-        if sums.num_topics:
-            topics = np.asarray(responses["cluster_id"][which], np.int64)
-            cells = (steps[:, np.newaxis] * sums.num_topics + topics).ravel()
-            counts = np.bincount(cells, minlength=longest * sums.num_topics)
-            sums.rows[:longest, 3:] += counts.reshape(longest, sums.num_topics)
+        rows = self._reach(longest)[:longest]
+        rows[:, 0] += np.bincount(steps, minlength=longest)
+        rows[:, 1] += np.bincount(steps, rewards[which], longest)
+        if self._has_clicks:
+            clicks = np.count_nonzero(responses["click"][which], axis=-1)
+            rows[:, 2] += np.bincount(steps, clicks, longest)
+        if self._num_topics:
+            topics = responses["cluster_id"][which].astype(np.int64)
+            cells = (steps[:, np.newaxis] * self._num_topics + topics).ravel()
+            counts = np.bincount(cells, minlength=longest * self._num_topics)
+            rows[:, 3:] += counts.reshape(longest, self._num_topics)
+
+    def _reach(self, num_steps: int) -> np.ndarray:
+        """Returns the sums by step, with room for so many steps."""
+        if num_steps > len(self._rows):
+            more = np.zeros((max(num_steps, 2 * len(self._rows)), self._rows.shape[1]))
+            more[: len(self._rows)] = self._rows
+            self._rows = more
+        self._longest = max(self._longest, num_steps)
+        return self._rows
 
     def on_episodes_end(self, episodes: rollout.EndedEpisodes) -> None:
         """Lets the users whose episodes ended begin anew."""
         self._steps[episodes.ended] = 0
+        self._together = len(episodes.ended) == len(self._steps)
 
     def measures(self) -> dict[str, np.ndarray]:
         """Returns what :meth:`EpisodeCourse.measures` does."""
-        return self._sums.measures()
+        return _measures(self._rows[: self._longest], self._has_clicks)
 
 
 Course = EpisodeCourse | UsersCourse
@@ -178,3 +170,24 @@ def _kind(response_space: types.Space) -> tuple[int, bool]:
     except (TypeError, ValueError):
         names = set()
     return _recorders.num_topics(response_space), "click" in names
+
+
+def _measures(rows: np.ndarray, has_clicks: bool) -> dict[str, np.ndarray]:
+    """Returns the measures of sums by step, of which those of long episodes are put together.
+
+    Args:
+        rows: users, rewards, clicks, then documents by topic; shape (n_steps, 3 + n_topics).
+        has_clicks: whether clicks were counted.
+    """
+    if not len(rows):
+        return {}
+    firsts = np.arange(0, len(rows), -(-len(rows) // MOST_POINTS))
+    sums = np.add.reduceat(rows, firsts, axis=0)
+    users, rewards, clicks = sums[:, :3].T
+    measures = {"step": firsts, "reward": rewards / users}
+    if has_clicks:
+        measures["click_through_rate"] = clicks / users
+    documents = np.maximum(sums[:, 3:].sum(axis=1), 1.0)
+    for topic, shown in enumerate(sums[:, 3:].T):
+        measures[f"{_TOPIC}{topic}"] = shown / documents
+    return measures

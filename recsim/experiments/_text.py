@@ -181,7 +181,7 @@ class _Style:
 
 
 def _style(measure: str, rows: pd.DataFrame, high: str, mean: str = "mean") -> _Style:
-    """Returns a style in which a usual interval's half-width has two digits, or one from 3 on."""
+    """Returns a style in which a usual interval's half-width has two digits, or one from 5 on."""
     percent = is_rate(measure)
     if measure == _SPEED:
         return _Style(0)
@@ -190,7 +190,7 @@ def _style(measure: str, rows: pd.DataFrame, high: str, mean: str = "mean") -> _
     if len(half_widths):
         usual = float(np.median(half_widths))
         magnitude = math.floor(math.log10(usual))
-        decimals = -magnitude + (usual < 3 * 10.0**magnitude)
+        decimals = -magnitude + (usual < 5 * 10.0**magnitude)
     else:
         largest = float(rows[mean].abs().max())
         decimals = 2 - math.floor(math.log10(largest)) if largest > 0.0 else 1

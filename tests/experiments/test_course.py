@@ -42,9 +42,10 @@ def test_course_of_single_users(scenario):
     assert course.measures() == {}
 
 
-def test_course_of_users_in_parallel_is_that_of_each():
-    """Episodes that end at other times are counted by their own steps."""
-    env = registry.create_vector_environment("interest_evolution", CONFIG, 50)
+@pytest.mark.parametrize("scenario", ["interest_exploration", "interest_evolution"])
+def test_course_of_users_in_parallel_is_that_of_each(scenario):
+    """Episodes end together in one of them; in the other they are counted by their own steps."""
+    env = registry.create_vector_environment(scenario, CONFIG, 50)
     course = _course.for_environment(env)
     agent = registry.create_vector_agent("random", env, seed=0)
     steps = []
@@ -86,10 +87,8 @@ def test_course_without_topics_and_of_long_episodes():
     for _ in range(3):
         rollout.run_episode(env, agent, max_steps=60, listeners=[course])
     assert list(course.measures()) == ["step", "reward", "click_through_rate"]
-    sums = _course._Sums(0, has_clicks=False)
-    sums.reach(500)
-    sums.rows[:500, 0] = 2.0
-    sums.rows[:500, 1] = np.arange(500)
-    found = sums.measures()
+    rows = np.zeros((500, 3))
+    rows[:, 0], rows[:, 1] = 2.0, np.arange(500)
+    found = _course._measures(rows, has_clicks=False)
     assert found["step"][:3].tolist() == [0, 3, 6] and len(found["step"]) == 167
     np.testing.assert_allclose(found["reward"][:2], [(0 + 1 + 2) / 6, (3 + 4 + 5) / 6])
