@@ -42,10 +42,12 @@ def test_course_of_single_users(scenario):
     assert course.measures() == {}
 
 
-@pytest.mark.parametrize("scenario", ["interest_exploration", "interest_evolution"])
-def test_course_of_users_in_parallel_is_that_of_each(scenario):
+@pytest.mark.parametrize(
+    ("scenario", "limit"), [("interest_exploration", 7), ("interest_evolution", None)]
+)
+def test_course_of_users_in_parallel_is_that_of_each(scenario, limit):
     """Episodes end together in one of them; in the other they are counted by their own steps."""
-    env = registry.create_vector_environment(scenario, CONFIG, 50)
+    env = registry.create_vector_environment(scenario, CONFIG, 50, max_steps_per_episode=limit)
     course = _course.for_environment(env)
     agent = registry.create_vector_agent("random", env, seed=0)
     steps = []
