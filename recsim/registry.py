@@ -374,10 +374,9 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
 def _slate_q_entry(
     strategy: str, serving: str, targets: str, *, values_no_click: bool = False
 ) -> AgentEntry:
-    also = ", a value of no click" if values_no_click else ""
     return AgentEntry(
         functools.partial(_slate_q, strategy, values_no_click=values_no_click),
-        f"SlateQ: {serving} slates, {targets} targets{also} (interest_evolution)",
+        f"SlateQ: {serving} slates, {targets} targets (interest_evolution)",
         learns=True,
         modules=_SLATE_Q_MODULES,
         create_vector=functools.partial(_vector_slate_q, strategy, values_no_click=values_no_click),
@@ -454,8 +453,9 @@ AGENTS: dict[str, AgentEntry] = {
             ("myopic_slate_greedy_sarsa", "greedy", "myopic"),
         )
     },
-    "slate_greedy_optimal_q_no_click": _slate_q_entry(
-        "slate_greedy_optimal_q", "greedy", "optimal", values_no_click=True
+    "slate_greedy_no_click_q": dataclasses.replace(
+        _slate_q_entry("slate_greedy_optimal_q", "greedy", "optimal", values_no_click=True),
+        description="SlateQ that learns a value of no click: greedy slates (interest_evolution)",
     ),
     "dp_random": AgentEntry(
         functools.partial(_slate_q, "dp_random"),

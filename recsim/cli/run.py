@@ -33,7 +33,7 @@ report. The same command in the same folder resumes, and repeats nothing.
 _EXAMPLES = """\
 examples:
   recsim run
-  recsim run --seeds 10 --agent cluster_bandit_ts greedy_pctr random
+  recsim run --agent cluster_bandit_ts greedy_pctr random --seeds 10
   recsim run --sweep 'ClusterBanditAgent.ci_scaling=0.1,0.5,1'
   recsim run --agent my_agents.py:MyAgent random
   recsim run --num-envs 10000
@@ -68,7 +68,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        type=command_line.existing_file,
         help="an experiment in YAML; the options below take precedence over what is in it",
     )
     what.add_argument(
@@ -240,16 +239,21 @@ def run(options: argparse.Namespace) -> int:
     # What gin binds, and code of the user's, may raise anything before it runs.
     own = bool(settings.get("gin_files") or settings.get("gin_bindings") or settings.get("sweep"))
     refusals = (Exception,) if own else command_line.REFUSALS
-    errors = (*refusals, experiment.ExperimentFailedError)
-    with command_line.user_errors(parser, *errors), _output_folder(options, label) as folder:
-        if options.rerun is not None:
-            results = experiment.rerun(options.rerun, output=folder, **shared)
-        else:
-            with place():
-                wanted = experiment.Experiment(**settings)
-                results = experiment.experiment(
-                    wanted, output=folder, shard=options.shard, **shared
-                )
+    with command_line.user_errors(parser, *refusals), _output_folder(options, label) as folder:
+        try:
+            if options.rerun is not None:
+                results = experiment.rerun(options.rerun, output=folder, **shared)
+            else:
+                with place():
+                    results = experiment.experiment(
+                        experiment.Experiment(**settings),
+                        output=folder,
+                        shard=options.shard,
+                        **shared,
+                    )
+        except experiment.ExperimentFailedError as error:
+            print(f"{parser.prog}: error: {error}", file=sys.stderr)
+            return 1
     return _show(results, options, folder)
 
 
@@ -295,6 +299,11 @@ def _settings(
     settings: dict[str, Any] = {"scenarios": [_SCENARIO], "agents": _AGENTS}
     label = None
     if options.file is not None:
+        if not os.path.isfile(options.file):
+            raise ValueError(
+                f"unexpected argument {options.file!r}: there is no such file of an experiment "
+                "(agents are named by --agent)"
+            )
         from recsim.experiments import experiment_file
 
         found = experiment_file.load(options.file)
@@ -320,8 +329,8 @@ def _refuse_training_of_none(options: argparse.Namespace, settings: dict[str, An
     wanted = experiment.Experiment(settings["agents"], settings["scenarios"])
     if options.train_steps is not None and not wanted.learners:
         raise ValueError(
-            f"--train-steps has no effect: of {', '.join(wanted.agents)} none is trained, since "
-            "none learns from one episode for the next."
+            f"--train-steps has no effect: of {', '.join(wanted.data()['agents'])} none is "
+            "trained, since none learns from one episode for the next."
         )
 
 
@@ -330,6 +339,7 @@ def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
     width = shutil.get_terminal_size().columns
     complete = os.path.exists(os.path.join(folder, "results.json"))
     text = results.table(topics=options.topics, width=width)
+    text = "\n".join([_heading(results), text, *_of_trainings(results)])
     if not complete:
         text += "\nThe other parts are not finished: these are the results so far."
         _options.print_text(f"{text}\nFiles: {folder}")
@@ -338,9 +348,40 @@ def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
     results.report(os.path.join(folder, "report.html"))
     _options.print_text(
         f"{text}\nFiles: {folder} (report.html, results.png, results.json, results.parquet, "
-        "summary.csv, runs)"
+        "summary.csv, episodes.csv, runs)"
     )
     return 1 if results.metadata.failures else 0
+
+
+def _heading(results: Results) -> str:
+    """Returns a line on what was run."""
+    tasks: Any = results.metadata.provenance["tasks"]
+    task = next(iter(tasks.values()))["settings"]
+    seeds = sorted(set(results.to_dataframe()["seed"]))
+    span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    episodes, steps = task["episodes"], task["max_steps_per_episode"]
+    return (
+        f"{task['num_candidates']:,} candidate{'s' * (task['num_candidates'] > 1)}, slates of "
+        f"{task['slate_size']}, {span}; {episodes:,} episode{'s' * (episodes > 1)} of up to "
+        f"{steps:,} step{'s' * (steps > 1)}"
+    )
+
+
+def _of_trainings(results: Results) -> Iterator[str]:
+    """Yields a line for each agent that was trained."""
+    steps: dict[str, set[int]] = {}
+    updates: dict[str, set[int | None]] = {}
+    of_tasks: Any = results.metadata.provenance["tasks"]
+    for task in of_tasks.values():
+        for agent, number in task["settings"]["training_steps"].items():
+            steps.setdefault(agent, set()).add(number)
+            updates.setdefault(agent, set()).add(task["settings"]["training_updates"][agent])
+    for agent, numbers in steps.items():
+        span = " to ".join(f"{number:,}" for number in sorted({min(numbers), max(numbers)}))
+        if 0 in updates[agent]:
+            yield f"{agent} has learned nothing: it made no update in {span} steps."
+        else:
+            yield f"{agent} was trained for {span} steps with other users."
 
 
 @contextlib.contextmanager

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsim._internal import files
 from recsim.experiments import _tasks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["curves", "steps", "values"]
+__all__ = ["curves", "steps", "values", "write_episodes"]
 
 _Finished = Iterable[tuple[_tasks.Spec, Mapping[str, Any]]]
 
@@ -61,6 +62,23 @@ def steps(finished: _Finished) -> pd.DataFrame | None:
         if measure != "step"
     ]
     return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def write_episodes(finished: _Finished, path: str) -> None:
+    """Writes a row for each episode of each task, with every measure but the speed."""
+    import pandas as pd
+
+    parts = []
+    for spec, result in finished:
+        part = pd.DataFrame(result["measures"])
+        for place, (name, value) in enumerate(_columns(spec).items()):
+            part.insert(place, name, value)
+        part.insert(len(_columns(spec)), "episode", np.arange(len(part)))
+        parts.append(part)
+    if parts:
+        with files.atomic_file(path) as file:
+            frame = pd.concat(parts, ignore_index=True)
+            file.write(frame.to_csv(index=False, lineterminator="\n").encode())
 
 
 _NONE = _tasks.Spec("", "", {}, 0, 0)

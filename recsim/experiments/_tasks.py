@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -41,6 +42,9 @@ __all__ = [
 
 _RESULT = "task.result"
 _ERROR = "error.txt"
+
+# What ends the other tasks too: the disk is full, or cannot be written to any more.
+_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 #: What :func:`run` returns as ``state``: it is finished, it has failed, another command runs it.
 FINISHED, FAILED, TAKEN = "finished", "failed", "taken"
@@ -164,7 +168,9 @@ def run(
         begin = time.perf_counter()
         try:
             result = _measured(spec, output, arguments, advance)
-        except Exception:  # It may run anybody's code; the others go on.
+        except Exception as problem:  # It may run anybody's code; the others go on.
+            if isinstance(problem, OSError) and problem.errno in _OF_ALL:
+                raise
             error = traceback.format_exc()
             write_error(spec, output, error)
             return {"state": FAILED, "error": error}

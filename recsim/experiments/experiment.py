@@ -17,7 +17,7 @@ All agents of a scenario and a seed meet the same users. A run leaves in its fol
 * ``experiment.json``: the experiment and its tasks, which a later call must agree with;
 * ``<scenario>/[<settings>/]seed_<seed>/<agent>/``: result and files of each task;
 * what :meth:`recsim.experiments.results.Results.save` writes, when all tasks are finished or have
-  failed.
+  failed, and ``episodes.csv``: every measure of every episode in a row.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ _FORMAT = 1
 _DEFAULT_SEEDS = 3
 _LARGEST_SEED = 2**32 - 1
 _MOST_TASKS = 100_000
+# A row of the data frame.
+_BYTES_OF_VALUE = 56
 # Experiments of fewer steps are over before processes have started.
 _STEPS_WORTH_A_WORKER = 200_000
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -557,6 +559,7 @@ class _Run:
     def _planned(self) -> list[_tasks.Spec]:
         """Returns the tasks, when it is certain that each of them can be made."""
         wanted = self._wanted
+        self._check_memory()
         refuse = not wanted.gin_allow_unused
         made = bindings.Made()
         combinations = []
@@ -585,6 +588,17 @@ class _Run:
             for number in range(wanted.num_seeds)
             for scenario, agent, settings, uses in combinations
         ]
+
+    def _check_memory(self) -> None:
+        """Raises MemoryError if the results cannot be in memory."""
+        wanted = self._wanted
+        episodes = wanted.episodes or wanted.num_envs or 1
+        tasks = len(_mapping(wanted.agents)) * len(_mapping(wanted.scenarios)) * wanted.num_seeds
+        resources.check_memory(
+            episodes * tasks * len(("steps", "return", "steps_per_second")) * _BYTES_OF_VALUE,
+            f"The results of {resources.shown(episodes)} episodes of {tasks} tasks",
+            "choose fewer episodes",
+        )
 
     def _settings(
         self, scenario: str, agent: str
@@ -657,8 +671,7 @@ class _Run:
                     if result["state"] == _tasks.TAKEN:
                         taken.add(task.name)
                     elif result["state"] == _tasks.FAILED:
-                        last = str(result["error"]).rstrip().rpartition("\n")[2]
-                        _logger.error("The task %s has failed: %s", task.name, last)
+                        _logger.error("The task %s has failed.\n%s", task.name, result["error"])
         except parallel.TaskError as error:  # The processes of tasks were killed, again and again.
             self._note_killed(left, str(error))
         return taken
@@ -695,7 +708,8 @@ class _Run:
         finished = [(spec, result) for spec in tasks if (result := found[spec.name]) is not None]
         if not finished and errors:
             name, error = next(iter(errors.items()))
-            raise ExperimentFailedError(f"All tasks have failed. The first, {name}:\n{error}")
+            last = error.rstrip().rpartition("\n")[2]
+            raise ExperimentFailedError(f"All tasks have failed, the first, {name}, with {last}")
         failures = [
             {"task": name, "error": error.rstrip().rpartition("\n")[2], "traceback": error}
             for name, error in errors.items()
@@ -718,6 +732,7 @@ class _Run:
         )
         if len(finished) + len(errors) == len(tasks):
             results.save(self._folder)
+            _frames.write_episodes(finished, os.path.join(self._folder, "episodes.csv"))
         return results
 
     def _provenance(

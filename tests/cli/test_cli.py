@@ -47,19 +47,16 @@ def test_run_prints_a_table_and_where_its_files_are(capsys):
     (folder,) = pathlib.Path("recsim_runs").iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d{6}_interest_exploration", folder.name)
     lines = out.splitlines()
-    assert lines[0] == "interest_exploration: 10 candidates, slates of 2, seed 0"
-    assert lines[1] == "3 episodes of up to 20 steps"
+    assert lines[0] == "10 candidates, slates of 2, seed 0; 3 episodes of up to 20 steps"
+    assert lines[1] == "interest_exploration: 1 seed, 3 users"
     for agent in ("cluster_bandit_ucb1", "random"):
-        (measures, _) = (line for line in lines if line.startswith(agent))
-        assert re.fullmatch(rf"{agent} +\d+\.\d ± \d+\.\d +\d+\.\d% ± .* [\d,]+ ± [\d,]+", measures)
-    assert "Mean ± standard deviation over the episodes" in out
-    assert lines[-1] == f"Files: {folder} (results.json, episodes.csv, runs)"
-    assert re.fullmatch(
-        r"cluster_bandit_ucb1 \(1 of 2\)\nEvaluation: 3 of 3 episodes .*\n"
-        r"random \(2 of 2\)\nEvaluation: 3 of 3 episodes .*\n",
-        err,
-    )
-    for file in ("results.json", "episodes.csv", "random/eval_3/returns_0"):
+        measures = next(line for line in lines if line.startswith(agent))
+        assert re.match(rf"{agent} +\d+\.\d ± \d+\.\d ", measures)
+    assert "± half the 95% interval of the mean over users" in out
+    assert lines[-1].startswith(f"Files: {folder} (report.html, results.png, results.json, ")
+    assert re.fullmatch(r"Experiment: 120 of 120 steps .*\n", err)
+    files = [file.strip() for file in re.search(r"\((.*), runs\)$", lines[-1])[1].split(",")]
+    for file in (*files, "interest_exploration/seed_0/random/eval_3/returns_0"):
         assert (folder / file).is_file()
 
 
@@ -69,10 +66,10 @@ def test_the_same_seed_prints_the_same_table(capsys):
         out, err = capsys.readouterr()
         assert err == ""
         table = re.sub(r" +", " ", out.rpartition("Files:")[0])
-        return re.sub(r" [\d,]+ ± [\d,]+$", " (speed)", table, flags=re.M)
+        return re.sub(r" [\d,]{5,}$", " (speed)", table, flags=re.M)
 
     first = table("--seed", "5")
-    assert "(speed)" in first
+    assert first.count("(speed)") == 2
     assert table("--seed", "5") == first
     assert table("--seed", "6") != first
 
@@ -85,10 +82,12 @@ def test_every_option_counts():
         + ["--train-steps=30", "--seed=3", "--output=out", "--gin_files", "settings.gin"]
         + ["--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.5", "--quiet"]
     )
-    assert json.loads(pathlib.Path("out/results.json").read_text())["settings"] == {
+    tasks = json.loads(pathlib.Path("out/results.json").read_text())["provenance"]["tasks"]
+    assert len(tasks) == 6  # Three seeds, since an agent learns.
+    assert tasks["long_term_satisfaction/seed_3/tabular_q"]["settings"] == {
         "recsim_version": recsim.__version__,
         "environment": "long_term_satisfaction",
-        "agents": ["tabular_q", "random"],
+        "agents": ["tabular_q"],
         "num_candidates": 4,
         "slate_size": 1,
         "resample_documents": False,
@@ -116,12 +115,14 @@ def test_every_option_counts():
 
 @pytest.mark.parametrize("engine", [[], ["--num-envs", "3"]], ids=["single-user", "vectorized"])
 def test_bindings_of_scenarios_and_agents_change_the_results(engine):
+    returns_file = "interest_exploration/seed_0/cluster_bandit_ucb1/eval_3/returns_0"
+
     def returns(name, *bindings):
         arguments = ["run", *QUICK, *engine, "--quiet", "--output", name]
         arguments += ["--agent", "cluster_bandit_ucb1"]
         cli.main([*arguments, *(["--gin-bindings", *bindings] if bindings else [])])
         gin.clear_config()
-        return json.loads(pathlib.Path(name, "cluster_bandit_ucb1/eval_3/returns_0").read_text())
+        return json.loads(pathlib.Path(name, returns_file).read_text())
 
     plain = returns("plain")
     assert returns("agent", "ClusterBanditAgent.ci_scaling = 0.0") != plain
@@ -185,7 +186,7 @@ def test_help_names_the_defaults(capsys):
         ("--train-steps N", training),
     ]:
         assert re.search(rf"{option}[^)]*\(default: {default}\)", text), option
-    assert "recsim run --agent cluster_bandit_ts greedy_pctr random" in text
+    assert "recsim run --agent cluster_bandit_ts greedy_pctr random --seeds 10" in text
 
 
 @pytest.mark.parametrize(
@@ -231,13 +232,25 @@ BAD_INPUT = {
     "run --slate-sise 3": r"no option '--slate-sise'\. Did you mean '--slate-size'\?",
     "run --slate_sise=3": "Did you mean '--slate-size'",
     "run --gin-binding x": "Did you mean '--gin-bindings'",
-    "run --agents random": "no option '--agents'. Did you mean '--agent'",
+    "run --agentz random": "no option '--agentz'. Did you mean '--agent",
+    "run --seeds 0": "--seeds: must be an integer >= 1, got '0'",
+    "run --shard 3/2": "--shard: must be I/N with 1 <= I <= N, got '3/2'",
+    "run --shard 1/2": "--shard needs --output",
+    "run --sweep ci_scaling=1": "must be such as ClusterBanditAgent.ci_scaling=0.1,0.5,1",
+    "run --sweep ClusterBanditAgent.ci_scale=1": "'ClusterBanditAgent.ci_scale' has no effect",
+    "run --agent random --sweep ClusterBanditAgent.ci_scaling=1": "no ClusterBanditAgent is made",
+    "run --agent nosuch:Agent": "'nosuch:Agent' cannot be imported: .*No module named 'nosuch'",
+    "run --agent nosuch.py:Agent": "there is no file '.*nosuch.py'",
+    "run --rerun nosuch.json": "No such file or directory",
+    "run --rerun a_file": "a_file' is not a record of results",
+    "run --rerun a_file --seeds 3": "leave out seeds",
+    "run a_file": "a_file', line 1: an experiment is a mapping",
     "--verison": "Did you mean '--version'",
     "rnu": "invalid choice: 'rnu'.*run.*list",
     "run random": "unexpected argument 'random'",
-    "run --agent": "argument --agent: expected at least one argument",
+    "run --agent": "argument --agent/--agents: expected at least one argument",
     "run --agent randm": "no agent 'randm'. Did you mean 'random'",
-    "run --agent random random": "different names",
+    "run --agent random random": "names that differ, got 'random' twice",
     "run --environment interest_evolutoin": "Did you mean 'interest_evolution'",
     "run --agent greedy_pctr --environment interest_evolution": "avg_user_state",
     "run --agent cluster_bandit_ts --environment long_term_satisfaction": "'cluster_id'",
@@ -307,8 +320,8 @@ BAD_INPUT = {
     "run --num-envs 10000000000000": r"10,000,000,000,000 users .* need at least .* of memory",
     "run --num-candidates 10000000000000": "10,000,000,000,000 candidates .* need at least .* of",
     "run --num-candidates 10000000000000 --num-envs 3": "3 users .* need at least .* of memory",
-    "run --episodes 10000000000000": "10,000,000,000,000 episodes of 2 agents need at",
-    "run --episodes 1000000000000": "episodes of 2 agents need at least .*: choose fewer episodes",
+    "run --episodes 10000000000000": "10,000,000,000,000 episodes of 2 tasks need at",
+    "run --episodes 1000000000000": "episodes of 2 tasks need at least .*: choose fewer episodes",
     "run --steps 1000000000000": (
         "takes at least .* microseconds for a step: the evaluation of 50 episodes of "
         "1,000,000,000,000 steps would take at least .* days, more than 31: choose fewer episodes"
@@ -332,7 +345,7 @@ BAD_INPUT = {
     "run --output a_file": "output folder must be a folder that can be written to",
     "run --output a_file/below": "output folder must be a folder that can be written to",
     "run --output full": "full' is not empty: choose another",
-    "run --output ''": "output_dir must be a path, got ''",
+    "run --output ''": "output must be a path, got ''",
     "run --output gs://bucket": "gs:// addresses are not supported",
     "bench --output full": "--output must be a file, got 'full'",
     "bench --output a_file/b.json": "The folder of --output must be a folder that can be written",
@@ -355,17 +368,17 @@ def test_mistakes_are_told_in_one_line(arguments, refused):
     assert not pathlib.Path("recsim_runs").exists()
 
 
-def test_bindings_that_fail_in_the_middle_are_told_in_one_line(monkeypatch, refused):
-    def run(self):
+def test_where_every_task_fails_the_first_error_is_told_in_one_line(monkeypatch, capsys, caplog):
+    def measure(self):
         raise KeyError("far from the beginning")
 
-    monkeypatch.setattr(comparison.Comparison, "run", run)
-    binding = "ClusterBanditAgent.ci_scaling = 0.5"
-    err = refused(cli.main, ["run", *QUICK, "--gin-bindings", binding])
-    assert err == "recsim run: error: KeyError: 'far from the beginning'\n"
-    gin.clear_config()
-    with pytest.raises(KeyError):  # This one is not the user's mistake.
-        cli.main(["run", *QUICK])
+    monkeypatch.setattr(comparison.Comparison, "measure", measure)
+    assert cli.main(["run", *QUICK, "--quiet"]) == 1
+    assert capsys.readouterr().err == (
+        "recsim run: error: All tasks have failed, the first, "
+        "interest_exploration/seed_0/cluster_bandit_ucb1, with KeyError: 'far from the beginning'\n"
+    )
+    assert "Traceback" in caplog.text
 
 
 def test_a_mistake_leaves_the_folders_of_other_runs(refused):
@@ -381,11 +394,11 @@ def test_folder_without_permission(refused):
 
 
 def test_a_full_disk_is_told_in_one_line(monkeypatch, refused):
-    def run(self):
+    def measure(self):
         raise OSError(28, "No space left on device", "results.json")
 
-    monkeypatch.setattr(comparison.Comparison, "run", run)
-    err = refused(cli.main, ["run", *QUICK])
+    monkeypatch.setattr(comparison.Comparison, "measure", measure)
+    err = refused(cli.main, ["run", *QUICK, "--quiet"])
     assert err == "recsim run: error: No space left on device: 'results.json'\n"
 
 
@@ -419,8 +432,8 @@ def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width, parts):
     os.close(terminal)
     assert process.wait() == 0
     text = shown.decode().replace("\r\n", "\n")
-    assert "cluster_bandit_ucb1 (1 of 2)\n\rEvaluation:   0%|" in text
-    assert re.search(r"\rEvaluation: 100%\|█+\| 3/3 ", text)
+    assert "\rExperiment:   0%|" in text
+    assert re.search(r"\rExperiment: 100%\|█+\| 120/120 ", text)
     lines = text[text.index("interest_exploration:") : text.index("Files:")].splitlines()
     assert max(map(len, lines)) <= width
     assert sum(line.startswith("agent ") for line in lines) == parts
@@ -429,7 +442,7 @@ def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width, parts):
 def test_signs_that_the_stream_cannot_show():
     result = recsim_command("run", *QUICK, env={"PYTHONIOENCODING": "ascii"})
     assert result.returncode == 0
-    assert b"Mean +- standard deviation" in result.stdout
+    assert b"+- half the 95% interval" in result.stdout
 
 
 def test_nobody_reads_the_output():
@@ -453,9 +466,11 @@ def test_interrupted(agent):
         # A shell starts what it runs in the background with this signal ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    # The line with the agent's name is the first.
-    assert agent.encode() in process.stderr.readline()
-    time.sleep(0.3)
+    deadline = time.monotonic() + 30
+    place = pathlib.Path("out/interest_exploration/seed_0", agent)
+    while not place.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -514,18 +529,23 @@ def test_the_default_run_is_fast(tmp_path):
 
 def test_run_logs_the_episodes_of_each_agent():
     options = ["--log-episodes", "--log-user-state", "--output", "out", "--quiet"]
-    agents = ["--agent", "tabular_q", "random", "--train-steps", "40"]
+    agents = ["--agent", "tabular_q", "random", "--train-steps", "40", "--seeds", "1"]
     scenario = ["--environment", "long_term_satisfaction", "--slate-size", "1"]
     assert cli.main(["run", *QUICK, *scenario, *agents, *options]) == 0
     logs = {str(path.parent.parent) for path in pathlib.Path("out").rglob("part-*.parquet")}
-    assert logs == {"out/random/eval_3", "out/tabular_q/eval_3", "out/tabular_q/train"}
+    place = "out/long_term_satisfaction/seed_0"
+    assert logs == {
+        f"{place}/random/eval_3",
+        f"{place}/tabular_q/eval_3",
+        f"{place}/tabular_q/train",
+    }
     returns = [
         line.split(",") for line in pathlib.Path("out/episodes.csv").read_text().splitlines()
     ]
     for agent in ("tabular_q", "random"):
-        log = recsim.read_episodes(f"out/{agent}/eval_3/episodes.parquet")
+        log = recsim.read_episodes(f"{place}/{agent}/eval_3/episodes.parquet")
         found = log.groupby("episode").reward.sum()
         assert found.tolist() == pytest.approx(
-            [float(row[returns[0].index("return")]) for row in returns if row[0] == agent]
+            [float(row[returns[0].index("return")]) for row in returns if row[1] == agent]
         )
         assert "state_sensitivity" in log.columns
