@@ -1,4 +1,4 @@
-"""Agents compared on the same users: comparisons, results, statistics, figures, reports."""
+"""Agents compared on the same users: comparisons, results, statistics, figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         experiment,
         factories,
         plots,
-        report,
         results,
         statistics,
         summary,
@@ -24,7 +23,6 @@ __all__ = [
     "experiment",
     "factories",
     "plots",
-    "report",
     "results",
     "statistics",
     "summary",

@@ -261,10 +261,31 @@ def notes(of_results: results.Results) -> list[str]:
         found.append(
             "P(better): the probability that a run's return is above one of the baseline's."
         )
+    found += _trainings(of_results.metadata.provenance.get("tasks"))
     for scenario in rows["scenario"].unique():
         with contextlib.suppress(ValueError):
             found.append(f"Return in {scenario}: {registry.environment_entry(scenario).reward}.")
     return found
+
+
+def _trainings(tasks: object) -> list[str]:
+    """Returns what the record of an experiment's tasks says of trainings, a line an agent."""
+    steps: dict[str, set[int]] = {}
+    without_update: set[str] = set()
+    for task in tasks.values() if isinstance(tasks, Mapping) else ():
+        settings = task.get("settings", {})
+        for agent, number in settings.get("training_steps", {}).items():
+            steps.setdefault(agent, set()).add(number)
+            if settings["training_updates"][agent] == 0:
+                without_update.add(agent)
+    lines = []
+    for agent, numbers in steps.items():
+        how_many = " to ".join(f"{number:,}" for number in sorted({min(numbers), max(numbers)}))
+        if agent in without_update:
+            lines.append(f"{agent} has learned nothing: it made no update in {how_many} steps.")
+        else:
+            lines.append(f"{agent} was trained for {how_many} steps with other users.")
+    return lines
 
 
 def failures(of_results: results.Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is kept of the course of episodes, by the step."""
+"""The course of episodes: sums over users by the step."""
 
 from __future__ import annotations
 

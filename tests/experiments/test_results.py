@@ -89,6 +89,21 @@ def test_failures_are_told():
     assert "random, seed 3" in empty._repr_html_()
 
 
+def test_trainings_are_told():
+    tasks = {
+        str(seed): {
+            "settings": {
+                "training_steps": {"greedy_pctr": 1000 + seed, "random": 50},
+                "training_updates": {"greedy_pctr": 3, "random": 0},
+            }
+        }
+        for seed in range(2)
+    }
+    text = made_up(metadata=results.Metadata(provenance={"tasks": tasks})).table()
+    assert "greedy_pctr was trained for 1,000 to 1,001 steps with other users." in text
+    assert "random has learned nothing: it made no update in 50 steps." in text
+
+
 # Data frames.
 
 
