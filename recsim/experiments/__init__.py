@@ -1,4 +1,4 @@
-"""Agents compared on the same users: comparisons, statistics, reports."""
+"""Agents compared on the same users: comparisons, results, statistics, figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         experiment,
         factories,
         plots,
-        report,
         results,
         statistics,
         summary,
@@ -25,9 +24,8 @@ __all__ = [
     "factories",
     "plots",
     "results",
-    "summary",
-    "report",
     "statistics",
+    "summary",
     "tables",
 ]
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "curve_panels", "drawn", "episode_panels", "overview", "return_panels"]
 
 _SHARE = "slate_share_of_"
-_MOST_POINTS = 100
-_LABEL_WIDTH = 22
+_MOST_POINTS = 60
+_LABEL_WIDTH = 26
 _WIDTH, _HEIGHT = 5.0, 3.2
 
 #: A line by agent: mean, low and high at some steps.
@@ -82,7 +82,9 @@ def return_panels(of_results: results.Results) -> Iterator[tuple[str, Panel]]:
         draw = functools.partial(
             _draw_returns, rows=records, scores=values[str(scenario), "return"]
         )
-        yield str(scenario), Panel(f"{scenario}: return", draw, 1.1 + 0.38 * len(records))
+        lines = max(_label(row["agent"], row["settings"]).count("\n") for row in records)
+        height = 1.1 + len(records) * max(0.38, 0.17 * (lines + 1.5))
+        yield str(scenario), Panel(f"{scenario}: return", draw, height)
 
 
 def _draw_returns(
@@ -96,10 +98,9 @@ def _draw_returns(
         if row["over"] == "seeds":
             seeds = scores[variant].to_numpy()
             axes.plot(seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.3, markersize=3)
-        if np.isfinite(row["high"]):
-            axes.hlines(place, row["low"], row["high"], color=colour, linewidth=2)
-        axes.plot(row["mean"], place, marker, color=colour, markersize=7)
-    axes.set_yticks(range(len(rows)), [_label(row["agent"], row["settings"]) for row in rows])
+        plots.add_interval(axes, place, row, colour=colour, marker=marker)
+    names = [_label(row["agent"], row["settings"]) for row in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(f"return, with 95% intervals over {rows[0]['over']}")
     axes.grid(axis="x", alpha=0.25)
@@ -129,10 +130,8 @@ def episode_panels(of_results: results.Results) -> Iterator[tuple[str, Panel]]:
     for scenario, of_scenario in steps.groupby("scenario", sort=False):
         shares = of_scenario["measure"].str.startswith(_SHARE)
         for measure, of_measure in of_scenario[~shares].groupby("measure", sort=False):
-            name = _text.shown_measure(str(measure))
-            for panel in _line_panels(
-                of_results, of_measure, f"{scenario}: {name} over the episode", "step", name
-            ):
+            title = f"{scenario}: {_text.shown_measure(str(measure))} over the episode"
+            for panel in _line_panels(of_results, of_measure, title, "step", str(measure)):
                 yield str(scenario), panel
         for (agent, settings), of_agent in of_scenario[shares].groupby(
             ["agent", "settings"], sort=False
@@ -142,7 +141,11 @@ def episode_panels(of_results: results.Results) -> Iterator[tuple[str, Panel]]:
 
 
 def _line_panels(
-    of_results: results.Results, rows: pd.DataFrame, title: str, x_label: str, y_label: str
+    of_results: results.Results,
+    rows: pd.DataFrame,
+    title: str,
+    x_label: str,
+    measure: str,
 ) -> Iterator[Panel]:
     """Yields panels of a line for each agent, with its place's colour, at most six in each."""
     places = {
@@ -159,18 +162,20 @@ def _line_panels(
         if len({look[0] for look in looks.values()}) < len(looks):
             looks = {variant: _look(place) for place, variant in enumerate(some)}
         draw = functools.partial(
-            _draw_lines, lines=some, looks=looks, x_label=x_label, y_label=y_label
+            _draw_lines, lines=some, looks=looks, x_label=x_label, measure=measure
         )
         number = f" ({first // plots.MOST_LINES + 1})" if len(lines) > plots.MOST_LINES else ""
-        yield Panel(f"{title}{number}", draw, _HEIGHT + 0.25 * ((len(some) + 1) // 2))
+        longest = max(_label(each.agent, each.settings).count("\n") + 1 for each in some)
+        height = _HEIGHT + 0.15 * (longest + 0.5) * ((len(some) + 1) // 2)
+        yield Panel(f"{title}{number}", draw, height)
 
 
 def _draw_lines(
     axes: Axes,
     lines: Mapping[summary.Variant, _Curve],
-    looks: Mapping[summary.Variant, tuple[str, str, str]],
+    looks: Mapping[summary.Variant, tuple[str, str, Literal["-", "--"]]],
     x_label: str,
-    y_label: str,
+    measure: str,
 ) -> None:
     for variant, (steps, curve) in lines.items():
         colour, marker, dashes = looks[variant]
@@ -182,9 +187,29 @@ def _draw_lines(
         line.set_markersize(4)
         line.set_markevery(0.2)
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.locator_params(axis="x", nbins=6, integer=True)
+    axes.set_ylabel(_text.shown_measure(measure))
+    if _text.is_rate(measure):
+        axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
     axes.grid(alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=8, frameon=False)
+
+
+def _add_legend(axes: Axes, columns: int) -> None:
+    """Adds a legend below the axes and their labels."""
+    from matplotlib import transforms
+
+    below = transforms.ScaledTranslation(0.0, -0.5, axes.figure.dpi_scale_trans)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=axes.transAxes + below,
+        borderaxespad=0.0,
+        ncols=columns,
+        fontsize=8,
+        frameon=False,
+    )
 
 
 def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
@@ -201,7 +226,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
     steps, values = _thinned(means.index.to_numpy(), np.stack([*map(np.asarray, parts.values())]))
     colours = [*plots.COLOURS[: len(shown)], plots.GREY]
     areas = axes.stackplot(steps, values, labels=list(parts), colors=colours)
-    for area, hatch in zip(areas, ("", "//", "..", "\\\\", "xx", "--")):
+    for area, hatch in zip(areas, ("", "//", "..", "\\\\", "xx")):
         area.set(hatch=hatch, edgecolor="white", linewidth=0.4)
     axes.set_ylim(0.0, 1.0)
     axes.set_xlim(steps[0], steps[-1] if len(steps) > 1 else steps[0] + 1)
@@ -235,17 +260,19 @@ def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
         steps: shape (n_steps,).
         values: shape (n_curves, n_steps).
     """
-    pieces = min(len(steps), _MOST_POINTS)
+    width = -(-len(steps) // _MOST_POINTS)
+    firsts = np.arange(0, len(steps), width)
+    numbers = np.diff([*firsts, len(steps)])
     return (
-        np.array([piece.mean() for piece in np.array_split(steps, pieces)]),
-        np.stack([piece.mean(axis=1) for piece in np.array_split(values, pieces, axis=1)], axis=1),
+        np.add.reduceat(steps, firsts) / numbers,
+        np.add.reduceat(values, firsts, axis=1) / numbers,
     )
 
 
-def _look(place: int) -> tuple[str, str, str]:
+def _look(place: int) -> tuple[str, str, Literal["-", "--"]]:
     """Returns colour, marker and dashes of the agent in a place."""
     which = place % plots.MOST_LINES
-    return plots.COLOURS[which], plots.MARKERS[which], ("-", "--")[which % 2]
+    return plots.COLOURS[which], plots.MARKERS[which], "--" if which % 2 else "-"
 
 
 def _label(agent: str, settings: str) -> str:

@@ -13,7 +13,7 @@ from recsim.experiments import _tasks
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["curves", "values", "write_episodes"]
+__all__ = ["curves", "steps", "values", "write_episodes"]
 
 _Finished = Iterable[tuple[_tasks.Spec, Mapping[str, Any]]]
 
@@ -44,6 +44,22 @@ def curves(finished: _Finished) -> pd.DataFrame | None:
         pd.DataFrame({**_columns(spec), **result["curve"]})
         for spec, result in finished
         if result["curve"] and len(result["curve"]["step"])
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def steps(finished: _Finished) -> pd.DataFrame | None:
+    """Returns what happened over the episode, None where nobody kept it."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(
+            {**_columns(spec), "step": course["step"], "measure": measure, "value": values}
+        )
+        for spec, result in finished
+        for course in [result["course"]]
+        for measure, values in course.items()
+        if measure != "step"
     ]
     return pd.concat(parts, ignore_index=True) if parts else None
 

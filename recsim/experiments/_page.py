@@ -27,10 +27,9 @@ body { margin: 0 auto; padding: 1rem; max-width: 72rem; color: var(--ink);
 h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin-top: 2.2rem; overflow-wrap: anywhere; }
 p, li, summary { overflow-wrap: anywhere; }
-.note, figcaption, caption { color: var(--dim); font-size: 0.875rem; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
+.note, figcaption { color: var(--dim); font-size: 0.875rem; }
+.scroll { overflow-x: auto; margin: 0 0 1.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
-caption { text-align: left; padding-bottom: 0.4rem; }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal;
@@ -98,16 +97,18 @@ def _table(table: tables.Table) -> str:
     """Returns a table with the best of each column in bold."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.header)
     body = "".join(f"<tr>{''.join(_cells(row))}</tr>" for row in table.rows)
+    title = html.escape(table.title)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(table.title)}">'
-        f"<table><caption>{html.escape(table.title)}</caption>"
+        f'<p class="note">{title}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def _cells(row: Sequence[str]) -> Iterator[str]:
     name, *numbers = row
-    yield f'<th scope="row">{html.escape(name)}</th>'
+    breakable = html.escape(name.replace(",", ", ")).replace("_", "_<wbr>")
+    yield f'<th scope="row">{breakable}</th>'
     for number in numbers:
         best = ' class="best"' if number.endswith(_text.BEST) else ""
         yield f"<td{best}>{html.escape(number.strip())}</td>"

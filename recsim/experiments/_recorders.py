@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from recsim.simulator import recsim_gym
     from recsim.vector import env as vector_env
 
-__all__ = ["EpisodeRecorder", "Recorder", "UsersRecorder", "for_environment", "ticker"]
+__all__ = [
+    "EpisodeRecorder",
+    "Recorder",
+    "UsersRecorder",
+    "for_environment",
+    "num_topics",
+    "ticker",
+]
 
 _CLICKS_BY_TOPIC = "clicks_by_topic"
 
@@ -56,7 +63,7 @@ class EpisodeRecorder(rollout.Listener):
         names = dict.fromkeys(name for episode in self._episodes for name in episode)
         if metrics.IMPRESSIONS in names:
             space: Any = self._env.environment.user_model.response_space()
-            topics = range(_num_topics(getattr(space, "spaces", [None])[0]))
+            topics = range(num_topics(getattr(space, "spaces", [None])[0]))
             names |= dict.fromkeys(f"{metrics.CLICKS_ON_TOPIC}{topic}" for topic in topics)
         return {
             name: np.array([episode.get(name, 0) for episode in self._episodes]) for name in names
@@ -72,7 +79,7 @@ class UsersRecorder(rollout.VectorListener):
 
     def __init__(self, env: types.VectorEnv) -> None:
         spaces: Any = env.single_observation_space
-        self._num_topics = _num_topics(spaces["response"])
+        self._num_topics = num_topics(spaces["response"])
         self.clear()
 
     def clear(self) -> None:
@@ -164,7 +171,7 @@ def ticker(
     return _UsersTicker(advance) if types.is_vector_env(env) else _EpisodeTicker(advance)
 
 
-def _num_topics(response_space: types.Space) -> int:
+def num_topics(response_space: types.Space) -> int:
     """Returns how many topics clicks are counted by, 0 where responses do not say.
 
     Args:

@@ -200,6 +200,7 @@ def _measured(
         "measures": measures,
         "steps_per_second": speed,
         "curve": _curve(os.path.join(spec.folder(output), "train", "metrics.jsonl")),
+        "course": results.courses[spec.agent],
         "settings": json_text.dumps(results.settings),
         "seeds": json_text.dumps(results.provenance["seeds"]),
         "fingerprints": json_text.dumps(results.provenance["fingerprints"][spec.agent]),

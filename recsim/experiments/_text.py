@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from recsim.experiments import results
 
-__all__ = ["all_tables", "failures", "notes", "shown_measure", "text"]
+__all__ = ["all_tables", "failures", "is_rate", "notes", "shown_measure", "text"]
 
 BEST, ALIKE = "*", "~"
 
@@ -66,6 +66,11 @@ def all_tables(
         yield _overall(over_scenarios, rows["baseline"].iloc[0])
 
 
+def is_rate(measure: str) -> bool:
+    """Returns whether a measure is a share, and shown in percent."""
+    return measure.startswith(_RATES)
+
+
 def shown_measure(measure: str) -> str:
     """Returns what a measure is called in tables and figures."""
     if measure.startswith(_SHARE_OF_TOPIC):
@@ -79,9 +84,11 @@ def _means(scenario: str, rows: pd.DataFrame, topics: bool) -> tables.Table:
     cells: dict[str, Mapping[summary.Variant, str]] = {}
     for measure in _in_order(rows["measure"].unique(), topics):
         of_measure = rows[rows["measure"] == measure]
+        if measure == "steps" and np.ptp(of_measure[["mean", "low", "high"]].stack()) == 0.0:
+            continue  # All episodes are of one length, which tells nothing of the agents.
         style = _style(measure, of_measure, "high")
         marks = len(of_measure) > 1
-        cells[shown_measure(measure)] = {
+        cells[shown_measure(measure) + " %" * is_rate(measure)] = {
             _variant(row): _interval(row, style) + (_mark(row) if marks else "")
             for row in of_measure.to_dict("records")
         }
@@ -160,7 +167,7 @@ class _Style:
 
     Attributes:
         decimals: digits after the point.
-        percent: whether they are shares, shown in percent.
+        percent: whether they are shares, shown in percent: the column's name says so.
     """
 
     decimals: int
@@ -170,25 +177,27 @@ class _Style:
         """Returns a number as text, "–" for NaN."""
         if math.isnan(value):
             return "–"
-        return f"{value:{'+' if sign else ''},.{self.decimals}{'%' if self.percent else 'f'}}"
+        return f"{value * (100 if self.percent else 1):{'+' if sign else ''},.{self.decimals}f}"
 
 
 def _style(measure: str, rows: pd.DataFrame, high: str, mean: str = "mean") -> _Style:
-    """Returns a style with two digits of a usual interval's half-width."""
-    percent = measure.startswith(_RATES)
+    """Returns a style in which a usual interval's half-width has two digits, or one from 5 on."""
+    percent = is_rate(measure)
     if measure == _SPEED:
         return _Style(0)
     half_widths = (rows[high] - rows[mean]).to_numpy()
     half_widths = half_widths[half_widths > 0.0]
     if len(half_widths):
-        decimals = 1 - math.floor(math.log10(np.median(half_widths)))
+        usual = float(np.median(half_widths))
+        magnitude = math.floor(math.log10(usual))
+        decimals = -magnitude + (usual < 5 * 10.0**magnitude)
     else:
         largest = float(rows[mean].abs().max())
         decimals = 2 - math.floor(math.log10(largest)) if largest > 0.0 else 1
     return _Style(min(max(decimals - 2 * percent, 0), 4), percent)
 
 
-def _interval(row: Mapping[str, float], style: _Style) -> str:
+def _interval(row: Mapping[str, Any], style: _Style) -> str:
     """Returns mean ± half the interval's width; a speed, and what is constant, has no interval."""
     mean, half_width = row["mean"], row["high"] - row["mean"]
     if math.isnan(half_width) or half_width == 0.0 or row["measure"] in summary.TIMES:
@@ -236,7 +245,7 @@ def notes(of_results: results.Results) -> list[str]:
         found.append("± half the 95% interval of the mean over users.")
     if rows["alike"].any() or len(_variants(rows)) > 1:
         found.append(
-            f"{BEST} the best; {ALIKE} cannot be told apart from it (paired t-test, 5%, Holm)."
+            f"{BEST} the best; {ALIKE} cannot be told apart from it (paired t-tests, 5%, Holm)."
         )
     if seeds == 1:
         found.append(
@@ -252,10 +261,31 @@ def notes(of_results: results.Results) -> list[str]:
         found.append(
             "P(better): the probability that a run's return is above one of the baseline's."
         )
+    found += _trainings(of_results.metadata.provenance.get("tasks"))
     for scenario in rows["scenario"].unique():
         with contextlib.suppress(ValueError):
             found.append(f"Return in {scenario}: {registry.environment_entry(scenario).reward}.")
     return found
+
+
+def _trainings(tasks: object) -> list[str]:
+    """Returns what the record of an experiment's tasks says of trainings, a line an agent."""
+    steps: dict[str, set[int]] = {}
+    without_update: set[str] = set()
+    for task in tasks.values() if isinstance(tasks, Mapping) else ():
+        settings = task.get("settings", {})
+        for agent, number in settings.get("training_steps", {}).items():
+            steps.setdefault(agent, set()).add(number)
+            if settings["training_updates"][agent] == 0:
+                without_update.add(agent)
+    lines = []
+    for agent, numbers in steps.items():
+        how_many = " to ".join(f"{number:,}" for number in sorted({min(numbers), max(numbers)}))
+        if agent in without_update:
+            lines.append(f"{agent} has learned nothing: it made no update in {how_many} steps.")
+        else:
+            lines.append(f"{agent} was trained for {how_many} steps with other users.")
+    return lines
 
 
 def failures(of_results: results.Results) -> list[str]:
@@ -274,6 +304,6 @@ def _two_digits(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _range(row: Mapping[str, float], name: str, style: _Style) -> str:
+def _range(row: Mapping[str, float], name: str, style: Callable[[float], str]) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return "–" if math.isnan(low) else f"{style(low)} to {style(high)}"

@@ -42,7 +42,7 @@ from recsim._internal import (
     validation,
     version,
 )
-from recsim.experiments import _first_steps, _recorders, statistics
+from recsim.experiments import _course, _first_steps, _recorders, statistics
 from recsim.simulator import rollout, runner_lib
 from recsim.vector import streams
 
@@ -86,11 +86,14 @@ class Results:
             stands where an episode has no such value, such as the quality of no clicks.
         provenance: what else the same numbers depend on: the command, the seeds, the versions,
             gin's operative configuration, and the fingerprints of scenario and agents.
+        courses: for each agent what happened over the episode: ``step`` and, by measure, means
+            over the episodes; nothing where an environment has several users.
     """
 
     settings: dict[str, Any]
     episodes: dict[str, dict[str, np.ndarray]]
     provenance: provenance.Record = dataclasses.field(default_factory=dict)
+    courses: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     @property
     def topics(self) -> list[int]:
@@ -395,18 +398,19 @@ class Comparison:
             )
         env = self._create_environment(self._env_config, None)
         recorder = _recorders.for_environment(env)
+        course = _course.for_environment(env)
         if self._resume:
             for name in _evaluation_folders(shared["base_dir"]):
                 shutil.rmtree(name)
         evaluation = _Evaluation(
             env=env,
             test_mode=True,
-            listeners=[recorder, *self._listeners(env)],
+            listeners=[recorder, *([] if course is None else [course]), *self._listeners(env)],
             **shared,
             **self._eval_settings,
         )
         self._check_memory(evaluation.settings()["episodes"])
-        return _Runs(training, evaluation, recorder)
+        return _Runs(training, evaluation, recorder, course)
 
     def _listeners(self, env: types.AnyEnv) -> list[rollout.Listener | rollout.VectorListener]:
         """Returns what listens to the runs to tell of their progress."""
@@ -459,15 +463,19 @@ class Comparison:
     def measure(self) -> Results:
         """Runs the agents sequentially and returns the results, without files of their own."""
         episodes: dict[str, dict[str, np.ndarray]] = {}
+        courses: dict[str, dict[str, np.ndarray]] = {}
         for number, (agent, runs) in enumerate(self._runs.items(), start=1):
             if self._progress is not False:
                 print(f"{agent} ({number} of {len(self._runs)})", file=sys.stderr, flush=True)
             if runs.training is not None:
                 runs.training.run_experiment()
             runs.recorder.clear()
+            if runs.course is not None:
+                runs.course.clear()
             runs.evaluation.run_experiment()
             episodes[agent] = _measures(runs.recorder.episode_counts())
-        return Results(self.settings(), _same_measures(episodes), self._provenance())
+            courses[agent] = {} if runs.course is None else runs.course.measures()
+        return Results(self.settings(), _same_measures(episodes), self._provenance(), courses)
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings, those that gin gave included, and how long trainings have been."""
@@ -609,11 +617,13 @@ class _Runs:
         training: the training, None where there is none.
         evaluation: the evaluation.
         recorder: what listens to it.
+        course: what keeps the course of its episodes, None where nothing does.
     """
 
     training: _Training | None
     evaluation: _Evaluation
     recorder: _recorders.Recorder
+    course: _course.Course | None
 
 
 class _Evaluation(runner_lib.EvalRunner):

@@ -729,7 +729,10 @@ class _Run:
             },
         )
         results = Results(
-            _frames.values(finished), metadata, curves=_frames.curves(finished), steps=None
+            _frames.values(finished),
+            metadata,
+            curves=_frames.curves(finished),
+            steps=_frames.steps(finished),
         )
         if len(finished) + len(errors) == len(tasks):
             results.save(self._folder)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,9 +32,9 @@ __all__ = [
     "PURPLE",
     "RED",
     "add_curve",
+    "add_interval",
     "add_mark",
     "for_any_background",
-    "half_widths",
     "new_figure",
     "save",
     "svg",
@@ -96,8 +96,39 @@ def add_curve(
     axes.fill_between(x, curve["low"], curve["high"], color=colour, alpha=opacity, linewidth=0)
 
 
+def add_interval(
+    axes: Axes,
+    place: float,
+    estimate: Mapping[str, float],
+    *,
+    colour: object,
+    marker: str = "o",
+    label: str = "",
+    horizontal: bool = True,
+) -> None:
+    """Draws a mean as a point and its confidence interval as a line.
+
+    Where a zero would hide the differences, these stand for bars, which begin at zero.
+
+    Args:
+        axes: where.
+        place: the place on the axis of names.
+        estimate: ``mean``, ``low`` and ``high``; without an interval the last two are NaN.
+        colour: the colour of both.
+        marker: the point's form.
+        label: the name in the legend; an empty string for none.
+        horizontal: whether values are on the horizontal axis.
+    """
+    ends = (estimate["low"], estimate["high"])
+    if np.isfinite(ends).all():
+        draw = axes.hlines if horizontal else axes.vlines
+        draw(place, *ends, color=colour, linewidth=2, zorder=3)
+    point = (estimate["mean"], place) if horizontal else (place, estimate["mean"])
+    axes.plot(*point, marker, color=colour, markersize=7, label=label or "_", zorder=3)
+
+
 def add_mark(axes: Axes, value: float, position: float, half_width: float, label: str) -> None:
-    """Draws a published value over a bar.
+    """Draws a published value over a bar or a point.
 
     Args:
         axes: where.
@@ -106,20 +137,15 @@ def add_mark(axes: Axes, value: float, position: float, half_width: float, label
         half_width: half the width of the mark.
         label: the name in the legend; an empty string for none.
     """
-    axes.hlines(value, position - half_width, position + half_width, color="black", label=label)
-
-
-def half_widths(estimates: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the means of estimates, and half the widths of their confidence intervals."""
-    means = np.array([each["mean"] for each in estimates])
-    return means, np.array([each["high"] for each in estimates]) - means
+    ends = (position - half_width, position + half_width)
+    axes.hlines(value, *ends, color="black", label=label)
 
 
 def for_any_background(figure: Figure) -> None:
     """Makes a figure transparent, and what is black in it readable on light and dark backgrounds.
 
     Args:
-        figure: the figure, drawn to the end: it is changed.
+        figure: the figure, complete: it is changed.
     """
     from matplotlib import colors, patheffects, text
     from matplotlib.collections import LineCollection
@@ -133,8 +159,10 @@ def for_any_background(figure: Figure) -> None:
 
     figure.patch.set_alpha(0.0)
     legends = list(figure.legends)
-    # Black marks, and bars of errors, stand over bars and beside them: an outline sets them off.
-    outline = [patheffects.withStroke(linewidth=3.0, foreground="white")]
+    # Marks and bars of errors stand over bars: an outline sets them off.
+    outline: list[patheffects.AbstractPathEffect] = [
+        patheffects.withStroke(linewidth=3.0, foreground="white")
+    ]
     for axes in figure.axes:
         axes.patch.set_alpha(0.0)
         axes.tick_params(which="both", color=INK, labelcolor=INK)
@@ -142,18 +170,20 @@ def for_any_background(figure: Figure) -> None:
             spine.set_edgecolor(INK)
         if (legend := axes.get_legend()) is not None:
             legends.append(legend)
-        for artist in (*axes.lines, *axes.collections):
-            if isinstance(artist, Line2D):
-                black = is_black(artist.get_color())
-            else:
-                black = isinstance(artist, LineCollection) and is_black(artist.get_edgecolor())
-            if black:
-                artist.set_path_effects(outline)
+        for line in axes.lines:
+            if is_black(line.get_color()):
+                line.set_color(INK)
+            if is_black(line.get_markeredgecolor()):
+                line.set_markeredgecolor(INK)
+        for marks in axes.collections:
+            if isinstance(marks, LineCollection) and is_black(marks.get_edgecolor()):
+                marks.set_color(INK)
+                marks.set_path_effects(outline)
     for legend in legends:
         legend.get_frame().set_alpha(0.0)
         for handle in legend.legend_handles:
-            if isinstance(handle, LineCollection) and is_black(handle.get_edgecolor()):
-                handle.set_path_effects(outline)
+            if isinstance(handle, (Line2D, LineCollection)) and is_black(handle.get_color()):
+                handle.set_color(INK)
     for words in figure.findobj(text.Text):
         if isinstance(words, text.Text) and is_black(words.get_color()):
             words.set_color(INK)
@@ -198,12 +228,12 @@ def save(figure: Figure, path: paths.Path) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """Returns a figure as an SVG element, without the head of a file of its own."""
-    text = _drawn(figure, "svg").decode()
+    """Returns a figure as an SVG element, with text as text, for a page of HTML."""
+    text = _drawn(figure, "svg", "none").decode()
     return text[text.index("<svg") :]
 
 
-def _drawn(figure: Figure, suffix: str) -> bytes:
+def _drawn(figure: Figure, suffix: str, text_as: Literal["path", "none"] = "path") -> bytes:
     import matplotlib
 
     for_any_background(figure)
@@ -213,6 +243,6 @@ def _drawn(figure: Figure, suffix: str) -> bytes:
         "pdf": {"CreationDate": None},
     }
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "recsim"}):
+    with matplotlib.rc_context({"svg.hashsalt": "recsim", "svg.fonttype": text_as}):
         figure.savefig(file, format=suffix, dpi=120, metadata=metadata[suffix])
     return file.getvalue()

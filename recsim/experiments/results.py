@@ -28,7 +28,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -138,8 +138,8 @@ class Results:
             mean difference to it, paired by seed (by user where intervals are over users), with
             Student's interval; ``improvement``, the probability that a run is better than one of
             the baseline; ``best``, whether the mean is the greatest of the scenario; ``alike``,
-            whether a paired t-test, with Holm's correction for their number, cannot tell it apart
-            from the best. ``iqm``, ``difference`` and ``improvement`` have 95% intervals in
+            whether paired t-tests of all pairs, with Holm's correction, cannot tell it apart from
+            the best. ``iqm``, ``difference`` and ``improvement`` have 95% intervals in
             ``…_low`` and ``…_high``: Student's, and those of a stratified bootstrap. NaN stands
             for what too few seeds cannot say, and for what has no meaning: ``iqm``,
             ``improvement``, ``best`` and ``alike`` are of measures of which more is better.
@@ -253,6 +253,7 @@ class Results:
                 file: BinaryIO = stack.enter_context(files.atomic_file(os.path.join(path, name)))
                 file.write(data)
                 file.flush()
+                os.fsync(file.fileno())
             # All are on the disk. What is replaced is incomplete from now on.
             for name in (_RECORD, *(set(_FRAMES.values()) - set(contents))):
                 with contextlib.suppress(FileNotFoundError):
@@ -276,7 +277,7 @@ class Results:
         for name, file in _FRAMES.items():
             if file in digests:
                 frames[name] = _read_parquet(os.path.join(path, file), digests[file])
-        timing = {}
+        timing: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError):
             timing = _read_json(os.path.join(path, _TIMING))
         import pandas as pd
@@ -347,13 +348,13 @@ def _read_parquet(path: str, digest: str) -> pd.DataFrame:
     return parquet.read_table(io.BytesIO(data)).to_pandas()
 
 
-def _read_json(path: str) -> dict[str, object]:
+def _read_json(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
-        data = json.load(file)
+        data: dict[str, Any] = json.load(file)
     return data
 
 
-def _record(folder: str) -> dict[str, object]:
+def _record(folder: str) -> dict[str, Any]:
     """Returns the record of the results in a folder."""
     path = os.path.join(folder, _RECORD)
     try:

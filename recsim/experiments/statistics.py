@@ -270,8 +270,9 @@ def _strata(name: str, scores: Sequence[ArrayLike]) -> list[np.ndarray]:
 def _middle_mean(scores: np.ndarray) -> np.ndarray:
     """Returns the mean of the middle half along the last axis."""
     left_out = scores.shape[-1] // 4
-    middle: np.ndarray = np.sort(scores, axis=-1)[..., left_out : scores.shape[-1] - left_out]
-    return middle.mean(axis=-1)
+    middle = np.sort(scores, axis=-1)[..., left_out : scores.shape[-1] - left_out]
+    mean: np.ndarray = middle.mean(axis=-1)
+    return mean
 
 
 def _percentiles(resampled: np.ndarray, strata: Sequence[np.ndarray]) -> dict[str, float | None]:

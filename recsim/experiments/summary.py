@@ -9,6 +9,7 @@ users, and says nothing of other seeds.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -212,18 +213,25 @@ def overall(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
 
 
 def _best(of_variants: Mapping[Variant, pd.Series]) -> tuple[Variant, frozenset[Variant]]:
-    """Returns the variant of the greatest mean, and those that cannot be told apart from it."""
+    """Returns the variant of the greatest mean, and those that cannot be told apart from it.
+
+    All pairs are tested, not only those with the best: which one that is, the same values say, and
+    among equal agents the best is by chance far from the others.
+    """
     best = max(of_variants, key=lambda variant: float(of_variants[variant].mean()))
-    others = [variant for variant in of_variants if variant != best]
+    all_pairs = list(itertools.combinations(of_variants, 2))
     p_values = []
-    for variant in others:
-        pairs = _pairs(of_variants[best], of_variants[variant])
+    for one, other in all_pairs:
+        pairs = _pairs(of_variants[one], of_variants[other])
         p_value = statistics.paired_p_value(*pairs) if len(pairs[0]) else None
         p_values.append(1.0 if p_value is None else p_value)  # Nothing tells them apart.
-    different = statistics.holm(p_values)
-    return best, frozenset(
-        variant for variant, told_apart in zip(others, different) if not told_apart
-    )
+    alike = {
+        variant
+        for pair, told_apart in zip(all_pairs, statistics.holm(p_values))
+        if best in pair and not told_apart
+        for variant in pair
+    }
+    return best, frozenset(alike - {best})
 
 
 def _pairs(values: pd.Series, others: pd.Series) -> tuple[np.ndarray, np.ndarray]:

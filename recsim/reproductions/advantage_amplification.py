@@ -114,7 +114,7 @@ LEARNERS = {
     "held_5_cost": Learner("5 steps, cost 10", 1, 5, 10.0, colour=plots.GREEN),
     "memory_2": Learner("each step", 2, colour=plots.LIGHT_BLUE),
     "memory_4": Learner("each step, higher rates", 4, rates=_HIGHER_RATES),
-    "memory_4_held_2": Learner("2 steps", 4, 2, colour="#000000"),
+    "memory_4_held_2": Learner("2 steps", 4, 2, colour=plots.RED),
 }
 
 
@@ -593,11 +593,11 @@ def _row(measures: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _figure(results: Mapping[str, Any]) -> Figure:
     figure = plots.new_figure(12, 5.5)
-    curves, bars = figure.subplots(1, 2)
+    curves, returns = figure.subplots(1, 2)
     _draw_curves(curves, results["learners"])
-    _draw_bars(bars, results["learners"])
+    _draw_returns(returns, results["learners"])
     optimum = results["optima"][f"{SENSITIVITY:.2f}"]
-    for draw_line in (curves.axhline, bars.axvline):
+    for draw_line in (curves.axhline, returns.axvline):
         draw_line(optimum["optimum"], color="black", linestyle="--", label="optimum")
         draw_line(optimum["kale"], color="black", linestyle=":", label="always kale")
     curves.legend(fontsize=8, loc="lower right")
@@ -621,11 +621,11 @@ def _draw_curves(axes: Axes, learners: Mapping[str, Any]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _draw_bars(axes: Axes, learners: Mapping[str, Any]) -> None:
-    means, half_widths = plots.half_widths([each["return"] for each in learners.values()])
-    colours = [measures["colour"] or "#BBBBBB" for measures in learners.values()]
-    axes.barh(range(len(means)), means, xerr=half_widths, color=colours, capsize=2)
-    axes.set_yticks(range(len(means)), [_label(measures) for measures in learners.values()])
+def _draw_returns(axes: Axes, learners: Mapping[str, Any]) -> None:
+    for row, measures in enumerate(learners.values()):
+        colour = measures["colour"] or plots.GREY
+        plots.add_interval(axes, row, measures["return"], colour=colour)
+    axes.set_yticks(range(len(learners)), [_label(measures) for measures in learners.values()])
     axes.invert_yaxis()
     axes.set(xlabel="expected return", xlim=(800, 1060))
     axes.grid(axis="x", alpha=0.25)

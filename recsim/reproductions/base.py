@@ -185,7 +185,7 @@ class Reproduction(abc.ABC):
 
     @abc.abstractmethod
     def figures(self, results: Mapping[str, Any]) -> dict[str, Figure]:
-        """Returns figures by name. Matplotlib is there when this is called."""
+        """Returns figures by name."""
 
 
 def prepare(experiment: Reproduction, folder: paths.Path) -> None:

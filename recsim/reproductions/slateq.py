@@ -331,7 +331,7 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
 
     def figures(self, results: Mapping[str, Any]) -> dict[str, Figure]:
         """Returns bars of the returns, and the learning curves."""
-        return {"returns": _bars(results), "curves": _curves(results)}
+        return {"returns": _returns(results), "curves": _curves(results)}
 
 
 def _task_name(key: str, method: str | None, number: int) -> str:
@@ -393,58 +393,57 @@ def _with_interval(estimate: Mapping[str, float], digits: int) -> str:
     return f"{estimate['mean']:.{digits}f} ± {half_width:.{digits}f}"
 
 
-def _bars(results: Mapping[str, Any]) -> Figure:
-    """Draws the returns as bars with their intervals, and the paper's as marks."""
+def _returns(results: Mapping[str, Any]) -> Figure:
+    """Draws the returns as points with their intervals, and the paper's as marks."""
     figure = plots.new_figure(11, 5)
     axes = figure.subplots()
-    width = 0.8 / len(METHODS)
-    for number, (name, method) in enumerate(METHODS.items()):
-        rows = [row for row, each in enumerate(results.values()) if name in each["methods"]]
-        estimated = [list(results.values())[row]["methods"][name]["return"] for row in rows]
-        means, half_widths = plots.half_widths(estimated)
-        axes.bar(
-            np.array(rows) + (number - 1) * width,
-            means,
-            width,
-            yerr=half_widths,
-            color=method.colour,
-            label=method.title,
-            capsize=2,
-        )
+    labelled = set()
     for row, strategy in enumerate(results.values()):
+        for number, (name, method) in enumerate(METHODS.items()):
+            if name in strategy["methods"]:
+                plots.add_interval(
+                    axes,
+                    row + 0.25 * (number - 1),
+                    strategy["methods"][name]["return"],
+                    colour=method.colour,
+                    marker=plots.MARKERS[number],
+                    label="" if name in labelled else method.title,
+                    horizontal=False,
+                )
+                labelled.add(name)
         plots.add_mark(axes, strategy["published"], row, 0.45, "" if row else "paper")
     titles = [each["title"] for each in results.values()]
     axes.set_xticks(range(len(titles)), titles, rotation=30, ha="right")
-    axes.set(ylabel="return", ylim=(150, None))
+    axes.set_ylabel("return")
     axes.grid(axis="y", alpha=0.25)
     figure.legend(loc="outside upper center", ncols=len(METHODS) + 1)
     return figure
 
 
 def _curves(results: Mapping[str, Any]) -> Figure:
-    """Draws the learning curves with their intervals, a panel a method."""
-    from matplotlib import colormaps
-
-    figure = plots.new_figure(11, 5)
-    panels = figure.subplots(1, len(METHODS))
-    colours = {key: colormaps["tab10"](number - 1) for number, key in enumerate(results)}
-    named = set()
-    for axes, (name, method) in zip(panels, METHODS.items()):
-        for key, strategy in results.items():
-            curve = strategy["methods"].get(name, {}).get("curve")
-            if curve:
-                plots.add_curve(
-                    axes,
-                    np.array(curve["steps"]) / 1000,
-                    curve,
-                    colour=colours[key],
-                    label="" if key in named else strategy["title"],
-                    opacity=0.15,
-                )
-                named.add(key)
-        axes.set_title(method.title, fontsize=10)
+    """Draws the learning curves with their intervals: a column a method, six lines a panel."""
+    figure = plots.new_figure(11, 8)
+    # The first, random, does not learn.
+    strategies = list(results.items())[1:]
+    half = -(-len(strategies) // 2)
+    rows = figure.subplots(2, len(METHODS), sharex=True, sharey="col")
+    for of_row, shown in zip(rows, (strategies[:half], strategies[half:])):
+        for axes, (name, method) in zip(of_row, METHODS.items()):
+            for place, (_, strategy) in enumerate(shown):
+                if curve := strategy["methods"].get(name, {}).get("curve"):
+                    plots.add_curve(
+                        axes,
+                        np.array(curve["steps"]) / 1000,
+                        curve,
+                        colour=plots.COLOURS[place],
+                        label=strategy["title"],
+                        opacity=0.15,
+                    )
+            axes.set_title(method.title, fontsize=10)
+            axes.grid(alpha=0.25)
+            if axes.lines:
+                axes.legend(fontsize=8)
+        of_row[0].set_ylabel("return")
+    for axes in rows[-1]:
         axes.set_xlabel("training steps (thousands)")
-        axes.grid(alpha=0.25)
-    panels[0].set_ylabel("return")
-    figure.legend(loc="outside upper center", ncols=5)
     return figure

@@ -15,7 +15,7 @@ from support import recsim_names
 
 from recsim import registry
 from recsim.agents import random_agent
-from recsim.experiments import comparison, report
+from recsim.experiments import comparison
 from recsim.simulator import runner_lib
 
 SPEED = "steps_per_second"
@@ -128,7 +128,6 @@ def test_a_single_step_without_a_click_is_a_result(environment, topics, num_envs
         results = compare(
             folder, environment, num_envs=num_envs, seed=seed, episodes=1, steps=1
         ).run()
-        report.text(results)
         assert results.topics == list(range(topics))
         text = (folder / "results.json").read_text()
         assert "NaN" not in text
@@ -298,103 +297,13 @@ def test_unwritable_folder(tmp_path):
         compare(tmp_path / "file" / "below")
 
 
-def made_up(num_topics, agents=("bandit", "random")):
-    """Results of two episodes: returns 1 and 3, and all topics clicked equally often but two."""
-    shares = np.arange(num_topics) / max(1, num_topics * (num_topics - 1) / 2)
-    measures = {
-        "steps": np.array([10.0, 10.0]),
-        "return": np.array([1.0, 3.0]),
-        SPEED: np.array([1000.0, 3000.0]),
-    }
-    if num_topics:
-        measures["click_through_rate"] = np.array([0.1, 0.3])
-        measures["click_quality"] = np.array([np.nan, -1.5])
-        for topic, share in enumerate(shares):
-            measures[f"click_share_of_topic_{topic}"] = np.array([np.nan, share])
-    settings = {
-        "environment": "interest_evolution",
-        "num_candidates": 1,
-        "slate_size": 1,
-        "seed": 0,
-        "episodes": 2,
-        "max_steps_per_episode": 10,
-        "training_steps": {},
-        "training_updates": {},
-    }
-    return comparison.Results(settings, dict.fromkeys(agents, measures))
-
-
-def test_table_of_a_scenario_with_two_topics():
-    assert report.text(made_up(2), width=100).splitlines() == [
-        "interest_evolution: 1 candidate, slates of 1, seed 0",
-        "2 episodes of up to 10 steps",
-        "",
-        "                   click-through    quality          steps  clicks on  clicks on",
-        "agent      return           rate  of clicks     per second    topic 0    topic 1",
-        "bandit  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
-        "random  2.0 ± 1.4  20.0% ± 14.1%      -1.50  2,000 ± 1,414         0%       100%",
-        "",
-        "Mean ± standard deviation over the episodes. Return: minutes watched.",
-        "Clicks on a topic: share of an episode's clicks.",
-        "Return above random's, user by user (95% interval of the mean):",
-        "  bandit  +0.0 (+0.0 to +0.0)",
-    ]
-
-
-def test_table_of_a_scenario_that_counts_no_clicks():
-    lines = report.table(made_up(0)).splitlines()
-    assert lines == [
-        "                   click-through    quality          steps",
-        "agent      return           rate  of clicks     per second",
-        "bandit  2.0 ± 1.4              –          –  2,000 ± 1,414",
-        "random  2.0 ± 1.4              –          –  2,000 ± 1,414",
-    ]
-
-
-def test_table_of_many_topics_shows_those_clicked_most():
-    lines = report.table(made_up(20), width=80).splitlines()
-    assert lines[4] == ""
-    assert lines[5].split() == ["clicks", "on"] * 6
-    topics = "agent topic 15 topic 16 topic 17 topic 18 topic 19 15 others"
-    assert lines[6].split() == topics.split()
-    assert lines[7].split() == ["bandit", "8%", "8%", "9%", "9%", "10%", "55%"]
-
-
-@pytest.mark.parametrize("width", [45, 60, 80, 100, 130])
-@pytest.mark.parametrize("num_topics", [0, 2, 5, 6, 20])
-def test_table_fits_the_terminal_and_shows_every_column_once(width, num_topics):
-    agents = ["myopic_slate_greedy_sarsa", "random"]
-    text = report.table(made_up(num_topics, agents), width)
-    assert max(map(len, text.splitlines())) <= width
-    headers = " ".join(part.splitlines()[1] for part in text.split("\n\n"))
-    assert headers.count("per second") == headers.count("of clicks") == headers.count("rate") == 1
-    assert headers.count("topic") == min(num_topics, 5)
-    assert headers.count("others") == (num_topics > 5)
-
-
-def test_one_episode_has_no_spread(tmp_path):
-    results = compare(tmp_path, agents=["random", "greedy_pctr"], episodes=1).run()
-    text = report.text(results)
-    assert "1 episode of" in text
-    assert "±" not in text.replace("Mean ± standard deviation", "")
-    assert re.search(r"  random  [+-]\d+\.0$", text, re.M)  # Without an interval.
-
-
-def test_notes_tell_of_training(tmp_path):
+def test_record_tells_of_training(tmp_path):
     agents = ["tabular_q", "random"]
     results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
-    text = report.text(results)
     steps = results.settings["training_steps"]["tabular_q"]
     assert steps == results.settings["training_updates"]["tabular_q"] == 50  # Whole episodes.
-    assert "tabular_q was trained for 50 steps with other users." in text
-    note = "Deviations and intervals are over users, with one seed of training"
-    assert note in text
-    assert max(map(len, text.splitlines())) <= 80
     with open(tmp_path / "results.json") as file:
         assert json.load(file)["intervals"] == "over users, with one seed of training"
-    untrained = compare(tmp_path / "untrained", "long_term_satisfaction").run()
-    assert note not in report.text(untrained)
-    assert "Return: engagement." in report.text(results)
 
 
 def test_users_in_parallel_have_the_measures_of_the_single_user_engine(tmp_path):
@@ -411,7 +320,6 @@ def test_users_in_parallel_have_the_measures_of_the_single_user_engine(tmp_path)
             assert len(found) == 400
             error = np.hypot(np.nanstd(values) / np.sqrt(40), np.nanstd(found) / np.sqrt(400))
             assert abs(np.nanmean(values) - np.nanmean(found)) <= 4 * error, (agent, name)
-    assert "400 users in parallel" in report.text(many)
     shares = [v for k, v in many.episodes["random"].items() if k.startswith("click_share")]
     np.testing.assert_allclose(np.nansum(shares, axis=0)[many.episodes["random"]["return"] > 0], 1)
     with open(tmp_path / "together/results.json") as file:
@@ -465,9 +373,8 @@ def test_an_agent_that_has_learned_nothing_is_not_called_trained(tmp_path, monke
     )
     monkeypatch.setitem(registry.AGENTS, "never", entry)
     results = compare(tmp_path, agents=["never", "random"], train_steps=50).run()
-    text = report.text(results)
-    assert "never has learned nothing: it made no update in 50 steps." in text
-    assert "was trained" not in text
+    assert results.settings["training_steps"] == {"never": 50}
+    assert results.settings["training_updates"] == {"never": 0}
     assert "NeverLearns has learned nothing" in caplog.text
 
 
@@ -597,7 +504,7 @@ def test_a_training_just_long_enough_changes_the_results(num_envs, tmp_path):
         pytest.param("slate_topk_topk_q", 7, marks=pytest.mark.slow),
     ],
 )
-def test_progress_and_report_tell_the_same_number_of_training_steps(
+def test_progress_and_record_tell_the_same_number_of_training_steps(
     agent, num_envs, tmp_path, capsys
 ):
     """Whole episodes, or steps of all users together, go beyond what is asked for."""
@@ -611,10 +518,10 @@ def test_progress_and_report_tell_the_same_number_of_training_steps(
         num_envs=num_envs,
         progress=None,
     )
-    text = report.text(experiment.run(), 200)
+    results = experiment.run()
     ((done, total),) = re.findall(
         r"Training: (\S+) of (\S+) steps \(100%\)", capsys.readouterr().err
     )
-    (trained,) = re.findall(rf"{agent} was trained for (\S+) steps", text)
-    assert done == total == trained
-    assert int(trained.replace(",", "")) > 405
+    trained = results.settings["training_steps"][agent]
+    assert done == total == f"{trained:,}"
+    assert trained > 405

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from support import random_scenarios
+from support.made_up_results import made_up
 from support.scenarios import CONFIG, MODULES, config, make_vector_env
 from support.scenarios import make_env as make
 
@@ -21,7 +22,7 @@ from recsim.agents import (
     tabular_q_agent,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import comparison
+from recsim.experiments import comparison, results
 from recsim.logs import parquet
 from recsim.simulator import (
     checkpoint,
@@ -653,6 +654,26 @@ FILE_TABLE = {
         lambda folder: parquet.VectorParquetLog(folder / "log", make()),
         TypeError,
         "env must be a RecSimVectorEnv.*got",
+    ),
+    "results that are not there": (
+        results.Results.load,
+        FileNotFoundError,
+        "folder must hold the results of an experiment, got '.*', which has no results.json",
+    ),
+    "results in a folder that cannot be made": (
+        lambda folder: (folder / "a_file").touch() or made_up().save(folder / "a_file/results"),
+        NotADirectoryError,
+        "The results folder must be a folder that can be written to",
+    ),
+    "figure of an unknown kind": (
+        lambda folder: made_up().plot(folder / "figure.jpeg"),
+        ValueError,
+        "path must end in one of .png, .svg, .pdf, or in none of them for PNG and SVG, got",
+    ),
+    "summary beside a baseline that is not there": (
+        lambda folder: made_up().summary("oracle"),
+        ValueError,
+        "baseline must be one of 'cluster_bandit_ucb1', 'greedy_pctr', 'random', got 'oracle'",
     ),
     "log that is not there": (
         lambda folder: recsim.read_episodes(folder / "log"),

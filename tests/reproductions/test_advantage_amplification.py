@@ -251,11 +251,13 @@ def test_results_of_a_tiny_run(small):
     assert [row[0] for row in seeing.rows] == ["5 steps, cost 10", "each step"]
     assert seeing.title == "Agents that see the time and the last document; sensitivity 0.10"
 
-    curves, bars = experiment.figures(results)["returns"].axes
+    curves, returns = experiment.figures(results)["returns"].axes
     labels = [line.get_label() for line in curves.lines]
     assert labels == ["sees 1: 5 steps, cost 10", "sees 1: each step", "optimum", "always kale"]
     np.testing.assert_allclose(curves.lines[2].get_ydata(), optimum(0.10), rtol=1e-4)
-    assert len(bars.patches) == 3
+    points = [line.get_xdata() for line in returns.lines[:3]]
+    of_learners = results["learners"].values()
+    np.testing.assert_allclose(points, [[each["return"]["mean"]] for each in of_learners])
 
 
 def test_trainings_of_a_seed_have_the_same_users_whatever_the_number_of_seeds():
