@@ -339,7 +339,7 @@ def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
     width = shutil.get_terminal_size().columns
     complete = os.path.exists(os.path.join(folder, "results.json"))
     text = results.table(topics=options.topics, width=width)
-    text = "\n".join([_heading(results), text, *_of_trainings(results)])
+    text = f"{_heading(results)}\n{text}"
     if not complete:
         text += "\nThe other parts are not finished: these are the results so far."
         _options.print_text(f"{text}\nFiles: {folder}")
@@ -365,23 +365,6 @@ def _heading(results: Results) -> str:
         f"{task['slate_size']}, {span}; {episodes:,} episode{'s' * (episodes > 1)} of up to "
         f"{steps:,} step{'s' * (steps > 1)}"
     )
-
-
-def _of_trainings(results: Results) -> Iterator[str]:
-    """Yields a line for each agent that was trained."""
-    steps: dict[str, set[int]] = {}
-    updates: dict[str, set[int | None]] = {}
-    of_tasks: Any = results.metadata.provenance["tasks"]
-    for task in of_tasks.values():
-        for agent, number in task["settings"]["training_steps"].items():
-            steps.setdefault(agent, set()).add(number)
-            updates.setdefault(agent, set()).add(task["settings"]["training_updates"][agent])
-    for agent, numbers in steps.items():
-        span = " to ".join(f"{number:,}" for number in sorted({min(numbers), max(numbers)}))
-        if 0 in updates[agent]:
-            yield f"{agent} has learned nothing: it made no update in {span} steps."
-        else:
-            yield f"{agent} was trained for {span} steps with other users."
 
 
 @contextlib.contextmanager

@@ -1,0 +1,412 @@
+"""One call that runs an experiment: its record, its tasks, its results."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gin
+
+from recsim import parallel, registry
+from recsim._internal import (
+    bindings,
+    files,
+    json_text,
+    keys,
+    paths,
+    provenance,
+    resources,
+)
+from recsim.experiments import _frames, _tasks, comparison, factories
+from recsim.experiments.results import Metadata, Results
+from recsim.simulator import progress as progress_lib
+
+if TYPE_CHECKING:
+    from recsim.experiments.experiment import Experiment
+
+__all__ = ["ExperimentFailedError", "Run", "sources"]
+
+_RECORD = "experiment.json"
+_FORMAT = 1
+_MOST_TASKS = 100_000
+# A row of the data frame.
+_BYTES_OF_VALUE = 56
+# Experiments of fewer steps are over before processes have started.
+_STEPS_WORTH_A_WORKER = 200_000
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+_logger = logging.getLogger(__name__)
+
+
+class ExperimentFailedError(RuntimeError):
+    """All tasks of an experiment have failed."""
+
+
+def sources(wanted: Experiment) -> dict[str, str | None]:
+    """Returns digests of the sources of a user's own agents and scenarios, by name."""
+    return {
+        label: factories.source_digest(of, kind)
+        for kind, named in (
+            ("scenario", wanted.scenarios_by_name),
+            ("agent", wanted.agents_by_name),
+        )
+        for label, of in named.items()
+        if not (isinstance(of, str) and not factories.is_reference(of))
+    }
+
+
+@contextlib.contextmanager
+def _registered(wanted: Experiment) -> Iterator[None]:
+    """Gives agents and scenarios their names in the registry, in workers too, in a block."""
+    before = registry.own_entries()
+    try:
+        for label, of in wanted.scenarios_by_name.items():
+            registry.ENVIRONMENTS[label] = factories.environment_entry(of)
+        for label, of in wanted.agents_by_name.items():
+            registry.AGENTS[label] = factories.agent_entry(of)
+        yield
+    finally:
+        registry.set_own_entries(before)
+
+
+class Run:
+    """One call that runs an experiment.
+
+    Args:
+        wanted: the experiment.
+        folder: the folder for its files.
+        workers: the most tasks at a time, None for a number that suits.
+        shard: which tasks to run, None for all.
+        progress: whether to show progress.
+        command_arguments: those of the command, for the record.
+    """
+
+    def __init__(
+        self,
+        wanted: Experiment,
+        folder: str,
+        workers: int | None,
+        shard: tuple[int, int] | None,
+        progress: bool | None,
+        command_arguments: Sequence[str] | None,
+    ) -> None:
+        self._wanted = wanted
+        self._folder = folder
+        self._workers = workers
+        self._shard = shard
+        self._progress = progress
+        self._command_arguments = command_arguments
+        self._arguments = wanted.arguments()
+
+    def __call__(self) -> Results:
+        with _registered(self._wanted), bindings.restored():
+            registry.import_all()
+            bindings.load(self._wanted.gin_files, self._wanted.gin_bindings)
+            self._gin = gin.config_str()
+            record = self._prepare()
+            tasks = [_tasks.Spec(**task) for task in record["tasks"]]
+            mine = tasks if self._shard is None else tasks[self._shard[0] - 1 :: self._shard[1]]
+            self._run(mine)
+        return self._collect(tasks, record)
+
+    def _prepare(self) -> dict[str, Any]:
+        """Returns the record of the experiment, which is written where it is not there yet."""
+        paths.writable_folder("The output folder", self._folder)
+        path = os.path.join(self._folder, _RECORD)
+        wanted = self._record()
+        with _locked(self._folder):
+            if not os.path.exists(path):
+                files.remove_unfinished(self._folder)
+                files.check_empty("The output folder", self._folder)
+                wanted["tasks"] = [task.data() for task in self._planned()]
+                with files.atomic_file(path) as file:
+                    file.write(f"{json_text.dumps(wanted, indent=1)}\n".encode())
+            with open(path, encoding="utf-8") as opened:
+                try:
+                    found = json.load(opened)
+                    tasks = found["tasks"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(
+                        f"{path!r}, which says what the results in its folder are of, is spoiled "
+                        f"({error}): choose another output folder."
+                    ) from error
+        _check_same(json.loads(json_text.dumps(wanted)), found, self._folder)
+        return {**wanted, "tasks": tasks}
+
+    def _record(self) -> dict[str, Any]:
+        """Returns all that the numbers depend on, but for the tasks."""
+        spec = self._wanted.data()
+        # Files may change. What gin has been told otherwise in this process counts too.
+        spec["gin_files"], spec["gin_bindings"] = [], [self._gin] if self._gin.strip() else []
+        spec["seeds"] = self._wanted.num_seeds
+        return {
+            "format": _FORMAT,
+            "spec": spec,
+            "versions": provenance.installed(),
+            "sources": sources(self._wanted),
+        }
+
+    def _planned(self) -> list[_tasks.Spec]:
+        """Returns the tasks, when it is certain that each of them can be made."""
+        wanted = self._wanted
+        self._check_memory()
+        refuse = not wanted.gin_allow_unused
+        made = bindings.Made()
+        combinations = []
+        given = {name: getattr(wanted, name) for name in ("steps", "episodes", "train_steps")}
+        for scenario, agent in itertools.product(wanted.scenarios_by_name, wanted.agents_by_name):
+            for settings, made_of_it in self._settings(scenario, agent):
+                made = made.joined_with(made_of_it)
+                # Networks are made late: those that plan a training have some.
+                entry = registry.agent_entry(agent)
+                trains_network = entry.learns and entry.plans_training
+                uses_tensorflow = trains_network or "tensorflow" in sys.modules
+                combinations.append((scenario, agent, settings, uses_tensorflow))
+        with bindings.restored():
+            first = [_tasks.gin_text(name, values[0]) for name, values in wanted.sweep.items()]
+            if not refuse:
+                gin.clear_config()
+            bindings.load([], first)
+            made.refuse_unused(comparison.overridden(given), registry.makers_of)
+        if len(combinations) * wanted.num_seeds > _MOST_TASKS:
+            raise ValueError(
+                f"seeds and sweep must make at most {_MOST_TASKS:,} tasks, got "
+                f"{len(combinations) * wanted.num_seeds:,}."
+            )
+        agent_seed = wanted.seed if wanted.agent_seed is None else wanted.agent_seed
+        # A seed of all agents after the other: a part of the tasks compares them already.
+        return [
+            _tasks.Spec(scenario, agent, settings, wanted.seed + number, agent_seed + number, uses)
+            for number in range(wanted.num_seeds)
+            for scenario, agent, settings, uses in combinations
+        ]
+
+    def _check_memory(self) -> None:
+        """Raises MemoryError if the results cannot be in memory."""
+        wanted = self._wanted
+        episodes = wanted.episodes or 1
+        tasks = len(wanted.agents_by_name) * len(wanted.scenarios_by_name) * wanted.num_seeds
+        resources.check_memory(
+            episodes * tasks * len(("steps", "return", "steps_per_second")) * _BYTES_OF_VALUE,
+            f"The results of {resources.shown(episodes)} episodes of {tasks} tasks",
+            "choose fewer episodes",
+        )
+
+    def _settings(
+        self, scenario: str, agent: str
+    ) -> Iterator[tuple[dict[str, Any], bindings.Made]]:
+        """Yields the settings of an agent in a scenario, each with what gin could configure."""
+        sweep = self._wanted.sweep
+        first = {name: values[0] for name, values in sweep.items()}
+        made = self._made(scenario, agent, first)
+        own = [name for name in sweep if made.uses(name)]
+        for values in itertools.product(*(sweep[name] for name in own)):
+            settings = dict(zip(own, values))
+            if settings != {name: first[name] for name in own}:
+                made = self._made(scenario, agent, settings)
+            yield settings, made
+
+    def _made(self, scenario: str, agent: str, settings: Mapping[str, Any]) -> bindings.Made:
+        spec = _tasks.Spec(scenario, agent, settings, self._wanted.seed, 0)
+        with tempfile.TemporaryDirectory() as folder, bindings.restored():
+            try:
+                bindings.load([], [_tasks.gin_text(*setting) for setting in settings.items()])
+            except ValueError as error:
+                raise ValueError(f"sweep: {error}") from error
+            # Some agents take any argument: what nothing reads of them is told of.
+            refused = {} if self._wanted.gin_allow_unused else bindings.by_parameter()
+            with keys.refusing_bound(refused):
+                return _tasks.check(spec, folder, self._arguments)
+
+    def _run(self, mine: Sequence[_tasks.Spec]) -> None:
+        """Runs tasks until all are finished or have failed, be it by another command."""
+        left = [spec for spec in mine if _tasks.read_result(spec, self._folder) is None]
+        if len(left) < len(mine) and left and self._progress is not False:
+            done = f"{len(mine) - len(left)} of {len(mine)} tasks are done."
+            print(f"Resuming: {done}", file=sys.stderr, flush=True)
+        size = self._size_of_task()
+        total = size * len(left)
+        with progress_lib.progress_bar("Experiment", total, "steps", self._progress) as show:
+            while left:
+                taken = self._run_tasks(left, size, lambda more: show(more, 0))
+                left = [spec for spec in left if spec.name in taken]
+                if left:
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _run_tasks(
+        self, left: Sequence[_tasks.Spec], size: int, advance: parallel.Advance
+    ) -> set[str]:
+        """Runs tasks and returns the names of those that another command is running."""
+        tasks = [
+            parallel.Task(
+                spec.name,
+                functools.partial(_tasks.run, spec, self._folder, self._arguments),
+                {},
+                size,
+                uses_tensorflow=spec.uses_tensorflow,
+            )
+            for spec in left
+        ]
+        workers = self._workers
+        if workers is None:
+            uses_tensorflow = any(spec.uses_tensorflow for spec in left)
+            is_long = uses_tensorflow or size * len(left) > _STEPS_WORTH_A_WORKER
+            workers = min(parallel.usable_cores(), len(left)) if is_long else 1
+        resources.check_processes(min(workers, len(left)))
+        taken = set()
+        try:
+            # The processes end with the block, whatever ends it.
+            with contextlib.closing(
+                parallel.run_tasks(tasks, workers, advance, keep_going=True)
+            ) as results:
+                for task, result in results:
+                    if result["state"] == _tasks.TAKEN:
+                        taken.add(task.name)
+                    elif result["state"] == _tasks.FAILED:
+                        _logger.error("The task %s has failed.\n%s", task.name, result["error"])
+        except parallel.TaskError as error:  # The processes of tasks were killed, again and again.
+            self._note_killed(left, str(error))
+        return taken
+
+    def _note_killed(self, left: Sequence[_tasks.Spec], message: str) -> None:
+        for spec in left:
+            if repr(spec.name) in message:
+                _tasks.write_error(spec, self._folder, message)
+        _logger.error(message)
+
+    def _size_of_task(self) -> int:
+        """Returns about how many steps a task has."""
+        wanted = self._wanted
+        steps = wanted.steps or comparison.EVAL_DEFAULTS["max_steps_per_episode"]
+        episodes = wanted.episodes or wanted.num_envs
+        size = steps * (episodes or comparison.EVAL_DEFAULTS["max_eval_episodes"])
+        if wanted.learners:
+            iterations = comparison.TRAIN_DEFAULTS["num_iterations"]
+            planned = comparison.TRAIN_DEFAULTS["max_training_steps"] * iterations
+            size += wanted.train_steps or planned
+        return size
+
+    def _collect(self, tasks: Sequence[_tasks.Spec], record: Mapping[str, Any]) -> Results:
+        """Returns the results of the tasks that are finished, saved if all have come to an end."""
+        found = {spec.name: _tasks.read_result(spec, self._folder) for spec in tasks}
+        errors = {
+            spec.name: error
+            for spec in tasks
+            if found[spec.name] is None
+            and (error := _tasks.read_error(spec, self._folder)) is not None
+        }
+        finished = [(spec, result) for spec in tasks if (result := found[spec.name]) is not None]
+        if not finished and errors:
+            name, error = next(iter(errors.items()))
+            last = error.rstrip().rpartition("\n")[2]
+            raise ExperimentFailedError(f"All tasks have failed, the first, {name}, with {last}")
+        failures = [
+            {"task": name, "error": error.rstrip().rpartition("\n")[2], "traceback": error}
+            for name, error in errors.items()
+        ]
+        metadata = Metadata(
+            spec=record["spec"],
+            provenance=self._provenance(record, finished),
+            failures=failures,
+            timing={
+                "seconds_of_tasks": {
+                    spec.name: round(float(result["seconds"]), 3) for spec, result in finished
+                },
+            },
+        )
+        results = Results(
+            _frames.values(finished),
+            metadata,
+            curves=_frames.curves(finished),
+            steps=_frames.steps(finished),
+        )
+        if len(finished) + len(errors) == len(tasks):
+            results.save(self._folder)
+            _frames.write_episodes(finished, os.path.join(self._folder, "episodes.csv"))
+        return results
+
+    def _provenance(
+        self,
+        record: Mapping[str, Any],
+        finished: Sequence[tuple[_tasks.Spec, Mapping[str, Any]]],
+    ) -> dict[str, Any]:
+        """Returns what else the numbers depend on, the same whoever ran which task."""
+        argv = ["recsim", *_that_count(self._command_arguments or ())]
+        return {
+            "argv": argv if self._command_arguments is not None else None,
+            "versions": record["versions"],
+            "sources": record["sources"],
+            "tasks": {
+                spec.name: {
+                    "seeds": json.loads(result["seeds"]),
+                    "fingerprints": json.loads(result["fingerprints"]),
+                    "settings": json.loads(result["settings"]),
+                    "operative": result["operative"],
+                }
+                for spec, result in finished
+            },
+        }
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Has a folder's record to itself, when other commands have read or written it."""
+    deadline = time.monotonic() + 600
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(files.locked(folder))
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield
+
+
+def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str) -> None:
+    """Raises ValueError, with what differs, if a folder's results are of another experiment."""
+
+    def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+        parts = {name: record.get(name) or {} for name in ("spec", "versions", "sources")}
+        return {
+            "format": record.get("format"),
+            **parts["spec"],
+            **{f"version of {name}": version for name, version in parts["versions"].items()},
+            **{f"source of {name}": digest for name, digest in parts["sources"].items()},
+        }
+
+    there, here = flat(found), flat(wanted)
+    differences = [
+        f"{name} {there.get(name, 'nothing')} there and {here.get(name, 'nothing')} here"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"The output folder {folder!r} holds results of another experiment "
+            f"({'; '.join(differences)}): choose another, or the same experiment to resume."
+        )
+
+
+def _that_count(arguments: Sequence[str]) -> Iterator[str]:
+    """Yields the arguments of a command but for those that its numbers do not depend on."""
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+            continue
+        name, equals, _ = argument.partition("=")
+        if name in ("--workers", "--shard", "--output"):
+            skip = not equals
+        elif name != "--quiet":
+            yield argument
