@@ -59,9 +59,8 @@ class EnvironmentEntry:
         gymnasium_id: its id in Gymnasium's registry, see :func:`register_in_gymnasium`; None for
             none.
         max_episode_steps: after how many steps Gymnasium truncates its episodes; None for no limit.
-        create: what makes it, of a config, in place of the module's ``create_environment``.
-        create_vector: the like, of a config and a number of users, in place of the module's
-            ``create_vector_environment``.
+        create: what makes it in place of the module's ``create_environment``; None for that.
+        create_vector: likewise in place of its ``create_vector_environment``.
     """
 
     module: str
@@ -231,7 +230,9 @@ def _feature_bounds(document_space: types.Space) -> tuple[float, float]:
     return 0.0, 10.0
 
 
-def _planned(training_steps: int | None, *learners: type, num_envs: int = 1) -> dict[str, Any]:
+def _planned(
+    training_steps: int | None, *learners: type, num_envs: int = 1, strategy: str = ""
+) -> dict[str, Any]:
     """Returns the settings of deep agents that follow from the length of their training.
 
     They gather a tenth of its transitions before they learn, and remember no more than there are.
@@ -241,6 +242,7 @@ def _planned(training_steps: int | None, *learners: type, num_envs: int = 1) -> 
         *learners: the classes that are given the settings, which are left to gin where it binds
             them.
         num_envs: number of users in parallel.
+        strategy: SlateQ's. One that learns the value of no click copies its target network sooner.
     """
     if training_steps is None:
         return {}
@@ -253,6 +255,8 @@ def _planned(training_steps: int | None, *learners: type, num_envs: int = 1) -> 
         "min_replay_history": min(_MOST_WARM_UP, training_steps // 10),
         "replay_capacity": min(_MOST_CAPACITY, capacity),
     }
+    if strategy == _NO_CLICK:
+        settings["target_update_period"] = max(1, training_steps // _NO_CLICK_TARGET_UPDATES)
     for learner in (*learners, circular_replay_buffer.WrappedReplayBuffer):
         settings = bindings.unbound(learner, settings)
     return settings
@@ -274,45 +278,18 @@ def _full_slate_q(
 
 
 def _slate_q(
-    strategy: str,
-    environment: _Env,
-    *,
-    training_steps: int | None = None,
-    values_no_click: bool = False,
-    **kwargs: Any,
+    strategy: str, environment: _Env, *, training_steps: int | None = None, **kwargs: Any
 ) -> types.SlateAgent:
     from recsim.agents import slate_decomp_q_agent
 
-    agent_class = slate_decomp_q_agent.SlateDecompQAgent
     return slate_decomp_q_agent.create_agent(
         strategy,
         None,
         observation_space=environment.observation_space,
         action_space=environment.action_space,
-        **_planned(training_steps, agent_class),
-        **(_valuing_no_click(training_steps, agent_class) if values_no_click else {}),
+        **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent, strategy=strategy),
         **kwargs,
     )
-
-
-def _valuing_no_click(training_steps: int | None, *learners: type) -> dict[str, Any]:
-    """Returns the settings of SlateQ agents that learn the value of no click too.
-
-    Their target network follows sooner than RecSim's, as in ``recsim reproduce slateq``.
-
-    Args:
-        training_steps: number of steps of the training, None if there is none to plan for.
-        *learners: the classes that are given the settings, which are left to gin where it binds
-            them.
-    """
-    from recsim._internal import bindings
-
-    settings: dict[str, Any] = {"learn_no_click_value": True}
-    if training_steps is not None:
-        settings["target_update_period"] = max(1, training_steps // _NO_CLICK_TARGET_UPDATES)
-    for learner in learners:
-        settings = bindings.unbound(learner, settings)
-    return settings
 
 
 def _vector_full_slate_q(
@@ -335,27 +312,26 @@ def _vector_slate_q(
     environment: vector_env.RecSimVectorEnv,
     *,
     training_steps: int | None = None,
-    values_no_click: bool = False,
     **kwargs: Any,
 ) -> types.VectorAgent:
     from recsim.agents import slate_decomp_q_agent
 
-    learners = (
+    planned = _planned(
+        training_steps,
         slate_decomp_q_agent.VectorSlateDecompQAgent,
         slate_decomp_q_agent.SlateDecompQAgent,
+        num_envs=environment.num_envs,
+        strategy=strategy,
     )
-    planned = _planned(training_steps, *learners, num_envs=environment.num_envs)
-    if values_no_click:
-        planned |= _valuing_no_click(training_steps, *learners)
     return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
 
 
-# The number of transitions that deep agents gather by default before they learn: RecSim's.
+# How many transitions deep agents gather before they learn, and remember, by default: RecSim's.
 _MOST_WARM_UP = 20_000
-# The number of transitions that they remember by default: RecSim's.
 _MOST_CAPACITY = 1_000_000
-# How often the target network is updated in a training that learns the value of no click.
+# How often a training with a value of no click copies the network, as in recsim reproduce slateq.
 _NO_CLICK_TARGET_UPDATES = 300
+_NO_CLICK = "slate_greedy_no_click_q"
 
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
@@ -371,15 +347,13 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
     )
 
 
-def _slate_q_entry(
-    strategy: str, serving: str, targets: str, *, values_no_click: bool = False
-) -> AgentEntry:
+def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
     return AgentEntry(
-        functools.partial(_slate_q, strategy, values_no_click=values_no_click),
-        f"SlateQ: {serving} slates, {targets} targets (interest_evolution)",
+        functools.partial(_slate_q, strategy),
+        f"SlateQ: {slates_and_targets} (interest_evolution)",
         learns=True,
         modules=_SLATE_Q_MODULES,
-        create_vector=functools.partial(_vector_slate_q, strategy, values_no_click=values_no_click),
+        create_vector=functools.partial(_vector_slate_q, strategy),
         environment="interest_evolution",
         plans_training=True,
     )
@@ -440,7 +414,7 @@ AGENTS: dict[str, AgentEntry] = {
         plans_training=True,
     ),
     **{
-        strategy: _slate_q_entry(strategy, serving, targets)
+        strategy: _slate_q_entry(strategy, f"{serving} slates, {targets} targets")
         for strategy, serving, targets in (
             ("slate_topk_sarsa", "top-k", "on-policy"),
             ("slate_greedy_sarsa", "greedy", "on-policy"),
@@ -453,10 +427,7 @@ AGENTS: dict[str, AgentEntry] = {
             ("myopic_slate_greedy_sarsa", "greedy", "myopic"),
         )
     },
-    "slate_greedy_no_click_q": dataclasses.replace(
-        _slate_q_entry("slate_greedy_optimal_q", "greedy", "optimal", values_no_click=True),
-        description="SlateQ: greedy slates, no click has a value (interest_evolution)",
-    ),
+    _NO_CLICK: _slate_q_entry(_NO_CLICK, "greedy slates, no click has a value"),
     "dp_random": AgentEntry(
         functools.partial(_slate_q, "dp_random"),
         "SlateQ's baseline: draws slates at random (interest_evolution)",
@@ -572,8 +543,7 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
     """
     entry = environment_entry(name)
     create = entry.create or importlib.import_module(entry.module).create_environment
-    env: recsim_gym.RecSimGymEnv = create(env_config)
-    return env
+    return create(env_config)
 
 
 def create_vector_environment(
@@ -592,8 +562,7 @@ def create_vector_environment(
     """
     entry = environment_entry(name)
     create = entry.create_vector or importlib.import_module(entry.module).create_vector_environment
-    env: vector_env.RecSimVectorEnv = create(env_config, num_envs, **options)
-    return env
+    return create(env_config, num_envs, **options)
 
 
 def create_agent(

@@ -126,7 +126,7 @@ def test_strategies_of_slate_q_are_those_in_the_name(strategy):
     env = make("interest_evolution")
     agent = registry.create_agent(strategy, env, seed=3, eval_mode=True, summary_writer="writer")
     expected = slate_decomp_q_agent.create_agent(
-        strategy.replace("no_click_q", "optimal_q"),
+        strategy,
         None,
         observation_space=env.observation_space,
         action_space=env.action_space,

@@ -453,6 +453,9 @@ _STRATEGIES = {
     "slate_greedy_sarsa": _strategy(select_slate_greedy, compute_target_sarsa),
     "myopic_slate_greedy_sarsa": _strategy(select_slate_greedy, compute_target_sarsa, gamma=0.0),
     "slate_greedy_optimal_q": _strategy(select_slate_greedy, compute_target_optimal_q),
+    "slate_greedy_no_click_q": _strategy(
+        select_slate_greedy, compute_target_optimal_q, learn_no_click_value=True
+    ),
     "slate_topk_topk_q": _strategy(select_slate_topk, compute_target_topk_q),
     "slate_topk_optimal_q": _strategy(select_slate_topk, compute_target_optimal_q),
     "slate_optimal_optimal_q": _strategy(select_slate_optimal, compute_target_optimal_q),
@@ -467,6 +470,7 @@ def create_agent(agent_name: str, sess: object, **kwargs: Any) -> SlateDecompQAg
         agent_name: 'dp_random', or a strategy ``slate_<serving>_<training>``: how slates are
             chosen, 'topk', 'greedy' or 'optimal', and what targets are computed with, 'sarsa',
             'topk_q', 'greedy_q' or 'optimal_q'. A leading 'myopic' is for a discount of 0.
+            'slate_greedy_no_click_q' is 'slate_greedy_optimal_q' with ``learn_no_click_value``.
         sess: not used.
         **kwargs: arguments of :class:`SlateDecompQAgent`, but for those that the strategy sets.
 
