@@ -32,6 +32,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.1",
         "psutil>=5.9",
+        "PyYAML>=6.0",
         "pyarrow>=14.0",
         "scipy>=1.11.1",
         "tensorflow>=2.16.1",

@@ -455,7 +455,7 @@ AGENTS: dict[str, AgentEntry] = {
     },
     "slate_greedy_no_click_q": dataclasses.replace(
         _slate_q_entry("slate_greedy_optimal_q", "greedy", "optimal", values_no_click=True),
-        description="SlateQ that learns a value of no click: greedy slates (interest_evolution)",
+        description="SlateQ: greedy slates, no click has a value (interest_evolution)",
     ),
     "dp_random": AgentEntry(
         functools.partial(_slate_q, "dp_random"),

@@ -592,7 +592,7 @@ class _Run:
     def _check_memory(self) -> None:
         """Raises MemoryError if the results cannot be in memory."""
         wanted = self._wanted
-        episodes = wanted.episodes or wanted.num_envs or 1
+        episodes = wanted.episodes or 1
         tasks = len(_mapping(wanted.agents)) * len(_mapping(wanted.scenarios)) * wanted.num_seeds
         resources.check_memory(
             episodes * tasks * len(("steps", "return", "steps_per_second")) * _BYTES_OF_VALUE,

@@ -411,8 +411,8 @@ def test_the_process_succeeds_and_its_output_is_plain():
     assert recsim_command("run", "--stepps", "3").returncode == 2
 
 
-@pytest.mark.parametrize(("width", "parts"), [(80, 2), (100, 1)])
-def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width, parts):
+@pytest.mark.parametrize("width", [80, 100])
+def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width):
     pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))  # Not on Windows.
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
@@ -436,7 +436,7 @@ def test_in_a_terminal_there_is_a_bar_and_the_table_fits(width, parts):
     assert re.search(r"\rExperiment: 100%\|█+\| 120/120 ", text)
     lines = text[text.index("interest_exploration:") : text.index("Files:")].splitlines()
     assert max(map(len, lines)) <= width
-    assert sum(line.startswith("agent ") for line in lines) == parts
+    assert sum(line.startswith("agent ") for line in lines) == 2  # Measures, and differences.
 
 
 def test_signs_that_the_stream_cannot_show():
