@@ -23,7 +23,10 @@ import pytest
 from recsim import cli, parallel, registry
 from recsim._internal import files
 from recsim.reproductions import bandit_regret, base
-from recsim.simulator import checkpoint
+from recsim.simulator import (
+    checkpoint,
+    runner_lib,  # noqa: F401  # Its parameters are bound here.
+)
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
