@@ -72,7 +72,7 @@ from recsim import (
     user,
     utils,
 )
-from recsim._internal import numbers, validation
+from recsim._internal import lazy, numbers, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
@@ -83,14 +83,6 @@ from recsim.environments.interest_evolution._parameters import (
     UserParameters,
     x_intercept,
 )
-from recsim.environments.interest_evolution._vectorized import (
-    VectorIEvDocuments,
-    VectorIEvDocumentSampler,
-    VectorIEvResponses,
-    VectorIEvUserModel,
-    VectorIEvUsers,
-    total_watch_time,
-)
 from recsim.environments.interest_evolution._videos import (
     IEvVideo,
     IEvVideoSampler,
@@ -99,6 +91,13 @@ from recsim.environments.interest_evolution._videos import (
 from recsim.simulator import recsim_gym
 
 if TYPE_CHECKING:
+    from recsim.environments.interest_evolution._vectorized import (
+        VectorIEvDocuments,
+        VectorIEvDocumentSampler,
+        VectorIEvResponses,
+        VectorIEvUserModel,
+        VectorIEvUsers,
+    )
     from recsim.vector import env as vector_env
 
 __all__ = [
@@ -126,6 +125,19 @@ __all__ = [
     "updated_budget",
     "updated_interests",
 ]
+
+# What the vector engine needs loads at its first use.
+__getattr__, __dir__ = lazy.lazy_submodules(
+    __name__,
+    (),
+    {
+        "VectorIEvDocuments": "_vectorized",
+        "VectorIEvDocumentSampler": "_vectorized",
+        "VectorIEvResponses": "_vectorized",
+        "VectorIEvUserModel": "_vectorized",
+        "VectorIEvUsers": "_vectorized",
+    },
+)
 
 _USERS = UserParameters()
 
@@ -656,6 +668,11 @@ def create_vector_environment(
     Raises:
         KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
+    from recsim.environments.interest_evolution._vectorized import (
+        VectorIEvDocumentSampler,
+        VectorIEvUserModel,
+        total_watch_time,
+    )
     from recsim.vector import env as vector_env
 
     parameters = parameters_of(env_config)

@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import document, types, user
-from recsim._internal import numbers
+from recsim._internal import lazy, numbers
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
@@ -66,17 +66,16 @@ from recsim.environments.long_term_satisfaction._parameters import (
     LTSParameters,
     UserParameters,
 )
-from recsim.environments.long_term_satisfaction._vectorized import (
-    VectorLTSDocuments,
-    VectorLTSDocumentSampler,
-    VectorLTSResponses,
-    VectorLTSUserModel,
-    VectorLTSUsers,
-    total_engagement,
-)
 from recsim.simulator import recsim_gym
 
 if TYPE_CHECKING:
+    from recsim.environments.long_term_satisfaction._vectorized import (
+        VectorLTSDocuments,
+        VectorLTSDocumentSampler,
+        VectorLTSResponses,
+        VectorLTSUserModel,
+        VectorLTSUsers,
+    )
     from recsim.vector import env as vector_env
 
 __all__ = [
@@ -104,6 +103,19 @@ __all__ = [
     "satisfaction",
     "total_engagement",
 ]
+
+# What the vector engine needs loads at its first use.
+__getattr__, __dir__ = lazy.lazy_submodules(
+    __name__,
+    (),
+    {
+        "VectorLTSDocuments": "_vectorized",
+        "VectorLTSDocumentSampler": "_vectorized",
+        "VectorLTSResponses": "_vectorized",
+        "VectorLTSUserModel": "_vectorized",
+        "VectorLTSUsers": "_vectorized",
+    },
+)
 
 # An array without entries can be handed out again and again: no one can change it.
 _NOTHING = np.array([])
@@ -522,6 +534,11 @@ def create_vector_environment(
     Raises:
         KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
+    from recsim.environments.long_term_satisfaction._vectorized import (
+        VectorLTSDocumentSampler,
+        VectorLTSUserModel,
+        total_engagement,
+    )
     from recsim.vector import env as vector_env
 
     parameters = parameters_of(env_config)
