@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import pathlib
+import pkgutil
 import subprocess
 import sys
 
@@ -55,6 +56,11 @@ def test_submodules_load_at_first_use(tmp_path):
         "recsim.simulator.runner_lib.TrainRunner\n"
     )
     run_python(code, tmp_path)
+
+
+def test_every_module_at_the_root_is_public():
+    found = {module.name for module in pkgutil.iter_modules(recsim.__path__)}
+    assert {name for name in found if not name.startswith("_")} <= set(recsim.__all__)
 
 
 def test_every_submodule_is_an_attribute_of_its_package(tmp_path):
