@@ -84,9 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep the same documents throughout (default: new ones at each step)",
     )
     how = parser.add_argument_group("how long")
-    _options.add_count(
-        how, "--steps", "most steps of an episode, the session of one user (default: 200)"
-    )
+    _options.add_count(how, "--steps", "most steps of an episode, with one user (default: 200)")
     _options.add_count(how, "--episodes", "episodes of each agent (default: 50)")
     _options.add_count(
         how,

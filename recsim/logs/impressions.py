@@ -143,7 +143,7 @@ class Impressions:
         done: bool,
         known: types.Propensities | None,
     ) -> None:
-        """Adds the rows of a user's slate; without responses the user's session is over."""
+        """Adds the rows of a user's slate; without responses the user's episode is over."""
         state = self._states[user] if self._user_state else ()
         for position, (candidate, response) in enumerate(zip(slate, responses, strict=False)):
             item_id, document = documents[candidate]
