@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         VectorIEvResponses,
         VectorIEvUserModel,
         VectorIEvUsers,
+        total_watch_time,
     )
     from recsim.vector import env as vector_env
 
@@ -136,6 +137,7 @@ __getattr__, __dir__ = lazy.lazy_submodules(
         "VectorIEvResponses": "_vectorized",
         "VectorIEvUserModel": "_vectorized",
         "VectorIEvUsers": "_vectorized",
+        "total_watch_time": "_vectorized",
     },
 )
 

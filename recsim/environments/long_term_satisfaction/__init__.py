@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         VectorLTSResponses,
         VectorLTSUserModel,
         VectorLTSUsers,
+        total_engagement,
     )
     from recsim.vector import env as vector_env
 
@@ -114,6 +115,7 @@ __getattr__, __dir__ = lazy.lazy_submodules(
         "VectorLTSResponses": "_vectorized",
         "VectorLTSUserModel": "_vectorized",
         "VectorLTSUsers": "_vectorized",
+        "total_engagement": "_vectorized",
     },
 )
 
