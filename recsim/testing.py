@@ -16,7 +16,7 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import spaces, types
-from recsim._internal import trees
+from recsim._internal import bundles, trees
 from recsim.agents import random_agent
 from recsim.simulator import recsim_gym, rollout
 from recsim.vector import streams
@@ -261,8 +261,9 @@ def _check_bundle(make_environment: MakeEnvironment, make_agent: MakeAgent, num_
     env, resumed_env = make_environment(), make_environment()
     agent, resumed = make_agent(env), make_agent(resumed_env)
     _slates_of(env, lambda _: agent, num_steps // 2)
-    bundle = copy.deepcopy(agent.bundle_and_checkpoint("", 0))
-    assert not bundle or resumed.unbundle("", 0, bundle), "unbundle refused the agent's own bundle"
+    bundle = copy.deepcopy(bundles.state_for_checkpoint(agent, "", 0))
+    restored = not bundle or bundles.restore_checkpoint(resumed, "", 0, bundle)
+    assert restored, "unbundle refused the agent's own bundle"
     resumed_env.load_state_dict(copy.deepcopy(env.state_dict()))
     first = _slates_of(env, lambda _: agent, num_steps // 2)
     second = _slates_of(resumed_env, lambda _: resumed, num_steps // 2)
