@@ -134,6 +134,9 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         ValueError: if a parameter is outside its range.
     """
 
+    # Of samplers whose own __init__, or pickle of before, does not set it.
+    _quality_stddev = _DOCUMENTS.quality_stddev
+
     def __init__(
         self,
         doc_ctor: Callable[..., Any] = IEvVideo,

@@ -292,6 +292,9 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
             infinite.
     """
 
+    # Of samplers whose own __init__, or pickle of before, does not set it.
+    _initial_exposure_scale = _USERS.initial_exposure_scale
+
     def __init__(
         self,
         user_ctor: Callable[..., Any] = LTSUserState,
@@ -414,6 +417,10 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
         TypeError: if a score is not a number.
         ValueError: if a score is outside its range.
     """
+
+    # Of samplers whose own __init__, or pickle of before, does not set them.
+    _min_clickbait_score = _DOCUMENTS.min_clickbait_score
+    _max_clickbait_score = _DOCUMENTS.max_clickbait_score
 
     def __init__(
         self,
