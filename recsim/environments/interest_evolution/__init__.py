@@ -60,6 +60,7 @@ them for one user, or for many.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -371,6 +372,19 @@ class UtilityModelUserSampler(user.AbstractUserSampler):
         ValueError: if a parameter is outside its range.
     """
 
+    # Of samplers whose own __init__, or pickle of before, does not set them.
+    _no_click_mass = _USERS.no_click_mass
+    _min_normalizer = _USERS.min_normalizer
+    _document_quality_factor = _USERS.document_quality_factor
+    _time_budget = _USERS.time_budget
+    _step_penalty = _USERS.step_penalty
+    _score_scaling = _USERS.score_scaling
+    _attention_prob = _USERS.attention_prob
+    _user_quality_factor = _USERS.user_quality_factor
+    _user_update_alpha = _USERS.user_update_alpha
+    _min_interest = _USERS.min_interest
+    _max_interest = _USERS.max_interest
+
     def __init__(
         self,
         user_ctor: Callable[..., Any] = IEvUserState,
@@ -401,17 +415,8 @@ class UtilityModelUserSampler(user.AbstractUserSampler):
             min_interest=min_interest,
             max_interest=max_interest,
         )
-        self._no_click_mass = parameters.no_click_mass
-        self._min_normalizer = parameters.min_normalizer
-        self._document_quality_factor = parameters.document_quality_factor
-        self._time_budget = parameters.time_budget
-        self._step_penalty = parameters.step_penalty
-        self._score_scaling = parameters.score_scaling
-        self._attention_prob = parameters.attention_prob
-        self._user_quality_factor = parameters.user_quality_factor
-        self._user_update_alpha = parameters.user_update_alpha
-        self._min_interest = parameters.min_interest
-        self._max_interest = parameters.max_interest
+        for name, value in dataclasses.asdict(parameters).items():
+            setattr(self, f"_{name}", value)
         super().__init__(user_ctor, **kwargs)
 
     def sample_user(self) -> types.UserState:
