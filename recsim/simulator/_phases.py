@@ -8,14 +8,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsim import types
 from recsim._internal import numbers, paths
-from recsim.logs import parquet
 from recsim.simulator import episode_log, progress, rollout
+
+if TYPE_CHECKING:
+    from recsim.logs import parquet
 
 __all__ = [
     "Calls",
@@ -164,6 +166,8 @@ class SingleUserPhases:
 
     def parquet_log(self, path: str, user_state: bool) -> parquet.ParquetLog:
         """Returns a Parquet log for the episodes, a listener, with hidden states or without."""
+        from recsim.logs import parquet
+
         return parquet.ParquetLog(path, self._env, user_state=user_state, name="parquet_log")
 
     def train(
@@ -313,6 +317,8 @@ class VectorPhases:
 
     def parquet_log(self, path: str, user_state: bool) -> parquet.VectorParquetLog:
         """Returns a Parquet log for the episodes, a listener, with hidden states or without."""
+        from recsim.logs import parquet
+
         return parquet.VectorParquetLog(path, self._env, user_state=user_state, name="parquet_log")
 
     def train(
