@@ -136,7 +136,7 @@ def favourite(observation, step):
 
 
 def alternating(observation, step):
-    """Returns the position of a film of the favourite genre and of the second by turn."""
+    """Returns the position of a film of the favourite genre and of the second alternately."""
     second = np.argsort(observation["user"])[-2]
     liking = observation["user"].copy()
     liking[second] += 2.0 * (step % 2)

@@ -109,7 +109,7 @@ class Task:
         """Returns the function's result, with ``seconds``, the time that it took.
 
         Raises:
-            TypeError: if the function returns no mapping.
+            TypeError: if the function does not return a mapping.
         """
         start = time.perf_counter()
         result = self.function(**self.arguments, advance=advance)

@@ -388,7 +388,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
 
 #: The agents by name.
 AGENTS: dict[str, AgentEntry] = {
-    "random": AgentEntry(_random, "draws slates at random", create_vector=_vector_random),
+    "random": AgentEntry(_random, "recommends random slates", create_vector=_vector_random),
     "greedy_pctr": AgentEntry(
         _greedy_pctr,
         "ranks by the clicks of the average user (interest_exploration)",
@@ -430,7 +430,7 @@ AGENTS: dict[str, AgentEntry] = {
     _NO_CLICK: _slate_q_entry(_NO_CLICK, "greedy slates, no click has a value"),
     "dp_random": AgentEntry(
         functools.partial(_slate_q, "dp_random"),
-        "SlateQ's baseline: draws slates at random (interest_evolution)",
+        "SlateQ's baseline: random slates (interest_evolution)",
         modules=_SLATE_Q_MODULES,
         create_vector=functools.partial(_vector_slate_q, "dp_random"),
         environment="interest_evolution",

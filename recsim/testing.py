@@ -16,7 +16,7 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import spaces, types
-from recsim._internal import trees
+from recsim._internal import bundles, trees
 from recsim.agents import random_agent
 from recsim.simulator import recsim_gym, rollout
 from recsim.vector import streams
@@ -82,8 +82,8 @@ def check_vector_environment(
     """Checks a vector environment, under random slates.
 
     * Every observation is in its space, and is never changed after it was returned; so are the
-      last observations of sessions that ended.
-    * Rewards are finite numbers, an entry a user, as are the bools of whose sessions ended.
+      last observations of episodes that ended.
+    * Rewards are finite numbers, an entry a user, as are the bools of whose episodes ended.
     * A user goes through the same, last observations included, whether alone or among others, in
       the first chunk of users or a later one.
     * Two environments made alike give the same rollout after a reset with the same seed, and the
@@ -91,7 +91,7 @@ def check_vector_environment(
     * An environment that got another one's ``state_dict`` between two steps continues as
       that one does.
 
-    Give the environment a ``max_steps_per_episode`` below ``num_steps``, for sessions to end.
+    Give the environment a ``max_steps_per_episode`` below ``num_steps``, for episodes to end.
 
     Args:
         make_environment: function called as ``make_environment(num_envs=…, first_user=…)`` that
@@ -167,7 +167,7 @@ def _of_user(rollout: list[dict[str, Any]], row: int) -> list[dict[str, Any]]:
     outcomes = [trees.rows_of(outcome, slice(row, row + 1)) for outcome in rollout]
     for outcome in outcomes:
         if not (outcome["terminated"] | outcome["truncated"]).any():
-            outcome.pop("final_observation", None)  # The session of another user ended.
+            outcome.pop("final_observation", None)  # The episode of another user ended.
     return outcomes
 
 
@@ -183,7 +183,7 @@ def _check_outcome(
     assert rewards.shape == (env.num_envs,) and np.isfinite(rewards).all(), rewards
     for ended in (terminated, truncated):
         assert ended.shape == (env.num_envs,) and ended.dtype == np.bool_, ended
-    assert bool(infos) == bool((terminated | truncated).any()), "final_obs where a session ends"
+    assert bool(infos) == bool((terminated | truncated).any()), "final_obs where an episode ends"
     for final in infos.get("final_obs", ()):
         assert final is None or env.single_observation_space.contains(final), final
 
@@ -231,7 +231,7 @@ def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int)
 
 
 def _is_full(responses: Sequence[Any], space: types.Space) -> bool:
-    """Says whether every user responded: one whose session is over does not."""
+    """Says whether every user responded: one whose episode is over does not."""
     of_users = cast(Iterable[Any], space)
     users = zip(responses, of_users, strict=True) if isinstance(responses[0], tuple) else ()
     return all(len(of_user) == len(of_user_space.spaces) for of_user, of_user_space in users)
@@ -261,8 +261,9 @@ def _check_bundle(make_environment: MakeEnvironment, make_agent: MakeAgent, num_
     env, resumed_env = make_environment(), make_environment()
     agent, resumed = make_agent(env), make_agent(resumed_env)
     _slates_of(env, lambda _: agent, num_steps // 2)
-    bundle = copy.deepcopy(agent.bundle_and_checkpoint("", 0))
-    assert not bundle or resumed.unbundle("", 0, bundle), "unbundle refused the agent's own bundle"
+    bundle = copy.deepcopy(bundles.state_for_checkpoint(agent, "", 0))
+    restored = not bundle or bundles.restore_checkpoint(resumed, "", 0, bundle)
+    assert restored, "unbundle refused the agent's own bundle"
     resumed_env.load_state_dict(copy.deepcopy(env.state_dict()))
     first = _slates_of(env, lambda _: agent, num_steps // 2)
     second = _slates_of(resumed_env, lambda _: resumed, num_steps // 2)

@@ -214,7 +214,7 @@ class UserModel(Protocol):
         """Changes the user's state after responses to a slate."""
 
     def is_terminal(self) -> bool:
-        """Says whether the session of the user is over."""
+        """Says whether the user's episode is over."""
 
     def create_observation(self) -> object:
         """Returns what an agent sees of the user."""
@@ -496,8 +496,8 @@ def is_vector_agent(agent: object) -> TypeGuard[VectorAgent]:
 
 
 def is_slate_agent(agent: object) -> TypeGuard[SlateAgent]:
-    """Says whether an agent is of the single-user engine: it says whether it serves several."""
-    return hasattr(agent, "multi_user")
+    """Says whether an agent is of the single-user engine: it begins episodes."""
+    return hasattr(agent, "begin_episode")
 
 
 #: Methods in which agents choose slates, the last one those of the vector engine that are made of

@@ -114,7 +114,7 @@ class AbstractUserSampler(abc.ABC):
 
 
 class AbstractUserModel(abc.ABC):
-    """The dynamics of a user: choice, response, change of state and end of the session.
+    """The dynamics of a user: choice, response, change of state and end of the episode.
 
     Choices and transitions sample from ``self.environment_rng``, whose stream is derived from the
     sampler's seed and independent of it. An environment shares one such generator among its users
@@ -177,7 +177,7 @@ class AbstractUserModel(abc.ABC):
 
     @abc.abstractmethod
     def is_terminal(self) -> bool:
-        """Says whether the session of the user is over."""
+        """Says whether the user's episode is over."""
 
     @abc.abstractmethod
     def simulate_response(self, documents: Sequence[Any]) -> Sequence[Any]:

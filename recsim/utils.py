@@ -57,7 +57,7 @@ def aggregate_video_cluster_metrics(
     del info  # Unused.
     if responses and not isinstance(responses[0], dict):
         for of_one_user in responses:
-            # A user whose session is over was shown nothing.
+            # A user whose episode is over was shown nothing.
             if of_one_user:
                 aggregate_video_cluster_metrics(of_one_user, metrics)
         return metrics

@@ -77,6 +77,20 @@ def test_no_lines_stand_twice():
     assert architecture.duplicates(MODULES) == []
 
 
+def test_any_annotates_no_parameter_but_those_that_are_passed_on():
+    found = [place for module in MODULES for place in architecture.any_annotations(module)]
+    passed_on = r"\((args|kwargs|settings|arguments|options)\)$"
+    assert len([place for place in found if not re.search(passed_on, place)]) <= 5
+    assert len(found) <= 40
+
+
+def test_few_private_attributes_of_others_are_read():
+    assert len([read for module in MODULES for read in architecture.private_reads(module)]) < 20
+    tests = architecture.modules(CHECKOUT, "tests")
+    reads = [read for module in tests for read in architecture.private_reads(module)]
+    assert len(reads) < 0.1 * architecture.number_of_tests(tests)
+
+
 # The tool itself, by small examples.
 
 

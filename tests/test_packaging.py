@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import pathlib
+import pkgutil
 import subprocess
 import sys
 
@@ -57,6 +59,11 @@ def test_submodules_load_at_first_use(tmp_path):
     run_python(code, tmp_path)
 
 
+def test_every_module_at_the_root_is_public():
+    found = {module.name for module in pkgutil.iter_modules(recsim.__path__)}
+    assert {name for name in found if not name.startswith("_")} <= set(recsim.__all__)
+
+
 def test_every_submodule_is_an_attribute_of_its_package(tmp_path):
     code = (
         "import functools, pkgutil, recsim\n"
@@ -65,6 +72,15 @@ def test_every_submodule_is_an_attribute_of_its_package(tmp_path):
         "        functools.reduce(getattr, module.name.split('.')[1:], recsim)\n"
     )
     run_python(code, tmp_path)
+
+
+def test_every_public_name_is_there():
+    for found in pkgutil.walk_packages(recsim.__path__, "recsim."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
+        assert not missing, found.name
 
 
 def test_unknown_attribute():

@@ -15,7 +15,9 @@ class Anything:
     """An object without a base class of the library."""
 
     environment = None
-    multi_user = False
+
+    def begin_episode(self, observation):
+        """Is what agents of the single-user engine have."""
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ __all__ = [
     "SavedAsBundle",
     "UnfitStateError",
     "array",
+    "check_has_state",
     "count",
     "entries",
     "generator_state",
@@ -36,6 +37,8 @@ __all__ = [
     "refuse",
     "refuse_bundle",
     "require",
+    "restore_checkpoint",
+    "state_for_checkpoint",
     "state_of",
 ]
 
@@ -127,17 +130,22 @@ def state_of(agent: object) -> types.State:
     Raises:
         TypeError: if the agent has no method for it.
     """
-    state: types.State
-    if (bundle := getattr(agent, "bundle_and_checkpoint", None)) is not None:
-        state = bundle(*_checkpoint.get())
-    elif (state_dict := getattr(agent, "state_dict", None)) is not None:
-        state = state_dict()
-    else:
+    check_has_state(agent)
+    stateful: Any = agent
+    has_bundle = hasattr(agent, "bundle_and_checkpoint")
+    state: types.State = (
+        stateful.bundle_and_checkpoint(*_checkpoint.get()) if has_bundle else stateful.state_dict()
+    )
+    return state
+
+
+def check_has_state(agent: object) -> None:
+    """Raises TypeError for an agent that has no method for its state."""
+    if not hasattr(agent, "bundle_and_checkpoint") and not hasattr(agent, "state_dict"):
         raise TypeError(
             f"{type(agent).__name__} must have bundle_and_checkpoint and unbundle, or state_dict "
             "and load_state_dict, for its state to be saved."
         )
-    return state
 
 
 def load(agent: object, state: types.State) -> None:
@@ -154,6 +162,28 @@ def load(agent: object, state: types.State) -> None:
         load_state_dict(state)
     else:
         raise TypeError(f"{type(agent).__name__} must have unbundle, or load_state_dict.")
+
+
+def state_for_checkpoint(agent: object, checkpoint_dir: str, iteration_number: int) -> types.State:
+    """Returns what :func:`state_of` does, for a checkpoint of an iteration in a folder."""
+    with _of_checkpoint(checkpoint_dir, iteration_number):
+        return state_of(agent)
+
+
+def restore_checkpoint(
+    agent: object, checkpoint_dir: str, iteration_number: int, state: types.State
+) -> object:
+    """Restores what :func:`state_for_checkpoint` returned.
+
+    Returns:
+        What the agent's ``unbundle`` returned; True if it has ``load_state_dict`` in its place.
+    """
+    if (unbundle := getattr(agent, "unbundle", None)) is not None:
+        answer: object = unbundle(checkpoint_dir, iteration_number, state)
+        return answer
+    with _of_checkpoint(checkpoint_dir, iteration_number):
+        load(agent, state)
+    return True
 
 
 def load_all(agents: Sequence[object], states: Sequence[types.State]) -> None:

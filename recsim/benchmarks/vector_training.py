@@ -48,7 +48,7 @@ def _settings(steps: int) -> dict[str, Any]:
 
 
 def train_one_user(steps: int, seed: int) -> dict[str, Any]:
-    """Trains with one user after the other.
+    """Trains with users sequentially.
 
     Args:
         steps: number of training steps.

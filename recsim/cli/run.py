@@ -111,9 +111,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="repeat what a results.json records; nothing else may be said of what to run",
     )
     how = parser.add_argument_group("how long")
-    _options.add_count(
-        how, "--steps", "most steps of an episode, the session of one user (default: 200)"
-    )
+    _options.add_count(how, "--steps", "most steps of an episode, with one user (default: 200)")
     _options.add_count(how, "--episodes", "episodes of each agent and seed (default: 50)")
     _options.add_count(
         how,

@@ -52,11 +52,11 @@ def peak_memory(create: Callable[[], tuple[types.AnyAgent, types.AnyEnv]]) -> in
 
 
 def length_of_episodes(env: types.AnyEnv, most: int) -> int:
-    """Returns how many steps sessions have on average that are shown their first documents.
+    """Returns how many steps episodes have on average whose slates are the first documents.
 
     Args:
         env: an environment, or a vector environment.
-        most: the greatest number of steps of an episode, which is returned where no session ends
+        most: the greatest number of steps of an episode, which is returned where no episode ends
             in the time of the measurement.
     """
     agent: _FirstDocuments | _VectorFirstDocuments
@@ -84,7 +84,7 @@ class _TimeIsUpError(Exception):
 
 
 class _Counter:
-    """Counts steps and ends of sessions until the time is up."""
+    """Counts steps and ends of episodes until the time is up."""
 
     def __init__(self) -> None:
         self._deadline = time.perf_counter() + _SECONDS

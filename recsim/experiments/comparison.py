@@ -1,6 +1,6 @@
 """Agents compared in one scenario, on the same users: the experiment of ``recsim run``.
 
-Every agent meets the same users in the same order, and, as long as its sessions are as long as
+Every agent meets the same users in the same order, and, as long as its episodes are as long as
 those of the others, the same documents at the same step. So agents can be compared user by user,
 which takes the differences between users out of the error. With ``num_envs`` so many users in
 parallel are simulated, by the vector forms of environment and agents.
@@ -166,7 +166,7 @@ class Comparison:
             gin binds their ``min_replay_history``.
         num_envs: number of users in parallel, each for the same number of episodes, by default one;
             None for the single-user engine. An agent that learns is trained with 100 users in
-            parallel at most, so that their sessions end.
+            parallel at most, so that their episodes end.
         progress: see :class:`recsim.simulator.runner_lib.Runner`.
         log_episodes: whether each runner logs its episodes, those of training too, in
             ``episodes.parquet`` in its folder, see :mod:`recsim.logs.parquet`.

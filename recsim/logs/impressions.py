@@ -75,7 +75,7 @@ class Impressions:
     def __init__(
         self, env: types.RecommenderEnv, add: AddRows, *, user_state: bool = False
     ) -> None:
-        if not hasattr(env, "environment"):
+        if not types.is_recommender_env(env):
             raise TypeError(
                 "env must be a RecSimGymEnv, as the scenarios' create_environment makes, got "
                 f"{numbers.described(env)}."
@@ -143,7 +143,7 @@ class Impressions:
         done: bool,
         known: types.Propensities | None,
     ) -> None:
-        """Adds the rows of a user's slate; without responses the user's session is over."""
+        """Adds the rows of a user's slate; without responses the user's episode is over."""
         state = self._states[user] if self._user_state else ()
         for position, (candidate, response) in enumerate(zip(slate, responses, strict=False)):
             item_id, document = documents[candidate]
@@ -297,7 +297,7 @@ class VectorImpressions:
     """
 
     def __init__(self, env: types.VectorEnv, add: AddRows, *, user_state: bool = False) -> None:
-        if not hasattr(env, "single_observation_space") or not hasattr(env, "num_envs"):
+        if not types.is_vector_env(env):
             raise TypeError(
                 "env must be a RecSimVectorEnv, as the scenarios' create_vector_environment makes, "
                 f"got {numbers.described(env)}."

@@ -173,7 +173,7 @@ def _columns(lists: _Lists, user: int | None) -> dict[str, np.ndarray]:
     reward = lists.get(f"reward{suffix}") or lists["reward"]
     num_steps = len(slates)
     no = [np.zeros(1, np.int64)] * num_steps
-    # An impression of a user whose session is over has no response.
+    # An impression of a user whose episode is over has no response.
     lengths = [
         min(len(slate), *[int(np.sum(present[step])) for _, present in responses.values()])
         if responses

@@ -8,14 +8,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsim import types
 from recsim._internal import numbers, paths
-from recsim.logs import parquet
 from recsim.simulator import episode_log, progress, rollout
+
+if TYPE_CHECKING:
+    from recsim.logs import parquet
 
 __all__ = [
     "Calls",
@@ -164,6 +166,8 @@ class SingleUserPhases:
 
     def parquet_log(self, path: str, user_state: bool) -> parquet.ParquetLog:
         """Returns a Parquet log for the episodes, a listener, with hidden states or without."""
+        from recsim.logs import parquet
+
         return parquet.ParquetLog(path, self._env, user_state=user_state, name="parquet_log")
 
     def train(
@@ -280,7 +284,7 @@ class VectorPhases:
         mode = env.metadata.get("autoreset_mode")
         if getattr(mode, "name", mode) != "SAME_STEP":
             raise ValueError(
-                "env must replace users in the step in which their sessions end "
+                "env must replace users in the step in which their episodes end "
                 f"(autoreset_mode SAME_STEP), got {mode}."
             )
         own_limit = getattr(env.unwrapped, "max_steps_per_episode", None)
@@ -313,6 +317,8 @@ class VectorPhases:
 
     def parquet_log(self, path: str, user_state: bool) -> parquet.VectorParquetLog:
         """Returns a Parquet log for the episodes, a listener, with hidden states or without."""
+        from recsim.logs import parquet
+
         return parquet.VectorParquetLog(path, self._env, user_state=user_state, name="parquet_log")
 
     def train(
@@ -341,7 +347,7 @@ class VectorPhases:
         self._rollout = self._new_rollout(calls, statistics)
         start_time = time.perf_counter()
         done = steps_before
-        with self._limited_sessions():
+        with self._limited_episodes():
             if under_way is None:
                 self._rollout.reset()
             else:
@@ -368,7 +374,7 @@ class VectorPhases:
         shown = _Progress(advance)
         start_time = time.perf_counter()
         each, rest = divmod(num_episodes, num_users)
-        with self._limited_sessions():
+        with self._limited_episodes():
             self._new_rollout(calls, statistics, totals, shown).run_episodes(
                 each + (np.arange(num_users) < rest)
             )
@@ -382,7 +388,7 @@ class VectorPhases:
         return rollout.VectorRollout(self._env, calls.agent, [*listeners, *log, *calls.listeners])
 
     @contextlib.contextmanager
-    def _limited_sessions(self) -> Iterator[None]:
+    def _limited_episodes(self) -> Iterator[None]:
         """Truncates episodes at the limit while the runner runs them, and not when others do."""
         limited = self._env.unwrapped
         own_limit = limited.max_steps_per_episode

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from recsim import types
+from recsim._internal import bundles
 from recsim.simulator import (
     _run_metrics,
     _run_settings,
@@ -80,7 +80,7 @@ def check_fingerprint(
         )
 
 
-def restore_agent(agent: types.Bundled, path: str, iteration: int, bundle: dict[str, Any]) -> None:
+def restore_agent(agent: object, path: str, iteration: int, bundle: dict[str, Any]) -> None:
     """Gives an agent the state that it had at a checkpoint.
 
     Args:
@@ -94,7 +94,7 @@ def restore_agent(agent: types.Bundled, path: str, iteration: int, bundle: dict[
     """
     if not bundle:  # The agent said that it has no state.
         return
-    answer = agent.unbundle(os.path.dirname(path), iteration, bundle)
+    answer = bundles.restore_checkpoint(agent, os.path.dirname(path), iteration, bundle)
     if not answer:
         raise ValueError(
             f"The checkpoint {path!r} is not of this agent: "

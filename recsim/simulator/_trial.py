@@ -6,7 +6,7 @@ import copy
 import logging
 import tempfile
 
-from recsim import types
+from recsim._internal import bundles
 from recsim.simulator import checkpoint
 
 __all__ = ["check_state"]
@@ -14,7 +14,7 @@ __all__ = ["check_state"]
 _logger = logging.getLogger(__name__)
 
 
-def check_state(agent: types.Bundled, environment_state: object) -> None:
+def check_state(agent: object, environment_state: object) -> None:
     """Checks that the state of an agent and of an environment can go into a checkpoint.
 
     The bundle of an agent that is not of this library is that of a copy, for the agent's own code
@@ -27,12 +27,14 @@ def check_state(agent: types.Bundled, environment_state: object) -> None:
 
     Raises:
         TypeError, ValueError: if something in the state is not data; the error names its place.
+        TypeError: if the agent has no method for its state.
     """
+    bundles.check_has_state(agent)
     state = {"environment": environment_state}
     with tempfile.TemporaryDirectory() as folder:
         try:
             asked = agent if _is_of_this_library(agent) else copy.deepcopy(agent)
-            state["agent"] = asked.bundle_and_checkpoint(folder, 0)
+            state["agent"] = bundles.state_for_checkpoint(asked, folder, 0)
         except Exception as error:  # It may need what only a training brings.
             _logger.debug("No trial of the agent's bundle: %r", error)
     checkpoint.check(state)

@@ -32,8 +32,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recsim import seeding, types
-from recsim._internal import checkpoint_reader, files, paths, validation
+from recsim import seeding
+from recsim._internal import bundles, checkpoint_reader, files, paths, validation
 from recsim.simulator import fingerprint, run_data
 
 __all__ = [
@@ -164,7 +164,7 @@ def _load(path: str, *, with_tree: bool = True) -> tuple[int | None, Any]:
             ) from error
 
 
-def restore_agent(agent: types.Bundled, path: paths.Path) -> None:
+def restore_agent(agent: object, path: paths.Path) -> None:
     """Gives an agent the state that a file holds, or raises an error.
 
     What ``agent.unbundle`` returns is easily missed; an agent that was not restored recommends by
@@ -204,7 +204,7 @@ def restore_agent(agent: types.Bundled, path: paths.Path) -> None:
                     "Create the agent that was trained."
                 )
         bundle, iteration = bundle["agent"], bundle["current_iteration"]
-    answer = agent.unbundle(folder, iteration, bundle) if bundle else False
+    answer = bundles.restore_checkpoint(agent, folder, iteration, bundle) if bundle else False
     if not answer:
         raise ValueError(
             f"{path!r} does not hold the state of this agent: {type(agent).__name__}.unbundle "

@@ -25,8 +25,8 @@ __all__ = ["AbstractEnvironment", "Environment", "MultiUserEnvironment", "Single
 
 
 # The least that a candidate, or a place of a slate, takes of memory with its observation and its
-# space; those of the scenarios take 1,200 to 2,500 bytes.
-_BYTES_OF_CANDIDATE = 1000
+# space: those of the scenarios take 1,200 to 2,500 bytes, small ones that share a space 600.
+_BYTES_OF_CANDIDATE = 500
 
 
 class AbstractEnvironment(abc.ABC):
@@ -393,8 +393,8 @@ Environment = SingleUserEnvironment
 class MultiUserEnvironment(AbstractEnvironment):
     """An environment with several users, who are recommended to from one candidate set.
 
-    A user whose session is over responds no more (an empty list of responses); the episode ends
-    when all sessions are over.
+    A user whose episode is over responds no more (an empty list of responses); that of the
+    environment ends when all users' are over.
     """
 
     @property

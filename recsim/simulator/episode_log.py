@@ -10,7 +10,7 @@ One record is one episode, a ``tf.train.SequenceExample`` whose feature lists ha
   response that is not a dictionary is ``response_<i>``;
 * ``reward``: the reward of the slate;
 * ``is_terminal``: 1 at the step that ended the episode, otherwise 0 (int64);
-* ``is_truncated``: 1 at the step after which the runner cut the episode off, otherwise 0 (int64).
+* ``is_truncated``: 1 at the step after which the runner truncated the episode, otherwise 0 (int64).
 
 With several users there are ``user_<u>``, ``slate_<u>``, ``response_<u>_<i>_<key>``, and
 ``reward_<u>`` where the environment gives each user a reward. All but the int64 lists are floats.

@@ -445,8 +445,8 @@ class VectorRollout:
             steps_without_end = 0 if some_ended else steps_without_end + 1
             if steps_without_end == _MAX_STEPS_WITHOUT_END:
                 raise RuntimeError(
-                    f"No session has ended in {_MAX_STEPS_WITHOUT_END:,} steps, but num_episodes "
-                    "needs sessions that end: make the environment with max_steps_per_episode."
+                    f"No episode has ended in {_MAX_STEPS_WITHOUT_END:,} steps, but num_episodes "
+                    "needs episodes that end: make the environment with max_steps_per_episode."
                 )
             if some_ended:
                 counting = self._episodes < num_episodes

@@ -144,7 +144,7 @@ def _check_json(what: str, value: object) -> None:
         for name, entry in value.items():
             if not isinstance(name, str):
                 raise ValueError(
-                    f"its fingerprint's {what} has the name {numbers.described(name)}, no string"
+                    f"its fingerprint's {what} has the name {numbers.described(name)}, not a string"
                 )
             _check_json(what, entry)
     elif isinstance(value, list):

@@ -31,6 +31,7 @@ import numpy as np
 from recsim import types
 from recsim._internal import (
     absl_flags,
+    bundles,
     files,
     interrupts,
     json_text,
@@ -346,7 +347,7 @@ class Runner:
             "total_steps": total_steps,
             "finished": iteration + 1 == self._num_iterations,
             "episode_logs": self._logs.sync(),
-            "agent": self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration),
+            "agent": bundles.state_for_checkpoint(self._agent, self._checkpoint_dir, iteration),
             "environment": self._env_state(),
             "rollout": self._phases.state_dict(),
             "fingerprint": self._fingerprint,

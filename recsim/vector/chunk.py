@@ -105,6 +105,8 @@ class Chunk:
         self._steps_to_watch = global_generator.WATCHED_STEPS
         # Whether the responses' arrays are the users' own, which change.
         self._copies_responses = False
+        # Whether the users' arrays are the model's own, which are not to be changed.
+        self._copies_users = False
 
     def reset(self) -> types.Observation:
         """Begins an episode of every user and returns the first observation."""
@@ -153,6 +155,9 @@ class Chunk:
         self._users = model.update(self._users, documents, choice, responses, stream)
         if looks:
             _checks.check_fields(self._model, "update", self._users, num_users)
+            self._copies_users |= not _may_be_changed(self._model, self._users)
+        if self._copies_users:
+            self._users = trees.map_leaves(np.array, self._users)
         if self._candidates == "step":
             self._documents = self._sampled(stream)
         self._steps += 1
@@ -284,6 +289,14 @@ class Chunk:
         self._episodes = state["episodes"].copy()
         self._steps = state["steps"].copy()
         self._users, self._documents = users, documents
+
+
+def _may_be_changed(model: object, users: object) -> bool:
+    """Says whether a model's users may be changed in place: it keeps none of their arrays."""
+    kept = [getattr(each, "__dict__", {}) for each in (model, *type(model).__mro__)]
+    return all(array.flags.writeable for array in trees.leaves(users)) and not trees.share_memory(
+        users, tuple(kept)
+    )
 
 
 def _fields(values: object) -> dict[str, np.ndarray]:

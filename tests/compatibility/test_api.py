@@ -194,3 +194,11 @@ def test_comparison_finds_differences(member, expected, fragment):
     else:
         assert len(differences) == 1
         assert fragment in differences[0]
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES, ids=map(".".join, NAMES))
+def test_pickles_of_classes_name_public_modules(module, name):
+    found = resolve(f"{module}.{name}")
+    if inspect.isclass(found):
+        assert "._" not in found.__module__
+        assert getattr(importlib.import_module(found.__module__), name) is found

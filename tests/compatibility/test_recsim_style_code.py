@@ -7,6 +7,7 @@ from gym import spaces
 from support import recsim_names
 
 from recsim import agent, choice_model, document, testing, user
+from recsim.environments import interest_evolution, long_term_satisfaction
 from recsim.simulator import environment, recsim_gym, runner_lib
 
 # ruff: noqa: UP008
@@ -276,3 +277,30 @@ def test_wrappers_of_gym_around_an_environment_in_a_runner(tmp_path):
         returns[name] = recsim_names.episode_statistics(runner)["episode_reward"]
     assert returns["wrapped"] == [total / 2 for total in returns["bare"]]
     assert max(returns["bare"]) > 0
+
+
+def test_samplers_with_an_init_of_their_own_sample_as_in_recsim():
+    class Documents(long_term_satisfaction.LTSDocumentSampler):
+        def __init__(self):
+            document.AbstractDocumentSampler.__init__(self, long_term_satisfaction.LTSDocument)
+            self._doc_count = 0
+
+    class Users(long_term_satisfaction.LTSStaticUserSampler):
+        def __init__(self):
+            user.AbstractUserSampler.__init__(self, long_term_satisfaction.LTSUserState)
+            self._state_parameters = {
+                **long_term_satisfaction.LTSStaticUserSampler()._state_parameters,
+                "memory_discount": 0.5,
+            }
+
+    class Viewers(interest_evolution.UtilityModelUserSampler):
+        def __init__(self):
+            user.AbstractUserSampler.__init__(self, interest_evolution.IEvUserState)
+            self._document_quality_factor = self._no_click_mass = 1.0
+            self._min_normalizer = -1.0
+
+    viewer = interest_evolution.UtilityModelUserSampler().sample_user()
+    np.testing.assert_equal(vars(Viewers().sample_user()), vars(viewer))
+    uniform = np.random.RandomState(0).random_sample()
+    assert Documents().sample_document().clickbait_score == uniform
+    assert Users().sample_user().net_positive_exposure == (uniform - 0.5) / (1 - 0.5)

@@ -19,7 +19,7 @@ PRINTED = {"15": 1.2272016322975663, "21": 2.372569629131807, "29": 2.0593655569
 
 
 class StaticAgent(agent.AbstractEpisodicRecommenderAgent):
-    """Written as for RecSim: neither knows of cut-off episodes nor takes keyword arguments."""
+    """Written as for RecSim: neither knows of truncated episodes nor takes keyword arguments."""
 
     def __init__(self, observation_space, action_space):
         super(StaticAgent, self).__init__(action_space)  # noqa: UP008

@@ -75,7 +75,7 @@ WORDS = (
         r"|\b(?:class|as|import|streams\.) ?Draws\b",
         "random stream, sample",
     ),
-    Replaced(r"\bcut(?:s|ting)? (?:[a-z]+ )?off\b|cut_off", "truncated"),
+    Replaced(r"\bcut(?:s|ting)? (?:[a-z]+ ){0,2}off\b|cut[-_]offs?\b", "truncated"),
     Replaced(
         r"tak(?:e|es|ing|en) (?:the|its|whose|their) (?:old one's |user's )?place",
         "auto-reset; replaces",
@@ -114,6 +114,13 @@ WORDS = (
         r"|one\b|sooner\b|slower\b|faster\b|larger\b|smaller\b|different\b|click\b)[a-z]+",
         "is not a, is not an",
         except_in=r"there (?:is|are) no",
+    ),
+    Replaced(
+        r"(?<!v1\.)(?<!tf_session\.)\bsessions?\b",
+        "episode",
+        # Scenarios, and what is published of them, may tell of users' visits.
+        except_files=r"(?!recsim/(?:agent|cli|document|experiments|logs|registry|simulator|spaces"
+        r"|testing|types|user|utils|vector)\b).*",
     ),
     Replaced(r"handed_out", "_as_read_only"),
     Replaced(r"fitting_cases", "compatible_cases"),

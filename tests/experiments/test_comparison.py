@@ -345,7 +345,7 @@ def test_users_in_parallel_need_a_vector_form(tmp_path):
         compare(tmp_path, num_envs=0)
 
 
-def test_users_in_parallel_of_a_training_are_few_enough_for_whole_sessions(tmp_path, monkeypatch):
+def test_users_in_parallel_of_a_training_are_few_enough_for_whole_episodes(tmp_path, monkeypatch):
     numbers = []
 
     def create(environment, **_):

@@ -63,7 +63,7 @@ def run(name, *arguments):
 
 
 def test_the_options_of_the_tests_are_those_of_the_command():
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = argparse.ArgumentParser("run", add_help=False)
     cli.run.add_options(parser)
     options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", parser.format_usage()))
     assert options == {*OTHER_VALUES, *WITHOUT_EFFECT}

@@ -10,11 +10,9 @@ import gymnasium
 import numpy as np
 import pytest
 from support import random_scenarios
-from support.made_up_results import made_up
 from support.scenarios import CONFIG, MODULES, config, make_vector_env
 from support.scenarios import make_env as make
 
-import recsim
 from recsim import choice_model, cli, seeding, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
@@ -22,10 +20,8 @@ from recsim.agents import (
     tabular_q_agent,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import comparison, results
-from recsim.logs import parquet
+from recsim.experiments import comparison
 from recsim.simulator import (
-    checkpoint,
     environment,
     gymnasium_env,
     recsim_gym,
@@ -424,81 +420,6 @@ TABLE = {
 }
 
 
-def run_below_a_file(folder):
-    (folder / "a_file").write_text("")
-    run(folder / "a_file" / "below")
-
-
-def load_truncated_checkpoint(folder):
-    path = folder / "ckpt.0"
-    checkpoint.save(path, {"numbers": np.arange(100)})
-    path.write_bytes(path.read_bytes()[:-50])
-    checkpoint.load(path)
-
-
-def load_foreign_checkpoint(folder):
-    (folder / "ckpt.0").write_bytes(b"\x80\x04}q\x00.")
-    checkpoint.load(folder / "ckpt.0")
-
-
-def save_an_object(folder):
-    checkpoint.save(folder / "ckpt.0", {"agent": [1, {"table": object()}]})
-
-
-def log_twice(folder):
-    for _ in range(2):
-        run(
-            folder,
-            max_eval_episodes=1,
-            max_steps_per_episode=2,
-            episode_log_file="log",
-            progress=False,
-        ).run_experiment()
-
-
-def log_to(folder, name, env=None):
-    (folder / "a_file").touch()
-    env = env or make()
-    log = parquet.ParquetLog(folder / name, env)
-    agent = random_agent.RandomAgent(env.action_space)
-    rollout.run_episode(env, agent, max_steps=2, listeners=[log])
-    return log
-
-
-def unfinished_log(folder):
-    log_to(folder, "log").sync()
-    return folder / "log.part"
-
-
-def complete_log(folder):
-    log_to(folder, "log").finish()
-    return folder / "log" / "part-000000.parquet"
-
-
-def read_file(folder, content):
-    (folder / "file").write_bytes(content)
-    return recsim.read_episodes(folder / "file")
-
-
-def other_table(folder):
-    import pandas
-
-    pandas.DataFrame({"episode": [1, 2]}).to_parquet(folder / "table.parquet")
-    return folder / "table.parquet"
-
-
-def mixed_logs(folder):
-    complete_log(folder)
-    log_to(folder, "other", long_term_satisfaction.create_environment(CONFIG)).finish()
-    (folder / "other/part-000000.parquet").rename(folder / "log/part-000001.parquet")
-    return folder / "log"
-
-
-def serving_table():
-    env = make(num_candidates=3)
-    return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, eval_mode=True)
-
-
 def enumerating(settings=None, **changes):
     env = make(**changes)
     return tabular_q_agent.TabularQAgent(env.observation_space, env.action_space, **settings or {})
@@ -586,148 +507,6 @@ TABLE.update(
     }
 )
 
-# The same for what is done in a folder.
-FILE_TABLE = {
-    "folder in place of a checkpoint": (
-        lambda folder: checkpoint.load(folder),
-        checkpoint.CheckpointError,
-        "is not a file",
-    ),
-    "unwritable output folder": (run_below_a_file, OSError, "a_file"),
-    "truncated checkpoint": (load_truncated_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
-    "foreign checkpoint": (load_foreign_checkpoint, checkpoint.CheckpointError, "ckpt.0"),
-    "object in a checkpoint": (save_an_object, TypeError, "table.*object"),
-    "checkpoint at no path": (lambda _: checkpoint.save(3, 1), TypeError, "path must be a path.*3"),
-    "checkpoint at an address": (
-        lambda _: checkpoint.save("gs://bucket/ckpt", 1),
-        ValueError,
-        "gs:// addresses are not supported",
-    ),
-    "foreign bundle for a table that serves": (
-        lambda _: serving_table().unbundle("", 0, {"agent": {}}),
-        ValueError,
-        "TabularQAgent cannot be restored from this bundle: it has no",
-    ),
-    "folder without a checkpoint": (
-        lambda folder: checkpoint.restore_agent(serving_table(), folder),
-        FileNotFoundError,
-        "There is no checkpoint in",
-    ),
-    "run at no path": (lambda _: run(""), ValueError, "base_dir must be a path, got ''"),
-    "log in place of the metrics": (
-        lambda folder: run(folder, episode_log_file="metrics.jsonl"),
-        ValueError,
-        "episode_log_file must not be one of the run's own files",
-    ),
-    "log that is a folder": (
-        lambda folder: run(folder, episode_log_file=folder),
-        IsADirectoryError,
-        "episode_log_file must be a file",
-    ),
-    "episode log that exists": (log_twice, FileExistsError, "log.*choose another"),
-    "Parquet log in place of the checkpoints": (
-        lambda folder: run(folder, parquet_log="checkpoints/log"),
-        ValueError,
-        "parquet_log must not be one of the run's own files",
-    ),
-    "Parquet log of the name of the other log": (
-        lambda folder: run(folder, episode_log_file="log", parquet_log="log"),
-        ValueError,
-        "parquet_log and episode_log_file must be different paths, got 'log' for both",
-    ),
-    "Parquet log that is a number": (
-        lambda folder: run(folder, parquet_log=3),
-        TypeError,
-        "parquet_log must be a path .*got 3",
-    ),
-    "Parquet log in a folder that cannot be made": (
-        lambda folder: log_to(folder, "a_file/log"),
-        NotADirectoryError,
-        "a_file",
-    ),
-    "Parquet log of an environment of the other engine": (
-        lambda folder: parquet.ParquetLog(folder / "log", make_vector()),
-        TypeError,
-        "env must be a RecSimGymEnv.*got",
-    ),
-    "vector log of an environment of the other engine": (
-        lambda folder: parquet.VectorParquetLog(folder / "log", make()),
-        TypeError,
-        "env must be a RecSimVectorEnv.*got",
-    ),
-    "results that are not there": (
-        results.Results.load,
-        FileNotFoundError,
-        "folder must hold the results of an experiment, got '.*', which has no results.json",
-    ),
-    "results in a folder that cannot be made": (
-        lambda folder: (folder / "a_file").touch() or made_up().save(folder / "a_file/results"),
-        NotADirectoryError,
-        "The results folder must be a folder that can be written to",
-    ),
-    "figure of an unknown kind": (
-        lambda folder: made_up().plot(folder / "figure.jpeg"),
-        ValueError,
-        "path must end in one of .png, .svg, .pdf, or in none of them for PNG and SVG, got",
-    ),
-    "summary beside a baseline that is not there": (
-        lambda folder: made_up().summary("oracle"),
-        ValueError,
-        "baseline must be one of 'cluster_bandit_ucb1', 'greedy_pctr', 'random', got 'oracle'",
-    ),
-    "log that is not there": (
-        lambda folder: recsim.read_episodes(folder / "log"),
-        FileNotFoundError,
-        "path must be that of an episode log, got '.*log', where there is none",
-    ),
-    "log at no path": (lambda _: recsim.read_episodes(3), TypeError, "path must be a path.*3"),
-    "log that is an empty file": (
-        lambda folder: read_file(folder, b""),
-        ValueError,
-        "episode log '.*file' is empty",
-    ),
-    "log that is an empty folder": (
-        lambda folder: recsim.read_episodes(folder),
-        ValueError,
-        "episode log '.*' is empty",
-    ),
-    "log that is not complete": (
-        lambda folder: recsim.read_episodes(unfinished_log(folder)),
-        ValueError,
-        "log.part' is not complete: wait for its run to end",
-    ),
-    "log of another kind of file": (
-        lambda folder: read_file(folder, b"episode,user\n0,0\n"),
-        ValueError,
-        "file' is neither a Parquet nor a TFRecord file",
-    ),
-    "log that is torn": (
-        lambda folder: read_file(folder, complete_log(folder).read_bytes()[:-9]),
-        ValueError,
-        "file' is damaged or not complete",
-    ),
-    "log of another schema": (
-        lambda folder: recsim.read_episodes(other_table(folder)),
-        ValueError,
-        "is not an episode log of recsim: it has no user, step, position",
-    ),
-    "logs of two schemas in one folder": (
-        lambda folder: recsim.read_episodes(mixed_logs(folder)),
-        ValueError,
-        "part-000001.parquet' is of another log than the files before it: .*item_feature",
-    ),
-    "column that the log lacks": (
-        lambda folder: recsim.read_episodes(complete_log(folder), columns=["reward", "clicks"]),
-        ValueError,
-        "columns must be of those of the log, got 'clicks'; there are episode, user",
-    ),
-    "columns that are one name": (
-        lambda folder: recsim.read_episodes(complete_log(folder), columns="reward"),
-        TypeError,
-        "columns must be a list of names.*'reward'",
-    ),
-}
-
 # Command lines, and what they say on the standard error stream.
 COMMAND_TABLE = {
     "unknown agent": (["run", "--agent", "randm"], "randm.*Did you mean 'random'"),
@@ -751,13 +530,6 @@ def test_bad_input(row):
     action, error, message = TABLE[row]
     with pytest.raises(error, match=f"(?s){message}"):
         action()
-
-
-@pytest.mark.parametrize("row", FILE_TABLE)
-def test_bad_files(row, tmp_path):
-    action, error, message = FILE_TABLE[row]
-    with pytest.raises(error, match=f"(?s){message}"):
-        action(tmp_path)
 
 
 @pytest.mark.parametrize("row", COMMAND_TABLE)

@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from support.resumable import SignallingEnv
+from support.resumable import SignallingEnv, signal_in_step
 from support.runners import records, train_runner
 from support.scenarios import CONFIG
 
@@ -236,15 +236,7 @@ def test_users_in_parallel_resume_with_fewer_steps_than_they_made(tmp_path):
         ).run_experiment()
 
     env = interest_exploration.create_vector_environment(CONFIG, 10)
-    step, left = env.step, [30]
-
-    def signalling_step(actions):
-        left[0] -= 1
-        if left[0] == 0:
-            signal.raise_signal(signal.SIGTERM)
-        return step(actions)
-
-    env.step = signalling_step
+    signal_in_step(env, 30)
     with pytest.raises(interrupts.Terminated), interrupts.terminable():
         train_in_parallel(1000, env)
     train_in_parallel(100)

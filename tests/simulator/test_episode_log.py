@@ -145,7 +145,7 @@ class TwoUsers:
 def test_several_users_have_lists_of_their_own(tmp_path):
     log = episode_log.EpisodeLog(str(tmp_path / "log"), TwoUsers())
     observation = {"user": [[0.5], [0.25, 1.0]], "doc": {"7": [0.0], "8": [1.0]}}
-    # The second user's session is over: no response.
+    # The second user's episode is over: no response.
     log.add_step(
         observation["user"],
         observation["doc"],

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from support import vector_training_child as child
-from support.resumable import PAIRS, SignallingEnv, make_env, outcome, train
+from support.resumable import PAIRS, SignallingEnv, make_env, outcome, signal_in_step, train
 
 from recsim._internal import interrupts
 from recsim.simulator import checkpoint
@@ -49,15 +49,7 @@ def test_a_terminated_training_of_users_in_parallel_resumes_where_it_was(tmp_pat
     stopped = 0
     for stop in (2, 9, 3, 10**6):
         env = child.create_environment()
-        step, left = env.step, [stop]
-
-        def signalling_step(actions, step=step, left=left):
-            left[0] -= 1
-            if left[0] == 0:
-                signal.raise_signal(signal.SIGTERM)
-            return step(actions)
-
-        env.step = signalling_step
+        signal_in_step(env, stop)
         try:
             with interrupts.terminable():
                 child.train(tmp_path / "resumed", env)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.scenarios import make_env
 
 from recsim import registry
 from recsim.simulator import checkpoint, runner_lib
@@ -12,11 +13,6 @@ from recsim.simulator import checkpoint, runner_lib
 AGENTS = [
     name for name, entry in registry.AGENTS.items() if not entry.learns or name == "tabular_q"
 ]
-
-
-def make_env(environment):
-    config = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 3}
-    return registry.create_environment(environment, config)
 
 
 def create(agent):
@@ -30,7 +26,7 @@ def create(agent):
 
 def fits(environment, agent):
     try:
-        create(agent)(None, make_env(environment), False)
+        create(agent)(None, make_env(environment, num_candidates=5, seed=3), False)
     except ValueError:
         return False
     return True
@@ -48,13 +44,17 @@ def train_and_evaluate(folder, environment, agent):
     common = {"create_agent_fn": create(agent), "max_steps_per_episode": 20, "progress": False}
     runner_lib.TrainRunner(
         base_dir=folder,
-        env=make_env(environment),
+        env=make_env(environment, num_candidates=5, seed=3),
         max_training_steps=50,
         num_iterations=2,
         **common,
     ).run_experiment()
     runner_lib.EvalRunner(
-        base_dir=folder, env=make_env(environment), max_eval_episodes=4, test_mode=True, **common
+        base_dir=folder,
+        env=make_env(environment, num_candidates=5, seed=3),
+        max_eval_episodes=4,
+        test_mode=True,
+        **common,
     ).run_experiment()
     metrics = {}
     for path in sorted(folder.glob("*/metrics.jsonl")):

@@ -501,7 +501,7 @@ def crafted(tmp_path, env, place, value):
         ("fingerprint.scenario.users", [3], r"users are \[3\]"),
         ("fingerprint.scenario.users.model", np.zeros((3, 3)), "users are"),
         ("fingerprint.scenario.spaces", [], r"spaces is \[\]"),
-        ("fingerprint.scenario.settings", {1: 2}, "has the name 1, no string"),
+        ("fingerprint.scenario.settings", {1: 2}, "has the name 1, not a string"),
         ("fingerprint.scenario.settings.x", 1 << 9000, "has a number of 9,001 bits"),
         ("fingerprint.agent.type", None, "agent has no type"),
         ("fingerprint.agent.bases", ["A", 1], "bases have 1"),

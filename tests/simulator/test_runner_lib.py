@@ -271,3 +271,59 @@ def test_an_episode_loop_written_for_recsim_logs_the_same(log, tmp_path):
         assert {**one, "TimePerStep": 0} == {**other, "TimePerStep": 0}
     if log:
         assert (own / log).read_bytes() == (ours / log).read_bytes() != b""
+
+
+class Plain:
+    """An agent without a base class of the library, which changes its slates as it learns."""
+
+    def __init__(self):
+        self.num_steps = 0
+
+    def begin_episode(self, observation):
+        return [0, self.num_steps % 4]
+
+    def step(self, reward, observation):
+        self.num_steps += 1
+        return [0, self.num_steps % 4]
+
+    def end_episode(self, reward, observation):
+        pass
+
+
+class Stateful(Plain):
+    """The same, which has the methods of ``recsim.types.Stateful``."""
+
+    def state_dict(self):
+        return {"num_steps": self.num_steps}
+
+    def load_state_dict(self, state):
+        self.num_steps = state["num_steps"]
+
+
+def test_an_agent_needs_state_dict_and_no_bundle_to_be_trained(tmp_path):
+    def train(folder, num_iterations):
+        env = interest_exploration.create_environment(CONFIG)
+        arguments = {"max_training_steps": 7, "max_steps_per_episode": 3}
+        train_runner(
+            tmp_path / folder,
+            env,
+            lambda *args, **kwargs: Stateful(),
+            num_iterations=num_iterations,
+            **arguments,
+        ).run_experiment()
+
+    train("whole", 3)
+    train("resumed", 1)
+    train("resumed", 3)
+    saved = [tmp_path / folder / "train" / "checkpoints" for folder in ("whole", "resumed")]
+    agents = [Stateful(), Stateful()]
+    for agent, folder in zip(agents, saved):
+        checkpoint.restore_agent(agent, folder)
+    assert agents[0].num_steps == agents[1].num_steps == 18
+
+
+def test_an_agent_without_state_is_refused_before_the_training(tmp_path):
+    env = interest_exploration.create_environment(CONFIG)
+    runner = train_runner(tmp_path, env, lambda *args, **kwargs: Plain())
+    with pytest.raises(TypeError, match="Plain must have bundle_and_checkpoint .* or state_dict"):
+        runner.run_experiment()

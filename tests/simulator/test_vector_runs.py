@@ -92,7 +92,7 @@ def run_by_hand(env, num_steps):
 
 def test_a_training_has_the_metrics_of_the_episodes_that_ended(tmp_path):
     child.train(tmp_path)
-    # 22 steps of 5 users are 5 steps of all, 25 in all; sessions continue over iterations.
+    # 22 steps of 5 users are 5 steps of all, 25 in all; episodes continue over iterations.
     ended = run_by_hand(child.create_environment(max_steps_per_episode=4), 30)
     found = records(tmp_path / "train")
     assert [record["total_steps"] for record in found] == [25, 50, 75, 100, 125, 150]
@@ -264,7 +264,7 @@ def test_a_stopped_training_ends_as_one_that_was_not(steps, tmp_path):
 
 
 @pytest.mark.parametrize("candidates", ["step", "episode", "shared"])
-def test_a_longer_training_continues_in_the_middle_of_sessions(candidates, tmp_path):
+def test_a_longer_training_continues_in_the_middle_of_episodes(candidates, tmp_path):
     for name, iterations in (("whole", [6]), ("longer", [2, 3, 6])):
         for num_iterations in iterations:
             env = child.create_environment(candidates=candidates)
@@ -416,7 +416,7 @@ def test_single_user_agents_and_environments_wrapped_as_vectors(tmp_path, caplog
     )
     training.run_experiment()
     assert [record["total_steps"] for record in records(tmp_path / "train")] == [6, 12]
-    # Sessions under way of single-user environments are in no checkpoint.
+    # Episodes under way of single-user environments are in no checkpoint.
     assert "Checkpoints hold no random generator of the environment" in caplog.text
 
 

@@ -46,7 +46,7 @@ class Sampler(scenario.VectorDocumentSampler):
 
 
 class Model(scenario.VectorUserModel):
-    """Users whose observations and responses are sampled, and whose sessions take two steps."""
+    """Users whose observations and responses are sampled, and whose episodes take two steps."""
 
     def __init__(self, slate_size: int, user_space: Any, response_space: Any) -> None:
         super().__init__(slate_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import pathlib
 import signal
@@ -160,3 +161,15 @@ class SignallingEnv(StoppingEnv):
         if self.steps_left == 0:
             signal.raise_signal(self._number)
         return self.env.step(action)
+
+
+def signal_in_step(env, steps):
+    """Has a vectorized environment send the process SIGTERM in one of its steps."""
+    step, counter = env.step, itertools.count(1)
+
+    def signalling_step(actions):
+        if next(counter) == steps:
+            signal.raise_signal(signal.SIGTERM)
+        return step(actions)
+
+    env.step = signalling_step

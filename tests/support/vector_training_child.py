@@ -110,7 +110,7 @@ def create_environment(num_envs=NUM_USERS, **kwargs):
 
 
 class Learner(vector_agent.AbstractVectorAgent):
-    """Learns what everybody likes, and what a user has heard in the session."""
+    """Learns what everybody likes, and what a user has heard in the episode."""
 
     def __init__(self, environment, seed=0):
         super().__init__(environment)

@@ -38,7 +38,7 @@ def with_statistics(create):
 
 
 EXPLORATION, EVOLUTION = "interest_exploration", "interest_evolution"
-#: Scenario, constructor, and whether the agent needs the observations in which sessions ended.
+#: Scenario, constructor, and whether the agent needs the observations in which episodes ended.
 AGENTS = {
     "random": (EXPLORATION, random_agent.VectorRandomAgent, False),
     "greedy": (EXPLORATION, greedy, False),

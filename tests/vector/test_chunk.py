@@ -147,6 +147,25 @@ def test_users_may_be_a_constant_of_the_model() -> None:
     assert (Constant.preferences == 0.5).all()
 
 
+@pytest.mark.parametrize("constant", [np.full((100, 3), 0.5, np.float32), np.float32(0.5)])
+def test_users_may_become_a_constant_of_the_model(constant: Any) -> None:
+    class Forgetful(ReaderModel):
+        preferences = constant
+
+        def update(self, users: Readers, *others: Any) -> Readers:
+            patience = super().update(users, *others).patience
+            if np.ndim(self.preferences):
+                return Readers(self.preferences[: len(patience)], patience)
+            return Readers(np.broadcast_to(self.preferences, users.preferences.shape), patience)
+
+    parts = dataclasses.replace(scenario_of("step"), user_model=Forgetful())
+    users = chunk.Chunk(parts, 0, range(NUM_USERS))
+    users.reset()
+    ended = [len(users.step(slates_of(step), max_steps=3).ended_rows) for step in range(6)]
+    assert sum(ended) >= NUM_USERS
+    assert (constant == 0.5).all()
+
+
 @pytest.mark.parametrize("candidates", scenario.CANDIDATES)
 def test_a_chunk_steps_as_its_environment_does(candidates: str) -> None:
     env = environment(candidates=candidates, first_user=7)

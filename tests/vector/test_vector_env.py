@@ -546,7 +546,7 @@ class PageSampler(scenario.VectorDocumentSampler):
 
 
 class ReaderModel(scenario.VectorUserModel):
-    """Reads the last page of each slate; sessions have 3 steps. Its numbers are of small dtypes."""
+    """Reads the last page of each slate; episodes have 3 steps. Its numbers are of small dtypes."""
 
     def sample_users(self, stream: streams.RandomStream) -> Readers:
         return Readers(np.full(stream.num_users, 3), np.zeros(stream.num_users, np.int32))

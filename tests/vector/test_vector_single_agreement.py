@@ -83,12 +83,12 @@ NUM_SIMULATED = 30_000
 #: seeds were fixed. There are about 300 comparisons.
 LEVEL = 1e-4
 
-#: What is compared, with an entry a user: not a number where the session ended before.
+#: What is compared, with an entry a user: not a number where the episode ended before.
 Sample = dict[str, np.ndarray]
 
 
 def max_steps(name: str) -> int:
-    """Returns after how many steps sessions are cut: only in one scenario are they longer."""
+    """Returns after how many steps episodes are truncated: only in one scenario are they longer."""
     return 120 if name.startswith("interest_evolution") else 60
 
 
@@ -213,7 +213,7 @@ def vector_sample(name: str, mode: str, num_users: int, candidates: dict[str, An
     slates = agent.begin(observation)
     sample, active = new_sample(num_users), np.ones(num_users, np.bool_)
     for step in range(1, max_steps(name) + 1):
-        # The users as they are after the step, before those whose sessions end are replaced.
+        # The users as they are after the step, before those whose episodes end are replaced.
         outcome, users = step_and_look(env, slates)
         observation, rewards, terminated, _, infos = outcome
         responses = (infos["final_obs"].batch if infos else observation)["response"]

@@ -193,11 +193,11 @@ class VectorReplayBuffer:
         )
         ends = self._ends[last_rows]
         next_rows = (last_rows + self._num_users) % num_rows
-        cut = np.flatnonzero(ends == transitions.TRUNCATED)
+        truncated = np.flatnonzero(ends == transitions.TRUNCATED)
 
         def next_values(values: np.ndarray, last_values: np.ndarray) -> np.ndarray:
             result: np.ndarray = values[next_rows]
-            result[cut] = last_values[last_rows[cut]]
+            result[truncated] = last_values[last_rows[truncated]]
             return result
 
         return transitions.Batch(
@@ -216,16 +216,16 @@ class VectorReplayBuffer:
     def state_dict(self) -> types.State:
         """Returns the buffer's content, its counter and its generator, as data."""
         rows = slice(self._steps_filled * self._num_users)
-        cut = self._ends[rows] == transitions.TRUNCATED
+        truncated = self._ends[rows] == transitions.TRUNCATED
         return {
             "num_users": self._num_users,
             "num_steps": self._num_steps,
             "steps_added": self._steps_added,
             **{name: getattr(self, f"_{name}")[rows].copy() for name in _PLAIN_ARRAYS},
             "documents": transitions.pack(self._documents[rows]),
-            "last_users": self._last_users[rows][cut],
-            "last_documents": transitions.pack(self._last_documents[rows][cut]),
-            "last_slates": self._last_slates[rows][cut],
+            "last_users": self._last_users[rows][truncated],
+            "last_documents": transitions.pack(self._last_documents[rows][truncated]),
+            "last_slates": self._last_slates[rows][truncated],
             "rng_state": seeding.generator_state(self._rng),
         }
 
@@ -254,11 +254,13 @@ class VectorReplayBuffer:
             bundles.array(self, name, entries[name], (num_rows, *own.shape[1:]), own.dtype.kind)
         features = math.prod(self._documents.shape[1:])
         transitions.check_packed(self, "documents", entries["documents"], num_rows * features)
-        cut = int(np.count_nonzero(entries["ends"] == transitions.TRUNCATED))
+        truncated = int(np.count_nonzero(entries["ends"] == transitions.TRUNCATED))
         for name in ("last_users", "last_slates"):
             own = getattr(self, f"_{name}")
-            bundles.array(self, name, entries[name], (cut, *own.shape[1:]), own.dtype.kind)
-        transitions.check_packed(self, "last_documents", entries["last_documents"], cut * features)
+            bundles.array(self, name, entries[name], (truncated, *own.shape[1:]), own.dtype.kind)
+        transitions.check_packed(
+            self, "last_documents", entries["last_documents"], truncated * features
+        )
         bundles.generator_state(self, "rng_state", entries["rng_state"], with_normal=True)
 
     def load_state_dict(self, state: types.State) -> None:
@@ -273,10 +275,10 @@ class VectorReplayBuffer:
         for name in _PLAIN_ARRAYS:
             getattr(self, f"_{name}")[rows] = state[name]
         transitions.unpack(state["documents"], self._documents[rows])
-        cut = np.flatnonzero(self._ends[rows] == transitions.TRUNCATED)
-        self._last_users[cut] = state["last_users"]
-        last_documents = np.empty((len(cut), *self._documents.shape[1:]), np.float32)
+        truncated = np.flatnonzero(self._ends[rows] == transitions.TRUNCATED)
+        self._last_users[truncated] = state["last_users"]
+        last_documents = np.empty((len(truncated), *self._documents.shape[1:]), np.float32)
         transitions.unpack(state["last_documents"], last_documents)
-        self._last_documents[cut] = last_documents
-        self._last_slates[cut] = state["last_slates"]
+        self._last_documents[truncated] = last_documents
+        self._last_slates[truncated] = state["last_slates"]
         seeding.restore_generator(self._rng, state["rng_state"])

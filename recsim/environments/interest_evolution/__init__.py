@@ -60,6 +60,7 @@ them for one user, or for many.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ from recsim import (
     user,
     utils,
 )
-from recsim._internal import numbers, validation
+from recsim._internal import lazy, numbers, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
@@ -83,14 +84,6 @@ from recsim.environments.interest_evolution._parameters import (
     UserParameters,
     x_intercept,
 )
-from recsim.environments.interest_evolution._vectorized import (
-    VectorIEvDocuments,
-    VectorIEvDocumentSampler,
-    VectorIEvResponses,
-    VectorIEvUserModel,
-    VectorIEvUsers,
-    total_watch_time,
-)
 from recsim.environments.interest_evolution._videos import (
     IEvVideo,
     IEvVideoSampler,
@@ -99,6 +92,14 @@ from recsim.environments.interest_evolution._videos import (
 from recsim.simulator import recsim_gym
 
 if TYPE_CHECKING:
+    from recsim.environments.interest_evolution._vectorized import (
+        VectorIEvDocuments,
+        VectorIEvDocumentSampler,
+        VectorIEvResponses,
+        VectorIEvUserModel,
+        VectorIEvUsers,
+        total_watch_time,
+    )
     from recsim.vector import env as vector_env
 
 __all__ = [
@@ -126,6 +127,20 @@ __all__ = [
     "updated_budget",
     "updated_interests",
 ]
+
+# What the vector engine needs loads at its first use.
+__getattr__, __dir__ = lazy.lazy_submodules(
+    __name__,
+    (),
+    {
+        "VectorIEvDocuments": "_vectorized",
+        "VectorIEvDocumentSampler": "_vectorized",
+        "VectorIEvResponses": "_vectorized",
+        "VectorIEvUserModel": "_vectorized",
+        "VectorIEvUsers": "_vectorized",
+        "total_watch_time": "_vectorized",
+    },
+)
 
 _USERS = UserParameters()
 
@@ -357,6 +372,19 @@ class UtilityModelUserSampler(user.AbstractUserSampler):
         ValueError: if a parameter is outside its range.
     """
 
+    # Of samplers whose own __init__, or pickle of before, does not set them.
+    _no_click_mass = _USERS.no_click_mass
+    _min_normalizer = _USERS.min_normalizer
+    _document_quality_factor = _USERS.document_quality_factor
+    _time_budget = _USERS.time_budget
+    _step_penalty = _USERS.step_penalty
+    _score_scaling = _USERS.score_scaling
+    _attention_prob = _USERS.attention_prob
+    _user_quality_factor = _USERS.user_quality_factor
+    _user_update_alpha = _USERS.user_update_alpha
+    _min_interest = _USERS.min_interest
+    _max_interest = _USERS.max_interest
+
     def __init__(
         self,
         user_ctor: Callable[..., Any] = IEvUserState,
@@ -387,17 +415,8 @@ class UtilityModelUserSampler(user.AbstractUserSampler):
             min_interest=min_interest,
             max_interest=max_interest,
         )
-        self._no_click_mass = parameters.no_click_mass
-        self._min_normalizer = parameters.min_normalizer
-        self._document_quality_factor = parameters.document_quality_factor
-        self._time_budget = parameters.time_budget
-        self._step_penalty = parameters.step_penalty
-        self._score_scaling = parameters.score_scaling
-        self._attention_prob = parameters.attention_prob
-        self._user_quality_factor = parameters.user_quality_factor
-        self._user_update_alpha = parameters.user_update_alpha
-        self._min_interest = parameters.min_interest
-        self._max_interest = parameters.max_interest
+        for name, value in dataclasses.asdict(parameters).items():
+            setattr(self, f"_{name}", value)
         super().__init__(user_ctor, **kwargs)
 
     def sample_user(self) -> types.UserState:
@@ -656,6 +675,11 @@ def create_vector_environment(
     Raises:
         KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
+    from recsim.environments.interest_evolution._vectorized import (
+        VectorIEvDocumentSampler,
+        VectorIEvUserModel,
+        total_watch_time,
+    )
     from recsim.vector import env as vector_env
 
     parameters = parameters_of(env_config)

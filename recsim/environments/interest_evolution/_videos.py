@@ -30,6 +30,8 @@ class IEvVideo(document.AbstractDocument, metaclass=_config.ClassWithConstants):
         quality: its quality, which is not observed.
     """
 
+    __module__ = "recsim.environments.interest_evolution"  # Where pickles look for it.
+
     #: Longest video, in the unit of the users' time budget.
     MAX_VIDEO_LENGTH = 100.0
 
@@ -76,6 +78,8 @@ class IEvVideoSampler(document.AbstractDocumentSampler):
         video_length_std: its standard deviation.
         **kwargs: ``seed``, see :class:`recsim.document.AbstractDocumentSampler`.
     """
+
+    __module__ = "recsim.environments.interest_evolution"  # Where pickles look for it.
 
     def __init__(
         self,
@@ -133,6 +137,11 @@ class UtilityModelVideoSampler(document.BatchDocumentSampler):
         TypeError: if a parameter is not a number.
         ValueError: if a parameter is outside its range.
     """
+
+    __module__ = "recsim.environments.interest_evolution"  # Where pickles look for it.
+
+    # Of samplers whose own __init__, or pickle of before, does not set it.
+    _quality_stddev = _DOCUMENTS.quality_stddev
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim import choice_model, document, types, user, utils
-from recsim._internal import numbers
+from recsim._internal import lazy, numbers
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
@@ -58,17 +58,16 @@ from recsim.environments.interest_exploration._parameters import (
     IEParameters,
     UserParameters,
 )
-from recsim.environments.interest_exploration._vectorized import (
-    VectorIEDocuments,
-    VectorIEDocumentSampler,
-    VectorIEResponses,
-    VectorIEUserModel,
-    VectorIEUsers,
-)
 from recsim.simulator import recsim_gym
-from recsim.vector import scenario
 
 if TYPE_CHECKING:
+    from recsim.environments.interest_exploration._vectorized import (
+        VectorIEDocuments,
+        VectorIEDocumentSampler,
+        VectorIEResponses,
+        VectorIEUserModel,
+        VectorIEUsers,
+    )
     from recsim.vector import env as vector_env
 
 __all__ = [
@@ -92,6 +91,19 @@ __all__ = [
     "sampled_log_normal",
     "total_clicks_reward",
 ]
+
+# What the vector engine needs loads at its first use.
+__getattr__, __dir__ = lazy.lazy_submodules(
+    __name__,
+    (),
+    {
+        "VectorIEDocuments": "_vectorized",
+        "VectorIEDocumentSampler": "_vectorized",
+        "VectorIEResponses": "_vectorized",
+        "VectorIEUserModel": "_vectorized",
+        "VectorIEUsers": "_vectorized",
+    },
+)
 
 # An array without entries can be handed out again and again: no one can change it.
 _NOTHING = np.array([])
@@ -548,7 +560,12 @@ def create_vector_environment(
         >>> observation["doc"]["quality"].shape, rewards.shape
         ((1000, 5), (1000,))
     """
+    from recsim.environments.interest_exploration._vectorized import (
+        VectorIEDocumentSampler,
+        VectorIEUserModel,
+    )
     from recsim.vector import env as vector_env
+    from recsim.vector import scenario
 
     parameters = parameters_of(env_config)
     parameters.check_precision(_config.vector_dtype(options))

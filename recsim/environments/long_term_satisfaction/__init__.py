@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import document, types, user
-from recsim._internal import numbers
+from recsim._internal import lazy, numbers
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
@@ -66,17 +66,17 @@ from recsim.environments.long_term_satisfaction._parameters import (
     LTSParameters,
     UserParameters,
 )
-from recsim.environments.long_term_satisfaction._vectorized import (
-    VectorLTSDocuments,
-    VectorLTSDocumentSampler,
-    VectorLTSResponses,
-    VectorLTSUserModel,
-    VectorLTSUsers,
-    total_engagement,
-)
 from recsim.simulator import recsim_gym
 
 if TYPE_CHECKING:
+    from recsim.environments.long_term_satisfaction._vectorized import (
+        VectorLTSDocuments,
+        VectorLTSDocumentSampler,
+        VectorLTSResponses,
+        VectorLTSUserModel,
+        VectorLTSUsers,
+        total_engagement,
+    )
     from recsim.vector import env as vector_env
 
 __all__ = [
@@ -104,6 +104,20 @@ __all__ = [
     "satisfaction",
     "total_engagement",
 ]
+
+# What the vector engine needs loads at its first use.
+__getattr__, __dir__ = lazy.lazy_submodules(
+    __name__,
+    (),
+    {
+        "VectorLTSDocuments": "_vectorized",
+        "VectorLTSDocumentSampler": "_vectorized",
+        "VectorLTSResponses": "_vectorized",
+        "VectorLTSUserModel": "_vectorized",
+        "VectorLTSUsers": "_vectorized",
+        "total_engagement": "_vectorized",
+    },
+)
 
 # An array without entries can be handed out again and again: no one can change it.
 _NOTHING = np.array([])
@@ -278,6 +292,9 @@ class LTSStaticUserSampler(user.AbstractUserSampler):
             infinite.
     """
 
+    # Of samplers whose own __init__, or pickle of before, does not set it.
+    _initial_exposure_scale = _USERS.initial_exposure_scale
+
     def __init__(
         self,
         user_ctor: Callable[..., Any] = LTSUserState,
@@ -401,6 +418,10 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
         ValueError: if a score is outside its range.
     """
 
+    # Of samplers whose own __init__, or pickle of before, does not set them.
+    _min_clickbait_score = _DOCUMENTS.min_clickbait_score
+    _max_clickbait_score = _DOCUMENTS.max_clickbait_score
+
     def __init__(
         self,
         doc_ctor: Callable[..., Any] = LTSDocument,
@@ -522,6 +543,11 @@ def create_vector_environment(
     Raises:
         KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
+    from recsim.environments.long_term_satisfaction._vectorized import (
+        VectorLTSDocumentSampler,
+        VectorLTSUserModel,
+        total_engagement,
+    )
     from recsim.vector import env as vector_env
 
     parameters = parameters_of(env_config)

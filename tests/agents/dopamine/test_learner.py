@@ -8,11 +8,11 @@ import pickle
 import numpy as np
 import pytest
 from support import same
+from support.scenarios import CONFIG
 
 from recsim.agents.dopamine import adapters, learner, network, training, transitions, values
 from recsim.environments import interest_evolution
 
-CONFIG = {"num_candidates": 4, "slate_size": 2, "resample_documents": True, "seed": 0}
 ENV = interest_evolution.create_environment(CONFIG)
 
 
