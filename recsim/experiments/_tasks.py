@@ -168,7 +168,7 @@ def run(
         begin = time.perf_counter()
         try:
             result = _measured(spec, output, arguments, advance)
-        except Exception as problem:  # It may run anybody's code; the others go on.
+        except Exception as problem:  # It may run anybody's code; the others continue.
             if isinstance(problem, OSError) and problem.errno in _OF_ALL:
                 raise
             error = traceback.format_exc()

@@ -39,6 +39,8 @@ __all__ = [
 
 #: A name in the registry, ``module:factory``, a path to a file, or what makes an agent or scenario.
 Reference = str | Callable[..., Any] | registry.AgentEntry | registry.EnvironmentEntry
+#: What a reference names: a class or function, or an entry of the registry.
+Code = Callable[..., Any] | registry.AgentEntry | registry.EnvironmentEntry
 
 _SYNONYMS = {"env": "environment", "random_seed": "seed"}
 _OF_AGENTS = (
@@ -83,7 +85,7 @@ def is_reference(text: str) -> bool:
     return ":" in text or text.endswith(".py")
 
 
-def loaded(reference: Reference, kind: str) -> Any:  # noqa: ANN401  # Whatever the user has there.
+def loaded(reference: Reference, kind: str) -> Code:
     """Returns what a reference to code names.
 
     Args:
@@ -124,6 +126,14 @@ def loaded(reference: Reference, kind: str) -> Any:  # noqa: ANN401  # Whatever 
         found, (registry.AgentEntry, registry.EnvironmentEntry)
     ):
         raise ValueError(f"The {kind} {reference!r} must be a class or a function, got {found!r}.")
+    code: Code = found
+    return code
+
+
+def _callable(reference: Reference, kind: str) -> Callable[..., Any]:
+    """Returns the class or function that a reference names."""
+    found = loaded(reference, kind)
+    assert not isinstance(found, (registry.AgentEntry, registry.EnvironmentEntry))
     return found
 
 
@@ -158,8 +168,9 @@ def source_digest(reference: Reference, kind: str) -> str | None:
     It is of the whole file that the code is in; of the class or function alone where there is no
     file, as in a notebook; None where there is no source.
     """
-    found = loaded(reference, kind)
-    found = getattr(found, "create", found) if not isinstance(found, type) else found
+    found: Any = loaded(reference, kind)
+    if isinstance(found, (registry.AgentEntry, registry.EnvironmentEntry)):
+        found = found.create
     while isinstance(found, functools.partial):
         found = found.func
     of = inspect.unwrap(found) if hasattr(found, "__qualname__") else type(found)
@@ -197,7 +208,7 @@ def agent_entry(reference: Reference) -> registry.AgentEntry:
     found = loaded(reference, "agent")
     if isinstance(found, registry.AgentEntry):
         return found
-    create = functools.partial(_create_agent, reference)
+    create: Any = functools.partial(_create_agent, reference)
     return registry.AgentEntry(
         create,
         f"an agent of your own: {name_of(reference)}",
@@ -207,9 +218,9 @@ def agent_entry(reference: Reference) -> registry.AgentEntry:
     )
 
 
-def _create_agent(reference: Reference, environment: object, **given: object) -> Any:  # noqa: ANN401
+def _create_agent(reference: Reference, environment: object, **given: object) -> object:
     """Makes an agent of a factory, with those arguments that it names."""
-    factory = loaded(reference, "agent")
+    factory = _callable(reference, "agent")
     given["environment"] = environment
     for name in ("observation_space", "action_space"):
         given[name] = getattr(environment, name)
@@ -256,17 +267,19 @@ def environment_entry(reference: Reference) -> registry.EnvironmentEntry:
     found = loaded(reference, "scenario")
     if isinstance(found, registry.EnvironmentEntry):
         return found
+    create: Any = functools.partial(_create_environment, reference)
+    create_vector: Any = functools.partial(_create_vector_environment, reference)
     return registry.EnvironmentEntry(
         "recsim.environments",
         f"a scenario of your own: {name_of(reference)}",
         "reward",
-        create=functools.partial(_create_environment, reference),
-        create_vector=functools.partial(_create_vector_environment, reference),
+        create=create,
+        create_vector=create_vector,
     )
 
 
-def _create_environment(reference: Reference, env_config: Mapping[str, object]) -> Any:  # noqa: ANN401
-    return loaded(reference, "scenario")(env_config)
+def _create_environment(reference: Reference, env_config: Mapping[str, object]) -> object:
+    return _callable(reference, "scenario")(env_config)
 
 
 def _create_vector_environment(
@@ -274,8 +287,8 @@ def _create_vector_environment(
     env_config: Mapping[str, object],
     num_envs: int,
     **options: object,
-) -> Any:  # noqa: ANN401
-    factory = loaded(reference, "scenario")
+) -> object:
+    factory = _callable(reference, "scenario")
     if "num_envs" not in inspect.signature(factory).parameters:
         module = inspect.getmodule(factory)
         vector = getattr(module, "create_vector_environment", None)

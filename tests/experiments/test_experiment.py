@@ -309,8 +309,8 @@ def test_what_a_factory_is_given(kind):
         given.update(arguments)
         return random_agent.RandomAgent(environment.action_space, random_seed=arguments["seed"])
 
-    def one_argument(world):
-        return random_agent.RandomAgent(world.action_space)
+    def one_argument(simulation):
+        return random_agent.RandomAgent(simulation.action_space)
 
     factory = {"learns": learns, "environment": with_any, "slate": one_argument}[kind]
     results = recsim.experiment({"own": factory}, **SHORT)
