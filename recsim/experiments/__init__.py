@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from recsim.experiments import (
         comparison,
         experiment,
+        experiment_file,
         factories,
         plots,
         results,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "comparison",
     "experiment",
+    "experiment_file",
     "factories",
     "plots",
     "results",
