@@ -43,7 +43,9 @@ setup(
         "test": [
             "duckdb>=0.10",
             "hypothesis>=6.90",
+            "ipykernel>=6.29",
             "mypy>=1.8",
+            "nbconvert>=7.16",
             "polars>=1.0",
             "pytest>=8.0",
             "pytest-cov>=5.0",

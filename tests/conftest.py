@@ -8,6 +8,7 @@ import gin
 import hypothesis
 import numpy as np
 import pytest
+from support import extras
 
 import recsim
 
@@ -20,6 +21,30 @@ hypothesis.settings.load_profile("repeatable")
 
 def pytest_report_header() -> str:
     return f"recsim {recsim.__version__} from {os.path.dirname(recsim.__file__)}"
+
+
+def pytest_runtest_setup(item):
+    """Skips a test that needs what is not installed, or fails it: see :mod:`support.extras`."""
+    for marker in item.iter_markers("needs"):
+        for name in filter(extras.missing, marker.args):
+            (pytest.fail if extras.REQUIRED else pytest.skip)(f"{name} is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return failed_where_required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return failed_where_required((yield))
+
+
+def failed_where_required(report):
+    """Makes a failure of what was skipped for want of an extra, where all must be installed."""
+    if extras.REQUIRED and report.skipped and extras.is_missing_import(str(report.longrepr)):
+        report.outcome, report.longrepr = "failed", str(report.longrepr)
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -172,7 +172,7 @@ class Results:
 
         return _text.text(self, baseline, topics=topics, width=width)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:

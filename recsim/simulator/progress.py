@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -61,10 +62,11 @@ def progress_bar(
     if enabled is False or stream is None:
         yield no_progress
         return
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Without ipywidgets a notebook has a bar of text.
+        from tqdm.auto import tqdm
 
-    in_notebook = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
-    if in_notebook or stream.isatty():
+    if _in_notebook() or stream.isatty():
         scale = total >= 1000  # Shorter counts are shown in full.
         with tqdm(total=total, desc=description, unit=f" {unit}", unit_scale=scale) as bar:
 
@@ -79,6 +81,12 @@ def progress_bar(
         yield lines.advance
     finally:
         lines.finish()
+
+
+def _in_notebook() -> bool:
+    """Returns whether output goes to a notebook, in which a bar of text is drawn over."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return "IPKernelApp" in getattr(shell, "config", ())
 
 
 class _Lines:

@@ -395,7 +395,7 @@ def test_notebooks_show_tables_and_a_figure():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(chromium.EXECUTABLE is None, reason="There is no Chromium.")
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize("dark", [False, True])
 def test_report_in_a_browser(dark):
     """No network, no errors, nothing wider than a phone, colours of the scheme."""

@@ -1,0 +1,30 @@
+"""What some tests need and not every machine has: packages of extras, programs.
+
+A test names them by a marker, ``@pytest.mark.needs("nbconvert", "chromium")``, and is skipped where
+one is missing. With ``RECSIM_REQUIRE_EXTRAS=1`` in the environment it fails there, as does whatever
+``pytest.importorskip`` would skip: where all extras are installed, no test may be left out unseen.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from support import chromium
+
+__all__ = ["REQUIRED", "is_missing_import", "missing"]
+
+REQUIRED = os.environ.get("RECSIM_REQUIRE_EXTRAS", "0") != "0"
+
+#: How to find what is not a package.
+_PROGRAMS = {"chromium": lambda: chromium.EXECUTABLE}
+
+
+def missing(name: str) -> bool:
+    """Returns whether a package or program is not installed."""
+    return (_PROGRAMS[name]() if name in _PROGRAMS else importlib.util.find_spec(name)) is None
+
+
+def is_missing_import(reason: str) -> bool:
+    """Returns whether a test was skipped by ``pytest.importorskip``, by the reason that it gave."""
+    return "could not import" in reason
