@@ -229,7 +229,8 @@ class _Encoder:
             state = generator_states.generator_state(rng)
             record = {"kind": type(rng).__name__, "state": state}
             try:
-                generator_states.check_state(state, with_normal=isinstance(rng, np.random.RandomState))
+                legacy = isinstance(rng, np.random.RandomState)
+                generator_states.check_state(state, with_normal=legacy)
                 if isinstance(rng, np.random.Generator):
                     sequence = rng.bit_generator.seed_seq  # What Generator.spawn continues from.
                     if type(sequence) is np.random.SeedSequence:
@@ -259,7 +260,8 @@ class _Encoder:
         elif kind is collections.defaultdict:
             what = f"a defaultdict with the factory {value.default_factory!r}"
         elif kind in _GENERATORS:
-            what = f"a generator of another package ({generator_states.generator_state(value)!r:.80})"
+            state = generator_states.generator_state(value)
+            what = f"a generator of another package ({state!r:.80})"
         return TypeError(
             f"{self._place()} cannot go into a checkpoint: it is {what}. A checkpoint holds data "
             "only: None, bool, int, float, str, bytes, list, tuple, dict (and OrderedDict, "
