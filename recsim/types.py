@@ -4,7 +4,8 @@ No object has to be derived from a class of this library: what has the methods o
 Which engine an object belongs to is decided here too, by :func:`is_vector_env` and its siblings.
 
 What only some agents can do is a protocol of its own, which an agent may have or lack:
-:class:`Learner`, :class:`KnowsPropensities` and :class:`Stateful` are of that kind.
+:class:`Learner`, :class:`KnowsPropensities`, :class:`Explains` and :class:`Stateful` are of that
+kind.
 
 Types for annotations:
 
@@ -43,6 +44,9 @@ __all__ = [
     "DocumentSampler",
     "EnvConfig",
     "Environment",
+    "Explains",
+    "Explanation",
+    "ExplanationTable",
     "FloatArray",
     "Infos",
     "IntArray",
@@ -66,6 +70,7 @@ __all__ = [
     "UserState",
     "VectorAgent",
     "VectorEnv",
+    "explains",
     "is_recommender_env",
     "is_slate_agent",
     "is_vector_agent",
@@ -459,6 +464,77 @@ class KnowsPropensities(Protocol):
         """
 
 
+@dataclasses.dataclass(frozen=True)
+class ExplanationTable:
+    """Numbers that an agent goes by: a row for each thing that it compares.
+
+    Attributes:
+        of: what the rows are, in the singular: "candidate", "slate", "topic" or what else it is.
+        rows: which: for candidates and topics their indices, for slates tuples of the indices of
+            candidates.
+        columns: the numbers by name, float64 arrays of shape (len(rows),); NaN where there is none.
+
+    Raises:
+        TypeError: if a column does not hold numbers.
+        ValueError: if a column has another shape.
+
+    Example:
+        >>> ExplanationTable("candidate", range(3), {"Q-value": [0.5, 2.0, 1.0]}).columns["Q-value"]
+        array([0.5, 2. , 1. ])
+    """
+
+    of: str
+    rows: Sequence[object]
+    columns: Mapping[str, npt.ArrayLike]
+
+    def __post_init__(self) -> None:
+        arrays = {}
+        for name, column in self.columns.items():
+            try:
+                array = np.array(column, np.float64)
+            except (TypeError, ValueError):
+                raise TypeError(f"The column {name!r} must hold numbers, got {column!r}.") from None
+            if array.shape != (len(self.rows),):
+                raise ValueError(
+                    f"The column {name!r} must have a number for each of the {len(self.rows)} rows,"
+                    f" got an array of shape {array.shape}."
+                )
+            arrays[name] = array
+        object.__setattr__(self, "columns", arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What an agent goes by when it chooses a slate.
+
+    Attributes:
+        title: a line on how it chooses.
+        tables: numbers of what it compares.
+        numbers: other numbers by name, such as the probability of a random slate.
+    """
+
+    title: str
+    tables: Sequence[ExplanationTable] = ()
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Explains(Protocol):
+    """An agent that can say what it goes by.
+
+    No agent has to be one, see :func:`explains`. Where an agent is, ``recsim watch`` shows it.
+    """
+
+    def explain(self, observation: Observation) -> Explanation | None:
+        """Returns what the agent went by when it chose the slate, None if there is nothing to say.
+
+        It is called between the choice of the slate and the next call of ``step``, and changes
+        nothing: neither what the agent knows nor its random streams.
+
+        Args:
+            observation: what the agent chose the slate after.
+        """
+
+
 class SummaryWriter(Protocol):
     """Where agents write statistics for TensorBoard."""
 
@@ -511,8 +587,21 @@ def knows_propensities(agent: object) -> TypeGuard[KnowsPropensities]:
     One whose class chooses slates by a method of its own, and inherits ``propensities``, does not:
     they are those of another agent.
     """
+    return _tells_of_its_choice(agent, "propensities")
+
+
+def explains(agent: object) -> TypeGuard[Explains]:
+    """Says whether an agent can say what it goes by.
+
+    One whose class chooses slates by a method of its own, and inherits ``explain``, cannot.
+    """
+    return _tells_of_its_choice(agent, "explain")
+
+
+def _tells_of_its_choice(agent: object, method: str) -> bool:
+    """Says whether an agent has a method that tells of how its own class chooses slates."""
     for base in type(agent).__mro__:
-        if "propensities" in vars(base):
+        if method in vars(base):
             return True
         if not vars(base).keys().isdisjoint(_METHODS_THAT_CHOOSE):
             return False

@@ -46,6 +46,8 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
             ``cluster_id`` of such a space.
     """
 
+    arms_are = "topic"
+
     def __init__(
         self,
         observation_space: types.DictSpace,
@@ -119,6 +121,16 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
             qualities = self._checked_qualities(documents)
         ascending = sorted(qualities, key=qualities.__getitem__)
         return ascending[::-1]
+
+    def explain(self, observation: types.Observation) -> types.Explanation:
+        """See :meth:`recsim.types.Explains.explain`."""
+        documents = observations.entry(observation, "doc").values()
+        qualities = self._checked_qualities(documents)
+        quality = {"quality": list(qualities.values())}
+        return types.Explanation(
+            f"The candidates of topic {self._cluster_id}, by falling quality.",
+            [types.ExplanationTable("candidate", list(qualities), quality)],
+        )
 
     def _checked_qualities(self, documents: Iterable[Mapping[str, Any]]) -> dict[int, float]:
         """Returns the qualities of the topic's documents by index; refuses what is not a number."""

@@ -28,6 +28,9 @@ __all__ = ["FullSlateQAgent", "FullSlateValues", "VectorFullSlateQAgent"]
 # The least that a slate takes, beside 8 bytes for each document in a tuple and in an array.
 _BYTES_OF_SLATE = 64
 
+# How many slates an explanation has.
+_SLATES_TO_EXPLAIN = 10
+
 # Number of the hidden units, of the first layer for all slates, that are computed together.
 _BLOCK = 1_000_000
 
@@ -135,6 +138,24 @@ class FullSlateValues(values.SlateValues):
         ]
         slates: np.ndarray = self._slates[np.concatenate(best)]
         return slates
+
+    def explanation(
+        self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
+    ) -> types.Explanation:
+        """Returns the slates of the highest values."""
+        slate_values = self.of_slates(q_network, user, documents)
+        best = np.argsort(-slate_values, kind="stable")[:_SLATES_TO_EXPLAIN]
+        return types.Explanation(
+            "Full-slate Q-learning: the slate of the highest Q-value.",
+            [
+                types.ExplanationTable(
+                    "slate",
+                    [self._all_possible_slates[slate] for slate in best],
+                    {"Q-value": slate_values[best]},
+                )
+            ],
+            {"slates": len(slate_values)},
+        )
 
     def random_slate(self, rng: np.random.RandomState, num_documents: int) -> tuple[int, ...]:
         """Returns a random slate, all with equal probability."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,6 +80,34 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
                 f"{self._slate_size} and {len(scores)} documents."
             )
         return np.argsort(-scores, kind="stable")[: self._slate_size]
+
+    def explain(self, observation: types.Observation) -> types.Explanation:
+        """See :meth:`recsim.types.Explains.explain`.
+
+        The predicted click of a candidate is the probability that the user of the belief clicks it
+        in a slate of its own. There is none where the choice model's scores are not probabilities
+        or weights of them.
+        """
+        documents = list(observations.entry(observation, "doc").values())
+        # A copy, for scores remain in a choice model.
+        choice_model = copy.copy(self._choice_model)
+        choice_model.score_documents(self._belief_state, documents)
+        columns = {"score": np.array(choice_model.scores, np.float64).reshape(-1)}
+        if isinstance(choice_model, cm.NormalizableChoiceModel):
+            columns["predicted click"] = np.array(
+                [self._predicted_click(choice_model, document) for document in documents]
+            )
+        return types.Explanation(
+            "Greedy: the candidates of the highest score, for the user that it believes in.",
+            [types.ExplanationTable("candidate", range(len(documents)), columns)],
+        )
+
+    def _predicted_click(self, choice_model: cm.AbstractChoiceModel, document: object) -> float:
+        """Returns the probability of a click on a document that is shown alone."""
+        choice_model.score_documents(self._belief_state, [document])
+        (score,) = np.ravel(np.asarray(choice_model.scores, np.float64))
+        total = score + numbers.as_float("score_no_click", choice_model.score_no_click)
+        return float(score / total) if total > 0 else math.nan
 
 
 class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):

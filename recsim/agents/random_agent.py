@@ -43,6 +43,16 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
         number = len(observation["doc"])
         return types.Propensities(1.0 / math.perm(number, len(slate)), [1.0 / number] * len(slate))
 
+    def explain(self, observation: types.Observation) -> types.Explanation:
+        """See :meth:`recsim.types.Explains.explain`: all candidates are equally likely."""
+        number = len(observation["doc"])
+        probability = min(self._slate_size, number) / number
+        shown = {"probability of being shown": np.full(number, probability)}
+        return types.Explanation(
+            "Random: all slates are equally likely.",
+            [types.ExplanationTable("candidate", range(number), shown)],
+        )
+
 
 class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
     """Recommends random slates, without repetition, to users in parallel.

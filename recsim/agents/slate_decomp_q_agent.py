@@ -24,6 +24,7 @@ from recsim.agents.dopamine import (
     dqn_agent,
     network,
     slate_functions,
+    slate_selection,
     training,
     transitions,
     values,
@@ -195,6 +196,37 @@ class DocumentValues(values.SlateValues):
             return slate_functions.SELECTIONS[select_slates](self.slate_size, s_no_click, s, q)
         slates = [select_slates(self.slate_size, *of_user) for of_user in zip(s_no_click, s, q)]
         return np.array(slates).reshape(len(users), self.slate_size)
+
+    def explanation(
+        self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
+    ) -> types.Explanation:
+        """Returns the values and choice weights of documents, and what slate they give.
+
+        The click probability of a document is that in a slate of its own.
+        """
+        s, s_no_click = self.score(user, documents)
+        q, q_no_click = self.of_documents(q_network, user[np.newaxis], documents[np.newaxis])
+        s, q, no_click = np.asarray(s, np.float64), q[0], float(s_no_click)
+        slate = self.best_slate(q_network, user, documents)
+        of_slate = s[slate].sum()
+        value = q_no_click.item() + slate_selection.slate_values(
+            slate, no_click, s, q - q_no_click.item()
+        )
+        with np.errstate(invalid="ignore"):  # Of weights that are all 0 there is no probability.
+            columns = {"Q-value": q, "choice weight": s, "click probability": s / (s + no_click)}
+            clicked = of_slate / (of_slate + no_click)
+        return types.Explanation(
+            "SlateQ: documents' Q-values, weighted by the probabilities of clicks.",
+            [
+                types.ExplanationTable("candidate", range(len(s)), columns),
+                types.ExplanationTable(
+                    "slate",
+                    [tuple(slate.tolist())],
+                    {"value": [value], "click probability": [clicked]},
+                ),
+            ],
+            {"choice weight of no click": no_click, "Q-value of no click": q_no_click.item()},
+        )
 
     def training_batch(
         self,

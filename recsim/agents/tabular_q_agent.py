@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ ExplorationPolicy = Callable[
 
 # The least that a slate takes with its index, beside 8 bytes for each document in each of the two.
 _BYTES_OF_SLATE = 150
+
+# How many slates an explanation has.
+_SLATES_TO_EXPLAIN = 10
 
 _EXPLORATION_POLICIES = ("epsilon_greedy", "min_count")
 
@@ -251,6 +255,28 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         """Returns the slate of the highest Q-value, the first where several tie, and the value."""
         slate, index = max(state_actions, key=lambda pair: self._q_value_table.get(pair[1], 0.0))
         return slate, self._q_value_table.get(index, 0.0)
+
+    def explain(self, observation: agent.Observation) -> types.Explanation:
+        """See :meth:`recsim.types.Explains.explain`: the slates of the highest Q-values."""
+        state_actions = list(self._enumerate_state_action_indices(observation))
+        best = heapq.nlargest(
+            _SLATES_TO_EXPLAIN,
+            state_actions,
+            key=lambda pair: self._q_value_table.get(pair[1], 0.0),
+        )
+        columns: dict[str, list[float]] = {
+            "Q-value": [self._q_value_table.get(index, 0.0) for _, index in best],
+            "times shown": [self._state_action_counts.get(index, 0) for _, index in best],
+        }
+        tried = sum(index in self._state_action_counts for _, index in state_actions)
+        numbers_of: dict[str, float] = {"slates": len(state_actions), "slates shown before": tried}
+        if not self._eval_mode and self._exploration_policy == "epsilon_greedy":
+            numbers_of["probability of a random slate"] = self._exploration_temperature
+        return types.Explanation(
+            "Tabular Q-learning: the slate of the highest Q-value.",
+            [types.ExplanationTable("slate", [tuple(slate) for slate, _ in best], columns)],
+            numbers_of,
+        )
 
     @property
     def num_updates(self) -> int:

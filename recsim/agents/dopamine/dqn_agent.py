@@ -8,6 +8,7 @@ gradient step only: an agent that only recommends never loads it.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
@@ -363,6 +364,16 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         if self._exploration_rng.random_sample() < epsilon:
             return self._values.random_slate(self._exploration_rng, len(documents))
         return self._values.best_slate(self._learner.online_network, user, documents)
+
+    def explain(self, observation: agent.Observation) -> types.Explanation | None:
+        """See :meth:`recsim.types.Explains.explain`: what the network values."""
+        user, documents = self._features(observation)
+        known = self._values.explanation(self._learner.online_network, user, documents)
+        if known is None:
+            return None
+        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
+        numbers_of = {**known.numbers, "probability of a random slate": epsilon}
+        return dataclasses.replace(known, numbers=numbers_of)
 
     # State.
 

@@ -119,6 +119,12 @@ class SlateValues(abc.ABC):
             The clicks and the rewards, both of shape (n_users,).
         """
 
+    def explanation(
+        self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
+    ) -> types.Explanation | None:
+        """Returns what :meth:`best_slate`, whose arguments these are, goes by; None if unknown."""
+        return None
+
     def description(self) -> dict[str, Any]:
         """Returns what the values that a bundle is of and these must have in common."""
         return {

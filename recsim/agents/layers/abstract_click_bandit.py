@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +16,15 @@ from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
 
 __all__ = ["AbstractClickBanditLayer", "check_counts"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Choice:
+    """A bandit's counts, of shape (num_arms,), and the indices of its arms that they gave."""
+
+    pulls: np.ndarray
+    clicks: np.ndarray
+    scores: np.ndarray
 
 
 @configurable()
@@ -82,6 +93,12 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
             for agent_ctor in arm_base_agent_ctors
         ]
 
+    #: What its arms are, in the singular, see :class:`recsim.types.ExplanationTable`.
+    arms_are: ClassVar[str] = "arm"
+
+    # The last choice, of which explain tells.
+    _last_choice: _Choice | None = None
+
     @property
     def bandit(self) -> algorithms.MABAlgorithm:
         """The bandit that orders the arms."""
@@ -117,12 +134,54 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
     def _scores(self, observation: types.Observation) -> np.ndarray:
         counts = observation["user"]["sufficient_statistics"]
         pulls = np.asarray(counts["impression_count"])
-        self._bandit.set_state(pulls, counts["click_count"])
+        clicks = counts["click_count"]
+        scores = self._scores_by(self._bandit, pulls, clicks)
+        self._last_choice = _Choice(pulls, np.asarray(clicks), scores)
+        return scores
+
+    def _scores_by(
+        self, bandit: algorithms.MABAlgorithm, pulls: np.ndarray, clicks: np.ndarray
+    ) -> np.ndarray:
+        """Returns the arms' indices; while some arm was never shown, what stands for them."""
+        bandit.set_state(pulls, clicks)
         if np.count_nonzero(pulls) == self._num_arms:
-            return self._bandit.get_score(pulls.sum())
+            return bandit.get_score(pulls.sum())
         # Unsigned counts have no negatives.
         fewest_first: np.ndarray = np.negative(pulls, dtype=np.float64)
         return fewest_first
+
+    def explain(self, observation: agent.Observation) -> types.Explanation:
+        """See :meth:`recsim.types.Explains.explain`.
+
+        The indices are those of the last choice, so that samples of a posterior are the ones that
+        counted.
+        """
+        counts = observation["user"]["sufficient_statistics"]
+        pulls, clicks = np.asarray(counts["impression_count"]), np.asarray(counts["click_count"])
+        last = self._last_choice
+        if last is None or not (
+            np.array_equal(last.pulls, pulls) and np.array_equal(last.clicks, clicks)
+        ):
+            # Of other counts: what it would go by, without a sample from its own stream.
+            scores = self._scores_by(copy.deepcopy(self._bandit), pulls, clicks)
+        else:
+            scores = last.scores
+        columns = {
+            "impressions": pulls,
+            "clicks": clicks,
+            "click rate": np.divide(
+                clicks, pulls, out=np.full(pulls.shape, np.nan), where=pulls > 0
+            ),
+        }
+        name = self._bandit.print() if hasattr(self._bandit, "print") else "A bandit"
+        if np.count_nonzero(pulls) == self._num_arms:
+            columns["index"] = scores
+            title = f"{name}: the {self.arms_are} of the highest index comes first."
+        else:
+            title = f"{name}: the {self.arms_are} that was shown least comes first, at the start."
+        return types.Explanation(
+            title, [types.ExplanationTable(self.arms_are, range(self._num_arms), columns)]
+        )
 
     def _postprocess_actions(self, action_list: Iterable[Sequence[int]]) -> list[int]:
         """Joins the arms' documents, each once, and asks for no more than the slate needs."""

@@ -80,12 +80,28 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         self, reward: float, observation: agent.Observation
     ) -> tuple[float, agent.Observation]:
         self._update(observation)
-        augmented = dict(observation)
-        augmented["user"] = {
+        return reward, self._augmented(observation)
+
+    def _augmented(self, observation: agent.Observation) -> agent.Observation:
+        """Returns an observation with the present statistics."""
+        user = {
             "raw_observation": observations.entry(observation, "user"),
             "sufficient_statistics": self._create_observation(),
         }
-        return reward, augmented
+        return {**observation, "user": user}
+
+    def explain(self, observation: agent.Observation) -> types.Explanation | None:
+        """See :meth:`recsim.types.Explains.explain`: what the base agent goes by.
+
+        Raises:
+            RuntimeError: if no episode was begun.
+        """
+        base_agent = self._base_agents[0]
+        if not types.explains(base_agent):
+            return None
+        if self._sufficient_statistics is None:
+            raise RuntimeError("explain tells of the last slate: call begin_episode before it.")
+        return base_agent.explain(self._augmented(observation))
 
     def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
         slate: agent.Slate = action_list[0]

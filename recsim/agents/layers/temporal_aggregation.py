@@ -39,6 +39,13 @@ class _Episode:
     documents: tuple[Any, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """The observation that a base agent decided after."""
+
+    observation: types.Observation
+
+
 class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
     """Lets a base agent decide for several steps at once, or pay for a change of its slate.
 
@@ -127,6 +134,9 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         ]
         self._episode = _Episode()
 
+    # Of the last decision, of which explain tells.
+    _asked: _Asked | None = None
+
     # RecSim's names of what is known of the running episode.
 
     @property
@@ -150,6 +160,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         self._episode = _Episode()
         _, augmented = self._preprocess_reward_observation(0.0, observation)  # type: ignore[arg-type]
         slate = self._base_agents[0].begin_episode(observation=augmented)
+        self._asked = _Asked(augmented)
         return self._decide(slate, observation)  # type: ignore[arg-type]
 
     def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
@@ -167,8 +178,29 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         """
         reward, augmented = self._preprocess_reward_observation(reward, observation)
         if self._episode.num_slates % self._aggregation_period == 0:
+            self._asked = _Asked(augmented)
             return self._decide(self._base_agents[0].step(reward, augmented), observation)
         return self._hold(observation)
+
+    def explain(self, observation: agent.Observation) -> types.Explanation | None:
+        """See :meth:`recsim.types.Explains.explain`: what the base agent goes by, if it decided.
+
+        Raises:
+            RuntimeError: if no episode was begun.
+        """
+        del observation
+        held = (self._episode.num_slates - 1) % self._aggregation_period
+        if self._episode.num_slates == 0 or self._asked is None:
+            raise RuntimeError("explain tells of the last slate: call begin_episode before it.")
+        if held:
+            return types.Explanation(
+                "The last slate is held.",
+                numbers={"steps to the next decision": self._aggregation_period - held},
+            )
+        base_agent = self._base_agents[0]
+        if not types.explains(base_agent):
+            return None
+        return base_agent.explain(self._asked.observation)
 
     def end_episode(
         self, reward: float, observation: agent.Observation, *, truncated: bool = False
