@@ -42,7 +42,15 @@ REQUIRED_WITHOUT_SEED = ("num_candidates", "slate_size", "resample_documents")
 REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
 
 # What may be said of a vector environment beside its config.
-VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode", "seed")
+VECTOR_OPTIONS = (
+    "action",
+    "candidates",
+    "dtype",
+    "first_user",
+    "max_steps_per_episode",
+    "observation",
+    "seed",
+)
 
 # Larger logarithms may be infinite in single precision, and their differences no numbers.
 _LARGEST_LOGARITHM = 1e30

@@ -19,7 +19,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from recsim import registry, seeding, types
 from recsim import spaces as spaces_lib
@@ -38,7 +37,14 @@ DEFAULT_CONFIG = {
 }
 
 # What make_vec takes beside the entries of a config, of which the seed is one.
-_VECTOR_OPTIONS = ("candidates", "dtype", "first_user", "max_steps_per_episode")
+_VECTOR_OPTIONS = (
+    "action",
+    "candidates",
+    "dtype",
+    "first_user",
+    "max_steps_per_episode",
+    "observation",
+)
 
 
 class RecSimGymnasiumEnv(gymnasium.Env):
@@ -51,16 +57,21 @@ class RecSimGymnasiumEnv(gymnasium.Env):
 
     Args:
         env: the environment in RecSim's form, with one user.
+        observation: the form of observations, see :class:`recsim.spaces.ObservationForm`.
+        action: the form of actions, see :class:`recsim.spaces.ActionForm`.
 
     Raises:
-        ValueError: if it has several users, or documents or responses of different spaces.
+        ValueError: if it has several users, or documents or responses of different spaces; for an
+            unknown form, or if there are too many slates for ``action='discrete'``.
         NotImplementedError: if a space is not a Box, Discrete, MultiDiscrete or MultiBinary one, or
             a Dict or Tuple of them.
     """
 
     metadata = {"render_modes": []}
 
-    def __init__(self, env: recsim_gym.RecSimGymEnv) -> None:
+    def __init__(
+        self, env: recsim_gym.RecSimGymEnv, *, observation: str = "nested", action: str = "slate"
+    ) -> None:
         if not types.is_recommender_env(env):
             raise TypeError(
                 "env must be a RecSimGymEnv, as the scenarios' create_environment makes, got "
@@ -73,8 +84,10 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         self._stacked = spaces_lib.ObservationStacker(
             spaces_lib.spaces_of(env), inner.num_candidates, inner.slate_size, many=False
         )
-        self.observation_space = self._stacked.space
-        self.action_space = spaces.MultiDiscrete(np.full(inner.slate_size, inner.num_candidates))
+        self._form = spaces_lib.ObservationForm(observation, self._stacked.space)
+        self._actions = spaces_lib.ActionForm(action, inner.num_candidates, inner.slate_size)
+        self.observation_space = self._form.space
+        self.action_space = self._actions.space
 
     @property
     def recsim_env(self) -> recsim_gym.RecSimGymEnv:
@@ -104,7 +117,7 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             inner = self._env.environment
             own_method(inner, environment.AbstractEnvironment, "reseed_samplers")(seed)
             self._env.seed(seeding.derived_seed(seed, "choices"))
-        return self._stacked(self._env.reset()), {}
+        return self._observed(self._env.reset()), {}
 
     def step(
         self, action: Sequence[int] | np.ndarray
@@ -112,7 +125,8 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         """Shows a slate and returns the outcome.
 
         Args:
-            action: up to ``slate_size`` indices of candidates.
+            action: up to ``slate_size`` indices of candidates or, where the environment has
+                another ``action``, as :class:`recsim.spaces.ActionForm` says.
 
         Returns:
             The next observation, the reward, whether the episode ended, False (a limit on an
@@ -123,9 +137,15 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
             ValueError: for an observation that is not in its space.
         """
-        observation, reward, done, _ = self._env.step(action)
+        observation, reward, done, _ = self._env.step(self._actions.slate(action))
         number = numbers.finite("the reward", reward)
-        return self._stacked(observation), number, bool(done), False, {}
+        return self._observed(observation), number, bool(done), False, {}
+
+    def _observed(self, observation: types.Observation) -> dict[str, Any]:
+        """Returns the arrays of an observation in the form that was asked for."""
+        converted: Any = self._form(self._stacked(observation))
+        of_form: dict[str, Any] = converted
+        return of_form
 
 
 def _config(
@@ -150,12 +170,19 @@ def _config(
 
 
 def make(
-    environment_name: str, *, render_mode: str | None = None, **env_config: object
+    environment_name: str,
+    *,
+    observation: str = "nested",
+    action: str = "slate",
+    render_mode: str | None = None,
+    **env_config: object,
 ) -> RecSimGymnasiumEnv:
     """Makes a scenario for Gymnasium's ``make``.
 
     Args:
         environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
+        observation: see :class:`RecSimGymnasiumEnv`.
+        action: see :class:`RecSimGymnasiumEnv`.
         render_mode: None, for there is nothing to see.
         **env_config: entries of its config; missing ones are those of :data:`DEFAULT_CONFIG`.
 
@@ -166,8 +193,9 @@ def make(
     """
     if render_mode is not None:
         raise TypeError(f"render_mode must be None: there is nothing to see, got {render_mode!r}.")
-    config = _config(environment_name, env_config, ("max_episode_steps",))
-    return RecSimGymnasiumEnv(registry.create_environment(environment_name, config))
+    config = _config(environment_name, env_config, ("max_episode_steps", "observation", "action"))
+    env = registry.create_environment(environment_name, config)
+    return RecSimGymnasiumEnv(env, observation=observation, action=action)
 
 
 def make_vec(
@@ -184,7 +212,8 @@ def make_vec(
         max_episode_steps: episodes are truncated after so many steps; None or -1 for no limit.
             Gymnasium passes the registered limit where its caller gives none.
         **settings: entries of its config, as :func:`make` takes them, and the options
-            ``candidates``, ``dtype``, ``first_user`` and ``max_steps_per_episode`` of
+            ``observation``, ``action``, ``candidates``, ``dtype``, ``first_user`` and
+            ``max_steps_per_episode`` of
             :class:`recsim.vector.env.RecSimVectorEnv`; the last goes before ``max_episode_steps``.
 
     Raises:

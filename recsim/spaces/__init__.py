@@ -5,6 +5,7 @@ Spaces are ``Box``, ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` ones, ne
 along new axes, and converted between the two libraries.
 """
 
+from recsim.spaces._action_forms import ACTION_FORMS, MAX_DISCRETE_ACTIONS, ActionForm
 from recsim.spaces._batch import check_items, single_user_space, spaces_of, stacked_space
 from recsim.spaces._check import check_arrays, check_observation
 from recsim.spaces._flatten import Flattener, flat_size, flatten, flattened
@@ -20,10 +21,16 @@ from recsim.spaces._kinds import (
     unsupported,
 )
 from recsim.spaces._libraries import to_gym, with_float_dtype
+from recsim.spaces._observation_forms import OBSERVATION_FORMS, ObservationForm
 from recsim.spaces._stack import ObservationStacker, stacker
 
 __all__ = [
+    "ACTION_FORMS",
+    "ActionForm",
     "Flattener",
+    "MAX_DISCRETE_ACTIONS",
+    "OBSERVATION_FORMS",
+    "ObservationForm",
     "ObservationStacker",
     "bounds",
     "check_arrays",

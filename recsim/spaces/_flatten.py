@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from recsim import types
 from recsim._internal import numbers as number_checks
@@ -76,6 +77,11 @@ class Flattener:
             self._numbers = _kinds.numbers_of(space)
             self._shape = tuple(self._numbers.shape)
             self._values = self._numbers.num_values
+            if self._values is not None:
+                # Where the indicators of the value zero of each number are, or would be.
+                sizes = np.ravel(self._values)
+                starts = np.broadcast_to(self._numbers.low, self._values.shape).ravel()
+                self._first_feature = np.cumsum(sizes) - sizes - starts
             #: Number of features.
             self.size = self._numbers.flat_size
             return
@@ -138,37 +144,64 @@ class Flattener:
             f"An observation of {self._space!r} must have its shape, got the shape {shape}."
         )
 
-    def flattened(self, observations: object, num_axes: int = 1) -> np.ndarray:
-        """Returns many observations as vectors of features, see :func:`flattened`."""
+    def flattened(
+        self, observations: object, num_axes: int = 1, dtype: DTypeLike = np.float32
+    ) -> np.ndarray:
+        """Returns many observations as vectors of features, see :func:`flattened`.
+
+        Args:
+            observations: the observations.
+            num_axes: number of the axes that count them.
+            dtype: float32 or float64.
+        """
+        if not self.has_arrays:
+            raise ValueError(f"Observations of {self._space!r} have no entries to put into arrays.")
+        leading = np.asarray(self._first_array(observations)).shape[:num_axes]
+        out = np.empty((*leading, self.size), dtype)
+        self.write_features(observations, out, num_axes)
+        return out
+
+    def _first_array(self, observations: object) -> object:
+        flattener, of_entries = self, observations
+        while flattener._entries is not None:
+            key, flattener = flattener._with_arrays[0]
+            nested: Any = of_entries
+            of_entries = nested[key]
+        return of_entries
+
+    def write_features(self, observations: object, out: np.ndarray, num_axes: int = 1) -> None:
+        """Writes many observations as vectors of features, see :func:`flattened`.
+
+        Args:
+            observations: the observations.
+            out: where to write: floating-point array of shape (..., size).
+            num_axes: number of the axes that count them.
+
+        Raises:
+            ValueError: if the observations do not have the shape of the space.
+        """
         if self._entries is not None:
-            if not self._with_arrays:
-                raise ValueError(
-                    f"Observations of {self._space!r} have no entries to put into arrays."
-                )
             of_entries: Any = observations
-            parts = [
-                flattener.flattened(of_entries[key], num_axes)
-                for key, flattener in self._with_arrays
-            ]
-            return np.concatenate(parts, axis=-1)
+            for key, flattener, features in self._entries:
+                if flattener.has_arrays:
+                    flattener.write_features(of_entries[key], out[..., features], num_axes)
+            return
         array = np.asarray(observations)
-        leading, shape = array.shape[:num_axes], array.shape[num_axes:]
-        if shape != self._shape:
+        leading = out.shape[:-1]
+        if array.shape != (*leading, *self._shape):
             raise ValueError(
                 f"Observations of {self._space!r} must have its shape {self._shape} after "
-                f"{num_axes} axes that count them, got arrays of shape {array.shape}."
+                f"{num_axes} axes that count them, as many as the other entries have, got arrays "
+                f"of shape {array.shape}."
             )
+        values = array.reshape(*leading, -1) if self._shape else array[..., np.newaxis]
         if self._values is None:
-            return array.reshape(*leading, self.size).astype(np.float32, copy=False)
+            out[...] = values
+            return
         if array.dtype.kind not in "iub" or not self._numbers.contain(array):
             raise ValueError(f"Observations of {self._space!r} are not all among its values.")
-        values = array.astype(np.int64, copy=False) - self._numbers.low
-        values = values.reshape(*leading, -1)
-        indicators = [
-            values[..., i, np.newaxis] == np.arange(size)
-            for i, size in enumerate(np.ravel(self._values).tolist())
-        ]
-        return np.concatenate(indicators, axis=-1).astype(np.float32)
+        out[...] = 0
+        np.put_along_axis(out, values + self._first_feature, 1, axis=-1)
 
 
 def _flatten_integer(number: int, out: np.ndarray) -> None:

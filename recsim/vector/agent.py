@@ -64,6 +64,13 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
                 "environment must be a vector environment whose single_action_space is a "
                 f"MultiDiscrete space of slates, got {environment!r}."
             )
+        of_entries: Any = environment.single_observation_space
+        if not {"doc", "response"} <= set(getattr(of_entries, "spaces", ())):
+            raise TypeError(
+                "environment must be a vector environment whose single_observation_space is a Dict "
+                "space with 'doc' and 'response', as it is with observation='nested', got "
+                f"{numbers.described(of_entries)}."
+            )
         self._slate_size = len(nvec)
         self._num_candidates = int(nvec[0])
         self._num_envs: int = environment.num_envs

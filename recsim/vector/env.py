@@ -7,7 +7,7 @@ import collections
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import spaces
@@ -22,6 +22,7 @@ from recsim.simulator import fingerprint
 from recsim.vector import chunk as chunk_lib
 from recsim.vector import scenario as scenario_lib
 from recsim.vector import streams
+from recsim.vector._final_observations import FinalObservations
 
 __all__ = ["FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
 
@@ -37,68 +38,6 @@ _UNSIGNED: dict[np.dtype, np.dtype] = {
 }
 
 
-class FinalObservations(Sequence["types.Observation | None"]):
-    """The last observations of episodes that ended, as a sequence with an entry for each user.
-
-    An entry is a user's observation, or None where no episode ended; it is made when it is asked
-    for. Indices are integers, or slices, lists and arrays of them or of bools, which give lists.
-    :attr:`batch` has all of them as arrays, for vectorized agents.
-
-    Args:
-        batch: the observations of all users, whose rows count where an episode ended; or a
-            function that returns them, called when they are first asked for.
-        ended: where an episode ended, bools of shape (n_users,).
-    """
-
-    def __init__(
-        self, batch: types.Observation | Callable[[], types.Observation], ended: np.ndarray
-    ) -> None:
-        if callable(batch):
-            self._make_batch = batch
-        else:
-            self.batch = batch
-        self._ended = ended
-        self._replaced: dict[int, types.Observation | None] = {}
-
-    @functools.cached_property
-    def batch(self) -> types.Observation:
-        """The observations as arrays with the users on axis 0.
-
-        An environment's are put together when they are first asked for. The rows of users whose
-        episodes continue are as in the observation that came with them.
-        """
-        batch = self._make_batch()
-        del self._make_batch  # It holds other observations.
-        return batch
-
-    def __len__(self) -> int:
-        return len(self._ended)
-
-    @overload
-    def __getitem__(self, index: int) -> types.Observation | None: ...
-
-    @overload
-    def __getitem__(
-        self, index: slice | Sequence[int] | np.ndarray
-    ) -> list[types.Observation | None]: ...
-
-    def __getitem__(
-        self, index: int | slice | Sequence[int] | np.ndarray
-    ) -> types.Observation | list[types.Observation | None] | None:
-        if isinstance(index, slice) or np.ndim(index):
-            return [self[i] for i in np.arange(len(self))[index].tolist()]
-        one: Any = index
-        row = range(len(self))[one]
-        if row in self._replaced:
-            return self._replaced[row]
-        # With the dots a number is an array, as the spaces of Gymnasium have it.
-        return trees.rows_of(self.batch, (row, ...)) if self._ended[row] else None
-
-    def __setitem__(self, index: int, observation: types.Observation | None) -> None:
-        """Replaces an entry, as Gymnasium's wrappers of observations do."""
-        self._replaced[range(len(self))[index]] = observation
-
-
 class SlateVectorEnv(VectorEnv, abc.ABC):
     """The base class of vector environments whose users are shown slates, episode by episode.
 
@@ -107,7 +46,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     ``infos['final_obs']`` (:class:`FinalObservations`) has the last one of the old user, with the
     responses to the last slate, where ``infos['_final_obs']`` is True.
 
-    Subclasses set ``single_observation_space``.
+    Subclasses call :meth:`_set_spaces`.
 
     Args:
         num_envs: number of users, at least 1.
@@ -115,10 +54,15 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         slate_size: number of documents in a slate.
         max_steps_per_episode: episodes are truncated after so many steps; None for no limit.
         first_user: number of the first user, which random numbers go by.
+        observation: the form of observations, see :class:`recsim.spaces.ObservationForm`. This
+            library's agents need 'nested'.
+        action: the form of actions, see :class:`recsim.spaces.ActionForm`. This library's agents
+            need 'slate'.
 
     Raises:
         TypeError: if a size is not an integer.
-        ValueError: if a size is below 1, or the slate is larger than the candidate set.
+        ValueError: if a size is below 1, the slate is larger than the candidate set, a form is not
+            known, or there are too many slates for ``action='discrete'``.
         MemoryError: if there is no memory for so many users and candidates.
     """
 
@@ -133,6 +77,9 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         slate_size: int,
         max_steps_per_episode: int | None = None,
         first_user: int = 0,
+        *,
+        observation: str = "nested",
+        action: str = "slate",
     ) -> None:
         self.num_envs = validation.positive_int("num_envs", num_envs)
         self._num_candidates, self._slate_size = validation.candidates_and_slate(
@@ -144,9 +91,21 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         self.max_steps_per_episode = max_steps_per_episode
         self._first_user = validation.positive_int("first_user", first_user, 0)
         self._counted: np.ndarray | None = None
-        self.single_action_space = spaces.MultiDiscrete(
-            np.full(self._slate_size, self._num_candidates)
-        )
+        self._actions = spaces_lib.ActionForm(action, self._num_candidates, self._slate_size)
+        self.single_action_space = self._actions.space
+        self._observation = observation
+
+    def _set_spaces(self, single_observation_space: types.Space, dtype: np.dtype) -> None:
+        """Sets the spaces of observations.
+
+        Args:
+            single_observation_space: the space of one user's nested observations.
+            dtype: float32 or float64, of flat observations.
+        """
+        self._nested_space: Any = single_observation_space
+        self._form = spaces_lib.ObservationForm(self._observation, single_observation_space, dtype)
+        self._converts = self._observation != "nested"
+        self.single_observation_space = self._form.space
 
     def _check_memory(self, needed: int) -> None:
         """Raises MemoryError if there are fewer bytes of memory than are needed."""
@@ -195,6 +154,14 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
             validation.positive_int("max_steps_per_episode", limit)
         self._max_steps = limit
 
+    def _in_form(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns observations of all users in the form that was asked for."""
+        if not self._converts:
+            return observation
+        converted: Any = self._form(observation, 1)
+        of_form: dict[str, Any] = converted
+        return of_form
+
     @staticmethod
     def _check_options(options: Mapping[str, Any] | None) -> None:
         """Raises ValueError if a reset is asked for an option."""
@@ -205,7 +172,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         """Returns slates, shape (num_envs, slate_size).
 
         Args:
-            slates: what ``step`` was called with.
+            slates: what ``step`` was called with: slates or, in another form, what makes them.
             was_reset: whether ``reset`` was called before.
 
         Raises:
@@ -216,6 +183,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         """
         if not was_reset:
             raise RuntimeError("step was called before reset: call reset() to start the episodes.")
+        slates = self._actions.slates(slates, self.num_envs)
         try:
             array = np.asarray(slates)
         except ValueError:
@@ -309,6 +277,8 @@ class RecSimVectorEnv(SlateVectorEnv):
         first_user: number of the first user: with 7123, the users are those that are number 7123
             and following in an environment that begins with user 0.
         dtype: float32, or float64, of all numbers that are not integers.
+        observation: the form of observations, see :class:`recsim.spaces.ObservationForm`.
+        action: the form of actions, see :class:`recsim.spaces.ActionForm`.
 
     Raises:
         TypeError: if a size is not an integer.
@@ -335,8 +305,18 @@ class RecSimVectorEnv(SlateVectorEnv):
         seed: int | None = 0,
         first_user: int = 0,
         dtype: DTypeLike = np.float32,
+        observation: str = "nested",
+        action: str = "slate",
     ) -> None:
-        super().__init__(num_envs, num_candidates, slate_size, max_steps_per_episode, first_user)
+        super().__init__(
+            num_envs,
+            num_candidates,
+            slate_size,
+            max_steps_per_episode,
+            first_user,
+            observation=observation,
+            action=action,
+        )
         model_size = getattr(user_model, "slate_size", None)
         if model_size != slate_size:
             raise ValueError(
@@ -369,10 +349,10 @@ class RecSimVectorEnv(SlateVectorEnv):
         self._chunks: list[chunk_lib.Chunk] = []
         self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
         parts = self._scenario.spaces
-        self.single_observation_space = spaces.Dict(parts)
         for part, number in (("doc", self._num_candidates), ("response", self._slate_size)):
             spaces_lib.check_items(f"single_observation_space[{part!r}]", parts[part], number)
         spaces_lib.nearest_to_zero(parts["user"])  # Which refuses what has no form as arrays.
+        self._set_spaces(spaces.Dict(parts), self.dtype)
         self._to_check = 0
         self.reset_metrics()
 
@@ -463,7 +443,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
             observation = self._joined(observation, chunk.reset(), rows)
         self._to_check = 2  # This observation and that of the first step.
-        return self._as_read_only(observation), {}
+        return self._in_form(self._as_read_only(observation)), {}
 
     def _make_chunks(self, seed: int) -> None:
         self._seed = seed
@@ -487,7 +467,8 @@ class RecSimVectorEnv(SlateVectorEnv):
 
         Args:
             actions: indices of candidates, integers of shape (num_envs, slate_size); repeated
-                ones are shown repeatedly.
+                ones are shown repeatedly. Where the environment has another ``action``, as
+                :class:`recsim.spaces.ActionForm` says.
 
         Returns:
             The observations, and of shape (num_envs,) the rewards, which episodes ended by
@@ -520,9 +501,18 @@ class RecSimVectorEnv(SlateVectorEnv):
             ended = terminated | truncated
             # Not the dictionary that is returned: entries may be replaced in that.
             own = trees.map_leaves(lambda array: array, observation)
-            batch = functools.partial(_with_last, own, ended_rows, last)
+            batch = functools.partial(self._last_in_form, own, ended_rows, last)
             infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
-        return observation, rewards, terminated, truncated, infos
+        return self._in_form(observation), rewards, terminated, truncated, infos
+
+    def _last_in_form(
+        self,
+        observation: dict[str, Any],
+        ended_rows: Sequence[np.ndarray],
+        last: Sequence[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Returns what :func:`_with_last` does in the form that was asked for."""
+        return self._in_form(_with_last(observation, ended_rows, last))
 
     def _joined(self, joined: T | None, of_chunk: T, rows: slice) -> T:
         """Returns nested arrays of all users, with those of a chunk put in.
@@ -553,7 +543,7 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def _check_observation(self, observation: dict[str, Any]) -> None:
         """Raises ValueError if the observation of some users is not in its space."""
-        space: Any = self.single_observation_space
+        space = self._nested_space
         some = trees.rows_of(observation, slice(0, streams.CHUNK_SIZE))
         for part in ("user", "doc", "response"):
             spaces_lib.check_arrays(space[part], some[part], f"observation[{part!r}]")

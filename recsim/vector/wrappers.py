@@ -154,6 +154,8 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         max_steps_per_episode: episodes are truncated after so many steps; None for no limit.
         first_user: number of the first user, which the random numbers of vector agents go by, as
             where :func:`recsim.vector.simulate.simulate` makes the environment.
+        observation: the form of observations, see :class:`recsim.spaces.ObservationForm`.
+        action: the form of actions, see :class:`recsim.spaces.ActionForm`.
 
     Raises:
         TypeError: if one of them is not a single-user environment.
@@ -166,6 +168,8 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         *,
         max_steps_per_episode: int | None = None,
         first_user: int = 0,
+        observation: str = "nested",
+        action: str = "slate",
     ) -> None:
         if not isinstance(environments, (list, tuple)):
             raise TypeError(f"environments must be a list of RecSimGymEnvs, got {environments!r}.")
@@ -187,7 +191,15 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
                 f"{sorted({str(env.action_space) for env in self.environments})}."
             )
         nvec = first.action_space.nvec
-        super().__init__(number, int(nvec[0]), len(nvec), max_steps_per_episode, first_user)
+        super().__init__(
+            number,
+            int(nvec[0]),
+            len(nvec),
+            max_steps_per_episode,
+            first_user,
+            observation=observation,
+            action=action,
+        )
         all_spaces = [spaces_lib.spaces_of(env) for env in self.environments]
         for other in all_spaces:
             if other != all_spaces[0]:
@@ -198,7 +210,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         self._stacked = spaces_lib.ObservationStacker(
             all_spaces[0], self._num_candidates, self._slate_size, many=True
         )
-        self.single_observation_space = self._stacked.space
+        self._set_spaces(self._stacked.space, np.dtype(np.float32))
         self._was_reset = False
         self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' episodes.
 
@@ -227,7 +239,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
                 env.reset_sampler()
         self._was_reset = True
         self._steps[:] = 0
-        return self._stacked([env.reset() for env in self.environments]), {}
+        return self._observed([env.reset() for env in self.environments]), {}
 
     def step(
         self, actions: np.ndarray
@@ -262,12 +274,16 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         ended = terminated | truncated
         infos: dict[str, Any] = {}
         if ended.any():
-            final = vector_env.FinalObservations(self._stacked(observations), ended)
+            final = vector_env.FinalObservations(self._observed(observations), ended)
             infos = {"final_obs": final, "_final_obs": ended}
             for user in np.flatnonzero(ended).tolist():
                 observations[user] = self.environments[user].reset()
             self._steps[ended] = 0
-        return self._stacked(observations), rewards, terminated, truncated, infos
+        return self._observed(observations), rewards, terminated, truncated, infos
+
+    def _observed(self, observations: Sequence[types.Observation]) -> dict[str, Any]:
+        """Returns the arrays of the users' observations in the form that was asked for."""
+        return self._in_form(self._stacked(observations))
 
     @property
     def metrics(self) -> Mapping[str, float]:

@@ -311,6 +311,16 @@ TABLE = {
         TypeError,
         "t must be numbers, got 'x'",
     ),
+    "agent in a vector environment of flat observations": (
+        lambda: random_agent.VectorRandomAgent(make_vector_env(observation="flat")),
+        TypeError,
+        "as it is with observation='nested', got Box",
+    ),
+    "agent in a vector environment of scores": (
+        lambda: random_agent.VectorRandomAgent(make_vector_env(action="scores")),
+        TypeError,
+        "MultiDiscrete space of slates",
+    ),
     "rewards of other users": (
         lambda: vector_step(rewards=np.ones(2)),
         ValueError,

@@ -14,6 +14,7 @@ from support.scenarios import CONFIG, MODULES, config, make_vector_env
 from support.scenarios import make_env as make
 
 from recsim import choice_model, cli, seeding, user
+from recsim import spaces as recsim_spaces
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
     random_agent,
@@ -47,6 +48,18 @@ def step(slate, env=None):
     env = env or make()
     env.reset()
     env.step(slate)
+
+
+def act(form, action):
+    env = gymnasium_env.RecSimGymnasiumEnv(make(), action=form)
+    env.reset(seed=0)
+    env.step(action)
+
+
+def act_vectorized(form, actions):
+    env = make_vector_env(action=form)
+    env.reset(seed=0)
+    env.step(actions)
 
 
 def several_users():
@@ -215,6 +228,78 @@ TABLE = {
         TypeError,
         "no parameter 'candidate'. Did you mean 'candidates'",
     ),
+    "form of observations": (
+        lambda: gymnasium.make("recsim/InterestEvolution-v0", observation="flatt"),
+        ValueError,
+        "observation must be one of 'nested', 'dict', 'flat', got 'flatt'. Did you mean 'flat'",
+    ),
+    "form of a vector environment's observations": (
+        lambda: make_vector_env(observation=None),
+        ValueError,
+        "observation must be one of 'nested', 'dict', 'flat', got None",
+    ),
+    "form of actions": (
+        lambda: gymnasium.make_vec("recsim/InterestEvolution-v0", action="score"),
+        ValueError,
+        "action must be one of 'slate', 'discrete', 'scores', got 'score'. Did you mean 'scores'",
+    ),
+    "entries of one name in a dictionary of one level": (
+        lambda: recsim_spaces.ObservationForm(
+            "dict",
+            gymnasium.spaces.Dict(
+                a_b=gymnasium.spaces.Discrete(2),
+                a=gymnasium.spaces.Dict(b=gymnasium.spaces.Discrete(2)),
+            ),
+        ),
+        ValueError,
+        "needs a key of its own for each entry, got 'a_b'",
+    ),
+    "too many discrete actions": (
+        lambda: gymnasium.make(
+            "recsim/InterestEvolution-v0", num_candidates=317, action="discrete"
+        ),
+        ValueError,
+        "must have at most 100000 slates, got 100,?172 of 2 out of 317 candidates",
+    ),
+    "too many discrete actions of users in parallel": (
+        lambda: make_vector_env(env_config=config(num_candidates=317), action="discrete"),
+        ValueError,
+        "must have at most 100000 slates, got 100,?172 of 2 out of 317 candidates",
+    ),
+    **{
+        f"action {name}": (lambda form=form, action=action: act(form, action), error, message)
+        for name, form, action, error, message in [
+            ("beyond the slates", "discrete", 12, IndexError, "numbers of slates, 0 to 11, got 12"),
+            ("below 0", "discrete", -1, IndexError, "numbers of slates, 0 to 11, got -1"),
+            ("of a fraction", "discrete", 1.5, TypeError, "action must be integers, .* got 1.5"),
+            ("with an axis", "discrete", [1], ValueError, r"shape \(\), .*, got \(1,\)"),
+            (
+                "of NaN",
+                "scores",
+                [0.0, np.nan] * 2,
+                ValueError,
+                "finite scores, got 2 that are not",
+            ),
+            ("of infinity", "scores", [0, 1, 2, np.inf], ValueError, "the first inf"),
+            ("of few scores", "scores", np.zeros(2), ValueError, r"= \(4,\), .* got \(2,\)"),
+            ("of texts", "scores", ["a"] * 4, TypeError, "real numbers, got"),
+            ("of ragged lists", "scores", [[1], [1, 2]], ValueError, "of different lengths"),
+        ]
+    },
+    **{
+        f"actions {name}": (
+            lambda form=form, actions=actions: act_vectorized(form, actions),
+            error,
+            message,
+        )
+        for name, form, actions, error, message in [
+            ("beyond the slates", "discrete", [0, 11, 12], IndexError, "0 to 11, got 0 to 12"),
+            ("of fractions", "discrete", np.zeros(3), TypeError, "actions must be integers"),
+            ("of two axes", "discrete", [[0]] * 3, ValueError, r"\(3,\), .* got \(3, 1\)"),
+            ("of NaN", "scores", np.full((3, 4), np.nan), ValueError, "got 12 that are not"),
+            ("of one user", "scores", np.zeros(4), ValueError, r"= \(3, 4\), .* got \(4,\)"),
+        ]
+    },
     "document ID that is not a key": (
         lambda: random_scenarios.make(ids=lambda: itertools.cycle([[1], [2]])),
         TypeError,
