@@ -47,7 +47,7 @@ _Configuration = dict[tuple[str, str], dict[str, Any]]
 def bound_parameters(of_class: type) -> set[str]:
     """Returns the parameters that gin binds for a class or a class that it is derived from."""
     names: set[str] = set()
-    for base in of_class.__mro__:
+    for base in of_class.__mro__[:-1]:  # Of object, nothing can be bound.
         with contextlib.suppress(ValueError):  # Gin cannot configure this one.
             names |= set(gin.get_bindings(base, resolve_references=False))
     return names
@@ -158,7 +158,7 @@ def taken(
     known = {name: defaults[name] for name in parameters} if defaults else {}
     values: dict[str, Any] = dict(known)
     wanted = set(parameters)
-    for base in of_class.__mro__:
+    for base in of_class.__mro__[:-1]:  # Of object, nothing can be bound.
         with contextlib.suppress(ValueError):  # Gin cannot configure this one.
             bound = gin.get_bindings(base)
             own = {name: bound[name] for name in sorted(wanted & set(bound))}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -38,6 +39,10 @@ ArrayTree: TypeAlias = Nested[np.ndarray]
 
 #: Rows of an array: one, several, those where a bool is true, or one at an index with dots.
 Rows: TypeAlias = int | slice | np.ndarray | tuple[Any, ...]
+
+
+# What most leaves are, and no tree is, which takes less time to see than what is a mapping.
+_PLAIN = frozenset({np.ndarray, bool, int, float, str, type(None), types.FunctionType, property})
 
 
 @functools.cache
@@ -102,7 +107,7 @@ def leaves(tree: object) -> list[Any]:
         return [tree]
     found = []
     for child in children:
-        if type(child) is np.ndarray:
+        if type(child) in _PLAIN:
             found.append(child)
         else:
             found += leaves(child)
@@ -126,24 +131,16 @@ def first_leaf(tree: object) -> object:
 def share_memory(tree: object, other: object) -> bool:
     """Says whether arrays of two trees may share memory, so that one may change with the other."""
     arrays = [tree] if type(tree) is np.ndarray else leaves(tree)
-    others = leaves(other)
+    others = [each for each in leaves(other) if isinstance(each, np.ndarray)]
     for array in arrays:
         for each in others:
             # Most arrays own their memory, which takes less time to see.
             if type(array) is type(each) is np.ndarray and array.base is each.base is None:
                 if array is each:
                     return True
-            elif _may_share_memory(array, each):
+            elif isinstance(array, np.ndarray) and np.may_share_memory(array, each):
                 return True
     return False
-
-
-def _may_share_memory(one: object, other: object) -> bool:
-    return (
-        isinstance(one, np.ndarray)
-        and isinstance(other, np.ndarray)
-        and np.may_share_memory(one, other)
-    )
 
 
 def rows_of(tree: T, rows: Rows) -> T:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 #: The only user, and the number of the only episode, of what is sampled once for all.
 _ONE = np.zeros(1, np.int64)
 
+# The modules of classes that a model's may derive from, and that keep no arrays.
+_WITHOUT_ARRAYS = frozenset({"abc", "builtins", "typing", scenario_lib.__name__})
+
 
 @dataclasses.dataclass(slots=True)
 class ChunkStep:
@@ -105,6 +108,8 @@ class Chunk:
         self._steps_to_watch = global_generator.WATCHED_STEPS
         # Whether the responses' arrays are the users' own, which change.
         self._copies_responses = False
+        # Whether what is observed of the users is their own arrays, likewise.
+        self._copies_observed = False
         # Whether the users' arrays are the model's own, which are not to be changed.
         self._copies_users = False
 
@@ -178,10 +183,11 @@ class Chunk:
             last = self._replace(rows)
             last["response"] = trees.rows_of(observed, rows)
             observed = trees.with_rows(observed, rows, self._no_response)
+        observation = self._observation(observed)
         if looks:
             self._steps_to_watch -= 1
         return ChunkStep(
-            self._observation(observed),
+            observation,
             _checks.checked_rewards(self._scenario.reward_aggregator(responses), num_users),
             terminated,
             truncated,
@@ -225,7 +231,9 @@ class Chunk:
 
     def _observation(self, responses: trees.ArrayTree) -> types.Observation:
         observed = self._model.observe_users(self._users)
-        if trees.share_memory(observed, self._users):
+        if self._steps_to_watch:
+            self._copies_observed |= trees.share_memory(observed, self._users)
+        if self._copies_observed:
             observed = trees.map_leaves(np.array, observed)
         observation = {"user": observed, "response": responses}
         if self._candidates != "shared":
@@ -293,7 +301,8 @@ class Chunk:
 
 def _may_be_changed(model: object, users: object) -> bool:
     """Says whether a model's users may be changed in place: it keeps none of their arrays."""
-    kept = [getattr(each, "__dict__", {}) for each in (model, *type(model).__mro__)]
+    classes = [each for each in type(model).__mro__ if each.__module__ not in _WITHOUT_ARRAYS]
+    kept = [getattr(each, "__dict__", {}) for each in (model, *classes)]
     return all(array.flags.writeable for array in trees.leaves(users)) and not trees.share_memory(
         users, tuple(kept)
     )

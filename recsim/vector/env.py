@@ -589,6 +589,11 @@ class RecSimVectorEnv(SlateVectorEnv):
             raise ValueError(
                 f"state must be what state_dict returned, got one without {error}."
             ) from None
+        if any("draws" in chunk_state for chunk_state in state["chunks"]):
+            raise ValueError(
+                "state is of an earlier version of recsim, whose episodes this one cannot "
+                "continue: resume with the version that wrote it, or begin anew."
+            )
         own_sizes = [len(users) for _, users in streams.chunks(self._first_user, self.num_envs)]
         if sizes and sizes != own_sizes:
             raise ValueError(

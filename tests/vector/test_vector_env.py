@@ -647,3 +647,13 @@ def test_no_seed_is_one_that_is_drawn(scenario: Any) -> None:
     envs[1].load_state_dict(envs[0].state_dict())
     slates = np.zeros((4, 2), np.int64)
     assert_equal(envs[0].step(slates)[0], envs[1].step(slates)[0])
+
+
+def test_a_state_of_an_earlier_version_is_refused_with_what_to_do() -> None:
+    env = interest_evolution.create_vector_environment(CONFIG, num_envs=3)
+    env.reset()
+    state = env.state_dict()
+    for chunk in state["chunks"]:
+        chunk["draws"] = chunk.pop("stream")  # Its name there.
+    with pytest.raises(ValueError, match="of an earlier version .* resume with the version that"):
+        env.load_state_dict(state)
