@@ -150,28 +150,17 @@ def _vector_random(
     return random_agent.VectorRandomAgent(environment, seed)
 
 
-def _greedy_pctr(environment: _Env, **_: object) -> types.SlateAgent:
-    from recsim.agents import greedy_pctr_agent
-
-    user_model = environment.environment.user_model
-    if not hasattr(user_model, "avg_user_state"):
-        raise ValueError(
-            f"the user model needs an avg_user_state to rank for, which {type(user_model).__name__}"
-            " does not have."
-        )
-    return greedy_pctr_agent.GreedyPCTRAgent(environment.action_space, user_model.avg_user_state)
+def _made_by(module: str, environment: _Env, *, seed: int | None, **_: object) -> types.SlateAgent:
+    agent: types.SlateAgent = importlib.import_module(module).create_agent(environment, seed=seed)
+    return agent
 
 
-def _vector_greedy_pctr(environment: vector_env.RecSimVectorEnv, **_: object) -> types.VectorAgent:
-    from recsim.agents import greedy_pctr_agent
-
-    user_model = getattr(environment.unwrapped, "user_model", environment.unwrapped)
-    if not hasattr(user_model, "average_user_scores"):
-        raise ValueError(
-            "the user model needs average_user_scores to rank by, which "
-            f"{type(user_model).__name__} does not have."
-        )
-    return greedy_pctr_agent.VectorGreedyPCTRAgent(environment, user_model.average_user_scores)
+def _vector_made_by(
+    module: str, environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
+) -> types.VectorAgent:
+    create = importlib.import_module(module).create_vector_agent
+    agent: types.VectorAgent = create(environment, seed=seed)
+    return agent
 
 
 def _cluster_bandit(
@@ -333,6 +322,8 @@ _MOST_CAPACITY = 1_000_000
 _NO_CLICK_TARGET_UPDATES = 300
 _NO_CLICK = "slate_greedy_no_click_q"
 
+_SOFTMAX = "recsim.agents.softmax_agent"
+_GREEDY_PCTR = "recsim.agents.greedy_pctr_agent"
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
 
@@ -389,10 +380,16 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
 #: The agents by name.
 AGENTS: dict[str, AgentEntry] = {
     "random": AgentEntry(_random, "recommends random slates", create_vector=_vector_random),
+    "softmax": AgentEntry(
+        functools.partial(_made_by, _SOFTMAX),
+        "random slates, documents of higher scores more often",
+        modules=(_SOFTMAX,),
+        create_vector=functools.partial(_vector_made_by, _SOFTMAX),
+    ),
     "greedy_pctr": AgentEntry(
-        _greedy_pctr,
+        functools.partial(_made_by, _GREEDY_PCTR),
         "ranks by the clicks of the average user (interest_exploration)",
-        create_vector=_vector_greedy_pctr,
+        create_vector=functools.partial(_vector_made_by, _GREEDY_PCTR),
         environment="interest_exploration",
     ),
     "cluster_bandit_ucb1": _bandit_entry("UCB1", "UCB1"),

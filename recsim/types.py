@@ -436,13 +436,19 @@ class Propensities:
 
     Attributes:
         slate: of the slate, its order included: a number; an array of shape (n_users,) in the
-            vector engine.
+            vector engine. None where the agent knows those of documents alone.
         items: of each document being at its position, whatever stands at the others: numbers;
             an array of shape (n_users, slate_size) in the vector engine.
+        prefixes: of each document being at its position, and those before it at theirs, of the
+            shape of ``items``; the last one is that of the slate. None where that is not known.
+        num_samples: from how many sampled slates the probabilities are estimated; None where they
+            are exact.
     """
 
-    slate: float | np.ndarray
+    slate: float | np.ndarray | None
     items: Sequence[float] | np.ndarray
+    prefixes: Sequence[float] | np.ndarray | None = None
+    num_samples: int | None = None
 
 
 class KnowsPropensities(Protocol):
@@ -452,15 +458,18 @@ class KnowsPropensities(Protocol):
     them, for estimates of what another agent would have earned.
     """
 
-    def propensities(self, observation: Observation, slate: Slate) -> Propensities:
-        """Returns the probabilities of a slate, or of each user's.
+    def propensities(self, observation: Observation, slate: Slate) -> Propensities | None:
+        """Returns the probabilities of a slate, or of each user's; None if they are not known.
 
-        It is called between the choice of the slate and the next call of ``step``, and changes
-        nothing.
+        It is called between the choice of a slate and the next call of ``step``, and changes
+        nothing. The slate may be another than the one chosen: what is asked for is how likely the
+        agent was to show it.
 
         Args:
             observation: what the agent chose the slate after.
-            slate: the slate; in the vector engine slates of shape (n_users, slate_size).
+            slate: the slate; in the vector engine slates of shape (n_users, slate_size), or of
+                shape (n_users, n_slates, slate_size) to ask for several of each user. The arrays
+                returned then have the axis of the slates too.
         """
 
 
@@ -578,7 +587,15 @@ def is_slate_agent(agent: object) -> TypeGuard[SlateAgent]:
 
 #: Methods in which agents choose slates, the last one those of the vector engine that are made of
 #: chunks.
-_METHODS_THAT_CHOOSE = ("begin_episode", "begin", "step", "_slates_of_chunks")
+_METHODS_THAT_CHOOSE = (
+    "begin_episode",
+    "begin",
+    "step",
+    "_slates_of_chunks",
+    "_recommend",
+    "_select_slate",
+    "_select_slates",
+)
 
 
 def knows_propensities(agent: object) -> TypeGuard[KnowsPropensities]:

@@ -7,6 +7,7 @@ from recsim.agents import (
     greedy_pctr_agent,
     random_agent,
     slate_decomp_q_agent,
+    softmax_agent,
     tabular_q_agent,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "greedy_pctr_agent",
     "random_agent",
     "slate_decomp_q_agent",
+    "softmax_agent",
     "tabular_q_agent",
 ]

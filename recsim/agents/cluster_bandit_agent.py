@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from recsim import agent, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, numbers, observations, validation
 from recsim._internal.configurable import configurable
-from recsim.agents import agent_utils
+from recsim.agents import _propensities, agent_utils
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import abstract_click_bandit
 from recsim.vector import agent as vector_agent
@@ -39,6 +40,9 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         alg_ctor: class of the bandit algorithm, a subclass of MABAlgorithm.
         ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
         random_seed: seed of the bandit.
+        propensity_samples: from how many sampled slates the probabilities of Thompson sampling
+            are estimated, which takes so many times as long as a slate; None for not at all. Those
+            of UCB1 and KL-UCB, 0 and 1, need none.
         **kwargs: arguments for the topics' agents.
 
     Raises:
@@ -55,8 +59,13 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         alg_ctor: Callable[..., algorithms.MABAlgorithm] = algorithms.UCB1,
         ci_scaling: float = 1.0,
         random_seed: int | None = 0,
+        *,
+        propensity_samples: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if propensity_samples is not None:
+            validation.positive_int("propensity_samples", propensity_samples)
+        self._propensity_samples = propensity_samples
         observations.check_space(observation_space, "doc")
         documents = observations.fields_of_document(
             observation_space.spaces["doc"], "cluster_id", "quality"
@@ -74,6 +83,39 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
             random_seed=random_seed,
             **kwargs,
         )
+
+    @property
+    def propensity_samples(self) -> int | None:
+        """From how many sampled slates the probabilities of Thompson sampling are estimated."""
+        return self._propensity_samples
+
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities | None:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`.
+
+        Those of UCB1 and KL-UCB are exact. Those of Thompson sampling are of documents at their
+        positions alone, and estimated: (c + 1/2) / (n + 1), where c out of n sampled slates have
+        the document there.
+        """
+        counts = observation["user"]["sufficient_statistics"]
+        documents = list(observation["doc"].values())
+        topics = np.array([int(document["cluster_id"]) for document in documents])[np.newaxis]
+        qualities = np.array([float(document["quality"]) for document in documents])[np.newaxis]
+
+        def slates(bandit: algorithms.MABAlgorithm) -> np.ndarray:
+            impressions, clicks = (
+                np.asarray(counts[name])[np.newaxis] for name in ("impression_count", "click_count")
+            )
+            of_topics = _priorities(bandit, impressions, clicks)[:, topics[0]]
+            # By topic, then quality, then index, all falling.
+            order = np.lexsort((np.arange(len(documents))[np.newaxis], qualities, of_topics))
+            return order[:, ::-1][:, : self._slate_size]
+
+        seed = _seed_of(self.random_seed, counts)
+        single = np.asarray(slate)[np.newaxis]
+        known = _propensities_of(self.bandit, slates, single, self._propensity_samples, seed)
+        return None if known is None else _propensities.of_user(known, 0)
 
 
 class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
@@ -159,6 +201,7 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
             samples from Beta distributions only.
         ci_scaling: width of the confidence bounds, the bandit's ``optimism_scaling``.
         random_seed: seed of the bandit, an integer >= 0.
+        propensity_samples: see :class:`ClusterBanditAgent`.
 
     What is None has the value that :class:`ClusterBanditAgent` has: gin's bindings of that class
     count here too.
@@ -174,6 +217,8 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
         alg_ctor: Callable[..., algorithms.MABAlgorithm] | None = None,
         ci_scaling: float | None = None,
         random_seed: int | None = None,
+        *,
+        propensity_samples: int | None = None,
     ) -> None:
         super().__init__(environment)
         if random_seed is not None:
@@ -182,6 +227,7 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
             "alg_ctor": alg_ctor,
             "ci_scaling": ci_scaling,
             "random_seed": random_seed,
+            "propensity_samples": propensity_samples,
         }
         of_one_user = ClusterBanditAgent(
             spaces_lib.single_user_space(environment.single_observation_space),
@@ -189,6 +235,8 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
             **{name: value for name, value in given.items() if value is not None},
         )
         seed = validation.positive_int("random_seed", of_one_user.random_seed, 0)
+        self._seed = seed
+        self._propensity_samples = of_one_user.propensity_samples
         self._make_streams(seed, "bandit", np.float64)
         self._bandits = []
         for stream in self._streams:
@@ -197,15 +245,43 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
             self._bandits.append(bandit)
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
+        for bandit, slates in zip(self._bandits, self._choices_of_chunks(observation), strict=True):
+            yield slates(bandit)
+
+    def _choices_of_chunks(
+        self, observation: types.Observation
+    ) -> Iterator[Callable[[algorithms.MABAlgorithm], np.ndarray]]:
+        """Returns a function of a bandit for each chunk, which returns its users' slates."""
         counts = observation["user"]["sufficient_statistics"]
         documents = observation["doc"]
         topics = numbers.whole_per_item("documents' cluster_id", documents["cluster_id"], 2)
         qualities = numbers.finite_per_item("documents' quality", documents["quality"], 2)
-        for bandit, rows in zip(self._bandits, self._rows, strict=True):
-            priorities = _priorities(
-                bandit, counts["impression_count"][rows], counts["click_count"][rows]
+        for rows in self._rows:
+            yield functools.partial(
+                _slates_of,
+                impressions=counts["impression_count"][rows],
+                clicks=counts["click_count"][rows],
+                slate_size=self._slate_size,
+                topics=topics[rows],
+                qualities=qualities[rows],
             )
-            yield _best_documents(self._slate_size, priorities, topics[rows], qualities[rows])
+
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities | None:
+        """See :meth:`ClusterBanditAgent.propensities`."""
+        counts = observation["user"]["sufficient_statistics"]
+        slates = np.asarray(slate)
+        parts = []
+        choices = self._choices_of_chunks(observation)
+        for bandit, choose, rows in zip(self._bandits, choices, self._rows, strict=True):
+            of_rows = {name: counts[name][rows] for name in ("impression_count", "click_count")}
+            seed = _seed_of(self._seed, of_rows)
+            known = _propensities_of(bandit, choose, slates[rows], self._propensity_samples, seed)
+            if known is None:
+                return None
+            parts.append(known)
+        return _propensities.joined(parts)
 
 
 class _BetaStream:
@@ -265,6 +341,55 @@ def _priorities(
     np.put_along_axis(priorities, ascending, numbers[np.newaxis], axis=1)
     priorities[rounds == 0] = numbers[::-1]
     return priorities
+
+
+def _slates_of(
+    bandit: algorithms.MABAlgorithm,
+    *,
+    impressions: np.ndarray,
+    clicks: np.ndarray,
+    slate_size: int,
+    topics: np.ndarray,
+    qualities: np.ndarray,
+) -> np.ndarray:
+    """Returns the slates that a bandit gives to users, shape (n_users, slate_size)."""
+    priorities = _priorities(bandit, impressions, clicks)
+    return _best_documents(slate_size, priorities, topics, qualities)
+
+
+def _seed_of(seed: int | None, counts: Mapping[str, np.ndarray]) -> list[int]:
+    """Returns a seed that depends on users' counts, so that nothing has to be remembered."""
+    sums = [zlib.crc32(np.asarray(counts[name]).tobytes()) for name in sorted(counts)]
+    return [seed or 0, *sums]
+
+
+def _propensities_of(
+    bandit: algorithms.MABAlgorithm,
+    choose: Callable[[algorithms.MABAlgorithm], np.ndarray],
+    slates: np.ndarray,
+    num_samples: int | None,
+    seed: Sequence[int],
+) -> types.Propensities | None:
+    """Returns the probabilities of users' slates, None where they are not known.
+
+    Args:
+        bandit: the bandit, which is left as it is.
+        choose: function of a bandit that returns the slates, shape (n_users, slate_size).
+        slates: the slates to ask for, shape (n_users, …, slate_size).
+        num_samples: from how many sampled slates those of Thompson sampling are estimated.
+        seed: of their generator.
+    """
+    if type(bandit) in (algorithms.UCB1, algorithms.KLUCB):
+        return _propensities.deterministic(slates, choose(copy.deepcopy(bandit)))
+    if not isinstance(bandit, algorithms.ThompsonSampling) or num_samples is None:
+        return None
+    sampling = copy.deepcopy(bandit)
+    sampling.sample_from(np.random.default_rng(seed))
+    times = np.full(slates.shape, 0.5)
+    for _ in range(num_samples):
+        sampled = choose(sampling)
+        times += slates == sampled.reshape(len(sampled), *[1] * (slates.ndim - 2), -1)
+    return types.Propensities(None, times / (num_samples + 1), None, num_samples)
 
 
 def _best_documents(

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from recsim import agent, types
 from recsim import choice_model as cm
 from recsim._internal import arrays, numbers, observations, trees
+from recsim.agents import _propensities
 from recsim.vector import agent as vector_agent
 
-__all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent"]
+__all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent", "create_agent", "create_vector_agent"]
 
 #: What a user clicks if nothing else is said.
 _DEFAULT_CHOICE_FEATURES = {"no_click_mass": 5}
@@ -57,6 +58,12 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         self._choice_model.score_documents(self._belief_state, documents.values())
         scores: Any = self._choice_model.scores
         return self.findBestDocuments(scores)
+
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`."""
+        return _propensities.deterministic(slate, self.step(0.0, observation))
 
     def findBestDocuments(self, scores: ArrayLike) -> np.ndarray:
         """Returns the indices of the ``slate_size`` highest scores, highest first.
@@ -138,7 +145,57 @@ class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
         for rows in self._rows:
             yield self._best_slates(trees.rows_of(observation["doc"], rows))
 
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`."""
+        self._check_users(observation)
+        best = arrays.joined(list(self._slates_of_chunks(observation)))
+        return _propensities.deterministic(slate, best)
+
     def _best_slates(self, documents: object) -> np.ndarray:
         weights = self._choice_model.choice_weights(self._score_documents_fn(documents))
         # A copy without the weights of no click, to overwrite.
         return arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)
+
+
+def create_agent(environment: types.RecommenderEnv, *, seed: int | None = None) -> GreedyPCTRAgent:
+    """Makes an agent that ranks for the average user of an environment.
+
+    Args:
+        environment: the environment, whose user model has an ``avg_user_state``.
+        seed: not used: nothing is random.
+
+    Raises:
+        ValueError: if the user model has none.
+    """
+    del seed
+    user_model: Any = environment.environment.user_model
+    if not hasattr(user_model, "avg_user_state"):
+        raise ValueError(
+            f"the user model needs an avg_user_state to rank for, which {type(user_model).__name__}"
+            " does not have."
+        )
+    return GreedyPCTRAgent(environment.action_space, user_model.avg_user_state)  # type: ignore[arg-type]
+
+
+def create_vector_agent(
+    environment: types.VectorEnv, *, seed: int | None = None
+) -> VectorGreedyPCTRAgent:
+    """Makes an agent that ranks for the average user of an environment of users in parallel.
+
+    Args:
+        environment: the environment, whose user model has ``average_user_scores``.
+        seed: not used: nothing is random.
+
+    Raises:
+        ValueError: if the user model has none.
+    """
+    del seed
+    user_model = getattr(environment.unwrapped, "user_model", environment.unwrapped)
+    if not hasattr(user_model, "average_user_scores"):
+        raise ValueError(
+            "the user model needs average_user_scores to rank by, which "
+            f"{type(user_model).__name__} does not have."
+        )
+    return VectorGreedyPCTRAgent(environment, user_model.average_user_scores)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from recsim import agent, types
 from recsim._internal import observations, validation
+from recsim.agents import _propensities
 from recsim.vector import agent as vector_agent
 
 __all__ = ["RandomAgent", "VectorRandomAgent"]
@@ -40,8 +40,7 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
         self, observation: types.Observation, slate: types.Slate
     ) -> types.Propensities:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        number = len(observation["doc"])
-        return types.Propensities(1.0 / math.perm(number, len(slate)), [1.0 / number] * len(slate))
+        return _propensities.uniform(slate, len(observation["doc"]))
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: all candidates are equally likely."""
@@ -77,7 +76,4 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
     ) -> types.Propensities:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         del observation
-        of_slate = 1.0 / math.perm(self._num_candidates, self._slate_size)
-        return types.Propensities(
-            np.full(self._num_envs, of_slate), np.full(np.shape(slate), 1.0 / self._num_candidates)
-        )
+        return _propensities.uniform(slate, self._num_candidates)

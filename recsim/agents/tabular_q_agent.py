@@ -16,7 +16,7 @@ from recsim import agent, types
 from recsim import spaces as spaces_lib
 from recsim._internal import bundles, numbers, observations, resources, validation
 from recsim._internal.gym_import import spaces
-from recsim.agents import agent_utils
+from recsim.agents import _propensities, agent_utils
 
 __all__ = ["TabularQAgent"]
 
@@ -337,6 +337,27 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             slate, self._previous_state_action_index = explore(observation)
         self._previous_slate = slate
         return slate
+
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities | None:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`.
+
+        They are known in evaluation, and with the exploration policy 'epsilon_greedy'.
+        """
+        greedy, _ = self._greedy(self._enumerate_state_action_indices(observation))
+        if self._eval_mode:
+            return _propensities.deterministic(slate, greedy)
+        explore = self._exploration_functions.get("epsilon_greedy")
+        if self._exploration_policy != "epsilon_greedy" or explore != self._explore_from:
+            return None
+        number = len(observation["doc"])
+        any_slate = (
+            _propensities.uniform if self._ordinal_slates else _propensities.uniform_ascending
+        )
+        return _propensities.epsilon_greedy(
+            slate, greedy, self._exploration_temperature, any_slate(slate, number)
+        )
 
     def end_episode(  # type: ignore[override]  # RecSim's needs the observation.
         self, reward: float, observation: agent.Observation, *, truncated: bool = False

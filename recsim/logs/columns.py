@@ -2,27 +2,31 @@
 
 A log has one row for each impression, a document shown to a user at a position of a slate:
 
-=====================  ======  =====================================================================
-column                 type    content
-=====================  ======  =====================================================================
-``episode``            int64   number of the episode, of those of this user in the log, from 0
-``user``               int64   number of the user; 0 in a single-user environment
-``step``               int32   number of the step in the episode, from 0
-``position``           int32   position in the slate, from 0
-``candidate``          int64   index of the document among the candidates, as in the slate
-``item_id``            string  ID of the document, its key in the observation; in a vector
-                       or int  environment an int64, see below
-``item_feature…``              the observation of the document
-``user_feature…``              the observation of the user before the slate
-``response…``                  the observation of the response to the document
-``reward``             double  the reward of the slate, the same in all of its rows
-``terminated``         bool    whether the environment ended the episode with this step
-``truncated``          bool    whether a limit on its steps did
-``slate_probability``  double  probability with which the agent chose the slate, null if unknown
-``item_probability``   double  probability with which the agent showed this document at this
-                               position, null if unknown
-``state_…``                    the hidden state of the user before the slate, where asked for
-=====================  ======  =====================================================================
+======================  ======  ====================================================================
+column                  type    content
+======================  ======  ====================================================================
+``episode``             int64   number of the episode, of those of this user in the log, from 0
+``user``                int64   number of the user; 0 in a single-user environment
+``step``                int32   number of the step in the episode, from 0
+``position``            int32   position in the slate, from 0
+``candidate``           int64   index of the document among the candidates, as in the slate
+``item_id``             string  ID of the document, its key in the observation; in a vector
+                        or int  environment an int64, see below
+``item_feature…``               the observation of the document
+``user_feature…``               the observation of the user before the slate
+``response…``                   the observation of the response to the document
+``reward``              double  the reward of the slate, the same in all of its rows
+``terminated``          bool    whether the environment ended the episode with this step
+``truncated``           bool    whether a limit on its steps did
+``slate_probability``   double  probability with which the agent chose the slate, null if unknown
+``item_probability``    double  probability with which the agent showed this document at this
+                                position, null if unknown
+``prefix_probability``  double  probability with which it showed this document and those before it
+                                at their positions, null if unknown
+``propensity_samples``  int64   from how many sampled slates the probabilities are estimated, null
+                                where they are exact or unknown
+``state_…``                     the hidden state of the user before the slate, where asked for
+======================  ======  ====================================================================
 
 An observation has a column for each of its numbers: the entry ``quality`` of a document is
 ``item_feature_quality``, and a document that is an array of 20 numbers is ``item_feature_0`` to
@@ -72,7 +76,15 @@ ROWS_OF_GROUP = 65_536
 #: Names of the columns of every log that stand before the observations.
 FIRST_COLUMNS = ("episode", "user", "step", "position", "candidate", "item_id")
 #: Names of the columns of every log that stand after the observations.
-LAST_COLUMNS = ("reward", "terminated", "truncated", "slate_probability", "item_probability")
+LAST_COLUMNS = (
+    "reward",
+    "terminated",
+    "truncated",
+    "slate_probability",
+    "item_probability",
+    "prefix_probability",
+    "propensity_samples",
+)
 
 #: What tells a log from other Parquet files, in the metadata of the schema: name and version.
 _MARK = {b"recsim_episode_log": b"1"}
@@ -180,7 +192,8 @@ def schema(item_id: pa.DataType, entries: Iterable[Entry], states: Iterable[Entr
         ]
 
     first = [pa.int64(), pa.int64(), pa.int32(), pa.int32(), pa.int64(), item_id]
-    last = [pa.float64(), pa.bool_(), pa.bool_(), pa.float64(), pa.float64()]
+    of_agent = [pa.float64(), pa.float64(), pa.float64(), pa.int64()]
+    last = [pa.float64(), pa.bool_(), pa.bool_(), *of_agent]
     columns = [
         *zip(FIRST_COLUMNS, first, strict=True),
         *fields(entries),

@@ -44,6 +44,8 @@ class _Row(NamedTuple):
     terminated: bool
     slate_probability: float | None
     item_probability: float | None
+    prefix_probability: float | None
+    propensity_samples: int | None
     state: tuple[np.ndarray, ...]
 
 
@@ -145,6 +147,7 @@ class Impressions:
     ) -> None:
         """Adds the rows of a user's slate; without responses the user's episode is over."""
         state = self._states[user] if self._user_state else ()
+        of_slate, items, prefixes, samples = _propensities(known)
         for position, (candidate, response) in enumerate(zip(slate, responses, strict=False)):
             item_id, document = documents[candidate]
             self._rows.append(
@@ -160,8 +163,10 @@ class Impressions:
                     response,
                     numbers.as_float("the reward", reward),
                     done,
-                    None if known is None else float(known.slate),
-                    None if known is None else float(known.items[position]),
+                    of_slate,
+                    None if items is None else float(items[position]),
+                    None if prefixes is None else float(prefixes[position]),
+                    samples,
                     state,
                 )
             )
@@ -203,6 +208,8 @@ class Impressions:
             truncated,
             by_field.slate_probability,
             by_field.item_probability,
+            by_field.prefix_probability,
+            by_field.propensity_samples,
             *observed(made.states, by_field.state),
         ]
         return pa.record_batch(
@@ -255,6 +262,21 @@ class Impressions:
                 (index,), f"state_{name}", value.shape, np.dtype(np.float64)
             )
         return entries
+
+
+def _propensities(
+    known: types.Propensities | None,
+) -> tuple[
+    float | None,
+    Sequence[float] | np.ndarray | None,
+    Sequence[float] | np.ndarray | None,
+    int | None,
+]:
+    """Returns the probabilities of a single user's slate, None for what is not known."""
+    if known is None:
+        return None, None, None, None
+    of_slate = None if known.slate is None else float(known.slate)
+    return of_slate, known.items, known.prefixes, known.num_samples
 
 
 def _numbers_of_state(state: object) -> Iterator[tuple[str, np.ndarray]]:
@@ -423,7 +445,15 @@ class VectorImpressions:
             for entry in made.responses
             for column in entry.columns(_rows(_array(step.responses, entry)[users]))
         ]
-        unknown = pa.nulls(num_rows, pa.float64())
+
+        def probabilities(values: float | Sequence[float] | np.ndarray | None) -> object:
+            """Returns a column of probabilities of slates, or of documents; null for None."""
+            if values is None:
+                return pa.nulls(num_rows, pa.float64())
+            array = np.asarray(values, np.float64)[users]
+            return by_user(array) if array.ndim == 1 else array.reshape(-1)
+
+        samples = None if known is None else known.num_samples
         arrays = [
             by_user(self._episodes[users]),
             by_user(self._numbers[users]),
@@ -437,8 +467,10 @@ class VectorImpressions:
             by_user(np.asarray(step.rewards, np.float64)[users]),
             by_user(np.asarray(step.terminated)[users]),
             by_user(np.asarray(step.truncated)[users]),
-            unknown if known is None else by_user(np.asarray(known.slate, np.float64)[users]),
-            unknown if known is None else np.asarray(known.items, np.float64)[users].reshape(-1),
+            probabilities(None if known is None else known.slate),
+            probabilities(None if known is None else known.items),
+            probabilities(None if known is None else known.prefixes),
+            pa.nulls(num_rows, pa.int64()) if samples is None else np.full(num_rows, samples),
             *of_users(made.states, self._states),
         ]
         return pa.record_batch(

@@ -20,6 +20,8 @@ __all__ = ["read_episodes"]
 
 _PARQUET = b"PAR1"
 _NEEDED = (*columns_lib.FIRST_COLUMNS, *columns_lib.LAST_COLUMNS)
+#: Columns of a log that say nothing of an agent that knows no probabilities.
+_OF_PROPENSITIES = columns_lib.LAST_COLUMNS[3:]
 
 
 def read_episodes(path: paths.Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -146,7 +148,7 @@ def _of_tfrecord(path: str, columns: Sequence[str] | None) -> pd.DataFrame:
         frames.append(pd.DataFrame({**first, **episode.columns}))
     frame = pd.concat(frames, ignore_index=True)
     frame.insert(_NEEDED.index("item_id"), "item_id", pd.Series(None, frame.index, "string"))
-    for name in ("slate_probability", "item_probability"):
+    for name in _OF_PROPENSITIES:
         frame[name] = np.nan
     if columns is not None:
         _check_names(columns, list(frame.columns))

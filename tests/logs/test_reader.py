@@ -18,7 +18,7 @@ from support.resumable import FirstDocuments
 import recsim
 from recsim._internal import tfrecord
 from recsim.agents import random_agent
-from recsim.logs import parquet
+from recsim.logs import columns, parquet
 from recsim.simulator import episode_log, rollout
 
 #: Two episodes of three steps of interest exploration with 4 candidates and slates of 2, as the
@@ -26,7 +26,7 @@ from recsim.simulator import episode_log, rollout
 OF_RECSIM = pathlib.Path(__file__).parent / "data" / "recsim_0_2_4.tfrecord"
 
 #: What a TFRecord log does not say.
-UNKNOWN = ["item_id", "slate_probability", "item_probability"]
+UNKNOWN = ["item_id", *columns.LAST_COLUMNS[3:]]
 
 
 class Witness:

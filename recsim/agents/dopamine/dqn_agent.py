@@ -19,6 +19,7 @@ from recsim import agent, seeding, types
 from recsim._internal import bundles, keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
+from recsim.agents import _propensities
 from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
@@ -374,6 +375,16 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
         numbers_of = {**known.numbers, "probability of a random slate": epsilon}
         return dataclasses.replace(known, numbers=numbers_of)
+
+    def propensities(
+        self, observation: agent.Observation, slate: types.Slate
+    ) -> types.Propensities:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`."""
+        user, documents = self._features(observation)
+        best = self._values.best_slate(self._learner.online_network, user, documents)
+        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
+        explored = _propensities.uniform(slate, len(documents))
+        return _propensities.epsilon_greedy(slate, best, epsilon, explored)
 
     # State.
 

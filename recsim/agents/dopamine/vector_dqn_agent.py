@@ -12,6 +12,7 @@ from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
 from recsim._internal.configurable import configurable
+from recsim.agents import _propensities
 from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
@@ -250,13 +251,31 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
     ) -> np.ndarray:
         slates = streams.slates(uniforms[:, 1:], self._num_candidates)
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
-        rows = np.flatnonzero(uniforms[:, 0] >= epsilon)
+        self._fill_in_best(slates, np.flatnonzero(uniforms[:, 0] >= epsilon), users, documents)
+        return slates
+
+    def _fill_in_best(
+        self, slates: np.ndarray, rows: np.ndarray, users: np.ndarray, documents: np.ndarray
+    ) -> None:
+        """Writes the best slates of some users into ``slates``."""
         for start in range(0, len(rows), network.BLOCK):
             block = rows[start : start + network.BLOCK]
             slates[block] = self._values.best_slates(
                 self._learner.online_network, users[block], documents[block]
             )
-        return slates
+
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities:
+        """See :meth:`recsim.types.KnowsPropensities.propensities`."""
+        self._check_users(observation)
+        users, documents = self._values.adapter.features_of_many(observation)
+        best = np.empty((self._num_envs, self._slate_size), np.int64)
+        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
+        if epsilon < 1.0:
+            self._fill_in_best(best, np.arange(self._num_envs), users, documents)
+        explored = _propensities.uniform(slate, self._num_candidates)
+        return _propensities.epsilon_greedy(slate, best, epsilon, explored)
 
     # State.
 

@@ -175,6 +175,15 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
         )
         return slates
 
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities | None:
+        """Returns those of the base agent, see :class:`recsim.types.KnowsPropensities`."""
+        base: object = self._base_agent
+        if not types.knows_propensities(base):
+            return None
+        return base.propensities(self._augmented(observation), slate)
+
     def _augmented(self, observation: types.Observation) -> types.Observation:
         statistics = {
             "impression_count": self._impressions.copy(),

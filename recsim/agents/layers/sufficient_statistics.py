@@ -103,6 +103,15 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
             raise RuntimeError("explain tells of the last slate: call begin_episode before it.")
         return base_agent.explain(self._augmented(observation))
 
+    def propensities(
+        self, observation: types.Observation, slate: types.Slate
+    ) -> types.Propensities | None:
+        """Returns those of the base agent, see :class:`recsim.types.KnowsPropensities`."""
+        base: object = self._base_agents[0]
+        if not types.knows_propensities(base):
+            return None
+        return base.propensities(self._augmented(observation), slate)
+
     def _postprocess_actions(self, action_list: list[Any]) -> agent.Slate:
         slate: agent.Slate = action_list[0]
         return slate
