@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from support import CHECKOUT
+from support import CHECKOUT, extras
 
 import recsim
 from recsim._internal import version
@@ -69,14 +69,15 @@ def test_every_submodule_is_an_attribute_of_its_package(tmp_path):
         "import functools, pkgutil, recsim\n"
         "for module in pkgutil.walk_packages(recsim.__path__, 'recsim.'):\n"
         "    if '._' not in module.name:\n"
-        "        functools.reduce(getattr, module.name.split('.')[1:], recsim)\n"
+        f"        if not module.name.startswith({extras.modules_without()}):\n"
+        "            functools.reduce(getattr, module.name.split('.')[1:], recsim)\n"
     )
     run_python(code, tmp_path)
 
 
 def test_every_public_name_is_there():
     for found in pkgutil.walk_packages(recsim.__path__, "recsim."):
-        if found.name.endswith("__main__"):
+        if found.name.endswith("__main__") or found.name.startswith(extras.modules_without()):
             continue
         module = importlib.import_module(found.name)
         missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
@@ -119,7 +120,8 @@ sys.meta_path.insert(0, NoTensorFlow())
 
 import recsim
 for module in pkgutil.walk_packages(recsim.__path__, "recsim."):
-    importlib.import_module(module.name)
+    if not module.name.startswith("recsim.sb3."):  # An extra, with PyTorch.
+        importlib.import_module(module.name)
 
 from recsim.agents.cluster_bandit_agent import ClusterBanditAgent
 from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer

@@ -27,6 +27,7 @@ __all__ = [
     "share_memory",
     "split",
     "with_rows",
+    "writable",
 ]
 
 T = TypeVar("T")
@@ -181,3 +182,8 @@ def with_rows(tree: T, rows: Rows, of_rows: object) -> T:
     copies = map_leaves(lambda array: array.copy(order="K"), tree)
     set_rows(copies, rows, of_rows)
     return copies
+
+
+def writable(tree: T) -> T:
+    """Returns a tree with copies of those arrays that cannot be written to."""
+    return map_leaves(lambda array: array if array.flags.writeable else array.copy(), tree)

@@ -166,9 +166,13 @@ def source_digest(reference: Reference, kind: str) -> str | None:
     """Returns the SHA-256 of the source of what a reference to code names.
 
     It is of the whole file that the code is in; of the class or function alone where there is no
-    file, as in a notebook; None where there is no source.
+    file, as in a notebook; None where there is no source. An object with an attribute
+    ``source_digest``, such as a trained model, says what tells it from others.
     """
     found: Any = loaded(reference, kind)
+    own_digest: str | None = getattr(found, "source_digest", None)
+    if isinstance(own_digest, str):
+        return own_digest
     if isinstance(found, (registry.AgentEntry, registry.EnvironmentEntry)):
         found = found.create
     while isinstance(found, functools.partial):

@@ -108,7 +108,7 @@ class _Lines:
             self._write()
 
     def finish(self) -> None:
-        if self._done != self._written:
+        if self._total and self._done != self._written:  # None where all was done before.
             self._write()
 
     def _write(self) -> None:

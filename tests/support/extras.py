@@ -12,7 +12,7 @@ import os
 
 from support import chromium
 
-__all__ = ["REQUIRED", "is_missing_import", "missing"]
+__all__ = ["REQUIRED", "is_missing_import", "missing", "modules_without"]
 
 REQUIRED = os.environ.get("RECSIM_REQUIRE_EXTRAS", "0") != "0"
 
@@ -23,6 +23,15 @@ _PROGRAMS = {"chromium": lambda: chromium.EXECUTABLE}
 def missing(name: str) -> bool:
     """Returns whether a package or program is not installed."""
     return (_PROGRAMS[name]() if name in _PROGRAMS else importlib.util.find_spec(name)) is None
+
+
+#: The packages of this library that need one of an extra.
+_NEEDED = {"recsim.sb3.": "stable_baselines3"}
+
+
+def modules_without() -> tuple[str, ...]:
+    """Returns how the names of those modules begin that cannot be imported without an extra."""
+    return tuple(package for package, needed in _NEEDED.items() if missing(needed))
 
 
 def is_missing_import(reason: str) -> bool:
