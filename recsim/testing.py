@@ -210,6 +210,11 @@ def _check_vector_checkpoint(
         slates = rng.randint(nvec[0], size=(env.num_envs, len(nvec)))
         (*outcome, _), (*expected, _) = resumed.step(slates), env.step(slates)
         _assert_same(outcome, expected, "an environment restored from a checkpoint")
+        _, _, terminated, truncated = outcome
+        ended = terminated | truncated
+        if env.metadata["autoreset_mode"].name == "DISABLED" and ended.any():
+            for each in (resumed, env):
+                each.reset(options={"reset_mask": ended})
 
 
 def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int) -> None:

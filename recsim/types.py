@@ -337,8 +337,13 @@ class VectorEnv(Protocol):
     def unwrapped(self) -> object:
         """The environment without wrappers."""
 
-    def reset(self, *, seed: int | None = None) -> tuple[Observation, dict[str, Any]]:
-        """Begins an episode of every user; returns observation and infos."""
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begins an episode of every user, or of those in the options' ``reset_mask``.
+
+        Returns observation and infos.
+        """
 
     def step(
         self, actions: np.ndarray

@@ -44,6 +44,7 @@ REQUIRED_KEYS = (*REQUIRED_WITHOUT_SEED, "seed")
 # What may be said of a vector environment beside its config.
 VECTOR_OPTIONS = (
     "action",
+    "autoreset_mode",
     "candidates",
     "dtype",
     "first_user",

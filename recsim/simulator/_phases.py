@@ -265,7 +265,7 @@ class VectorPhases:
 
     Raises:
         TypeError: if the environment lacks methods of a RecSimVectorEnv.
-        ValueError: if it does not begin new episodes by itself in the same step.
+        ValueError: if it does not say when next episodes begin.
     """
 
     #: What listeners are.
@@ -282,10 +282,10 @@ class VectorPhases:
                 "wrappers, and one that recsim made."
             )
         mode = env.metadata.get("autoreset_mode")
-        if getattr(mode, "name", mode) != "SAME_STEP":
+        if getattr(mode, "name", mode) not in ("SAME_STEP", "NEXT_STEP", "DISABLED"):
             raise ValueError(
-                "env must replace users in the step in which their episodes end "
-                f"(autoreset_mode SAME_STEP), got {mode}."
+                "env must say by its metadata['autoreset_mode'] when next episodes begin: "
+                f"SAME_STEP, NEXT_STEP or DISABLED of Gymnasium's AutoresetMode, got {mode}."
             )
         own_limit = getattr(env.unwrapped, "max_steps_per_episode", None)
         self._max_steps = max_steps if own_limit is None else min(max_steps, own_limit)

@@ -39,6 +39,7 @@ DEFAULT_CONFIG = {
 # What make_vec takes beside the entries of a config, of which the seed is one.
 _VECTOR_OPTIONS = (
     "action",
+    "autoreset_mode",
     "candidates",
     "dtype",
     "first_user",
@@ -212,8 +213,8 @@ def make_vec(
         max_episode_steps: episodes are truncated after so many steps; None or -1 for no limit.
             Gymnasium passes the registered limit where its caller gives none.
         **settings: entries of its config, as :func:`make` takes them, and the options
-            ``observation``, ``action``, ``candidates``, ``dtype``, ``first_user`` and
-            ``max_steps_per_episode`` of
+            ``observation``, ``action``, ``autoreset_mode``, ``candidates``, ``dtype``,
+            ``first_user`` and ``max_steps_per_episode`` of
             :class:`recsim.vector.env.RecSimVectorEnv`; the last goes before ``max_episode_steps``.
 
     Raises:

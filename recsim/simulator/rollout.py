@@ -18,7 +18,13 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import types
-from recsim._internal import global_generator, numbers, observations, validation
+from recsim._internal import (
+    final_observations,
+    global_generator,
+    numbers,
+    observations,
+    validation,
+)
 from recsim.simulator import environment
 
 __all__ = [
@@ -342,8 +348,10 @@ class VectorRollout:
     A user whose episode has ended begins another one with the next step.
 
     Args:
-        env: the environment, which begins new episodes in the step in which the old ones end
-            (Gymnasium's ``AutoresetMode.SAME_STEP``).
+        env: the environment. Unless it begins new episodes in the step in which the old ones end
+            (Gymnasium's ``AutoresetMode.SAME_STEP``), it is reset for the users whose episodes have
+            ended, by a ``reset_mask``: agent and listeners are told the same in all modes, and
+            there is no step without a slate.
         agent: the agent.
         listeners: what is told of steps and ended episodes, in this order.
         follows_episodes: whether to count the steps and rewards of episodes. Without that,
@@ -368,6 +376,8 @@ class VectorRollout:
                 global_generator.watched(method, agent, global_generator.IN_VECTOR_AGENT)
                 for method in (agent.begin, agent.step)
             )
+        mode = env.metadata.get("autoreset_mode")
+        self._resets_users = getattr(mode, "name", mode) in ("NEXT_STEP", "DISABLED")
         self._listeners = tuple(listeners)
         self._on_step = _own_methods(self._listeners, VectorListener, "on_step")
         self._follows_episodes = follows_episodes
@@ -462,10 +472,30 @@ class VectorRollout:
         slates = self._slates
         if slates is None:
             raise RuntimeError("Call reset() before the first step.")
-        step = VectorStep(slates, *self._env.step(slates), self._agent, self._counting)
+        outcome = self._env.step(slates)
+        if self._resets_users:
+            outcome = self._with_next_episodes(*outcome)
+        step = VectorStep(slates, *outcome, self._agent, self._counting)
         for tell in self._on_step:
             tell(step)
         return step, self._follows_episodes and self._follow(step)
+
+    def _with_next_episodes(
+        self,
+        observation: types.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> tuple[types.Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Begins the next episodes; returns the outcome of the step as in mode SAME_STEP."""
+        ended = terminated | truncated
+        new_infos = dict(infos)
+        if ended.any():
+            final = final_observations.FinalObservations(observation, ended)
+            observation, _ = self._env.reset(options={"reset_mask": ended})
+            new_infos |= {"final_obs": final, "_final_obs": ended}
+        return observation, rewards, terminated, truncated, new_infos
 
     def _choose(self, step: VectorStep) -> None:
         """Lets the agent choose the next slates."""

@@ -158,7 +158,8 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
             raise ValueError(
                 "infos must have the last observations, 'final_obs', where episodes ended, got "
                 f"the keys {numbers.described(list(infos))} although {int(ended.sum())} did: pass "
-                "the infos that the environment's step returned."
+                "the infos that the environment's step returned in autoreset_mode SAME_STEP, or "
+                "let recsim.simulator.rollout.VectorRollout run the agent."
             )
 
     @abc.abstractmethod

@@ -138,63 +138,75 @@ class Chunk:
             max_steps: number of steps after which an episode is truncated; None for no limit.
             counted: who counts in the metrics, bools of shape (n_users,); None for everyone.
         """
-        model, stream, num_users = self._model, self._stream, self.num_users
-        looks = self._steps_to_watch > 0
-        if looks:
-            model = self._watched(model)
-        documents = scenario_lib.slate_documents(
-            self._documents, slates, self._candidates == "shared"
+        users, documents, responses, terminated = self._shown(
+            self._users, self._documents, slates, self._stream
         )
-        choice = model.choose(self._users, documents, stream)
-        if looks:
-            choice = _checks.checked_choice(
-                self._model, choice, num_users, self._scenario.slate_size
-            )
-        responses = model.respond(self._users, documents, choice, stream)
-        if looks:
-            size = self._scenario.slate_size
-            _checks.check_fields(self._model, "respond", responses, num_users, size)
-            self._copies_responses |= trees.share_memory(responses, self._users)
-        if self._copies_responses:
-            responses = trees.map_leaves(np.array, responses)
-        self._users = model.update(self._users, documents, choice, responses, stream)
-        if looks:
-            _checks.check_fields(self._model, "update", self._users, num_users)
-            self._copies_users |= not _may_be_changed(self._model, self._users)
-        if self._copies_users:
-            self._users = trees.map_leaves(np.array, self._users)
-        if self._candidates == "step":
-            self._documents = self._sampled(stream)
+        self._users, self._documents = users, documents
         self._steps += 1
-        done = model.is_done(self._users)
-        if looks and done is not None:
-            _checks.check_done(self._model, done, num_users)
-        # A copy, for it may be the users' own, which changes when some are replaced.
-        terminated = np.array(done, np.bool_) if done is not None else np.zeros(num_users, np.bool_)
         if max_steps is None:
-            truncated = np.zeros(num_users, np.bool_)
+            truncated = np.zeros(self.num_users, np.bool_)
             rows = terminated.nonzero()[0]
         else:
             truncated = self._steps >= max_steps
             rows = (terminated | truncated).nonzero()[0]
-        observed = model.observe_responses(responses)
+        observed = self._model.observe_responses(responses)
         last = None
         if len(rows):
             last = self._replace(rows)
             last["response"] = trees.rows_of(observed, rows)
             observed = trees.with_rows(observed, rows, self._no_response)
         observation = self._observation(observed)
-        if looks:
-            self._steps_to_watch -= 1
+        self._steps_to_watch -= self._steps_to_watch > 0
         return ChunkStep(
             observation,
-            _checks.checked_rewards(self._scenario.reward_aggregator(responses), num_users),
+            _checks.checked_rewards(self._scenario.reward_aggregator(responses), self.num_users),
             terminated,
             truncated,
             rows,
             last,
             self._metrics(responses, counted),
         )
+
+    def _shown(
+        self, users: object, candidates: object, slates: np.ndarray, stream: streams.RandomStream
+    ) -> tuple[Any, Any, Any, np.ndarray]:
+        """Shows slates to users, of whom the random stream says how many there are.
+
+        Returns:
+            The users after the step, the candidates after it, the responses, and whose episodes
+            ended by themselves.
+        """
+        model, num_users = self._model, stream.num_users
+        looks = self._steps_to_watch > 0
+        if looks:
+            model = self._watched(model)
+        documents = scenario_lib.slate_documents(candidates, slates, self._candidates == "shared")
+        choice = model.choose(users, documents, stream)
+        if looks:
+            choice = _checks.checked_choice(
+                self._model, choice, num_users, self._scenario.slate_size
+            )
+        responses = model.respond(users, documents, choice, stream)
+        if looks:
+            size = self._scenario.slate_size
+            _checks.check_fields(self._model, "respond", responses, num_users, size)
+            self._copies_responses |= trees.share_memory(responses, users)
+        if self._copies_responses:
+            responses = trees.map_leaves(np.array, responses)
+        users = model.update(users, documents, choice, responses, stream)
+        if looks:
+            _checks.check_fields(self._model, "update", users, num_users)
+            self._copies_users |= not _may_be_changed(self._model, users)
+        if self._copies_users:
+            users = trees.map_leaves(np.array, users)
+        if self._candidates == "step":
+            candidates = self._sampled(stream)
+        done = model.is_done(users)
+        if looks and done is not None:
+            _checks.check_done(self._model, done, num_users)
+        # A copy, for it may be the users' own, which changes when some are replaced.
+        terminated = np.array(done, np.bool_) if done is not None else np.zeros(num_users, np.bool_)
+        return users, candidates, responses, terminated
 
     def _new_users(self, rows: np.ndarray) -> object:
         """Returns new users for some rows, whose next episodes begin."""
@@ -254,13 +266,18 @@ class Chunk:
     def _replace(self, rows: np.ndarray) -> types.Observation:
         """Replaces the users of some rows by new ones and returns what was observed of the old."""
         last = {"user": self._model.observe_users(trees.rows_of(self._users, rows))}
-        trees.set_rows(self._users, rows, self._new_users(rows))
         if self._candidates == "episode":
             last["doc"] = self._sampler.observe(trees.rows_of(self._documents, rows))
+        self._begin_episodes(rows)
+        return last
+
+    def _begin_episodes(self, rows: np.ndarray) -> None:
+        """Replaces the users of some rows by new ones."""
+        trees.set_rows(self._users, rows, self._new_users(rows))
+        if self._candidates == "episode":
             # Documents are in observations: they are never changed.
             self._documents = trees.map_leaves(np.copy, self._documents)
             trees.set_rows(self._documents, rows, self._new_documents(rows))
-        return last
 
     def user_states(self) -> dict[str, np.ndarray]:
         """Returns the users between two steps: copies of their fields by name."""

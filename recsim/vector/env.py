@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import collections
 import functools
 import math
@@ -11,18 +10,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import AutoresetMode
 from numpy.typing import DTypeLike
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import arrays, resources, trees, validation
+from recsim._internal import arrays, trees, validation
+from recsim._internal.final_observations import FinalObservations
 from recsim.simulator import fingerprint
+from recsim.vector import _deferred as deferred
 from recsim.vector import chunk as chunk_lib
 from recsim.vector import scenario as scenario_lib
 from recsim.vector import streams
-from recsim.vector._final_observations import FinalObservations
+from recsim.vector._slate_env import SlateVectorEnv
 
 __all__ = ["FinalObservations", "RecSimVectorEnv", "SlateVectorEnv"]
 
@@ -30,216 +30,6 @@ T = TypeVar("T")
 
 # With more, what they need is estimated.
 _MANY_CANDIDATES = 100_000
-
-# The dtypes in which negative numbers are larger than any index, by those of common slates.
-_UNSIGNED: dict[np.dtype, np.dtype] = {
-    np.dtype(np.int32): np.dtype(np.uint32),
-    np.dtype(np.int64): np.dtype(np.uint64),
-}
-
-
-class SlateVectorEnv(VectorEnv, abc.ABC):
-    """The base class of vector environments whose users are shown slates, episode by episode.
-
-    When a user's episode ends, a new user begins the next one in the same step
-    (``AutoresetMode.SAME_STEP``). The observation is then of the new user, and
-    ``infos['final_obs']`` (:class:`FinalObservations`) has the last one of the old user, with the
-    responses to the last slate, where ``infos['_final_obs']`` is True.
-
-    Subclasses call :meth:`_set_spaces`.
-
-    Args:
-        num_envs: number of users, at least 1.
-        num_candidates: number of candidates that a user can be recommended.
-        slate_size: number of documents in a slate.
-        max_steps_per_episode: episodes are truncated after so many steps; None for no limit.
-        first_user: number of the first user, which random numbers go by.
-        observation: the form of observations, see :class:`recsim.spaces.ObservationForm`. This
-            library's agents need 'nested'.
-        action: the form of actions, see :class:`recsim.spaces.ActionForm`. This library's agents
-            need 'slate'.
-
-    Raises:
-        TypeError: if a size is not an integer.
-        ValueError: if a size is below 1, the slate is larger than the candidate set, a form is not
-            known, or there are too many slates for ``action='discrete'``.
-        MemoryError: if there is no memory for so many users and candidates.
-    """
-
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-    single_action_space: spaces.MultiDiscrete
-    single_observation_space: spaces.Dict
-
-    def __init__(
-        self,
-        num_envs: int,
-        num_candidates: int,
-        slate_size: int,
-        max_steps_per_episode: int | None = None,
-        first_user: int = 0,
-        *,
-        observation: str = "nested",
-        action: str = "slate",
-    ) -> None:
-        self.num_envs = validation.positive_int("num_envs", num_envs)
-        self._num_candidates, self._slate_size = validation.candidates_and_slate(
-            num_candidates, slate_size
-        )
-        # A slate's places, and of a user the reward, two ends, the number of the episode, its steps
-        # and the return.
-        self._check_memory(4 * self._num_candidates + self.num_envs * (8 * self._slate_size + 26))
-        self.max_steps_per_episode = max_steps_per_episode
-        self._first_user = validation.positive_int("first_user", first_user, 0)
-        self._counted: np.ndarray | None = None
-        self._actions = spaces_lib.ActionForm(action, self._num_candidates, self._slate_size)
-        self.single_action_space = self._actions.space
-        self._observation = observation
-
-    def _set_spaces(self, single_observation_space: types.Space, dtype: np.dtype) -> None:
-        """Sets the spaces of observations.
-
-        Args:
-            single_observation_space: the space of one user's nested observations.
-            dtype: float32 or float64, of flat observations.
-        """
-        self._nested_space: Any = single_observation_space
-        self._form = spaces_lib.ObservationForm(self._observation, single_observation_space, dtype)
-        self._converts = self._observation != "nested"
-        self.single_observation_space = self._form.space
-
-    def _check_memory(self, needed: int) -> None:
-        """Raises MemoryError if there are fewer bytes of memory than are needed."""
-        resources.check_memory(
-            needed,
-            f"{resources.shown(self.num_envs)} users with {resources.shown(self._num_candidates)} "
-            f"candidates and slates of {resources.shown(self._slate_size)}",
-            "choose fewer users or candidates, or recsim.vector.simulate, which has a chunk of "
-            "users at a time",
-        )
-
-    # The spaces of all users have arrays of bounds as large as an observation: only on demand.
-    @functools.cached_property
-    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
-        """The space of the observations of all users."""
-        return batch_space(self.single_observation_space, self.num_envs)  # type: ignore[return-value]
-
-    @functools.cached_property
-    def action_space(self) -> spaces.Space[Any]:  # type: ignore[override]
-        """The space of the slates of all users, integers of shape (num_envs, slate_size)."""
-        return batch_space(self.single_action_space, self.num_envs)
-
-    @property
-    def num_candidates(self) -> int:
-        """Number of candidates that a user can be recommended."""
-        return self._num_candidates
-
-    @property
-    def slate_size(self) -> int:
-        """Number of documents in a slate."""
-        return self._slate_size
-
-    @property
-    def first_user(self) -> int:
-        """Number of the first user."""
-        return self._first_user
-
-    @property
-    def max_steps_per_episode(self) -> int | None:
-        """Number of steps after which an episode is truncated; None for no limit."""
-        return self._max_steps
-
-    @max_steps_per_episode.setter
-    def max_steps_per_episode(self, limit: int | None) -> None:
-        if limit is not None:
-            validation.positive_int("max_steps_per_episode", limit)
-        self._max_steps = limit
-
-    def _in_form(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """Returns observations of all users in the form that was asked for."""
-        if not self._converts:
-            return observation
-        converted: Any = self._form(observation, 1)
-        of_form: dict[str, Any] = converted
-        return of_form
-
-    @staticmethod
-    def _check_options(options: Mapping[str, Any] | None) -> None:
-        """Raises ValueError if a reset is asked for an option."""
-        if options is not None and not (isinstance(options, Mapping) and not options):
-            raise ValueError(f"options must be empty: none are known, got {options!r}.")
-
-    def _checked_slates(self, slates: object, was_reset: bool) -> np.ndarray:
-        """Returns slates, shape (num_envs, slate_size).
-
-        Args:
-            slates: what ``step`` was called with: slates or, in another form, what makes them.
-            was_reset: whether ``reset`` was called before.
-
-        Raises:
-            RuntimeError: if there was no reset before.
-            TypeError: if the slates are not integers.
-            ValueError: if they have another shape.
-            IndexError: if an index points at no candidate.
-        """
-        if not was_reset:
-            raise RuntimeError("step was called before reset: call reset() to start the episodes.")
-        slates = self._actions.slates(slates, self.num_envs)
-        try:
-            array = np.asarray(slates)
-        except ValueError:
-            raise ValueError(
-                f"actions must have {self._slate_size} documents for each of {self.num_envs} "
-                "users, got lists of different lengths: slates of users in parallel are full."
-            ) from None
-        if array.dtype.kind not in "iu":
-            raise TypeError(
-                "actions must be integers (indices of candidates), got an array of dtype "
-                f"{array.dtype}."
-            )
-        if array.shape != (self.num_envs, self._slate_size):
-            raise ValueError(
-                "actions must have the shape (num_envs, slate_size) = "
-                f"({self.num_envs}, {self._slate_size}), got {array.shape}."
-            )
-        unsigned = _UNSIGNED.get(array.dtype)
-        if unsigned is not None:
-            is_outside = array.view(unsigned).max() >= self._num_candidates
-        else:
-            is_outside = array.min() < 0 or array.max() >= self._num_candidates
-        if is_outside:
-            raise IndexError(
-                f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
-                f"{array.min()} to {array.max()}."
-            )
-        # NumPy takes no sums of these and signed integers.
-        return array.astype(np.int64) if array.dtype == np.uint64 else array
-
-    def count_metrics_of(self, users: np.ndarray | None) -> None:
-        """Says whose slates count in the metrics from now on.
-
-        Args:
-            users: bools of shape (num_envs,); None for all, as in the beginning.
-        """
-        self._counted = users
-
-    @property
-    @abc.abstractmethod
-    def metrics(self) -> Mapping[str, float]:
-        """The metrics since they were last set to zero."""
-
-    @abc.abstractmethod
-    def reset_metrics(self) -> None:
-        """Sets every metric to zero."""
-
-    @property
-    @abc.abstractmethod
-    def metrics_writer(self) -> Callable[..., None] | None:
-        """The function ``(metrics, add_summary_fn)`` that reports metrics, if there is one."""
-
-    def write_metrics(self, add_summary_fn: Callable[[str, float], None]) -> None:
-        """Reports the metrics by calling ``add_summary_fn(tag, value)``."""
-        if self.metrics_writer is not None:
-            self.metrics_writer(collections.defaultdict(float, self.metrics), add_summary_fn)
 
 
 class RecSimVectorEnv(SlateVectorEnv):
@@ -279,6 +69,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         dtype: float32, or float64, of all numbers that are not integers.
         observation: the form of observations, see :class:`recsim.spaces.ObservationForm`.
         action: the form of actions, see :class:`recsim.spaces.ActionForm`.
+        autoreset_mode: when next episodes begin, see :class:`SlateVectorEnv`.
 
     Raises:
         TypeError: if a size is not an integer.
@@ -307,6 +98,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         dtype: DTypeLike = np.float32,
         observation: str = "nested",
         action: str = "slate",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         super().__init__(
             num_envs,
@@ -316,6 +108,7 @@ class RecSimVectorEnv(SlateVectorEnv):
             first_user,
             observation=observation,
             action=action,
+            autoreset_mode=autoreset_mode,
         )
         model_size = getattr(user_model, "slate_size", None)
         if model_size != slate_size:
@@ -425,7 +218,8 @@ class RecSimVectorEnv(SlateVectorEnv):
         Args:
             seed: an integer >= 0 that all that follows depends on; None to continue the random
                 streams (at the first reset: to use the environment's own seed).
-            options: none are known.
+            options: ``reset_mask``, bools of shape (num_envs,), for an episode of some users
+                alone, see :class:`SlateVectorEnv`.
 
         Returns:
             The first observation, and an empty dictionary.
@@ -435,7 +229,9 @@ class RecSimVectorEnv(SlateVectorEnv):
             ValueError: if it is negative, for an option, or if an observation is not in its space
                 (that of the first users is looked at here and at the first step).
         """
-        self._check_options(options)
+        some_rows = self._rows_to_reset(options, seed, bool(self._chunks))
+        if some_rows is not None:
+            return self._in_form(self._as_read_only(self._reset_rows(some_rows))), {}
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
             self._make_chunks(validation.positive_int("seed", seed, 0))
@@ -444,6 +240,16 @@ class RecSimVectorEnv(SlateVectorEnv):
             observation = self._joined(observation, chunk.reset(), rows)
         self._to_check = 2  # This observation and that of the first step.
         return self._in_form(self._as_read_only(observation)), {}
+
+    def _reset_rows(self, rows: np.ndarray) -> dict[str, Any]:
+        """Begins a new episode of some users, indices; returns the observation of all."""
+        observation: Any = None
+        for chunk, of_chunk in zip(self._chunks, self._rows_of_chunks, strict=True):
+            assert isinstance(chunk, deferred.DeferredChunk)
+            here = rows[(rows >= of_chunk.start) & (rows < of_chunk.stop)] - of_chunk.start
+            observation = self._joined(observation, chunk.reset_rows(here), of_chunk)
+        whole: dict[str, Any] = observation
+        return whole
 
     def _make_chunks(self, seed: int) -> None:
         self._seed = seed
@@ -455,8 +261,12 @@ class RecSimVectorEnv(SlateVectorEnv):
                 lambda array: np.broadcast_to(array, (self.num_envs, *array.shape)),
                 self.document_sampler.observe(documents),
             )
+        make_chunk: Callable[..., chunk_lib.Chunk] = chunk_lib.Chunk
+        if self.autoreset_mode != AutoresetMode.SAME_STEP:
+            restarts = self.autoreset_mode == AutoresetMode.NEXT_STEP
+            make_chunk = functools.partial(deferred.DeferredChunk, restarts=restarts)
         self._chunks = [
-            chunk_lib.Chunk(self._scenario, seed, users, documents=documents)
+            make_chunk(self._scenario, seed, users, documents=documents)
             for _, users in streams.chunks(self._first_user, self.num_envs)
         ]
 
@@ -482,6 +292,9 @@ class RecSimVectorEnv(SlateVectorEnv):
             IndexError: if an index points at no candidate.
         """
         slates = self._checked_slates(actions, bool(self._chunks))
+        if self.autoreset_mode == AutoresetMode.DISABLED:
+            waiting = [c.ended for c in self._chunks if isinstance(c, deferred.DeferredChunk)]
+            self._check_all_are_reset(np.concatenate(waiting))
         outcome: Any = None
         ended_rows, last = [], []
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
@@ -569,11 +382,14 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
-        return {
+        state: dict[str, Any] = {
             "scenario": self._fingerprint,
             "seed": self._seed if self._chunks else None,
             "chunks": [chunk.state_dict() for chunk in self._chunks],
         }
+        if self.autoreset_mode != AutoresetMode.SAME_STEP:
+            state["autoreset_mode"] = self.autoreset_mode.name
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues from a state that :meth:`state_dict` returned, with the next step.
@@ -603,6 +419,12 @@ class RecSimVectorEnv(SlateVectorEnv):
         if not sizes:
             self._chunks = []
             return
+        mode = state.get("autoreset_mode", AutoresetMode.SAME_STEP.name)
+        if mode != self.autoreset_mode.name:
+            raise ValueError(
+                f"state must be of an environment in autoreset_mode {self.autoreset_mode.name}, "
+                f"got one in {mode}: make the environment with autoreset_mode={mode!r}."
+            )
         before = dict(vars(self))
         try:
             self._make_chunks(state["seed"])

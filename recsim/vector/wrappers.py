@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
 from recsim import agent as single_user_agent
 from recsim import seeding, types
@@ -156,6 +157,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             where :func:`recsim.vector.simulate.simulate` makes the environment.
         observation: the form of observations, see :class:`recsim.spaces.ObservationForm`.
         action: the form of actions, see :class:`recsim.spaces.ActionForm`.
+        autoreset_mode: when next episodes begin, see :class:`recsim.vector.env.SlateVectorEnv`.
 
     Raises:
         TypeError: if one of them is not a single-user environment.
@@ -170,6 +172,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         first_user: int = 0,
         observation: str = "nested",
         action: str = "slate",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         if not isinstance(environments, (list, tuple)):
             raise TypeError(f"environments must be a list of RecSimGymEnvs, got {environments!r}.")
@@ -199,6 +202,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             first_user,
             observation=observation,
             action=action,
+            autoreset_mode=autoreset_mode,
         )
         all_spaces = [spaces_lib.spaces_of(env) for env in self.environments]
         for other in all_spaces:
@@ -211,7 +215,8 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             all_spaces[0], self._num_candidates, self._slate_size, many=True
         )
         self._set_spaces(self._stacked.space, np.dtype(np.float32))
-        self._was_reset = False
+        self._observations: list[types.Observation] = []  # The last ones, once there was a reset.
+        self._ended = np.zeros(self.num_envs, np.bool_)  # Who waits for the next episode.
         self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' episodes.
 
     def reset(
@@ -222,7 +227,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         Args:
             seed: an integer >= 0 for the users' choices and transitions; samplers go back to
                 their own seeds. None to continue the random streams.
-            options: none are known.
+            options: ``reset_mask``, see :class:`recsim.vector.env.SlateVectorEnv`.
 
         Returns:
             The first observation, and an empty dictionary.
@@ -231,15 +236,23 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             TypeError: if the seed is not an integer: users have no seeds of their own.
             ValueError: if it is negative, or for an option.
         """
-        self._check_options(options)
+        rows = self._rows_to_reset(options, seed, bool(self._observations))
         if seed is not None:
             validation.positive_int("seed", seed, 0)
             for number, env in enumerate(self.environments, start=self._first_user):
                 env.seed(seeding.derived_seed(seed, f"user {number}"))
                 env.reset_sampler()
-        self._was_reset = True
-        self._steps[:] = 0
-        return self._observed([env.reset() for env in self.environments]), {}
+        if rows is None:
+            rows = np.arange(self.num_envs)
+            self._observations = [{}] * self.num_envs
+        self._begin_episodes(rows)
+        return self._observed(self._observations), {}
+
+    def _begin_episodes(self, rows: np.ndarray) -> None:
+        for user in rows.tolist():
+            self._observations[user] = self.environments[user].reset()
+        self._steps[rows] = 0
+        self._ended[rows] = False
 
     def step(
         self, actions: np.ndarray
@@ -257,29 +270,33 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
         """
         # All of them before any user is shown a slate.
-        slates = self._checked_slates(actions, self._was_reset)
-        observations = []
-        rewards = np.empty(self.num_envs, np.float32)
-        terminated = np.empty(self.num_envs, np.bool_)
-        for user, (env, slate) in enumerate(zip(self.environments, slates)):
-            observation, reward, terminated[user], info = env.step(slate)
+        slates = self._checked_slates(actions, bool(self._observations))
+        self._check_all_are_reset(self._ended)
+        waiting = np.flatnonzero(self._ended)
+        shown = np.flatnonzero(~self._ended).tolist()
+        rewards = np.zeros(self.num_envs, np.float32)
+        terminated = np.zeros(self.num_envs, np.bool_)
+        for user in shown:
+            env = self.environments[user]
+            observation, reward, terminated[user], info = env.step(slates[user])
             rewards[user] = numbers.finite_float32("the reward", reward)
             if self._counted is None or self._counted[user]:
                 env.update_metrics(observation["response"], info)
-            observations.append(observation)
-        self._steps += 1
+            self._observations[user] = observation
+        self._steps[shown] += 1
+        self._begin_episodes(waiting)
         truncated = np.zeros(self.num_envs, np.bool_)
         if self._max_steps is not None:
             truncated = self._steps >= self._max_steps
         ended = terminated | truncated
         infos: dict[str, Any] = {}
-        if ended.any():
-            final = vector_env.FinalObservations(self._observed(observations), ended)
+        if self.autoreset_mode != AutoresetMode.SAME_STEP:
+            self._ended = ended
+        elif ended.any():
+            final = vector_env.FinalObservations(self._observed(self._observations), ended)
             infos = {"final_obs": final, "_final_obs": ended}
-            for user in np.flatnonzero(ended).tolist():
-                observations[user] = self.environments[user].reset()
-            self._steps[ended] = 0
-        return self._observed(observations), rewards, terminated, truncated, infos
+            self._begin_episodes(np.flatnonzero(ended))
+        return self._observed(self._observations), rewards, terminated, truncated, infos
 
     def _observed(self, observations: Sequence[types.Observation]) -> dict[str, Any]:
         """Returns the arrays of the users' observations in the form that was asked for."""

@@ -62,6 +62,17 @@ def act_vectorized(form, actions):
     env.step(actions)
 
 
+def reset_vectorized(options, mode="DISABLED", seed=None, steps=1, first=True):
+    env = make_vector_env(autoreset_mode=mode, max_steps_per_episode=1)
+    if first:
+        env.reset(seed=0)
+        env.step(np.zeros((3, 2), int))
+    for _ in range(steps):
+        env.reset(seed=seed, options=options)
+        if steps > 1:
+            env.step(np.zeros((3, 2), int))
+
+
 def several_users():
     return [
         interest_exploration.IEUserModel(2, response_model_ctor=interest_exploration.IEResponse)
@@ -298,6 +309,46 @@ TABLE = {
             ("of two axes", "discrete", [[0]] * 3, ValueError, r"\(3,\), .* got \(3, 1\)"),
             ("of NaN", "scores", np.full((3, 4), np.nan), ValueError, "got 12 that are not"),
             ("of one user", "scores", np.zeros(4), ValueError, r"= \(3, 4\), .* got \(4,\)"),
+        ]
+    },
+    "autoreset mode": (
+        lambda: make_vector_env(autoreset_mode="next_stepp"),
+        ValueError,
+        "autoreset_mode must be one of NEXT_STEP, SAME_STEP, DISABLED, got 'next_stepp'. Did you "
+        "mean 'NEXT_STEP'",
+    ),
+    "step of users whose episodes have ended": (
+        lambda: reset_vectorized({"reset_mask": np.array([True, False, False])}, steps=2),
+        RuntimeError,
+        r"episodes of 2 users have ended: .* call reset\(options={'reset_mask'",
+    ),
+    **{
+        f"options of a reset: {name}": (
+            lambda options=options, more=more: reset_vectorized(options, **more),
+            error,
+            message,
+        )
+        for name, options, more, error, message in [
+            ("an unknown one", {"mask": 1}, {}, ValueError, "'reset_mask' alone"),
+            ("a list", {"reset_mask": [True] * 3}, {}, TypeError, "must be an array of bools"),
+            ("integers", {"reset_mask": np.ones(3, int)}, {}, TypeError, "an array of bools"),
+            ("another shape", {"reset_mask": np.ones(2, bool)}, {}, ValueError, r"= \(3,\)"),
+            ("nobody", {"reset_mask": np.zeros(3, bool)}, {}, ValueError, "True for a user at"),
+            ("with a seed", {"reset_mask": np.ones(3, bool)}, {"seed": 1}, ValueError, "seed must"),
+            (
+                "a mask in SAME_STEP",
+                {"reset_mask": np.ones(3, bool)},
+                {"mode": "SAME_STEP"},
+                ValueError,
+                "must be empty where autoreset_mode is SAME_STEP",
+            ),
+            (
+                "a mask before the first reset",
+                {"reset_mask": np.ones(3, bool)},
+                {"first": False},
+                RuntimeError,
+                r"call reset\(\) first",
+            ),
         ]
     },
     "document ID that is not a key": (
