@@ -20,7 +20,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["recsim", "recsim.*"]),
-    package_data={"recsim": ["py.typed"]},
+    package_data={"recsim": ["py.typed"], "recsim.watching": ["page.css", "page.js"]},
     python_requires=">=3.10",
     install_requires=[
         "cloudpickle>=3.0",

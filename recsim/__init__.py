@@ -37,9 +37,11 @@ if TYPE_CHECKING:
         user,
         utils,
         vector,
+        watching,
     )
     from recsim.experiments.experiment import experiment
     from recsim.logs.reader import read_episodes
+    from recsim.watching.recording import watch
 
 __all__ = [
     "__version__",
@@ -69,11 +71,17 @@ __all__ = [
     "user",
     "utils",
     "vector",
+    "watch",
+    "watching",
 ]
 
 registry.register_in_gymnasium()
 
-_CONTENTS = {"experiment": "experiments.experiment", "read_episodes": "logs.reader"}
+_CONTENTS = {
+    "experiment": "experiments.experiment",
+    "read_episodes": "logs.reader",
+    "watch": "watching.recording",
+}
 
 __getattr__, __dir__ = lazy.lazy_submodules(
     __name__, [name for name in __all__ if name not in _CONTENTS], _CONTENTS

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,9 @@ __all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent", "create_agent", "create_v
 
 #: What a user clicks if nothing else is said.
 _DEFAULT_CHOICE_FEATURES = {"no_click_mass": 5}
+
+# Choice models in which documents' weights are in the same proportions in every slate.
+_INDEPENDENT = (cm.MultinomialLogitChoiceModel, cm.MultinomialProportionalChoiceModel)
 
 
 class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
@@ -101,20 +103,28 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         choice_model.score_documents(self._belief_state, documents)
         columns = {"score": np.array(choice_model.scores, np.float64).reshape(-1)}
         if isinstance(choice_model, cm.NormalizableChoiceModel):
-            columns["predicted click"] = np.array(
-                [self._predicted_click(choice_model, document) for document in documents]
-            )
+            columns["predicted click"] = self._predicted_clicks(choice_model, documents)
         return types.Explanation(
             "Greedy: the candidates of the highest score, for the user that it believes in.",
             [types.ExplanationTable("candidate", range(len(documents)), columns)],
         )
 
-    def _predicted_click(self, choice_model: cm.AbstractChoiceModel, document: object) -> float:
-        """Returns the probability of a click on a document that is shown alone."""
-        choice_model.score_documents(self._belief_state, [document])
-        (score,) = np.ravel(np.asarray(choice_model.scores, np.float64))
-        total = score + numbers.as_float("score_no_click", choice_model.score_no_click)
-        return float(score / total) if total > 0 else math.nan
+    def _predicted_clicks(
+        self, choice_model: cm.AbstractChoiceModel, documents: Sequence[object]
+    ) -> np.ndarray:
+        """Returns the probabilities of clicks on documents that are shown alone."""
+        # Weights that do not depend on the other documents are good for slates of one.
+        if type(choice_model) in _INDEPENDENT or len(documents) == 1:
+            scores = np.array(choice_model.scores, np.float64).reshape(-1)
+            total = scores + numbers.as_float("score_no_click", choice_model.score_no_click)
+            clicks: np.ndarray = np.full(len(scores), np.nan)
+            np.divide(scores, total, out=clicks, where=total > 0)
+            return clicks
+        found = []
+        for document in documents:
+            choice_model.score_documents(self._belief_state, [document])
+            found.append(self._predicted_clicks(choice_model, [document]))
+        return np.concatenate(found)
 
 
 class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):

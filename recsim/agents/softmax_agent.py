@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recsim import agent, types
+from recsim import agent, choice_model, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, numbers, observations, trees, validation
 from recsim._internal.configurable import configurable
@@ -183,6 +183,19 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> types.Propensities:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         return _propensities.plackett_luce(slate, self._scores(observation))
+
+    def explain(self, observation: types.Observation) -> types.Explanation:
+        """See :meth:`recsim.types.Explains.explain`."""
+        scores = self._scores(observation)
+        columns = {
+            "score": scores * self._temperature,
+            "probability of the first position": choice_model.softmax(scores),
+        }
+        return types.Explanation(
+            "Softmax: positions at random, higher scores with higher probabilities.",
+            [types.ExplanationTable("candidate", range(len(scores)), columns)],
+            {"temperature": self._temperature},
+        )
 
 
 class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from recsim._internal import command_line
 
-__all__ = ["add_count", "add_quick", "add_quiet", "add_seed", "print_text"]
+__all__ = ["add_count", "add_quick", "add_quiet", "add_seed", "modules_here", "print_text"]
 
 
 def add_count(group: command_line.Options, name: str, text: str, **settings: Any) -> None:
@@ -46,3 +49,17 @@ def print_text(text: str) -> None:
     except UnicodeEncodeError:
         text = text.replace("±", "+-").replace("–", "-")
     print(text)
+
+
+@contextlib.contextmanager
+def modules_here() -> Iterator[None]:
+    """Lets modules of the current directory be imported in the block, for agents of one's own."""
+    here = os.getcwd()
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.append(here)
+    try:
+        yield
+    finally:
+        if added:
+            sys.path.remove(here)

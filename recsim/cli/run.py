@@ -220,22 +220,8 @@ def _shard(text: str) -> tuple[int, int]:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the experiment and prints the table; returns the exit code."""
-    with _modules_here():
+    with _options.modules_here():
         return _run(options)
-
-
-@contextlib.contextmanager
-def _modules_here() -> Iterator[None]:
-    """Lets modules of the current directory be imported in the block, for agents of one's own."""
-    here = os.getcwd()
-    added = here not in sys.path and "" not in sys.path
-    if added:
-        sys.path.append(here)
-    try:
-        yield
-    finally:
-        if added:
-            sys.path.remove(here)
 
 
 def _run(options: argparse.Namespace) -> int:

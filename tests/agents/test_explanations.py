@@ -17,6 +17,7 @@ from recsim.agents import (
     greedy_pctr_agent,
     random_agent,
     slate_decomp_q_agent,
+    softmax_agent,
     tabular_q_agent,
 )
 from recsim.agents.bandits import algorithms
@@ -167,6 +168,18 @@ def test_explaining_leaves_the_scores_of_a_choice_model():
     agent = greedy_pctr_agent.GreedyPCTRAgent(scenario.action_space, QualityFan(), model)
     agent.explain(scenario.observation())
     assert model.scores.tolist() == before.tolist()
+
+
+def test_softmax_agents_explain_scores_and_the_first_position():
+    scenario = TopicScenario()
+    agent = softmax_agent.SoftmaxAgent(
+        scenario.action_space, lambda observation: [0.0, 0.0, 0.0, 2 * math.log(3.0)], 2.0
+    )
+    explanation = agent.explain(scenario.observation())
+    columns = explanation.tables[0].columns
+    assert columns["score"] == pytest.approx([0.0, 0.0, 0.0, 2 * math.log(3.0)])
+    assert columns["probability of the first position"] == pytest.approx([1 / 6] * 3 + [1 / 2])
+    assert explanation.numbers == {"temperature": 2.0}
 
 
 def bandit(alg_ctor):

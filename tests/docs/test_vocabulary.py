@@ -86,7 +86,8 @@ WORDS = (
         # In the literature of bandits an arm is played.
         except_in=r"(?:arms?|topics?|documents?|slates?)[^.]{0,60}\bplay(?:s|ed|ing)?\b"
         r"|\bplay(?:s|ed|ing)?\b[^.]{0,60}(?:arms?|topics?|documents?|slates?)\b",
-        except_files=r"recsim/agents/bandits/.*",
+        # What a button of a page starts.
+        except_files=r"recsim/agents/bandits/.*|(?:recsim|tests)/watching/.*|docs/watching.md",
     ),
     Replaced(
         r"what (?:came|comes|has come) of (?:it|a step|the step|steps?)", "transition, outcome"

@@ -201,6 +201,12 @@ class LTSUserModel(user.AbstractUserModel):
         self.generate_response(documents[0], responses[0])
         return responses
 
+    def choice_probabilities(self, documents: Sequence[Any]) -> np.ndarray:
+        """Returns the probabilities of each position and, last, of no click: 1 for the first."""
+        probabilities = np.zeros(len(documents) + 1)
+        probabilities[0] = 1.0
+        return probabilities
+
     def generate_response(self, doc: LTSDocument, response: LTSResponse) -> None:
         """Turns the response to a document into a click with an engagement."""
         state = self._user_state
