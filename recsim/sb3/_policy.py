@@ -15,7 +15,7 @@ import numpy as np
 from recsim import spaces as spaces_lib
 from recsim import types
 from recsim._internal import numbers, paths, trees
-from recsim.sb3 import _extra
+from recsim.sb3 import _extra, _spaces
 
 _extra.require()
 
@@ -193,11 +193,12 @@ class Recommender:
             ("observation", observation_form, policy.observation_space),
             ("action", action_form, policy.action_space),
         ):
-            if not _same(form.space, space):
+            if not _spaces.same(form.space, space):
                 raise ValueError(
                     f"The model was trained with {name}={form.form!r} of the space "
-                    f"{_shown(space)}, and environment has {_shown(form.space)} in this form: make "
-                    "it with the scenario, num_candidates and slate_size of the training."
+                    f"{_spaces.shown(space)}, and environment has {_spaces.shown(form.space)} in "
+                    "this form: make it with the scenario, num_candidates and slate_size of the "
+                    "training."
                 )
         self._policy = policy
         self._observation_form = observation_form
@@ -232,32 +233,6 @@ class Recommender:
         actions = self._policy.actions(self._observed(observation), seed)
         slates: np.ndarray = self._action_form.slates(actions, num_users)
         return slates
-
-
-def _same(space: types.Space, other: types.Space) -> bool:
-    """Says whether two spaces have the same elements, whatever their precision."""
-    leaves, others = dict(spaces_lib.leaves(space)), dict(spaces_lib.leaves(other))
-    if list(leaves) != list(others):
-        return False
-    return all(_same_leaf(leaf, others[path]) for path, leaf in leaves.items())
-
-
-def _same_leaf(leaf: types.Space, other: types.Space) -> bool:
-    one, another = (getattr(each, "low", None) for each in (leaf, other))
-    if one is None or another is None:
-        return bool(leaf == other)
-    bounds: Any = [(each.low, each.high) for each in (leaf, other)]  # type: ignore[attr-defined]
-    return one.shape == another.shape and bool(np.allclose(*bounds))
-
-
-def _shown(space: types.Space) -> str:
-    """Returns a space as a short text."""
-    shown = []
-    for path, leaf in spaces_lib.leaves(space):
-        is_box = spaces_lib.kind_of(leaf) == "Box"
-        text = f"Box{getattr(leaf, 'shape', '')}" if is_box else str(leaf)
-        shown.append(f"{'_'.join(map(str, path))}: {text}" if path else text)
-    return ", ".join(shown) if len(shown) == 1 else f"Dict({', '.join(shown)})"
 
 
 def _copied(policy: BasePolicy) -> BasePolicy:

@@ -11,7 +11,7 @@ from recsim import agent as agent_lib
 from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import bundles, numbers, observations, trees, validation
-from recsim.sb3 import _extra
+from recsim.sb3 import _extra, _spaces
 from recsim.simulator import rollout
 from recsim.vector import agent as vector_agent
 from recsim.vector import streams
@@ -264,7 +264,8 @@ class VectorPolicyAgent(vector_agent.ChunkedVectorAgent):
             raise TypeError(
                 "environment must have nested observations, with 'user', 'doc' and 'response', "
                 "which the agent puts into the form that the model was trained with, got the space "
-                f"{environment.single_observation_space}: make it with observation='nested'."
+                f"{_spaces.shown(environment.single_observation_space)}: make it with "
+                "observation='nested'."
             )
         super().__init__(environment)
         self._recommender = model.recommender(environment, environment.single_observation_space)

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from recsim import registry, types
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, trees, validation
-from recsim.sb3 import _extra
+from recsim.sb3 import _extra, _spaces
 
 _extra.require()
 
@@ -268,6 +268,7 @@ class RecSimVecEnv(VecEnv):  # type: ignore[misc]
         Raises:
             AttributeError: if there is none of that name.
             IndexError: if there are no such users.
+            TypeError: if it is not a method.
             ValueError: for ``reset``, ``step`` and ``close``, which this object has itself.
         """
         rows = self._rows(indices)
@@ -277,6 +278,11 @@ class RecSimVecEnv(VecEnv):  # type: ignore[misc]
                 f"{method_name}() of the {type(self).__name__}, or of what it is wrapped in."
             )
         method: Any = self._attribute(method_name)
+        if not callable(method):
+            raise TypeError(
+                f"method_name must be the name of a method, got {method_name!r}, which is "
+                f"{numbers.described(method)}: call get_attr."
+            )
         result = method(*method_args, **method_kwargs)
         if method_name == "user_states":
             return [trees.rows_of(result, row) for row in rows]
@@ -320,8 +326,8 @@ def _check_observation_space(space: types.Space) -> None:
     if any(spaces_lib.is_composite(entry) for entry in dict(entries).values()):
         raise ValueError(
             "env must have observations that are an array, or arrays by name, as policies of "
-            f"Stable-Baselines3 take them, got the space {space}: make it with observation='flat' "
-            "or observation='dict'."
+            f"Stable-Baselines3 take them, got the space {_spaces.shown(space)}: make it with "
+            "observation='flat' or observation='dict'."
         )
 
 
@@ -389,15 +395,14 @@ def _gymnasium_id(id: object) -> str:
             "id must be the id of a scenario in Gymnasium, such as 'recsim/InterestEvolution-v0', "
             f"got {numbers.described(id)}."
         )
-    if id in gymnasium.registry:
-        return id
     of_name = {
         name: entry.gymnasium_id
         for name, entry in registry.ENVIRONMENTS.items()
         if entry.gymnasium_id is not None
     }
-    if id in of_name:
-        return of_name[id]
+    if id in of_name or id in of_name.values():
+        registry.register_in_gymnasium()  # Entries of a user's own may not be there yet.
+        return of_name.get(id, id)
     known = [*of_name.values(), *of_name]
     raise ValueError(
         f"id must be that of a scenario, {', '.join(map(repr, known))}, got {id!r}."
