@@ -189,7 +189,7 @@ def _data(episode: Episode, most: int) -> tuple[str, int]:
 def _size_of_values(columns: Sequence[_columns.Column]) -> int:
     """Returns about how many characters the values of a step have."""
     entries = [min(column.size, _columns.MOST_ENTRIES) for column in columns if column.changes]
-    return 8 * sum(entries)
+    return 10 * sum(entries)
 
 
 def _is_new(column: _columns.Column, episode: Episode) -> bool:
@@ -242,7 +242,9 @@ def _explanation(
     }
 
 
-def _rows(column: _columns.Column, values: np.ndarray | None, number: int) -> list[Any]:
+def _rows(
+    column: _columns.Column, values: np.ndarray | None, number: int, digits: int = 4
+) -> list[Any]:
     """Returns the values of a column, one for each row, None where there is none."""
     if values is None or not values.size:
         return [None] * number
@@ -252,8 +254,8 @@ def _rows(column: _columns.Column, values: np.ndarray | None, number: int) -> li
         return _plain(_columns.one_hot_index(values))
     flat = values.reshape(len(values), -1)
     if column.kind == _columns.NUMBER:
-        return _plain(flat[:, 0])
-    return _plain(flat[:, : _columns.MOST_ENTRIES])
+        return _plain(flat[:, 0], digits)
+    return _plain(flat[:, : _columns.MOST_ENTRIES], digits)
 
 
 def _series(column: _columns.Column, steps: Sequence[Mapping[str, Leaf]]) -> dict[str, Any]:
@@ -262,22 +264,22 @@ def _series(column: _columns.Column, steps: Sequence[Mapping[str, Leaf]]) -> dic
     for step in steps if column.changes else steps[:1]:
         value = step.get(column.name)
         row = None if value is None else np.asarray(value)[np.newaxis]
-        values.append(_rows(column, row, 1)[0])
+        values.append(_rows(column, row, 1, digits=6)[0])
     return {**dataclasses.asdict(column), "values": values}
 
 
-def _plain(values: np.ndarray) -> list[Any]:
-    """Returns an array as lists of numbers with four digits, None for what is not finite."""
+def _plain(values: np.ndarray, digits: int = 4) -> list[Any]:
+    """Returns an array as lists of numbers with few digits, None for what is not finite."""
     if values.dtype.kind in "iub":
         integers: list[Any] = values.tolist()
         return integers
     if values.ndim > 1:
-        return [_plain(row) for row in values]
-    return [_number(value) for value in values.tolist()]
+        return [_plain(row, digits) for row in values]
+    return [_number(value, digits) for value in values.tolist()]
 
 
-def _number(value: float) -> float | int | None:
+def _number(value: float, digits: int = 4) -> float | int | None:
     if not np.isfinite(value):
         return None
-    rounded = float(f"{value:.4g}")
+    rounded = float(f"{value:.{digits}g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded

@@ -31,19 +31,18 @@
     if (Number.isInteger(value)) return value.toLocaleString("en");
     const size = Math.abs(value);
     if (size >= 1e6 || size < 1e-3) return value.toExponential(2);
-    return size >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3));
+    if (size >= 1000) return Math.round(value).toLocaleString("en");
+    return size >= 100 ? value.toFixed(1) : value.toPrecision(3);
   }
 
   // Two numbers that differ, in as many digits as show it.
   function change(before, after) {
-    for (let digits = 3; digits < 8; digits++) {
-      const [a, b] = [before, after].map((value) =>
-        typeof value === "number" && !Number.isInteger(value)
-          ? (+value.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 9 })
-          : shown(value));
-      if (a !== b) return `${a} → ${b}`;
+    let texts = [before, after].map(shown);
+    for (let digits = 4; texts[0] === texts[1] && digits < 8; digits++) {
+      texts = [before, after].map((value) =>
+        value.toLocaleString("en", { maximumSignificantDigits: digits }));
     }
-    return `${shown(before)} → ${shown(after)}`;
+    return texts.join(" → ");
   }
 
   const percent = (chance) => `${(100 * chance).toFixed(1)}%`;
@@ -161,7 +160,7 @@
   }
 
   function heading(name, number) {
-    const button = element("button", "", name);
+    const button = element("button", "", name.replaceAll("-", "\u2011"));
     button.type = "button";
     const cell = element("th", "", button);
     cell.scope = "col";

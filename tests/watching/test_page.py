@@ -281,13 +281,13 @@ def test_the_page_shows_what_was_recorded():
             assert text in slate
         assert page.evaluate("document.querySelectorAll('#slate .chosen').length") == 1
         state = page.evaluate("document.getElementById('state').innerText")
-        assert "10 → 6" in state and "entry 2: 0.3 → 0.9" in state
+        assert "10 → 6" in state and "entry 2: 0.300 → 0.900" in state
         agent = page.evaluate("document.getElementById('agent').innerText")
         assert "Made up." in agent and "1.25" in agent and "doubt" in agent
         assert "Reward 4, return so far 4" in page.evaluate("document.body.innerText")
         rows = "[...document.querySelectorAll('#candidates-body tr')].map(r => r.innerText)"
-        assert [row.split("\t")[2] for row in page.evaluate(rows)] == ["1.5", "2", "0.25"]
-        for order in (["2", "1.5", "0.25"], ["0.25", "1.5", "2"], ["1.5", "2", "0.25"]):
+        assert [row.split("\t")[2] for row in page.evaluate(rows)] == ["1.50", "2", "0.250"]
+        for order in (["2", "1.50", "0.250"], ["0.250", "1.50", "2"], ["1.50", "2", "0.250"]):
             page.evaluate("document.querySelectorAll('#candidates-head button')[2].click()")
             assert [row.split("\t")[2] for row in page.evaluate(rows)] == order
 
