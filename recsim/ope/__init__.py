@@ -7,7 +7,8 @@
 * :mod:`recsim.ope.sequences`: per-decision importance sampling and fitted Q evaluation;
 * :mod:`recsim.ope.estimates`: values with intervals and effective sample sizes;
 * :mod:`recsim.ope.models`: predictions of rewards;
-* :mod:`recsim.ope.simulated`: logs from a scenario, and the truth to compare estimates with.
+* :mod:`recsim.ope.simulated`: logs from a scenario, and the truth to compare estimates with;
+* :mod:`recsim.ope.comparison`: estimates beside the truth, what ``recsim ope`` runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from recsim._internal import lazy
 
 if TYPE_CHECKING:
     from recsim.ope import (
+        comparison,
         estimates,
         estimators,
         log,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "comparison",
     "estimates",
     "estimators",
     "log",

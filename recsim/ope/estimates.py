@@ -251,6 +251,14 @@ def warn_of_support(
     Returns:
         The share, None where it is not known.
     """
+    if len(weights) and not np.asarray(weights).reshape(len(weights), -1).any(axis=0).all():
+        warnings.warn(
+            f"{name}: the evaluated policy shows nothing of what the log has, at some position or "
+            "step: all weights are 0, and no reward of it counts. Log more, or with an agent that "
+            "is more alike.",
+            SupportWarning,
+            stacklevel=4,
+        )
     if missing is not None:
         if missing > 1e-9:
             warnings.warn(

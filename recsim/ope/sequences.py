@@ -87,7 +87,7 @@ class PerDecision:
         rewards = np.where(there, log.rewards[rows], 0.0)
         rewards = rewards * self.discount ** np.arange(rows.shape[1])
         missing = estimators.missing_support(log, policy)
-        missing = estimates.warn_of_support(missing, of_steps, self.name)
+        missing = estimates.warn_of_support(missing, weights, self.name)
         return estimates.estimate(
             self.name,
             weights * rewards,

@@ -355,6 +355,7 @@ def true_value(
     discount: float = 1.0,
     seed: int | None = None,
     interval: estimates.Interval | None = None,
+    first_user: int = 0,
     advance: Callable[[int], None] | None = None,
 ) -> estimates.Estimate:
     """Returns the mean return of an agent's episodes, simulated, with its interval.
@@ -365,15 +366,18 @@ def true_value(
         num_users: number of users.
         num_steps: steps of each user's episode; it may end before.
         discount: of rewards from step to step, in [0, 1].
-        seed: of the environment. With the seed of a log, the users are those of the log.
+        seed: of the environment; None for that of its config.
         interval: how the interval is made; None for Student's of 95%.
+        first_user: number of the first user. With the seed of a log, and a number that is not in
+            it, the users are others than those of the log, of the same scenario.
         advance: called with the number of users done since the last call.
     """
     validation.positive_int("num_users", num_users)
     validation.positive_int("num_steps", num_steps)
     validation.probability("discount", discount)
+    validation.positive_int("first_user", first_user, 0)
     returns = []
-    for _, users in streams.chunks(0, num_users):
+    for _, users in streams.chunks(first_user, num_users):
         env = make_environment(num_envs=len(users), first_user=users.start)
         agent = make_agent(env)
         observation, _ = env.reset(seed=seed)
