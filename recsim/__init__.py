@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         reproductions,
         sb3,
         seeding,
+        serving,
         simulator,
         spaces,
         testing,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from recsim.experiments.experiment import experiment
     from recsim.logs.reader import read_episodes
+    from recsim.serving import load_agent
     from recsim.watching.recording import watch
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "environments",
     "experiment",
     "experiments",
+    "load_agent",
     "logs",
     "main",
     "metrics",
@@ -64,6 +67,7 @@ __all__ = [
     "reproductions",
     "sb3",
     "seeding",
+    "serving",
     "simulator",
     "spaces",
     "testing",
@@ -79,6 +83,7 @@ registry.register_in_gymnasium()
 
 _CONTENTS = {
     "experiment": "experiments.experiment",
+    "load_agent": "serving",
     "read_episodes": "logs.reader",
     "watch": "watching.recording",
 }

@@ -8,22 +8,25 @@ agents, changing what these observe and what they recommend.
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from recsim import seeding, types
-from recsim._internal import bundles, owned_generators
+from recsim import spaces as spaces_lib
+from recsim._internal import bundles, owned_generators, paths, saved_agents
 
 __all__ = [
     "AbstractEpisodicRecommenderAgent",
     "AbstractHierarchicalAgentLayer",
     "AbstractMultiUserEpisodicRecommenderAgent",
     "AbstractRecommenderAgent",
+    "Serving",
     "end_episode",
 ]
 
@@ -31,6 +34,45 @@ Observation = types.Observation
 Slate = types.Slate
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How an agent is made again of a file, and what it can be asked for, see :meth:`save`.
+
+    Attributes:
+        settings: what its constructor takes beside the spaces and ``eval_mode``, by name: data,
+            functions, classes and objects. An agent among them stands for a function that makes
+            it, a layer's base agent say.
+        observation_space: the space of the observations that it was made for, None if it was not
+            told.
+        response_fields: names of the fields of responses that it only counts, to whatever slates,
+            so that it takes the responses to several slates at once and to less than a slate. None
+            if it takes the responses to the last slate as they are; empty if it ignores them.
+        any_slate_size: whether it recommends slates of other sizes than it was made for.
+        any_number_of_items: whether it recommends out of other numbers of documents.
+    """
+
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    observation_space: types.DictSpace | None = None
+    response_fields: Collection[str] | None = None
+    any_slate_size: bool = False
+    any_number_of_items: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _MadeFor:
+    """What an agent was made for.
+
+    Attributes:
+        num_candidates: number of candidates.
+        slate_size: number of documents of a slate.
+        observation_space: the space of the observations, None if it was not told.
+    """
+
+    num_candidates: int
+    slate_size: int
+    observation_space: types.DictSpace | None = None
 
 
 class AbstractRecommenderAgent(abc.ABC):
@@ -59,6 +101,7 @@ class AbstractRecommenderAgent(abc.ABC):
                 "AbstractMultiUserEpisodicRecommenderAgent."
             )
         self._slate_size: int = nvec.shape[0]
+        self._made_for = _MadeFor(max(map(int, nvec), default=0), self._slate_size)
 
     @property
     def multi_user(self) -> bool:
@@ -102,6 +145,80 @@ class AbstractRecommenderAgent(abc.ABC):
         Returns:
             True if the bundle was restored, False if it does not fit this agent.
         """
+
+    def save(self, path: paths.Path, *, observation_space: types.DictSpace | None = None) -> None:
+        """Saves the agent to a file that :func:`recsim.serving.load_agent` serves it from.
+
+        The file holds data only: the agent's class by name, its settings, the space of its
+        observations and what it has learned, without a replay buffer. Training resumes from
+        checkpoints.
+
+        Args:
+            path: the file, whose folder is made; one that exists is replaced, once the new one is
+                whole.
+            observation_space: the space of the observations, for an agent that was not given it:
+                what the features of items are checked against.
+
+        Raises:
+            TypeError: if the agent is for several users, or an argument, a setting or the
+                state is of a type that cannot be saved.
+            ValueError: if ``observation_space`` is another one than the agent's own, or does not
+                have as many documents as its action space has candidates.
+            NotImplementedError: for a space of text, graphs or sequences.
+            OSError: if the file cannot be written.
+        """
+        if self._multi_user:
+            raise TypeError(
+                f"{type(self).__name__} recommends to several users in a step, and only an agent "
+                "of one user can be saved to serve."
+            )
+        made_for = self._made_for
+        space = self.serving().observation_space
+        if observation_space is not None:
+            if space is not None and space != observation_space:
+                raise ValueError(
+                    "observation_space must be the one that the agent was made for, or be left "
+                    f"out, got {observation_space!r}."
+                )
+            documents = getattr(observation_space, "spaces", {}).get("doc")
+            number = len(getattr(documents, "spaces", ()))
+            if number != made_for.num_candidates:
+                raise ValueError(
+                    "observation_space must be a Dict space of 'user', 'doc' and 'response' with "
+                    f"the {made_for.num_candidates} documents of the agent's action space, got "
+                    f"{observation_space!r}."
+                )
+            space = observation_space
+        if space is None and saved_agents.takes(type(self), "observation_space"):
+            raise ValueError(
+                f"observation_space must be given to save {type(self).__name__}, which is made of "
+                "it: pass save(path, observation_space=environment.observation_space)."
+            )
+        saved_agents.write(
+            path,
+            saved_agents.described(self),
+            bundles.state_to_serve(self),
+            None if space is None else spaces_lib.to_data(space),
+            made_for.num_candidates,
+            made_for.slate_size,
+        )
+
+    def serving(self) -> Serving:
+        """Returns how the agent is made again of a file, and what it can be asked for.
+
+        An agent of your own that takes arguments beside ``observation_space``, ``action_space``
+        and ``eval_mode`` overrides this, and names them in ``settings``.
+        """
+        own = self._made_for.observation_space
+        return Serving(observation_space=getattr(self, "_observation_space", None) or own)
+
+    def _keep_space(self, observation_space: types.DictSpace | None) -> None:
+        """Remembers the space of the observations, which :meth:`save` writes."""
+        self._made_for = dataclasses.replace(self._made_for, observation_space=observation_space)
+
+    def resize_slates(self, slate_size: int) -> None:
+        """Makes slates of another size from now on, where ``serving().any_slate_size`` is set."""
+        self._slate_size = slate_size
 
 
 class AbstractEpisodicRecommenderAgent(bundles.SavedAsBundle, AbstractRecommenderAgent):
@@ -231,6 +348,41 @@ class AbstractHierarchicalAgentLayer(bundles.SavedAsBundle, AbstractRecommenderA
         reward, observation = self._preprocess_reward_observation(reward, observation)
         for agent in self._base_agents:
             end_episode(agent, reward, observation, truncated=truncated)
+
+    def _serving_of_base_agents(self) -> Serving:
+        """Returns what the layer can be asked for as far as that is up to the base agents."""
+        each = [agent.serving() for agent in self._base_agents]
+        counted: list[str] | None = []
+        for serving in each:
+            if serving.response_fields is None or counted is None:
+                counted = None
+            else:
+                counted += serving.response_fields
+        return dataclasses.replace(
+            super().serving(),
+            response_fields=counted if counted is None else tuple(dict.fromkeys(counted)),
+            any_slate_size=all(serving.any_slate_size for serving in each),
+            any_number_of_items=all(serving.any_number_of_items for serving in each),
+        )
+
+    def resize_slates(self, slate_size: int) -> None:
+        """See :meth:`AbstractRecommenderAgent.resize_slates`; the base agents' slates too."""
+        super().resize_slates(slate_size)
+        for agent in self._base_agents:
+            agent.resize_slates(slate_size)
+
+    def user_state(self) -> types.State:
+        """Returns what the layer and its base agents know of the user whose episode is under way.
+
+        An agent that is served to several users is given each one's before it recommends. What a
+        subclass knows beside this it saves in ``state_dict``, which is taken in place of this then.
+        """
+        return {"base_agents": [bundles.user_state_of(agent) for agent in self._base_agents]}
+
+    def load_user_state(self, state: types.State) -> None:
+        """Restores what :meth:`user_state` returned."""
+        for agent, of_agent in zip(self._base_agents, state["base_agents"], strict=True):
+            bundles.load_user_state(agent, of_agent)
 
     def state_dict(self) -> types.State:
         """Returns ``{'base_agent_bundle_0': …, …}``, the state of each base agent.

@@ -524,6 +524,12 @@ class NormalizableChoiceModel(AbstractChoiceModel):
         choice = sample_choice(weights, self._random_sample())
         return None if choice == len(weights) - 1 else choice
 
+    @property
+    def choice_features(self) -> dict[str, float]:
+        """The features that the model was made with, those left out included."""
+        own = vars(self)
+        return {name: own[f"_{name}"] for name in CHOICE_FEATURES if f"_{name}" in own}
+
     def _check_features(self, choice_features: Mapping[str, Any]) -> None:
         """Warns of features that no model reads."""
         validation.mapping("choice_features", choice_features)

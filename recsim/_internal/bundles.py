@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import copy
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "generator_state",
     "load",
     "load_all",
+    "load_user_state",
     "number",
     "refuse",
     "refuse_bundle",
@@ -40,6 +42,8 @@ __all__ = [
     "restore_checkpoint",
     "state_for_checkpoint",
     "state_of",
+    "state_to_serve",
+    "user_state_of",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -50,6 +54,14 @@ _LARGEST = float(np.finfo(np.float64).max)
 # agents in RecSim's form that keep files of their own.
 _checkpoint: contextvars.ContextVar[tuple[str, int]] = contextvars.ContextVar(
     "checkpoint", default=("", 0)
+)
+
+# Whether states are taken to serve from, which needs no replay buffer.
+_to_serve: contextvars.ContextVar[bool] = contextvars.ContextVar("to_serve", default=False)
+
+# Keys of states of generators, which users share.
+_OF_GENERATORS = frozenset(
+    {"bandit_rng_state", "exploration_rng_state", "generators", "rng_state", "unsaved_generators"}
 )
 
 
@@ -132,11 +144,68 @@ def state_of(agent: object) -> types.State:
     """
     check_has_state(agent)
     stateful: Any = agent
+    if _to_serve.get() and hasattr(agent, "serving_bundle"):
+        bundle: types.State = stateful.serving_bundle()
+        return bundle
     has_bundle = hasattr(agent, "bundle_and_checkpoint")
     state: types.State = (
         stateful.bundle_and_checkpoint(*_checkpoint.get()) if has_bundle else stateful.state_dict()
     )
     return state
+
+
+def state_to_serve(agent: object) -> types.State:
+    """Returns the state of an agent as far as serving needs it, and those of the agents in it.
+
+    That is ``serving_bundle()`` where an agent has it, and what :func:`state_of` returns elsewhere.
+    """
+    token = _to_serve.set(True)
+    try:
+        return state_of(agent)
+    finally:
+        _to_serve.reset(token)
+
+
+def user_state_of(agent: object) -> types.State | None:
+    """Returns what an agent knows of the user whose episode is under way; None for nothing.
+
+    That is ``user_state()``, unless a class below the one that has it saves more of the agent's
+    state, or there is none: then it is the agent's whole state but for its generators. What is
+    returned is the agent's own, which is given another state before it continues.
+    """
+    if _tells_user_state(type(agent)):
+        of: Any = agent
+        state: types.State | None = of.user_state()
+        return state
+    return copy.deepcopy(_without_generators(state_of(agent)))
+
+
+def load_user_state(agent: object, state: types.State | None) -> None:
+    """Restores what :func:`user_state_of` returned, of which the agent takes a copy."""
+    if _tells_user_state(type(agent)):
+        of: Any = agent
+        of.load_user_state(state)
+    else:
+        load(agent, cast(types.State, copy.deepcopy(state)))
+
+
+def _tells_user_state(kind: type) -> bool:
+    for base in kind.__mro__:
+        if "user_state" in vars(base):
+            return True
+        if not vars(base).keys().isdisjoint({"bundle_and_checkpoint", "state_dict"}):
+            return False
+    return False
+
+
+def _without_generators(state: types.State) -> types.State:
+    return {
+        key: _without_generators(value)
+        if str(key).startswith("base_agent_bundle") and isinstance(value, dict)
+        else value
+        for key, value in state.items()
+        if key not in _OF_GENERATORS
+    }
 
 
 def check_has_state(agent: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import math
 import zlib
@@ -117,12 +118,19 @@ class ClusterBanditAgent(abstract_click_bandit.AbstractClickBanditLayer):
         known = _propensities_of(self.bandit, slates, single, self._propensity_samples, seed)
         return None if known is None else _propensities.of_user(known, 0)
 
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        of_layer = super().serving()
+        settings = {name: of_layer.settings[name] for name in ("alg_ctor", "ci_scaling")}
+        settings["propensity_samples"] = self._propensity_samples
+        return dataclasses.replace(of_layer, settings=settings)
+
 
 class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
     """Recommends all documents of one topic (cluster), by falling quality.
 
     Args:
-        observation_space: space of the observations; not used.
+        observation_space: space of the observations, which :meth:`save` needs.
         action_space: the ``MultiDiscrete`` space of slates.
         cluster_id: the topic, an integer >= 0.
         **kwargs: not used; there is a warning for what is not among the arguments of RecSim's
@@ -136,9 +144,9 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
         cluster_id: int,
         **kwargs: Any,
     ) -> None:
-        del observation_space
         agent_utils.warn_of_unused(GreedyClusterAgent, kwargs, also_known=ClusterBanditAgent)
         super().__init__(action_space)
+        self._keep_space(observation_space)
         self._cluster_id = validation.positive_int("cluster_id", cluster_id, minimum=0)
 
     def step(self, reward: float, observation: types.Observation) -> list[int]:
@@ -173,6 +181,22 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
             f"The candidates of topic {self._cluster_id}, by falling quality.",
             [types.ExplanationTable("candidate", list(qualities), quality)],
         )
+
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        return dataclasses.replace(
+            super().serving(),
+            settings={"cluster_id": self._cluster_id},
+            response_fields=(),
+            any_slate_size=True,
+            any_number_of_items=True,
+        )
+
+    def user_state(self) -> None:
+        """Returns None: it knows nothing of users."""
+
+    def load_user_state(self, state: None) -> None:
+        """Does nothing."""
 
     def _checked_qualities(self, documents: Iterable[Mapping[str, Any]]) -> dict[int, float]:
         """Returns the qualities of the topic's documents by index; refuses what is not a number."""
@@ -243,6 +267,14 @@ class VectorClusterBanditAgent(vector_agent.ChunkedVectorAgent):
             bandit = copy.deepcopy(of_one_user.bandit)
             bandit.sample_from(_BetaStream(stream))
             self._bandits.append(bandit)
+        self._settings_made_for = of_one_user.serving().settings
+        self._random_seed = seed
+
+    def single_user_agent(self) -> ClusterBanditAgent:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
+        settings: dict[str, Any] = dict(self._settings_made_for)
+        space, seed = self._single_user_space(), self._random_seed
+        return ClusterBanditAgent(space, self._made_for[1], random_seed=seed, **settings)
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
         for bandit, slates in zip(self._bandits, self._choices_of_chunks(observation), strict=True):

@@ -157,6 +157,10 @@ class FullSlateValues(values.SlateValues):
             {"slates": len(slate_values)},
         )
 
+    def serving_settings(self) -> dict[str, Any]:
+        """See :meth:`recsim.agents.dopamine.values.SlateValues.serving_settings`."""
+        return {"max_num_slates": max(1, self.num_slates)}
+
     def random_slate(self, rng: np.random.RandomState, num_documents: int) -> tuple[int, ...]:
         """Returns a random slate, all with equal probability."""
         return self._all_possible_slates[rng.randint(len(self._all_possible_slates))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         belief_state: the user state that the documents are scored for, such as the average user.
         choice_model: the choice model that scores them; by default a new
             ``MultinomialLogitChoiceModel({'no_click_mass': 5})``.
+        observation_space: space of the observations, which :meth:`save` needs.
     """
 
     def __init__(
@@ -42,8 +44,11 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         action_space: types.SlateSpace,
         belief_state: object,
         choice_model: cm.AbstractChoiceModel | None = None,
+        *,
+        observation_space: types.DictSpace | None = None,
     ) -> None:
         super().__init__(action_space)
+        self._keep_space(observation_space)
         if choice_model is None:
             choice_model = cm.MultinomialLogitChoiceModel(_DEFAULT_CHOICE_FEATURES)
         self._choice_model = choice_model
@@ -126,6 +131,22 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
             found.append(self._predicted_clicks(choice_model, [document]))
         return np.concatenate(found)
 
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        return dataclasses.replace(
+            super().serving(),
+            settings={"belief_state": self._belief_state, "choice_model": self._choice_model},
+            response_fields=(),
+            any_slate_size=True,
+            any_number_of_items=True,
+        )
+
+    def user_state(self) -> None:
+        """Returns None: it knows nothing of users."""
+
+    def load_user_state(self, state: None) -> None:
+        """Does nothing."""
+
 
 class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
     """Recommends to users in parallel the documents of the highest predicted click-through rate.
@@ -137,6 +158,7 @@ class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
             (``environment.user_model.average_user_scores`` in interest exploration).
         choice_model: the choice model that makes weights of scores; by default a new
             ``MultinomialLogitChoiceModel({'no_click_mass': 5})``.
+        belief_state: the user state whose scores they are, which :meth:`save` needs.
     """
 
     def __init__(
@@ -144,12 +166,33 @@ class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
         environment: vector_agent.UsersAndSpaces,
         score_documents_fn: Callable[[Any], np.ndarray],
         choice_model: cm.NormalizableChoiceModel | None = None,
+        *,
+        belief_state: object = None,
     ) -> None:
         super().__init__(environment)
+        self._belief_state = belief_state
         if choice_model is None:
             choice_model = cm.MultinomialLogitChoiceModel(_DEFAULT_CHOICE_FEATURES)
         self._choice_model = choice_model
         self._score_documents_fn = score_documents_fn
+
+    def single_user_agent(self) -> GreedyPCTRAgent:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`.
+
+        Raises:
+            TypeError: if the agent was made without a ``belief_state``.
+        """
+        if self._belief_state is None:
+            raise TypeError(
+                "VectorGreedyPCTRAgent must be made with a belief_state to be saved: the user "
+                "state that score_documents_fn scores documents for."
+            )
+        return GreedyPCTRAgent(
+            self._made_for[1],
+            self._belief_state,
+            self._choice_model,
+            observation_space=self._single_user_space(),
+        )
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
         for rows in self._rows:
@@ -186,7 +229,10 @@ def create_agent(environment: types.RecommenderEnv, *, seed: int | None = None) 
             f"the user model needs an avg_user_state to rank for, which {type(user_model).__name__}"
             " does not have."
         )
-    return GreedyPCTRAgent(environment.action_space, user_model.avg_user_state)  # type: ignore[arg-type]
+    space: Any = environment.action_space
+    return GreedyPCTRAgent(
+        space, user_model.avg_user_state, observation_space=environment.observation_space
+    )
 
 
 def create_vector_agent(
@@ -208,4 +254,8 @@ def create_vector_agent(
             "the user model needs average_user_scores to rank by, which "
             f"{type(user_model).__name__} does not have."
         )
-    return VectorGreedyPCTRAgent(environment, user_model.average_user_scores)
+    return VectorGreedyPCTRAgent(
+        environment,
+        user_model.average_user_scores,
+        belief_state=getattr(user_model, "avg_user_state", None),
+    )

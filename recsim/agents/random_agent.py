@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,6 +37,18 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
 
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        return dataclasses.replace(
+            super().serving(), response_fields=(), any_slate_size=True, any_number_of_items=True
+        )
+
+    def user_state(self) -> None:
+        """Returns None: it knows nothing of users."""
+
+    def load_user_state(self, state: None) -> None:
+        """Does nothing."""
+
     def propensities(
         self, observation: types.Observation, slate: types.Slate
     ) -> types.Propensities:
@@ -63,13 +76,17 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
 
     def __init__(self, environment: vector_agent.UsersAndSpaces, random_seed: int = 0) -> None:
         super().__init__(environment)
-        validation.positive_int("random_seed", random_seed, 0)
+        self._random_seed = validation.positive_int("random_seed", random_seed, 0)
         self._make_streams(random_seed, "random agent")
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
         del observation
         for stream in self._streams:
             yield stream.slates(self._num_candidates, self._slate_size)
+
+    def single_user_agent(self) -> RandomAgent:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
+        return RandomAgent(self._made_for[1], self._random_seed)
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate

@@ -144,6 +144,17 @@ class DocumentValues(values.SlateValues):
         """Returns the sizes, and whether no click has a value."""
         return {**super().description(), "learn_no_click_value": self.learn_no_click_value}
 
+    def serving_settings(self) -> dict[str, Any]:
+        """See :meth:`recsim.agents.dopamine.values.SlateValues.serving_settings`."""
+        score: Any = self._score_documents_fn
+        is_own = getattr(score, "func", None) is not score_documents
+        return {
+            "select_slate_fn": self.select_slate_fn,
+            **({"score_documents_fn": score} if is_own else score.keywords),
+            "reward_field": self.reward_field,
+            "learn_no_click_value": self.learn_no_click_value,
+        }
+
     def score(self, users: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns choice weights of documents, (..., num_documents), and of no click, (...).
 

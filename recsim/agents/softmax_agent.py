@@ -8,6 +8,7 @@ at positions.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ __all__ = [
     "create_vector_agent",
     "first_features",
     "inner_products",
+    "scores_by_state",
     "scores_of_documents",
 ]
 
@@ -76,7 +78,16 @@ def _of_average_user(
     return score_documents(observations.entry(observation, "doc"))
 
 
-def _by_state(state: _ScoresDocuments, observation: types.Observation) -> np.ndarray:
+def scores_by_state(state: _ScoresDocuments, observation: types.Observation) -> np.ndarray:
+    """Returns the scores that a user state gives documents.
+
+    Args:
+        state: the user state.
+        observation: of one user.
+
+    Returns:
+        Array of shape (num_candidates,).
+    """
     documents: Any = observations.entry(observation, "doc")
     return np.array([state.score_document(document) for document in documents.values()])
 
@@ -99,7 +110,7 @@ def scores_of_documents(user_model: object, observation_space: types.DictSpace) 
     if hasattr(user_model, "average_user_scores"):
         return functools.partial(_of_average_user, user_model.average_user_scores)
     if hasattr(user_model, "avg_user_state"):
-        return functools.partial(_by_state, user_model.avg_user_state)
+        return functools.partial(scores_by_state, user_model.avg_user_state)
     observations.check_space(observation_space, "user", "doc")
     parts = observation_space.spaces
     document: Any = next(iter(observations.spaces_of_documents(parts["doc"]).values()))
@@ -127,6 +138,7 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
         temperature: what scores are divided by, above 0: the higher, the more alike the
             probabilities.
         random_seed: seed of the agent's generator.
+        observation_space: space of the observations, which :meth:`save` needs.
 
     Example:
         >>> from recsim.environments import interest_evolution
@@ -145,8 +157,11 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
         score_documents_fn: ScoreDocuments,
         temperature: float = 1.0,
         random_seed: int | None = 0,
+        *,
+        observation_space: types.DictSpace | None = None,
     ) -> None:
         super().__init__(action_space)
+        self._keep_space(observation_space)
         self._score_documents_fn = validation.function("score_documents_fn", score_documents_fn)
         self._temperature = validation.positive_float("temperature", temperature)
         self._rng = validation.random_state("random_seed", random_seed)
@@ -197,6 +212,25 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
             {"temperature": self._temperature},
         )
 
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        return dataclasses.replace(
+            super().serving(),
+            settings={
+                "score_documents_fn": self._score_documents_fn,
+                "temperature": self._temperature,
+            },
+            response_fields=(),
+            any_slate_size=True,
+            any_number_of_items=True,
+        )
+
+    def user_state(self) -> None:
+        """Returns None: it knows nothing of users."""
+
+    def load_user_state(self, state: None) -> None:
+        """Does nothing."""
+
 
 class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
     """Recommends to users in parallel as a :class:`SoftmaxAgent` does to one.
@@ -209,6 +243,8 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
         temperature: what scores are divided by, above 0; None for what :class:`SoftmaxAgent` has,
             whose gin bindings count here too.
         random_seed: seed of the slates, an integer >= 0.
+        score_of_one_user_fn: the function of :class:`SoftmaxAgent` that scores alike, which
+            :meth:`save` needs where ``score_documents_fn`` does not take observations of one user.
     """
 
     def __init__(
@@ -217,14 +253,27 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
         score_documents_fn: ScoreDocuments,
         temperature: float | None = None,
         random_seed: int = 0,
+        *,
+        score_of_one_user_fn: ScoreDocuments | None = None,
     ) -> None:
         super().__init__(environment)
+        self._score_of_one_user_fn = score_of_one_user_fn or score_documents_fn
         self._score_documents_fn = validation.function("score_documents_fn", score_documents_fn)
         given: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
         of_one_user = SoftmaxAgent(environment.single_action_space, score_documents_fn, **given)
         self._temperature = of_one_user.temperature
-        validation.positive_int("random_seed", random_seed, 0)
+        self._random_seed = validation.positive_int("random_seed", random_seed, 0)
         self._make_streams(random_seed, "softmax agent", np.float64)
+
+    def single_user_agent(self) -> SoftmaxAgent:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
+        return SoftmaxAgent(
+            self._made_for[1],
+            self._score_of_one_user_fn,
+            self._temperature,
+            self._random_seed,
+            observation_space=self._single_user_space(),
+        )
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
         for stream, rows in zip(self._streams, self._rows, strict=True):
@@ -265,7 +314,8 @@ def create_agent(environment: types.RecommenderEnv, *, seed: int | None = 0) -> 
     model = environment.environment.user_model
     scores = scores_of_documents(model, environment.observation_space)
     space: Any = environment.action_space
-    return SoftmaxAgent(space, scores, random_seed=seed)
+    observation_space = environment.observation_space
+    return SoftmaxAgent(space, scores, random_seed=seed, observation_space=observation_space)
 
 
 def create_vector_agent(environment: types.VectorEnv, *, seed: int = 0) -> VectorSoftmaxAgent:
@@ -276,4 +326,7 @@ def create_vector_agent(environment: types.VectorEnv, *, seed: int = 0) -> Vecto
     """
     model = getattr(environment.unwrapped, "user_model", environment.unwrapped)
     space = spaces_lib.single_user_space(environment.single_observation_space)
-    return VectorSoftmaxAgent(environment, scores_of_documents(model, space), random_seed=seed)
+    scores = of_one = scores_of_documents(model, space)
+    if hasattr(model, "average_user_scores") and hasattr(model, "avg_user_state"):
+        of_one = functools.partial(scores_by_state, model.avg_user_state)
+    return VectorSoftmaxAgent(environment, scores, random_seed=seed, score_of_one_user_fn=of_one)

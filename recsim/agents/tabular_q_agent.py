@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import functools
 import heapq
 import itertools
@@ -107,6 +108,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         agent_utils.warn_of_unused(TabularQAgent, kwargs)
         self._kwargs = kwargs
         super().__init__(action_space)
+        self._keep_space(observation_space)
         low, high = _bounds(discretization_bounds)
         if not low < high:
             raise ValueError(
@@ -124,9 +126,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._eval_mode = validation.flag("eval_mode", eval_mode)
         self._ignore_response = validation.flag("ignore_response", ignore_response)
         self._ordinal_slates = validation.flag("ordinal_slates", ordinal_slates)
-        self._check_number_of_slates(
-            action_space, validation.positive_int("max_num_slates", max_num_slates)
-        )
+        self._max_num_slates = validation.positive_int("max_num_slates", max_num_slates)
+        self._check_number_of_slates(int(max(action_space.nvec)), len(action_space.nvec))
         self._exploration_rng = validation.random_state("seed", seed)
         self._exploration_policy = _known_policy(exploration_policy)
         # Functions of an observation, by the policy's name, in which a subclass may put others.
@@ -158,9 +159,9 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
     def _explore_from(self, observation: types.Observation) -> tuple[Sequence[int], Index]:
         return self._explore(self._enumerate_state_action_indices(observation))
 
-    def _check_number_of_slates(self, action_space: types.SlateSpace, most: int) -> None:
+    def _check_number_of_slates(self, num_candidates: int, slate_size: int) -> None:
         """Raises ValueError or MemoryError if there are more slates than can be looked at."""
-        num_candidates, slate_size = int(max(action_space.nvec)), len(action_space.nvec)
+        most = self._max_num_slates
         count = math.perm if self._ordinal_slates else math.comb
         num_slates = count(num_candidates, slate_size)
         if num_slates > most:
@@ -222,6 +223,8 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
         """Yields every slate, as indices and as the values of ``doc_dict`` at these."""
         documents = list(doc_dict.values())
+        if len(documents) > self._made_for.num_candidates:
+            self._check_number_of_slates(len(documents), self._slate_size)
         if len(documents) < self._slate_size:
             raise ValueError(
                 f"slate_size must be at most the number of documents, got a slate of "
@@ -277,6 +280,40 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
             [types.ExplanationTable("slate", [tuple(slate) for slate, _ in best], columns)],
             numbers_of,
         )
+
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        bins = self._discretization_bins
+        return dataclasses.replace(
+            super().serving(),
+            settings={
+                "ignore_response": self._ignore_response,
+                "discretization_bounds": (bins[0], bins[-1]),
+                "number_bins": len(bins),
+                "ordinal_slates": self._ordinal_slates,
+                "max_num_slates": self._max_num_slates,
+            },
+            response_fields=() if self._ignore_response else None,
+            any_number_of_items=True,
+        )
+
+    def user_state(self) -> None:
+        """Returns None: in evaluation it knows nothing of users."""
+
+    def load_user_state(self, state: None) -> None:
+        """Does nothing."""
+
+    def serving_bundle(self) -> types.State:
+        """Returns what recommending needs: the tables, as arrays, and the generator.
+
+        :meth:`load_state_dict` takes it.
+        """
+        return {
+            **super().state_dict(),
+            "q_value_table": _as_arrays(self._q_value_table, np.float64),
+            "sa_count": _as_arrays(self._state_action_counts, np.int64),
+            "exploration_temperature": self._exploration_temperature,
+        }
 
     @property
     def num_updates(self) -> int:
@@ -393,14 +430,15 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
     def load_state_dict(self, state: types.State) -> None:
         """Restores the agent.
 
-        A bundle of RecSim's, with ``'q_value_table'`` and ``'sa_count'`` alone, restores these.
+        A bundle of RecSim's, with ``'q_value_table'`` and ``'sa_count'`` alone, restores these, and
+        what :meth:`serving_bundle` returned the table of values.
 
         Raises:
             ValueError: if the state has no ``'q_value_table'``, or does not fit otherwise.
         """
         bundles.require(self, state, "q_value_table")
-        table = bundles.entries(self, "q_value_table", state["q_value_table"])
-        counts = bundles.entries(self, "sa_count", state.get("sa_count", {}))
+        table = self._table("q_value_table", state["q_value_table"])
+        counts = self._table("sa_count", state.get("sa_count", {}))
         for name, entries, check in (
             ("q_value_table", table, bundles.number),
             ("sa_count", counts, bundles.count),
@@ -425,6 +463,30 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         self._state_action_counts = dict(counts)
         self._exploration_temperature = temperature
         self._previous_state_action_index = previous
+
+    def _table(self, name: str, entry: object) -> Mapping[Any, Any]:
+        """Returns a table of a state, be it a dictionary or what :func:`_as_arrays` returned."""
+        pairs: Any = entry if isinstance(entry, list) else [entry]
+        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+            return bundles.entries(self, name, entry)
+        table: dict[Index, float] = {}
+        for pair in pairs:
+            indices = bundles.array(self, name, pair[0], (None, None), "iu")
+            values = bundles.array(self, name, pair[1], (len(indices),), "iuf")
+            table.update(zip(map(tuple, indices.tolist()), values.tolist()))
+        return table
+
+
+def _as_arrays(
+    table: Mapping[Index, float], dtype: type[np.generic]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the indices and the values of a table, in two arrays for each length of an index."""
+    tables = []
+    for length in sorted(set(map(len, table))):
+        indices = [index for index in table if len(index) == length]
+        values = [table[index] for index in indices]
+        tables.append((np.array(indices, np.int64).reshape(-1, length), np.array(values, dtype)))
+    return tables
 
 
 def _bounds(discretization_bounds: Sequence[float]) -> tuple[float, float]:

@@ -2,12 +2,13 @@
 
 Spaces are ``Box``, ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` ones, nested in ``Dict`` and
 ``Tuple`` spaces at will. Here they are checked against observations, flattened to features, batched
-along new axes, and converted between the two libraries.
+along new axes, converted between the two libraries, and turned into data and back.
 """
 
 from recsim.spaces._action_forms import ACTION_FORMS, MAX_DISCRETE_ACTIONS, ActionForm
 from recsim.spaces._batch import check_items, single_user_space, spaces_of, stacked_space
 from recsim.spaces._check import check_arrays, check_observation
+from recsim.spaces._data import from_data, to_data
 from recsim.spaces._flatten import Flattener, flat_size, flatten, flattened
 from recsim.spaces._kinds import (
     bounds,
@@ -40,6 +41,7 @@ __all__ = [
     "flat_size",
     "flatten",
     "flattened",
+    "from_data",
     "is_composite",
     "is_numeric",
     "kind_of",
@@ -50,6 +52,7 @@ __all__ = [
     "spaces_of",
     "stacked_space",
     "stacker",
+    "to_data",
     "to_gym",
     "unsupported",
     "with_float_dtype",

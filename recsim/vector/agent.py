@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
+from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import arrays, bundles, numbers, observations, trees
+from recsim._internal import arrays, bundles, numbers, observations, paths, trees
 from recsim.vector import streams
 
 __all__ = ["AbstractVectorAgent", "ChunkedVectorAgent", "UsersAndSpaces", "last_responses"]
@@ -71,6 +72,8 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
                 "space with 'doc' and 'response', as it is with observation='nested', got "
                 f"{numbers.described(of_entries)}."
             )
+        # The spaces of one user's observations and slates.
+        self._made_for = environment.single_observation_space, environment.single_action_space
         self._slate_size = len(nvec)
         self._num_candidates = int(nvec[0])
         self._num_envs: int = environment.num_envs
@@ -101,6 +104,36 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
         nobody = np.zeros(self._num_envs, np.bool_)
         rewards = np.zeros(self._num_envs, np.float32)
         return self.step(observation, rewards, nobody, nobody, {})
+
+    def save(self, path: paths.Path) -> None:
+        """Saves what the agent has learned to a file that serves users one by one.
+
+        It is that of :meth:`single_user_agent`, see
+        :meth:`recsim.agent.AbstractRecommenderAgent.save`, which says what it raises.
+
+        Args:
+            path: the file, whose folder is made; one that exists is replaced.
+        """
+        single: Any = self.single_user_agent()
+        single.save(path)
+
+    def single_user_agent(self) -> types.SlateAgent:
+        """Returns an agent of the single-user engine that recommends as this one does.
+
+        It has learned what this one has, recommends only, and knows no user yet.
+
+        Raises:
+            TypeError: if the class does not define it.
+        """
+        raise TypeError(
+            f"{type(self).__name__} must define single_user_agent(), which returns an agent of the "
+            "single-user engine that recommends as it does, to be saved."
+        )
+
+    def _single_user_space(self) -> types.DictSpace:
+        """Returns the space of a user's observations in the single-user engine."""
+        space: types.DictSpace = spaces_lib.single_user_space(self._made_for[0])
+        return space
 
     def _check_users(self, observation: Observation) -> None:
         """Raises ValueError if an observation is not of the users and the scenario of the agent."""

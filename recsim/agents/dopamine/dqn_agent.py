@@ -386,6 +386,66 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         explored = _propensities.uniform(slate, len(documents))
         return _propensities.epsilon_greedy(slate, best, epsilon, explored)
 
+    # Serving.
+
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        settings = self._learner.settings
+        any_number = self._values.any_number_of_documents
+        return dataclasses.replace(
+            super().serving(),
+            settings={
+                "epsilon_eval": settings.epsilon_eval,
+                "hidden_units": settings.hidden_units,
+                **self._values.serving_settings(),
+            },
+            response_fields=(),
+            any_slate_size=any_number,
+            any_number_of_items=any_number,
+        )
+
+    def resize_slates(self, slate_size: int) -> None:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.resize_slates`."""
+        super().resize_slates(slate_size)
+        self._values.slate_size = slate_size
+
+    def slates_in_parallel(self, observation: agent.Observation) -> np.ndarray:
+        """Returns slates for users in parallel, in evaluation.
+
+        They are those that the agent would recommend to one user after the other, but where values
+        are equal to within the rounding of the network's outputs.
+
+        Args:
+            observation: arrays: those of ``user`` with the users on axis 0, those of ``doc`` with
+                users and documents on axes 0 and 1. A single row of documents is of all users.
+
+        Returns:
+            Indices of documents, shape (n_users, slate_size).
+        """
+        users, documents = self._values.adapter.features_of_many(observation)
+        number, num_documents = len(users), documents.shape[1]
+        documents = np.broadcast_to(documents, (number, *documents.shape[1:]))
+        epsilon = self._learner.epsilon(for_training=False)
+        slates = np.empty((number, self._slate_size), np.int64)
+        rows = []
+        for row in range(number):
+            if self._exploration_rng.random_sample() < epsilon:
+                slates[row] = self._values.random_slate(self._exploration_rng, num_documents)
+            else:
+                rows.append(row)
+        for start in range(0, len(rows), network.BLOCK):
+            block = rows[start : start + network.BLOCK]
+            slates[block] = self._values.best_slates(
+                self._learner.online_network, users[block], documents[block]
+            )
+        return slates
+
+    def user_state(self) -> None:
+        """Returns None: in evaluation it knows nothing of users."""
+
+    def load_user_state(self, state: None) -> None:
+        """Does nothing."""
+
     # State.
 
     def serving_bundle(self) -> dict[str, Any]:
@@ -507,3 +567,4 @@ class DQNAgentRecSim(DQNAgent):
             slate_size = len(observations.spaces_of_responses(responses))
             kwargs["action_space"] = spaces.MultiDiscrete([adapter.num_candidates] * slate_size)
         super().__init__(adapter, optimizer_name=optimizer_name, eval_mode=eval_mode, **kwargs)
+        self._keep_space(observation_space)

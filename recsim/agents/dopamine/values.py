@@ -125,6 +125,10 @@ class SlateValues(abc.ABC):
         """Returns what :meth:`best_slate`, whose arguments these are, goes by; None if unknown."""
         return None
 
+    def serving_settings(self) -> dict[str, Any]:
+        """Returns the arguments of the agent that recommending depends on, by name."""
+        return {}
+
     def description(self) -> dict[str, Any]:
         """Returns what the values that a bundle is of and these must have in common."""
         return {

@@ -277,6 +277,22 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         explored = _propensities.uniform(slate, self._num_candidates)
         return _propensities.epsilon_greedy(slate, best, epsilon, explored)
 
+    def single_user_agent(self) -> dqn_agent.DQNAgent:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
+        settings = self._learner.settings
+        create: Any = self.single_user_class
+        single: dqn_agent.DQNAgent = create(
+            None,
+            self._single_user_space(),
+            action_space=self._made_for[1],
+            eval_mode=True,
+            hidden_units=settings.hidden_units,
+            epsilon_eval=settings.epsilon_eval,
+            **self._values.serving_settings(),
+        )
+        single.load_state_dict(self.serving_bundle())
+        return single
+
     # State.
 
     def serving_bundle(self) -> dict[str, Any]:

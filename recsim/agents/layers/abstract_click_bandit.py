@@ -72,6 +72,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         for agent_ctor in arm_base_agent_ctors:
             validation.function("each of arm_base_agent_ctors", agent_ctor)
         super().__init__(action_space, *arm_base_agent_ctors)
+        self._keep_space(observation_space)
         self._num_arms = validation.positive_int(
             "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2
         )
@@ -108,6 +109,17 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
     def random_seed(self) -> int | None:
         """The seed of the bandit."""
         return self._random_seed
+
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        return dataclasses.replace(
+            self._serving_of_base_agents(),
+            settings={
+                "arm_base_agent_ctors": list(self._base_agents),
+                "alg_ctor": self._alg_ctor,
+                "ci_scaling": self._params["optimism_scaling"],
+            },
+        )
 
     def begin_episode(self, observation: agent.Observation | None = None) -> agent.Slate:
         """Starts an episode in every arm and returns the first slate."""

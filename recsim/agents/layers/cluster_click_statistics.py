@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim import types
 from recsim._internal import bundles, numbers, observations
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
@@ -57,6 +57,14 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
             spaces.Dict({"impression_count": count_space, "click_count": count_space}),
             **kwargs,
         )
+
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        serving = self._serving_of_base_agents()
+        if serving.response_fields is not None:
+            counted = dict.fromkeys(("click", "cluster_id", *serving.response_fields))
+            serving = dataclasses.replace(serving, response_fields=tuple(counted))
+        return dataclasses.replace(serving, settings={"base_agent_ctor": self._base_agents[0]})
 
     def _create_observation(self) -> dict[str, np.ndarray]:
         return {key: counts.copy() for key, counts in self._sufficient_statistics.items()}
@@ -131,6 +139,16 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
         self._base_agent = agent_utils.build_base_agent(create, {}, of_layer=type(self), **kwargs)
         self._impressions = np.zeros((self._num_envs, num_clusters), np.int32)
         self._clicks = np.zeros((self._num_envs, num_clusters), np.int32)
+
+    def single_user_agent(self) -> ClusterClickStatsLayer:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
+
+        def create_base_agent(**_: object) -> types.SlateAgent:
+            base_agent: types.SlateAgent = self._base_agent.single_user_agent()
+            return base_agent
+
+        space = self._single_user_space()
+        return ClusterClickStatsLayer(create_base_agent, space, self._made_for[1])
 
     @property
     def _base_agents(self) -> list[Any]:

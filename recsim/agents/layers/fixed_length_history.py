@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from recsim._internal.gym_import import spaces
 from recsim.agents.layers import sufficient_statistics
 
 __all__ = ["FixedLengthHistoryLayer"]
+
+_PARTS = ("user", "response", "doc")
 
 
 class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
@@ -48,7 +51,7 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         **kwargs: Any,
     ) -> None:
         self._history_length = validation.positive_int("history_length", history_length)
-        remember = {"user": remember_user, "response": remember_response, "doc": remember_doc}
+        remember = dict(zip(_PARTS, (remember_user, remember_response, remember_doc)))
         self._features = [
             feature
             for feature, wanted in remember.items()
@@ -56,6 +59,7 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         ]
         observations.check_space(observation_space, "user", *self._features)
         parts: Mapping[str, Any] = observation_space.spaces
+        self._document_keys = dict.fromkeys(getattr(parts.get("doc"), "spaces", ())).keys()
         remembered_space = spaces.Dict({feature: parts[feature] for feature in self._features})
         super().__init__(
             base_agent_ctor,
@@ -65,6 +69,28 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
             **kwargs,
         )
 
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        serving = self._serving_of_base_agents()
+        remember = {f"remember_{name}": name in self._features for name in _PARTS}
+        remembers_response = "response" in self._features
+        return dataclasses.replace(
+            serving,
+            settings={
+                "base_agent_ctor": self._base_agents[0],
+                "history_length": self._history_length,
+                **remember,
+            },
+            response_fields=None if remembers_response else serving.response_fields,
+            any_slate_size=serving.any_slate_size and not remembers_response,
+            any_number_of_items=serving.any_number_of_items and "doc" not in self._features,
+        )
+
+    def load_user_state(self, state: types.State) -> None:
+        """Restores what :meth:`user_state` returned."""
+        # Nothing in a history ever changes.
+        self._load_user_state(state, copy.copy)
+
     def _create_observation(self) -> tuple[dict[str, Any] | None, ...]:
         return tuple(self._sufficient_statistics)
 
@@ -72,6 +98,9 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         history = self._sufficient_statistics or [None] * self._history_length
         # A copy, for it is shown again when the environment may have changed the original.
         newest = copy.deepcopy({feature: observation[feature] for feature in self._features})
+        if "doc" in newest and newest["doc"].keys() != self._document_keys:
+            # Resampled documents have other IDs than the space of the statistics.
+            newest["doc"] = dict(zip(self._document_keys, newest["doc"].values()))
         self._sufficient_statistics = [newest, *history[:-1]]
 
     def _check_statistics(self, statistics: object) -> None:

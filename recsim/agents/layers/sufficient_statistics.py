@@ -137,6 +137,18 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         """Forgets the statistics, for a new user."""
         self._sufficient_statistics = None
 
+    def user_state(self) -> types.State:
+        """Returns the statistics too, see ``AbstractHierarchicalAgentLayer``."""
+        return {**super().user_state(), "sufficient_statistics": self._sufficient_statistics}
+
+    def load_user_state(self, state: types.State) -> None:
+        """Restores what :meth:`user_state` returned."""
+        self._load_user_state(state, copy.deepcopy)
+
+    def _load_user_state(self, state: types.State, copied: Callable[[Any], Any]) -> None:
+        super().load_user_state(state)
+        self._sufficient_statistics = copied(state["sufficient_statistics"])
+
     def state_dict(self) -> types.State:
         """Returns the base agent's state and the statistics of the episode under way."""
         statistics = copy.deepcopy(self._sufficient_statistics)

@@ -137,6 +137,30 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
     # Of the last decision, of which explain tells.
     _asked: _Asked | None = None
 
+    def serving(self) -> agent.Serving:
+        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
+        own_comparison = self._doc_comparator != self._default_doc_comparator
+        return dataclasses.replace(
+            self._serving_of_base_agents(),
+            settings={
+                "base_agent_ctor": self._base_agents[0],
+                "gamma": self._gamma,
+                "aggregation_period": self._aggregation_period,
+                "switching_cost": self._switching_cost,
+                "document_comparison_fcn": self._doc_comparator if own_comparison else None,
+            },
+            any_slate_size=False,  # A slate that is held is of its size.
+        )
+
+    def user_state(self) -> types.State:
+        """Returns the episode too, see ``AbstractHierarchicalAgentLayer``."""
+        return {**super().user_state(), "episode": dict(vars(self._episode))}
+
+    def load_user_state(self, state: types.State) -> None:
+        """Restores what :meth:`user_state` returned."""
+        super().load_user_state(state)
+        self._episode = _Episode(**state["episode"])
+
     # RecSim's names of what is known of the running episode.
 
     @property

@@ -112,6 +112,13 @@ class VectorIEUserModel(
         self._stddevs = np.array(parameters.user_document_stddev_affinity_matrix)
         self._average_affinity = parameters.average_affinity()
 
+    @property
+    def avg_user_state(self) -> types.UserState:
+        """The user of the single-user engine whose scores :meth:`average_user_scores` returns."""
+        from recsim.environments.interest_exploration import IEUserState
+
+        return IEUserState(self._average_affinity)
+
     def average_user_scores(self, documents: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns the scores of documents by a user as ``IEUserModel.avg_user_state``.
 
