@@ -172,6 +172,7 @@ class AbstractRecommenderAgent(abc.ABC):
                 f"{type(self).__name__} recommends to several users in a step, and only an agent "
                 "of one user can be saved to serve."
             )
+        description = saved_agents.described(self)
         made_for = self._made_for
         space = self.serving().observation_space
         if observation_space is not None:
@@ -196,7 +197,7 @@ class AbstractRecommenderAgent(abc.ABC):
             )
         saved_agents.write(
             path,
-            saved_agents.described(self),
+            description,
             bundles.state_to_serve(self),
             None if space is None else spaces_lib.to_data(space),
             made_for.num_candidates,

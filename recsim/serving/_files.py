@@ -22,6 +22,7 @@ __all__ = ["AgentFileError", "Saved", "agents_in", "make_agent", "read"]
 # Nobody's file takes memory for more documents, or more levels of layers.
 _MOST_CANDIDATES = 1_000_000
 _MOST_LAYERS = 20
+_MOST = {"history_length": 1_000_000, "max_num_slates": 10_000_000}
 
 
 class AgentFileError(ValueError):
@@ -239,7 +240,10 @@ def _check_networks(path: str, description: Mapping[str, Any], state: object) ->
         network = of.get("online_network")
         arrays = network if isinstance(network, list) else []
         sizes = [np.size(array) for array in arrays[1::2]][:-1]
-        if list(np.ravel(setting["data"])) != sizes:
+        units = setting["data"]
+        if not isinstance(units, (list, tuple)) or not all(type(each) is int for each in units):
+            _refuse(path, f"its 'hidden_units' are {numbers.described(units)}")
+        if list(units) != sizes:
             _refuse(path, "it does not hold a network with the hidden_units that it names")
     for number, base in enumerate(agents_in(description)):
         _check_networks(path, base, of.get(f"base_agent_bundle_{number}"))
@@ -316,9 +320,9 @@ class _Maker:
             agent: agent_lib.AbstractRecommenderAgent = kind(
                 **arguments, **self._settings(description)
             )
-        except (MemoryError, OSError, AgentFileError):
+        except (OSError, AgentFileError):
             raise
-        except Exception as error:
+        except Exception as error:  # MemoryError, too, of sizes that nobody's agent has.
             raise AgentFileError(
                 f"{self._path!r} does not hold what {name} is made of: {type(error).__name__}: "
                 f"{error}"
@@ -336,6 +340,9 @@ class _Maker:
             _refuse(self._path, f"its {name!r:.80} is {numbers.described(setting)}")
         ((kind, content),) = setting.items()
         if kind == "data":
+            most = _MOST.get(name)
+            if most is not None and not (type(content) is int and content <= most):
+                _refuse(self._path, f"its {name!r} is {numbers.described(content)}")
             return content
         if kind == "given":
             return self._given[name]
