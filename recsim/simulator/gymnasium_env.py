@@ -22,9 +22,9 @@ import numpy as np
 
 from recsim import registry, seeding, types
 from recsim import spaces as spaces_lib
-from recsim._internal import keys, numbers
+from recsim._internal import keys, numbers, validation
 from recsim._internal.overrides import own_method
-from recsim.simulator import environment, recsim_gym, rollout
+from recsim.simulator import _rendering, environment, recsim_gym, rollout
 
 __all__ = ["RecSimGymnasiumEnv", "make", "make_vec"]
 
@@ -35,6 +35,9 @@ DEFAULT_CONFIG = {
     "resample_documents": True,
     "seed": 0,
 }
+
+# What make takes beside the entries of a config.
+_OPTIONS = ("observation", "action", "render_mode", "render_hidden_state")
 
 # What make_vec takes beside the entries of a config, of which the seed is one.
 _VECTOR_OPTIONS = (
@@ -60,18 +63,31 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         env: the environment in RecSim's form, with one user.
         observation: the form of observations, see :class:`recsim.spaces.ObservationForm`.
         action: the form of actions, see :class:`recsim.spaces.ActionForm`.
+        render_mode: what is to be seen of the episode: the last slate with the responses, the
+            rewards and what is observed of the user. ``'ansi'``: :meth:`render` returns a text.
+            ``'human'``: the text is printed at each reset and step; no window is opened.
+            ``'rgb_array'``: :meth:`render` returns a picture, uint8 of shape (640, 960, 3), which
+            is drawn without a display. None: nothing.
+        render_hidden_state: whether the hidden state of the user is to be seen too.
 
     Raises:
         ValueError: if it has several users, or documents or responses of different spaces; for an
-            unknown form, or if there are too many slates for ``action='discrete'``.
+            unknown form or render mode, if there are too many slates for ``action='discrete'``, or
+            if ``render_hidden_state`` is set and nothing is rendered.
         NotImplementedError: if a space is not a Box, Discrete, MultiDiscrete or MultiBinary one, or
             a Dict or Tuple of them.
     """
 
-    metadata = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": list(_rendering.RENDER_MODES), "render_fps": 2}
 
     def __init__(
-        self, env: recsim_gym.RecSimGymEnv, *, observation: str = "nested", action: str = "slate"
+        self,
+        env: recsim_gym.RecSimGymEnv,
+        *,
+        observation: str = "nested",
+        action: str = "slate",
+        render_mode: str | None = None,
+        render_hidden_state: bool = False,
     ) -> None:
         if not types.is_recommender_env(env):
             raise TypeError(
@@ -81,6 +97,20 @@ class RecSimGymnasiumEnv(gymnasium.Env):
         inner = env.environment
         if rollout.has_several_users(env):
             raise ValueError(f"env must have one user, got one with {len(inner.user_model)} users.")
+        known = _rendering.RENDER_MODES
+        if render_mode is not None and render_mode not in known:
+            raise ValueError(
+                f"render_mode must be None or one of {', '.join(map(repr, known))}, got "
+                f"{numbers.described(render_mode)}."
+                f"{validation.nearest_name(str(render_mode), known)}"
+            )
+        self.render_mode = render_mode
+        self._render_hidden_state = validation.flag("render_hidden_state", render_hidden_state)
+        if render_hidden_state and render_mode is None:
+            raise ValueError(
+                "render_hidden_state needs a render_mode, got None: nothing is rendered without."
+            )
+        self._episode: _rendering.Episode | None = None
         self._env = env
         self._stacked = spaces_lib.ObservationStacker(
             spaces_lib.spaces_of(env), inner.num_candidates, inner.slate_size, many=False
@@ -118,7 +148,11 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             inner = self._env.environment
             own_method(inner, environment.AbstractEnvironment, "reseed_samplers")(seed)
             self._env.seed(seeding.derived_seed(seed, "choices"))
-        return self._observed(self._env.reset()), {}
+        observation = self._env.reset()
+        if self.render_mode is not None:
+            self._episode = _rendering.Episode(observation)
+            self._print()
+        return self._observed(observation), {}
 
     def step(
         self, action: Sequence[int] | np.ndarray
@@ -138,9 +172,55 @@ class RecSimGymnasiumEnv(gymnasium.Env):
             TypeError, ValueError, IndexError: for a slate that cannot be shown.
             ValueError: for an observation that is not in its space.
         """
-        observation, reward, done, _ = self._env.step(self._actions.slate(action))
+        slate = self._actions.slate(action)
+        observation, reward, done, _ = self._env.step(slate)
         number = numbers.finite("the reward", reward)
+        if self._episode is not None:
+            self._episode.add(slate, observation, number, bool(done))
+            self._print()
         return self._observed(observation), number, bool(done), False, {}
+
+    def render(self) -> str | np.ndarray | None:
+        """Returns what is to be seen of the last step, as :attr:`render_mode` says.
+
+        Returns:
+            A text, a picture, or None for the modes ``'human'``, whose text is printed already,
+            and None.
+
+        Raises:
+            RuntimeError: if there was no reset before.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                "render was called without a render_mode: make the environment with one, as "
+                'gymnasium.make(…, render_mode="ansi").'
+            )
+            return None
+        if self._episode is None:
+            raise RuntimeError("render was called before reset: call reset() to start an episode.")
+        if self.render_mode == "human":
+            return None
+        if self.render_mode == "ansi":
+            return self._text(self._episode)
+        return _rendering.picture(self._title, self._episode, self._hidden_state)
+
+    def _print(self) -> None:
+        if self.render_mode == "human" and self._episode is not None:
+            print(self._text(self._episode), flush=True)
+
+    def _text(self, episode: _rendering.Episode) -> str:
+        return _rendering.text(self._title, episode, self._hidden_state)
+
+    @property
+    def _title(self) -> str:
+        return self.spec.id if self.spec is not None else type(self._env.environment).__name__
+
+    @property
+    def _hidden_state(self) -> dict[str, np.ndarray] | None:
+        if not self._render_hidden_state:
+            return None
+        model: Any = self._env.environment.user_model
+        return _rendering.hidden_state(getattr(model, "_user_state", None))  # RecSim's name.
 
     def _observed(self, observation: types.Observation) -> dict[str, Any]:
         """Returns the arrays of an observation in the form that was asked for."""
@@ -176,6 +256,7 @@ def make(
     observation: str = "nested",
     action: str = "slate",
     render_mode: str | None = None,
+    render_hidden_state: bool = False,
     **env_config: object,
 ) -> RecSimGymnasiumEnv:
     """Makes a scenario for Gymnasium's ``make``.
@@ -184,19 +265,26 @@ def make(
         environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
         observation: see :class:`RecSimGymnasiumEnv`.
         action: see :class:`RecSimGymnasiumEnv`.
-        render_mode: None, for there is nothing to see.
+        render_mode: see :class:`RecSimGymnasiumEnv`.
+        render_hidden_state: see :class:`RecSimGymnasiumEnv`.
         **env_config: entries of its config; missing ones are those of :data:`DEFAULT_CONFIG`.
 
     Raises:
-        TypeError: for a keyword that is not an entry of a config, naming the nearest; or for a
-            render mode.
+        TypeError: for a keyword that is not an entry of a config, naming the nearest.
         KeyError, TypeError, ValueError: for a config that gives no environment.
     """
-    if render_mode is not None:
-        raise TypeError(f"render_mode must be None: there is nothing to see, got {render_mode!r}.")
-    config = _config(environment_name, env_config, ("max_episode_steps", "observation", "action"))
-    env = registry.create_environment(environment_name, config)
-    return RecSimGymnasiumEnv(env, observation=observation, action=action)
+    config = _config(environment_name, env_config, ("max_episode_steps", *_OPTIONS))
+    return RecSimGymnasiumEnv(
+        registry.create_environment(environment_name, config),
+        observation=observation,
+        action=action,
+        render_mode=render_mode,
+        render_hidden_state=render_hidden_state,
+    )
+
+
+# What Gymnasium's ``make`` looks for: with it, it offers lists of what is rendered too.
+make.metadata = RecSimGymnasiumEnv.metadata  # type: ignore[attr-defined]
 
 
 def make_vec(
@@ -221,6 +309,11 @@ def make_vec(
         TypeError: for a keyword that is neither, naming the nearest.
         KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
+    if settings.pop("render_mode", None) is not None:
+        raise ValueError(
+            "render_mode must be None for users in parallel, who are not rendered: use "
+            'gymnasium.make, or vectorization_mode="sync", which has single-user environments.'
+        )
     options = {name: settings.pop(name) for name in _VECTOR_OPTIONS if name in settings}
     limit = None if max_episode_steps == -1 else max_episode_steps
     options.setdefault("max_steps_per_episode", limit)

@@ -311,6 +311,27 @@ TABLE = {
             ("of one user", "scores", np.zeros(4), ValueError, r"= \(3, 4\), .* got \(4,\)"),
         ]
     },
+    "render mode": (
+        lambda: gymnasium_env.RecSimGymnasiumEnv(make(), render_mode="rgb"),
+        ValueError,
+        "render_mode must be None or one of 'ansi', 'human', 'rgb_array', got 'rgb'. Did you mean "
+        "'rgb_array'",
+    ),
+    "hidden state that nothing shows": (
+        lambda: gymnasium.make("recsim/InterestEvolution-v0", render_hidden_state=True),
+        ValueError,
+        "render_hidden_state needs a render_mode, got None",
+    ),
+    "render before reset": (
+        lambda: gymnasium_env.RecSimGymnasiumEnv(make(), render_mode="ansi").render(),
+        RuntimeError,
+        "render was called before reset",
+    ),
+    "render mode of users in parallel": (
+        lambda: gymnasium.make_vec("recsim/InterestEvolution-v0", render_mode="ansi"),
+        ValueError,
+        'render_mode must be None for users in parallel.* vectorization_mode="sync"',
+    ),
     "autoreset mode": (
         lambda: make_vector_env(autoreset_mode="next_stepp"),
         ValueError,

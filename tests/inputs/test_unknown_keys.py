@@ -180,9 +180,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: gymnasium.make(IDS["long_term_satisfaction"], kale_men=3.0),
         "'kale_men'. Did you mean 'kale_mean'",
     ),
-    "gymnasium.make, a render mode": (
-        lambda: gymnasium.make(IDS["interest_evolution"], render_mode="x"),
-        "render_mode must be None",
+    "gymnasium.make, an option": (
+        lambda: gymnasium.make(IDS["interest_evolution"], observations="flat"),
+        "'observations'. Did you mean 'observation'",
+    ),
+    "gymnasium.make_vec, an option": (
+        lambda: gymnasium.make_vec(IDS["interest_evolution"], autoreset="NEXT_STEP"),
+        "'autoreset'. Did you mean 'autoreset_mode'",
     ),
     **{
         f"vector environment of {name}": (
@@ -234,7 +238,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*The environment is being initialised with render_mode")
 @pytest.mark.parametrize("row", REFUSED)
 def test_unknown_keys_of_this_library_are_refused(row: str) -> None:
     make, message = REFUSED[row]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from gymnasium.utils import env_checker
 from gymnasium.vector import AutoresetMode
 
-from recsim import registry
+from recsim import registry, spaces
 from recsim.simulator import gymnasium_env
 
 MAX_EPISODE_STEPS = {
@@ -64,13 +66,35 @@ def test_an_entry_of_ones_own_is_registered(monkeypatch: pytest.MonkeyPatch) -> 
     registry.register_in_gymnasium()  # A second time, without a warning of Gymnasium.
 
 
-@pytest.mark.parametrize("env_id", IDS)
-def test_gymnasium_checker(env_id: str) -> None:
-    env = gymnasium.make(env_id, max_episode_steps=30)
+OPTIONS = list(itertools.product(IDS, spaces.OBSERVATION_FORMS, spaces.ACTION_FORMS))
+
+
+@pytest.mark.parametrize(("env_id", "observation", "action"), OPTIONS)
+def test_gymnasium_checker(env_id: str, observation: str, action: str, capsys: Any) -> None:
+    env = gymnasium.make(env_id, observation=observation, action=action)
     with warnings.catch_warnings():
-        # A quality has no upper bound, which the checker warns of.
-        warnings.filterwarnings("ignore", ".*maximum value is infinity.*")
-        env_checker.check_env(env.unwrapped, skip_render_check=True)
+        warnings.simplefilter("error")
+        # Some numbers have no bounds, which the checker warns of.
+        warnings.filterwarnings("ignore", ".*(maximum|minimum) value is -?infinity.*")
+        env_checker.check_env(env.unwrapped)
+    assert "a new episode" in capsys.readouterr().out  # In the mode "human".
+
+
+@pytest.mark.parametrize(("env_id", "observation", "action"), OPTIONS)
+def test_stable_baselines_checker(env_id: str, observation: str, action: str) -> None:
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    env = gymnasium.make(env_id, observation=observation, action=action)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if observation == "nested":
+            warnings.filterwarnings("ignore", ".*Nested observation spaces.*")
+            warnings.filterwarnings("ignore", ".*has an unconventional shape.*")
+        checker.check_env(env.unwrapped)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_limit_of_ones_own(env_id: str) -> None:
+    env = gymnasium.make(env_id, max_episode_steps=30)
     env.reset(seed=0)
     env.action_space.seed(0)
     for step in range(1, 61):
@@ -78,6 +102,36 @@ def test_gymnasium_checker(env_id: str) -> None:
         assert truncated == (step == 30)
         if terminated or truncated:
             break
+
+
+def test_no_episode_of_the_default_config_needs_the_limit_but_in_interest_exploration() -> None:
+    # The users who stay the longest: those who are shown the best video at every step.
+    longest = {}
+    for env_id in ("recsim/InterestEvolution-v0", "recsim/LongTermSatisfaction-v0"):
+        env = gymnasium.make_vec(env_id, num_envs=500, num_candidates=30, slate_size=1)
+        observation, _ = env.reset(seed=0)
+        topic_quality = np.zeros(20)
+        steps = np.zeros(500, int)
+        longest[env_id] = 0
+        for _ in range(MAX_EPISODE_STEPS[env_id] // 2):
+            documents = observation["doc"]
+            scores = documents @ topic_quality if documents.shape[-1] == 20 else -documents[..., 0]
+            slates = scores.argmax(axis=1)[:, np.newaxis]
+            observation, _, terminated, truncated, infos = env.step(slates)
+            assert not truncated.any()
+            if documents.shape[-1] == 20:
+                last = infos["final_obs"].batch if infos else observation
+                topics = last["response"]["cluster_id"][:, 0]
+                topic_quality[topics] += 0.1 * (
+                    last["response"]["quality"][:, 0] - topic_quality[topics]
+                )
+            steps += 1
+            if terminated.any():
+                longest[env_id] = max(longest[env_id], steps[terminated].max())
+            steps[terminated] = 0
+        assert steps.max() < MAX_EPISODE_STEPS[env_id] // 2
+    assert longest["recsim/LongTermSatisfaction-v0"] == 60
+    assert 100 < longest["recsim/InterestEvolution-v0"] < 500
 
 
 @pytest.mark.parametrize("env_id", IDS)
