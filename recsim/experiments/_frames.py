@@ -24,7 +24,10 @@ def values(finished: _Finished) -> pd.DataFrame:
 
     parts = []
     for spec, result in finished:
-        measures = {**result["measures"], "steps_per_second": result["steps_per_second"]}
+        speed = result["steps_per_second"]
+        # Users in parallel have one speed.
+        speed = speed[:1] if len(speed) and (speed == speed[0]).all() else speed
+        measures = {**result["measures"], "steps_per_second": speed}
         for measure, of_users in measures.items():
             users = np.arange(len(of_users))
             parts.append(

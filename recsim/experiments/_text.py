@@ -24,6 +24,7 @@ __all__ = ["all_tables", "failures", "is_rate", "notes", "shown_measure", "text"
 BEST, ALIKE = "*", "~"
 
 _SHARE_OF_TOPIC = "click_share_of_topic_"
+_MEAN_OF_SLATE = "slate_mean_of_"
 _LABEL_WIDTH = 24
 _SPEED = "steps_per_second"
 # Measures in the order in which they are shown, others follow; with their short names. What is a
@@ -75,6 +76,8 @@ def shown_measure(measure: str) -> str:
     """Returns what a measure is called in tables and figures."""
     if measure.startswith(_SHARE_OF_TOPIC):
         return f"topic {measure.removeprefix(_SHARE_OF_TOPIC)}"
+    if measure.startswith(_MEAN_OF_SLATE):
+        return f"{measure.removeprefix(_MEAN_OF_SLATE).replace('_', ' ')} of slates"
     return {**_MEASURES, **_LAST}.get(measure, measure.replace("_", " "))
 
 

@@ -398,7 +398,7 @@ class Comparison:
             )
         env = self._create_environment(self._env_config, None)
         recorder = _recorders.for_environment(env)
-        course = _course.for_environment(env)
+        course = _course.for_environment(env, self._environment)
         if self._resume:
             for name in _evaluation_folders(shared["base_dir"]):
                 shutil.rmtree(name)

@@ -9,6 +9,7 @@ called after each step and at the end of each episode.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
@@ -251,7 +252,7 @@ def run_episode(
     return episode
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass
 class VectorStep:
     """A step of all users of a vector environment.
 
@@ -275,7 +276,7 @@ class VectorStep:
     agent: types.VectorAgent
     counting: np.ndarray | None
 
-    @property
+    @functools.cached_property  # Where episodes end, they are put together: once is enough.
     def responses(self) -> Any:  # noqa: ANN401  # An array, or arrays by name, as observed.
         """The observed responses to the slates, arrays of shape (n_users, slate_size, …)."""
         return observations.last_responses(self.observation, self.infos)

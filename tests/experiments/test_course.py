@@ -80,17 +80,55 @@ class _Listener(rollout.VectorListener):
         self._places[episodes.ended] = 0
 
 
-def test_course_without_topics_and_of_long_episodes():
-    env = registry.create_environment(
-        "long_term_satisfaction", {**CONFIG, "slate_size": 1, "num_candidates": 2}
-    )
-    course = _course.for_environment(env)
+def clickbait(documents, slate):
+    return np.mean([float(documents[position][0]) for position in slate])
+
+
+def test_course_of_clickbait():
+    config = {**CONFIG, "slate_size": 2, "num_candidates": 5}
+    env = registry.create_environment("long_term_satisfaction", config)
+    course = _course.for_environment(env, "long_term_satisfaction")
     agent = random_agent.RandomAgent(env.action_space, random_seed=0)
+    steps = []
     for _ in range(3):
-        rollout.run_episode(env, agent, max_steps=60, listeners=[course])
-    assert list(course.measures()) == ["step", "reward", "click_through_rate"]
-    rows = np.zeros((500, 3))
+        rollout.run_episode(
+            env, agent, max_steps=7, listeners=[course, rollout.OnStep(steps.append)]
+        )
+    found = course.measures()
+    assert list(found) == ["step", "reward", "click_through_rate", "slate_mean_of_clickbait_score"]
+    shown = [clickbait(list(step.observation["doc"].values()), step.slate) for step in steps]
+    assert found["slate_mean_of_clickbait_score"] == pytest.approx(
+        np.mean(np.reshape(shown, (3, 7)), axis=0)
+    )
+
+
+def test_course_of_clickbait_of_users_in_parallel():
+    config = {**CONFIG, "slate_size": 2, "num_candidates": 5}
+    env = registry.create_vector_environment(
+        "long_term_satisfaction", config, 30, max_steps_per_episode=6
+    )
+    course = _course.for_environment(env, "long_term_satisfaction")
+    agent = registry.create_vector_agent("random", env, seed=0)
+    kept = []
+
+    class Keeping(rollout.VectorListener):
+        def on_reset(self, observation, infos):
+            self.documents = observation["doc"]
+
+        def on_step(self, step):
+            kept.append(np.mean([*map(clickbait, self.documents, step.slates)]))
+            self.documents = step.observation["doc"]
+
+    rollout.VectorRollout(env, agent, [course, Keeping()]).run_episodes(np.full(30, 2))
+    found = course.measures()["slate_mean_of_clickbait_score"]
+    np.testing.assert_allclose(found, np.mean(np.reshape(kept, (2, 6)), axis=0), rtol=1e-6)
+
+
+def test_long_courses_are_put_together():
+    kind = _course._Kind(has_clicks=False, num_topics=0, has_score=False, score="")
+    rows = np.zeros((500, kind.width))
     rows[:, 0], rows[:, 1] = 2.0, np.arange(500)
-    found = _course._measures(rows, has_clicks=False)
+    found = _course._measures(rows, kind)
+    assert list(found) == ["step", "reward"]
     assert found["step"][:3].tolist() == [0, 3, 6] and len(found["step"]) == 167
     np.testing.assert_allclose(found["reward"][:2], [(0 + 1 + 2) / 6, (3 + 4 + 5) / 6])
