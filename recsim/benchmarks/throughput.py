@@ -506,15 +506,14 @@ def figure_of(record: Mapping[str, Any]) -> Figure:
     shown = [
         by for by, (_, of_panel) in panels.items() if len({case[by] for case in of_panel}) > 1
     ] or ["num_users"]
-    figure = plots.new_figure(3.5 + 3.5 * len(shown), 4.5)
-    all_axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, by in zip(all_axes, shown, strict=True):
-        title, of_panel = panels[by]
-        _draw(axes, of_panel, by, title)
+    parts = [(by, title, lines) for by in shown for title, lines in _parts(*panels[by])]
+    figure = plots.new_figure(1.0 + 4.2 * len(parts), 4.5)
+    all_axes = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
+    for axes, (by, title, lines) in zip(all_axes, parts, strict=True):
+        _draw(axes, lines, by, title)
         axes.set_xlabel({"num_users": "users", "num_candidates": "candidates"}[by])
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
     all_axes[0].set_ylabel("steps per second, of all users together")
-    handles = all_axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=1 + len(shown))
     return figure
 
 
@@ -522,22 +521,31 @@ def _size(case: Mapping[str, Any]) -> tuple[int, int]:
     return case["num_candidates"], case["slate_size"]
 
 
-def _draw(axes: Axes, cases: Sequence[Mapping[str, Any]], by: str, title: str) -> None:
-    """Draws a line for each environment and agent, with the range over rounds."""
+def _parts(
+    title: str, cases: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, Mapping[str, Sequence[Mapping[str, Any]]]]]:
+    """Yields a panel's title with its lines, or several with as many lines as can be told apart."""
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for case in cases:
         lines.setdefault(f"{case['environment']}, {case['agent']}", []).append(case)
+    number = -(-len(lines) // plots.MOST_LINES)
+    size = -(-len(lines) // number)
+    for part in range(number):
+        some = list(lines.items())[part * size : (part + 1) * size]
+        yield f"{title} ({part + 1})" if number > 1 else title, dict(some)
+
+
+def _draw(
+    axes: Axes, lines: Mapping[str, Sequence[Mapping[str, Any]]], by: str, title: str
+) -> None:
+    """Draws a line for each environment and agent, with the range over rounds."""
     for number, (name, points) in enumerate(lines.items()):
         ordered = sorted(points, key=lambda case: case[by])
         x = [case[by] for case in ordered]
         rates = [case["steps_per_second"] for case in ordered]
         medians = [np.median(of_case) for of_case in rates]
-        dashes, which = divmod(number, plots.MOST_LINES)
-        style, colour = (
-            f"{plots.MARKERS[which]}{('-', '--', ':')[dashes % 3]}",
-            plots.COLOURS[which],
-        )
-        axes.plot(x, medians, style, color=colour, label=name)
+        colour = plots.COLOURS[number]
+        axes.plot(x, medians, f"{plots.MARKERS[number]}-", color=colour, label=name)
         low, high = [min(of_case) for of_case in rates], [max(of_case) for of_case in rates]
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="log")

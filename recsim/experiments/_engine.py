@@ -330,8 +330,10 @@ class Run:
             steps=_frames.steps(finished),
         )
         if len(finished) + len(errors) == len(tasks):
-            results.save(self._folder)
-            _frames.write_episodes(finished, os.path.join(self._folder, "episodes.csv"))
+            with _locked(self._folder):
+                files.remove_unfinished(self._folder)  # Of a command that was killed in between.
+                results.save(self._folder)
+                _frames.write_episodes(finished, os.path.join(self._folder, "episodes.csv"))
         return results
 
     def _provenance(

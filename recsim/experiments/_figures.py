@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +23,7 @@ __all__ = ["Panel", "curve_panels", "drawn", "episode_panels", "overview", "retu
 _SHARE = "slate_share_of_"
 _MOST_POINTS = 60
 _LABEL_WIDTH = 26
-_WIDTH, _HEIGHT = 5.0, 3.2
+_WIDTH, _HEIGHT = 4.6, 3.0
 
 #: A line by agent: mean, low and high at some steps.
 _Curve = tuple[np.ndarray, Mapping[str, np.ndarray]]
@@ -193,7 +192,7 @@ def _draw_lines(
     if _text.is_rate(measure):
         axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=8, frameon=False)
+    _add_legend(axes, 2)
 
 
 def _add_legend(axes: Axes, columns: int) -> None:
@@ -207,7 +206,7 @@ def _add_legend(axes: Axes, columns: int) -> None:
         bbox_transform=axes.transAxes + below,
         borderaxespad=0.0,
         ncols=columns,
-        fontsize=8,
+        fontsize=9,
         frameon=False,
     )
 
@@ -233,7 +232,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.set_xlabel("step")
     axes.set_ylabel("share of the slate")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, fontsize=8, frameon=False)
+    _add_legend(axes, 3)
 
 
 def _mean_curve(rows: pd.DataFrame) -> _Curve:
@@ -277,5 +276,4 @@ def _look(place: int) -> tuple[str, str, Literal["-", "--"]]:
 
 def _label(agent: str, settings: str) -> str:
     """Returns the name of an agent with its settings, in lines."""
-    name = str(summary.Variant(agent, settings)).replace(",", ", ")
-    return textwrap.fill(name, _LABEL_WIDTH)
+    return "\n".join(_text.lines_of(str(summary.Variant(agent, settings)), _LABEL_WIDTH))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from recsim.experiments import results
 
-__all__ = ["all_tables", "failures", "is_rate", "notes", "shown_measure", "text"]
+__all__ = ["all_tables", "failures", "is_rate", "lines_of", "notes", "shown_measure", "text"]
 
 BEST, ALIKE = "*", "~"
 
@@ -79,6 +80,32 @@ def shown_measure(measure: str) -> str:
     if measure.startswith(_MEAN_OF_SLATE):
         return f"{measure.removeprefix(_MEAN_OF_SLATE).replace('_', ' ')} of slates"
     return {**_MEASURES, **_LAST}.get(measure, measure.replace("_", " "))
+
+
+def lines_of(agent: str, width: int, indent: str = "") -> list[str]:
+    """Returns the name of an agent with its settings in lines that break between its words.
+
+    Args:
+        agent: the name.
+        width: the greatest length of a line.
+        indent: what all lines but the first begin with.
+    """
+    room = width - len(indent)
+    parts: list[str] = []
+    for word in agent.split(" "):
+        # Long words break after punctuation, but not within numbers.
+        pieces = re.split(r"(?<=[_=,/])|(?<=[.])(?!\d)", word) if len(word) > room else [word]
+        parts += [
+            piece[first : first + room] for piece in pieces for first in range(0, len(piece), room)
+        ]
+        parts.append(" ")
+    lines, line = [], ""
+    for part in parts[:-1]:
+        if line.strip() and len(line + part) > width:
+            lines.append(line.rstrip())
+            line = indent
+        line += part if line.strip() else part.lstrip()
+    return [*lines, line.rstrip()]
 
 
 def _means(scenario: str, rows: pd.DataFrame, topics: bool) -> tables.Table:
@@ -227,8 +254,7 @@ def _wrapped(table: tables.Table, width: int) -> tables.Table:
     """Returns a table whose title and names of rows take as many lines as they need."""
     rows = []
     for name, *cells in table.rows:
-        name = name.replace(",", ", ")  # Several settings are separated there.
-        first, *more = textwrap.wrap(name, _LABEL_WIDTH, subsequent_indent="  ") or [""]
+        first, *more = lines_of(name, _LABEL_WIDTH, "  ")
         rows += [[first, *cells], *([line, *[""] * len(cells)] for line in more)]
     return dataclasses.replace(table, title=textwrap.fill(table.title, width), rows=rows)
 

@@ -272,25 +272,28 @@ class Results:
         """
         path = paths.absolute("folder", folder)
         record = _record(path)
-        digests: Mapping[str, str] = record["sha256"]
-        frames = {}
-        for name, file in _FRAMES.items():
-            if file in digests:
-                frames[name] = _read_parquet(os.path.join(path, file), digests[file])
-        timing: dict[str, Any] = {}
-        with contextlib.suppress(FileNotFoundError):
-            timing = _read_json(os.path.join(path, _TIMING))
+        frames = {
+            name: _read_parquet(os.path.join(path, file), record["sha256"][file])
+            for name, file in _FRAMES.items()
+            if file in record["sha256"]
+        }
+        timing_path = os.path.join(path, _TIMING)
+        timing = _read_json(timing_path) if os.path.exists(timing_path) else {}
         import pandas as pd
 
-        frame = frames.pop("frame")
-        times = pd.DataFrame(timing.pop("values", {}))
-        if len(times):
-            frame = pd.concat([frame, times.astype(frame.dtypes)], ignore_index=True)
-        return cls(
-            frame,
-            Metadata(record["spec"], record["provenance"], record["failures"], timing),
-            **frames,
-        )
+        try:
+            frame = frames.pop("frame")
+            times = pd.DataFrame(timing.pop("values", {}))
+            if len(times):
+                parts = [_checked("frame", frame, COLUMNS), _checked("values", times, COLUMNS)]
+                frame = pd.concat(parts, ignore_index=True)
+            return cls(
+                frame,
+                Metadata(record["spec"], record["provenance"], record["failures"], timing),
+                **frames,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path!r} does not hold results of an experiment: {error}") from error
 
 
 def _checked(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -336,21 +339,34 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _read_parquet(path: str, digest: str) -> pd.DataFrame:
+    import pyarrow
     from pyarrow import parquet
 
-    with open(path, "rb") as file:
-        data = file.read()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        data = b""
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(
             f"{path!r} is not the file that the results beside it were saved with: run the "
             "experiment again in its folder, or restore the file."
         )
-    return parquet.read_table(io.BytesIO(data)).to_pandas()
+    try:
+        return parquet.read_table(io.BytesIO(data)).to_pandas()
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path!r} cannot be read as results: {error}.") from error
 
 
 def _read_json(path: str) -> dict[str, Any]:
+    """Returns the dictionary in a file of JSON."""
     with open(path, encoding="utf-8") as file:
-        data: dict[str, Any] = json.load(file)
+        try:
+            data = json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path!r} cannot be read as results: {error}.") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path!r} cannot be read as results: it holds no dictionary.")
     return data
 
 
@@ -364,10 +380,23 @@ def _record(folder: str) -> dict[str, Any]:
             f"folder must hold the results of an experiment, got {folder!r}, which has no "
             f"{_RECORD}: they are not there, or not complete."
         ) from None
-    except ValueError as error:
-        raise ValueError(f"{path!r} cannot be read as results: {error}.") from None
-    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+    if record.get("format") != _FORMAT:
         raise ValueError(
             f"{path!r} must be of results of format {_FORMAT}, which this version of recsim reads."
+        )
+    kinds = {"spec": dict, "provenance": dict, "failures": list, "sha256": dict}
+    for name, kind in kinds.items():
+        if not isinstance(record.get(name), kind):
+            raise ValueError(
+                f"{path!r} cannot be read as results: its {name!r} must be a {kind.__name__}, got "
+                f"{record.get(name)!r}."
+            )
+    if not all(isinstance(failure, dict) for failure in record["failures"]):
+        raise ValueError(
+            f"{path!r} cannot be read as results: its 'failures' must be dictionaries."
+        )
+    if _FRAMES["frame"] not in record["sha256"]:
+        raise ValueError(
+            f"{path!r} cannot be read as results: its 'sha256' must have {_FRAMES['frame']!r}."
         )
     return record

@@ -627,7 +627,8 @@ def _draw_returns(axes: Axes, learners: Mapping[str, Any]) -> None:
         plots.add_interval(axes, row, measures["return"], colour=colour)
     axes.set_yticks(range(len(learners)), [_label(measures) for measures in learners.values()])
     axes.invert_yaxis()
-    axes.set(xlabel="expected return", xlim=(800, 1060))
+    highest = max(measures["return"]["high"] for measures in learners.values())
+    axes.set(xlabel="expected return", xlim=(800, max(1060, highest + 5)))
     axes.grid(axis="x", alpha=0.25)
 
 

@@ -336,7 +336,7 @@ def test_users_in_parallel_in_every_scenario(environment, tmp_path):
 
 
 def test_users_in_parallel_need_a_vector_form(tmp_path):
-    message = "'tabular_q' has no vector form.*Agents that have one: random, greedy_pctr, cluster"
+    message = "'tabular_q' has no vector form.*Agents that have one: random, softmax, greedy_pctr"
     with pytest.raises(ValueError, match=message):
         compare(tmp_path, agents=["random", "tabular_q"], num_envs=3)
     with pytest.raises(ValueError, match="'greedy_pctr' cannot recommend in this environment"):

@@ -1,5 +1,8 @@
 """Bad files, folders and paths: each row is refused by an error that says what to do."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from support.made_up_results import made_up
@@ -74,6 +77,24 @@ def log_to(folder, name, env=None):
     agent = random_agent.RandomAgent(env.action_space)
     rollout.run_episode(env, agent, max_steps=2, listeners=[log])
     return log
+
+
+def spoiled_results(folder, *, remove=None, cut=None, record=None, whole=None, data=None):
+    """Loads saved results of which something was changed."""
+    made_up(num_seeds=2).save(folder)
+    path = folder / "results.json"
+    saved = json.loads(path.read_text())
+    if remove is not None:
+        (folder / remove).unlink()
+    if cut is not None:
+        (folder / cut).write_bytes((folder / cut).read_bytes()[:-20])
+    if data is not None:
+        (folder / "results.parquet").write_bytes(data)
+        saved["sha256"]["results.parquet"] = hashlib.sha256(data).hexdigest()
+        path.write_text(json.dumps(saved))
+    if record is not None or whole is not None:
+        path.write_text(json.dumps({**saved, **record} if whole is None else whole))
+    return results.Results.load(folder)
 
 
 def unfinished_log(folder):
@@ -183,6 +204,56 @@ FILE_TABLE = {
         results.Results.load,
         FileNotFoundError,
         "folder must hold the results of an experiment, got '.*', which has no results.json",
+    ),
+    "results of which a file is missing": (
+        lambda folder: spoiled_results(folder, remove="steps.parquet"),
+        ValueError,
+        "steps.parquet' is not the file that the results beside it were saved with",
+    ),
+    "results of which a file is cut off": (
+        lambda folder: spoiled_results(folder, cut="results.parquet"),
+        ValueError,
+        "results.parquet' is not the file that the results beside it were saved with",
+    ),
+    "results whose times are cut off": (
+        lambda folder: spoiled_results(folder, cut="timing.json"),
+        ValueError,
+        "timing.json' cannot be read as results",
+    ),
+    "results whose record is cut off": (
+        lambda folder: spoiled_results(folder, cut="results.json"),
+        ValueError,
+        "results.json' cannot be read as results",
+    ),
+    "results whose record is a list": (
+        lambda folder: spoiled_results(folder, whole=[]),
+        ValueError,
+        "results.json' cannot be read as results: it holds no dictionary",
+    ),
+    "results whose record has no digests": (
+        lambda folder: spoiled_results(folder, record={"sha256": 3}),
+        ValueError,
+        "its 'sha256' must be a dict, got 3",
+    ),
+    "results whose record names no data": (
+        lambda folder: spoiled_results(folder, record={"sha256": {}}),
+        ValueError,
+        "its 'sha256' must have 'results.parquet'",
+    ),
+    "results whose failures are no dictionaries": (
+        lambda folder: spoiled_results(folder, record={"failures": ["x"]}),
+        ValueError,
+        "its 'failures' must be dictionaries",
+    ),
+    "results whose data are no Parquet": (
+        lambda folder: spoiled_results(folder, data=b"PAR1 and no more"),
+        ValueError,
+        "results.parquet' cannot be read as results",
+    ),
+    "results whose data are another table": (
+        lambda folder: spoiled_results(folder, data=other_table(folder).read_bytes()),
+        ValueError,
+        "does not hold results of an experiment: frame must have the columns scenario, agent",
     ),
     "results in a folder that cannot be made": (
         lambda folder: (folder / "a_file").touch() or made_up().save(folder / "a_file/results"),
