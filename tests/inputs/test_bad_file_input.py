@@ -210,17 +210,17 @@ FILE_TABLE = {
         ValueError,
         "steps.parquet' is not the file that the results beside it were saved with",
     ),
-    "results of which a file is cut off": (
+    "results of which a file is truncated": (
         lambda folder: spoiled_results(folder, cut="results.parquet"),
         ValueError,
         "results.parquet' is not the file that the results beside it were saved with",
     ),
-    "results whose times are cut off": (
+    "results whose times are truncated": (
         lambda folder: spoiled_results(folder, cut="timing.json"),
         ValueError,
         "timing.json' cannot be read as results",
     ),
-    "results whose record is cut off": (
+    "results whose record is truncated": (
         lambda folder: spoiled_results(folder, cut="results.json"),
         ValueError,
         "results.json' cannot be read as results",
@@ -240,12 +240,12 @@ FILE_TABLE = {
         ValueError,
         "its 'sha256' must have 'results.parquet'",
     ),
-    "results whose failures are no dictionaries": (
+    "results with failures of another kind": (
         lambda folder: spoiled_results(folder, record={"failures": ["x"]}),
         ValueError,
         "its 'failures' must be dictionaries",
     ),
-    "results whose data are no Parquet": (
+    "results with data of another format": (
         lambda folder: spoiled_results(folder, data=b"PAR1 and no more"),
         ValueError,
         "results.parquet' cannot be read as results",
