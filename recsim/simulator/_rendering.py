@@ -121,15 +121,15 @@ def _numbers(observed: object, name: str) -> dict[str, np.ndarray]:
     """Returns the arrays of an observation by the keys that lead to them, empty ones left out."""
     found: dict[str, np.ndarray] = {}
 
-    def add(path: tuple[str, ...], part: Any) -> None:  # noqa: ANN401  # Nested at will.
-        if isinstance(part, (dict, Mapping)):
-            for key, entry in part.items():
+    def add(path: tuple[str, ...], part: object) -> None:
+        entries: Any = part.items() if isinstance(part, Mapping) else None
+        if isinstance(part, tuple):
+            entries = enumerate(part)
+        if entries is not None:
+            for key, entry in entries:
                 add((*path, str(key)), entry)
-        elif isinstance(part, tuple):
-            for key, entry in enumerate(part):
-                add((*path, str(key)), entry)
-        elif np.size(part):
-            found["_".join(path) or name] = np.atleast_1d(np.asarray(part))
+        elif np.size(numbers := np.asarray(part)):
+            found["_".join(path) or name] = np.atleast_1d(numbers)
 
     add((), observed)
     return found
