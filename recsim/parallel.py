@@ -7,7 +7,8 @@ The workers are processes of loky. Functions and classes travel by cloudpickle, 
 from a notebook or from the main module of a script, which needs no ``if __name__ == "__main__":``.
 Every task uses one thread of NumPy's linear algebra and one of TensorFlow: there is a worker for
 each core, and sums are then added in one order. Workers ignore Ctrl-C, which the process that
-started them answers by ending them, and they end when it has ended, be it killed.
+started them passes on: a training saves what it has done, all else ends at once, and so does
+everything with a second Ctrl-C. Workers end when that process has ended, be it killed.
 
 A cluster plugs in as ``make_executor``, a function that returns a
 :class:`concurrent.futures.Executor`, such as that of a Dask client.
@@ -34,7 +35,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim._internal import process_state, validation, worker_state
+from recsim._internal import interrupts, process_state, validation, worker_state
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -144,7 +145,8 @@ def run_tasks(
 
     With one worker, or one task, the tasks run in this process, unless they use TensorFlow. If the
     worker of a task ends before the task is done, the task runs again after the others, at most
-    twice; the other workers continue. If the caller stops before the end, the workers are ended.
+    twice; the other workers continue. If the caller stops before the end, the workers are ended; on
+    Ctrl-C (KeyboardInterrupt) when their trainings have saved a checkpoint.
 
     Args:
         tasks: what to run, started in this order.
@@ -157,7 +159,7 @@ def run_tasks(
             worker, and again if the executor is broken (it raises
             :class:`concurrent.futures.BrokenExecutor`). By default, :class:`WorkerProcess`. An
             executor with a method ``progress`` is asked for the units of work done since the last
-            call.
+            call; one with a method ``interrupt`` is told of Ctrl-C, with the signal's number.
 
     Raises:
         TaskError: if the worker of a task has ended three times, with the task's name and the
@@ -355,42 +357,56 @@ def _run_elsewhere(
         )
         waiting.append(run)
 
-    while waiting or running:
-        while waiting and pool.has_room:
-            run = waiting.popleft()
-            run.progress.start_over()
-            payload = _pickled(run.task)
-            executor = pool.take()
-            try:
-                running[executor.submit(_run_pickled, payload)] = run, executor
-            except concurrent.futures.BrokenExecutor as error:
-                ended(run, executor, error)
+    try:
+        while waiting or running:
+            while waiting and pool.has_room:
+                run = waiting.popleft()
+                run.progress.start_over()
+                payload = _pickled(run.task)
+                executor = pool.take()
+                try:
+                    running[executor.submit(_run_pickled, payload)] = run, executor
+                except concurrent.futures.BrokenExecutor as error:
+                    ended(run, executor, error)
+                if given_up and not keep_going:
+                    break
+            done, _ = concurrent.futures.wait(
+                running, _SECONDS_BETWEEN_LOOKS, concurrent.futures.FIRST_COMPLETED
+            )
+            for run, executor in running.values():
+                _tell_progress(run, executor)
+            # Results before errors, which may end the loop; no future, with its result, is held.
+            finished = sorted(done, key=lambda future: future.exception() is None)
+            done.clear()
+            while finished:
+                run, executor = running.pop(finished[-1])
+                try:
+                    with _named(run.task):
+                        result = finished.pop().result()
+                except concurrent.futures.BrokenExecutor as error:
+                    ended(run, executor, error)
+                    continue
+                run.progress.finish()
+                pool.give_back(executor)
+                yield run.task, result
+                del result
             if given_up and not keep_going:
                 break
-        done, _ = concurrent.futures.wait(
-            running, _SECONDS_BETWEEN_LOOKS, concurrent.futures.FIRST_COMPLETED
-        )
-        for run, executor in running.values():
-            _tell_progress(run, executor)
-        # Results before errors, which may end the loop; no future, with its result, is held.
-        finished = sorted(done, key=lambda future: future.exception() is None)
-        done.clear()
-        while finished:
-            run, executor = running.pop(finished[-1])
-            try:
-                with _named(run.task):
-                    result = finished.pop().result()
-            except concurrent.futures.BrokenExecutor as error:
-                ended(run, executor, error)
-                continue
-            run.progress.finish()
-            pool.give_back(executor)
-            yield run.task, result
-            del result
-        if given_up and not keep_going:
-            break
+    except KeyboardInterrupt as error:
+        _interrupt(running, getattr(error, "signal", signal.SIGINT))
+        raise
     if given_up:
         raise TaskError(" ".join(run.error() for run in given_up))
+
+
+def _interrupt(
+    running: Mapping[concurrent.futures.Future[Result], tuple[_Attempts, Any]], number: int
+) -> None:
+    """Tells the executors of tasks of a signal, and waits for those that can be told."""
+    told = [future for future, (_, executor) in running.items() if hasattr(executor, "interrupt")]
+    for future in told:
+        running[future][1].interrupt(number)
+    concurrent.futures.wait(told)
 
 
 def _tell_progress(run: _Attempts, executor: concurrent.futures.Executor) -> None:
@@ -433,6 +449,10 @@ def _run_pickled(payload: bytes) -> Result:
                 worker_state.restore(carried)
                 stack.enter_context(bindings.applied(configuration))
             result: Result = task.run(report.add)
+    except interrupts.Terminated as ended:
+        if _progress_end is not None:  # It is a worker's process, which was to end.
+            os._exit(128 + ended.signal)
+        raise _that_can_be_sent(ended) from ended
     except BaseException as error:  # sys.exit too, which would end the one that hears of it.
         raise _that_can_be_sent(error) from error
     report.send()
@@ -476,13 +496,18 @@ def _start_worker(progress_end: Connection, lifeline: Connection) -> None:
     global _progress_end
     _progress_end = progress_end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: interrupts.end_process(number))
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
 def _end_with(lifeline: Connection) -> None:
-    """Ends this process when the other end of a pipe is closed, if only by its process's end."""
+    """Ends this process by signals that a pipe tells of, and when the pipe's other end is closed.
+
+    It is closed at the latest by the end of the process that has it.
+    """
     with contextlib.suppress(EOFError, OSError):
-        lifeline.recv()
+        while True:
+            interrupts.end_process(lifeline.recv())
     os._exit(1)
 
 
@@ -490,8 +515,8 @@ class WorkerProcess(concurrent.futures.Executor):
     """An executor with a process of this machine, which starts at the first call.
 
     The process uses one thread of NumPy's linear algebra and of TensorFlow, ignores Ctrl-C, and
-    ends when the process that made it has ended. When it is killed, the executor is broken, and its
-    futures raise :class:`concurrent.futures.BrokenExecutor`.
+    ends when the process that made it has ended, or with SIGTERM. When it is killed, the executor
+    is broken, and its futures raise :class:`concurrent.futures.BrokenExecutor`.
     """
 
     def __init__(self) -> None:
@@ -526,6 +551,11 @@ class WorkerProcess(concurrent.futures.Executor):
             while self._progress.poll():
                 amount += self._progress.recv()
         return amount
+
+    def interrupt(self, number: int) -> None:
+        """Ends the process for a signal: now, or when the training in it has saved a checkpoint."""
+        with contextlib.suppress(OSError):  # It has ended.
+            self._lifeline.send(number)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the process: when its calls are done, or now if they are cancelled.
@@ -571,6 +601,8 @@ def _reason(error: concurrent.futures.BrokenExecutor) -> str:
     message = str(error)
     if codes := re.search(r"exit codes of the workers are \{(\w+)\((-?\d+)\)", message):
         name, code = codes[1], int(codes[2])
+        if code == 128 + signal.SIGTERM:
+            return _SIGNALS["SIGTERM"]
         if code >= 0:
             return f"its worker exited with code {code}"
         if name == "UNKNOWN":

@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsim._internal import keys, worker_state
 
@@ -121,14 +121,6 @@ class ReproductionEntry:
         return loaded
 
 
-class _Env(Protocol):
-    """A single-user environment, as its agents need it."""
-
-    environment: Any
-    action_space: types.SlateSpace
-    observation_space: types.DictSpace
-
-
 _Entry = TypeVar("_Entry", EnvironmentEntry, AgentEntry, ReproductionEntry)
 _Agent = TypeVar("_Agent")
 
@@ -136,215 +128,38 @@ _Agent = TypeVar("_Agent")
 Entry = EnvironmentEntry | AgentEntry | ReproductionEntry
 
 
-def _random(environment: _Env, *, seed: int | None, **_: object) -> types.SlateAgent:
-    from recsim.agents import random_agent
-
-    return random_agent.RandomAgent(environment.action_space, random_seed=seed)
-
-
-def _vector_random(
-    environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
-) -> types.VectorAgent:
-    from recsim.agents import random_agent
-
-    return random_agent.VectorRandomAgent(environment, seed)
+def _made_by(function: str, *leading: str) -> Callable[..., Any]:
+    """Returns a function of :mod:`recsim.agents.factories`, which is imported when it is called."""
+    return functools.partial(_call, function, *leading)
 
 
-def _made_by(module: str, environment: _Env, *, seed: int | None, **_: object) -> types.SlateAgent:
-    agent: types.SlateAgent = importlib.import_module(module).create_agent(environment, seed=seed)
-    return agent
+def _call(function: str, *arguments: object, **keywords: object) -> object:
+    from recsim.agents import factories
+
+    return getattr(factories, function)(*arguments, **keywords)
 
 
-def _vector_made_by(
-    module: str, environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
-) -> types.VectorAgent:
-    create = importlib.import_module(module).create_vector_agent
-    agent: types.VectorAgent = create(environment, seed=seed)
-    return agent
-
-
-def _cluster_bandit(
-    algorithm: str, environment: _Env, *, seed: int | None, **_: object
-) -> types.SlateAgent:
-    from recsim.agents import cluster_bandit_agent
-    from recsim.agents.bandits import algorithms
-    from recsim.agents.layers import cluster_click_statistics
-
-    return cluster_click_statistics.ClusterClickStatsLayer(
-        cluster_bandit_agent.ClusterBanditAgent,
-        environment.observation_space,
-        environment.action_space,
-        alg_ctor=getattr(algorithms, algorithm),
-        random_seed=seed,
-    )
-
-
-def _vector_cluster_bandit(
-    algorithm: str, environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
-) -> types.VectorAgent:
-    from recsim.agents import cluster_bandit_agent
-    from recsim.agents.bandits import algorithms
-    from recsim.agents.layers import cluster_click_statistics
-
-    return cluster_click_statistics.VectorClusterClickStatsLayer(
-        cluster_bandit_agent.VectorClusterBanditAgent,
-        environment,
-        alg_ctor=getattr(algorithms, algorithm),
-        random_seed=seed,
-    )
-
-
-def _tabular_q(
-    environment: _Env, *, seed: int | None, eval_mode: bool, **_: object
-) -> types.SlateAgent:
-    from recsim.agents import tabular_q_agent
-
-    return tabular_q_agent.TabularQAgent(
-        environment.observation_space,
-        environment.action_space,
-        eval_mode=eval_mode,
-        # Few enough bins that a short training meets most of them.
-        discretization_bounds=_feature_bounds(environment.observation_space["doc"]),
-        number_bins=11,
-        seed=seed,
-    )
-
-
-def _feature_bounds(document_space: types.Space) -> tuple[float, float]:
-    """Returns the bounds of the features in a Box of documents, (0, 10) where it has none."""
-    spaces: dict[str, Any] = getattr(document_space, "spaces", {})
-    space: Any = next(iter(spaces.values()), None)
-    if hasattr(space, "is_bounded") and space.is_bounded():
-        return float(space.low.min()), float(space.high.max())
-    return 0.0, 10.0
-
-
-def _planned(
-    training_steps: int | None, *learners: type, num_envs: int = 1, strategy: str = ""
-) -> dict[str, Any]:
-    """Returns the settings of deep agents that follow from the length of their training.
-
-    They gather a tenth of its transitions before they learn, and remember no more than there are.
-
-    Args:
-        training_steps: number of steps of the training, None if there is none to plan for.
-        *learners: the classes that are given the settings, which are left to gin where it binds
-            them.
-        num_envs: number of users in parallel.
-        strategy: SlateQ's. One that learns the value of no click copies its target network sooner.
-    """
-    if training_steps is None:
-        return {}
-    from recsim._internal import bindings
-    from recsim.agents.dopamine import circular_replay_buffer
-
-    # The last episodes of a training go beyond its steps.
-    capacity = max(2 * training_steps + 1000, 10 * num_envs)
-    settings: dict[str, Any] = {
-        "min_replay_history": min(_MOST_WARM_UP, training_steps // 10),
-        "replay_capacity": min(_MOST_CAPACITY, capacity),
-    }
-    if strategy == _NO_CLICK:
-        settings["target_update_period"] = max(1, training_steps // _NO_CLICK_TARGET_UPDATES)
-    for learner in (*learners, circular_replay_buffer.WrappedReplayBuffer):
-        settings = bindings.unbound(learner, settings)
-    return settings
-
-
-def _full_slate_q(
-    environment: _Env, *, training_steps: int | None = None, **kwargs: Any
-) -> types.SlateAgent:
-    from recsim.agents import full_slate_q_agent
-
-    agent_class = full_slate_q_agent.FullSlateQAgent
-    return agent_class(
-        None,
-        environment.observation_space,
-        environment.action_space,
-        **_planned(training_steps, agent_class),
-        **kwargs,
-    )
-
-
-def _slate_q(
-    strategy: str, environment: _Env, *, training_steps: int | None = None, **kwargs: Any
-) -> types.SlateAgent:
-    from recsim.agents import slate_decomp_q_agent
-
-    return slate_decomp_q_agent.create_agent(
-        strategy,
-        None,
-        observation_space=environment.observation_space,
-        action_space=environment.action_space,
-        **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent, strategy=strategy),
-        **kwargs,
-    )
-
-
-def _vector_full_slate_q(
-    environment: vector_env.RecSimVectorEnv, *, training_steps: int | None = None, **kwargs: Any
-) -> types.VectorAgent:
-    from recsim.agents import full_slate_q_agent
-
-    agent_class = full_slate_q_agent.VectorFullSlateQAgent
-    planned = _planned(
-        training_steps,
-        agent_class,
-        full_slate_q_agent.FullSlateQAgent,
-        num_envs=environment.num_envs,
-    )
-    return agent_class(environment, **planned, **kwargs)
-
-
-def _vector_slate_q(
-    strategy: str,
-    environment: vector_env.RecSimVectorEnv,
-    *,
-    training_steps: int | None = None,
-    **kwargs: Any,
-) -> types.VectorAgent:
-    from recsim.agents import slate_decomp_q_agent
-
-    planned = _planned(
-        training_steps,
-        slate_decomp_q_agent.VectorSlateDecompQAgent,
-        slate_decomp_q_agent.SlateDecompQAgent,
-        num_envs=environment.num_envs,
-        strategy=strategy,
-    )
-    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
-
-
-# How many transitions deep agents gather before they learn, and remember, by default: RecSim's.
-_MOST_WARM_UP = 20_000
-_MOST_CAPACITY = 1_000_000
-# How often a training with a value of no click copies the network, as in recsim reproduce slateq.
-_NO_CLICK_TARGET_UPDATES = 300
-_NO_CLICK = "slate_greedy_no_click_q"
-
-_SOFTMAX = "recsim.agents.softmax_agent"
-_GREEDY_PCTR = "recsim.agents.greedy_pctr_agent"
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
 
 
 def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
     return AgentEntry(
-        functools.partial(_cluster_bandit, algorithm),
+        _made_by("cluster_bandit", algorithm),
         f"learns a user's topics by {name} (interest_exploration)",
         modules=_BANDIT_MODULES,
         environment="interest_exploration",
-        create_vector=functools.partial(_vector_cluster_bandit, algorithm),
+        create_vector=_made_by("vector_cluster_bandit", algorithm),
     )
 
 
 def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
     return AgentEntry(
-        functools.partial(_slate_q, strategy),
+        _made_by("slate_q", strategy),
         f"SlateQ: {slates_and_targets} (interest_evolution)",
         learns=True,
         modules=_SLATE_Q_MODULES,
-        create_vector=functools.partial(_vector_slate_q, strategy),
+        create_vector=_made_by("vector_slate_q", strategy),
         environment="interest_evolution",
         plans_training=True,
     )
@@ -379,34 +194,36 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
 
 #: The agents by name.
 AGENTS: dict[str, AgentEntry] = {
-    "random": AgentEntry(_random, "recommends random slates", create_vector=_vector_random),
+    "random": AgentEntry(
+        _made_by("random"), "recommends random slates", create_vector=_made_by("vector_random")
+    ),
     "softmax": AgentEntry(
-        functools.partial(_made_by, _SOFTMAX),
+        _made_by("softmax"),
         "random slates, documents of higher scores more often",
-        modules=(_SOFTMAX,),
-        create_vector=functools.partial(_vector_made_by, _SOFTMAX),
+        modules=("recsim.agents.softmax_agent",),
+        create_vector=_made_by("vector_softmax"),
     ),
     "greedy_pctr": AgentEntry(
-        functools.partial(_made_by, _GREEDY_PCTR),
+        _made_by("greedy_pctr"),
         "ranks by the clicks of the average user (interest_exploration)",
-        create_vector=functools.partial(_vector_made_by, _GREEDY_PCTR),
+        create_vector=_made_by("vector_greedy_pctr"),
         environment="interest_exploration",
     ),
     "cluster_bandit_ucb1": _bandit_entry("UCB1", "UCB1"),
     "cluster_bandit_kl_ucb": _bandit_entry("KLUCB", "KL-UCB"),
     "cluster_bandit_ts": _bandit_entry("ThompsonSampling", "Thompson sampling"),
     "tabular_q": AgentEntry(
-        _tabular_q,
+        _made_by("tabular_q"),
         "Q-learning with a table over binned observations (interest_exploration)",
         learns=True,
         environment="interest_exploration",
     ),
     "full_slate_q": AgentEntry(
-        _full_slate_q,
+        _made_by("full_slate_q"),
         "deep Q-learning of whole slates, of few candidates (interest_evolution)",
         learns=True,
         modules=("recsim.agents.full_slate_q_agent",),
-        create_vector=_vector_full_slate_q,
+        create_vector=_made_by("vector_full_slate_q"),
         environment="interest_evolution",
         plans_training=True,
     ),
@@ -424,12 +241,14 @@ AGENTS: dict[str, AgentEntry] = {
             ("myopic_slate_greedy_sarsa", "greedy", "myopic"),
         )
     },
-    _NO_CLICK: _slate_q_entry(_NO_CLICK, "greedy slates, no click has a value"),
+    "slate_greedy_no_click_q": _slate_q_entry(
+        "slate_greedy_no_click_q", "greedy slates, no click has a value"
+    ),
     "dp_random": AgentEntry(
-        functools.partial(_slate_q, "dp_random"),
+        _made_by("slate_q", "dp_random"),
         "SlateQ's baseline: random slates (interest_evolution)",
         modules=_SLATE_Q_MODULES,
-        create_vector=functools.partial(_vector_slate_q, "dp_random"),
+        create_vector=_made_by("vector_slate_q", "dp_random"),
         environment="interest_evolution",
     ),
 }

@@ -22,10 +22,12 @@ __all__ = [
     "bound_parameters",
     "by_parameter",
     "described",
+    "is_bound",
     "load",
     "recorded",
     "restored",
     "restored_on_error",
+    "split",
     "state",
     "taken",
     "unbound",
@@ -84,6 +86,27 @@ def load(files: Sequence[str], given: Sequence[str]) -> None:
             gin.parse_config_files_and_bindings(files, bindings=given)
         except ValueError as error:
             raise ValueError(f"{error}\n{_suggestion(str(error))}".rstrip()) from error
+
+
+def split(binding: str) -> tuple[str, str, str]:
+    """Returns scope, full name and parameter of what is bound, such as ``'UCB1.ci_scaling'``.
+
+    Raises:
+        ValueError: if gin knows no such class; the error suggests the nearest name.
+    """
+    scope, _, rest = binding.rpartition("/")
+    name, _, parameter = rest.rpartition(".")
+    found = _REGISTRY.get_match(name)
+    if found is None:
+        message = f"No configurable matching {name!r}."
+        raise ValueError(f"{message} {_suggestion(message)}".rstrip())
+    return scope, found.selector, parameter
+
+
+def is_bound(binding: str) -> bool:
+    """Says whether there is a binding of what is given as :func:`split` takes it."""
+    scope, selector, parameter = split(binding)
+    return parameter in _CONFIG.get((scope, selector), {})
 
 
 def _not_configurable(name: str) -> str:
@@ -212,13 +235,15 @@ class Made:
         Raises:
             ValueError: if gin knows no such class; the error suggests the nearest name.
         """
-        scope, _, rest = binding.rpartition("/")
-        name, _, parameter = rest.rpartition(".")
-        found = _REGISTRY.get_match(name)
-        if found is None:
-            message = f"No configurable matching {name!r}."
-            raise ValueError(f"{message} {_suggestion(message)}".rstrip())
-        return self._used(scope, found.selector, parameter)
+        return self._used(*split(binding))
+
+    def names(self) -> Made:
+        """Returns the same without the values of the parameters, which may be of any kind."""
+        names = Made()
+        names.configuration = {
+            key: dict.fromkeys(parameters) for key, parameters in self.configuration.items()
+        }
+        return names
 
     def joined_with(self, other: Made) -> Made:
         """Returns what was made here or there."""

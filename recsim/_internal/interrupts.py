@@ -1,9 +1,10 @@
-"""Ctrl-C and SIGTERM in the commands: a training ends where it can be resumed exactly."""
+"""Ctrl-C and SIGTERM, in commands and workers: a training ends where it can be resumed exactly."""
 
 from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ __all__ = [
     "Terminated",
     "deferred",
     "end_grace",
+    "end_process",
     "raise_if_requested",
     "requested",
     "terminable",
@@ -89,6 +91,29 @@ def _end_after_grace(number: int, grace: object, seconds: float) -> None:
     time.sleep(seconds)
     if _State.in_grace is grace:
         _thread.interrupt_main(signal.Signals(number))
+
+
+def end_process(number: int) -> None:
+    """Ends this process, a worker's, with the exit code that shells give for a signal.
+
+    It ends at once, except in a block of :func:`deferred`, which has :data:`GRACE_SECONDS` to raise
+    :class:`Terminated`, unless :func:`end_grace` has been called by then.
+
+    Args:
+        number: the signal that it ends for; this may be another thread than that of the block.
+    """
+    if not _State.deferring:
+        os._exit(128 + number)
+    if _State.requested is None:
+        _State.requested = number
+        _State.in_grace = grace = object()
+        _thread.start_new_thread(_exit_after_grace, (number, grace, GRACE_SECONDS))
+
+
+def _exit_after_grace(number: int, grace: object, seconds: float) -> None:
+    time.sleep(seconds)
+    if _State.in_grace is grace:
+        os._exit(128 + number)
 
 
 def end_grace() -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,12 +19,11 @@ from recsim._internal import (
     bindings,
     files,
     json_text,
-    keys,
     paths,
     provenance,
     resources,
 )
-from recsim.experiments import _frames, _tasks, comparison, factories
+from recsim.experiments import _frames, _plan, _tasks, comparison, factories
 from recsim.experiments.results import Metadata, Results
 from recsim.simulator import progress as progress_lib
 
@@ -37,7 +34,6 @@ __all__ = ["ExperimentFailedError", "Run", "sources"]
 
 _RECORD = "experiment.json"
 _FORMAT = 1
-_MOST_TASKS = 100_000
 # A row of the data frame.
 _BYTES_OF_VALUE = 56
 # Experiments of fewer steps are over before processes have started.
@@ -160,34 +156,28 @@ class Run:
         wanted = self._wanted
         self._check_memory()
         refuse = not wanted.gin_allow_unused
-        made = bindings.Made()
-        combinations = []
         given = {name: getattr(wanted, name) for name in ("steps", "episodes", "train_steps")}
-        for scenario, agent in itertools.product(wanted.scenarios_by_name, wanted.agents_by_name):
-            for settings, made_of_it in self._settings(scenario, agent):
-                made = made.joined_with(made_of_it)
-                # Networks are made late: those that plan a training have some.
-                entry = registry.agent_entry(agent)
-                trains_network = entry.learns and entry.plans_training
-                uses_tensorflow = trains_network or "tensorflow" in sys.modules
-                combinations.append((scenario, agent, settings, uses_tensorflow))
+        combinations = _plan.combinations(wanted)
+        made = functools.reduce(bindings.Made.joined_with, (of.made for of in combinations))
         with bindings.restored():
             first = [_tasks.gin_text(name, values[0]) for name, values in wanted.sweep.items()]
             if not refuse:
                 gin.clear_config()
             bindings.load([], first)
             made.refuse_unused(comparison.overridden(given), registry.makers_of)
-        if len(combinations) * wanted.num_seeds > _MOST_TASKS:
-            raise ValueError(
-                f"seeds and sweep must make at most {_MOST_TASKS:,} tasks, got "
-                f"{len(combinations) * wanted.num_seeds:,}."
-            )
         agent_seed = wanted.seed if wanted.agent_seed is None else wanted.agent_seed
         # A seed of all agents after the other: a part of the tasks compares them already.
         return [
-            _tasks.Spec(scenario, agent, settings, wanted.seed + number, agent_seed + number, uses)
+            _tasks.Spec(
+                of.scenario,
+                of.agent,
+                of.settings,
+                wanted.seed + number,
+                agent_seed + number,
+                _plan.uses_tensorflow(wanted, of.agent),
+            )
             for number in range(wanted.num_seeds)
-            for scenario, agent, settings, uses in combinations
+            for of in combinations
         ]
 
     def _check_memory(self) -> None:
@@ -201,39 +191,13 @@ class Run:
             "choose fewer episodes",
         )
 
-    def _settings(
-        self, scenario: str, agent: str
-    ) -> Iterator[tuple[dict[str, Any], bindings.Made]]:
-        """Yields the settings of an agent in a scenario, each with what gin could configure."""
-        sweep = self._wanted.sweep
-        first = {name: values[0] for name, values in sweep.items()}
-        made = self._made(scenario, agent, first)
-        own = [name for name in sweep if made.uses(name)]
-        for values in itertools.product(*(sweep[name] for name in own)):
-            settings = dict(zip(own, values))
-            if settings != {name: first[name] for name in own}:
-                made = self._made(scenario, agent, settings)
-            yield settings, made
-
-    def _made(self, scenario: str, agent: str, settings: Mapping[str, Any]) -> bindings.Made:
-        spec = _tasks.Spec(scenario, agent, settings, self._wanted.seed, 0)
-        with tempfile.TemporaryDirectory() as folder, bindings.restored():
-            try:
-                bindings.load([], [_tasks.gin_text(*setting) for setting in settings.items()])
-            except ValueError as error:
-                raise ValueError(f"sweep: {error}") from error
-            # Some agents take any argument: what nothing reads of them is told of.
-            refused = {} if self._wanted.gin_allow_unused else bindings.by_parameter()
-            with keys.refusing_bound(refused):
-                return _tasks.check(spec, folder, self._arguments)
-
     def _run(self, mine: Sequence[_tasks.Spec]) -> None:
         """Runs tasks until all are finished or have failed, be it by another command."""
         left = [spec for spec in mine if _tasks.read_result(spec, self._folder) is None]
         if len(left) < len(mine) and left and self._progress is not False:
             done = f"{len(mine) - len(left)} of {len(mine)} tasks are done."
             print(f"Resuming: {done}", file=sys.stderr, flush=True)
-        size = self._size_of_task()
+        size = _plan.size_of_task(self._wanted)
         total = size * len(left)
         with progress_lib.progress_bar("Experiment", total, "steps", self._progress) as show:
             while left:
@@ -283,18 +247,6 @@ class Run:
                 _tasks.write_error(spec, self._folder, message)
         _logger.error(message)
 
-    def _size_of_task(self) -> int:
-        """Returns about how many steps a task has."""
-        wanted = self._wanted
-        steps = wanted.steps or comparison.EVAL_DEFAULTS["max_steps_per_episode"]
-        episodes = wanted.episodes or wanted.num_envs
-        size = steps * (episodes or comparison.EVAL_DEFAULTS["max_eval_episodes"])
-        if wanted.learners:
-            iterations = comparison.TRAIN_DEFAULTS["num_iterations"]
-            planned = comparison.TRAIN_DEFAULTS["max_training_steps"] * iterations
-            size += wanted.train_steps or planned
-        return size
-
     def _collect(self, tasks: Sequence[_tasks.Spec], record: Mapping[str, Any]) -> Results:
         """Returns the results of the tasks that are finished, saved if all have come to an end."""
         found = {spec.name: _tasks.read_result(spec, self._folder) for spec in tasks}
@@ -343,6 +295,14 @@ class Run:
     ) -> dict[str, Any]:
         """Returns what else the numbers depend on, the same whoever ran which task."""
         argv = ["recsim", *_that_count(self._command_arguments or ())]
+        # These are long, and the same for every seed of an agent.
+        operative = list(dict.fromkeys(result["operative"] for _, result in finished))
+        fingerprints: dict[str, Any] = {}
+        of_tasks = {}
+        for spec, result in finished:
+            of_task = json.loads(result["fingerprints"])
+            of_tasks[spec.name] = {phase: of["sha256"] for phase, of in of_task.items()}
+            fingerprints |= {of["sha256"]: of for of in of_task.values()}
         return {
             "argv": argv if self._command_arguments is not None else None,
             "versions": record["versions"],
@@ -350,12 +310,14 @@ class Run:
             "tasks": {
                 spec.name: {
                     "seeds": json.loads(result["seeds"]),
-                    "fingerprints": json.loads(result["fingerprints"]),
+                    "fingerprints": of_tasks[spec.name],
                     "settings": json.loads(result["settings"]),
-                    "operative": result["operative"],
+                    "operative": operative.index(result["operative"]),
                 }
                 for spec, result in finished
             },
+            "fingerprints": fingerprints,
+            "operative": operative,
         }
 
 

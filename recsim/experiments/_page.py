@@ -53,7 +53,8 @@ def page(of_results: results.Results, baseline: str | None = None) -> str:
     if not scenarios:
         parts.append("<p>No task has succeeded.</p>")
     parts += _failures(of_results)
-    parts += [_table(table) for table in _text.all_tables(of_results, baseline)]
+    # The page of an experiment that is repeated is the same: times are elsewhere.
+    parts += [_table(table) for table in _text.all_tables(of_results, baseline, times=False)]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in _text.notes(of_results)]
     for heading, panels in (
         ("Returns", _figures.return_panels(of_results)),

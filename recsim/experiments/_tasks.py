@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import re
@@ -44,7 +45,8 @@ _RESULT = "task.result"
 _ERROR = "error.txt"
 
 # What ends the other tasks too: the disk is full, or cannot be written to any more.
-_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_OF_ALL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS") if hasattr(errno, name)}
+_LONGEST_FOLDER = 100
 
 #: What :func:`run` returns as ``state``: it is finished, it has failed, another command runs it.
 FINISHED, FAILED, TAKEN = "finished", "failed", "taken"
@@ -93,8 +95,12 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 
 def _safe(text: str) -> str:
-    """Returns a text that may be a file's name everywhere."""
-    return re.sub(r"[^\w=.,+@-]+", "_", text)
+    """Returns a text that may be a file's name everywhere, another one for another text."""
+    safe = re.sub(r"[^\w=.,+@-]+", "_", text)
+    if safe == text.replace(", ", ",_") and len(safe) <= _LONGEST_FOLDER:
+        return safe
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{safe[:_LONGEST_FOLDER]}-{digest}"
 
 
 def gin_text(name: str, value: object) -> str:

@@ -56,10 +56,16 @@ def text(
 
 
 def all_tables(
-    of_results: results.Results, baseline: str | None = None, *, topics: bool = False
+    of_results: results.Results,
+    baseline: str | None = None,
+    *,
+    topics: bool = False,
+    times: bool = True,
 ) -> Iterator[tables.Table]:
     """Yields a table of means for each scenario, one of differences, and one over scenarios."""
     rows = of_results.summary(baseline)
+    if not times:
+        rows = rows[~rows["measure"].isin(summary.TIMES)]
     for scenario, of_scenario in rows.groupby("scenario", sort=False):
         yield _means(str(scenario), of_scenario, topics)
         if (differences := _differences(str(scenario), of_scenario)) is not None:

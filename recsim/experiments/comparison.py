@@ -61,8 +61,8 @@ _SHARE_OF_TOPIC = "click_share_of_topic_"
 _MOST_ITERATIONS = 10
 _LEAST_OF_ITERATION = 1000
 _MOST_TRAINING_USERS = 100
-# Runs of fewer steps are let pass without an estimate of their time.
-_FEW_STEPS = 10_000_000
+#: Runs of fewer steps are let pass without an estimate of their time.
+FEW_STEPS = 10_000_000
 _MOST_USERS_TIMED = 1000
 # Trainings so long that agents which are only tried out, or timed, have not begun to learn.
 _SHORT_TRAINING = 1000
@@ -422,7 +422,7 @@ class Comparison:
             settings = runs.evaluation.settings()
             episodes, most = settings["episodes"], settings["max_steps_per_episode"]
             steps = 0 if runs.training is None else runs.training.planned_steps
-            if steps + episodes * most < _FEW_STEPS:
+            if steps + episodes * most < FEW_STEPS:
                 continue
             users = min(self._num_envs or 1, _MOST_USERS_TIMED)
             env = self._create_environment(self._env_config, users)

@@ -47,7 +47,7 @@ __all__ = ["Experiment", "ExperimentFailedError", "experiment", "rerun"]
 
 _DEFAULT_SEEDS = 3
 _LARGEST_SEED = 2**32 - 1
-_NAME = re.compile(r"[\w.+@-]+")
+_NAME = re.compile(r"\w[\w.+@-]*")
 
 _logger = logging.getLogger(__name__)
 
@@ -379,7 +379,8 @@ def _named(what: str, given: object) -> dict[str, factories.Reference]:
     for label, of in named.items():
         if not isinstance(label, str) or not _NAME.fullmatch(label):
             raise ValueError(
-                f"{what} must have names of letters, digits and _ . + @ -, got {label!r}."
+                f"{what} must have names of letters, digits and _ . + @ -, which begin with one of "
+                f"the first three kinds, got {label!r}."
             )
         try:
             _entry_of(what, of)
@@ -410,8 +411,11 @@ def _checked_sweep(given: object) -> dict[str, tuple[Any, ...]]:
             )
         if not isinstance(values, (list, tuple)) or not values:
             raise TypeError(f"sweep must have a list of values for {name}, got {values!r}.")
-        if len({repr(value) for value in values}) < len(values):
-            raise ValueError(f"sweep must have different values for {name}, got {list(values)!r}.")
+        # They are told apart by their texts, also in the names of folders.
+        if len({str(value).casefold() for value in values}) < len(values):
+            raise ValueError(
+                f"sweep must have values that differ as texts for {name}, got {list(values)!r}."
+            )
         for value in values:
             if not _is_plain(value):
                 raise TypeError(

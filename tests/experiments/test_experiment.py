@@ -6,25 +6,19 @@ import json
 import logging
 import os
 import pathlib
-import random
-import signal
-import subprocess
 import sys
 import textwrap
-import time
 
 import gin
 import numpy as np
 import pytest
-from support import experiment_child
 
 import recsim
 from recsim import registry
 from recsim.agents import random_agent
-from recsim.experiments import comparison, experiment, experiment_file, factories
+from recsim.experiments import _tasks, comparison, experiment, experiment_file, factories
 from recsim.experiments.results import Results
 
-CHILD = pathlib.Path(experiment_child.__file__)
 SHORT = {"episodes": 3, "steps": 10, "progress": False}
 SCENARIO = "interest_exploration"
 
@@ -53,7 +47,7 @@ def values(results, **where):
 
 
 class Failing(random_agent.RandomAgent):
-    """Fails in the middle of its first episode."""
+    """Fails in the middle of its first episode, in workers too, unless the environment says no."""
 
     def __init__(self, action_space):
         super().__init__(action_space)
@@ -61,7 +55,7 @@ class Failing(random_agent.RandomAgent):
 
     def step(self, reward, observation):
         self._left -= 1
-        if not self._left:
+        if not self._left and "RECSIM_TEST_MENDED" not in os.environ:
             raise RuntimeError("it broke")
         return super().step(reward, observation)
 
@@ -69,39 +63,6 @@ class Failing(random_agent.RandomAgent):
 class Seeded(random_agent.RandomAgent):
     def __init__(self, env, random_seed):
         super().__init__(env.action_space, random_seed=random_seed)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uninterrupted") / "out"
-    start = time.monotonic()
-    subprocess.run([sys.executable, CHILD, folder], check=True)
-    return folder, time.monotonic() - start
-
-
-def start_child(*arguments):
-    return subprocess.Popen(
-        [sys.executable, str(CHILD), *map(str, arguments)], start_new_session=True
-    )
-
-
-def test_killed_at_random_moments_and_run_again_it_gives_the_same_files(uninterrupted, tmp_path):
-    expected, seconds = uninterrupted
-    moments = random.Random(12)
-    for _ in range(3):
-        child = start_child(tmp_path / "out")
-        time.sleep(moments.uniform(0.3, 0.9) * seconds)
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    subprocess.run([sys.executable, CHILD, tmp_path / "out"], check=True)
-    assert files_of(tmp_path / "out") == files_of(expected)
-
-
-def test_shards_at_the_same_time_combine(uninterrupted, tmp_path):
-    expected, _ = uninterrupted
-    children = [start_child(tmp_path / "out", f"{number}/2") for number in (1, 2)]
-    assert [child.wait() for child in children] == [0, 0]
-    assert files_of(tmp_path / "out") == files_of(expected)
 
 
 def test_shards_one_after_the_other_combine(tmp_path):
@@ -114,13 +75,6 @@ def test_shards_one_after_the_other_combine(tmp_path):
     whole = recsim.experiment(agents, **{**settings, "output": tmp_path / "whole"})
     assert values(both) == values(whole)
     assert files_of(tmp_path / "shards") == files_of(tmp_path / "whole")
-
-
-def test_two_commands_in_one_folder_share_the_tasks(uninterrupted, tmp_path):
-    expected, _ = uninterrupted
-    children = [start_child(tmp_path / "out") for _ in range(2)]
-    assert [child.wait() for child in children] == [0, 0]
-    assert files_of(tmp_path / "out") == files_of(expected)
 
 
 def test_what_is_finished_is_not_repeated(monkeypatch, tmp_path):
@@ -220,6 +174,16 @@ def test_a_sweep_runs_every_combination_that_concerns_an_agent(tmp_path):
     assert not gin.config_str().strip()
 
 
+def test_values_of_a_sweep_have_folders_of_their_own(tmp_path):
+    values_of_it = ["@a/RandomAgent", "@a_RandomAgent", "x" * 300, "x" * 301]
+    specs = [_tasks.Spec("s", "a", {"A.b": value}, 0, 0) for value in values_of_it]
+    folders = {spec.folder("").casefold() for spec in specs}
+    assert len(folders) == 4
+    assert all(len(part) < 150 for folder in folders for part in pathlib.Path(folder).parts)
+    plain = _tasks.Spec("s", "a", {"A.b": 0.5, "A.c": True}, 0, 0)
+    assert plain.name == "s/b=0.5,_c=True/seed_0/a"
+
+
 def test_a_failed_task_does_not_stop_the_others(caplog, tmp_path):
     agents = [Failing, "random"]
     results = recsim.experiment(agents, output=tmp_path / "out", seeds=2, workers=2, **SHORT)
@@ -241,7 +205,7 @@ def test_a_failed_task_does_not_stop_the_others(caplog, tmp_path):
 
 def test_a_failed_task_is_run_again_by_the_next_call(monkeypatch, tmp_path):
     recsim.experiment([Failing, "random"], output=tmp_path / "out", **SHORT)
-    monkeypatch.setattr(Failing, "step", random_agent.RandomAgent.step)
+    monkeypatch.setenv("RECSIM_TEST_MENDED", "")
     results = recsim.experiment([Failing, "random"], output=tmp_path / "out", **SHORT)
     assert not results.metadata.failures
     assert len(values(results, agent="Failing")) == 3
@@ -395,7 +359,43 @@ def test_a_class_of_a_notebook_is_given_again(tmp_path):
         ({"seed": 2**32 - 1, "seeds": 2}, ValueError, "seed must be so small"),
         ({"sweep": {"ci_scaling": [1]}}, ValueError, "as gin does"),
         ({"sweep": {"ClusterBanditAgent.ci_scaling": []}}, TypeError, "list of values"),
-        ({"sweep": {"ClusterBanditAgent.ci_scaling": [1, 1]}}, ValueError, "different values"),
+        ({"sweep": {"ClusterBanditAgent.ci_scaling": [1, 1]}}, ValueError, "differ as texts"),
+        ({"sweep": {"ClusterBanditAgent.ci_scaling": [1, "1"]}}, ValueError, "differ as texts"),
+        (
+            {
+                "agents": ["cluster_bandit_ts"],
+                "sweep": {
+                    "ClusterBanditAgent.ci_scaling": [1],
+                    "cluster_bandit_agent.ClusterBanditAgent.ci_scaling": [2],
+                },
+            },
+            ValueError,
+            "sweep must name different parameters, got 'ClusterBanditAgent.ci_scaling' and ",
+        ),
+        (
+            {
+                "agents": ["cluster_bandit_ts"],
+                "sweep": {"ClusterBanditAgent.ci_scaling": [1, 2]},
+                "gin_bindings": ["ClusterBanditAgent.ci_scaling = 3"],
+            },
+            ValueError,
+            "'ClusterBanditAgent.ci_scaling', which gin binds to one already",
+        ),
+        (
+            {"sweep": {"Runner.max_steps_per_episode": [1, 2]}, "steps": 3},
+            ValueError,
+            "steps=3 takes precedence",
+        ),
+        (
+            {
+                "agents": ["cluster_bandit_ts"],
+                "sweep": {"ClusterBanditAgent.ci_scaling": list(range(1, 50_002))},
+                "seeds": 2,
+            },
+            ValueError,
+            "seeds and sweep must make at most 100,000 tasks, got 100,002 or more",
+        ),
+        ({"agents": {"..": "random"}}, ValueError, "names of letters"),
         ({"sweep": {"ClusterBanditAgnt.ci_scaling": [1]}}, ValueError, "'ClusterBanditAgent'"),
         (
             {"agents": ["cluster_bandit_ts"], "sweep": {"ClusterBanditAgent.ci_scalin": [1]}},

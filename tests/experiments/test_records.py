@@ -7,7 +7,6 @@ import json
 import pathlib
 import platform
 import re
-import sys
 
 import gin
 import numpy as np
@@ -21,6 +20,8 @@ from recsim.simulator import checkpoint, fingerprint
 
 BASE = ["--environment", "long_term_satisfaction", "--agent", "tabular_q", "random"]
 BASE += ["--slate-size", "1", "--episodes", "2", "--steps", "4", "--train-steps", "30"]
+BASE += ["--seeds", "1"]
+TASK = "long_term_satisfaction/seed_{}/{}"
 
 # For each option of recsim run a value that the base does not have.
 OTHER_VALUES = {
@@ -33,19 +34,27 @@ OTHER_VALUES = {
     "--episodes": ["3"],
     "--train-steps": ["40"],
     "--seed": ["1"],
+    "--seeds": ["2"],
+    "--agent-seed": ["1"],
+    "--sweep": ["LTSStaticUserSampler.sensitivity=0.1,0.2"],
     "--gin-bindings": ["LTSStaticUserSampler.sensitivity = 0.1"],
     "--gin-files": ["a_file.gin"],
     # This one needs agents that have a vector form.
     "--num-envs": ["2", "--agent", "random"],
 }
-# They change no number; the command on record has them.
+# They change no number.
 WITHOUT_EFFECT = {
+    "--workers": ["2"],
+    "--shard": ["1/1"],
     "--output": ["elsewhere"],
     "--quiet": [],
+    "--topics": [],
     "--gin-allow-unused": [],
     "--log-episodes": [],
     "--log-user-state": ["--log-episodes"],
 }
+# On record are those that say what was run.
+NOT_ON_RECORD = {"--workers", "--shard", "--output", "--quiet"}
 
 
 @pytest.fixture(autouse=True)
@@ -53,36 +62,47 @@ def a_file_of_bindings(empty_folder):
     (empty_folder / "a_file.gin").write_text("LTSStaticUserSampler.kale_mean = 3.0\n")
 
 
+@pytest.fixture
+def nothing_drawn(monkeypatch):
+    """Leaves out figures and reports, for they take long."""
+    monkeypatch.setattr(cli.run, "_show", lambda *_: 0)
+
+
 def run(name, *arguments):
-    """Runs a command and returns its record and the returns of its episodes, by agent."""
+    """Runs a command and returns its record."""
     # Without the agents, and the training of one of them, where others are named.
-    base = BASE if "--agent" not in arguments else [*BASE[:2], *BASE[5:-2]]
+    base = BASE if "--agent" not in arguments else [*BASE[:2], *BASE[5:11], *BASE[13:]]
     assert cli.main(["run", *base, "--output", name, "--quiet", *arguments]) == 0
     gin.clear_config()
     return json.loads(pathlib.Path(name, "results.json").read_text())
+
+
+def settings_of(record):
+    """What was run, as text."""
+    tasks = record["provenance"]["tasks"]
+    return json.dumps([record["spec"], {name: task["settings"] for name, task in tasks.items()}])
+
+
+def digest_of_values(record):
+    return record["sha256"]["results.parquet"]
 
 
 def test_the_options_of_the_tests_are_those_of_the_command():
     parser = argparse.ArgumentParser("run", add_help=False)
     cli.run.add_options(parser)
     options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", parser.format_usage()))
-    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT}
+    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT, "--rerun"}
 
 
-def test_runs_that_differ_in_an_option_differ_in_their_settings():
+def test_runs_that_differ_in_an_option_differ_in_their_records(nothing_drawn):
     found = {"base": run("base")}
     for number, (option, value) in enumerate(OTHER_VALUES.items()):
         found[option] = run(f"other_{number}", option, *value)
-    settings = {name: json.dumps(record["settings"]) for name, record in found.items()}
-    assert len(set(settings.values())) == len(OTHER_VALUES) + 1
-    for option, value in WITHOUT_EFFECT.items():
-        record = run("same_but", option, *value) if option != "--output" else run(*value)
-        assert record["settings"] == found["base"]["settings"]
-        assert record["provenance"]["argv"] != found["base"]["provenance"]["argv"]
-        if option != "--output":
-            assert option in record["provenance"]["argv"]
-        for path in sorted(pathlib.Path("same_but").rglob("*"), reverse=True):
-            path.unlink() if path.is_file() else path.rmdir()
+    assert len(set(map(settings_of, found.values()))) == len(OTHER_VALUES) + 1
+    for number, (option, value) in enumerate(WITHOUT_EFFECT.items()):
+        record = run(f"same_{number}", option, *value)
+        assert digest_of_values(record) == digest_of_values(found["base"])
+        assert (option in record["provenance"]["argv"]) == (option not in NOT_ON_RECORD)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +127,7 @@ def test_runs_that_differ_in_an_option_differ_in_their_settings():
         ),
     ],
 )
-def test_runs_that_differ_in_a_binding_differ_in_their_records(arguments, bindings):
+def test_runs_that_differ_in_a_binding_differ_in_their_records(arguments, bindings, nothing_drawn):
     found = []
     for number, binding in enumerate([None, *bindings]):
         base = [*arguments, "--episodes", "2", "--steps", "4", "--slate-size", "1", "--quiet"]
@@ -119,10 +139,11 @@ def test_runs_that_differ_in_a_binding_differ_in_their_records(arguments, bindin
         record = json.loads(pathlib.Path(name, "results.json").read_text())
         if binding is not None:
             parameter, _, value = binding.partition(" = ")
-            assert record["settings"]["gin_bindings"][parameter] == value
-            assert binding in record["provenance"]["gin"]["bindings"].replace("\\\n    ", "")
-            assert f"{parameter} = " in record["provenance"]["gin"]["operative"]
-        found.append(json.dumps(record["settings"]))
+            for task in record["provenance"]["tasks"].values():
+                assert task["settings"]["gin_bindings"][parameter] == value
+            assert binding in record["spec"]["gin_bindings"][0].replace("\\\n    ", "")
+            assert f"{parameter} = " in record["provenance"]["operative"][0]
+        found.append(settings_of(record))
     assert len(set(found)) == len(bindings) + 1
 
 
@@ -130,33 +151,38 @@ def test_the_command_on_record_gives_the_same_results():
     record = run("first", "--seed", "9", "--gin-bindings", "LTSStaticUserSampler.sensitivity = 0.1")
     program, *arguments = record["provenance"]["argv"]
     assert program == "recsim"
-    pathlib.Path("first").rename("before")
-    assert cli.main(arguments) == 0
-    again = json.loads(pathlib.Path("first/results.json").read_text())
-    assert again["settings"] == record["settings"]
-    for agent in ("tabular_q", "random"):
-        assert again["agents"][agent]["return"] == record["agents"][agent]["return"]
-    assert again["provenance"]["fingerprints"] == record["provenance"]["fingerprints"]
+    assert cli.main([*arguments, "--output", "again"]) == 0
+    assert json.loads(pathlib.Path("again/results.json").read_text()) == record
 
 
 def test_seeds_versions_and_fingerprints_are_on_record():
     found = run("out", "--seed", "3")["provenance"]
-    assert found["seeds"] == {
+    task = found["tasks"][TASK.format(3, "tabular_q")]
+    assert task["seeds"] == {
         "environment": 3,
         "agent": seeding.derived_seed(3, "agent"),
         "training environment": seeding.derived_seed(3, "training"),
     }
-    assert found["python"] == platform.python_version()
+    assert found["versions"]["python"] == platform.python_version()
     assert found["versions"]["recsim"] == recsim.__version__
     assert found["versions"]["numpy"] == np.__version__
-    for package in ("tensorflow", "gymnasium"):
-        assert (package in found["versions"]) == (package in sys.modules)
     # What a checkpoint holds is the same.
-    of_run = found["fingerprints"]["tabular_q"]["training"]
-    (path, *_) = pathlib.Path("out/tabular_q/train/checkpoints").glob("ckpt.*")
-    assert checkpoint.load(path)["fingerprint"] == of_run
-    assert len(of_run["sha256"]) == 64
-    assert set(found["fingerprints"]["random"]) == {"evaluation"}
+    of_training = found["fingerprints"][task["fingerprints"]["training"]]
+    place = pathlib.Path("out", TASK.format(3, "tabular_q"), "train/checkpoints")
+    (path, *_) = place.glob("ckpt.*")
+    assert checkpoint.load(path)["fingerprint"] == of_training
+    assert len(of_training["sha256"]) == 64
+    of_random = found["tasks"][TASK.format(3, "random")]["fingerprints"]
+    assert set(of_random) == {"evaluation"}
+    assert len(found["fingerprints"]) == 2  # Of the agents: it is one for both of its phases.
+
+
+def test_what_is_long_is_on_record_once():
+    one = pathlib.Path("out_1/results.json")
+    many = pathlib.Path("out_10/results.json")
+    for seeds in (1, 10):
+        run(f"out_{seeds}", "--agent", "random", "--seeds", str(seeds))
+    assert many.stat().st_size < 2.5 * one.stat().st_size
 
 
 def test_reproductions_have_the_command_on_record(monkeypatch):

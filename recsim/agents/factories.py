@@ -1,0 +1,231 @@
+"""What makes the agents that are listed in :data:`recsim.registry.AGENTS`.
+
+The functions have the form of an entry's ``create`` and ``create_vector``: they take an environment
+and keywords (``seed``, ``eval_mode``, ``summary_writer``, ``training_steps``), and raise ValueError
+where the agent cannot recommend in the environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from recsim._internal import bindings
+from recsim.agents import (
+    cluster_bandit_agent,
+    full_slate_q_agent,
+    greedy_pctr_agent,
+    random_agent,
+    slate_decomp_q_agent,
+    softmax_agent,
+    tabular_q_agent,
+)
+from recsim.agents.bandits import algorithms
+from recsim.agents.dopamine import circular_replay_buffer
+from recsim.agents.layers import cluster_click_statistics
+
+if TYPE_CHECKING:
+    from recsim import types
+    from recsim.vector import env as vector_env
+
+__all__ = [
+    "cluster_bandit",
+    "full_slate_q",
+    "greedy_pctr",
+    "random",
+    "slate_q",
+    "softmax",
+    "tabular_q",
+    "vector_cluster_bandit",
+    "vector_full_slate_q",
+    "vector_greedy_pctr",
+    "vector_random",
+    "vector_slate_q",
+    "vector_softmax",
+]
+
+# How many transitions deep agents gather before they learn, and remember, by default: RecSim's.
+_MOST_WARM_UP = 20_000
+_MOST_CAPACITY = 1_000_000
+# How often a training with a value of no click copies the network, as in recsim reproduce slateq.
+_NO_CLICK_TARGET_UPDATES = 300
+_NO_CLICK = "slate_greedy_no_click_q"
+
+
+class _Env(Protocol):
+    """A single-user environment, as its agents need it."""
+
+    environment: Any
+    action_space: types.SlateSpace
+    observation_space: types.DictSpace
+
+
+def random(environment: _Env, *, seed: int | None, **_: object) -> types.SlateAgent:
+    """Returns an agent that recommends random slates."""
+    return random_agent.RandomAgent(environment.action_space, random_seed=seed)
+
+
+def vector_random(
+    environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
+) -> types.VectorAgent:
+    """Returns what :func:`random` does, for users in parallel."""
+    return random_agent.VectorRandomAgent(environment, seed)
+
+
+def softmax(
+    environment: types.RecommenderEnv, *, seed: int | None, **_: object
+) -> types.SlateAgent:
+    """Returns an agent that recommends documents of higher scores more often."""
+    return softmax_agent.create_agent(environment, seed=seed)
+
+
+def vector_softmax(environment: types.VectorEnv, *, seed: int, **_: object) -> types.VectorAgent:
+    """Returns what :func:`softmax` does, for users in parallel."""
+    return softmax_agent.create_vector_agent(environment, seed=seed)
+
+
+def greedy_pctr(environment: types.RecommenderEnv, **_: object) -> types.SlateAgent:
+    """Returns an agent that ranks by the clicks of the average user."""
+    return greedy_pctr_agent.create_agent(environment)
+
+
+def vector_greedy_pctr(environment: types.VectorEnv, **_: object) -> types.VectorAgent:
+    """Returns what :func:`greedy_pctr` does, for users in parallel."""
+    return greedy_pctr_agent.create_vector_agent(environment)
+
+
+def cluster_bandit(
+    algorithm: str, environment: _Env, *, seed: int | None, **_: object
+) -> types.SlateAgent:
+    """Returns an agent that learns topics by a bandit algorithm of that name."""
+    return cluster_click_statistics.ClusterClickStatsLayer(
+        cluster_bandit_agent.ClusterBanditAgent,
+        environment.observation_space,
+        environment.action_space,
+        alg_ctor=getattr(algorithms, algorithm),
+        random_seed=seed,
+    )
+
+
+def vector_cluster_bandit(
+    algorithm: str, environment: vector_env.RecSimVectorEnv, *, seed: int, **_: object
+) -> types.VectorAgent:
+    """Returns what :func:`cluster_bandit` does, for users in parallel."""
+    return cluster_click_statistics.VectorClusterClickStatsLayer(
+        cluster_bandit_agent.VectorClusterBanditAgent,
+        environment,
+        alg_ctor=getattr(algorithms, algorithm),
+        random_seed=seed,
+    )
+
+
+def tabular_q(
+    environment: _Env, *, seed: int | None, eval_mode: bool, **_: object
+) -> types.SlateAgent:
+    """Returns a Q-learner with a table, whose bins follow from the documents' features."""
+    return tabular_q_agent.TabularQAgent(
+        environment.observation_space,
+        environment.action_space,
+        eval_mode=eval_mode,
+        # Few enough bins that a short training meets most of them.
+        discretization_bounds=_feature_bounds(environment.observation_space["doc"]),
+        number_bins=11,
+        seed=seed,
+    )
+
+
+def _feature_bounds(document_space: types.Space) -> tuple[float, float]:
+    """Returns the bounds of the features in a Box of documents, (0, 10) where it has none."""
+    spaces: dict[str, Any] = getattr(document_space, "spaces", {})
+    space: Any = next(iter(spaces.values()), None)
+    if hasattr(space, "is_bounded") and space.is_bounded():
+        return float(space.low.min()), float(space.high.max())
+    return 0.0, 10.0
+
+
+def _planned(
+    training_steps: int | None, *learners: type, num_envs: int = 1, strategy: str = ""
+) -> dict[str, Any]:
+    """Returns the settings of deep agents that follow from the length of their training.
+
+    They gather a tenth of its transitions before they learn, and remember no more than there are.
+
+    Args:
+        training_steps: number of steps of the training, None if there is none to plan for.
+        *learners: the classes that are given the settings, which are left to gin where it binds
+            them.
+        num_envs: number of users in parallel.
+        strategy: SlateQ's. One that learns the value of no click copies its target network sooner.
+    """
+    if training_steps is None:
+        return {}
+    # The last episodes of a training go beyond its steps.
+    capacity = max(2 * training_steps + 1000, 10 * num_envs)
+    settings: dict[str, Any] = {
+        "min_replay_history": min(_MOST_WARM_UP, training_steps // 10),
+        "replay_capacity": min(_MOST_CAPACITY, capacity),
+    }
+    if strategy == _NO_CLICK:
+        settings["target_update_period"] = max(1, training_steps // _NO_CLICK_TARGET_UPDATES)
+    for learner in (*learners, circular_replay_buffer.WrappedReplayBuffer):
+        settings = bindings.unbound(learner, settings)
+    return settings
+
+
+def full_slate_q(
+    environment: _Env, *, training_steps: int | None = None, **kwargs: Any
+) -> types.SlateAgent:
+    """Returns a deep Q-learner of whole slates, fit for a training of a given length."""
+    agent_class = full_slate_q_agent.FullSlateQAgent
+    return agent_class(
+        None,
+        environment.observation_space,
+        environment.action_space,
+        **_planned(training_steps, agent_class),
+        **kwargs,
+    )
+
+
+def slate_q(
+    strategy: str, environment: _Env, *, training_steps: int | None = None, **kwargs: Any
+) -> types.SlateAgent:
+    """Returns an agent of SlateQ, of a strategy, fit for a training of a given length."""
+    return slate_decomp_q_agent.create_agent(
+        strategy,
+        None,
+        observation_space=environment.observation_space,
+        action_space=environment.action_space,
+        **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent, strategy=strategy),
+        **kwargs,
+    )
+
+
+def vector_full_slate_q(
+    environment: vector_env.RecSimVectorEnv, *, training_steps: int | None = None, **kwargs: Any
+) -> types.VectorAgent:
+    """Returns what :func:`full_slate_q` does, for users in parallel."""
+    agent_class = full_slate_q_agent.VectorFullSlateQAgent
+    planned = _planned(
+        training_steps,
+        agent_class,
+        full_slate_q_agent.FullSlateQAgent,
+        num_envs=environment.num_envs,
+    )
+    return agent_class(environment, **planned, **kwargs)
+
+
+def vector_slate_q(
+    strategy: str,
+    environment: vector_env.RecSimVectorEnv,
+    *,
+    training_steps: int | None = None,
+    **kwargs: Any,
+) -> types.VectorAgent:
+    """Returns what :func:`slate_q` does, for users in parallel."""
+    planned = _planned(
+        training_steps,
+        slate_decomp_q_agent.VectorSlateDecompQAgent,
+        slate_decomp_q_agent.SlateDecompQAgent,
+        num_envs=environment.num_envs,
+        strategy=strategy,
+    )
+    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
