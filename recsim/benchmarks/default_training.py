@@ -9,15 +9,14 @@ Markdown, a row an agent: the mean return above random's with its 95% interval, 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recsim import registry
 from recsim._internal import command_line
-from recsim.experiments import comparison, tables
+from recsim.experiments import experiment, tables
 
 __all__ = ["learning_agents", "main", "measured"]
 
@@ -52,22 +51,39 @@ def measured(agent: str, environment: str, seed: int, num_envs: int | None) -> d
         above random's, see
         :func:`recsim.experiments.statistics.paired_difference`.
     """
-    begin = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        results = comparison.Comparison(
-            environment, [agent, "random"], folder, seed=seed, num_envs=num_envs, progress=False
-        ).run()
-    (difference,) = results.return_differences()
+    begin = _processor_seconds()
+    results = experiment.experiment(
+        [agent, "random"],
+        environment,
+        seeds=1,
+        seed=seed,
+        num_envs=num_envs,
+        workers=1,
+        progress=False,
+    )
+    if results.metadata.failures:
+        raise RuntimeError(results.metadata.failures[0]["traceback"])
+    summary = results.summary("random")
+    (row,) = summary[(summary.measure == "return") & (summary.agent == agent)].to_dict("records")
+    tasks: Any = results.metadata.provenance["tasks"]
+    settings = tasks[f"{environment}/seed_{seed}/{agent}"]["settings"]
     return {
         "agent": agent,
         "environment": environment,
         "seed": seed,
         "num_envs": num_envs,
-        "steps": results.settings["training_steps"][agent],
-        "updates": results.settings["training_updates"][agent],
-        "processor_seconds": time.process_time() - begin,
-        **{name: difference[name] for name in ("mean", "low", "high")},
+        "steps": settings["training_steps"][agent],
+        "updates": settings["training_updates"][agent],
+        "processor_seconds": _processor_seconds() - begin,
+        "mean": row["difference"],
+        "low": row["difference_low"],
+        "high": row["difference_high"],
     }
+
+
+def _processor_seconds() -> float:
+    """Returns the processor time of this process and of those it has started and seen end."""
+    return sum(os.times()[:4])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Agents compared on the same users: comparisons, results, statistics, figures."""
+"""Agents compared on the same users: agent_runs, results, statistics, figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recsim._internal import lazy
 
 if TYPE_CHECKING:
     from recsim.experiments import (
-        comparison,
+        agent_run,
         experiment,
         experiment_file,
         factories,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "comparison",
+    "agent_run",
     "experiment",
     "experiment_file",
     "factories",

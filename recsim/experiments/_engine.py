@@ -23,7 +23,7 @@ from recsim._internal import (
     provenance,
     resources,
 )
-from recsim.experiments import _frames, _plan, _tasks, comparison, factories
+from recsim.experiments import _frames, _plan, _tasks, agent_run, factories
 from recsim.experiments.results import Metadata, Results
 from recsim.simulator import progress as progress_lib
 
@@ -164,7 +164,7 @@ class Run:
             if not refuse:
                 gin.clear_config()
             bindings.load([], first)
-            made.refuse_unused(comparison.overridden(given), registry.makers_of)
+            made.refuse_unused(agent_run.overridden(given), registry.makers_of)
         agent_seed = wanted.seed if wanted.agent_seed is None else wanted.agent_seed
         # A seed of all agents after the other: a part of the tasks compares them already.
         return [

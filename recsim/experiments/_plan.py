@@ -20,7 +20,7 @@ import gin
 
 from recsim import parallel, registry
 from recsim._internal import bindings, keys
-from recsim.experiments import _tasks, comparison
+from recsim.experiments import _tasks, agent_run
 
 if TYPE_CHECKING:
     from recsim.experiments.experiment import Experiment
@@ -58,7 +58,7 @@ def combinations(wanted: Experiment) -> list[Combination]:
     # Without bindings, and unless it is to be timed, an agent is made and does nothing. Networks
     # are made late.
     is_tried = bool(gin.config_str().strip() or wanted.sweep) or (
-        size_of_task(wanted) >= comparison.FEW_STEPS
+        size_of_task(wanted) >= agent_run.FEW_STEPS
     )
     elsewhere = [pair for pair in pairs if is_tried and uses_tensorflow(wanted, pair[1])]
     found = _made(wanted, [pair for pair in pairs if pair not in elsewhere])
@@ -118,12 +118,12 @@ def uses_tensorflow(wanted: Experiment, agent: str) -> bool:
 
 def size_of_task(wanted: Experiment) -> int:
     """Returns about how many steps a task has."""
-    steps = wanted.steps or comparison.EVAL_DEFAULTS["max_steps_per_episode"]
+    steps = wanted.steps or agent_run.EVAL_DEFAULTS["max_steps_per_episode"]
     episodes = wanted.episodes or wanted.num_envs
-    size = steps * (episodes or comparison.EVAL_DEFAULTS["max_eval_episodes"])
+    size = steps * (episodes or agent_run.EVAL_DEFAULTS["max_eval_episodes"])
     if wanted.learners:
-        iterations = comparison.TRAIN_DEFAULTS["num_iterations"]
-        planned = comparison.TRAIN_DEFAULTS["max_training_steps"] * iterations
+        iterations = agent_run.TRAIN_DEFAULTS["num_iterations"]
+        planned = agent_run.TRAIN_DEFAULTS["max_training_steps"] * iterations
         size += wanted.train_steps or planned
     return size
 

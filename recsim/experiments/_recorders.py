@@ -1,4 +1,4 @@
-"""Recorders of comparisons: listeners that keep what each episode of an evaluation was like."""
+"""Recorders of runs: listeners that keep what each episode of an evaluation was like."""
 
 from __future__ import annotations
 

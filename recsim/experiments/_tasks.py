@@ -24,7 +24,7 @@ import numpy as np
 
 from recsim import parallel, registry
 from recsim._internal import bindings, files, json_text
-from recsim.experiments import comparison, factories
+from recsim.experiments import agent_run, factories
 from recsim.simulator import checkpoint
 
 __all__ = [
@@ -115,31 +115,29 @@ def check(spec: Spec, folder: str, arguments: Mapping[str, Any]) -> bindings.Mad
     Args:
         spec: the task.
         folder: an empty folder, for what is made.
-        arguments: those of :class:`recsim.experiments.comparison.Comparison` that all tasks share.
+        arguments: those of :class:`recsim.experiments.agent_run.AgentRun` that all tasks share.
 
     Returns:
         What gin could configure of it.
 
     Raises:
-        ValueError, TypeError, MemoryError, OSError: what the comparison raises.
+        ValueError, TypeError, MemoryError, OSError: what making the run raises.
     """
     with bindings.recorded() as made:
-        _comparison(spec, folder, arguments)
+        _run_of(spec, folder, arguments)
     return made
 
 
-def _comparison(
+def _run_of(
     spec: Spec, output: str, arguments: Mapping[str, Any], **more: object
-) -> comparison.Comparison:
+) -> agent_run.AgentRun:
     settings: dict[str, Any] = {**arguments, **more}
-    return comparison.Comparison(
+    return agent_run.AgentRun(
         spec.scenario,
-        [spec.agent],
-        os.path.dirname(spec.folder(output)),  # It has a folder for each agent.
+        spec.agent,
+        spec.folder(output),
         seed=spec.seed,
         agent_seed=spec.agent_seed,
-        progress=False,
-        resume=True,
         **settings,
     )
 
@@ -197,20 +195,19 @@ def _measured(
             factories.import_own()
         bindings.load([], [gin_text(*setting) for setting in spec.settings.items()])
         with bindings.recorded():
-            results = _comparison(spec, output, arguments, advance=advance).measure()
+            found = _run_of(spec, output, arguments, advance=advance).measure()
             operative = gin.operative_config_str()
-    measures = dict(results.episodes[spec.agent])
+    measures = dict(found.measures)
     speed = measures.pop("steps_per_second")
     return {
         "task": spec.name,
         "measures": measures,
         "steps_per_second": speed,
         "curve": _curve(os.path.join(spec.folder(output), "train", "metrics.jsonl")),
-        "course": results.courses[spec.agent],
-        "settings": json_text.dumps(results.settings),
-        "seeds": json_text.dumps(results.provenance["seeds"]),
-        "fingerprints": json_text.dumps(results.provenance["fingerprints"][spec.agent]),
-        "versions": json_text.dumps(results.provenance["versions"]),
+        "course": found.course,
+        "settings": json_text.dumps(found.settings),
+        "seeds": json_text.dumps(found.seeds),
+        "fingerprints": json_text.dumps(found.fingerprints),
         "operative": operative,
     }
 

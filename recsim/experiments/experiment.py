@@ -80,7 +80,7 @@ class Experiment:
         gin_bindings: gin bindings, such as ``"ClusterBanditAgent.ci_scaling = 0.5"``.
         gin_allow_unused: whether bindings may have no effect. A sweep may not.
         log_episodes: whether episodes are logged, see
-            :class:`recsim.experiments.comparison.Comparison`.
+            :class:`recsim.experiments.agent_run.AgentRun`.
         log_user_state: whether these logs have the users' hidden states too.
 
     Raises:
@@ -176,7 +176,7 @@ class Experiment:
         return data
 
     def arguments(self) -> dict[str, Any]:
-        """Returns what all tasks give :class:`recsim.experiments.comparison.Comparison`."""
+        """Returns what all tasks give :class:`recsim.experiments.agent_run.AgentRun`."""
         names = (
             "num_candidates",
             "slate_size",

@@ -17,7 +17,6 @@ __all__ = [
     "holm",
     "in_standard_errors",
     "interquartile_mean",
-    "mean_and_deviation",
     "median_interval",
     "paired_difference",
     "paired_p_value",
@@ -69,24 +68,6 @@ def estimate(values: ArrayLike) -> dict[str, Any]:
 def _sample(name: str, values: ArrayLike) -> np.ndarray:
     """Returns numbers as a float array of shape (n,)."""
     return numbers.one_per_item(name, numbers.float_array(name, values), 1)
-
-
-def mean_and_deviation(values: np.ndarray) -> dict[str, Any]:
-    """Returns mean and standard deviation of the values that are not NaN, None of too few.
-
-    Args:
-        values: a measure by episode, shape (num_episodes,).
-
-    Returns:
-        ``mean``, ``standard_deviation`` (with n - 1) and ``episodes``, the number of values.
-    """
-    values = _sample("values", values)
-    values = values[~np.isnan(values)]
-    return {
-        "mean": float(values.mean()) if len(values) else None,
-        "standard_deviation": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "episodes": len(values),
-    }
 
 
 def paired_difference(values: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from recsim import registry
 from recsim.benchmarks import default_training
-from recsim.experiments import comparison
+from recsim.experiments import agent_run
 
 
 def test_every_agent_that_learns_is_measured_where_it_is_meant_to_be():
@@ -33,7 +33,7 @@ def test_the_defaults_train_agents_until_they_are_better_than_chance(agent, num_
 
 
 def test_the_command_prints_a_table_and_says_whether_all_are_above(capsys, monkeypatch):
-    monkeypatch.setitem(comparison.TRAIN_DEFAULTS, "max_training_steps", 300)
+    monkeypatch.setitem(agent_run.TRAIN_DEFAULTS, "max_training_steps", 300)
     arguments = ["--agent", "tabular_q", "--seeds", "2"]
     code = default_training.main(arguments)
     out, err = capsys.readouterr()

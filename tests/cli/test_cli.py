@@ -20,7 +20,7 @@ from support import CHECKOUT
 
 import recsim
 from recsim import cli, registry
-from recsim.experiments import comparison
+from recsim.experiments import agent_run
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -169,13 +169,12 @@ def test_help_names_the_defaults(capsys):
         cli.main(["run", "--help"])
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    steps = comparison.EVAL_DEFAULTS["max_steps_per_episode"]
-    episodes = comparison.EVAL_DEFAULTS["max_eval_episodes"]
+    steps = agent_run.EVAL_DEFAULTS["max_steps_per_episode"]
+    episodes = agent_run.EVAL_DEFAULTS["max_eval_episodes"]
     training = (
-        comparison.TRAIN_DEFAULTS["max_training_steps"]
-        * comparison.TRAIN_DEFAULTS["num_iterations"]
+        agent_run.TRAIN_DEFAULTS["max_training_steps"] * agent_run.TRAIN_DEFAULTS["num_iterations"]
     )
-    assert comparison.TRAIN_DEFAULTS["max_steps_per_episode"] == steps
+    assert agent_run.TRAIN_DEFAULTS["max_steps_per_episode"] == steps
     for option, default in [
         ("--environment NAME", "interest_exploration"),
         ("--agent NAME", "cluster_bandit_ucb1 random"),
@@ -372,7 +371,7 @@ def test_where_every_task_fails_the_first_error_is_told_in_one_line(monkeypatch,
     def measure(self):
         raise KeyError("far from the beginning")
 
-    monkeypatch.setattr(comparison.Comparison, "measure", measure)
+    monkeypatch.setattr(agent_run.AgentRun, "measure", measure)
     assert cli.main(["run", *QUICK, "--quiet"]) == 1
     assert capsys.readouterr().err == (
         "recsim run: error: All tasks have failed, the first, "
@@ -397,7 +396,7 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch, refused):
     def measure(self):
         raise OSError(28, "No space left on device", "results.json")
 
-    monkeypatch.setattr(comparison.Comparison, "measure", measure)
+    monkeypatch.setattr(agent_run.AgentRun, "measure", measure)
     err = refused(cli.main, ["run", *QUICK, "--quiet"])
     assert err == "recsim run: error: No space left on device: 'results.json'\n"
 

@@ -6,17 +6,19 @@ import json
 import logging
 import os
 import pathlib
+import re
 import sys
 import textwrap
 
 import gin
 import numpy as np
 import pytest
+from support import CHECKOUT
 
 import recsim
 from recsim import registry
 from recsim.agents import random_agent
-from recsim.experiments import _tasks, comparison, experiment, experiment_file, factories
+from recsim.experiments import _tasks, agent_run, experiment, experiment_file, factories
 from recsim.experiments.results import Results
 
 SHORT = {"episodes": 3, "steps": 10, "progress": False}
@@ -85,7 +87,7 @@ def test_what_is_finished_is_not_repeated(monkeypatch, tmp_path):
     def measure(self):
         raise AssertionError("It is run again.")
 
-    monkeypatch.setattr(comparison.Comparison, "measure", measure)
+    monkeypatch.setattr(agent_run.AgentRun, "measure", measure)
     again = recsim.experiment(agents, output=tmp_path / "out", **SHORT)
     assert values(again) == values(first)
     assert files_of(tmp_path / "out") == before
@@ -102,16 +104,22 @@ def test_a_spoiled_result_is_computed_anew(tmp_path):
 
 
 @pytest.mark.parametrize("num_envs", [None, 4])
-def test_the_numbers_are_those_of_a_comparison(num_envs, tmp_path):
+def test_the_numbers_are_those_of_runs(num_envs, tmp_path):
     agents = ["cluster_bandit_ts", "random"]
     settings = {**SHORT, "num_envs": num_envs}
     results = recsim.experiment(agents, seeds=2, seed=5, **settings)
     for seed in (5, 6):
-        compared = comparison.Comparison(
-            SCENARIO, agents, tmp_path / str(seed), seed=seed, **settings
-        ).run()
         for agent in agents:
-            expected = compared.episodes[agent]["return"].tolist()
+            run = agent_run.AgentRun(
+                SCENARIO,
+                agent,
+                tmp_path / str(seed) / agent,
+                seed=seed,
+                num_envs=num_envs,
+                episodes=SHORT["episodes"],
+                steps=SHORT["steps"],
+            )
+            expected = run.measure().measures["return"].tolist()
             assert values(results, agent=agent, seed=seed) == expected
 
 
@@ -503,8 +511,10 @@ def test_mistakes_in_a_file_have_a_place(old, new, message, tmp_path):
     assert str(raised.value).startswith(repr(str(path)))
 
 
-def test_the_schema_has_every_setting():
+def test_the_schema_has_every_setting_and_is_documented():
     assert set(experiment_file.SCHEMA) == set(experiment.Experiment.__dataclass_fields__)
+    page = (CHECKOUT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.M)) == experiment_file.SCHEMA
 
 
 def test_a_digest_of_a_class_of_this_file_is_there():

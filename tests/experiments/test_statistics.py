@@ -52,17 +52,6 @@ def test_difference_by_hand():
     assert single == {"mean": 1.5, "low": None, "high": None}
 
 
-def test_means_leave_out_what_is_missing():
-    found = statistics.mean_and_deviation(np.array([1.0, np.nan, 3.0]))
-    assert found == {
-        "mean": 2.0,
-        "standard_deviation": pytest.approx(np.sqrt(2.0)),
-        "episodes": 2,
-    }
-    nothing = statistics.mean_and_deviation(np.array([np.nan]))
-    assert nothing == {"mean": None, "standard_deviation": None, "episodes": 0}
-
-
 REPETITIONS = 400
 SEEDS = 5
 

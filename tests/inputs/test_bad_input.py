@@ -21,7 +21,7 @@ from recsim.agents import (
     tabular_q_agent,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import comparison
+from recsim.experiments import agent_run, experiment
 from recsim.simulator import (
     environment,
     gymnasium_env,
@@ -108,13 +108,7 @@ def binding_without_effect(name, value):
     with gin.unlock_config():  # Another test may have loaded a configuration.
         gin.bind_parameter(name, value)
     try:
-        comparison.Comparison(
-            "interest_exploration",
-            ["random"],
-            tempfile.mkdtemp(),
-            progress=False,
-            refuse_unused_bindings=True,
-        )
+        experiment.experiment("random", progress=False)
     finally:
         gin.clear_config()
 
@@ -529,12 +523,8 @@ TABLE = {
         "Did you mean 'runner_lib.Runner'",
     ),
     "training too short for an update": (
-        lambda: comparison.Comparison(
-            "interest_evolution",
-            ["full_slate_q"],
-            tempfile.mkdtemp(),
-            train_steps=4,
-            progress=False,
+        lambda: agent_run.AgentRun(
+            "interest_evolution", "full_slate_q", tempfile.mkdtemp(), train_steps=4
         ),
         ValueError,
         "4 steps is too short for full_slate_q, which makes no update in its first 4: ask for more",

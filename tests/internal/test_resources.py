@@ -16,7 +16,7 @@ from recsim.agents import (
     slate_decomp_q_agent,
     tabular_q_agent,
 )
-from recsim.experiments import comparison
+from recsim.experiments import agent_run
 from recsim.simulator import runner_lib
 from recsim.vector import simulate
 
@@ -175,9 +175,9 @@ def test_deep_agents_that_cannot_be_in_memory_are_refused(engine, settings, mess
         ({"episodes": 10**9}, "1,000,000,000 episodes"),
     ],
 )
-def test_comparisons_are_refused_before_anything_is_there(settings, message, four_gib, tmp_path):
+def test_runs_are_refused_before_anything_is_there(settings, message, four_gib, tmp_path):
     with pytest.raises(MemoryError, match=message):
-        comparison.Comparison("interest_exploration", ["random"], tmp_path, **settings)
+        agent_run.AgentRun("interest_exploration", "random", tmp_path / "run", **settings)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -47,7 +47,7 @@ from recsim.agents import cluster_bandit_agent
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.environments import interest_exploration
-from recsim.experiments import comparison
+from recsim.experiments import experiment
 from recsim.reproductions import base
 from recsim.simulator import checkpoint, runner_lib
 from support import vector_training_child
@@ -112,19 +112,17 @@ def evaluate(folder: str) -> None:
 
 
 def run_command(folder: str) -> None:
-    """What ``recsim run`` does; its folder is a new one each time."""
-    runs = sorted(os.listdir(folder))
-    if any(os.path.exists(os.path.join(folder, run, "results.json")) for run in runs):
-        return
-    comparison.Comparison(
-        "interest_exploration",
+    """What ``recsim run`` does; the same command in the same folder resumes."""
+    experiment.experiment(
         ["tabular_q", "cluster_bandit_ts", "random"],
-        os.path.join(folder, f"run_{len(runs)}"),
+        output=folder,
+        seeds=1,
         episodes=3,
         steps=8,
         train_steps=80,
+        workers=1,
         progress=False,
-    ).run()
+    )
 
 
 def _task(start: int, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -190,7 +188,7 @@ def outcome(folder: str) -> dict[str, Any]:
     base = pathlib.Path(folder)
     for path in sorted(base.rglob("*")):
         name = str(path.relative_to(base))
-        if path.is_dir() or path.name.startswith("events."):
+        if path.is_dir() or path.name.startswith("events.") or path.name == "timing.json":
             continue
         if path.name == "metrics.jsonl":
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -228,13 +226,6 @@ def _without_clock(data: Any) -> Any:
     return [_without_clock(each) for each in data] if isinstance(data, list) else data
 
 
-def _result_of(name: str, folder: str) -> dict[str, Any]:
-    """Returns the outcome of a program; of ``recsim run`` that of its last run."""
-    if name == "recsim run":
-        folder = os.path.join(folder, max(os.listdir(folder)))
-    return outcome(folder)
-
-
 def check_files(folder: str, expected: dict[str, Any]) -> None:
     """Raises AssertionError if a file that has its final name is not whole.
 
@@ -252,7 +243,7 @@ def check_files(folder: str, expected: dict[str, Any]) -> None:
             check_records(content, name)
         elif path.parent.name == "checkpoints" or path.suffix == ".result":
             checkpoint.load(path)
-        elif path.name in ("results.json", "settings.json"):
+        elif path.suffix == ".json":
             json.loads(path.read_text())
         elif path.name.startswith("part-"):
             from pyarrow import parquet  # Which takes long to import.
@@ -574,7 +565,7 @@ def examine(
     if again != 0:
         return f"did not continue ({again}): {pathlib.Path(log).read_text()[-800:]}"
     try:
-        found = _result_of(name, run)
+        found = outcome(run)
     except (ValueError, KeyError) as error:
         return f"ended with a file that is not whole: {error!r}"
     if found != expected:
@@ -602,7 +593,7 @@ def main(most: int | None) -> int:
             log = os.path.join(folder, "log")
             code, counts = _in_a_process(program, whole, log, Faults(whole))
             assert code == 0, pathlib.Path(log).read_text()
-            expected = _result_of(name, whole)
+            expected = outcome(whole)
             assert expected
             for number, point in enumerate(points(counts, most)):
                 where = os.path.join(folder, f"point_{number}")

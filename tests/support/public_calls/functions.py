@@ -336,7 +336,6 @@ TABLE = {
         )
         for name in ("click", "quality", "cluster_id")
     },
-    "mean_and_deviation": (statistics.mean_and_deviation, {"values": [1.0, 2.0, 4.0]}),
     "paired_difference": (
         statistics.paired_difference,
         {"values": [1.0, 2.0, 4.0], "baseline": [3.0, 1.0, 1.0]},

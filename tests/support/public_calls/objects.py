@@ -28,7 +28,7 @@ from recsim.agents.layers import (
     temporal_aggregation,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
-from recsim.experiments import comparison
+from recsim.experiments import agent_run
 from recsim.logs import parquet
 from recsim.simulator import checkpoint, environment, gymnasium_env, recsim_gym, runner_lib
 from recsim.vector import simulate, wrappers
@@ -140,10 +140,8 @@ def step_of(scenario):
     return step
 
 
-def compare(agent, **arguments):
-    return comparison.Comparison(
-        agents=agent, output_dir=f"comparison {next(NUMBERS)}", **arguments
-    )
+def agent_run_of(agent, **arguments):
+    return agent_run.AgentRun(agent=agent, folder=f"agent run {next(NUMBERS)}", **arguments)
 
 
 def of_a_saved_one(function):
@@ -591,11 +589,11 @@ TABLE = {
             "first_user": 0,
         },
     ),
-    "Comparison": (
-        compare,
+    "AgentRun": (
+        agent_run_of,
         {
             "environment": "interest_exploration",
-            "agent": ["random"],
+            "agent": "random",
             "num_candidates": 5,
             "slate_size": 2,
             "seed": 0,

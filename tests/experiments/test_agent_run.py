@@ -1,12 +1,10 @@
-"""Comparisons: what is measured, on which users, what is written, and how it looks."""
+"""Runs of an agent: what is measured, on which users, how long trainings are, what is refused."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import json
-import re
 
 import gin
 import numpy as np
@@ -15,7 +13,7 @@ from support import recsim_names
 
 from recsim import registry
 from recsim.agents import random_agent
-from recsim.experiments import comparison
+from recsim.experiments import agent_run
 from recsim.simulator import runner_lib
 
 SPEED = "steps_per_second"
@@ -27,9 +25,13 @@ def _no_bindings():
     gin.clear_config()
 
 
-def compare(folder, environment="interest_exploration", agents=("random",), **settings):
-    settings = {"episodes": 4, "steps": 25, "progress": False, **settings}
-    return comparison.Comparison(environment, agents, folder, **settings)
+def prepared(folder, agent="random", environment="interest_exploration", **settings):
+    settings = {"episodes": 4, "steps": 25, **settings}
+    return agent_run.AgentRun(environment, agent, folder / agent, **settings)
+
+
+def measured(folder, agent="random", environment="interest_exploration", **settings):
+    return prepared(folder, agent, environment, **settings).measure()
 
 
 class Spy(random_agent.RandomAgent):
@@ -71,7 +73,8 @@ def spies(monkeypatch):
 
 @pytest.mark.parametrize("environment", sorted(registry.ENVIRONMENTS))
 def test_agents_meet_the_same_users_and_documents(environment, spies, tmp_path):
-    compare(tmp_path, environment, ["spy_first", "spy_random"]).run()
+    for agent in ("spy_first", "spy_random"):
+        measured(tmp_path, agent, environment)
     first, second = spies()
     assert len(first.users) == 4
     np.testing.assert_equal(first.users, second.users)
@@ -83,8 +86,7 @@ def test_agents_meet_the_same_users_and_documents(environment, spies, tmp_path):
 
 
 def test_measures_are_those_of_the_episodes(spies, tmp_path):
-    results = compare(tmp_path, agents=["spy_first", "random"]).run()
-    measures = results.episodes["spy_first"]
+    measures = measured(tmp_path, "spy_first").measures
     (spy,) = spies()
     for episode, steps in enumerate(spy.episodes):
         # What came of the last slate is not shown to step; it shows in the return alone.
@@ -98,14 +100,13 @@ def test_measures_are_those_of_the_episodes(spies, tmp_path):
             assert measures["click_quality"][episode] == pytest.approx(quality)
             share = np.mean([response["cluster_id"] == 1 for response in clicked])
             assert measures["click_share_of_topic_1"][episode] == pytest.approx(share)
-    assert results.topics == [0, 1]
-    np.testing.assert_allclose(results.click_shares("random", [0, 1]), 1.0)
+    shares = [measures[f"click_share_of_topic_{topic}"] for topic in (0, 1)]
+    np.testing.assert_allclose(np.sum(shares, axis=0), 1.0)
     assert (measures[SPEED] > 0).all()
 
 
 def test_returns_and_metrics_are_those_of_the_runner(tmp_path):
-    results = compare(tmp_path, agents=["cluster_bandit_ucb1"]).run()
-    measures = results.episodes["cluster_bandit_ucb1"]
+    measures = measured(tmp_path, "cluster_bandit_ucb1").measures
     folder = tmp_path / "cluster_bandit_ucb1" / "eval_4"
     assert json.loads((folder / "returns_0").read_text()) == measures["return"].tolist()
     (line,) = (folder / "metrics.jsonl").read_text().splitlines()
@@ -124,35 +125,34 @@ def test_returns_and_metrics_are_those_of_the_runner(tmp_path):
 def test_a_single_step_without_a_click_is_a_result(environment, topics, num_envs, tmp_path):
     rates = set()
     for seed in range(6):
-        folder = tmp_path / str(seed)
-        results = compare(
-            folder, environment, num_envs=num_envs, seed=seed, episodes=1, steps=1
-        ).run()
-        assert results.topics == list(range(topics))
-        text = (folder / "results.json").read_text()
-        assert "NaN" not in text
-        found = json.loads(text)["agents"]["random"]
-        with open(folder / "episodes.csv", newline="", encoding="utf-8") as file:
-            (row,) = csv.DictReader(file)
-        assert "nan" not in row.values()
+        measures = measured(
+            tmp_path / str(seed),
+            environment=environment,
+            num_envs=num_envs,
+            seed=seed,
+            episodes=1,
+            steps=1,
+        ).measures
+        shares = [f"click_share_of_topic_{topic}" for topic in range(topics)]
+        assert [name for name in measures if name.startswith("click_share")] == shares
         if not topics:
             continue
-        rate = found["click_through_rate"]["mean"]
+        (rate,) = measures["click_through_rate"]
         rates.add(rate)
-        assert float(row["click_through_rate"]) == rate
-        names = ["click_quality", *(f"click_share_of_topic_{topic}" for topic in range(topics))]
-        for name in names:  # Of no clicks there are none, neither here nor there.
-            assert (found[name]["mean"] is None) == (row[name] == "") == (rate == 0)
+        for name in ("click_quality", *shares):  # Of no clicks there are none.
+            assert np.isnan(measures[name]).all() == (rate == 0)
     assert not topics or 0.0 in rates
 
 
 def test_the_same_seed_gives_the_same_results(tmp_path):
     def run(name, seed):
-        agents = ["tabular_q", "cluster_bandit_ts", "random"]
-        results = compare(tmp_path / name, agents=agents, seed=seed, train_steps=50).run()
+        runs = {
+            agent: measured(tmp_path / name, agent, seed=seed, train_steps=50)
+            for agent in ("tabular_q", "cluster_bandit_ts", "random")
+        }
         return {
-            agent: {key: values for key, values in measures.items() if key != SPEED}
-            for agent, measures in results.episodes.items()
+            agent: {key: values for key, values in run.measures.items() if key != SPEED}
+            for agent, run in runs.items()
         }
 
     first, again, other = run("first", 1), run("again", 1), run("other", 2)
@@ -160,60 +160,18 @@ def test_the_same_seed_gives_the_same_results(tmp_path):
     assert not np.array_equal(first["random"]["return"], other["random"]["return"])
 
 
-def test_the_results_do_not_depend_on_the_other_agents(tmp_path):
-    together = compare(tmp_path / "together", agents=["cluster_bandit_ts", "random"]).run()
-    alone = compare(tmp_path / "alone", agents=["random"]).run()
-    np.testing.assert_equal(
-        together.episodes["random"]["return"], alone.episodes["random"]["return"]
-    )
-
-
-def test_the_bandit_gets_more_clicks_than_chance(tmp_path):
-    agents = ["cluster_bandit_ucb1", "random"]
-    (entry,) = compare(tmp_path, agents=agents, episodes=30, steps=100).run().return_differences()
-    assert (entry["agent"], entry["baseline"]) == tuple(agents)
-    assert 0 < entry["low"] < entry["mean"] < entry["high"]
-
-
 def test_agents_that_learn_are_trained_with_other_users(monkeypatch, spies, tmp_path):
     entry = dataclasses.replace(registry.AGENTS["spy_first"], learns=True)
     monkeypatch.setitem(registry.AGENTS, "spy_first", entry)
-    results = compare(tmp_path, agents=["spy_first"], train_steps=200).run()
+    found = measured(tmp_path, "spy_first", train_steps=200)
     trained, evaluated = spies()
     assert len(trained.users) == 8  # One iteration of 200 steps, in episodes of 25.
     assert len(evaluated.users) == 4
     assert len({str(user) for user in [*trained.users, *evaluated.users]}) == 12
-    assert results.settings["training_steps"] == {"spy_first": 200}
-    assert results.settings["training_updates"] == {"spy_first": None}  # It does not say.
+    assert found.settings["training_steps"] == {"spy_first": 200}
+    assert found.settings["training_updates"] == {"spy_first": None}  # It does not say.
     assert (tmp_path / "spy_first" / "train" / "checkpoints").is_dir()
     assert (tmp_path / "spy_first" / "eval_4" / "returns_200").is_file()
-
-
-def test_files(tmp_path):
-    results = compare(tmp_path, agents=["cluster_bandit_ucb1", "random"], seed=7).run()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "cluster_bandit_ucb1",
-        "episodes.csv",
-        "random",
-        "results.json",
-    ]
-    summary = json.loads((tmp_path / "results.json").read_text())
-    assert summary["settings"]["environment"] == "interest_exploration"
-    assert summary["settings"]["seed"] == 7
-    assert summary["settings"]["max_steps_per_episode"] == 25
-    returns = results.episodes["random"]["return"]
-    assert summary["agents"]["random"]["return"] == {
-        "mean": pytest.approx(returns.mean()),
-        "standard_deviation": pytest.approx(returns.std(ddof=1)),
-        "episodes": 4,
-    }
-    with open(tmp_path / "episodes.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["agent"], row["episode"]) for row in rows[:5]] == [
-        *(("cluster_bandit_ucb1", str(episode)) for episode in range(4)),
-        ("random", "0"),
-    ]
-    assert [float(row["return"]) for row in rows[4:]] == returns.tolist()
 
 
 def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
@@ -224,31 +182,28 @@ def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
             "runner_lib.EvalRunner.max_eval_episodes = 3",
         ],
     )
-    by_gin = compare(tmp_path / "gin", steps=None, episodes=None).run()
-    assert by_gin.episodes["random"]["steps"].tolist() == [7, 7, 7]
-    by_caller = compare(tmp_path / "caller", steps=5, episodes=2).run()
-    assert by_caller.episodes["random"]["steps"].tolist() == [5, 5]
+    by_gin = measured(tmp_path / "gin", steps=None, episodes=None)
+    assert by_gin.measures["steps"].tolist() == [7, 7, 7]
+    by_caller = measured(tmp_path / "caller", steps=5, episodes=2)
+    assert by_caller.measures["steps"].tolist() == [5, 5]
     gin.clear_config()
-    by_default = compare(tmp_path / "default", steps=None, episodes=None).run()
-    assert by_default.episodes["random"]["steps"].tolist() == [200] * 50
+    by_default = measured(tmp_path / "default", steps=None, episodes=None)
+    assert by_default.measures["steps"].tolist() == [200] * 50
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"agents": []}, ValueError, "at least one name"),
-        ({"agents": "random"}, TypeError, "must be a list"),
-        ({"agents": ["random", "random"]}, ValueError, "different names"),
-        ({"agents": ["rndom"]}, ValueError, "Did you mean 'random'"),
+        ({"agent": "rndom"}, ValueError, "Did you mean 'random'"),
         ({"environment": "interest_exploratoin"}, ValueError, "Did you mean 'interest_explora"),
         ({"slate_size": 11}, ValueError, "slate_size must be at most num_candidates"),
         ({"seed": -1}, ValueError, "seed"),
         ({"steps": 0}, ValueError, "max_steps_per_episode"),
         ({"episodes": 1.5}, TypeError, "episodes must be an integer"),
-        ({"agents": ["tabular_q", "random"], "episodes": 0}, ValueError, "episodes must be"),
+        ({"agent": "tabular_q", "episodes": 0}, ValueError, "episodes must be"),
         ({"train_steps": 0}, ValueError, "train_steps"),
         (
-            {"environment": "long_term_satisfaction", "agents": ["random", "greedy_pctr"]},
+            {"environment": "long_term_satisfaction", "agent": "greedy_pctr"},
             ValueError,
             "'greedy_pctr' cannot recommend",
         ),
@@ -256,7 +211,7 @@ def test_settings_come_from_the_caller_then_gin_then_defaults(tmp_path):
 )
 def test_mistakes_are_found_before_anything_runs(changes, error, message, tmp_path):
     with pytest.raises(error, match=message):
-        compare(tmp_path, **changes)
+        prepared(tmp_path, **changes)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -279,57 +234,42 @@ def test_bindings_that_fail_in_the_first_steps_are_found_before_anything_runs(
     runner_lib.load_gin_configs([], ["Runner.max_steps_per_episode = 7"])
     message = "failing in interest_exploration fails in its first steps .*: TypeError: "
     with pytest.raises(ValueError, match=message):
-        compare(tmp_path, agents=["random", "failing"], steps=None, num_envs=num_envs)
+        prepared(tmp_path, "failing", steps=None, num_envs=num_envs)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_nothing_is_overwritten(tmp_path):
-    compare(tmp_path).run()
-    before = (tmp_path / "results.json").read_bytes()
-    with pytest.raises(ValueError, match="is not empty: choose another"):
-        compare(tmp_path)
-    assert (tmp_path / "results.json").read_bytes() == before
 
 
 def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="output folder"):
-        compare(tmp_path / "file" / "below")
+        prepared(tmp_path / "file" / "below")
 
 
-def test_record_tells_of_training(tmp_path):
-    agents = ["tabular_q", "random"]
-    results = compare(tmp_path, "long_term_satisfaction", agents, train_steps=30).run()
-    steps = results.settings["training_steps"]["tabular_q"]
-    assert steps == results.settings["training_updates"]["tabular_q"] == 50  # Whole episodes.
-    with open(tmp_path / "results.json") as file:
-        assert json.load(file)["intervals"] == "over users, with one seed of training"
+def test_settings_tell_of_training(tmp_path):
+    found = measured(tmp_path, "tabular_q", "long_term_satisfaction", train_steps=30).settings
+    steps = found["training_steps"]["tabular_q"]
+    assert steps == found["training_updates"]["tabular_q"] == 50  # Whole episodes.
 
 
-def test_users_in_parallel_have_the_measures_of_the_single_user_engine(tmp_path):
-    agents = ["cluster_bandit_ucb1", "random"]
-    alone = compare(tmp_path / "alone", agents=agents, episodes=40, steps=30)
-    together = compare(tmp_path / "together", agents=agents, num_envs=400, episodes=None, steps=30)
-    one, many = alone.run(), together.run()
-    for agent in agents:
-        assert list(one.episodes[agent]) == list(many.episodes[agent])
-        for name, values in one.episodes[agent].items():
-            if name == SPEED:
-                continue
-            found = many.episodes[agent][name]
-            assert len(found) == 400
-            error = np.hypot(np.nanstd(values) / np.sqrt(40), np.nanstd(found) / np.sqrt(400))
-            assert abs(np.nanmean(values) - np.nanmean(found)) <= 4 * error, (agent, name)
-    shares = [v for k, v in many.episodes["random"].items() if k.startswith("click_share")]
-    np.testing.assert_allclose(np.nansum(shares, axis=0)[many.episodes["random"]["return"] > 0], 1)
-    with open(tmp_path / "together/results.json") as file:
-        assert json.load(file)["settings"]["num_envs"] == 400
+@pytest.mark.parametrize("agent", ["cluster_bandit_ucb1", "random"])
+def test_users_in_parallel_have_the_measures_of_the_single_user_engine(agent, tmp_path):
+    one = measured(tmp_path / "alone", agent, episodes=40, steps=30).measures
+    together = measured(tmp_path / "together", agent, num_envs=400, episodes=None, steps=30)
+    many = together.measures
+    assert list(one) == list(many)
+    for name, values in one.items():
+        if name == SPEED:
+            continue
+        assert len(many[name]) == 400
+        error = np.hypot(np.nanstd(values) / np.sqrt(40), np.nanstd(many[name]) / np.sqrt(400))
+        assert abs(np.nanmean(values) - np.nanmean(many[name])) <= 4 * error, name
+    shares = [values for name, values in many.items() if name.startswith("click_share")]
+    np.testing.assert_allclose(np.nansum(shares, axis=0)[many["return"] > 0], 1)
+    assert together.settings["num_envs"] == 400
 
 
 @pytest.mark.parametrize("environment", sorted(registry.ENVIRONMENTS))
 def test_users_in_parallel_in_every_scenario(environment, tmp_path):
-    results = compare(tmp_path, environment, num_envs=3, episodes=7).run()
-    measures = results.episodes["random"]
+    measures = measured(tmp_path, environment=environment, num_envs=3, episodes=7).measures
     assert all(len(values) == 7 for values in measures.values())
     returns = json.loads((tmp_path / "random/eval_7/returns_0").read_text())
     assert measures["return"].tolist() == returns
@@ -338,11 +278,11 @@ def test_users_in_parallel_in_every_scenario(environment, tmp_path):
 def test_users_in_parallel_need_a_vector_form(tmp_path):
     message = "'tabular_q' has no vector form.*Agents that have one: random, softmax, greedy_pctr"
     with pytest.raises(ValueError, match=message):
-        compare(tmp_path, agents=["random", "tabular_q"], num_envs=3)
+        prepared(tmp_path, "tabular_q", num_envs=3)
     with pytest.raises(ValueError, match="'greedy_pctr' cannot recommend in this environment"):
-        compare(tmp_path, "long_term_satisfaction", ["greedy_pctr"], num_envs=3)
+        prepared(tmp_path, "greedy_pctr", "long_term_satisfaction", num_envs=3)
     with pytest.raises(ValueError, match="num_envs must be"):
-        compare(tmp_path, num_envs=0)
+        prepared(tmp_path, num_envs=0)
 
 
 def test_users_in_parallel_of_a_training_are_few_enough_for_whole_episodes(tmp_path, monkeypatch):
@@ -354,10 +294,10 @@ def test_users_in_parallel_of_a_training_are_few_enough_for_whole_episodes(tmp_p
 
     entry = registry.AgentEntry(create, "learns", learns=True, create_vector=create)
     monkeypatch.setitem(registry.AGENTS, "learner", entry)
-    results = compare(tmp_path, agents=["learner"], num_envs=130, train_steps=4000).run()
+    found = measured(tmp_path, "learner", num_envs=130, train_steps=4000)
     assert {100, 130} <= set(numbers)
-    assert results.settings["training_steps"] == {"learner": 4000}
-    assert len(results.episodes["learner"]["return"]) == 4
+    assert found.settings["training_steps"] == {"learner": 4000}
+    assert len(found.measures["return"]) == 4
 
 
 class NeverLearns(random_agent.RandomAgent):
@@ -372,9 +312,9 @@ def test_an_agent_that_has_learned_nothing_is_not_called_trained(tmp_path, monke
         lambda env, **_: NeverLearns(env.action_space), "learns nothing", learns=True
     )
     monkeypatch.setitem(registry.AGENTS, "never", entry)
-    results = compare(tmp_path, agents=["never", "random"], train_steps=50).run()
-    assert results.settings["training_steps"] == {"never": 50}
-    assert results.settings["training_updates"] == {"never": 0}
+    found = measured(tmp_path, "never", train_steps=50)
+    assert found.settings["training_steps"] == {"never": 50}
+    assert found.settings["training_updates"] == {"never": 0}
     assert "NeverLearns has learned nothing" in caplog.text
 
 
@@ -396,19 +336,20 @@ def test_warm_up_follows_the_length_of_the_training(
     num_envs, train_steps, bindings, expected, tmp_path
 ):
     runner_lib.load_gin_configs([], bindings)
-    experiment = compare(
-        tmp_path, "interest_evolution", DEEP, train_steps=train_steps, num_envs=num_envs
-    )
-    found = experiment.settings()["min_replay_history"]
-    assert found == dict.fromkeys(DEEP, pytest.approx(expected, abs=3))
+    for agent in DEEP:
+        run = prepared(
+            tmp_path, agent, "interest_evolution", train_steps=train_steps, num_envs=num_envs
+        )
+        found = run.settings()["min_replay_history"]
+        assert found == {agent: pytest.approx(expected, abs=3)}
 
 
 @pytest.mark.parametrize(
     ("train_steps", "iterations"), [(1, 1), (300, 1), (2500, 2), (9999, 9), (10_000, 10)]
 )
 def test_short_trainings_have_few_iterations(train_steps, iterations, tmp_path):
-    experiment = compare(tmp_path, agents=["tabular_q", "random"], train_steps=train_steps)
-    training = experiment.settings()["training"]["tabular_q"]
+    run = prepared(tmp_path, "tabular_q", train_steps=train_steps)
+    training = run.settings()["training"]["tabular_q"]
     assert training["num_iterations"] == iterations
     assert 0 <= training["max_training_steps"] * iterations - train_steps < iterations
 
@@ -424,20 +365,19 @@ def test_what_is_remembered_follows_the_length_of_the_training(tmp_path):
 
 
 def test_gins_operative_configuration_tells_no_other_warm_up(tmp_path):
-    compare(tmp_path / "default", "interest_evolution", DEEP)
-    assert "min_replay_history" not in gin.operative_config_str()  # The comparison gives it.
+    prepared(tmp_path / "default", DEEP[0], "interest_evolution")
+    assert "min_replay_history" not in gin.operative_config_str()  # The run gives it.
     runner_lib.load_gin_configs([], ["DQNAgent.min_replay_history = 77"])
-    compare(tmp_path / "bound", "interest_evolution", DEEP)
+    prepared(tmp_path / "bound", DEEP[0], "interest_evolution")
     assert "DQNAgent.min_replay_history = 77" in gin.operative_config_str()
 
 
 def test_warm_up_by_the_name_of_the_agent(tmp_path):
     runner_lib.load_gin_configs([], ["SlateDecompQAgent.min_replay_history = 5"])
     for num_envs in (None, 3):
-        experiment = compare(
-            tmp_path / str(num_envs), "interest_evolution", DEEP[:2], num_envs=num_envs
-        )
-        assert experiment.settings()["min_replay_history"] == {DEEP[0]: 3000, DEEP[1]: 5}
+        for agent, expected in ((DEEP[0], 3000), (DEEP[1], 5)):
+            run = prepared(tmp_path / str(num_envs), agent, "interest_evolution", num_envs=num_envs)
+            assert run.settings()["min_replay_history"] == {agent: expected}
 
 
 @pytest.mark.parametrize(
@@ -469,10 +409,10 @@ def test_trainings_too_short_for_any_update_are_refused(
 ):
     runner_lib.load_gin_configs([], bindings)
     with pytest.raises(ValueError, match=message):
-        compare(
+        prepared(
             tmp_path,
+            "full_slate_q",
             "interest_evolution",
-            ["full_slate_q", "random"],
             train_steps=train_steps,
             num_envs=num_envs,
         )
@@ -484,44 +424,14 @@ def test_a_training_just_long_enough_changes_the_results(num_envs, tmp_path):
     """What was found: results of 1, 4,000 and 10,000 training steps were equal to the bit."""
     returns = []
     for train_steps in (200, 400):
-        results = compare(
+        found = measured(
             tmp_path / str(train_steps),
+            "full_slate_q",
             "interest_evolution",
-            ["full_slate_q"],
             train_steps=train_steps,
             num_envs=num_envs,
             steps=100,
-        ).run()
-        assert results.settings["training_updates"]["full_slate_q"] > 0
-        returns.append(results.episodes["full_slate_q"]["return"].tolist())
+        )
+        assert found.settings["training_updates"]["full_slate_q"] > 0
+        returns.append(found.measures["return"].tolist())
     assert returns[0] != returns[1]
-
-
-@pytest.mark.parametrize(
-    ("agent", "num_envs"),
-    [
-        ("tabular_q", None),
-        pytest.param("slate_topk_topk_q", 7, marks=pytest.mark.slow),
-    ],
-)
-def test_progress_and_record_tell_the_same_number_of_training_steps(
-    agent, num_envs, tmp_path, capsys
-):
-    """Whole episodes, or steps of all users together, go beyond what is asked for."""
-    experiment = compare(
-        tmp_path,
-        "interest_evolution",
-        [agent, "random"],
-        num_candidates=2,
-        slate_size=1,
-        train_steps=405,
-        num_envs=num_envs,
-        progress=None,
-    )
-    results = experiment.run()
-    ((done, total),) = re.findall(
-        r"Training: (\S+) of (\S+) steps \(100%\)", capsys.readouterr().err
-    )
-    trained = results.settings["training_steps"][agent]
-    assert done == total == f"{trained:,}"
-    assert trained > 405
