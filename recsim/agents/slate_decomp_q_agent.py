@@ -174,13 +174,24 @@ class DocumentValues(values.SlateValues):
             users: features, shape (batch, user_size).
             documents: features, shape (batch, n, doc_size).
         """
+        q = np.empty(documents.shape[:2], np.float32)
+        q_no_click = np.zeros((len(q), 1), np.float32)
         kernel, bias = q_network.first_layer
         user_size, doc_size = users.shape[-1], documents.shape[-1]
-        of_users = (users @ kernel[:user_size] + bias)[:, np.newaxis]
-        q = q_network.finish(documents @ kernel[user_size : user_size + doc_size] + of_users)
-        if not self.learn_no_click_value:
-            return q, np.zeros((len(q), 1), np.float32)
-        return q, q_network.finish(of_users + kernel[-1])
+        of_document = kernel[user_size : user_size + doc_size]
+        for start in range(0, len(q), network.BLOCK):
+            rows = slice(start, start + network.BLOCK)
+            of_users = np.empty((len(users[rows]), 1, len(bias)), np.float32)
+            network.product(users[rows], kernel[:user_size], out=of_users[:, 0])
+            of_users += bias
+            hidden = network.scratch("documents", (len(of_users), documents.shape[1], len(bias)))
+            np.matmul(documents[rows], of_document, out=hidden)
+            hidden += of_users
+            q[rows] = q_network.finish(hidden)
+            if self.learn_no_click_value:
+                of_users += kernel[-1]
+                q_no_click[rows] = q_network.finish(of_users)
+        return q, q_no_click
 
     def best_slate(
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
@@ -265,9 +276,8 @@ class DocumentValues(values.SlateValues):
             used |= not_clicked
         targets = np.zeros(len(clicked), np.float32)
         learned_from = np.flatnonzero(used)
-        for start in range(0, len(learned_from), network.BLOCK):
-            block = learned_from[start : start + network.BLOCK]
-            targets[block] = self._targets(batch, block, target_network, gamma)
+        if len(learned_from):
+            targets[learned_from] = self._targets(batch, learned_from, target_network, gamma)
         return training.TrainingBatch(inputs, targets, used)
 
     def _targets(

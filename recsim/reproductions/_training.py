@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from recsim import types
 from recsim.parallel import Advance
-from recsim.simulator import checkpoint, recsim_gym, runner_lib, summary
+from recsim.simulator import checkpoint, recsim_gym, rollout, runner_lib, summary
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["Training", "trained"]
+__all__ = ["Training", "VectorTraining", "trained", "trained_in_parallel"]
 
 
 # The end of the name of the file with the learning curve.
@@ -78,6 +79,53 @@ def trained(setup: Training, path: str, advance: Advance) -> dict[str, Any]:
     # With its replay buffer, a checkpoint is some thousand times as large as the result.
     shutil.rmtree(os.path.join(path, "train", "checkpoints"), ignore_errors=True)
     return dict(checkpoint.load(result_path))
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorTraining:
+    """How an agent of users in parallel is trained.
+
+    Attributes:
+        create_agent: function of the environment that returns the agent.
+        env: the environment to train in.
+        num_iterations: see :class:`Training`, as what follows.
+        steps_in_iteration: steps of single users, which is rounded up to one of all users.
+        evaluate: returns the value of the curve.
+    """
+
+    create_agent: Callable[[Any], Any]
+    env: types.VectorEnv
+    num_iterations: int
+    steps_in_iteration: int
+    evaluate: Callable[[dict[str, Any]], float]
+
+
+def trained_in_parallel(setup: VectorTraining, path: str, advance: Advance) -> dict[str, Any]:
+    """Does what :func:`trained` does, with users in parallel.
+
+    A training that was interrupted begins anew: it takes seconds, as a checkpoint would.
+    """
+    result_path = f"{path}.agent"
+    if _is_good(result_path):
+        advance(setup.num_iterations * setup.steps_in_iteration)
+        return dict(checkpoint.load(result_path))
+    agent = setup.create_agent(setup.env)
+    training = rollout.VectorRollout(setup.env, agent, follows_episodes=False)
+    training.reset()
+    steps, curve = [], []
+    for iteration in range(setup.num_iterations):
+        while agent.training_steps < (iteration + 1) * setup.steps_in_iteration:
+            training.step()
+        steps.append(agent.training_steps)
+        curve.append(setup.evaluate(agent.serving_bundle()))
+        advance(setup.steps_in_iteration)
+    result = {
+        "agent": agent.serving_bundle(),
+        "steps": np.array(steps),
+        "curve": np.array(curve, np.float64),
+    }
+    checkpoint.save(result_path, result)
+    return result
 
 
 class _SpoiledError(Exception):

@@ -145,7 +145,7 @@ class Reproduction(abc.ABC):
         """Adds an option for each of its sizes."""
         for size in cls.sizes:
             group.add_argument(
-                f"--{size.name}",
+                f"--{size.name.replace('_', '-')}",
                 metavar="N",
                 type=command_line.integer(size.least),
                 help=f"{size.description} (default: {size.default}; quick: {size.quick})",

@@ -18,17 +18,28 @@ from recsim import registry, seeding, types
 from recsim.experiments import plots, statistics, tables
 from recsim.reproductions import _training, base
 from recsim.simulator import rollout
+from recsim.vector import simulate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recsim.simulator import recsim_gym
+    from recsim.vector import env as vector_env
 
-__all__ = ["METHODS", "STRATEGIES", "Method", "SlateQ", "Strategy", "simulate_users"]
+__all__ = [
+    "METHODS",
+    "STRATEGIES",
+    "Method",
+    "SlateQ",
+    "Strategy",
+    "simulate_users",
+    "simulate_users_in_parallel",
+]
 
 STEPS, QUICK_STEPS = 300_000, 6_000
 USERS, QUICK_USERS = 5_000, 300
 SEEDS, QUICK_SEEDS = 3, 2
+TRAIN_USERS, QUICK_TRAIN_USERS = 512, 64
 
 _ENV_CONFIG = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
 _POINTS_OF_CURVE = 10
@@ -192,6 +203,114 @@ class _Clicks(rollout.Listener):
                 self.quality += response["quality"]
 
 
+def simulate_users_in_parallel(
+    make_environment: Callable[..., vector_env.RecSimVectorEnv],
+    make_agent: Callable[[vector_env.RecSimVectorEnv], types.VectorAgent],
+    num_users: int,
+    advance: base.Advance = lambda done: None,
+) -> dict[str, np.ndarray]:
+    """Does what :func:`simulate_users` does, with users in parallel.
+
+    Args:
+        make_environment: see :func:`recsim.vector.simulate.simulate`.
+        make_agent: likewise.
+        num_users: number of users.
+        advance: called with about the number of steps.
+
+    Returns:
+        ``returns``, float64 of shape (num_users,), and ``clicks`` and ``quality`` of all of them
+        together, of shape (1,).
+    """
+    result = simulate.simulate(
+        make_environment,
+        make_agent,
+        num_users,
+        num_episodes=1,
+        workers=1,
+        advance=lambda users: advance(users * _STEPS_OF_USER),
+    )
+    return {
+        "returns": result.returns[:, 0],
+        "clicks": np.array([result.metrics["click"]]),
+        "quality": np.array([result.metrics["quality"]]),
+    }
+
+
+def _create_vector_agent(
+    strategy: Strategy,
+    method: str | None,
+    steps: int,
+    seed: int,
+    environment: vector_env.RecSimVectorEnv,
+    *,
+    eval_mode: bool = False,
+    bundle: Mapping[str, Any] | None = None,
+) -> types.VectorAgent:
+    """Creates the agent of a training of a number of steps, or one that serves what it learned."""
+    from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
+
+    create: Callable[..., types.VectorAgent] = functools.partial(
+        slate_decomp_q_agent.create_vector_agent, strategy.agent
+    )
+    if strategy.agent == "full_slate_q":
+        create = full_slate_q_agent.VectorFullSlateQAgent
+    agent: Any = create(
+        environment,
+        eval_mode=eval_mode,
+        seed=seed,
+        **(_settings(METHODS[method], steps) if method else {}),
+    )
+    if bundle is not None:
+        agent.unbundle("", 0, dict(bundle))
+    served: types.VectorAgent = agent
+    return served
+
+
+def _train_in_parallel_and_evaluate(
+    strategy: Strategy,
+    method: str | None,
+    steps: int,
+    users: int,
+    seed: int,
+    train_users: int,
+    path: str,
+    advance: base.Advance,
+) -> base.Result:
+    """Does what :func:`_train_and_evaluate` does, with users in parallel."""
+
+    def environment_of(use: str) -> Callable[..., vector_env.RecSimVectorEnv]:
+        config = {**_ENV_CONFIG, "seed": seeding.derived_seed(seed, f"slateq {use}")}
+        return functools.partial(registry.create_vector_environment, "interest_evolution", config)
+
+    create_agent = functools.partial(_create_vector_agent, strategy, method, steps, seed)
+    serve = functools.partial(create_agent, eval_mode=True)
+    env = environment_of("evaluation")(num_envs=1)
+    fingerprint = base.fingerprint_of(env, serve(env))
+    curve = {}
+    if method:
+
+        def evaluate(bundle: dict[str, Any]) -> float:
+            measures = simulate_users_in_parallel(
+                environment_of("curve"),
+                functools.partial(serve, bundle=bundle),
+                max(2, users // _SHARE_OF_CURVE),
+            )
+            return float(measures["returns"].mean())
+
+        training = _training.VectorTraining(
+            create_agent,
+            environment_of("training")(num_envs=train_users),
+            _POINTS_OF_CURVE,
+            max(1, steps // _POINTS_OF_CURVE),
+            evaluate,
+        )
+        result = _training.trained_in_parallel(training, path, advance)
+        serve = functools.partial(serve, bundle=result["agent"])
+        curve = {"steps": result["steps"], "curve": result["curve"]}
+    measures = simulate_users_in_parallel(environment_of("evaluation"), serve, users, advance)
+    return {**measures, **curve, "fingerprint": fingerprint}
+
+
 def _train_and_evaluate(
     strategy: Strategy,
     method: str | None,
@@ -239,6 +358,9 @@ class SlateQ(base.Reproduction):
         seeds: number of trainings of each strategy and method, at least 2.
         steps: number of training steps, at least 300.
         users: number of users of an evaluation, at least 2.
+        train_users: number of users that an agent learns from in parallel, a step of each at a
+            time; with 1 it learns from one after the other, with the paper's batches of 32
+            transitions every 4 steps, and resumes in the middle of a training.
         seed: seed of everything, at least 0.
 
     Raises:
@@ -250,10 +372,17 @@ class SlateQ(base.Reproduction):
         base.Size("seeds", 2, SEEDS, QUICK_SEEDS, "trainings of each strategy", 10_000),
         base.Size("steps", 300, STEPS, QUICK_STEPS, "training steps"),
         base.Size("users", 2, USERS, QUICK_USERS, "users of an evaluation", 100),
+        base.Size(
+            "train_users",
+            1,
+            TRAIN_USERS,
+            QUICK_TRAIN_USERS,
+            "users to learn from in parallel; 1 for one after the other, as in the paper",
+            10_000,
+        ),
     )
     name = "slateq"
     unit = "steps"
-    packages = ("numpy", "tensorflow", "keras")
     notes = """\
 Returns: mean over users of the sum of a session's rewards, then over seeds,
 with the 95% interval of Student. Paper: printed by Ie et al., with 300,000
@@ -263,9 +392,14 @@ has a value that is learned. Training, then serving: TS, TT top-k; GS, GT
 greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
 
     def __init__(
-        self, seeds: int = SEEDS, steps: int = STEPS, users: int = USERS, seed: int = 0
+        self,
+        seeds: int = SEEDS,
+        steps: int = STEPS,
+        users: int = USERS,
+        train_users: int = TRAIN_USERS,
+        seed: int = 0,
     ) -> None:
-        super().__init__(seed, seeds=seeds, steps=steps, users=users)
+        super().__init__(seed, seeds=seeds, steps=steps, users=users, train_users=train_users)
 
     def tasks(self, folder: str) -> list[base.Task]:
         """Returns the tasks: a training and its evaluation each, the longest first."""
@@ -285,20 +419,20 @@ greedy; OS, OT optimal slates; MYOP is SARSA with a discount of 0."""
 
     def _task(self, key: str, method: str | None, number: int, folder: str) -> base.Task:
         name = _task_name(key, method, number)
-        return base.Task(
-            name,
-            _train_and_evaluate,
-            {
-                "strategy": STRATEGIES[key],
-                "method": method,
-                "steps": self.settings["steps"],
-                "users": self.settings["users"],
-                "seed": seeding.derived_seed(self.settings["seed"], f"slateq {number}"),
-                "path": os.path.join(folder, name),
-            },
-            self.settings["users"] * _STEPS_OF_USER + (self.settings["steps"] if method else 0),
-            uses_tensorflow=method is not None,
-        )
+        arguments = {
+            "strategy": STRATEGIES[key],
+            "method": method,
+            "steps": self.settings["steps"],
+            "users": self.settings["users"],
+            "seed": seeding.derived_seed(self.settings["seed"], f"slateq {number}"),
+            "path": os.path.join(folder, name),
+        }
+        size = self.settings["users"] * _STEPS_OF_USER + (self.settings["steps"] if method else 0)
+        train_users = self.settings["train_users"]
+        if train_users == 1:
+            return base.Task(name, _train_and_evaluate, arguments, size)
+        arguments["train_users"] = train_users
+        return base.Task(name, _train_in_parallel_and_evaluate, arguments, size)
 
     def results(self, tasks: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
         """Returns by strategy the published numbers, and by method return, quality and curve."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+import subprocess
+import sys
+import time
 from typing import Any
 
 import gin
@@ -13,7 +18,7 @@ from support.scenarios import config
 
 from recsim import registry
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
-from recsim.agents.dopamine import transitions, vector_replay_buffer
+from recsim.agents.dopamine import learner, transitions, vector_replay_buffer
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import checkpoint
 from recsim.vector import wrappers
@@ -452,3 +457,49 @@ def test_faulty_environments_are_told():
     agent = make_agent(make_env(num_envs=5))
     with pytest.raises(ValueError, match=r"\(5, 5\).*\(6, 5, 20\)"):
         agent.begin(make_env(num_envs=6).reset()[0])
+
+
+def trained(num_envs=256, steps=4_000):
+    """Returns the weights, as bytes, after a training with updates of several steps."""
+    scenario = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
+    env = interest_evolution.create_vector_environment(scenario, num_envs)
+    agent = slate_decomp_q_agent.create_vector_agent(
+        "slate_optimal_optimal_q", env, min_replay_history=500, update_period=100
+    )
+    observation, _ = env.reset()
+    slates = agent.begin(observation)
+    while agent.training_steps < steps:
+        slates = agent.step(*env.step(slates))
+    assert agent.num_updates > 20
+    return b"".join(layer.tobytes() for layer in agent.learner.online_network.weights)
+
+
+def test_a_training_does_not_depend_on_the_speed_of_its_threads(monkeypatch):
+    expected = trained()
+    update = learner.QLearner._update
+
+    def slow_update(self, replay):
+        time.sleep(0.01)
+        update(self, replay)
+
+    monkeypatch.setattr(learner.QLearner, "_update", slow_update)
+    assert trained() == expected
+
+
+def test_a_training_does_not_depend_on_the_number_of_threads():
+    path = os.pathsep.join(sys.path)
+    digests = {
+        subprocess.run(
+            [sys.executable, __file__],
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": threads},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert digests == {hashlib.sha256(trained()).hexdigest() + "\n"}
+
+
+if __name__ == "__main__":
+    print(hashlib.sha256(trained()).hexdigest())

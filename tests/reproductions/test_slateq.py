@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from support import RESULTS
 
+from recsim import registry
+from recsim.agents import random_agent
 from recsim.reproductions import _training, base, slateq
 from recsim.simulator import checkpoint
 
@@ -91,7 +94,7 @@ def small(monkeypatch):
         for each in (slateq.STRATEGIES[key],)
     }
     monkeypatch.setattr(slateq, "STRATEGIES", strategies)
-    return slateq.SlateQ(seeds=2, steps=300, users=3)
+    return slateq.SlateQ(seeds=2, steps=300, users=3, train_users=1)
 
 
 def run(experiment, folder):
@@ -129,6 +132,30 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(small, tmp_path, mo
     curve = whole["results"]["ql_ot_os"]["methods"]["no_click"]["curve"]
     assert len(curve["mean"]) == 10
     assert curve["steps"][-1] >= 300
+
+
+def test_users_in_parallel_take_the_place_of_one_after_the_other(small, tmp_path):
+    many = slateq.SlateQ(seeds=2, steps=300, users=40, train_users=5)
+    record = run(many, tmp_path / "many")
+    (results,) = record["results"]["ql_ot_os"]["methods"].values()
+    assert results["curve"]["steps"] == list(range(30, 301, 30))
+    agent = checkpoint.load(tmp_path / "many/tasks/ql_ot_os_no_click_1.agent")
+    assert agent["agent"]["training_steps"] == 300 and agent["agent"]["num_updates"] > 0
+
+
+def test_users_in_parallel_return_what_one_after_the_other_do():
+    config = {**slateq._ENV_CONFIG, "seed": 3}
+    env = registry.create_environment("interest_evolution", config)
+    one = slateq.simulate_users(random_agent.RandomAgent(env.action_space), env, 300)
+    make = functools.partial(registry.create_vector_environment, "interest_evolution", config)
+    many = slateq.simulate_users_in_parallel(make, random_agent.VectorRandomAgent, 3_000)
+    assert many["returns"].shape == (3_000,)
+    error = np.hypot(one["returns"].std() / 300**0.5, many["returns"].std() / 3_000**0.5)
+    assert abs(one["returns"].mean() - many["returns"].mean()) < 4 * error
+    clicks = one["clicks"].sum() / 300, many["clicks"].sum() / 3_000
+    assert clicks[1] == pytest.approx(clicks[0], rel=0.05)
+    quality = [each["quality"].sum() / each["clicks"].sum() for each in (one, many)]
+    assert quality[1] == pytest.approx(quality[0], abs=0.06)
 
 
 def task(returns, clicks=1.0, quality=0.5):

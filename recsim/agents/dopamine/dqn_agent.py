@@ -251,8 +251,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
 
     @property
     def uses_tensorflow(self) -> bool:
-        """Whether the agent computes with TensorFlow: where it learns."""
-        return not self.eval_mode
+        """Whether the agent computes with TensorFlow: where it learns by an optimizer of Keras."""
+        return not self.eval_mode and self._learner.settings.uses_tensorflow
 
     @property
     def training_steps(self) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, tensorflow_import, validation
-from recsim.agents.dopamine import network, training, transitions, values
+from recsim.agents.dopamine import gradients, network, training, transitions, values
 
 if TYPE_CHECKING:
     import keras
@@ -116,7 +117,8 @@ class Settings:
         epsilon_train: where that probability ends, in [0, 1].
         epsilon_eval: the probability of a random slate in evaluation, in [0, 1].
         epsilon_decay_period: number of steps in which it gets there, >= 1.
-        tf_device: TensorFlow's name of the device to train on.
+        tf_device: TensorFlow's name of the device to train on. On a processor, optimizers by name
+            are computed by NumPy, which takes less time.
         optimizer: a Keras optimizer, of which the learner takes copies, instead of one by name.
             Only an argument.
         make_optimizer: function that makes such a copy, or None. No argument.
@@ -192,6 +194,11 @@ class Settings:
         )
 
     @property
+    def uses_tensorflow(self) -> bool:
+        """Whether gradients are TensorFlow's: for Keras's optimizers, and for other devices."""
+        return self.make_optimizer is not None or "cpu" not in self.tf_device.lower()
+
+    @property
     def replay_arguments(self) -> dict[str, Any]:
         """Arguments of a replay buffer, but for the sizes of what it holds."""
         sizes = {"replay_capacity": self.replay_capacity, "batch_size": self.batch_size}
@@ -228,8 +235,7 @@ class QLearner(Generic[ReplayT]):
         self.agent_name = agent_name
         #: Number of training steps so far: of slates recommended in training.
         self.training_steps = 0
-        #: Number of updates of the network so far, of those that learned from something.
-        self.num_updates = 0
+        self._num_updates = 0
         self._make_replay = make_replay
         self._replay: ReplayT | None = None
         self._network = network.QNetwork.initial(
@@ -238,9 +244,13 @@ class QLearner(Generic[ReplayT]):
             seeding.named_random_state(settings.seed, "network"),
         )
         self._target_network = self._network
-        self._trainer: training.Trainer | None = None
+        self._trainer: training.Trainer | gradients.NumpyTrainer | None = None
         self._optimizer_state: list[np.ndarray] | None = None
         self._network_is_current = True
+        # Updates that are made while agents of users in parallel act, and what makes them.
+        self._under_way: futures.Future[None] | None = None
+        self._executor: futures.ThreadPoolExecutor | None = None
+        self._acting_network = self._network
         self._slate_counts = np.zeros(slate_values.num_candidates, np.int64)
 
     def prepare(self) -> None:
@@ -251,15 +261,23 @@ class QLearner(Generic[ReplayT]):
             MemoryError: if there is no memory for it.
             RuntimeError: if TensorFlow does not execute eagerly.
         """
-        tensorflow_import.check_eager_execution()
+        if self.settings.uses_tensorflow:
+            tensorflow_import.check_eager_execution()
         self.replay  # noqa: B018  # Makes it.
 
     @property
     def replay(self) -> ReplayT:
         """The replay buffer, made when it is first asked for."""
+        self.wait()
         if self._replay is None:
             self._replay = self._make_replay()
         return self._replay
+
+    @property
+    def num_updates(self) -> int:
+        """Number of updates of the network so far, of those that learned from something."""
+        self.wait()
+        return self._num_updates
 
     @property
     def online_network(self) -> network.QNetwork:
@@ -268,11 +286,29 @@ class QLearner(Generic[ReplayT]):
         Raises:
             FloatingPointError: if its weights are no longer finite.
         """
+        self.wait()
+        return self._current_network()
+
+    @property
+    def acting_network(self) -> network.QNetwork:
+        """The network as it was at the last :meth:`catch_up`."""
+        return self._acting_network
+
+    def catch_up(self) -> None:
+        """Waits for the updates under way, and lets :attr:`acting_network` be their outcome.
+
+        Raises:
+            FloatingPointError: if the network's loss or weights are no longer finite.
+        """
+        self._acting_network = self.online_network
+
+    def _current_network(self) -> network.QNetwork:
         if self._trainer is not None and not self._network_is_current:
             weights = self._trainer.weights()
             # A sum of finite weights is finite, unless they are beyond all reason.
             for layer in weights:
-                total = np.add.reduce(layer, axis=None)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    total = np.add.reduce(layer, axis=None)
                 if not math.isfinite(total):
                     self._refuse_numbers("sum of a layer's weights", total)
             self._network = network.QNetwork(weights)
@@ -282,11 +318,13 @@ class QLearner(Generic[ReplayT]):
     @property
     def target_network(self) -> network.QNetwork:
         """The copy of the network that targets are computed with."""
+        self.wait()
         return self._target_network
 
     @property
     def optimizer_state(self) -> list[np.ndarray] | None:
         """The optimizer's variables, see ``Trainer.optimizer_state``; None before the first use."""
+        self.wait()
         if self._trainer is not None:
             return self._trainer.optimizer_state()
         return self._optimizer_state
@@ -335,27 +373,49 @@ class QLearner(Generic[ReplayT]):
     def train_steps(self, number: int, summary_writer: types.SummaryWriter | None = None) -> None:
         """Counts training steps taken in parallel, and makes the updates that are due in them.
 
-        The network is copied at the first update from where it is time to.
+        The updates are made in a thread of their own, while the agent acts on
+        :attr:`acting_network` and the environment makes its next step, until
+        :meth:`catch_up`. Whoever asks for what they change waits for them, so that results do not
+        depend on how fast which thread is. The network is copied at the first update from where
+        it is time to.
 
         Args:
             number: number of steps, one a user.
-            summary_writer: where statistics go, or None.
+            summary_writer: where statistics go, or None: those of the updates before.
 
         Raises:
-            FloatingPointError: as :meth:`train_step`.
+            FloatingPointError: as :meth:`train_step`, of the updates before.
         """
         settings, begin = self.settings, self.training_steps
+        can_learn = self._can_learn()
         end = begin + number
-        if self._can_learn():
-            period = settings.update_period
-            for step in range(-(-begin // period) * period, end, period):
-                self.update()
-                if step % settings.target_update_period < period:
-                    self._target_network = self.online_network
-        self.training_steps = end
         frequency = settings.summary_writing_frequency
+        self.training_steps = end
         if summary_writer is not None and begin // frequency != end // frequency:
             self._write_summary(summary_writer)
+        period = settings.update_period
+        steps = range(-(-begin // period) * period, end, period)
+        if can_learn and steps:
+            if self._executor is None:
+                self._executor = futures.ThreadPoolExecutor(1, "learner")
+            self._under_way = self._executor.submit(self._update_at, steps, self.replay)
+
+    def _update_at(self, steps: range, replay: ReplayT) -> None:
+        """Makes the updates of training steps, and copies the network where it is time to."""
+        for step in steps:
+            self._update(replay)
+            if step % self.settings.target_update_period < self.settings.update_period:
+                self._target_network = self._current_network()
+
+    def wait(self) -> None:
+        """Waits for the updates under way, if there are any.
+
+        Raises:
+            FloatingPointError: if the network's loss or weights are no longer finite.
+        """
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
 
     def _can_learn(self) -> bool:
         replay = self.replay
@@ -367,22 +427,17 @@ class QLearner(Generic[ReplayT]):
         Raises:
             FloatingPointError: if the loss is not finite.
         """
+        self._update(self.replay)
+
+    def _update(self, replay: ReplayT) -> None:
         settings = self.settings
         batch = self.values.training_batch(
-            self.replay.sample(),
+            replay.sample(),
             self._target_network,
             settings.gamma if settings.update_horizon == 1 else None,
         )
         if self._trainer is None:
-            self._trainer = training.Trainer(
-                self._network.weights,
-                settings.optimizer_name,
-                settings.make_optimizer,
-                settings.loss,
-                self.replay.batch_size,
-                settings.tf_device,
-                settings.learning_rate,
-            )
+            self._trainer = self._make_trainer(replay.batch_size)
             if self._optimizer_state is not None:
                 self._trainer.set_optimizer_state(self._optimizer_state)
         self._trainer.step(batch)
@@ -390,7 +445,23 @@ class QLearner(Generic[ReplayT]):
         if not math.isfinite(self._trainer.loss):
             self._refuse_numbers("loss", self._trainer.loss)
         if batch.used.any():
-            self.num_updates += 1
+            self._num_updates += 1
+
+    def _make_trainer(self, batch_size: int) -> training.Trainer | gradients.NumpyTrainer:
+        settings, weights = self.settings, self._network.weights
+        if settings.uses_tensorflow:
+            return training.Trainer(
+                weights,
+                settings.optimizer_name,
+                settings.make_optimizer,
+                settings.loss,
+                batch_size,
+                settings.tf_device,
+                settings.learning_rate,
+            )
+        return gradients.NumpyTrainer(
+            weights, settings.optimizer_name, settings.loss, settings.learning_rate
+        )
 
     # Statistics.
 
@@ -418,8 +489,15 @@ class QLearner(Generic[ReplayT]):
 
     def __getstate__(self) -> dict[str, Any]:
         # What Keras holds becomes arrays, of which it is made again at the next update.
-        state = {**self.__dict__, "_network": self.online_network, "_network_is_current": True}
-        return {**state, "_optimizer_state": self.optimizer_state, "_trainer": None}
+        online, optimizer = self.online_network, self.optimizer_state
+        return {
+            **self.__dict__,
+            "_network": online,
+            "_network_is_current": True,
+            "_optimizer_state": optimizer,
+            "_trainer": None,
+            "_executor": None,
+        }
 
     def description(self) -> dict[str, Any]:
         """Returns what a state's agent and this one must have in common."""
@@ -527,18 +605,19 @@ class QLearner(Generic[ReplayT]):
 
     def restore(self, state: Mapping[str, Any], *, for_training: bool) -> None:
         """Does what :meth:`load_state_dict` does with a state that :meth:`misfit` has checked."""
+        self.wait()
         if for_training and state.get("replay") is not None:
             self.replay.load_state_dict(state["replay"])
         self.training_steps = state["training_steps"]
-        self._network = network.QNetwork(state["online_network"])
+        self._network = self._acting_network = network.QNetwork(state["online_network"])
         self._target_network = network.QNetwork(state["target_network"])
         self._network_is_current = True
         self._trainer = None
         self._optimizer_state = state.get("optimizer_state")
-        self.num_updates = state.get("num_updates", 0)
+        self._num_updates = state.get("num_updates", 0)
         if "num_updates" not in state and self._optimizer_state:
             # A state from before there was the count; Keras counts an optimizer's steps.
-            self.num_updates = int(self._optimizer_state[0])
+            self._num_updates = int(self._optimizer_state[0])
         if "slate_counts" in state:
             self._slate_counts = state["slate_counts"].copy()
 

@@ -1,4 +1,7 @@
-"""Gradient steps on the network's weights, by Keras and one compiled TensorFlow function."""
+"""Gradient steps on the network's weights, by Keras and one compiled TensorFlow function.
+
+Optimizers by name are computed by :mod:`recsim.agents.dopamine.gradients` instead, on processors.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ __all__ = [
     "Trainer",
     "TrainingBatch",
     "check_arguments",
+    "check_optimizer_state",
     "import_tensorflow",
     "make_model",
     "optimizer_maker",
@@ -204,15 +208,19 @@ class Trainer:
             ValueError: if they are of another optimizer.
         """
         variables = self._optimizer.variables
-        shapes = [tuple(variable.shape) for variable in variables]
-        if shapes != [np.shape(values) for values in state]:
-            raise ValueError(
-                f"The optimizer's state must have the shapes {shapes}, got "
-                f"{[np.shape(values) for values in state]}: it is of another optimizer. Make the "
-                "agent with the optimizer that it was trained with."
-            )
+        check_optimizer_state([tuple(variable.shape) for variable in variables], state)
         for variable, values in zip(variables, state):
             variable.assign(values)
+
+
+def check_optimizer_state(shapes: Sequence[tuple[int, ...]], state: Sequence[np.ndarray]) -> None:
+    """Raises ValueError for an optimizer's state of other shapes than these."""
+    if list(shapes) != [np.shape(values) for values in state]:
+        raise ValueError(
+            f"The optimizer's state must have the shapes {list(shapes)}, got "
+            f"{[np.shape(values) for values in state]}: it is of another optimizer. Make the "
+            "agent with the optimizer that it was trained with."
+        )
 
 
 def make_model(weights: Sequence[np.ndarray]) -> keras.Model:

@@ -17,7 +17,6 @@ from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
     dqn_agent,
-    network,
     values,
     vector_replay_buffer,
 )
@@ -27,13 +26,13 @@ from recsim.vector import streams
 
 __all__ = ["VectorDQNAgent"]
 
+# So many users' slates are chosen together, for NumPy's calls to cost little for each of them.
+_BLOCK = 1024
+
 # What differs from a single-user agent where nothing is said.
-_DEFAULTS = {
-    "update_period": 128,
-    "batch_size": 256,
-    "replay_capacity": 1_000_000,
-    "learning_rate": 1e-3,
-}
+_DEFAULTS = {"replay_capacity": 1_000_000, "learning_rate": 1e-3}
+_SHORTEST_PERIOD, _LONGEST_PERIOD = 128, 512
+_SMALLEST_BATCH = 256
 
 # What single-user agents take, and is not for agents of users in parallel to be given.
 _OF_SINGLE_USERS = {
@@ -58,8 +57,9 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
     it counts in steps are steps of one user: with 1,000 users, each call of :meth:`step` is 1,000
     of them.
 
-    A single-user agent trains on 32 transitions every 4 steps. Learning from 8 times as many at
-    once, every 128 steps, and with a higher learning rate, gets as far in a fraction of the time.
+    A single-user agent trains on 32 transitions every 4 steps. Learning from more at once, less
+    often, and with a higher learning rate, gets as far in a fraction of the time. Updates are made
+    while the environment makes its next step (see ``QLearner.train_steps``).
 
     A subclass names the single-user agent, and what is learned.
 
@@ -68,9 +68,10 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         eval_mode: whether the agent only recommends: it then stores and learns nothing.
         summary_writer: where statistics for TensorBoard go, or None.
         **kwargs: arguments of the single-user agent, some of which have other defaults here:
-            ``update_period`` (steps of a user from one update of the network to the next) 128,
-            ``batch_size`` 256, ``replay_capacity`` 1,000,000, and ``learning_rate`` 0.001. With
-            ``num_envs / update_period`` above 1 there are several updates in a step.
+            ``update_period`` (steps of a user from one update of the network to the next) the
+            number of users, but 128 at least and 512 at most; ``batch_size`` 256, or the
+            ``update_period`` if it is more; ``replay_capacity`` 1,000,000, and ``learning_rate``
+            0.001. With ``num_envs / update_period`` above 1 there are several updates in a step.
 
     Gin's bindings of the single-user agent and of ``WrappedReplayBuffer`` count here too: they take
     precedence over these defaults, and an argument, or a binding of this class, over them.
@@ -99,7 +100,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         keys.refuse_unknown(type(self).__name__, kwargs, known, ("eval_mode",))
         if eval_mode is None:
             eval_mode = bindings.taken(single, ["eval_mode"]).get("eval_mode", False)
-        arguments = _with_defaults(single, eval_mode, known, kwargs)
+        arguments = _with_defaults(single, eval_mode, known, kwargs, self._num_envs)
         for name in _NOT_USED:
             arguments.pop(name, None)
         dqn_agent.check_stack_size(arguments.pop("stack_size", 1))
@@ -148,8 +149,8 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
 
     @property
     def uses_tensorflow(self) -> bool:
-        """Whether the agent computes with TensorFlow: where it learns."""
-        return not self.eval_mode
+        """Whether the agent computes with TensorFlow: where it learns by an optimizer of Keras."""
+        return not self.eval_mode and self._learner.settings.uses_tensorflow
 
     @property
     def training_steps(self) -> int:
@@ -182,6 +183,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         self._check_users(observation)
         state = self._values.adapter.features_of_many(observation)
         if not self.eval_mode:
+            self._learner.catch_up()
             if self._last is not None:  # The last episodes were left before their ends.
                 self._learner.replay.truncate(np.arange(self._num_envs), *self._last)
             self._learner.train_steps(self._num_envs, self._summary_writer)
@@ -207,6 +209,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
         state = self._values.adapter.features_of_many(observation)
         if not self.eval_mode:
+            self._learner.catch_up()
             self._check_infos(infos, terminated | truncated)
             responses = vector_agent.last_responses(observation, infos)
             self._store(responses, rewards, terminated)
@@ -258,10 +261,10 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         self, slates: np.ndarray, rows: np.ndarray, users: np.ndarray, documents: np.ndarray
     ) -> None:
         """Writes the best slates of some users into ``slates``."""
-        for start in range(0, len(rows), network.BLOCK):
-            block = rows[start : start + network.BLOCK]
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
             slates[block] = self._values.best_slates(
-                self._learner.online_network, users[block], documents[block]
+                self._learner.acting_network, users[block], documents[block]
             )
 
     def propensities(
@@ -355,7 +358,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
 
 
 def _with_defaults(
-    single: type, eval_mode: bool, known: set[str], given: Mapping[str, Any]
+    single: type, eval_mode: bool, known: set[str], given: Mapping[str, Any], num_users: int
 ) -> dict[str, Any]:
     """Returns the arguments given, those that gin binds, and defaults where there is neither.
 
@@ -364,9 +367,14 @@ def _with_defaults(
         eval_mode: whether there is to be no replay buffer.
         known: names of the arguments.
         given: arguments that were given.
+        num_users: number of users.
     """
     arguments = {**bindings.taken(single, sorted(known - set(given))), **given}
-    defaults = dict(_DEFAULTS)
+    defaults: dict[str, Any] = dict(_DEFAULTS)
+    defaults["update_period"] = min(max(num_users, _SHORTEST_PERIOD), _LONGEST_PERIOD)
+    period = arguments.get("update_period", defaults["update_period"])
+    if isinstance(period, int):
+        defaults["batch_size"] = max(_SMALLEST_BATCH, min(period, _LONGEST_PERIOD))
     if not eval_mode:
         sizes = [name for name in ("batch_size", "replay_capacity") if name not in arguments]
         defaults.update(bindings.taken(circular_replay_buffer.WrappedReplayBuffer, sizes))

@@ -10,7 +10,15 @@ import pytest
 from support import same
 from support.scenarios import CONFIG
 
-from recsim.agents.dopamine import adapters, learner, network, training, transitions, values
+from recsim.agents.dopamine import (
+    adapters,
+    gradients,
+    learner,
+    network,
+    training,
+    transitions,
+    values,
+)
 from recsim.environments import interest_evolution
 
 ENV = interest_evolution.create_environment(CONFIG)
@@ -144,12 +152,21 @@ def linear_batch():
     return batch_of([1.0, 2.0, 3.0, 1.0], [0.5, -1.0, 0.0, 1.0], [9.0, 9.0, 9.0, 0.0])
 
 
-def linear_trainer(**kwargs):
+def linear_trainer(weights=None, **kwargs):
     arguments = {"optimizer_name": "sgd", "make_optimizer": None, "loss": "squared", **kwargs}
-    weights = [np.array([[0.5], [0.25]], np.float32), np.zeros(1, np.float32)]
+    weights = weights or [np.array([[0.5], [0.25]], np.float32), np.zeros(1, np.float32)]
     return training.Trainer(weights, **arguments, batch_size=3, device="/cpu:*")
 
 
+def numpy_trainer(weights=None, optimizer_name="sgd", loss="squared"):
+    weights = weights or [np.array([[0.5], [0.25]], np.float32), np.zeros(1, np.float32)]
+    return gradients.NumpyTrainer(weights, optimizer_name, loss)
+
+
+both_trainers = pytest.mark.parametrize("linear_trainer", [linear_trainer, numpy_trainer])
+
+
+@both_trainers
 @pytest.mark.parametrize(
     ("loss", "expected_loss", "slopes"),
     [
@@ -159,7 +176,7 @@ def linear_trainer(**kwargs):
         ("huber", 0.75, [-0.5, 0.0]),
     ],
 )
-def test_a_gradient_step_by_hand(loss, expected_loss, slopes):
+def test_a_gradient_step_by_hand(linear_trainer, loss, expected_loss, slopes):
     trainer = linear_trainer(loss=loss)
     assert trainer.weights()[0].ravel().tolist() == [0.5, 0.25]
     trainer.step(linear_batch())
@@ -171,8 +188,9 @@ def test_a_gradient_step_by_hand(loss, expected_loss, slopes):
     np.testing.assert_allclose(bias, [-1e-3 * sum(slopes)], rtol=1e-5)
 
 
+@both_trainers
 @pytest.mark.parametrize("name", ["", "rmsprop"])
-def test_centred_rmsprop_with_dopamines_settings(name):
+def test_centred_rmsprop_with_dopamines_settings(linear_trainer, name):
     trainer = linear_trainer(optimizer_name=name)
     batch = batch_of([1.0, 0.0, 3.0, 1.0], [0.0] * 4, [0.0] * 4)
     moment, square, kernel, bias = 0.0, 0.0, 0.5, 0.0
@@ -200,24 +218,83 @@ def test_a_keras_optimizer_is_copied():
     assert not optimizer.built
 
 
+@both_trainers
 @pytest.mark.parametrize("name", ["rmsprop", "adam", "sgd"])
-def test_a_restored_optimizer_resumes_exactly(name):
+def test_a_restored_optimizer_resumes_exactly(linear_trainer, name):
     trainer = linear_trainer(optimizer_name=name)
     for _ in range(3):
         trainer.step(linear_batch())
-    restored = training.Trainer(
-        trainer.weights(), name, None, "squared", batch_size=3, device="/cpu:*"
-    )
+    restored = linear_trainer(trainer.weights(), optimizer_name=name)
     restored.set_optimizer_state(trainer.optimizer_state())
     for each in (trainer, restored):
         each.step(linear_batch())
     assert trainer.weights()[0].tobytes() == restored.weights()[0].tobytes()
 
 
-def test_the_state_of_another_optimizer_is_refused():
+@both_trainers
+def test_the_state_of_another_optimizer_is_refused(linear_trainer):
     state = linear_trainer(optimizer_name="adam").optimizer_state()
     with pytest.raises(ValueError, match="it is of another optimizer"):
         linear_trainer(optimizer_name="sgd").set_optimizer_state(state)
+
+
+def random_batch(rng, size, num_inputs):
+    used = rng.uniform(size=size) < 0.7
+    inputs = rng.standard_normal((size, num_inputs)).astype(np.float32)
+    return training.TrainingBatch(inputs, rng.standard_normal(size).astype(np.float32) * 3.0, used)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+@pytest.mark.parametrize("name", ["rmsprop", "adam", "sgd"])
+def test_numpy_makes_the_steps_of_keras_and_takes_and_gives_its_state(name, loss):
+    rng = np.random.RandomState(0)
+    weights = network.QNetwork.initial(40, (256, 32), rng).weights
+    keras = training.Trainer(weights, name, None, loss, batch_size=100, device="/cpu:*")
+    ours = gradients.NumpyTrainer(weights, name, loss)
+    for _ in range(20):
+        batch = random_batch(rng, 100, 40)
+        keras.step(batch)
+        ours.step(batch)
+        assert ours.loss == pytest.approx(keras.loss, rel=1e-3)
+        assert ours.mean_q == pytest.approx(keras.mean_q, rel=1e-2, abs=1e-3)
+    for of_keras, own in zip(keras.weights(), ours.weights(), strict=True):
+        # Adam divides by roots of squares that are 0 but for their rounding.
+        np.testing.assert_allclose(own, of_keras, atol=1e-3 if name == "adam" else 1e-5)
+    for of_keras, own in zip(keras.optimizer_state(), ours.optimizer_state(), strict=True):
+        assert (own.shape, own.dtype) == (of_keras.shape, of_keras.dtype)
+        np.testing.assert_allclose(own, of_keras, rtol=0.01, atol=1e-3)
+    keras.set_optimizer_state(ours.optimizer_state())
+    ours.set_optimizer_state(keras.optimizer_state())
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adam", "sgd"])
+def test_a_batch_without_rows_that_count_changes_no_weight_at_first(name):
+    trainer = numpy_trainer(optimizer_name=name)
+    trainer.step(batch_of([1.0, 2.0, 3.0, 0.0]))
+    assert trainer.weights()[0].ravel().tolist() == [0.5, 0.25]
+    assert (trainer.loss, trainer.mean_q) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(40, 256), (256, 32), (32, 1), (300, 300)])
+@pytest.mark.parametrize("number", [0, 1, 31, 64, 257])
+def test_products_in_blocks_are_those_of_whole_matrices(number, inputs, outputs):
+    rng = np.random.RandomState(0)
+    rows = rng.standard_normal((number, inputs)).astype(np.float32)
+    kernel = rng.standard_normal((inputs, outputs)).astype(np.float32)
+    product = network.product(rows, kernel, np.full((number, outputs), np.nan, np.float32))
+    np.testing.assert_allclose(product, rows @ kernel, rtol=1e-4, atol=1e-4)
+    summed = np.full((inputs, outputs), np.nan, np.float32)
+    network.summed_products(rows, product, summed)
+    np.testing.assert_allclose(summed, rows.T @ product, rtol=1e-3, atol=1e-3)
+
+
+def test_numpy_trains_but_for_optimizers_of_keras_and_other_devices():
+    import keras
+
+    assert not learner.Settings().uses_tensorflow
+    assert not learner.Settings(optimizer_name="adam", tf_device="/CPU:0").uses_tensorflow
+    assert learner.Settings(tf_device="/gpu:0").uses_tensorflow
+    assert learner.Settings(optimizer=keras.optimizers.SGD(0.1)).uses_tensorflow
 
 
 # Learning.
