@@ -502,15 +502,23 @@ class ExplanationTable:
     columns: Mapping[str, npt.ArrayLike]
 
     def __post_init__(self) -> None:
+        for name, kind, wanted in (
+            ("of", str, "a string"),
+            ("rows", (Sequence, np.ndarray), "a sequence"),
+            ("columns", Mapping, "a dictionary of columns by name"),
+        ):
+            _check(name, getattr(self, name), kind, wanted)
         arrays = {}
         for name, column in self.columns.items():
             try:
                 array = np.array(column, np.float64)
-            except (TypeError, ValueError):
-                raise TypeError(f"The column {name!r} must hold numbers, got {column!r}.") from None
+            except (TypeError, ValueError, OverflowError):
+                raise TypeError(
+                    f"columns[{name!r}] must hold numbers, got {column!r:.80}."
+                ) from None
             if array.shape != (len(self.rows),):
                 raise ValueError(
-                    f"The column {name!r} must have a number for each of the {len(self.rows)} rows,"
+                    f"columns[{name!r}] must have a number for each of the {len(self.rows)} rows,"
                     f" got an array of shape {array.shape}."
                 )
             arrays[name] = array
@@ -525,11 +533,29 @@ class Explanation:
         title: a line on how it chooses.
         tables: numbers of what it compares.
         numbers: other numbers by name, such as the probability of a random slate.
+
+    Raises:
+        TypeError: if something is of another type.
     """
 
     title: str
     tables: Sequence[ExplanationTable] = ()
     numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check("title", self.title, str, "a string")
+        _check("tables", self.tables, (list, tuple), "a list of ExplanationTable")
+        for table in self.tables:
+            _check("each of tables", table, ExplanationTable, "an ExplanationTable")
+        _check("numbers", self.numbers, Mapping, "a dictionary of numbers by name")
+        for name, number in self.numbers.items():
+            _check(f"numbers[{name!r}]", number, (int, float, np.number), "a number")
+
+
+def _check(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Raises TypeError if a value is of another kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {wanted}, got {value!r:.80}.")
 
 
 class Explains(Protocol):

@@ -150,7 +150,7 @@ def _hidden_state(step: Step, width: int) -> Iterator[str]:
 
 def _changes(name: str, before: Leaf, after: Leaf) -> list[str] | None:
     """Returns lines on a few numbers that changed, no line where many did, None if none did."""
-    if np.array_equal(before, after):
+    if _equal(before, after):
         return None
     if np.ndim(before) == 0:
         return [f"{name}  {_change(before, after)}"]
@@ -161,6 +161,11 @@ def _changes(name: str, before: Leaf, after: Leaf) -> list[str] | None:
     if len(changed) > _MOST_CHANGES:
         return []
     return [f"{name}[{i}]  {_change(old[i], new[i])}" for i in changed]
+
+
+def _equal(before: Leaf, after: Leaf) -> bool:
+    with_nan = all(np.asarray(value).dtype.kind == "f" for value in (before, after))
+    return np.array_equal(before, after, equal_nan=with_nan)
 
 
 def _change(before: Leaf, after: Leaf) -> str:

@@ -169,7 +169,9 @@
       if (same && table.sort.down) table.sort.down = false;
       else table.sort = same ? null : { number, down: number !== -1, cell };
       for (const other of cell.parentElement.children) other.removeAttribute("aria-sort");
-      if (table.sort) cell.ariaSort = table.sort.down ? "descending" : "ascending";
+      if (table.sort) {
+        cell.setAttribute("aria-sort", table.sort.down ? "descending" : "ascending");
+      }
       drawCandidates(current);
     });
     return cell;
@@ -279,8 +281,8 @@
   function scrolling(content, label) {
     const box = element("div", "scroll", content);
     box.tabIndex = 0;
-    box.role = "region";
-    box.ariaLabel = label;
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", label);
     return box;
   }
 
@@ -409,12 +411,13 @@
 
   function sentence(index) {
     const step = data.steps[index];
+    const list = step.slate.length ? `candidates ${step.slate.join(" and ")}` : "nothing";
     let chosen = "";
     if (step.clicked !== null) {
       const names = step.clicked.map((position) => step.slate[position]);
       chosen = names.length ? ` Chosen: ${names.join(" and ")}.` : " No click.";
     }
-    return `Step ${index + 1} of ${numSteps}. Shown: candidates ${step.slate.join(" and ")}.` +
+    return `Step ${index + 1} of ${numSteps}. Shown: ${list}.` +
       `${chosen} Reward ${shown(step.reward)}.`;
   }
 
@@ -422,7 +425,7 @@
     current = Math.max(0, Math.min(numSteps - 1, index));
     byId("where").textContent = `Step ${current + 1} of ${numSteps}`;
     slider.value = current + 1;
-    slider.ariaValueText = `Step ${current + 1} of ${numSteps}`;
+    slider.setAttribute("aria-valuetext", `Step ${current + 1} of ${numSteps}`);
     for (const id of ["first", "back"]) byId(id).disabled = current === 0;
     for (const id of ["next", "last"]) byId(id).disabled = current === numSteps - 1;
     drawSlate(current);

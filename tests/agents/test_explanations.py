@@ -334,15 +334,30 @@ def test_a_subclass_that_chooses_by_itself_does_not_explain_another_agents_choic
 @pytest.mark.parametrize(
     ("column", "error", "match"),
     [
-        ([1.0, 2.0], ValueError, "'Q' must have a number for each of the 3 rows.*shape"),
+        ([1.0, 2.0], ValueError, "columns.'Q'. must have a number for each of the 3 rows.*shape"),
         (1.0, ValueError, "for each of the 3 rows"),
-        (["a", "b", "c"], TypeError, "'Q' must hold numbers"),
+        (["a", "b", "c"], TypeError, "columns.'Q'. must hold numbers"),
         (None, ValueError, "for each of the 3 rows"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(column, error, match):
     with pytest.raises(error, match=match):
         types.ExplanationTable("candidate", range(3), {"Q": column})
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"title": 3}, "title must be a string, got 3"),
+        ({"tables": types.ExplanationTable("slate", [], {})}, "tables must be a list of"),
+        ({"tables": [{"Q": [1.0]}]}, "each of tables must be an ExplanationTable"),
+        ({"numbers": [1.0]}, "numbers must be a dictionary"),
+        ({"numbers": {"epsilon": "0.1"}}, "numbers\\['epsilon'\\] must be a number, got '0.1'"),
+    ],
+)
+def test_explanations_that_do_not_fit_are_refused(changed, match):
+    with pytest.raises(TypeError, match=match):
+        types.Explanation(**{"title": "A title.", **changed})
 
 
 @pytest.mark.slow

@@ -123,3 +123,13 @@ def test_streams_of_few_signs_get_plain_ones(monkeypatch):
     stream.flush()
     text = stream.buffer.getvalue().decode("ascii")
     assert "Step 1 of 1 - An agent" in text and "####" in text and "?  ? > ?" in text
+
+
+def test_what_is_not_a_number_does_not_change():
+    state = {"missing": float("nan"), "some": np.array([1.0, np.nan])}
+    assert "unchanged: missing -, some [1 -]" in made_up(state=state, next_state=state).text(0)
+
+
+def test_an_empty_slate_is_told():
+    text = made_up(slate=(), responses={}, clicked=(), probabilities=np.ones(1)).text(0)
+    assert "✓          no click  100.0%" in text

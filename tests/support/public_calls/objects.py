@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 import recsim
-from recsim import choice_model, registry, user
+from recsim import choice_model, registry, types, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
     cluster_bandit_agent,
@@ -580,6 +580,25 @@ TABLE = {
             "path": str(TESTS / "logs" / "data" / "recsim_0_2_4.tfrecord"),
             "columns": ["step", "reward"],
         },
+    ),
+    "watch": (
+        recsim.watch,
+        {
+            "env": LTS.create_environment({**CONFIG, "time_budget": 3}),
+            "agent": random_agent.RandomAgent(spaces.MultiDiscrete([5, 5])),
+            "max_steps": 2,
+            "seed": 0,
+            "title": "a title",
+            "show": False,
+        },
+    ),
+    "ExplanationTable": (
+        types.ExplanationTable,
+        {"of": "candidate", "rows": range(3), "columns": {"Q-value": [1.0, 2.0, 3.0]}},
+    ),
+    "Explanation": (
+        types.Explanation,
+        {"title": "a title", "tables": [], "numbers": {"epsilon": 0.1}},
     ),
     "SingleUserEnvs": (
         lambda **arguments: wrappers.SingleUserEnvs(**arguments),
