@@ -28,7 +28,7 @@ from recsim._internal import (
     validation,
     version,
 )
-from recsim.experiments import _course, _first_steps, _recorders
+from recsim.experiments import _course, _first_steps, _recorders, _trained_agents
 from recsim.simulator import rollout, runner_lib
 from recsim.vector import streams
 
@@ -343,6 +343,7 @@ class AgentRun:
         """Trains and evaluates the agent, and returns what was measured."""
         if self._training is not None:
             self._training.run_experiment()
+            self._training.save_agent()
         self._recorder.clear()
         if self._course is not None:
             self._course.clear()
@@ -453,6 +454,10 @@ class _Training(runner_lib.TrainRunner):
             checkpoint_file_prefix
         )
         return iteration, self.total_steps
+
+    def save_agent(self) -> None:
+        """Writes the trained agent to a file that :func:`recsim.load_agent` serves it from."""
+        _trained_agents.save(self._agent, self._base_dir)
 
     def check_length(self, agent: str) -> None:
         """Raises ValueError if the agent learns nothing in so many steps."""

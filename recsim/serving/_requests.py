@@ -252,6 +252,10 @@ class Features:
         assert self._entries is not None
         values: Any = given
         keys = list(self._entries)
+        if values is None:
+            raise ValueError(
+                f"{name} must be given: the agent needs {', '.join(map(repr, keys))}, got None."
+            )
         if not self._is_dict:
             if not isinstance(values, (list, tuple)) or len(values) != len(keys):
                 raise ValueError(

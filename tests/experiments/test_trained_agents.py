@@ -1,0 +1,67 @@
+"""Experiments leave the agents that they train as files that serve."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import recsim
+from recsim import registry
+from recsim.agents import random_agent
+from recsim.simulator import checkpoint
+
+
+def run(folder, agents, scenario="interest_exploration", **settings):
+    """Runs an experiment of one seed, and returns the folder of its agents' runs."""
+    settings = {"episodes": 2, "steps": 20, "train_steps": 100, **settings}
+    recsim.experiment(
+        agents, scenario, seeds=1, output=folder, workers=1, progress=False, **settings
+    )
+    return folder / scenario / "seed_0"
+
+
+def test_a_trained_agent_serves_what_it_has_learned(tmp_path):
+    folder = run(tmp_path, ["tabular_q", "random"])
+    assert not (folder / "random" / "agent.recsim").exists()
+    served = recsim.load_agent(folder / "tabular_q" / "agent.recsim")
+    env = registry.create_environment(
+        "interest_exploration",
+        {"num_candidates": 10, "slate_size": 2, "resample_documents": True, "seed": 5},
+    )
+    trained = registry.create_agent("tabular_q", env, seed=0, eval_mode=True)
+    checkpoint.restore_agent(trained, folder / "tabular_q" / "train" / "checkpoints")
+    made = served.make_agent()
+    for agent in (trained, made):
+        assert agent.num_updates >= 100
+    observation = env.reset()
+    slate = trained.begin_episode(observation)
+    assert made.begin_episode(observation) == slate
+    assert trained.explain(observation).numbers == made.explain(observation).numbers
+
+
+def test_an_agent_that_cannot_be_saved_is_none_the_less_trained(tmp_path, monkeypatch, caplog):
+    class Own(random_agent.RandomAgent):
+        learns = True
+
+        def __init__(self, environment, needed):
+            super().__init__(environment.action_space)
+
+    def create(environment, **_):
+        return Own(environment, 3)
+
+    entry = registry.AgentEntry(create, "learns", learns=True)
+    monkeypatch.setitem(registry.AGENTS, "own", entry)
+    caplog.set_level(logging.INFO, "recsim")
+    folder = run(tmp_path, ["own"])
+    assert "Own is not saved to serve: Own takes an argument 'environment'" in caplog.text
+    assert not (folder / "own" / "agent.recsim").exists()
+
+
+@pytest.mark.slow
+def test_a_trained_network_serves(tmp_path):
+    settings = {"num_envs": 20, "train_steps": 2000, "episodes": 20}
+    folder = run(tmp_path, ["slate_topk_sarsa"], "interest_evolution", **settings)
+    served = recsim.load_agent(folder / "slate_topk_sarsa" / "agent.recsim")
+    assert served.name == "SlateDecompQAgent"
+    assert served.make_agent().num_updates > 0
