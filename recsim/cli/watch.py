@@ -7,16 +7,18 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from recsim._internal import command_line, paths
 from recsim.cli import _options
 
 if TYPE_CHECKING:
-    from recsim import registry, types
+    from recsim import registry, serving, types
     from recsim.simulator import recsim_gym
 
 __all__ = ["add_parser", "run"]
+
+_NUM_CANDIDATES, _SLATE_SIZE = 10, 2
 
 _DESCRIPTION = """\
 Shows an episode of an agent step by step: the candidates, the slate, the
@@ -61,7 +63,8 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         "--agent",
         metavar="NAME",
         default="cluster_bandit_ucb1",
-        help="an agent, see recsim list, or module:class, or file.py:class (default: %(default)s)",
+        help="an agent, see recsim list, or module:class, or file.py:class, or the file of a saved "
+        "agent (default: %(default)s)",
     )
     what.add_argument(
         "--checkpoint",
@@ -72,11 +75,13 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
     _options.add_count(
         what,
         "--num-candidates",
-        "documents to choose from at each step (default: %(default)s)",
-        default=10,
+        f"documents to choose from at each step (default: {_NUM_CANDIDATES}; what a saved agent "
+        "was made for)",
     )
     _options.add_count(
-        what, "--slate-size", "documents in a slate (default: %(default)s)", default=2
+        what,
+        "--slate-size",
+        f"documents in a slate (default: {_SLATE_SIZE}; what a saved agent was made for)",
     )
     what.add_argument(
         "--no-resample",
@@ -127,7 +132,8 @@ def _run(options: argparse.Namespace) -> int:
             raise ValueError("--html and --json must be different files.")
         checkpoint = None if options.checkpoint is None else _checkpoint(options.checkpoint)
         scenario = factories.environment_entry(options.environment)
-        entry = factories.agent_entry(options.agent)
+        served = _served(options)
+        entry = None if served is not None else factories.agent_entry(options.agent)
     # Code of the user's may raise anything before it runs.
     own = factories.is_reference(options.environment) or factories.is_reference(options.agent)
     refusals = (Exception,) if own or options.gin_bindings else command_line.REFUSALS
@@ -137,20 +143,23 @@ def _run(options: argparse.Namespace) -> int:
                 if options.gin_bindings:
                     registry.import_all()
                     bindings.load([], options.gin_bindings)
-                env = _environment(scenario, options)
+                env = _environment(scenario, options, served)
                 recording.environment_of_one_user(env)
-                agent = _agent(entry, env, options.agent, options.seed)
+                agent = _saved_agent(served, env) if served else _agent(entry, env, options)
             if options.gin_bindings:
                 made.refuse_unused(made_by=registry.makers_of)
             if checkpoint is not None:
                 checkpoints.restore_agent(agent, checkpoint)
-        if entry.learns and checkpoint is None:
+        if entry is not None and entry.learns and checkpoint is None:
             print(
                 f"{parser.prog}: {options.agent} has learned nothing yet: --checkpoint names what "
                 "it has.",
                 file=sys.stderr,
             )
-        names = [factories.label_of(name) for name in (options.agent, options.environment)]
+        names = [
+            os.path.basename(options.agent) if served else factories.label_of(options.agent),
+            factories.label_of(options.environment),
+        ]
         with command_line.user_errors(parser, *refusals):
             watched = recording.watch(
                 env,
@@ -173,30 +182,67 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _served(options: argparse.Namespace) -> serving.ServedAgent | None:
+    """Returns the saved agent whose file is given as the agent, None where it is a name."""
+    from recsim import registry, serving
+    from recsim.experiments import factories
+
+    path = os.path.expanduser(options.agent)
+    named = options.agent in registry.AGENTS or factories.is_reference(options.agent)
+    if named or not os.path.isfile(path):
+        return None
+    if options.checkpoint is not None:
+        raise ValueError(f"--checkpoint has no effect with a saved agent, {options.agent!r}.")
+    return serving.load_agent(path)
+
+
 def _environment(
-    entry: registry.EnvironmentEntry, options: argparse.Namespace
+    entry: registry.EnvironmentEntry,
+    options: argparse.Namespace,
+    served: serving.ServedAgent | None,
 ) -> recsim_gym.RecSimGymEnv:
+    made_for = {"num_items": _NUM_CANDIDATES, "slate_size": _SLATE_SIZE}
+    if served is not None:
+        made_for = served.describe()
     create = entry.create or importlib.import_module(entry.module).create_environment
     return create(
         {
-            "num_candidates": options.num_candidates,
-            "slate_size": options.slate_size,
+            "num_candidates": options.num_candidates or made_for["num_items"],
+            "slate_size": options.slate_size or made_for["slate_size"],
             "resample_documents": not options.no_resample,
             "seed": options.seed,
         }
     )
 
 
+def _saved_agent(served: serving.ServedAgent, env: recsim_gym.RecSimGymEnv) -> types.SlateAgent:
+    """Makes an agent as it was saved; refuses an environment of other sizes than it takes."""
+    inner, made_for = env.environment, served.describe()
+    for option, size, name, any_size in (
+        ("--num-candidates", inner.num_candidates, "num_items", "any_number_of_items"),
+        ("--slate-size", inner.slate_size, "slate_size", "any_slate_size"),
+    ):
+        if size != made_for[name] and not made_for[any_size]:
+            raise ValueError(
+                f"{option} must be {made_for[name]}, which the saved agent was made for, got {size}"
+            )
+    agent = served.make_agent()
+    if inner.slate_size != served.slate_size:
+        agent.resize_slates(inner.slate_size)
+    return cast("types.SlateAgent", agent)
+
+
 def _agent(
-    entry: registry.AgentEntry, env: recsim_gym.RecSimGymEnv, name: str, seed: int
+    entry: registry.AgentEntry | None, env: recsim_gym.RecSimGymEnv, options: argparse.Namespace
 ) -> types.SlateAgent:
     """Makes an agent as ``recsim run`` evaluates it: it shows what it has learned."""
+    assert entry is not None
     settings: dict[str, Any] = {"training_steps": None} if entry.plans_training else {}
     try:
-        return entry.create(env, seed=seed, eval_mode=True, summary_writer=None, **settings)
+        return entry.create(env, seed=options.seed, eval_mode=True, summary_writer=None, **settings)
     except ValueError as error:
         raise ValueError(
-            f"The agent {name!r} cannot recommend in this environment: {error}"
+            f"The agent {options.agent!r} cannot recommend in this environment: {error}"
         ) from error
 
 

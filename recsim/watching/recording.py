@@ -70,10 +70,15 @@ def watch(
         ['satisfaction', 'time_budget']
     """
     recsim_env = environment_of_one_user(env)
-    if not types.is_slate_agent(agent):
+    if not types.is_slate_agent(agent) or isinstance(agent, type):
+        hint = ""
+        if hasattr(agent, "make_agent"):  # It serves.
+            hint = " Pass what its make_agent() returns."
+        elif callable(agent):
+            hint = " Pass an agent, not what makes one."
         raise TypeError(
             "agent must be an agent of one user, with begin_episode, step and end_episode, got "
-            f"{numbers.described(agent)}."
+            f"{numbers.described(agent)}.{hint}"
         )
     validation.positive_int("max_steps", max_steps)
     if title is not None and not isinstance(title, str):

@@ -154,6 +154,47 @@ def test_a_deep_agents_serving_bundle_is_watched(capsys):
     assert capsys.readouterr().err == ""
 
 
+def saved(name, environment, *, num_candidates=6, slate_size=3):
+    config = {"num_candidates": num_candidates, "slate_size": slate_size, "seed": 0}
+    env = registry.create_environment(environment, {**config, "resample_documents": True})
+    agent = registry.create_agent(name, env, seed=9, eval_mode=True)
+    agent.save("saved.agent", observation_space=env.observation_space)
+    return agent, env
+
+
+def test_a_saved_agent_is_watched_with_the_sizes_that_it_was_made_for(capsys):
+    agent, env = saved("slate_topk_sarsa", "interest_evolution")
+    arguments = ["--environment", "interest_evolution", "--agent", "saved.agent", "--steps", "1"]
+    cli.main(["watch", *arguments, "--json", "episode.json"])
+    assert capsys.readouterr().err == ""
+    episode = json.loads(pathlib.Path("episode.json").read_text())
+    step = episode["steps"][0]
+    assert episode["title"] == "saved.agent in interest_evolution, seed 0"
+    assert (len(step["item_ids"]), len(step["slate"])) == (6, 3)
+    expected = agent.explain(env.reset()).tables[0].columns["Q-value"]
+    assert step["explanation"]["tables"][0]["columns"]["Q-value"] == expected.tolist()
+    # SlateQ serves any number of items, in slates of any size.
+    more = ["--num-candidates", "8", "--slate-size", "2", "--json", "more.json"]
+    cli.main(["watch", *arguments, *more])
+    step = json.loads(pathlib.Path("more.json").read_text())["steps"][0]
+    assert (len(step["item_ids"]), len(step["slate"])) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--num-candidates", "9"], "--num-candidates must be 6, which the saved agent was made"),
+        (["--slate-size", "2"], "--slate-size must be 3, which the saved agent was made for"),
+        (["--checkpoint", "saved.agent"], "--checkpoint has no effect with a saved agent"),
+    ],
+)
+def test_what_does_not_fit_a_saved_agent_is_refused(arguments, expected, refused):
+    saved("full_slate_q", "interest_evolution")
+    environment = ["--environment", "interest_evolution"]
+    err = refused(cli.main, ["watch", "--agent", "saved.agent", *environment, *arguments])
+    assert expected in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -162,6 +203,7 @@ def test_a_deep_agents_serving_bundle_is_watched(capsys):
         (["--agent", "full_slate_q", "--num-candidates", "1000"], "max_num_slates"),
         (["--agent", "greedy_pctr", "--environment", "long_term_satisfaction"], "greedy_pctr"),
         (["--agent", "nothing.py:Agent"], "there is no file"),
+        (["--agent", "some.txt"], "cannot be loaded as a saved agent"),
         (["--environment", "mine.py:broken"], "no such thing"),
         (["--environment", "mine.py:several", "--agent", "mine.py:Last"], "one user"),
         (["--steps", "0"], "--steps: must be an integer >= 1, got '0'"),
@@ -182,6 +224,7 @@ def test_a_deep_agents_serving_bundle_is_watched(capsys):
 )
 def test_what_cannot_be_watched_is_refused(arguments, expected, refused):
     pathlib.Path("mine.py").write_text(OWN)
+    pathlib.Path("some.txt").write_text("no agent")
     pathlib.Path("empty").mkdir()
     for name in ("two/a/checkpoints", "two/b/checkpoints"):
         pathlib.Path(name).mkdir(parents=True)

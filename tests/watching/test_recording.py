@@ -16,6 +16,7 @@ from support import scenarios
 
 import recsim
 from recsim import choice_model, document, registry, types, user, watching
+from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
 from recsim.simulator import environment, recsim_gym, rollout
 
@@ -330,6 +331,7 @@ def good(**changed):
         ({"env": "interest_exploration"}, TypeError, "env must be an environment of one user"),
         ({"agent": None}, TypeError, "agent must be an agent of one user.*got None"),
         ({"agent": "random"}, TypeError, "agent must be an agent of one user"),
+        ({"agent": random_agent.RandomAgent}, TypeError, "Pass an agent, not what makes one"),
         ({"max_steps": 0}, ValueError, "max_steps.*0"),
         ({"max_steps": None}, TypeError, "max_steps"),
         ({"max_steps": 2.5}, TypeError, "max_steps"),
