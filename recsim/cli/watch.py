@@ -30,8 +30,8 @@ _EXAMPLES = """\
 examples:
   recsim watch
   recsim watch --agent cluster_bandit_ts --html episode.html
-  recsim watch --environment interest_evolution --agent slate_greedy_optimal_q \\
-      --checkpoint recsim_runs/mine/interest_evolution/seed_0/slate_greedy_optimal_q
+  recsim watch --environment interest_evolution \\
+      --agent runs/mine/interest_evolution/seed_0/slate_topk_sarsa/agent.recsim
   recsim watch --agent my_agents.py:MyAgent --json episode.json
 
 Keys in the terminal: Enter for the next step, b for the one before, the number
