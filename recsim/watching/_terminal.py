@@ -277,7 +277,8 @@ def _table(header: Cells, rows: Sequence[Cells], width: int, *, fixed: int = 1) 
         if column is None or (wide and len(columns) > fixed):
             for row in table:
                 cells = [row[i].rjust(widths[i]) for i in columns if i < len(row)]
-                yield ("  " + "  ".join(cells)).rstrip()
+                if len(cells) > fixed or columns == list(range(len(header))):
+                    yield ("  " + "  ".join(cells)).rstrip()
             columns = first[:]
         if column is not None:
             columns.append(column)
