@@ -1,8 +1,8 @@
 """A chunk of users whose next episodes begin later than in the step in which the last ones end.
 
 A user who waits a step for the next episode is behind the others in the numbers of the chunk's
-random stream: those of a user's step are the ones that all users get in that step where nobody
-waits. The numbers of a step are kept until everyone has been through it.
+random stream: step 7 of a user has the numbers that all users get in step 7 where nobody waits.
+The numbers of a step are remembered until everyone has been through it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Tape:
     def __init__(self, stream: streams.RandomStream) -> None:
         self._stream: Any = stream
         self._steps: collections.deque[_Step] = collections.deque()
-        self._first = 0  # The number of the first step that is kept.
+        self._first = 0  # The number of the first step that is remembered.
 
     def numbers(self, step: int, call: int, method: str, arguments: tuple[int, ...]) -> np.ndarray:
         """Returns the numbers of all users in a call of a step, as the stream's method would.

@@ -39,7 +39,7 @@ class RecSimVectorEnv(SlateVectorEnv):
     candidates, of shape (num_envs, num_candidates, …); and ``response``, the responses to the
     last slate, of shape (num_envs, slate_size, …), which are zeros after a reset. Observations
     are never changed after they were returned. The arrays of ``doc`` may be the documents
-    themselves: they are read-only.
+    themselves: in autoreset mode SAME_STEP they are read-only.
 
     Episodes end as :class:`SlateVectorEnv` says. Where candidates do not belong to an episode, a
     new user begins with those of the old user's last observation.
@@ -231,7 +231,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         """
         some_rows = self._rows_to_reset(options, seed, bool(self._chunks))
         if some_rows is not None:
-            return self._in_form(self._as_read_only(self._reset_rows(some_rows))), {}
+            return self._in_form(self._with_documents(self._reset_rows(some_rows))), {}
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
             self._make_chunks(validation.positive_int("seed", seed, 0))
@@ -239,7 +239,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
             observation = self._joined(observation, chunk.reset(), rows)
         self._to_check = 2  # This observation and that of the first step.
-        return self._in_form(self._as_read_only(observation)), {}
+        return self._in_form(self._with_documents(observation)), {}
 
     def _reset_rows(self, rows: np.ndarray) -> dict[str, Any]:
         """Begins a new episode of some users, indices; returns the observation of all."""
@@ -308,7 +308,7 @@ class RecSimVectorEnv(SlateVectorEnv):
                 ended_rows.append(step.ended_rows + rows.start)
                 last.append(step.last)
         observation, rewards, terminated, truncated = outcome
-        observation = self._as_read_only(observation)
+        observation = self._with_documents(observation)
         infos: dict[str, Any] = {}
         if last:
             ended = terminated | truncated
@@ -344,10 +344,16 @@ class RecSimVectorEnv(SlateVectorEnv):
         trees.set_rows(joined, rows, of_chunk)
         return joined
 
-    def _as_read_only(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """Returns an observation with documents, which cannot be written to."""
+    def _with_documents(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns an observation with documents, which cannot be written to.
+
+        In other modes than SAME_STEP they are copies, for Gymnasium's wrappers write to them.
+        """
         documents = self._shared_observation
-        if documents is None:
+        if self.autoreset_mode != AutoresetMode.SAME_STEP:
+            given = observation["doc"] if documents is None else documents
+            documents = trees.map_leaves(np.array, given)
+        elif documents is None:
             documents = trees.map_leaves(_read_only, observation["doc"])
         if self._to_check:
             self._to_check -= 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
+import pickle
 import subprocess
 import sys
 import warnings
@@ -255,3 +257,60 @@ def test_limits_of_one_user() -> None:
     env = gymnasium.make("recsim/InterestExploration-v0", max_episode_steps=-1)
     env.reset(seed=0)
     assert not any(env.step([0, 1])[3] for _ in range(250))
+
+
+def test_gym_is_imported_for_recsims_classes_alone_and_prints_nothing() -> None:
+    program = """
+import sys, gymnasium, recsim
+assert gymnasium.spec("recsim/InterestEvolution-v0").max_episode_steps
+recsim.registry.create_environment, recsim.seeding
+assert "gym" not in sys.modules
+gymnasium.make_vec("recsim/InterestEvolution-v0", num_envs=2).reset()
+gymnasium.make("recsim/InterestEvolution-v0").reset()
+assert "gym" in sys.modules and "tensorflow" not in sys.modules
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_spec_makes_the_same_environment_again() -> None:
+    options: dict[str, Any] = {"observation": "flat", "action": "scores", "num_candidates": 6}
+    env = gymnasium.make("recsim/InterestEvolution-v0", render_mode="ansi", **options)
+    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    many = gymnasium.make_vec("recsim/InterestEvolution-v0", num_envs=3, **options)
+    many_again = gymnasium.make_vec(many.spec)
+    assert many_again.num_envs == 3
+    assert many_again.single_observation_space == many.single_observation_space
+    actions = np.linspace(1, -1, 6, dtype=np.float32)
+    for one, other, action in ((env, again, actions), (many, many_again, np.stack([actions] * 3))):
+        for first, second in zip(
+            (one.reset(seed=1)[0], *one.step(action)[:4]),
+            (other.reset(seed=1)[0], *other.step(action)[:4]),
+        ):
+            np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("action", spaces.ACTION_FORMS)
+def test_a_copy_continues_as_the_original(action: str) -> None:
+    env = gymnasium.make("recsim/InterestEvolution-v0", action=action, observation="dict")
+    env.reset(seed=1)
+    env.action_space.seed(1)
+    env.step(env.action_space.sample())
+    copies = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+    for _ in range(4):
+        given = env.action_space.sample()
+        observation, *outcome = env.step(given)
+        for each in copies:
+            again, *outcome_again = each.step(given)
+            assert outcome_again == outcome
+            for key in observation:
+                np.testing.assert_array_equal(again[key], observation[key])
+
+
+def test_the_generator_of_gymnasium_has_the_seed_too() -> None:
+    env = gymnasium.make("recsim/InterestEvolution-v0")
+    env.reset(seed=3)
+    assert env.unwrapped.np_random_seed == 3
+    assert env.unwrapped.np_random.random() == np.random.default_rng(3).random()

@@ -19,7 +19,7 @@ IDS = sorted(str(entry.gymnasium_id) for entry in registry.ENVIRONMENTS.values()
 EVOLUTION = "recsim/InterestEvolution-v0"
 
 
-def played(env_id: str = EVOLUTION, steps: int = 3, **options: Any) -> gymnasium.Env:
+def stepped(env_id: str = EVOLUTION, steps: int = 3, **options: Any) -> gymnasium.Env:
     env = gymnasium.make(env_id, **{"render_mode": "ansi", **options})
     env.reset(seed=1)
     env.action_space.seed(1)
@@ -53,18 +53,18 @@ def test_a_text_of_a_step_says_what_happened() -> None:
 
 
 def test_the_hidden_state_is_shown_on_request_alone() -> None:
-    env, without = played(render_hidden_state=True), played()
+    env, without = stepped(render_hidden_state=True), stepped()
     assert "time_budget" not in without.render()
     state = env.unwrapped.recsim_env.environment.user_model._user_state
     assert env.render() != without.render()
     assert f"time_budget              {state.time_budget:.3g}" in env.render()
     assert "user_interests" in env.render()
-    hidden = played(render_hidden_state=True, render_mode="rgb_array").render()
-    assert not np.array_equal(hidden, played(render_mode="rgb_array").render())
+    hidden = stepped(render_hidden_state=True, render_mode="rgb_array").render()
+    assert not np.array_equal(hidden, stepped(render_mode="rgb_array").render())
 
 
 def test_an_episode_that_has_ended_says_so() -> None:
-    env = played("recsim/LongTermSatisfaction-v0", steps=60)
+    env = stepped("recsim/LongTermSatisfaction-v0", steps=60)
     assert "step 60, the end: reward " in env.render()
     env.reset()
     assert "a new episode" in env.render()
@@ -88,7 +88,7 @@ def test_short_slates_and_other_forms_are_shown() -> None:
 @pytest.mark.parametrize("slate_size", [1, 14])
 def test_pictures(env_id: str, slate_size: int) -> None:
     options = {"num_candidates": 20, "slate_size": slate_size, "render_hidden_state": True}
-    env = played(env_id, 0, render_mode="rgb_array", **options)
+    env = stepped(env_id, 0, render_mode="rgb_array", **options)
     frames = [env.render()]
     for _ in range(2):
         env.step(env.action_space.sample())
@@ -125,15 +125,15 @@ def test_pictures_need_no_display_and_touch_no_backend() -> None:
 
 
 def test_human_prints_each_reset_and_step_and_opens_nothing(capsys: Any) -> None:
-    env = played(render_mode="human")
+    env = stepped(render_mode="human")
     assert env.render() is None
     printed = capsys.readouterr().out
-    texts = [played(steps=steps).render() for steps in range(4)]
+    texts = [stepped(steps=steps).render() for steps in range(4)]
     assert printed == "".join(f"{text}\n" for text in texts)
 
 
 def test_lists_of_what_is_rendered() -> None:
-    frames = played(render_mode="rgb_array_list", steps=2).render()
+    frames = stepped(render_mode="rgb_array_list", steps=2).render()
     assert len(frames) == 3 and frames[0].shape == (640, 960, 3)
 
 
@@ -146,7 +146,7 @@ def test_nothing_is_rendered_without_a_mode() -> None:
 
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
 def test_a_copy_shows_the_same(mode: str) -> None:
-    env = played(render_mode=mode)
+    env = stepped(render_mode=mode)
     for again in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
         np.testing.assert_array_equal(again.render(), env.render())
 
