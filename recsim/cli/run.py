@@ -337,6 +337,8 @@ def _refuse_training_of_none(options: argparse.Namespace, settings: dict[str, An
 
 def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
     """Prints the results, and draws them where they are complete; returns the exit code."""
+    from recsim.experiments import experiment
+
     width = shutil.get_terminal_size().columns
     complete = os.path.exists(os.path.join(folder, "results.json"))
     text = results.table(topics=options.topics, width=width)
@@ -345,8 +347,7 @@ def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
         text += "\nThe other parts are not finished: these are the results so far."
         _options.print_text(f"{text}\nFiles: {folder}")
         return 0
-    results.plot(os.path.join(folder, "results"))
-    results.report(os.path.join(folder, "report.html"))
+    experiment.draw(results, folder)
     _options.print_text(
         f"{text}\nFiles: {folder} (report.html, results.png, results.json, results.parquet, "
         "summary.csv, episodes.csv, runs)"

@@ -30,7 +30,7 @@ from recsim.simulator import progress as progress_lib
 if TYPE_CHECKING:
     from recsim.experiments.experiment import Experiment
 
-__all__ = ["ExperimentFailedError", "Run", "sources"]
+__all__ = ["ExperimentFailedError", "Run", "draw", "sources"]
 
 _RECORD = "experiment.json"
 _FORMAT = 1
@@ -74,6 +74,13 @@ def _registered(wanted: Experiment) -> Iterator[None]:
         registry.set_own_entries(before)
 
 
+def draw(of_results: Results, folder: str) -> None:
+    """Writes figure and report to the folder of an experiment, see :func:`experiment.draw`."""
+    with _locked(folder):  # Others remove what killed commands have left there.
+        of_results.plot(os.path.join(folder, "results"))
+        of_results.report(os.path.join(folder, "report.html"))
+
+
 class Run:
     """One call that runs an experiment.
 
@@ -110,6 +117,11 @@ class Run:
             self._gin = gin.config_str()
             record = self._prepare()
             tasks = [_tasks.Spec(**task) for task in record["tasks"]]
+            if self._shard is not None and self._shard[1] > len(tasks):
+                raise ValueError(
+                    f"shard must be of as many parts as there are tasks at most, {len(tasks)}, got "
+                    f"{self._shard[1]} parts."
+                )
             mine = tasks if self._shard is None else tasks[self._shard[0] - 1 :: self._shard[1]]
             self._run(mine)
         return self._collect(tasks, record)

@@ -43,7 +43,7 @@ from recsim.experiments import _engine, factories
 from recsim.experiments._engine import ExperimentFailedError
 from recsim.experiments.results import Results
 
-__all__ = ["Experiment", "ExperimentFailedError", "experiment", "rerun"]
+__all__ = ["Experiment", "ExperimentFailedError", "draw", "experiment", "rerun"]
 
 _DEFAULT_SEEDS = 3
 _LARGEST_SEED = 2**32 - 1
@@ -251,6 +251,21 @@ def experiment(
             output = stack.enter_context(tempfile.TemporaryDirectory())
         folder = paths.absolute("output", output)
         return _engine.Run(wanted, folder, workers, shard, progress, command_arguments)()
+
+
+def draw(of_results: Results, folder: paths.Path) -> None:
+    """Writes ``results.png``, ``results.svg`` and ``report.html`` to an experiment's folder.
+
+    Other calls may use the folder at the same time.
+
+    Args:
+        of_results: the results.
+        folder: the folder that they are from.
+
+    Raises:
+        OSError: if it cannot be written to.
+    """
+    _engine.draw(of_results, paths.absolute("folder", folder))
 
 
 def rerun(

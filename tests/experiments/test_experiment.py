@@ -79,6 +79,11 @@ def test_shards_one_after_the_other_combine(tmp_path):
     assert files_of(tmp_path / "shards") == files_of(tmp_path / "whole")
 
 
+def test_more_parts_than_tasks_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="as there are tasks at most, 2, got 3 parts"):
+        recsim.experiment(["random", "greedy_pctr"], shard=(3, 3), output=tmp_path, **SHORT)
+
+
 def test_what_is_finished_is_not_repeated(monkeypatch, tmp_path):
     agents = ["random", "greedy_pctr"]
     first = recsim.experiment(agents, output=tmp_path / "out", **SHORT)
@@ -415,6 +420,8 @@ def test_a_class_of_a_notebook_is_given_again(tmp_path):
         ({"sedes": 3}, TypeError, "'seeds'"),
         ({"shard": (3, 2), "output": "x"}, ValueError, "shard must be"),
         ({"shard": (1, 2)}, ValueError, "output must be given"),
+        ({"workers": 0}, ValueError, "workers must be"),
+        ({"workers": 1.5}, TypeError, "workers must be"),
         ({"log_user_state": True}, ValueError, "log_user_state has no effect"),
         ({"slate_size": 11}, ValueError, "slate_size must be at most num_candidates"),
     ],
