@@ -52,9 +52,9 @@ setup(
             "pytest-xdist>=3.5",
             "ruff>=0.6",
         ],
-        "sb3": [
-            "stable-baselines3>=2.6",
-        ],
+        "dask": ["distributed>=2024.1"],
+        "ray": ["ray>=2.9"],
+        "sb3": ["stable-baselines3>=2.6"],
         "docs": [
             "furo>=2024.1",
             "myst-nb>=1.1",

@@ -10,8 +10,8 @@ each core, and sums are then added in one order. Workers ignore Ctrl-C, which th
 started them passes on: a training saves what it has done, all else ends at once, and so does
 everything with a second Ctrl-C. Workers end when that process has ended, be it killed.
 
-A cluster plugs in as ``make_executor``, a function that returns a
-:class:`concurrent.futures.Executor`, such as that of a Dask client.
+A :class:`recsim.clusters.Backend` takes the tasks elsewhere: to Ray, to Dask, or to executors of
+the caller's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import os
 import pickle
@@ -35,10 +36,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsim._internal import interrupts, process_state, validation, worker_state
+from recsim._internal import interrupts, process_state, threads, validation, worker_state
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+
+    from recsim.clusters import Backend, Buffer
 
 __all__ = [
     "Advance",
@@ -54,19 +57,6 @@ __all__ = [
 
 _logger = logging.getLogger(__name__)
 
-# What the libraries that NumPy may be built with, and TensorFlow, take the number of threads from.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    ),
-    "1",
-)
 # Loky restarts a worker between two tasks when its memory has grown by so many bytes. Its own
 # 300 MB are soon reached by tasks that differ, and starting TensorFlow again takes long.
 _MEMORY_GROWTH = "LOKY_MAX_MEMORY_LEAK_SIZE", "1e9"
@@ -77,6 +67,8 @@ _PROCESS = os.urandom(16)
 #: How often a task is started, at most, whose worker ends before the task is done.
 MOST_ATTEMPTS = 3
 _SECONDS_BETWEEN_LOOKS = 0.1
+# Arrays of fewer bytes go with the tasks: sharing them would take longer.
+_SHARED_FROM = 100_000
 
 #: Called with the number of units of work done since the last call.
 Advance = Callable[[int], None]
@@ -139,7 +131,7 @@ def run_tasks(
     advance: Advance,
     *,
     keep_going: bool = False,
-    make_executor: Callable[[], concurrent.futures.Executor] | None = None,
+    backend: Backend | None = None,
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks and yields each with its result when it is done.
 
@@ -155,17 +147,15 @@ def run_tasks(
             has told before is not told twice.
         keep_going: whether to run the other tasks to their end, and to yield their results, before
             the error is raised that tells of tasks whose workers ended.
-        make_executor: returns an executor, which is given one task at a time. It is called for each
-            worker, and again if the executor is broken (it raises
-            :class:`concurrent.futures.BrokenExecutor`). By default, :class:`WorkerProcess`. An
-            executor with a method ``progress`` is asked for the units of work done since the last
-            call; one with a method ``interrupt`` is told of Ctrl-C, with the signal's number.
+        backend: where the tasks run, see :func:`recsim.clusters.connect`. None for processes of
+            this machine, each a :class:`WorkerProcess`.
 
     Raises:
         TaskError: if the worker of a task has ended three times, with the task's name and the
             reason.
         TypeError: if ``workers`` is not an integer, or a task cannot be pickled.
-        ValueError: if ``workers`` is below 1, or two tasks have the same name.
+        ValueError: if ``workers`` is below 1 or more than the backend has, or two tasks have the
+            same name.
         Exception: what a task raises.
     """
     workers = validation.positive_int("workers", workers)
@@ -175,7 +165,9 @@ def run_tasks(
             f"Tasks must have names that differ, got {twice[0]!r} {counts[twice[0]]} times: their "
             "results are told apart by them."
         )
-    return _run(tasks, workers, advance, keep_going, make_executor)
+    if backend is not None:
+        backend.check_workers(workers)
+    return _run(tasks, workers, advance, keep_going, backend)
 
 
 def _run(
@@ -183,10 +175,10 @@ def _run(
     workers: int,
     advance: Advance,
     keep_going: bool,
-    make_executor: Callable[[], concurrent.futures.Executor] | None,
+    backend: Backend | None,
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks here or elsewhere and yields each with its result when it is done."""
-    if make_executor is None and _can_run_here(tasks, workers):
+    if backend is None and _can_run_here(tasks, workers):
         for task in tasks:
             progress = _Progress(task, advance)
             with _named(task), one_thread():
@@ -194,10 +186,12 @@ def _run(
             progress.finish()
             yield task, result
         return
-    pool = _Pool(make_executor or WorkerProcess, min(workers, len(tasks)))
+    make_executor = WorkerProcess if backend is None else backend.make_executor
+    pool = _Pool(make_executor, min(workers, len(tasks)))
+    sender = _Sender(None if backend is None else backend.share)
     with contextlib.ExitStack() as stack:
         stack.callback(pool.kill)
-        yield from _run_elsewhere(tasks, pool, advance, keep_going)
+        yield from _run_elsewhere(tasks, pool, sender, advance, keep_going)
         stack.pop_all()
     pool.close()
 
@@ -211,7 +205,7 @@ def _can_run_here(tasks: Sequence[Task], workers: int) -> bool:
 
 def _tensorflow_has_one_thread() -> bool:
     """Says whether TensorFlow is known to use one thread in this process, as in a worker."""
-    names = [name for name in _ONE_THREAD if name.startswith("TF_")]
+    names = [name for name in threads.ONE_THREAD if name.startswith("TF_")]
     if all(os.environ.get(name) == "1" for name in names):
         return True
     if "tensorflow" not in sys.modules:
@@ -329,7 +323,7 @@ class _Pool:
 
 
 def _run_elsewhere(
-    tasks: Sequence[Task], pool: _Pool, advance: Advance, keep_going: bool
+    tasks: Sequence[Task], pool: _Pool, sender: _Sender, advance: Advance, keep_going: bool
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks on executors and yields each with its result when it is done."""
     waiting = collections.deque(_Attempts(task, _Progress(task, advance)) for task in tasks)
@@ -344,6 +338,7 @@ def _run_elsewhere(
         error: concurrent.futures.BrokenExecutor,
     ) -> None:
         pool.discard(executor)
+        sender.forget()
         run.reasons.append(_reason(error))
         if len(run.reasons) == MOST_ATTEMPTS:
             given_up.append(run)
@@ -362,10 +357,10 @@ def _run_elsewhere(
             while waiting and pool.has_room:
                 run = waiting.popleft()
                 run.progress.start_over()
-                payload = _pickled(run.task)
+                payload = sender.pickled(run.task)
                 executor = pool.take()
                 try:
-                    running[executor.submit(_run_pickled, payload)] = run, executor
+                    running[executor.submit(_run_pickled, *payload)] = run, executor
                 except concurrent.futures.BrokenExecutor as error:
                     ended(run, executor, error)
                 if given_up and not keep_going:
@@ -416,18 +411,56 @@ def _tell_progress(run: _Attempts, executor: concurrent.futures.Executor) -> Non
         run.progress.add(amount)
 
 
-def _pickled(task: Task) -> bytes:
-    """Returns a task as bytes, with gin's bindings and the registry's entries of this process."""
-    from recsim._internal import bindings, pickling
+class _Sender:
+    """Makes bytes of tasks; arrays that several of them have are sent once.
 
-    try:
-        return pickling.dumps((_PROCESS, bindings.state(), worker_state.collected(), task))
-    except Exception as error:
-        raise TypeError(
-            f"The task {task.name!r} cannot be pickled to run in another process ({error}): leave "
-            "files, locks and connections out of its function and arguments (and out of gin's "
-            "bindings and of recsim.registry), or use one worker."
-        ) from error
+    Args:
+        share: returns what stands for the bytes of an array, None to send them with each task.
+    """
+
+    def __init__(self, share: Callable[[Buffer], object] | None) -> None:
+        self._share = share
+        self._shared: dict[bytes, object] = {}
+
+    def pickled(self, task: Task) -> list[Any]:
+        """Returns the arguments of :func:`_run_pickled` for a task.
+
+        Gin's bindings and the registry's entries of this process go along.
+        """
+        from recsim._internal import bindings, pickling
+
+        arrays: list[memoryview] = []
+
+        def stays_in(buffer: pickle.PickleBuffer) -> bool:
+            try:
+                data = buffer.raw()
+            except BufferError:  # It is not in one piece.
+                return True
+            if data.nbytes >= _SHARED_FROM:
+                arrays.append(data)
+            return data.nbytes < _SHARED_FROM
+
+        carried = (_PROCESS, bindings.state(), worker_state.collected(), task)
+        try:
+            payload = pickling.dumps(carried, stays_in if self._share else None)
+        except Exception as error:
+            raise TypeError(
+                f"The task {task.name!r} cannot be pickled to run in another process ({error}): "
+                "leave files, locks and connections out of its function and arguments (and out of "
+                "gin's bindings and of recsim.registry), or use one worker."
+            ) from error
+        return [payload, *map(self._stand_in, arrays)]
+
+    def _stand_in(self, data: memoryview) -> object:
+        assert self._share is not None
+        digest = hashlib.blake2b(data).digest()
+        if digest not in self._shared:
+            self._shared[digest] = self._share(data)
+        return self._shared[digest]
+
+    def forget(self) -> None:
+        """Sends arrays again: those sent may have been lost with a worker."""
+        self._shared.clear()
 
 
 # What a worker does.
@@ -436,14 +469,15 @@ def _pickled(task: Task) -> bytes:
 _progress_end: Connection | None = None
 
 
-def _run_pickled(payload: bytes) -> Result:
+def _run_pickled(payload: bytes, *arrays: Buffer) -> Result:
     """Runs a task in a worker; what it raises is fit to be sent."""
     from recsim._internal import bindings
 
     report = _Report(_progress_end)
     try:
-        # The parent process made it.
-        process, configuration, carried, task = pickle.loads(payload)  # noqa: S301
+        # The parent process made it. Arrays are copied: the task may write to its own.
+        buffers = map(bytearray, arrays)
+        process, configuration, carried, task = pickle.loads(payload, buffers=buffers)  # noqa: S301
         with contextlib.ExitStack() as stack:
             if process != _PROCESS:  # An executor's threads have them already.
                 worker_state.restore(carried)
@@ -454,7 +488,9 @@ def _run_pickled(payload: bytes) -> Result:
             os._exit(128 + ended.signal)
         raise _that_can_be_sent(ended) from ended
     except BaseException as error:  # sys.exit too, which would end the one that hears of it.
-        raise _that_can_be_sent(error) from error
+        if (sendable := _that_can_be_sent(error)) is error:
+            raise
+        raise sendable from error
     report.send()
     return result
 
@@ -533,7 +569,7 @@ class WorkerProcess(concurrent.futures.Executor):
             max_workers=1,
             initializer=_start_worker,
             initargs=(progress_end, lifeline),
-            env={name: os.environ.get(name, default), **_ONE_THREAD},
+            env={name: os.environ.get(name, default), **threads.ONE_THREAD},
         )
 
     def submit(

@@ -18,7 +18,7 @@ import cloudpickle
 import pytest
 import threadpoolctl
 
-from recsim import parallel, registry
+from recsim import clusters, parallel, registry
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -314,13 +314,17 @@ def test_another_executor_takes_the_tasks(monkeypatch):
                 raise concurrent.futures.BrokenExecutor("not yet")
             return super().submit(*arguments)
 
-    def make():
-        made.append(Broken(1))
-        return made[-1]
+    class Elsewhere(clusters.Backend):
+        def make_executor(self):
+            made.append(Broken(1))
+            return made[-1]
+
+        def cores(self):
+            return 2
 
     entry = dataclasses.replace(registry.AGENTS["random"])
     monkeypatch.setitem(registry.AGENTS, "mine", entry)
-    found, done = results([counting("a"), counting("b", 5)], 2, make_executor=make)
+    found, done = results([counting("a"), counting("b", 5)], 2, backend=Elsewhere())
     assert registry.AGENTS["mine"] is entry  # Its threads are of this process.
     assert found.keys() == {"a", "b"}
     assert sum(done) == 8
@@ -418,7 +422,7 @@ def test_gin_configures_in_workers_as_here(tmp_path):
 LOCKED = """
 import gin
 import late
-from recsim import parallel, registry
+from recsim import clusters, parallel, registry
 
 gin.parse_config("Late.value = 3")
 gin.finalize()
@@ -459,7 +463,7 @@ def test_a_script_needs_no_guard_and_its_process_is_left_as_it_was(tmp_path):
 
 REGISTERED = """
 import dataclasses
-from recsim import parallel, registry
+from recsim import clusters, parallel, registry
 
 class Agent:
     pass

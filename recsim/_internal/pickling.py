@@ -7,17 +7,21 @@ import importlib
 import io
 import operator
 import os
+import pickle
 import sys
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeGuard
 
 __all__ = ["dumps"]
 
 
+_BufferCallback = Callable[[pickle.PickleBuffer], object]
+
+
 class _Pickler(Protocol):
-    def __init__(self, file: io.BytesIO) -> None: ...
+    def __init__(self, file: io.BytesIO, buffer_callback: _BufferCallback | None) -> None: ...
 
     def dump(self, obj: object) -> None: ...
 
@@ -38,15 +42,20 @@ class _GinReference(Protocol):
 _lock = threading.RLock()
 
 
-def dumps(value: object) -> bytes:
+def dumps(value: object, buffer_callback: _BufferCallback | None = None) -> bytes:
     """Returns a value as bytes that :func:`pickle.loads` makes the value of.
 
     What another process cannot import goes along, as cloudpickle has it, and also where gin
     configures it, or where the module was loaded from a file that ``sys.path`` does not lead to.
+
+    Args:
+        value: what to pickle.
+        buffer_callback: called with the contents of arrays; those for which it returns something
+            false are left out, as :class:`pickle.Pickler` has it. None to leave nothing out.
     """
     file = io.BytesIO()
     with _lock:
-        pickler = _pickler()(file)
+        pickler = _pickler()(file, buffer_callback)
         try:
             pickler.dump(value)
         finally:
@@ -60,8 +69,8 @@ def _pickler() -> type[_Pickler]:
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # It is not typed.
-        def __init__(self, file: io.BytesIO) -> None:
-            super().__init__(file)
+        def __init__(self, file: io.BytesIO, buffer_callback: _BufferCallback | None) -> None:
+            super().__init__(file, buffer_callback=buffer_callback)
             self._by_value: dict[str, bool] = {}  # Of the modules met so far.
 
         def forget_modules(self) -> None:

@@ -7,18 +7,22 @@ import contextlib
 import dataclasses
 import itertools
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from recsim import parallel, types
+from recsim import clusters, parallel, types
 from recsim._internal import paths, resources, validation
 from recsim.logs import dataset, impressions
 from recsim.simulator import rollout
 from recsim.vector import scenario, streams
 
 __all__ = ["Simulation", "check_memory", "simulate"]
+
+# More tasks than workers: they end together, and one that is killed costs a part of its work.
+_TASKS_OF_A_WORKER = 8
 
 MakeEnvironment = Callable[..., types.VectorEnv]
 MakeAgent = Callable[[Any], types.VectorAgent]
@@ -29,9 +33,9 @@ class Simulation:
     """The outcome of a simulation of users.
 
     Attributes:
-        returns: undiscounted sums of rewards, float64: of shape (n_users,) over ``num_steps``
-            steps, of shape (n_users, num_episodes) if episodes were simulated.
-        lengths: numbers of steps, int64, of the same shape.
+        returns: undiscounted sums of rewards, float64 or float32: of shape (n_users,) over
+            ``num_steps`` steps, of shape (n_users, num_episodes) if episodes were simulated.
+        lengths: numbers of steps, int64 or int32, of the same shape.
         metrics: the environment's counts, by name, of these steps and no others.
         written_metrics: what the environment reports of them, such as ``CTR``, by tag.
         seed: the seed that the environments were reset with, which repeats the simulation: the
@@ -65,6 +69,9 @@ def simulate(
     num_episodes: int | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
+    dtype: npt.DTypeLike = np.float64,
     advance: Callable[[int], None] | None = None,
     parquet_log: paths.Path | None = None,
     log_user_state: bool = False,
@@ -89,16 +96,22 @@ def simulate(
         num_episodes: episodes to simulate for each, in place of ``num_steps``.
         seed: seed of the environment, an integer >= 0; None for the one of its config. Where that
             is None too, one is sampled for all users together.
-        workers: the most processes to use; None for one a core. The functions may come from a
-            notebook or a script, whose main module needs no guard, and may be lambdas. What they
-            hold must be picklable if there are several workers, or if the agent uses TensorFlow;
-            what is not is called as it is.
+        workers: the most processes to use; None for one a core of the backend. The functions may
+            come from a notebook or a script, whose main module needs no guard, and may be lambdas.
+            What they hold must be picklable if they go to other processes, or if the agent uses
+            TensorFlow; what is not is called as it is.
             With one worker, the users are simulated in this process, unless the agent uses
             TensorFlow, whose number of threads cannot be changed back there.
+        backend: where the processes are: those of this machine (loky), or of a cluster, see
+            :func:`recsim.clusters.connect`. The result is the same.
+        address: of the cluster, None for one of this machine.
+        dtype: data type of the returns and of the lengths: ``float64`` (and ``int64``), or
+            ``float32`` (and ``int32``), in half the memory.
         advance: called with the number of users done since the last call.
         parquet_log: a folder for an episode log, of a name that is free, see
             :mod:`recsim.logs.parquet`: a file for each chunk of users, so that it does not depend
-            on the number of workers either. It has its name once it is complete. None for no log.
+            on the number of workers either. It has its name once it is complete. The workers of a
+            cluster must have the folder, too. None for no log.
         log_user_state: whether the log has the users' hidden states too.
 
     Returns:
@@ -109,6 +122,8 @@ def simulate(
             ``num_episodes`` is given, episodes never end that should, or a function that goes to
             another process cannot be pickled.
         MemoryError: if there is no memory for the results of so many users.
+        ImportError: if the backend's package is not installed.
+        ConnectionError: if there is no cluster at the address.
         OSError: if the log cannot be written, or (FileExistsError) there is one of its name.
         recsim.parallel.TaskError: if a process has ended three times before its users were done,
             such as one that is killed.
@@ -142,75 +157,109 @@ def simulate(
     if parquet_log is not None:
         log = _Log(dataset.Dataset("parquet_log", parquet_log), log_user_state)
         log.folder.check_free()
-    if workers is None:
-        workers = parallel.usable_cores()
-    chunks = [users for _, users in streams.chunks(0, num_users)]
-    # A task of neighbouring chunks for each worker: starting a process takes long.
-    num_tasks = min(validation.positive_int("workers", workers), len(chunks))
-    resources.check_processes(num_tasks)
-    bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
+    element = _data_type(dtype)
+    if workers is not None:
+        workers = validation.positive_int("workers", workers)
     _check_function("make_environment", make_environment)
     _check_function("make_agent", make_agent)
+    chunks = [users for _, users in streams.chunks(0, num_users)]
     functions = _Functions(make_environment, make_agent)
     of_one_user: Any = functions.fresh()[0](num_envs=1, first_user=0)
     if seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False):
         seed = of_one_user.unwrapped.default_seed
     if num_episodes is not None:
         _check_that_episodes_end(of_one_user)
-    # What a single task, which may run here, begins with tells whether it may.
-    first = _made(functions, chunks[0]) if num_tasks == 1 else None
-    uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))
-    if num_tasks > 1 or uses_tensorflow:
-        functions.check_pickling()
-    tasks = [
-        parallel.Task(
-            name=f"chunks_{start}_to_{stop - 1}",
-            function=_simulate_chunks,
-            arguments={
-                "functions": functions,
-                "chunks": chunks[start:stop],
-                "num_steps": num_steps,
-                "num_episodes": num_episodes,
-                "seed": seed,
-                "first": None if uses_tensorflow else first,
-                "log": log,
-            },
-            size=sum(map(len, chunks[start:stop])),
-            uses_tensorflow=uses_tensorflow,
-        )
-        for start, stop in itertools.pairwise(bounds)
-    ]
-    ignored = advance or (lambda number: None)
     with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(clusters.connect(backend, address, workers))
+        if workers is None:
+            workers = parallel.usable_cores() if cluster is None else cluster.cores()
+        num_tasks = min(workers * _TASKS_OF_A_WORKER if workers > 1 else 1, len(chunks))
+        if cluster is None:
+            resources.check_processes(min(workers, num_tasks))
+        # What a single task, which may run here, begins with tells whether it may.
+        first = _made(functions, chunks[0]) if num_tasks == 1 and cluster is None else None
+        uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))
+        if first is None or uses_tensorflow:
+            functions.check_pickling()
+        bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
+        tasks = [
+            parallel.Task(
+                name=f"chunks_{start}_to_{stop - 1}",
+                function=_simulate_chunks,
+                arguments={
+                    "functions": functions,
+                    "chunks": chunks[start:stop],
+                    "num_steps": num_steps,
+                    "num_episodes": num_episodes,
+                    "seed": seed,
+                    "element": element,
+                    "first": None if uses_tensorflow else first,
+                    "log": log,
+                },
+                size=sum(map(len, chunks[start:stop])),
+                uses_tensorflow=uses_tensorflow,
+            )
+            for start, stop in itertools.pairwise(bounds)
+        ]
         if log is not None:
             stack.enter_context(log.folder.locked())
             log.folder.start()
-        finished = parallel.run_tasks(tasks, workers, ignored)
+        finished = parallel.run_tasks(
+            tasks, workers, advance or (lambda number: None), backend=cluster
+        )
         stack.enter_context(contextlib.closing(finished))
-        results = {task.name: result for task, result in finished}
+        shape = (num_users,) if num_episodes is None else (num_users, num_episodes)
+        outcome = _collected(finished, shape, element)
         if log is not None:
             log.folder.finish()
     functions.fresh()  # What the last chunk left in classes of the main module.
-    ordered = [results[task.name] for task in tasks]
+    returns, lengths, counts = outcome
     metrics: dict[str, float] = collections.defaultdict(float)
     # Chunk by chunk, in order: sums of numbers depend on the order in the last bits.
-    for result in ordered:
-        for of_chunk in result["metrics"]:
+    for task in tasks:
+        for of_chunk in counts[task.name]:
             for key, count in of_chunk.items():
                 metrics[key] += count
     return Simulation(
-        np.concatenate([result["returns"] for result in ordered]),
-        np.concatenate([result["lengths"] for result in ordered]),
-        dict(metrics),
-        _written(of_one_user.metrics_writer, metrics),
-        seed,
+        returns, lengths, dict(metrics), _written(of_one_user.metrics_writer, metrics), seed
     )
+
+
+def _data_type(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Returns the data type of returns."""
+    with contextlib.suppress(TypeError):
+        element = np.dtype(dtype)
+        if element in (np.float32, np.float64):
+            return element
+    raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+
+
+def _collected(
+    finished: Iterable[tuple[parallel.Task, parallel.Result]],
+    shape: tuple[int, ...],
+    element: np.dtype[Any],
+) -> tuple[np.ndarray, np.ndarray, dict[str, list[dict[str, float]]]]:
+    """Returns the returns, the lengths and, by task, the metrics; results are held only once."""
+    returns = np.empty(shape, element)
+    lengths = np.empty(shape, _counts_of(element))
+    metrics = {}
+    for task, result in finished:
+        users = slice(task.arguments["chunks"][0].start, task.arguments["chunks"][-1].stop)
+        returns[users] = result["returns"]
+        lengths[users] = result["lengths"]
+        metrics[task.name] = result["metrics"]
+    return returns, lengths, metrics
+
+
+def _counts_of(element: np.dtype[Any]) -> type[np.signedinteger[Any]]:
+    """Returns the data type of counts that goes with one of returns."""
+    return np.int64 if element == np.float64 else np.int32
 
 
 def check_memory(num_users: int, num_episodes: int = 1) -> None:
     """Raises MemoryError if there is no memory for the returns and lengths of so many users."""
     resources.check_memory(
-        # Those of the tasks, and of all together.
+        # Those of all together, and as much at most of tasks.
         2 * 16 * num_users * num_episodes,
         f"The results of {resources.shown(num_users)} users",
         "choose fewer users or episodes",
@@ -233,14 +282,15 @@ class _Functions:
         from recsim._internal import pickling
 
         self._functions = make_environment, make_agent
-        self._pickled: bytes | None = None
+        self._pickled: clusters.Buffer | None = None
         try:
             self._pickled = pickling.dumps(self._functions)
         except Exception as error:  # Whatever is in a stranger's function.
             self._error = error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_pickled": self._pickled}
+        # As a buffer, which is sent once for all tasks.
+        return {"_pickled": None if self._pickled is None else pickle.PickleBuffer(self._pickled)}
 
     def fresh(self) -> tuple[MakeEnvironment, MakeAgent]:
         """Returns copies of the functions; the functions themselves if they cannot be pickled.
@@ -308,6 +358,7 @@ def _simulate_chunks(
     num_steps: int | None,
     num_episodes: int | None,
     seed: int | None,
+    element: np.dtype[Any],
     first: tuple[Any, Any] | None,
     log: _Log | None,
     advance: Callable[[int], None],
@@ -330,8 +381,8 @@ def _simulate_chunks(
             else:
                 assert num_episodes is not None
                 of_chunk = _run_episodes(env, agent, seed, num_episodes, listeners)
-        returns.append(of_chunk[0])
-        lengths.append(of_chunk[1])
+        returns.append(of_chunk[0].astype(element))
+        lengths.append(of_chunk[1].astype(_counts_of(element)))
         metrics.append(env.metrics)
         advance(len(users))
     return {

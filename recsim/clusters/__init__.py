@@ -1,0 +1,5 @@
+"""Where tasks run: processes of this machine, the workers of Ray or Dask, or any executor."""
+
+from recsim.clusters.backend import BACKENDS, Backend, BackendLike, Buffer, connect
+
+__all__ = ["BACKENDS", "Backend", "BackendLike", "Buffer", "connect"]

@@ -1,0 +1,148 @@
+"""Tasks on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from recsim._internal import threads
+from recsim.clusters import remote_calls
+from recsim.clusters.backend import Backend, Buffer
+
+__all__ = ["DaskBackend", "connected"]
+
+
+@contextlib.contextmanager
+def connected(address: str | None, workers: int | None) -> Iterator[DaskBackend]:
+    """Connects to a Dask cluster for a block, with a client that is not Dask's default one."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise ImportError(
+            "backend='dask' needs Dask's distributed, which is not installed: "
+            "pip install '.[dask]'."
+        ) from error
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            cluster = stack.enter_context(_local_cluster(workers))
+        else:
+            cluster = address
+        try:
+            client = distributed.Client(cluster, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"There is no Dask scheduler at address={address!r} ({error}): start one with "
+                "'dask scheduler', or leave the address out."
+            ) from error
+        stack.callback(client.close)
+        yield DaskBackend(client)
+
+
+@contextlib.contextmanager
+def _local_cluster(workers: int | None) -> Iterator[Any]:
+    """Starts a cluster of this machine, with a process and one thread for each worker."""
+    import distributed
+
+    from recsim import parallel
+
+    settings: dict[str, Any] = {
+        "n_workers": workers or parallel.usable_cores(),
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        if os.name == "posix":  # Its workers do not import the main module, which may start one.
+            from distributed.deploy import subprocess
+
+            make: Callable[..., Any] = subprocess.SubprocessCluster
+            stack.enter_context(threads.one_in_new_processes())
+        else:
+            make = distributed.LocalCluster
+            settings["env"] = threads.ONE_THREAD
+        cluster = stack.enter_context(make(**settings))
+        cluster.wait_for_workers(settings["n_workers"])
+        yield cluster
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out what Dask logs of workers that end, which is told of here."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("nanny", "scheduler", "core")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+class DaskBackend(Backend):
+    """The workers of a cluster.
+
+    Args:
+        client: a client of the cluster, as :mod:`distributed` has it.
+    """
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 (distributed is not typed)
+        self._client = client
+
+    def __str__(self) -> str:
+        return "the Dask cluster"
+
+    def make_executor(self) -> concurrent.futures.Executor:
+        """Returns an executor whose calls are tasks of Dask."""
+        return _DaskExecutor(self._client)
+
+    def cores(self) -> int:
+        """Returns the number of threads of all workers."""
+        return sum(self._client.nthreads().values()) or 1
+
+    def share(self, data: Buffer) -> object:
+        """Sends bytes to a worker, from which the others get them when they need them."""
+        return self._client.scatter([bytes(data)], hash=False)[0]
+
+
+class _DaskExecutor(concurrent.futures.Executor):
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 (distributed is not typed)
+        self._client = client
+        self._called: Any = None
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> concurrent.futures.Future[Any]:
+        """Calls a function on a worker; futures of shared bytes arrive as the bytes."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        self._called = self._client.submit(
+            remote_calls.call,
+            fn,
+            kwargs,
+            *args,
+            key=f"recsim-{uuid.uuid4()}",
+            pure=False,
+            retries=0,
+        )
+        self._called.add_done_callback(lambda done: _settle(future, done))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Cancels the last call if asked to; one that has begun runs to its end."""
+        if cancel_futures and self._called is not None:
+            self._called.cancel()
+        self._called = None
+
+
+def _settle(future: concurrent.futures.Future[Any], done: Any) -> None:  # noqa: ANN401
+    """Gives a future what Dask's future has."""
+    import distributed
+
+    ended = (distributed.KilledWorker, concurrent.futures.CancelledError)
+    remote_calls.settle(future, done.result, ended)
