@@ -8,9 +8,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from recsim import clusters
 from recsim._internal import command_line
 
-__all__ = ["add_count", "add_quick", "add_quiet", "add_seed", "modules_here", "print_text"]
+__all__ = [
+    "add_count",
+    "add_quick",
+    "add_quiet",
+    "add_seed",
+    "add_workers",
+    "modules_here",
+    "print_text",
+]
 
 
 def add_count(group: command_line.Options, name: str, text: str, **settings: Any) -> None:
@@ -33,6 +42,27 @@ def add_quick(group: command_line.Options) -> None:
     """Adds the option that asks for a small version."""
     group.add_argument(
         "--quick", action="store_true", help="a small version, unless other options say otherwise"
+    )
+
+
+def add_workers(group: command_line.Options) -> None:
+    """Adds the options that say where tasks run, and how many at a time."""
+    add_count(
+        group,
+        "--workers",
+        "tasks at a time, which changes no result (default: as many as there are cores)",
+    )
+    group.add_argument(
+        "--backend",
+        choices=clusters.BACKENDS,
+        default="loky",
+        help="where tasks run: processes of this machine, or a cluster of Ray or Dask, which must "
+        "have the output folder, too (default: %(default)s)",
+    )
+    group.add_argument(
+        "--address",
+        help="the cluster's, such as auto or tcp://10.0.0.1:8786 (default: one of this machine, "
+        "which starts and ends with the command)",
     )
 
 

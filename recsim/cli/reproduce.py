@@ -43,12 +43,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         registry.reproduction_entry(name).load().add_options(group)
     _options.add_quick(parser)
     _options.add_seed(parser, "seed of everything")
-    _options.add_count(
-        parser,
-        "--workers",
-        "processes that work side by side, which changes nothing else (default: as many as there "
-        "are processor cores)",
-    )
+    _options.add_workers(parser)
     parser.add_argument(
         "--output",
         metavar="FOLDER",
@@ -86,12 +81,14 @@ def run(options: argparse.Namespace) -> int:
         base.prepare(experiment, folder)
     try:
         with command_line.user_errors(
-            options.parser, ValueError, OSError, MemoryError, base.TaskError
+            options.parser, ValueError, OSError, MemoryError, ImportError, base.TaskError
         ):
             record = base.run(
                 experiment,
                 folder,
-                workers=options.workers or base.usable_cores(),
+                workers=options.workers,
+                backend=options.backend,
+                address=options.address,
                 show_progress=False if options.quiet else None,
                 arguments=options.arguments,
             )

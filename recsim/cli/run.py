@@ -136,7 +136,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("--agent-seed", "the first seed of the agents alone (default: that of --seed)"),
     ):
         how.add_argument(name, metavar="N", type=command_line.integer(0, 2**32 - 1), help=text)
-    _options.add_count(how, "--workers", "tasks at a time (default: as many as cores)")
+    _options.add_workers(how)
     how.add_argument(
         "--shard",
         metavar="I/N",
@@ -232,6 +232,8 @@ def _run(options: argparse.Namespace) -> int:
         settings, place, label = _settings(options)
     shared = {
         "workers": options.workers,
+        "backend": options.backend,
+        "address": options.address,
         "progress": False if options.quiet else None,
         "command_arguments": options.arguments,
     }

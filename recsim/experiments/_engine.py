@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gin
 
-from recsim import parallel, registry
+from recsim import clusters, parallel, registry
 from recsim._internal import (
     bindings,
     files,
@@ -91,6 +91,8 @@ class Run:
         shard: which tasks to run, None for all.
         progress: whether to show progress.
         command_arguments: those of the command, for the record.
+        backend: where the tasks run, see :func:`recsim.clusters.connect`.
+        address: that of the cluster.
     """
 
     def __init__(
@@ -101,8 +103,11 @@ class Run:
         shard: tuple[int, int] | None,
         progress: bool | None,
         command_arguments: Sequence[str] | None,
+        backend: clusters.BackendLike,
+        address: str | None,
     ) -> None:
         self._wanted = wanted
+        self._connected = functools.partial(clusters.connect, backend, address, workers)
         self._folder = folder
         self._workers = workers
         self._shard = shard
@@ -211,15 +216,24 @@ class Run:
             print(f"Resuming: {done}", file=sys.stderr, flush=True)
         size = _plan.size_of_task(self._wanted)
         total = size * len(left)
-        with progress_lib.progress_bar("Experiment", total, "steps", self._progress) as show:
+        if not left:
+            return
+        with (
+            self._connected() as backend,
+            progress_lib.progress_bar("Experiment", total, "steps", self._progress) as show,
+        ):
             while left:
-                taken = self._run_tasks(left, size, lambda more: show(more, 0))
+                taken = self._run_tasks(left, size, lambda more: show(more, 0), backend)
                 left = [spec for spec in left if spec.name in taken]
                 if left:
                     time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _run_tasks(
-        self, left: Sequence[_tasks.Spec], size: int, advance: parallel.Advance
+        self,
+        left: Sequence[_tasks.Spec],
+        size: int,
+        advance: parallel.Advance,
+        backend: clusters.Backend | None,
     ) -> set[str]:
         """Runs tasks and returns the names of those that another command is running."""
         tasks = [
@@ -233,16 +247,19 @@ class Run:
             for spec in left
         ]
         workers = self._workers
-        if workers is None:
+        if workers is None and backend is not None:
+            workers = min(backend.cores(), len(left))
+        elif workers is None:
             uses_tensorflow = any(spec.uses_tensorflow for spec in left)
             is_long = uses_tensorflow or size * len(left) > _STEPS_WORTH_A_WORKER
             workers = min(parallel.usable_cores(), len(left)) if is_long else 1
-        resources.check_processes(min(workers, len(left)))
+        if backend is None:
+            resources.check_processes(min(workers, len(left)))
         taken = set()
         try:
             # The processes end with the block, whatever ends it.
             with contextlib.closing(
-                parallel.run_tasks(tasks, workers, advance, keep_going=True)
+                parallel.run_tasks(tasks, workers, advance, keep_going=True, backend=backend)
             ) as results:
                 for task, result in results:
                     if result["state"] == _tasks.TAKEN:
@@ -382,7 +399,7 @@ def _that_count(arguments: Sequence[str]) -> Iterator[str]:
             skip = False
             continue
         name, equals, _ = argument.partition("=")
-        if name in ("--workers", "--shard", "--output"):
+        if name in ("--workers", "--backend", "--address", "--shard", "--output"):
             skip = not equals
         elif name != "--quiet":
             yield argument

@@ -32,7 +32,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recsim import registry
+from recsim import clusters, registry
 from recsim._internal import (
     keys,
     paths,
@@ -202,6 +202,8 @@ def experiment(
     *,
     output: paths.Path | None = None,
     workers: int | None = None,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
     shard: tuple[int, int] | None = None,
     progress: bool | None = None,
     command_arguments: Sequence[str] | None = None,
@@ -217,6 +219,9 @@ def experiment(
             resumes. None for a temporary one, of which nothing stays.
         workers: the most tasks to run at a time; the results do not depend on it. By default the
             number of cores, and 1 for what is soon over.
+        backend: where the tasks run: in processes of this machine (``"loky"``), or on a cluster,
+            see :func:`recsim.clusters.connect`. Its workers must have the folder, too.
+        address: that of the cluster, None for one of this machine.
         shard: ``(i, n)`` runs every ``n``-th task alone, from the ``i``-th on (from 1). The results
             are of the tasks that are finished, and are saved by the call that finishes the last.
         progress: False to show nothing; None shows progress on the standard error stream.
@@ -231,6 +236,8 @@ def experiment(
             or a binding has no effect, or the folder holds something else.
         ExperimentFailedError: if all tasks have failed, with the first traceback.
         OSError: if the folder cannot be written to.
+        ImportError: if the backend's package is not installed.
+        ConnectionError: if there is no cluster at the address.
     """
     if isinstance(agents, Experiment):
         if settings:
@@ -250,7 +257,9 @@ def experiment(
                 raise ValueError("output must be given with shard: shards share a folder.")
             output = stack.enter_context(tempfile.TemporaryDirectory())
         folder = paths.absolute("output", output)
-        return _engine.Run(wanted, folder, workers, shard, progress, command_arguments)()
+        return _engine.Run(
+            wanted, folder, workers, shard, progress, command_arguments, backend, address
+        )()
 
 
 def draw(of_results: Results, folder: paths.Path) -> None:
@@ -273,6 +282,8 @@ def rerun(
     *,
     output: paths.Path | None = None,
     workers: int | None = None,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
     progress: bool | None = None,
     agents: Mapping[str, factories.Reference] | None = None,
     scenarios: Mapping[str, factories.Reference] | None = None,
@@ -284,6 +295,8 @@ def rerun(
         recorded: path of its ``results.json``, or of its folder.
         output: see :func:`experiment`.
         workers: see :func:`experiment`.
+        backend: see :func:`experiment`.
+        address: see :func:`experiment`.
         progress: see :func:`experiment`.
         agents: the classes or functions, by name, of agents that were defined in a notebook or in a
             script.
@@ -318,6 +331,8 @@ def rerun(
         wanted,
         output=output,
         workers=workers,
+        backend=backend,
+        address=address,
         progress=progress,
         command_arguments=(record.get("argv") or [""])[1:] or command_arguments,
     )

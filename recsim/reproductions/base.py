@@ -20,6 +20,7 @@ import abc
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -27,13 +28,13 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from recsim import parallel, types
+from recsim import clusters, parallel, types
 from recsim._internal import (
     bindings,
     command_line,
@@ -225,7 +226,9 @@ def run(
     experiment: Reproduction,
     folder: paths.Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
     show_progress: bool | None = None,
     arguments: Sequence[str] | None = None,
 ) -> dict[str, Any]:
@@ -234,7 +237,11 @@ def run(
     Args:
         experiment: what to run.
         folder: the output folder: new, empty, or that of an earlier run of the same settings.
-        workers: the most tasks to run at a time; the results do not depend on it.
+        workers: the most tasks to run at a time, None for one a core; the results do not depend on
+            it.
+        backend: where the tasks run, see :func:`recsim.clusters.connect`. The workers of a cluster
+            must have the folder, too.
+        address: that of the cluster, None for one of this machine.
         show_progress: False to show nothing; None shows it on the standard error stream.
         arguments: those of the command that asked for it, for the record; None for a program.
 
@@ -244,19 +251,21 @@ def run(
 
     Raises:
         ValueError, ImportError, OSError: see :func:`prepare`.
+        ConnectionError: if there is no cluster at the address.
         TaskError: if the processes of tasks have ended three times before these were done, after
             the other tasks are. The same call runs them anew.
     """
-    workers = validation.positive_int("workers", workers)
+    if workers is not None:
+        workers = validation.positive_int("workers", workers)
+    connected = functools.partial(clusters.connect, backend, address, workers)
     folder = paths.absolute("folder", folder)
     prepare(experiment, folder)
     with files.locked(folder):
         start = time.perf_counter()
         tasks = experiment.tasks(os.path.join(folder, _TASKS))
-        resources.check_processes(min(workers, len(tasks)))
         finished = _finished_tasks(tasks, folder)
         computed = len(tasks) - len(finished)
-        _compute(experiment, tasks, finished, folder, workers, show_progress)
+        _compute(experiment, tasks, finished, folder, workers, connected, show_progress)
         # Written anew, with how long it took then.
         record = None if computed else _earlier_record(experiment, folder)
         if record is None:
@@ -362,7 +371,8 @@ def _compute(
     tasks: list[Task],
     finished: dict[str, Result],
     folder: str,
-    workers: int,
+    workers: int | None,
+    connected: Callable[[], contextlib.AbstractContextManager[clusters.Backend | None]],
     show_progress: bool | None,
 ) -> None:
     """Runs the tasks that no earlier command has finished and adds what they return."""
@@ -373,13 +383,23 @@ def _compute(
         done = f"{len(finished)} of {len(tasks)} tasks are done."
         print(f"Resuming: {done}", file=sys.stderr, flush=True)
     total = sum(task.size for task in left)
-    with (
-        progress.progress_bar(experiment.name, total, experiment.unit, show_progress) as show,
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(connected())
+        if workers is None:
+            workers = usable_cores() if cluster is None else cluster.cores()
+        if cluster is None:
+            resources.check_processes(min(workers, len(left)))
+        show = stack.enter_context(
+            progress.progress_bar(experiment.name, total, experiment.unit, show_progress)
+        )
         # The processes end with the block, whatever ends it.
-        contextlib.closing(
-            parallel.run_tasks(left, workers, lambda more: show(more, 0), keep_going=True)
-        ) as results,
-    ):
+        results = stack.enter_context(
+            contextlib.closing(
+                parallel.run_tasks(
+                    left, workers, lambda more: show(more, 0), keep_going=True, backend=cluster
+                )
+            )
+        )
         for task, result in results:
             arrays = {name: np.asarray(value) for name, value in result.items()}
             checkpoint.save(_task_path(folder, task), {"task": task.name, "result": arrays})
@@ -454,9 +474,9 @@ def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str
         )
 
 
-def _command(experiment: Reproduction, workers: int) -> str:
+def _command(experiment: Reproduction, workers: int | None) -> str:
     """Returns a command that runs the experiment."""
-    options = {**experiment.settings, "workers": workers}
+    options = {**experiment.settings, **({"workers": workers} if workers else {})}
     texts = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
     return " ".join(["recsim reproduce", experiment.name, *texts])
 
