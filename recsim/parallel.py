@@ -37,6 +37,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from recsim._internal import interrupts, process_state, threads, validation, worker_state
+from recsim._internal.threads import usable_cores
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -116,13 +117,6 @@ class Task:
 
 class TaskError(RuntimeError):
     """A task could not be done: its worker ended each time, or what it raised cannot be sent."""
-
-
-def usable_cores() -> int:
-    """Returns how many processor cores this process may use."""
-    import loky
-
-    return int(loky.cpu_count())
 
 
 def run_tasks(

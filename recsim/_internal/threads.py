@@ -1,4 +1,4 @@
-"""What the libraries that NumPy may be built with, and TensorFlow, take their threads from."""
+"""Processor cores, and how many threads the libraries use that NumPy is built with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from recsim._internal import process_state
 
-__all__ = ["ONE_THREAD", "one_in_new_processes"]
+__all__ = ["ONE_THREAD", "one_in_new_processes", "usable_cores"]
 
 #: The environment variables of a process that is to use one thread.
 ONE_THREAD = dict.fromkeys(
@@ -23,6 +23,13 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+
+
+def usable_cores() -> int:
+    """Returns how many processor cores this process may use."""
+    import loky
+
+    return int(loky.cpu_count())
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from recsim._internal import validation
+from recsim._internal import threads, validation
 
 __all__ = ["BACKENDS", "Backend", "BackendLike", "Buffer", "connect"]
 
@@ -142,9 +142,7 @@ class _Given(Backend):
         return _LeftOpen(self._executor)
 
     def cores(self) -> int:
-        from recsim import parallel
-
-        return parallel.usable_cores()
+        return threads.usable_cores()
 
     def check_workers(self, workers: int) -> None:
         """Leaves the number to the caller, who knows the executor."""

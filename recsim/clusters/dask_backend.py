@@ -7,14 +7,40 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from recsim._internal import threads
 from recsim.clusters import remote_calls
 from recsim.clusters.backend import Backend, Buffer
 
 __all__ = ["DaskBackend", "connected"]
+
+
+class _Called(Protocol):
+    """A future of Dask's."""
+
+    def result(self) -> bytes: ...
+
+    def cancel(self) -> None: ...
+
+    def add_done_callback(self, callback: Callable[[_Called], None]) -> None: ...
+
+
+class _Client(Protocol):
+    def submit(
+        self,
+        function: Callable[..., bytes],
+        /,
+        *arguments: object,
+        key: str,
+        pure: bool,
+        retries: int,
+    ) -> _Called: ...
+
+    def scatter(self, data: list[bytes], *, hash: bool) -> list[object]: ...
+
+    def nthreads(self) -> Mapping[str, int]: ...
 
 
 @contextlib.contextmanager
@@ -48,10 +74,8 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
     """Starts a cluster of this machine, with a process and one thread for each worker."""
     import distributed
 
-    from recsim import parallel
-
     settings: dict[str, Any] = {
-        "n_workers": workers or parallel.usable_cores(),
+        "n_workers": workers or threads.usable_cores(),
         "threads_per_worker": 1,
         "dashboard_address": None,
     }
@@ -91,7 +115,7 @@ class DaskBackend(Backend):
         client: a client of the cluster, as :mod:`distributed` has it.
     """
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 (distributed is not typed)
+    def __init__(self, client: _Client) -> None:
         self._client = client
 
     def __str__(self) -> str:
@@ -111,9 +135,9 @@ class DaskBackend(Backend):
 
 
 class _DaskExecutor(concurrent.futures.Executor):
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 (distributed is not typed)
+    def __init__(self, client: _Client) -> None:
         self._client = client
-        self._called: Any = None
+        self._called: _Called | None = None
 
     def submit(
         self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -121,7 +145,7 @@ class _DaskExecutor(concurrent.futures.Executor):
         """Calls a function on a worker; futures of shared bytes arrive as the bytes."""
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         future.set_running_or_notify_cancel()
-        self._called = self._client.submit(
+        self._called = called = self._client.submit(
             remote_calls.call,
             fn,
             kwargs,
@@ -130,7 +154,7 @@ class _DaskExecutor(concurrent.futures.Executor):
             pure=False,
             retries=0,
         )
-        self._called.add_done_callback(lambda done: _settle(future, done))
+        called.add_done_callback(lambda done: _settle(future, done))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -140,7 +164,7 @@ class _DaskExecutor(concurrent.futures.Executor):
         self._called = None
 
 
-def _settle(future: concurrent.futures.Future[Any], done: Any) -> None:  # noqa: ANN401
+def _settle(future: concurrent.futures.Future[Any], done: _Called) -> None:
     """Gives a future what Dask's future has."""
     import distributed
 
