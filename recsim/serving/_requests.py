@@ -311,7 +311,9 @@ class Features:
             array = array.astype(np.int64 if self._whole else np.float64)
         rounded = array if self._whole else array.astype(self._dtype, copy=False)
         inside = (rounded >= self._low) & (rounded <= self._high)
-        self._check(name, inside, array, of, f"within {self.space}, which the agent was made for")
+        if not inside.all():
+            wanted = f"within {self.space}, which the agent was made for"
+            self._check(name, inside, array, of, wanted)
         return array
 
     def _check(

@@ -17,6 +17,7 @@ RUNS = [
     ("vectorized_users", "--users 3000 --workers 1", r"3,000 users, .*\nmean .*: 7[89]\d\.\d"),
     ("own_agent", "--episodes 2", r"user 0: \d+ clicks, by topic \[.*\]\nuser 1: "),
     ("own_scenario", "--episodes 100", r"favourite: 3\.\d films .*\nalternating: [89]\.\d films"),
+    ("serve_agent", "", r"the last slate: .*, of topics \[1, 1\]\n[\d.]+ ms per request\n1 user"),
     ("train_and_resume", "--steps 200", r"the same when resumed: True"),
 ]
 

@@ -205,6 +205,14 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
                     return list(slate)
         return list(slate)
 
+    def user_state(self) -> types.State:
+        """Returns what the arms know of the user: the bandit's counts are observed, see above."""
+        return super().user_state()
+
+    def load_user_state(self, state: types.State) -> None:
+        """Restores what :meth:`user_state` returned."""
+        super().load_user_state(state)
+
     def state_dict(self) -> types.State:
         """Returns the arms' states and that of the bandit's generator."""
         return {**super().state_dict(), "bandit_rng_state": seeding.owned_state(self._bandit)}
