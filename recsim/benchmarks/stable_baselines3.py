@@ -64,15 +64,15 @@ def measured(kind: str, num_envs: int, rollout: int, seed: int) -> Times:
     import torch
     from stable_baselines3.common import env_util
 
-    env: Any
-    if kind == "DummyVecEnv":
-        env = env_util.make_vec_env(ID, num_envs, env_kwargs={"observation": "flat"})
-    else:
-        env = make_vec_env(ID, num_envs)
+    env: Any = None
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     state = np.random.get_state()  # noqa: NPY002  # Stable-Baselines3 seeds and uses it.
     try:
+        torch.set_num_threads(1)
+        if kind == "DummyVecEnv":
+            env = env_util.make_vec_env(ID, num_envs, env_kwargs={"observation": "flat"})
+        else:
+            env = make_vec_env(ID, num_envs)
         model = stable_baselines3.PPO("MlpPolicy", env, n_steps=rollout, seed=seed, **SETTINGS)
         laps: list[float] = []
         begin = time.perf_counter()
@@ -81,7 +81,8 @@ def measured(kind: str, num_envs: int, rollout: int, seed: int) -> Times:
     finally:
         np.random.set_state(state)  # noqa: NPY002
         torch.set_num_threads(threads)
-        env.close()
+        if env is not None:
+            env.close()
 
 
 def _stopwatch(laps: list[float]) -> object:

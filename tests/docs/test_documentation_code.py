@@ -9,7 +9,7 @@ import pkgutil
 import re
 
 import pytest
-from support import CHECKOUT
+from support import CHECKOUT, sb3_models
 
 import recsim
 from recsim import cli
@@ -48,7 +48,12 @@ def test_every_tutorial_has_a_test():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_runs(page):
-    run_blocks(page, "python")
+    if page.stem == "stable_baselines3":
+        pytest.importorskip("stable_baselines3")
+        with sb3_models.training():
+            run_blocks(page, "python")
+    else:
+        run_blocks(page, "python")
 
 
 def test_readme_shows_what_the_default_experiment_prints(capsys, monkeypatch):

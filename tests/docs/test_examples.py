@@ -45,8 +45,28 @@ def test_slateq_example_runs(tmp_path):
     assert re.search(r"slateq: [\d.]+ minutes, .*\nrandom: [\d.]+ minutes", out)
 
 
+@pytest.mark.slow
+def test_stable_baselines3_example_runs(tmp_path):
+    pytest.importorskip("stable_baselines3")
+    arguments = f"--steps 1024 --num-envs 16 --users 20 --save {tmp_path}"
+    out = run("train_ppo_and_dqn", arguments, tmp_path)
+    rows = re.findall(r"^(\w+) +[\d.]+ ± ", out, re.M)
+    assert rows == ["ppo", "dqn", "slateq", "greedy", "random"]
+    assert {path.name for path in tmp_path.glob("*.zip")} == {"ppo.zip", "dqn.zip"}
+
+
+def test_pytorch_example_runs(tmp_path):
+    pytest.importorskip("torch")
+    # Limits, and in interest evolution time budgets, end episodes.
+    for arguments in ("", "--id recsim/LongTermSatisfaction-v0 --candidates 4 --slate-size 2"):
+        small = f"--iterations 20 --num-envs 8 --steps 10 --epochs 1 {arguments}"
+        out = run("pytorch_ppo", small, tmp_path)
+        assert re.search(r"iteration 20: return \d+\.\d of the last \d+ episodes, [\d,]+ steps", out)
+
+
 def test_every_example_is_run_and_listed():
     scripts = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert scripts == {script for script, *_ in RUNS} | {"train_slateq"}
+    others = {"train_slateq", "train_ppo_and_dqn", "pytorch_ppo"}
+    assert scripts == {script for script, *_ in RUNS} | others
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\((\w+)\.py\)", page)) == scripts
