@@ -218,6 +218,17 @@ class SingleUserPolicyAgent(agent_lib.AbstractEpisodicRecommenderAgent):
         """See :meth:`recsim.types.Explains.explain`: the policy's probabilities, values, scores."""
         return self._recommender.explanation(self._as_batch(observation))
 
+    def serving(self) -> agent_lib.Serving:
+        """Refuses to be saved: the model's own file has its weights.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"{type(self).__name__} is saved by its model: call model.save(path), and make the "
+            "agent of the file by recsim.sb3.PolicyAgent(path)."
+        )
+
     def _as_batch(self, observation: types.Observation) -> types.Observation:
         """Returns an observation as those of users in parallel, of one user."""
         for key in ("user", "doc", "response"):

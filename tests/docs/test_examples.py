@@ -61,7 +61,7 @@ def test_pytorch_example_runs(tmp_path):
     for arguments in ("", "--id recsim/LongTermSatisfaction-v0 --candidates 4 --slate-size 2"):
         small = f"--iterations 20 --num-envs 8 --steps 10 --epochs 1 {arguments}"
         out = run("pytorch_ppo", small, tmp_path)
-        assert re.search(r"iteration 20: return \d+\.\d of the last \d+ episodes, [\d,]+ steps", out)
+        assert re.search(r"iteration 20: return \d+\.\d of the last \d+ episodes, [\d,]+ s", out)
 
 
 def test_every_example_is_run_and_listed():

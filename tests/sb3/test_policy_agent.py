@@ -397,3 +397,10 @@ def test_agents_say_what_they_go_by(algorithm, observation, action):
         for column in columns.values():
             assert column.sum() == pytest.approx(1.0)
     assert agent.begin_episode(observed) == slate
+
+
+def test_the_models_own_file_is_what_is_saved(tmp_path):
+    agent = sb3.PolicyAgent(trained())(single())
+    with pytest.raises(TypeError, match=r"saved by its model: call model.save\(path\)"):
+        agent.save(tmp_path / "agent")
+    assert list(tmp_path.iterdir()) == []
