@@ -3,6 +3,7 @@
 from recsim.agents import (
     agent_utils,
     cluster_bandit_agent,
+    factories,
     full_slate_q_agent,
     greedy_pctr_agent,
     random_agent,
@@ -14,6 +15,7 @@ from recsim.agents import (
 __all__ = [
     "agent_utils",
     "cluster_bandit_agent",
+    "factories",
     "full_slate_q_agent",
     "greedy_pctr_agent",
     "random_agent",

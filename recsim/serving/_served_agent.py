@@ -379,10 +379,9 @@ class ServedAgent:
 
         An agent that remembers nothing of users only checks what it is told.
 
-        An agent that counts (:class:`~recsim.agents.layers.cluster_click_statistics.
-        ClusterClickStatsLayer` say) takes the responses to some or all items of a slate, and to
-        several slates. Another one takes the responses to all items of the last slate, once, for it
-        sees them as they are when it recommends next.
+        An agent that counts, such as a cluster bandit, takes the responses to some or all items of
+        a slate, and to several slates. Another one takes the responses to all items of the last
+        slate, once, for it sees them as they are when it recommends next.
 
         Args:
             user: the user, by id, or as in :meth:`recommend`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,10 @@ def _to_data(space: types.Space) -> dict[str, Any]:
         dtype = np.dtype(of.space.dtype).name
         return {"Box": [_bound(of.low), _bound(of.high), shape, dtype]}
     if kind == "MultiBinary":
-        return {"MultiBinary": [int(length) for length in of.shape]}
+        n = of.space.n  # A number and a shape of one axis make spaces that are not equal.
+        return {
+            "MultiBinary": [int(each) for each in n] if isinstance(n, Sequence) else [int(n), 0]
+        }
     if kind == "Discrete":
         assert of.num_values is not None
         return {"Discrete": [int(of.num_values), int(of.low)]}
@@ -75,10 +78,11 @@ def _composite_data(space: types.Space, kind: str) -> dict[str, Any]:
             raise TypeError(
                 f"The keys of a Dict space must be strings to be saved, got {key!r} in {space!r}."
             )
-    first = entries[0][1] if entries else None
-    numbered = kind == "Tuple" or [key for key, _ in entries] == _numbered(len(entries))
-    if len(entries) > 1 and numbered and all(entry == first for _, entry in entries[1:]):
-        return {f"{kind} of equal entries": [len(entries), _to_data(entries[0][1])]}
+    keys = [key for key, _ in entries]
+    if len(entries) > 1 and all(entry == entries[0][1] for _, entry in entries[1:]):
+        numbered = kind == "Tuple" or keys == _numbered(len(entries))
+        of_entries = len(entries) if numbered else keys
+        return {f"{kind} of equal entries": [of_entries, _to_data(entries[0][1])]}
     if kind == "Tuple":
         return {"Tuple": [_to_data(entry) for _, entry in entries]}
     return {"Dict": [[key, _to_data(entry)] for key, entry in entries]}
@@ -128,26 +132,22 @@ class _Reader:
         if type(content) is not list:
             raise _refusal(content)
         if kind.endswith(" of equal entries"):
-            if len(content) != 2 or type(content[0]) is not int:
+            if len(content) != 2:
                 raise _refusal(content)
-            number = content[0]
+            keys = _keys(content[0])
             entry, leaves, size = self.read(content[1])
-            if not 0 < number <= _MOST_LEAVES:
-                raise _refusal(content)
-            entries = dict.fromkeys(_numbered(number), entry)
-            leaves, size = number * leaves, number * size
+            entries = dict.fromkeys(keys, entry)
+            leaves, size = len(keys) * leaves, len(keys) * size
         elif kind in _kinds.COMPOSITE:
             keys = _numbered(len(content))
             if kind == "Dict":
                 if any(type(pair) is not list or len(pair) != 2 for pair in content):
                     raise _refusal(content)
-                keys = [pair[0] for pair in content]
+                keys = _keys([pair[0] for pair in content])
                 content = [pair[1] for pair in content]
-                if any(type(key) is not str for key in keys) or len(set(keys)) < len(keys):
-                    raise _refusal(keys)
             read = [self.read(entry) for entry in content]
             entries = {key: entry for key, (entry, _, _) in zip(keys, read, strict=True)}
-            leaves = sum(number for _, number, _ in read)
+            leaves = max(1, sum(number for _, number, _ in read))
             size = sum(number for _, _, number in read)
         else:
             raise _refusal(kind)
@@ -155,6 +155,17 @@ class _Reader:
         tree = entries if is_dict else tuple(entries.values())
         space: Any = _libraries.composed(tree, gym_spaces)
         return space, leaves, size
+
+
+def _keys(keys: object) -> list[str]:
+    """Returns the keys of a Dict space, which may be said by their number."""
+    if type(keys) is int and 0 < keys <= _MOST_LEAVES:
+        return _numbered(keys)
+    if type(keys) is not list or any(type(key) is not str for key in keys):
+        raise _refusal(keys)
+    if len(set(keys)) < len(keys):
+        raise _refusal(keys)
+    return keys
 
 
 def _leaf(kind: object, content: object) -> tuple[gym_spaces.Space[Any], int]:
@@ -165,6 +176,8 @@ def _leaf(kind: object, content: object) -> tuple[gym_spaces.Space[Any], int]:
         return _box(*content)
     if kind == "MultiBinary":
         shape = _shape(content)
+        if len(content) == 2 and content[1] == 0:
+            return gym_spaces.MultiBinary(content[0]), content[0]
         return gym_spaces.MultiBinary(shape), math.prod(shape)
     if kind == "Discrete" and len(content) == 2:
         num_values, start = content
