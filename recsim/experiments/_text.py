@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from recsim.experiments import results
 
-__all__ = ["all_tables", "failures", "is_rate", "lines_of", "notes", "shown_measure", "text"]
+__all__ = [
+    "all_tables",
+    "failures",
+    "is_rate",
+    "lines_of",
+    "markdown",
+    "notes",
+    "shown_measure",
+    "text",
+]
 
 BEST, ALIKE = "*", "~"
 
@@ -51,6 +60,17 @@ def text(
         line
         for note in (*notes(of_results), *failures(of_results))
         for line in textwrap.wrap(note, width, subsequent_indent="  ")
+    ]
+    return "\n\n".join([*shown, "\n".join(lines)] if lines else shown)
+
+
+def markdown(of_results: results.Results, baseline: str | None, *, topics: bool = False) -> str:
+    """Returns the same in Markdown, see :meth:`results.Results.to_markdown`."""
+    shown = [tables.markdown(table) for table in all_tables(of_results, baseline, topics=topics)]
+    # A star alone would begin a list or emphasis.
+    lines = [
+        f"- {note.replace(BEST, f'`{BEST}`').replace(f' {ALIKE} ', f' `{ALIKE}` ')}"
+        for note in (*notes(of_results), *failures(of_results))
     ]
     return "\n\n".join([*shown, "\n".join(lines)] if lines else shown)
 

@@ -172,6 +172,31 @@ class Results:
 
         return _text.text(self, baseline, topics=topics, width=width)
 
+    def to_latex(self, baseline: str | None = None, *, topics: bool = False) -> str:
+        """Returns the tables in LaTeX, with the rules of the package ``booktabs``.
+
+        The best is in bold, what cannot be told apart from it is underlined, and what there is to
+        say about the tables follows as comments.
+
+        Args:
+            baseline: see :meth:`summary`.
+            topics: whether to show the share of clicks on each topic.
+        """
+        from recsim.experiments import _latex
+
+        return _latex.latex(self, baseline, topics=topics)
+
+    def to_markdown(self, baseline: str | None = None, *, topics: bool = False) -> str:
+        """Returns the tables in Markdown, with what there is to say about them.
+
+        Args:
+            baseline: see :meth:`summary`.
+            topics: whether to show the share of clicks on each topic.
+        """
+        from recsim.experiments import _text
+
+        return _text.markdown(self, baseline, topics=topics)
+
     def __repr__(self) -> str:
         return self.table()
 

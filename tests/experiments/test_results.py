@@ -16,7 +16,7 @@ import pytest
 from support import chromium
 from support.made_up_results import made_up
 
-from recsim.experiments import _figures, plots, results
+from recsim.experiments import _figures, _text, plots, results
 
 FAILURE = {"task": "random, seed 3", "error": "ValueError: <no>", "traceback": "Traceback: <no>"}
 LONG = "ClusterBanditAgent.ci_scaling=0.5,ClusterBanditAgent.another_parameter_of_it=0.25"
@@ -75,6 +75,16 @@ def test_equal_agents_are_marked_as_alike():
     assert [lines[3].split()[-1], lines[4].split()[-1]] == ["*", "~"]
 
 
+def test_long_names_break_between_their_words():
+    assert _text.lines_of("a_rather_long_name_of_an_agent (x=0.25, y=1)", 24, "  ") == [
+        "a_rather_long_name_of_",
+        "  an_agent (x=0.25, y=1)",
+    ]
+    assert _text.lines_of("agent (ci_scaling=0.5)", 24) == ["agent (ci_scaling=0.5)"]
+    assert _text.lines_of("x" * 50, 24, "  ") == ["x" * 22, "  " + "x" * 22, "  " + "x" * 6]
+    assert _text.lines_of("", 24) == [""]
+
+
 def test_failures_are_told():
     made = made_up(metadata=results.Metadata(failures=[FAILURE]))
     assert made.table().splitlines()[-2:] == [
@@ -102,6 +112,39 @@ def test_trainings_are_told():
     text = made_up(metadata=results.Metadata(provenance={"tasks": tasks})).table()
     assert "greedy_pctr was trained for 1,000 to 1,001 steps with other users." in text
     assert "random has learned nothing: it made no update in 50 steps." in text
+
+
+def equal_agents():
+    rows = [
+        ("s", agent, "", seed, 0, "return", -1.0 - seed)
+        for agent in ("a_b", "b%")
+        for seed in range(6)
+    ]
+    return results.Results(pd.DataFrame(rows, columns=list(results.COLUMNS)))
+
+
+def test_latex():
+    text = equal_agents().to_latex()
+    assert text.splitlines()[:8] == [
+        "% s: 6 seeds, 1 user each",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"agent & return \\",
+        r"\midrule",
+        r"a\_b & \textbf{$-$3.5 $\pm$ 2.0} \\",
+        r"b\% & \underline{$-$3.5 $\pm$ 2.0} \\",
+        r"\bottomrule",
+    ]
+    assert "% Bold: the best; underlined: cannot be told apart from it" in text
+    for line in text.splitlines():
+        if not line.startswith("%"):
+            assert not re.search(r"(?<!\\)[%_#$](?!-|\\pm|\$| )", line.replace("$-$", "")), line
+
+
+def test_markdown():
+    text = equal_agents().to_markdown()
+    assert "| a_b   | -3.5 ± 2.0 * |" in text and "| b%    | -3.5 ± 2.0 ~ |" in text
+    assert "- `*` the best; `~` cannot be told apart from it" in text
 
 
 # Data frames.

@@ -116,6 +116,25 @@ def test_interquartile_mean_by_hand():
     }
 
 
+@pytest.mark.parametrize("num_seeds", range(1, 14))
+def test_interquartile_mean_and_improvement_are_those_of_scipy(num_seeds):
+    """Agarwal et al. compute them by a trimmed mean and by the statistic of Mann and Whitney."""
+    from scipy import stats
+
+    rng = np.random.default_rng(num_seeds)
+    # Rounded, so that some scores are equal.
+    ours, theirs = (rng.normal(size=(2, 3, num_seeds)) * 2).round()
+    found = statistics.interquartile_mean(ours, resamples=10)["mean"]
+    assert found == pytest.approx(stats.trim_mean(ours, 0.25, axis=None))
+    theirs = [*theirs[:2], theirs[2][: num_seeds // 2 + 1]]
+    expected = [
+        stats.mannwhitneyu(runs, others).statistic / (len(runs) * len(others))
+        for runs, others in zip(ours, theirs)
+    ]
+    found = statistics.probability_of_improvement(ours, theirs, resamples=10)["mean"]
+    assert found == pytest.approx(np.mean(expected))
+
+
 def test_bootstrap_is_stratified():
     """Scenarios are not mixed: no variance within them, no width of the interval."""
     found = statistics.interquartile_mean([[0.0, 0.0], [10.0, 10.0]])

@@ -43,6 +43,20 @@ def test_users_are_nested_in_seeds():
     assert [row["iqm"], row["iqm_low"], row["iqm_high"]] == pytest.approx(list(robust.values()))
 
 
+def test_robust_statistics_of_users_in_seeds_by_hand():
+    """A seed is one run, whatever the number of its users."""
+    ours = [[0.0, 20.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0], [-90.0, -110.0]]
+    theirs = [[3.0, 3.0], [1.0, 3.0], [0.0, 1.0], [-5.0, 5.0], [9.0, 9.0]]
+    table = summary.summarized(frame_of({"ours": ours, "theirs": theirs}))
+    row = row_of(table, "ours")
+    # Means of seeds: 10, 2, 3, 4, -100, and of the others 3, 2, 0.5, 0, 9.
+    assert row["mean"] == pytest.approx((10 + 2 + 3 + 4 - 100) / 5)
+    assert row["iqm"] == pytest.approx((2 + 3 + 4) / 3)  # One of five is left out at each end.
+    # Wins: 10 beats 5; 2 beats 2 and ties with one, 3 beats 3 and ties with one, 4 beats 4.
+    assert row["improvement"] == pytest.approx((5 + 2.5 + 3.5 + 4 + 0) / 25)
+    assert row["difference"] == pytest.approx((7 + 0 + 2.5 + 4 - 109) / 5)
+
+
 def test_difference_is_paired_by_seed():
     row = row_of(summary.summarized(frame_of(RETURNS)), "good")
     by_seed = {name: values.mean(axis=1) for name, values in RETURNS.items()}
