@@ -81,7 +81,7 @@ def test_any_annotates_no_parameter_but_those_that_are_passed_on():
     found = [place for module in MODULES for place in architecture.any_annotations(module)]
     passed_on = r"\((args|kwargs|settings|arguments|options)\)$"
     assert len([place for place in found if not re.search(passed_on, place)]) <= 5
-    assert len(found) <= 40
+    assert len(found) <= 50
 
 
 def test_few_private_attributes_of_others_are_read():

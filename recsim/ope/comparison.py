@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from recsim import registry, types
 from recsim._internal import bindings, files, json_text, paths, provenance, validation
 from recsim.ope import estimates, estimators, sequences, simulated, slates
+from recsim.vector import env as vector_env
 from recsim.vector import streams
 
 if TYPE_CHECKING:
@@ -336,7 +337,9 @@ def _make_environment(settings: Settings, *, num_envs: int, first_user: int) -> 
     )
 
 
-def _make_agent(name: str, settings: Settings, env: Any) -> types.VectorAgent:  # noqa: ANN401
+def _make_agent(
+    name: str, settings: Settings, env: vector_env.RecSimVectorEnv
+) -> types.VectorAgent:
     return registry.create_vector_agent(name, env, seed=_agent_seed(settings), eval_mode=True)
 
 

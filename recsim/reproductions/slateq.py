@@ -359,7 +359,7 @@ class SlateQ(base.Reproduction):
         steps: number of training steps, at least 300.
         users: number of users of an evaluation, at least 2.
         train_users: number of users that an agent learns from in parallel, a step of each at a
-            time; with 1 it learns from one after the other, with the paper's batches of 32
+            time; with 1 it learns from one user at a time, with the paper's batches of 32
             transitions every 4 steps, and resumes in the middle of a training.
         seed: seed of everything, at least 0.
 
@@ -377,7 +377,7 @@ class SlateQ(base.Reproduction):
             1,
             TRAIN_USERS,
             QUICK_TRAIN_USERS,
-            "users to learn from in parallel; 1 for one after the other, as in the paper",
+            "users to learn from in parallel; 1 for one at a time, as in the paper",
             10_000,
         ),
     )

@@ -23,7 +23,7 @@ _DECAY, _RMSPROP_EPSILON = np.float32(0.95), np.float32(1e-5)
 _BETAS, _ADAM_EPSILON = (0.9, 0.999), np.float32(1e-7)
 
 # The moments that an optimizer keeps of each weight, in the order of Keras's variables: those of
-# all weights one after the other, or (Adam's) all of a weight together.
+# all weights in turn, or (Adam's) all of a weight together.
 _NUM_MOMENTS = {"rmsprop": 2, "adam": 2, "sgd": 0}
 
 
@@ -53,7 +53,7 @@ class NumpyTrainer:
         self._loss_name = loss
         self._learning_rate = np.float32(learning_rate or LEARNING_RATES[self._optimizer])
         self._iterations = 0
-        # All weights, one after the other: an optimizer's step is a few calls then.
+        # All weights in one array: an optimizer's step is a few calls then.
         size = sum(array.size for array in weights)
         self._flat, self._gradient = np.empty((2, size), np.float32)
         self._moments = np.zeros((_NUM_MOMENTS[self._optimizer], size), np.float32)
