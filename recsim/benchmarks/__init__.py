@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from recsim.benchmarks import (
         default_training,
         episode_logs,
+        off_policy,
         sampling,
         stable_baselines3,
         throughput,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "default_training",
     "episode_logs",
+    "off_policy",
     "sampling",
     "stable_baselines3",
     "throughput",

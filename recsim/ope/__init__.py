@@ -8,7 +8,8 @@
 * :mod:`recsim.ope.estimates`: values with intervals and effective sample sizes;
 * :mod:`recsim.ope.models`: predictions of rewards;
 * :mod:`recsim.ope.simulated`: logs from a scenario, and the truth to compare estimates with;
-* :mod:`recsim.ope.comparison`: estimates beside the truth, what ``recsim ope`` runs.
+* :mod:`recsim.ope.comparison`: estimates beside the truth, what ``recsim ope`` runs;
+* :mod:`recsim.ope.exports`: logs for Open Bandit Pipeline, Minari and d3rlpy.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         comparison,
         estimates,
         estimators,
+        exports,
         log,
         models,
         policy,
@@ -34,6 +36,7 @@ __all__ = [
     "comparison",
     "estimates",
     "estimators",
+    "exports",
     "log",
     "models",
     "policy",

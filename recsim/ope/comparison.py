@@ -23,6 +23,8 @@ from recsim.vector import streams
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recsim.vector import env as vector_env
+
 __all__ = ["Comparison", "Settings", "check_folder", "compare", "estimators_for"]
 
 #: The highest weight of the clipped estimators.
@@ -312,7 +314,7 @@ def _check(settings: Settings) -> None:
     made.refuse_unused({}, registry.makers_of)
 
 
-def _known_to_know(settings: Settings, env: types.VectorEnv) -> list[str]:
+def _known_to_know(settings: Settings, env: vector_env.RecSimVectorEnv) -> list[str]:
     known = []
     for name, entry in registry.AGENTS.items():
         with contextlib.suppress(Exception):  # Of a scenario that it is not for.
@@ -325,7 +327,9 @@ def _agent_seed(settings: Settings) -> int:
     return settings.seed if settings.agent_seed is None else settings.agent_seed
 
 
-def _make_environment(settings: Settings, *, num_envs: int, first_user: int) -> types.VectorEnv:
+def _make_environment(
+    settings: Settings, *, num_envs: int, first_user: int
+) -> vector_env.RecSimVectorEnv:
     config = {
         "num_candidates": settings.num_candidates,
         "slate_size": settings.slate_size,

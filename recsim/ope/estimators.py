@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from recsim._internal import validation
-from recsim.ope import estimates, models
+from recsim.ope import _sums, estimates, models
 from recsim.ope import log as log_lib
 from recsim.ope import policy as policy_lib
 
@@ -37,6 +37,8 @@ _PROPENSITIES = {
     "prefixes": "prefix_propensities",
 }
 _NAMES = {"slates": "IPS", "items": "IIPS", "prefixes": "RIPS"}
+# Batches of users that are left out for the interval of a model.
+_NUM_BATCHES = 50
 # What is shown with less is not shown.
 _NEVER = 1e-12
 
@@ -206,8 +208,10 @@ class InversePropensity:
 class DirectMethod:
     """Predicts the rewards of the slates that the evaluated policy would show.
 
-    It is as good as the model: of little variance, and biased where the model is. Its interval is
-    that of the slates, not of the model.
+    It is as good as the model: of little variance, and biased where the model is. With a
+    :class:`recsim.ope.models.LinearModel` its interval comes from fits that leave out users, by the
+    jackknife; with another model, or predictions, it is that of a given model, and too narrow for
+    one that was fitted to the log.
 
     Attributes:
         model: what predicts, or predictions.
@@ -228,9 +232,16 @@ class DirectMethod:
     ) -> estimates.Estimate:
         """See :meth:`Estimator.estimate`."""
         predictions = predictions_of(self.model, log, policy, 1)
-        return estimates.estimate(
+        found = estimates.estimate(
             self.name, predictions.expected, users=log.users, interval=interval
         )
+        if not isinstance(self.model, models.LinearModel):
+            return found
+        slates = np.arange(log.num_slates)[:, np.newaxis]
+        wanted = interval or estimates.Interval()
+        sums = _sums.Sums(log, policy, slates, log.users, _NUM_BATCHES, wanted.seed)
+        error, low, high = sums.interval(found.value, wanted, 1.0, self.model.ridge)
+        return dataclasses.replace(found, standard_error=error, low=low, high=high)
 
 
 @dataclasses.dataclass(frozen=True)

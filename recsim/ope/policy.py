@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim._internal import numbers, validation
 
-__all__ = ["MOST_SLATES", "Policy", "SlateDistribution", "all_slates"]
+__all__ = ["MOST_SLATES", "Policy", "SlateDistribution", "all_slates", "index_of"]
 
 #: Of more slates that can be made of the candidates, not all are looked at.
 MOST_SLATES = 5040
@@ -123,7 +123,7 @@ class SlateDistribution:
         """
         chosen = numbers.whole_array("chosen", chosen)
         slates = all_slates(num_candidates, chosen.shape[1])
-        index = _index(chosen, slates, num_candidates)
+        index = index_of(chosen, slates, num_candidates)
         probabilities = np.zeros((len(chosen), len(slates)))
         probabilities[np.arange(len(chosen)), index] = 1.0
         return cls(slates, probabilities)
@@ -135,7 +135,7 @@ class SlateDistribution:
 
     def of_slates(self, items: np.ndarray) -> np.ndarray:
         """Returns the probabilities of slates, one of each row, shape (n,)."""
-        index = _index(items, self.slates, self.num_candidates)
+        index = index_of(items, self.slates, self.num_candidates)
         found: np.ndarray = self.probabilities[np.arange(len(items)), index]
         return found
 
@@ -197,8 +197,13 @@ class SlateDistribution:
         return moments, which.reshape(-1)
 
 
-def _index(items: np.ndarray, slates: np.ndarray, num_candidates: int) -> np.ndarray:
-    """Returns which of some slates others are.
+def index_of(items: np.ndarray, slates: np.ndarray, num_candidates: int) -> np.ndarray:
+    """Returns which of some slates others are, integers of shape (n,).
+
+    Args:
+        items: the slates to look for, integers of shape (n, slate_size).
+        slates: all slates, of shape (num_slates, slate_size).
+        num_candidates: number of candidates.
 
     Raises:
         ValueError: if one is none of them.

@@ -8,12 +8,11 @@ what the evaluated policy would have done is asked of it at each of them.
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 
 from recsim._internal import validation
-from recsim.ope import estimates, estimators, models
+from recsim.ope import _sums, estimates, estimators
 from recsim.ope import log as log_lib
 from recsim.ope import policy as policy_lib
 
@@ -141,104 +140,9 @@ class FittedQ:
         if missing is not None:
             estimates.warn_of_support(missing, (), self.name)
         rows, users = by_episode(log)
-        _, of_episodes = np.unique(users, return_inverse=True)
-        num_users = int(of_episodes.max()) + 1
-        # Users in a random order, for neighbours may be alike.
-        order = np.random.default_rng(interval.seed).permutation(num_users)
-        num_batches = min(self.num_batches, num_users)
-        batches = (order % num_batches)[of_episodes.reshape(-1)]
-        sums = _Sums(log, policy, rows, batches, num_batches)
-        value = sums.value(np.ones(num_batches), self.discount, self.ridge)
-        error, low, high = math.nan, math.nan, math.nan
-        if num_batches > 1:
-            without = np.array(
-                [sums.value(left, self.discount, self.ridge) for left in 1.0 - np.eye(num_batches)]
-            )
-            squares = ((without - without.mean()) ** 2).sum()
-            error = math.sqrt((num_batches - 1) / num_batches * squares)
-            low, high = self._ends(sums, value, error, interval)
+        sums = _sums.Sums(log, policy, rows, users, self.num_batches, interval.seed)
+        value = sums.value(None, self.discount, self.ridge)
+        error, low, high = sums.interval(value, interval, self.discount, self.ridge)
         return estimates.Estimate(
-            self.name, value, error, low, high, interval.confidence, num_users, None, missing
+            self.name, value, error, low, high, interval.confidence, sums.num_users, None, missing
         )
-
-    def _ends(
-        self, sums: _Sums, value: float, error: float, interval: estimates.Interval
-    ) -> tuple[float, float]:
-        """Returns both ends of the interval."""
-        if interval.method != "bootstrap":
-            half = interval.quantile(sums.num_batches - 1) * error
-            return value - half, value + half
-        rng = np.random.default_rng(interval.seed)
-        shares = np.full(sums.num_batches, 1.0 / sums.num_batches)
-        samples = rng.multinomial(sums.num_batches, shares, interval.num_samples)
-        values = [
-            sums.value(times.astype(np.float64), self.discount, self.ridge) for times in samples
-        ]
-        tail = (1.0 - interval.confidence) / 2.0
-        low, high = np.quantile(values, [tail, 1.0 - tail]).tolist()
-        return low, high
-
-
-class _Sums:
-    """Sums over batches of users of what the fits of the values of all steps need.
-
-    Args:
-        log: logged slates.
-        policy: the evaluated policy.
-        rows: what :func:`by_episode` returns.
-        batches: the batch of each episode, shape (num_episodes,).
-        num_batches: number of batches.
-    """
-
-    def __init__(
-        self,
-        log: log_lib.SlateLog,
-        policy: policy_lib.Policy,
-        rows: np.ndarray,
-        batches: np.ndarray,
-        num_batches: int,
-    ) -> None:
-        shown = models.slate_features(log.user_features, models.shown_documents(log))
-        expected = models.expected_features(log, policy)
-        means, deviations = shown.mean(axis=0), shown.std(axis=0)
-        used = deviations > 1e-9 * np.maximum(1.0, np.abs(means))
-        shown, expected = (
-            np.concatenate(
-                [np.ones((len(array), 1)), (array[:, used] - means[used]) / deviations[used]],
-                axis=1,
-            )
-            for array in (shown, expected)
-        )
-        self.num_batches = num_batches
-        num_steps, size = rows.shape[1], shown.shape[1]
-        self._grams = np.zeros((num_steps, num_batches, size, size))
-        self._rewards = np.zeros((num_steps, num_batches, size))
-        # Products of features with those that are expected at the next step.
-        self._next = np.zeros((num_steps, num_batches, size, size))
-        self._first = np.zeros((num_batches, size))
-        self._episodes = np.bincount(batches, minlength=num_batches).astype(np.float64)
-        following = np.concatenate([rows[:, 1:], np.full((len(rows), 1), -1)], axis=1)
-        for batch in range(num_batches):
-            of_batch = batches == batch
-            self._first[batch] = expected[rows[of_batch, 0]].sum(axis=0)
-            for step in range(num_steps):
-                there = of_batch & (rows[:, step] >= 0)
-                now, after = rows[there, step], following[there, step]
-                features, continues = shown[now], after >= 0
-                self._grams[step, batch] = features.T @ features
-                self._rewards[step, batch] = log.rewards[now] @ features
-                self._next[step, batch] = features[continues].T @ expected[after[continues]]
-
-    def value(self, times: np.ndarray, discount: float, ridge: float) -> float:
-        """Returns the mean value of the first slates, with each batch so many times."""
-        weights = np.zeros(self._first.shape[1])
-        # A step that no slate of these batches tells of has no value.
-        penalty = np.full(len(weights), max(ridge, 1e-9))
-        penalty[0] = 1e-9
-        for step in reversed(range(len(self._grams))):
-            gram = np.tensordot(times, self._grams[step], 1)
-            gram[np.diag_indices_from(gram)] += penalty
-            targets = times @ self._rewards[step]
-            targets = targets + discount * np.tensordot(times, self._next[step], 1) @ weights
-            weights = np.linalg.solve(gram, targets)
-        return float(times @ self._first @ weights / (times @ self._episodes))
