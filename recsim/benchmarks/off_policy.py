@@ -2,8 +2,8 @@
 
 ``python -m recsim.benchmarks.off_policy`` makes 1,000 logs of made-up users in each of four
 settings, whose true values are sums that can be worked out, and 1,000 of interest evolution, where
-it is simulated. Every estimator is applied to each log. An estimator without bias has a mean error within
-three standard errors of 0, and its 95% intervals hold the true value in 92 to 98 of 100 logs.
+it is simulated. Every estimator is applied to each log. An estimator without bias has a mean error
+within three standard errors of 0, and its 95% intervals hold the true value in 92% to 98% of logs.
 
 * ``independent``: what a document earns depends on the user, itself and its position;
 * ``cascade``: on the documents before it too;
