@@ -377,7 +377,7 @@ class VectorRollout:
                 global_generator.watched(method, agent, global_generator.IN_VECTOR_AGENT)
                 for method in (agent.begin, agent.step)
             )
-        mode = env.metadata.get("autoreset_mode")
+        mode = getattr(env, "metadata", {}).get("autoreset_mode")
         self._resets_users = getattr(mode, "name", mode) in ("NEXT_STEP", "DISABLED")
         self._listeners = tuple(listeners)
         self._on_step = _own_methods(self._listeners, VectorListener, "on_step")

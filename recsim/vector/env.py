@@ -314,18 +314,11 @@ class RecSimVectorEnv(SlateVectorEnv):
             ended = terminated | truncated
             # Not the dictionary that is returned: entries may be replaced in that.
             own = trees.map_leaves(lambda array: array, observation)
-            batch = functools.partial(self._last_in_form, own, ended_rows, last)
+            batch = functools.partial(_with_last, own, ended_rows, last)
+            if self._converts:
+                batch = functools.partial(_converted, self._form, batch)
             infos = {"final_obs": FinalObservations(batch, ended), "_final_obs": ended}
         return self._in_form(observation), rewards, terminated, truncated, infos
-
-    def _last_in_form(
-        self,
-        observation: dict[str, Any],
-        ended_rows: Sequence[np.ndarray],
-        last: Sequence[dict[str, Any]],
-    ) -> dict[str, Any]:
-        """Returns what :func:`_with_last` does in the form that was asked for."""
-        return self._in_form(_with_last(observation, ended_rows, last))
 
     def _joined(self, joined: T | None, of_chunk: T, rows: slice) -> T:
         """Returns nested arrays of all users, with those of a chunk put in.
@@ -487,6 +480,15 @@ def _with_last(
             trees.set_rows(with_last[key], rows, parts[key])
     with_last["doc"] = trees.map_leaves(_read_only, with_last["doc"])
     return with_last
+
+
+def _converted(
+    form: spaces_lib.ObservationForm, make_batch: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns observations of all users, which a function makes, in a form."""
+    converted: Any = form(make_batch(), 1)
+    of_form: dict[str, Any] = converted
+    return of_form
 
 
 def _num_entries(space: types.Space) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import gymnasium
 import hypothesis
@@ -195,6 +196,17 @@ def test_vector_environments_of_the_options(
             for given, of_plain in zip(step[4]["final_obs"], expected[4]["final_obs"]):
                 _assert_equal(given, form(of_plain))
                 assert given in other.single_observation_space
+
+
+@pytest.mark.parametrize("observation", OBSERVATION_FORMS)
+def test_last_observations_do_not_hold_the_environment(observation: str) -> None:
+    env = gymnasium.make_vec(IDS[0], num_envs=2, max_episode_steps=1, observation=observation)
+    env.reset(seed=0)
+    final = env.step(env.action_space.sample())[4]["final_obs"]
+    pickled = pickle.dumps(final)
+    assert b"RecSimVectorEnv" not in pickled
+    for one, other in zip(pickle.loads(pickled), final):
+        _assert_equal(one, other)
 
 
 def _assert_equal(one: object, other: object) -> None:
