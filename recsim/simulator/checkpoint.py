@@ -26,7 +26,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from recsim._internal import bundles, checkpoint_files, files, paths, validation
+from recsim._internal import (
+    bundles,
+    checkpoint_files,
+    files,
+    paths,
+    saved_agents,
+    validation,
+)
 from recsim._internal.checkpoint_files import CheckpointError
 from recsim.simulator import fingerprint, run_data
 
@@ -78,8 +85,8 @@ def restore_agent(agent: object, path: paths.Path) -> None:
     Args:
         agent: the agent, made as the one that was trained.
         path: a checkpoint of a training; a folder of checkpoints, the newest good one of which is
-            taken; or a file that :func:`save` wrote of what the agent's ``bundle_and_checkpoint``
-            or ``serving_bundle`` returned.
+            taken; the file of an agent's ``save``; or a file that :func:`save` wrote of what the
+            agent's ``bundle_and_checkpoint`` or ``serving_bundle`` returned.
 
     Raises:
         ValueError: if the state is not of this agent.
@@ -109,6 +116,8 @@ def restore_agent(agent: object, path: paths.Path) -> None:
                     "Create the agent that was trained."
                 )
         bundle, iteration = bundle["agent"], bundle["current_iteration"]
+    elif isinstance(bundle, dict) and saved_agents.MARK in bundle:
+        bundle = bundle.get("state")
     answer = bundles.restore_checkpoint(agent, folder, iteration, bundle) if bundle else False
     if not answer:
         raise ValueError(

@@ -162,6 +162,21 @@ def test_a_checkpoint_of_a_training_is_told_apart(tmp_path):
         recsim.load_agent(tmp_path / "tree")
 
 
+@pytest.mark.parametrize("name", ["tabular_q", "slate_topk_sarsa", "history"])
+def test_an_agent_is_restored_from_the_file_of_another(name, saved):
+    path, env = saved(name), make_env(SCENARIOS[name])
+    first, other = create_agent(name, env), create_agent(name, env, seed=9)
+    observation = env.reset()
+    checkpoint.restore_agent(other, path)
+    for _ in range(3):
+        assert list(other.begin_episode(observation)) == list(first.begin_episode(observation))
+    tabular = create_agent("tabular_q", make_env(num_candidates=5))
+    with pytest.raises(
+        ValueError, match="does not hold the state of this agent|cannot be restored"
+    ):
+        checkpoint.restore_agent(tabular, saved("random"))
+
+
 def test_a_file_that_is_there_stays_where_saving_fails(saved, monkeypatch):
     path = saved("random")
     content = path.read_bytes()
