@@ -235,7 +235,6 @@ def _run(options: argparse.Namespace) -> int:
         "backend": options.backend,
         "address": options.address,
         "progress": False if options.quiet else None,
-        "command_arguments": options.arguments,
     }
     if options.shard is not None and options.output is None and options.rerun is None:
         parser.error("--shard needs --output: parts share a folder.")
@@ -252,6 +251,7 @@ def _run(options: argparse.Namespace) -> int:
                         experiment.Experiment(**settings),
                         output=folder,
                         shard=options.shard,
+                        command_arguments=options.arguments,
                         **shared,
                     )
         except experiment.ExperimentFailedError as error:

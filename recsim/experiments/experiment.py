@@ -287,7 +287,6 @@ def rerun(
     progress: bool | None = None,
     agents: Mapping[str, factories.Reference] | None = None,
     scenarios: Mapping[str, factories.Reference] | None = None,
-    command_arguments: Sequence[str] | None = None,
 ) -> Results:
     """Runs a recorded experiment again; the results are the same to the digit, but for times.
 
@@ -301,7 +300,6 @@ def rerun(
         agents: the classes or functions, by name, of agents that were defined in a notebook or in a
             script.
         scenarios: likewise.
-        command_arguments: those of the command that asked for it, for the record.
 
     Raises:
         ValueError: if the file is not the record of an experiment, or a class of it cannot be
@@ -334,7 +332,7 @@ def rerun(
         backend=backend,
         address=address,
         progress=progress,
-        command_arguments=(record.get("argv") or [""])[1:] or command_arguments,
+        command_arguments=None if record.get("argv") is None else record["argv"][1:],
     )
 
 

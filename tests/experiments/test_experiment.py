@@ -274,6 +274,30 @@ def test_agents_and_scenarios_from_files_and_modules(workers, monkeypatch, tmp_p
     assert registry.own_entries() == ({}, {}, {})
 
 
+def test_what_trains_networks_is_made_in_other_processes_alone(tmp_path):
+    """Where bindings are tried out it would import TensorFlow, which is large and slow."""
+
+    class Learner(Seeded):
+        learns = True
+
+        def __init__(self, env, random_seed, training_steps):
+            super().__init__(env, random_seed)
+            (tmp_path / str(os.getpid())).touch()
+
+    results = recsim.experiment(
+        {"mine": Learner, "bandit": "cluster_bandit_ts"},
+        sweep={"ClusterBanditAgent.ci_scaling": [0.5, 1.0]},
+        seeds=1,
+        train_steps=20,
+        workers=1,
+        **SHORT,
+    )
+    assert len(results.summary().query("measure == 'return'")) == 3
+    pids = {path.name for path in tmp_path.iterdir()}
+    assert len(pids) == 2  # The checks', and the tasks'.
+    assert str(os.getpid()) not in pids
+
+
 @pytest.mark.parametrize("kind", ["learns", "environment", "slate"])
 def test_what_a_factory_is_given(kind):
     given = {}

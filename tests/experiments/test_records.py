@@ -45,6 +45,7 @@ OTHER_VALUES = {
 # They change no number.
 WITHOUT_EFFECT = {
     "--workers": ["2"],
+    "--backend": ["loky"],
     "--shard": ["1/1"],
     "--output": ["elsewhere"],
     "--quiet": [],
@@ -54,7 +55,7 @@ WITHOUT_EFFECT = {
     "--log-user-state": ["--log-episodes"],
 }
 # On record are those that say what was run.
-NOT_ON_RECORD = {"--workers", "--shard", "--output", "--quiet"}
+NOT_ON_RECORD = {"--workers", "--backend", "--shard", "--output", "--quiet"}
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ def test_the_options_of_the_tests_are_those_of_the_command():
     parser = argparse.ArgumentParser("run", add_help=False)
     cli.run.add_options(parser)
     options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", parser.format_usage()))
-    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT, "--rerun"}
+    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT, "--rerun", "--address"}
 
 
 def test_runs_that_differ_in_an_option_differ_in_their_records(nothing_drawn):
@@ -100,7 +101,8 @@ def test_runs_that_differ_in_an_option_differ_in_their_records(nothing_drawn):
         found[option] = run(f"other_{number}", option, *value)
     assert len(set(map(settings_of, found.values()))) == len(OTHER_VALUES) + 1
     for number, (option, value) in enumerate(WITHOUT_EFFECT.items()):
-        record = run(f"same_{number}", option, *value)
+        name = value[0] if option == "--output" else f"same_{number}"
+        record = run(name, option, *value)
         assert digest_of_values(record) == digest_of_values(found["base"])
         assert (option in record["provenance"]["argv"]) == (option not in NOT_ON_RECORD)
 
@@ -153,6 +155,13 @@ def test_the_command_on_record_gives_the_same_results():
     assert program == "recsim"
     assert cli.main([*arguments, "--output", "again"]) == 0
     assert json.loads(pathlib.Path("again/results.json").read_text()) == record
+
+
+def test_a_program_that_is_repeated_by_the_command_has_the_same_record():
+    recsim.experiment("random", output="first", episodes=2, steps=5, progress=False)
+    assert cli.main(["run", "--rerun", "first", "--output", "again", "--quiet"]) == 0
+    records = [pathlib.Path(name, "results.json").read_text() for name in ("first", "again")]
+    assert records[0] == records[1]
 
 
 def test_seeds_versions_and_fingerprints_are_on_record():
