@@ -54,6 +54,22 @@ def load_agent(
         FileNotFoundError: if there is no such file.
         TypeError: if ``agent_class`` or a setting is missing, or not one that the agent needs.
         ValueError: if ``max_users`` is below 1.
+
+    Example:
+        >>> import tempfile
+        >>> from recsim import registry
+        >>> env = registry.create_environment("interest_exploration", {
+        ...     "num_candidates": 10, "slate_size": 2, "resample_documents": True, "seed": 0})
+        >>> path = f"{tempfile.mkdtemp()}/agent.recsim"
+        >>> registry.create_agent("cluster_bandit_ucb1", env).save(path)
+        >>> served = load_agent(path)
+        >>> features = {"cluster_id": [0, 0, 1, 1], "quality": [1.0, 2.0, 1.5, 0.5]}
+        >>> items = {"ids": ["tea", "coffee", "milk", "cocoa"], "features": features}
+        >>> served.recommend("ann", items)
+        ['coffee', 'tea']
+        >>> served.observe("ann", ["coffee", "tea"], {"click": [1, 0]})
+        >>> served.recommend(["ann", "ben"], items, k=1)
+        [['milk'], ['coffee']]
     """
     max_users = validation.positive_int("max_users", max_users)
     saved = _files.read(path)

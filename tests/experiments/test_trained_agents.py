@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 import recsim
-from recsim import registry
+from recsim import registry, serving
 from recsim.agents import random_agent
 from recsim.simulator import checkpoint
 
@@ -58,10 +59,25 @@ def test_an_agent_that_cannot_be_saved_is_none_the_less_trained(tmp_path, monkey
     assert not (folder / "own" / "agent.recsim").exists()
 
 
-@pytest.mark.slow
-def test_a_trained_network_serves(tmp_path):
+@pytest.mark.parametrize("name", ["slate_optimal_optimal_q", "slate_greedy_no_click_q"])
+def test_a_network_that_users_in_parallel_trained_serves_single_ones(name, tmp_path):
     settings = {"num_envs": 20, "train_steps": 2000, "episodes": 20}
-    folder = run(tmp_path, ["slate_topk_sarsa"], "interest_evolution", **settings)
-    served = recsim.load_agent(folder / "slate_topk_sarsa" / "agent.recsim")
-    assert served.name == "SlateDecompQAgent"
+    folder = run(tmp_path, [name], "interest_evolution", **settings)
+    served = recsim.load_agent(folder / name / "agent.recsim")
     assert served.make_agent().num_updates > 0
+    env = registry.create_environment(
+        "interest_evolution",
+        {"num_candidates": 10, "slate_size": 2, "resample_documents": True, "seed": 5},
+    )
+    trained = registry.create_agent(name, env, seed=0, eval_mode=True)
+    checkpoint.restore_agent(trained, folder / name / "train" / "checkpoints")
+    observation = env.reset()
+    slate = trained.begin_episode(observation)
+    for _ in range(20):
+        ids = list(observation["doc"])
+        features = np.array(list(observation["doc"].values()))
+        user = serving.User("u", observation["user"])
+        recommended = served.recommend(user, serving.Items(ids, features))
+        assert recommended == [ids[index] for index in slate]
+        observation, reward, *_ = env.step(slate)
+        slate = trained.step(reward, observation)
