@@ -96,7 +96,8 @@ def _draw_returns(
         colour, marker, _ = _look(place)
         if row["over"] == "seeds":
             seeds = scores[variant].to_numpy()
-            axes.plot(seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.3, markersize=3)
+            below = np.full(len(seeds), place + 0.2)
+            axes.plot(seeds, below, "o", color=colour, alpha=0.5, markersize=3)
         plots.add_interval(axes, place, row, colour=colour, marker=marker)
     names = [_label(row["agent"], row["settings"]) for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=9)
@@ -111,6 +112,8 @@ def curve_panels(of_results: results.Results) -> Iterator[tuple[str, Panel]]:
     if curves is None:
         return
     for scenario, of_scenario in curves.groupby("scenario", sort=False):
+        if of_scenario["step"].nunique() < 2:
+            continue  # A point is no curve.
         for panel in _line_panels(
             of_results,
             of_scenario,
@@ -129,14 +132,17 @@ def episode_panels(of_results: results.Results) -> Iterator[tuple[str, Panel]]:
     for scenario, of_scenario in steps.groupby("scenario", sort=False):
         shares = of_scenario["measure"].str.startswith(_SHARE)
         for measure, of_measure in of_scenario[~shares].groupby("measure", sort=False):
+            if np.ptp(of_measure["value"]) == 0.0:
+                continue  # Such as clicks where every slate is clicked.
             title = f"{scenario}: {_text.shown_measure(str(measure))} over the episode"
             for panel in _line_panels(of_results, of_measure, title, "step", str(measure)):
                 yield str(scenario), panel
-        for (agent, settings), of_agent in of_scenario[shares].groupby(
-            ["agent", "settings"], sort=False
-        ):
+        rows = of_scenario[shares]
+        largest = _largest(rows)
+        for (agent, settings), of_agent in rows.groupby(["agent", "settings"], sort=False):
             title = f"{scenario}: slates of {summary.Variant(agent, settings)}"
-            yield str(scenario), Panel(title, functools.partial(_draw_shares, rows=of_agent))
+            draw = functools.partial(_draw_shares, rows=of_agent, largest=largest)
+            yield str(scenario), Panel(title, draw)
 
 
 def _line_panels(
@@ -184,15 +190,24 @@ def _draw_lines(
         line.set_linestyle(dashes)
         line.set_marker(marker)
         line.set_markersize(4)
-        line.set_markevery(0.2)
+        if len(steps) > 5:
+            line.set_markevery(0.2)
     axes.set_xlabel(x_label)
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes.locator_params(axis="x", nbins=6, integer=True)
     axes.set_ylabel(_text.shown_measure(measure))
     if _text.is_rate(measure):
+        _keep_within_one(axes, [curve["mean"] for _, curve in lines.values()])
         axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
     axes.grid(alpha=0.25)
     _add_legend(axes, 2)
+
+
+def _keep_within_one(axes: Axes, means: Sequence[np.ndarray]) -> None:
+    """Ends the axis of shares at 0 and 1: intervals of Student's know no bounds."""
+    low, high = axes.get_ylim()
+    most = max(float(np.max(mean)) for mean in means)
+    axes.set_ylim(max(low, 0.0), min(high, 1.0) if most <= 1.0 else high)
 
 
 def _add_legend(axes: Axes, columns: int) -> None:
@@ -211,13 +226,17 @@ def _add_legend(axes: Axes, columns: int) -> None:
     )
 
 
-def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
+def _largest(rows: pd.DataFrame) -> list[str]:
+    """Returns the measures of the shares that have areas of their own, the same for all agents."""
+    means = rows.groupby("measure", sort=False)["value"].mean()
+    largest = list(means.sort_values(ascending=False, kind="stable").index)
+    return largest if len(largest) <= plots.MOST_LINES else largest[: plots.MOST_LINES - 1]
+
+
+def _draw_shares(axes: Axes, rows: pd.DataFrame, largest: Sequence[str]) -> None:
     """Draws what slates were made of as areas: the largest shares, and the others together."""
     means = rows.groupby(["measure", "step"], sort=False)["value"].mean().unstack("measure")
     means = means.sort_index().fillna(0.0)
-    largest = list(means.mean().sort_values(ascending=False, kind="stable").index)
-    if len(largest) > plots.MOST_LINES:
-        largest = largest[: plots.MOST_LINES - 1]
     shown = [measure for measure in means.columns if measure in largest]
     parts = {measure.removeprefix(_SHARE).replace("_", " "): means[measure] for measure in shown}
     if others := [measure for measure in means.columns if measure not in shown]:

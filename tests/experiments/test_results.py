@@ -372,6 +372,49 @@ def test_slates_of_many_topics_show_the_largest_shares():
     assert top == pytest.approx(1.0)
 
 
+def steps_of(*rows):
+    frame = pd.DataFrame([("s", "a", "", 0, 0, "return", 1.0)], columns=list(results.COLUMNS))
+    steps = pd.DataFrame(rows, columns=list(results.STEP_COLUMNS))
+    return results.Results(frame, steps=steps)
+
+
+def test_slates_of_all_agents_have_the_same_topics_in_the_same_colours():
+    shares = {"a": [0.4, 0.3, 0.1, 0.1, 0.1, 0, 0, 0], "b": [0, 0, 0, 0.1, 0.1, 0.1, 0.3, 0.4]}
+    made = steps_of(
+        *(
+            ("s", agent, "", 0, step, f"slate_share_of_topic_{topic}", share)
+            for agent, of_agent in shares.items()
+            for topic, share in enumerate(of_agent)
+            for step in range(3)
+        )
+    )
+    legends = []
+    for _, panel in _figures.episode_panels(made):
+        (axes,) = _figures.drawn(panel).axes
+        legends.append([text.get_text() for text in axes.get_legend().get_texts()])
+    topics = ["topic 0", "topic 1", "topic 3", "topic 6", "topic 7"]
+    assert legends == [[*topics, "3 others"]] * 2
+
+
+def test_what_is_constant_or_a_single_point_is_not_drawn():
+    rates = [("s", "a", "", 0, step, "click_through_rate", 1.0) for step in range(3)]
+    assert not list(_figures.episode_panels(steps_of(*rates)))
+    frame = steps_of(*rates).to_dataframe()
+    curves = pd.DataFrame([("s", "a", "", 0, 600, 2.0)], columns=list(results.CURVE_COLUMNS))
+    assert not list(_figures.curve_panels(results.Results(frame, curves=curves)))
+
+
+def test_axes_of_rates_end_at_their_bounds():
+    rates = [
+        ("s", "a", "", seed, step, "click_through_rate", rate)
+        for seed, rate in enumerate([0.0, 0.9])
+        for step in range(3)
+    ] + [("s", "b", "", 0, 0, "click_through_rate", 0.5)]
+    ((_, panel),) = _figures.episode_panels(steps_of(*rates))
+    (axes,) = _figures.drawn(panel).axes
+    assert axes.get_ylim() == (0.0, 1.0)
+
+
 def test_nothing_to_draw():
     frame = pd.DataFrame([("s", "a", "", 0, 0, "steps", 1.0)], columns=list(results.COLUMNS))
     with pytest.raises(ValueError, match="nothing to draw"):
