@@ -3,15 +3,23 @@
 Usage::
 
     python -m recsim.benchmarks.vector_training [--steps N] [--seeds N] [--users N]
+    python -m recsim.benchmarks.vector_training --baseline-python INTERPRETER [--train-users N]
 
-Both trainings are of ``slate_optimal_optimal_q`` in interest evolution, with 10 candidates and
-slates of 3, as in the SlateQ paper; a step is one of one user. The seconds are those of the
-training alone, the returns those of new users, the same for both trainings of a seed.
+Trainings are of ``slate_optimal_optimal_q`` in interest evolution, with 10 candidates and slates of
+3, as in the SlateQ paper; a step is one of one user. The seconds are those of the training alone,
+the returns those of new users, the same for both trainings of a seed.
+
+With an interpreter that has another version of this library, it trains with users in parallel in
+both versions, interleaved, each in a process of its own that is timed from its start; with the
+paper's values and with a value of no click.
 """
 
 from __future__ import annotations
 
 import functools
+import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,18 +30,20 @@ import numpy as np
 from recsim import parallel, seeding
 from recsim._internal import command_line
 from recsim.agents import slate_decomp_q_agent
-from recsim.agents.dopamine import training
 from recsim.environments import interest_evolution
 from recsim.experiments import statistics
 from recsim.simulator import rollout
 from recsim.vector import env as vector_env
 from recsim.vector import simulate
 
-__all__ = ["evaluated", "main", "train_many_users", "train_one_user"]
+__all__ = ["compared", "evaluated", "main", "measured", "train_many_users", "train_one_user"]
 
 STRATEGY = "slate_optimal_optimal_q"
 NUM_ENVS = 128
 
+_WORKER = os.path.join(os.path.dirname(__file__), "_vector_training_worker.py")
+# With a value of no click, targets are copied more often, as in ``recsim reproduce slateq``.
+_WITH_NO_CLICK = {"learn_no_click_value": True}
 _ENV_CONFIG = {"num_candidates": 10, "slate_size": 3, "resample_documents": True}
 
 
@@ -119,7 +129,6 @@ def _trained(
     advance: parallel.Advance,
 ) -> parallel.Result:
     """Runs a task: a training, and the processor time that it took without imports."""
-    training.import_tensorflow()
     begin = time.process_time()
     bundle = train(steps, seed)
     advance(steps)
@@ -129,7 +138,18 @@ def _trained(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the trainings and prints their returns and times; returns the exit code."""
     with command_line.orderly_exit("vector_training"):
-        options = _parser().parse(sys.argv[1:] if argv is None else argv)
+        parser = _parser()
+        options = parser.parse(sys.argv[1:] if argv is None else argv)
+        if options.baseline_python is not None:
+            with command_line.user_errors(parser, RuntimeError, OSError):
+                compared(
+                    options.baseline_python,
+                    options.steps,
+                    options.seeds,
+                    options.users,
+                    options.train_users,
+                )
+            return 0
         ways = {"one user": train_one_user, f"{NUM_ENVS} users": train_many_users}
         returns: dict[str, list[float]] = {name: [] for name in ways}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -168,16 +188,102 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def measured(python: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a training gave under an interpreter, in a process of its own.
+
+    Args:
+        python: an interpreter that can import this library, of whatever version.
+        request: as ``_vector_training_worker`` reads it, but for when it is made.
+
+    Returns:
+        ``seconds``, ``seconds_of_steps``, ``return`` and ``library``.
+
+    Raises:
+        RuntimeError: if the process fails, with what it said.
+    """
+    begin = time.time()
+    process = parallel.start_script(python, _WORKER, subprocess.PIPE)
+    answer, errors = process.communicate(json.dumps({**request, "begin": begin}))
+    if process.returncode:
+        raise RuntimeError(f"{python} could not train:\n{errors}")
+    measurement: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return measurement
+
+
+def compared(baseline_python: str, steps: int, seeds: int, users: int, train_users: int) -> None:
+    """Trains in this version and in another, interleaved, and prints times, ratios and returns.
+
+    Args:
+        baseline_python: an interpreter that has the other version.
+        steps: number of training steps.
+        seeds: number of trainings of each kind.
+        users: number of users of an evaluation.
+        train_users: number of users to train with in parallel.
+    """
+    print(
+        f"{train_users} users in parallel, {steps:,} steps: seconds from the start of the process "
+        "(of the\nsteps alone), median; ratio, median and range; return, mean and 95% interval.\n"
+        f"{'':<16}{'version':<11}{'seconds':>16}{'steps/s':>9}{'ratio':>22}  return"
+    )
+    settings = _settings(steps)
+    values = {
+        "one step": settings,
+        "no-click value": {
+            **settings,
+            **_WITH_NO_CLICK,
+            "target_update_period": max(1, steps // 300),
+        },
+    }
+    for title, of_agent in values.items():
+        results: dict[str, list[dict[str, Any]]] = {baseline_python: [], sys.executable: []}
+        for number in range(seeds):
+            request = {
+                "strategy": STRATEGY,
+                "config": _ENV_CONFIG,
+                "settings": of_agent,
+                "steps": steps,
+                "users": users,
+                "train_users": train_users,
+                "seed": seeding.derived_seed(0, f"vector training {number}"),
+            }
+            # The one that is first has the caches of the other: they take turns.
+            for python in sorted(results, key=lambda each: (each == baseline_python) == number % 2):
+                results[python].append(measured(python, request))
+        baseline, ours = results[baseline_python], results[sys.executable]
+        ratios = [
+            before["seconds"] / now["seconds"] for before, now in zip(baseline, ours, strict=True)
+        ]
+        for version, measurements in (("baseline", baseline), ("this", ours)):
+            seconds = np.median([each["seconds"] for each in measurements])
+            of_steps = np.median([each["seconds_of_steps"] for each in measurements])
+            ratio = f"{np.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+            estimate = statistics.estimate([each["return"] for each in measurements])
+            print(
+                f"{title:<16}{version:<11}{f'{seconds:.1f} ({of_steps:.1f})':>16}"
+                f"{steps / seconds:>9,.0f}{ratio if version == 'this' else '':>22}"
+                f"  {estimate['mean']:.1f} ({estimate['low']:.1f} to {estimate['high']:.1f})",
+                flush=True,
+            )
+
+
 def _parser() -> command_line.Parser:
     parser = command_line.Parser(
         prog="python -m recsim.benchmarks.vector_training",
         description="Trains SlateQ with one user and with many at once, and compares times and\n"
         "returns (with new users; mean and 95% interval over seeds).",
     )
+    parser.add_argument(
+        "--baseline-python",
+        metavar="INTERPRETER",
+        type=command_line.existing_file,
+        help="the Python interpreter of an environment with another version of this library, to "
+        "compare it with this one",
+    )
     for name, least, default, text in (
         ("--steps", 300, 300_000, "training steps"),
         ("--seeds", 2, 3, "trainings of each kind"),
         ("--users", 1, 5_000, "users of an evaluation"),
+        ("--train-users", 1, 512, "users to train with, beside another version"),
     ):
         parser.add_argument(
             name,

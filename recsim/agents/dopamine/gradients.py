@@ -153,7 +153,7 @@ class NumpyTrainer:
 
     def _moment_views(self) -> list[np.ndarray]:
         of_moments = [self._views(moments) for moments in self._moments]
-        if self._optimizer == "adam":
+        if self._optimizer == "adam":  # Keras has all moments of a weight together there.
             return [view for of_weight in zip(*of_moments) for view in of_weight]
         return [view for views in of_moments for view in views]
 
