@@ -86,6 +86,11 @@ class FullSlateValues(values.SlateValues):
         ]
 
     @property
+    def may_learn_in_a_thread(self) -> bool:
+        """See :attr:`recsim.agents.dopamine.values.SlateValues.may_learn_in_a_thread`."""
+        return type(self) is FullSlateValues
+
+    @property
     def num_slates(self) -> int:
         """Number of slates."""
         return len(self._all_possible_slates)

@@ -135,6 +135,16 @@ class DocumentValues(values.SlateValues):
             _check_scorable(observation_space, self._interests)
 
     @property
+    def may_learn_in_a_thread(self) -> bool:
+        """See :attr:`recsim.agents.dopamine.values.SlateValues.may_learn_in_a_thread`."""
+        return (
+            type(self) is DocumentValues
+            and self.select_slate_fn in slate_functions.SELECTIONS
+            and self.compute_target_fn in slate_functions.VALUES_OF_TARGETS
+            and getattr(self._score_documents_fn, "func", None) is score_documents
+        )
+
+    @property
     def num_inputs(self) -> int:
         """Number of the network's inputs: features of a user and a document."""
         # The last input tells no click, which has no features, from a document.

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -484,6 +485,33 @@ def test_a_training_does_not_depend_on_the_speed_of_its_threads(monkeypatch):
 
     monkeypatch.setattr(learner.QLearner, "_update", slow_update)
     assert trained() == expected
+
+
+@pytest.mark.parametrize("own", [None, "select_slate_fn", "compute_target_fn"])
+def test_functions_of_others_are_called_in_one_thread(own):
+    threads = set()
+
+    def called(function):
+        def call(*args, **kwargs):
+            threads.add(threading.current_thread())
+            return function(*args, **kwargs)
+
+        return call
+
+    functions = {
+        "select_slate_fn": slate_decomp_q_agent.select_slate_topk,
+        "compute_target_fn": slate_decomp_q_agent.compute_target_sarsa,
+    }
+    values = {name: called(each) if name == own else each for name, each in functions.items()}
+    env = interest_evolution.create_vector_environment(config(), 20)
+    agent = slate_decomp_q_agent.VectorSlateDecompQAgent(
+        env, **values, min_replay_history=40, update_period=20, epsilon_train=0.0
+    )
+    slates = agent.begin(env.reset()[0])
+    for _ in range(8):
+        slates = agent.step(*env.step(slates))
+    assert agent.num_updates > 3
+    assert threads == ({threading.current_thread()} if own else set())
 
 
 def test_a_training_does_not_depend_on_the_number_of_threads():

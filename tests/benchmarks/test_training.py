@@ -65,6 +65,8 @@ def test_an_interpreter_without_recsim(script, message, tmp_path):
         (vector_training, ["--seeds", "1"], "--seeds: must be an integer >= 2, got '1'"),
         (vector_training, ["--steps", "10"], "--steps: must be an integer >= 300, got '10'"),
         (vector_training, ["--user", "3"], "Did you mean '--users'"),
+        (vector_training, ["--train-users", "0"], "--train-users: must be an integer >= 1"),
+        (vector_training, ["--baseline-python", "no"], "must be a file that can be read"),
     ],
 )
 def test_mistakes_end_in_one_line(module, arguments, message, refused):
@@ -93,3 +95,46 @@ def test_both_ways_of_training_are_compared(monkeypatch, capsys):
     # Both trainings of a seed meet the same users in the evaluation.
     (first, same, second, again) = [seed for _, _, seed in evaluations]
     assert first == same != second == again
+
+
+def test_versions_are_compared_by_seed(monkeypatch, capsys, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("")
+    requests = []
+
+    def measured(interpreter, request):
+        requests.append((interpreter == str(python), request))
+        seconds = 10.0 if interpreter == str(python) else 2.0 + len(requests) % 2
+        returns = 100.0 + request["seed"] % 2
+        return {"seconds": seconds, "seconds_of_steps": 1.5, "return": returns, "library": ""}
+
+    monkeypatch.setattr(vector_training, "measured", measured)
+    arguments = ["--baseline-python", str(python), "--seeds", "2", "--steps", "3000"]
+    assert vector_training.main([*arguments, "--train-users", "9"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("9 users in parallel, 3,000 steps")
+    baseline, this, *_ = lines[3:]
+    assert baseline.split()[:6] == ["one", "step", "baseline", "10.0", "(1.5)", "300"]
+    # They take turns in being first: 2 seconds in the first round, 3 in the second.
+    assert [is_baseline for is_baseline, _ in requests[:4]] == [True, False, False, True]
+    assert " ".join(this.split()).startswith("one step this 2.5 (1.5) 1,200 4.2 (3.3 to 5.0) ")
+    assert len(lines) == 7
+    settings = [request["settings"] for _, request in requests]
+    assert settings[0]["target_update_period"] == 80
+    assert settings[-1]["target_update_period"] == 10 and settings[-1]["learn_no_click_value"]
+
+
+@pytest.mark.slow
+def test_a_training_of_users_in_parallel_is_timed():
+    request = {
+        "strategy": vector_training.STRATEGY,
+        "config": {"num_candidates": 4, "slate_size": 2, "resample_documents": True},
+        "settings": {"min_replay_history": 10},
+        "steps": 300,
+        "users": 5,
+        "train_users": 10,
+        "seed": 1,
+    }
+    measurement = vector_training.measured(sys.executable, request)
+    assert measurement["seconds"] > measurement["seconds_of_steps"] > 0
+    assert 50 < measurement["return"] < 400

@@ -374,10 +374,11 @@ class QLearner(Generic[ReplayT]):
         """Counts training steps taken in parallel, and makes the updates that are due in them.
 
         The updates are made in a thread of their own, while the agent acts on
-        :attr:`acting_network` and the environment makes its next step, until
-        :meth:`catch_up`. Whoever asks for what they change waits for them, so that results do not
-        depend on how fast which thread is. The network is copied at the first update from where
-        it is time to.
+        :attr:`acting_network` and the environment makes its next step, until :meth:`catch_up`.
+        Whoever asks for what they change waits for them, so that results do not depend on how
+        fast which thread is. Where functions of others take part, which may not be made for two
+        threads, they are made here. The network is copied at the first update from where it is
+        time to.
 
         Args:
             number: number of steps, one a user.
@@ -395,7 +396,9 @@ class QLearner(Generic[ReplayT]):
             self._write_summary(summary_writer)
         period = settings.update_period
         steps = range(-(-begin // period) * period, end, period)
-        if can_learn and steps:
+        if can_learn and steps and not self.values.may_learn_in_a_thread:
+            self._update_at(steps, self.replay)
+        elif can_learn and steps:
             if self._executor is None:
                 self._executor = futures.ThreadPoolExecutor(1, "learner")
             self._under_way = self._executor.submit(self._update_at, steps, self.replay)

@@ -31,6 +31,11 @@ class SlateValues(abc.ABC):
     #: Whether slates can be recommended out of any number of documents, and of any size.
     any_number_of_documents: ClassVar[bool] = False
 
+    @property
+    def may_learn_in_a_thread(self) -> bool:
+        """Whether methods may be called by two threads: that no function of others is called."""
+        return False
+
     def __init__(
         self,
         observation_space: types.DictSpace,
