@@ -505,7 +505,7 @@ def test_functions_of_others_are_called_in_one_thread(own):
     values = {name: called(each) if name == own else each for name, each in functions.items()}
     env = interest_evolution.create_vector_environment(config(), 20)
     agent = slate_decomp_q_agent.VectorSlateDecompQAgent(
-        env, **values, min_replay_history=40, update_period=20, epsilon_train=0.0
+        env, **values, min_replay_history=40, update_period=20, epsilon_decay_period=1
     )
     slates = agent.begin(env.reset()[0])
     for _ in range(8):
