@@ -49,9 +49,9 @@ def advantages(rewards, values, last_values, ended, gamma, trace):
     estimates = torch.zeros_like(rewards)
     following, running = last_values, torch.zeros_like(last_values)
     for step in reversed(range(len(rewards))):
-        goes_on = 1.0 - ended[step]
-        surprise = rewards[step] + gamma * following * goes_on - values[step]
-        running = surprise + gamma * trace * goes_on * running
+        continues = 1.0 - ended[step]
+        surprise = rewards[step] + gamma * following * continues - values[step]
+        running = surprise + gamma * trace * continues * running
         estimates[step], following = running, values[step]
     return estimates
 

@@ -29,7 +29,10 @@ __all__ = ["Times", "main", "measured"]
 ID = "recsim/InterestEvolution-v0"
 
 #: PPO's settings beside the length of a rollout; others are those of Stable-Baselines3.
-SETTINGS: dict[str, Any] = {"batch_size": 4096, "n_epochs": 4, "device": "cpu"}
+SETTINGS: dict[str, Any] = {"n_epochs": 4, "device": "cpu"}
+
+#: The most steps in a batch.
+BATCH_SIZE = 4096
 
 _KINDS = ("recsim.sb3", "DummyVecEnv")
 
@@ -73,7 +76,14 @@ def measured(kind: str, num_envs: int, rollout: int, seed: int) -> Times:
             env = env_util.make_vec_env(ID, num_envs, env_kwargs={"observation": "flat"})
         else:
             env = make_vec_env(ID, num_envs)
-        model = stable_baselines3.PPO("MlpPolicy", env, n_steps=rollout, seed=seed, **SETTINGS)
+        model = stable_baselines3.PPO(
+            "MlpPolicy",
+            env,
+            n_steps=rollout,
+            batch_size=min(BATCH_SIZE, num_envs * rollout),
+            seed=seed,
+            **SETTINGS,
+        )
         laps: list[float] = []
         begin = time.perf_counter()
         model.learn(num_envs * rollout, callback=_stopwatch(laps))
