@@ -324,6 +324,13 @@ class VectorImpressions:
                 "env must be a RecSimVectorEnv, as the scenarios' create_vector_environment makes, "
                 f"got {numbers.described(env)}."
             )
+        space: Any = env.single_observation_space
+        if not {"user", "doc", "response"} <= set(getattr(space, "spaces", ())):
+            raise TypeError(
+                "env must hand out observations with 'user', 'doc' and 'response', as it does with "
+                "observation='nested', got one whose observations are of "
+                f"{numbers.described(space)}."
+            )
         unwrapped: Any = getattr(env, "unwrapped", env)
         self._user_state = validation.flag("user_state", user_state)
         if self._user_state and not hasattr(unwrapped, "user_states"):

@@ -195,6 +195,13 @@ FILE_TABLE = {
         TypeError,
         "env must be a RecSimGymEnv.*got",
     ),
+    "vector log of flat observations": (
+        lambda folder: parquet.VectorParquetLog(
+            folder / "log", make_vector_env(observation="flat")
+        ),
+        TypeError,
+        "as it does with observation='nested', got one whose observations are of Box",
+    ),
     "vector log of an environment of the other engine": (
         lambda folder: parquet.VectorParquetLog(folder / "log", make()),
         TypeError,
