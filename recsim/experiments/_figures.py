@@ -113,7 +113,7 @@ def curve_panels(of_results: results.Results) -> Iterator[tuple[str, Panel]]:
         return
     for scenario, of_scenario in curves.groupby("scenario", sort=False):
         if of_scenario["step"].nunique() < 2:
-            continue  # A point is no curve.
+            continue  # That is a point.
         for panel in _line_panels(
             of_results,
             of_scenario,

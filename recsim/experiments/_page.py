@@ -47,7 +47,9 @@ pre { overflow-x: auto; font-size: 0.8rem; padding: 0.7rem; border: 1px solid va
 
 def page(of_results: results.Results, baseline: str | None = None) -> str:
     """Returns the results as a page that needs no other file."""
-    scenarios = list(dict.fromkeys(of_results.to_dataframe()["scenario"]))
+    frame = of_results.to_dataframe()
+    scenarios = list(dict.fromkeys(frame["scenario"]))
+    has_seeds = frame["seed"].nunique() > 1
     title = f"Results: {', '.join(scenarios)}" if scenarios else "Results"
     parts = [f"<h1>{html.escape(title)}</h1>"]
     if not scenarios:
@@ -65,7 +67,10 @@ def page(of_results: results.Results, baseline: str | None = None) -> str:
             _figure(panel, f"{heading[0]}{number}-") for number, (_, panel) in enumerate(panels)
         ]
         if figures:
-            parts.append(f'<h2>{heading}</h2>\n<div class="figures">{"".join(figures)}</div>')
+            note = '<p class="note">Lines are means, bands their 95% intervals over seeds.</p>'
+            bands = heading != "Returns" and has_seeds
+            parts.append(f"<h2>{heading}</h2>\n{note * bands}")
+            parts.append(f'<div class="figures">{"".join(figures)}</div>')
     parts += _record(of_results)
     body = "\n".join(parts)
     return (

@@ -482,12 +482,15 @@ def test_notebooks_show_tables_and_a_figure():
 
 @pytest.mark.slow
 @pytest.mark.needs("chromium")
-@pytest.mark.parametrize("dark", [False, True])
-def test_report_in_a_browser(dark):
+@pytest.mark.parametrize(
+    ("num_agents", "settings", "dark"), [(1, [""], False), (3, ["", LONG], True), (12, [""], False)]
+)
+def test_report_in_a_browser(num_agents, settings, dark):
     """No network, no errors, nothing wider than a phone, colours of the scheme."""
     made = made_up(
-        scenarios=["interest_exploration", "long_term_satisfaction"],
-        settings=["", LONG],
+        scenarios=["interest_exploration", "long_term_satisfaction"][: len(settings)],
+        agents=[f"an_agent_of_ones_own_with_a_long_name_{number}" for number in range(num_agents)],
+        settings=settings,
         num_topics=20,
         metadata=results.Metadata({"text": "x" * 500}, {}, [{**FAILURE, "traceback": "y" * 500}]),
     )
@@ -503,7 +506,7 @@ def test_report_in_a_browser(dark):
                 ".map(e => e.outerHTML.slice(0, 80))"
             )
             assert outside == []
-            assert page.evaluate("document.querySelectorAll('figure svg').length") >= 6
+            assert page.evaluate("document.querySelectorAll('figure svg').length") >= 4
             ink, paper = (
                 page.evaluate(f"getComputedStyle(document.body).{name}")
                 for name in ("color", "backgroundColor")
