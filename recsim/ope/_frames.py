@@ -62,6 +62,8 @@ def arrays_of(episodes: pd.DataFrame | paths.Path, position_reward: str | None) 
     of_users = _numeric(frame, "user_feature")
     if of_users:
         arrays["user_features"] = np.stack([slates(name)[:, 0] for name in of_users], axis=1)
+    if "response_click" in frame:
+        arrays["clicks"] = slates("response_click").astype(np.float64)
     arrays["position_rewards"] = _position_rewards(frame, slate_size, position_reward)
     arrays.update(_candidates(frame))
     return arrays

@@ -34,6 +34,7 @@ class SlateLog:
             the same shape.
         position_rewards: what each document earned, shape (n, slate_size), for the estimators that
             go by positions; None if not known. Their sums should be the rewards.
+        clicks: which documents were clicked, of the same shape; None if not known.
         users: whom they were shown to, integers of shape (n,); by default one user each.
         episodes: number of the user's episode; by default 0, and without steps another one for each
             slate.
@@ -64,6 +65,7 @@ class SlateLog:
     item_propensities: Any = None
     prefix_propensities: Any = None
     position_rewards: Any = None
+    clicks: Any = None
     users: Any = None
     episodes: Any = None
     steps: Any = None
@@ -94,6 +96,9 @@ class SlateLog:
         if slate_size == 1:
             self._fill_in_single_items()
         self._check("position_rewards", (number, slate_size))
+        self._check("clicks", (number, slate_size))
+        if self.clicks is not None:
+            self._set("clicks", self.clicks != 0)
         every = np.arange(number)
         episodes = every if self.steps is None else 0
         for name, default in (("users", every), ("episodes", episodes), ("steps", 0)):

@@ -19,6 +19,7 @@ import numpy as np
 from recsim import spaces as spaces_lib
 from recsim import types
 from recsim._internal import numbers, validation
+from recsim.agents.dopamine import adapters
 from recsim.ope import _frames, estimates
 from recsim.ope import log as log_lib
 from recsim.ope import policy as policy_lib
@@ -133,6 +134,9 @@ class _Chunk:
             name: _checked_agent(f"the agent to evaluate, {name!r},", each)
             for name, each in evaluated.items()
         }
+        # Features as deep agents have them, so that these can learn from the log.
+        space = spaces_lib.single_user_space(env.single_observation_space)
+        self._adapter = adapters.ObservationAdapter(space)
         nvec = env.single_action_space.nvec
         self._num_candidates, slate_size = int(nvec[0]), len(nvec)
         number = math.perm(self._num_candidates, slate_size)
@@ -158,6 +162,7 @@ class _Chunk:
             entries.update(
                 rewards=np.asarray(rewards, np.float64),
                 position_rewards=_position_rewards(responses, rewards),
+                clicks=_clicks(responses),
                 users=users,
                 steps=np.full(env.num_envs, step),
                 terminated=np.array(terminated),
@@ -171,10 +176,11 @@ class _Chunk:
 
     def _entries(self, observation: types.Observation, slates: np.ndarray) -> dict[str, Any]:
         """Returns what there is to log before a slate is shown."""
+        users, candidates = self._adapter.features_of_many(observation)
         entries: dict[str, Any] = {
             "items": np.array(slates, np.int64),
-            "user_features": _flat(self._env, "user", observation, 1),
-            "candidate_features": _flat(self._env, "doc", observation, 2),
+            "user_features": users.astype(np.float64),
+            "candidate_features": candidates.astype(np.float64),
             "logging": self._asked("the agent to log", self._agent, observation, slates),
         }
         for name, each in self._evaluated.items():
@@ -275,31 +281,13 @@ def _joined(trees: list[dict[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def _flat(
-    env: types.VectorEnv, part: str, observation: types.Observation, num_axes: int
-) -> np.ndarray:
-    """Returns the numbers of a part of an observation, after its leading axes."""
-    arrays = []
-    for path, leaf in spaces_lib.leaves(env.single_observation_space[part]):
-        values = observation[part]
-        for key in path:
-            values = values[key]
-        array = np.asarray(values)
-        if spaces_lib.is_numeric(leaf):
-            arrays.append(array.reshape(*array.shape[:num_axes], -1).astype(np.float64))
-    if not arrays:
-        return np.zeros((env.num_envs, *[1] * (num_axes - 1), 0))
-    return np.concatenate(arrays, axis=-1)
-
-
 def _position_rewards(
     responses: Mapping[str, np.ndarray] | np.ndarray, rewards: np.ndarray
 ) -> np.ndarray | None:
     """Returns what documents earned: a field of the responses whose sums are the rewards."""
     if not isinstance(responses, Mapping):
         return None
-    click = responses.get("click")
-    clicks = None if click is None else np.asarray(click, np.float64)
+    clicks = _clicks(responses)
     for values in responses.values():
         array = np.asarray(values, np.float64)
         if array.ndim == 2:
@@ -307,6 +295,14 @@ def _position_rewards(
             if found is not None:
                 return found
     return None
+
+
+def _clicks(responses: Mapping[str, np.ndarray] | np.ndarray) -> np.ndarray | None:
+    """Returns which documents were clicked, if responses say so, shape (n_users, slate_size)."""
+    click = responses.get("click") if isinstance(responses, Mapping) else None
+    if click is None or click.ndim != 2:
+        return None
+    return np.asarray(click, np.float64)
 
 
 def _collected(parts: list[dict[str, Any]], names: list[str]) -> Collected:

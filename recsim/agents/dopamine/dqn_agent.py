@@ -24,6 +24,7 @@ from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
     network,
+    offline,
     training,
     values,
 )
@@ -324,6 +325,30 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             user, documents = self._features(observation)
             self._learner.replay.truncate(user, documents, self._select_slate(user, documents))
         self._last = None
+
+    def learn_from(self, log: offline.LoggedSlates, num_updates: int) -> None:
+        """Learns from logged slates, which any agent may have shown, without an environment.
+
+        The transitions are added to the replay buffer, and the network is updated as often as in a
+        training of ``num_updates * update_period`` steps, the copy for targets at its times.
+
+        Args:
+            log: logged slates with all candidates' features, such as those of
+                :func:`recsim.ope.simulated.collect`. Where documents are learned, what each one
+                earned (``position_rewards``) is taken for the ``reward_field``.
+            num_updates: number of updates of the network, at least 1.
+
+        Raises:
+            ValueError: if the agent is in evaluation, or the log does not fit the agent or its
+                replay buffer, or is shorter than ``min_replay_history``.
+            FloatingPointError: if the network's loss or weights are no longer finite.
+        """
+        if self.eval_mode:
+            raise ValueError("learn_from needs an agent that learns, made with eval_mode=False.")
+        if self._last is not None:  # An episode is under way, which the log does not continue.
+            self._learner.replay.truncate(*self._last)
+            self._last = None
+        offline.learn(self._learner, log, num_updates)
 
     def _features(self, observation: agent.Observation) -> adapters.State:
         user, documents = self._values.adapter.features(observation)
