@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 from collections.abc import Iterator
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "check_memory",
     "check_processes",
     "memory_of_process",
+    "peak_memory",
     "shown",
     "usable_memory",
 ]
@@ -121,6 +123,18 @@ def _limit_files() -> Iterator[str]:
         for root in roots:
             for depth in range(len(parts) + 1):
                 yield os.path.join(_CGROUP_ROOT, root, *parts[:depth], name)
+
+
+def peak_memory() -> int:
+    """Returns the greatest memory of this process so far, in bytes."""
+    if os.name != "posix":
+        import psutil  # type: ignore[import-untyped]
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def shown(number: int) -> str:

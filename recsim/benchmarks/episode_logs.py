@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 
 from recsim import registry
-from recsim._internal import command_line
+from recsim._internal import command_line, resources
 from recsim.experiments import tables
 from recsim.logs import parquet
 from recsim.simulator import rollout
@@ -74,19 +74,7 @@ def measured(num_users: int, num_impressions: int, *, with_log: bool) -> Run:
         if with_log:
             size = sum(entry.stat().st_size for entry in os.scandir(path))
     num_impressions = num_steps * num_users * env.slate_size
-    return Run(seconds, _peak_memory() / 2**20, size / 2**20, num_impressions)
-
-
-def _peak_memory() -> int:
-    """Returns the greatest memory of this process so far, in bytes."""
-    if os.name != "posix":
-        import psutil  # type: ignore[import-untyped]
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return Run(seconds, resources.peak_memory() / 2**20, size / 2**20, num_impressions)
 
 
 def measured_in_a_process(num_users: int, num_impressions: int, *, with_log: bool) -> Run:
