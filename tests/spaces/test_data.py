@@ -1,4 +1,4 @@
-"""Spaces become data and come back as equal ones; what is no space is refused."""
+"""Spaces become data and come back as equal ones; what is not a space is refused."""
 
 from __future__ import annotations
 
