@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import types
 
 import pytest
 
@@ -98,3 +99,13 @@ def test_a_process_without_standard_error_runs(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with progress.progress_bar("Training", 1, "steps") as advance:
         advance(1, 0)
+
+
+def test_a_notebook_has_a_bar_without_a_warning(monkeypatch):
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress.progress_bar("Training", 10, "steps") as advance:
+        advance(10, 0)
+    assert "Training: 100%" in sys.stderr.getvalue() and "Warning" not in sys.stderr.getvalue()
