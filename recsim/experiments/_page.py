@@ -35,7 +35,6 @@ th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-alig
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal;
   min-width: 8.5rem; overflow-wrap: anywhere; font-weight: normal; }
 thead th { font-weight: 600; vertical-align: bottom; }
-.best { font-weight: 700; }
 .figures { display: grid; gap: 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; max-width: 34rem; min-width: 0; }
@@ -43,6 +42,8 @@ figure svg { width: 100%; height: auto; display: block; }
 figcaption { padding-bottom: 0.3rem; overflow-wrap: anywhere; }
 pre { overflow-x: auto; font-size: 0.8rem; padding: 0.7rem; border: 1px solid var(--line); }
 """
+# Notebooks have names to the right.
+_LEFT = 'style="text-align: left"'
 
 
 def page(of_results: results.Results, baseline: str | None = None) -> str:
@@ -101,7 +102,9 @@ def fragment(of_results: results.Results) -> str:
 
 def _table(table: tables.Table) -> str:
     """Returns a table with the best of each column in bold."""
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.header)
+    first, *others = map(html.escape, table.header)
+    head = f'<th scope="col" {_LEFT}>{first}</th>'
+    head += "".join(f'<th scope="col">{name}</th>' for name in others)
     body = "".join(f"<tr>{''.join(_cells(row))}</tr>" for row in table.rows)
     title = html.escape(table.title)
     return (
@@ -114,10 +117,10 @@ def _table(table: tables.Table) -> str:
 def _cells(row: Sequence[str]) -> Iterator[str]:
     name, *numbers = row
     breakable = html.escape(name.replace(",", ", ")).replace("_", "_<wbr>")
-    yield f'<th scope="row">{breakable}</th>'
+    yield f'<th scope="row" {_LEFT}>{breakable}</th>'
     for number in numbers:
-        best = ' class="best"' if number.endswith(_text.BEST) else ""
-        yield f"<td{best}>{html.escape(number.strip())}</td>"
+        text = html.escape(number.strip())
+        yield f"<td><b>{text}</b></td>" if number.endswith(_text.BEST) else f"<td>{text}</td>"
 
 
 def _figure(panel: _figures.Panel, prefix: str) -> str:
