@@ -120,7 +120,11 @@ def _cells(row: Sequence[str]) -> Iterator[str]:
     yield f'<th scope="row" {_LEFT}>{breakable}</th>'
     for number in numbers:
         text = html.escape(number.strip())
-        yield f"<td><b>{text}</b></td>" if number.endswith(_text.BEST) else f"<td>{text}</td>"
+        yield (
+            f"<td><strong>{text}</strong></td>"
+            if number.endswith(_text.BEST)
+            else f"<td>{text}</td>"
+        )
 
 
 def _figure(panel: _figures.Panel, prefix: str) -> str:

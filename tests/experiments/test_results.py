@@ -477,7 +477,7 @@ def test_notebooks_show_tables_and_a_figure():
     text = made_up()._repr_html_()
     Parser(text)
     assert text.count("<table>") == 2 and 'src="data:image/svg+xml;base64,' in text
-    assert text.count("<td><b>") == 3
+    assert text.count("<td><strong>") == 3
 
 
 @pytest.mark.slow
