@@ -41,6 +41,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "array-api-compat>=1.10",
             "duckdb>=0.10",
             "hypothesis>=6.90",
             "ipykernel>=6.29",
