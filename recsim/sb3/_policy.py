@@ -290,8 +290,9 @@ def _check_observation(space: types.Space, last: object) -> None:
     """
     if last is not None and not _is_inside(space, last):
         raise ValueError(
-            "The model was trained with observations outside of their space, so they went through "
-            "a wrapper such as VecNormalize: pass it, or the path of its file, as vec_normalize."
+            "The model was trained with observations outside of their space: they went through a "
+            "wrapper. Pass a VecNormalize, or the path of its file, as vec_normalize; models that "
+            "were trained in other wrappers, such as VecFrameStack, are not taken."
         )
 
 

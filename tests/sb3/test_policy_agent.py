@@ -293,7 +293,7 @@ def test_observations_go_through_the_normalization_of_the_training(tmp_path):
     assert len({policy.source_digest for policy in policies}) == 1
     copy = pickle.loads(pickling.dumps(policies[1]))
     np.testing.assert_array_equal(copy(recsim_env).begin(observed), expected)
-    with pytest.raises(ValueError, match="went through a wrapper such as VecNormalize: pass"):
+    with pytest.raises(ValueError, match="they went through a wrapper. Pass a VecNormalize"):
         sb3.PolicyAgent(tmp_path / "model.zip")
     # Rewards alone may be normalized: the policy does not see them.
     of_rewards = vec_env.VecNormalize(
@@ -302,6 +302,16 @@ def test_observations_go_through_the_normalization_of_the_training(tmp_path):
     model = sb3_models.model("PPO", of_rewards, 64, **settings)
     model.save(tmp_path / "other.zip")
     assert sb3.PolicyAgent(model).source_digest == sb3.PolicyAgent(tmp_path / "other").source_digest
+
+
+def test_stacked_observations_are_refused():
+    env = vec_env.VecFrameStack(sb3.make_vec_env("interest_evolution", 4, **SMALL), 2)
+    model = sb3_models.model("PPO", env, 64, **sb3_models.ALGORITHMS["PPO", "slate"])
+    with pytest.raises(ValueError, match="such as VecFrameStack, are not taken"):
+        sb3.PolicyAgent(model)
+    untrained = sb3_models.model("PPO", env, **sb3_models.ALGORITHMS["PPO", "slate"])
+    with pytest.raises(ValueError, match="trained with observation='flat' of the space"):
+        sb3.PolicyAgent(untrained)(vector(scenario="interest_evolution"))
 
 
 @pytest.mark.parametrize("make", [single, vector])
