@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
+import pickle
 import zipfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+import cloudpickle
 import numpy as np
 
 from recsim import spaces as spaces_lib
@@ -236,12 +237,8 @@ class Recommender:
 
 
 def _copied(policy: BasePolicy) -> BasePolicy:
-    """Returns a copy of a policy, which may be in training, on the processor."""
-    file = io.BytesIO()
-    policy.save(file)
-    file.seek(0)
-    with torch.random.fork_rng(devices=[]):  # Weights are sampled before they are replaced.
-        return type(policy).load(file, device="cpu")
+    """Returns a copy of a policy, which may be in training, and have classes of a script's."""
+    return pickle.loads(cloudpickle.dumps(policy))  # noqa: S301  # Written here.
 
 
 def _loaded(path: paths.Path) -> tuple[BasePolicy, object]:

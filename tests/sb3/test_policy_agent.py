@@ -2,6 +2,8 @@
 
 import functools
 import pickle
+import subprocess
+import sys
 
 import gymnasium
 import numpy as np
@@ -10,6 +12,7 @@ from support import sb3_models
 
 pytest.importorskip("stable_baselines3")
 
+import stable_baselines3
 import torch
 from stable_baselines3.common import vec_env
 
@@ -174,6 +177,30 @@ def test_policies_with_settings_of_their_own_come_back_from_their_files(tmp_path
     np.testing.assert_array_equal(
         slates_in(vector(), by_file(vector())), slates_in(vector(), by_model(vector()))
     )
+
+
+def test_policies_with_classes_of_another_script_are_taken(tmp_path):
+    script = tmp_path / "training.py"
+    script.write_text(
+        "import stable_baselines3\n"
+        "from recsim import sb3\n"
+        "from stable_baselines3.common.torch_layers import FlattenExtractor\n"
+        "class Extractor(FlattenExtractor):\n"
+        "    pass\n"
+        f"env = sb3.make_vec_env({SCENARIO!r}, 4, **{SMALL})\n"
+        "settings = {'features_extractor_class': Extractor}\n"
+        "model = stable_baselines3.A2C('MlpPolicy', env, policy_kwargs=settings, device='cpu')\n"
+        "model.learn(32).save('model.zip')\n"
+    )
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True, capture_output=True)
+    loaded = stable_baselines3.A2C.load(tmp_path / "model.zip", device="cpu")
+    by_file, by_model = sb3.PolicyAgent(tmp_path / "model.zip"), sb3.PolicyAgent(loaded)
+    assert by_file.source_digest == by_model.source_digest
+    for policy in (by_file, by_model):
+        copy = pickle.loads(pickling.dumps(policy))
+        np.testing.assert_array_equal(
+            slates_in(vector(), copy(vector())), slates_in(vector(), by_file(vector()))
+        )
 
 
 def test_the_agent_stays_what_the_model_was():
