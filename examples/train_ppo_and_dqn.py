@@ -22,16 +22,18 @@ from recsim.vector import agent as vector_agent
 
 
 class Matches(BaseFeaturesExtractor):
-    """How well each candidate matches the user: the product of its features and the interests."""
+    """Candidates, the user's interests, and their products: how well each candidate matches."""
 
     def __init__(self, observation_space):
         self._topics = observation_space["user"].shape[0]
-        num_candidates = observation_space["doc"].shape[0] // self._topics
-        super().__init__(observation_space, features_dim=num_candidates)
+        size = observation_space["doc"].shape[0]
+        super().__init__(observation_space, features_dim=size + size // self._topics + self._topics)
 
     def forward(self, observations):
-        documents = observations["doc"].reshape(-1, self.features_dim, self._topics)
-        return torch.einsum("ndt,nt->nd", documents, observations["user"])
+        user, documents = observations["user"], observations["doc"]
+        by_candidate = documents.reshape(len(documents), -1, self._topics)
+        matches = torch.einsum("ndt,nt->nd", by_candidate, user)
+        return torch.cat([matches, documents, user], dim=1)
 
 
 class GreedyAgent(vector_agent.AbstractVectorAgent):
@@ -74,16 +76,16 @@ def main() -> None:
         PPO,
         "slate",
         args,
-        learning_rate=3e-3,
+        learning_rate=1e-3,
         n_steps=32,
         batch_size=8 * args.num_envs,  # Four of them are a rollout.
-        n_epochs=4,
+        n_epochs=10,
     )
     dqn = train(
         DQN,
         "discrete",
         args,
-        learning_rate=1e-3,
+        learning_rate=3e-4,
         buffer_size=min(args.steps, 200_000),
         learning_starts=args.steps // 20,
         batch_size=256,

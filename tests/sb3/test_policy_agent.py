@@ -179,6 +179,7 @@ def test_policies_with_settings_of_their_own_come_back_from_their_files(tmp_path
     )
 
 
+@pytest.mark.slow
 def test_policies_with_classes_of_another_script_are_taken(tmp_path):
     script = tmp_path / "training.py"
     script.write_text(
