@@ -21,7 +21,7 @@ from recsim.watching import _page
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
-in_chromium = pytest.mark.skipif(chromium.EXECUTABLE is None, reason="There is no Chromium.")
+in_chromium = pytest.mark.needs("chromium")
 
 
 def page_of(episode):
