@@ -61,7 +61,7 @@ class Interval:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
+        if not isinstance(self.method, str) or self.method not in METHODS:
             raise ValueError(
                 f"method must be one of {', '.join(METHODS)}, got {self.method!r}."
                 f"{validation.nearest_name(str(self.method), METHODS)}"

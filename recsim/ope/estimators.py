@@ -158,7 +158,7 @@ class InversePropensity:
     clip: float | None = None
 
     def __post_init__(self) -> None:
-        if self.weights not in _PROPENSITIES:
+        if not isinstance(self.weights, str) or self.weights not in _PROPENSITIES:
             raise ValueError(
                 f"weights must be one of {', '.join(_PROPENSITIES)}, got {self.weights!r}."
                 f"{validation.nearest_name(str(self.weights), _PROPENSITIES)}"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recsim._internal import numbers
+from recsim._internal import numbers, validation
 from recsim.ope import log as log_lib
 from recsim.ope import policy as policy_lib
 
@@ -160,7 +160,8 @@ def slates_of(actions: np.ndarray, num_candidates: int, slate_size: int) -> np.n
     Raises:
         ValueError: for actions of another shape, or numbers of no slate.
     """
-    array = np.asarray(actions)
+    num_candidates, slate_size = validation.candidates_and_slate(num_candidates, slate_size)
+    array = numbers.array("actions", actions)
     if array.ndim == 2 and array.shape[1] == num_candidates:
         falling: np.ndarray = np.argsort(-array, axis=1, kind="stable")[:, :slate_size]
         return falling

@@ -27,7 +27,7 @@ def all_slates(num_candidates: int, slate_size: int) -> np.ndarray:
         TypeError, ValueError: if a number is not an integer >= 1, there are fewer candidates than
             positions, or more than :data:`MOST_SLATES` slates.
     """
-    validation.candidates_and_slate(num_candidates, slate_size)
+    num_candidates, slate_size = validation.candidates_and_slate(num_candidates, slate_size)
     number = math.perm(num_candidates, slate_size)
     if number > MOST_SLATES:
         raise ValueError(
@@ -122,6 +122,10 @@ class SlateDistribution:
             num_candidates: number of candidates.
         """
         chosen = numbers.whole_array("chosen", chosen)
+        if chosen.ndim != 2:
+            raise ValueError(
+                f"chosen must be slates, of shape (n, slate_size), got shape {chosen.shape}."
+            )
         slates = all_slates(num_candidates, chosen.shape[1])
         index = index_of(chosen, slates, num_candidates)
         probabilities = np.zeros((len(chosen), len(slates)))

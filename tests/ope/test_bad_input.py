@@ -196,6 +196,7 @@ CALLS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::recsim.ope.estimates.SupportWarning")
 @pytest.mark.parametrize("name", CALLS)
 def test_calls(name):
     call, message = CALLS[name]

@@ -6,9 +6,9 @@ current folder. An argument that errors call by another name, such as the entry 
 goes by that.
 """
 
-from support.public_calls import functions, objects
+from support.public_calls import functions, objects, off_policy
 
 __all__ = ["TABLE"]
 
-TABLE = {**functions.TABLE, **objects.TABLE}
-assert len(TABLE) == len(functions.TABLE) + len(objects.TABLE)
+TABLE = {**functions.TABLE, **objects.TABLE, **off_policy.TABLE}
+assert len(TABLE) == len(functions.TABLE) + len(objects.TABLE) + len(off_policy.TABLE)
