@@ -196,7 +196,7 @@ def measured(python: str, request: dict[str, Any]) -> dict[str, Any]:
         request: as ``_vector_training_worker`` reads it, but for when it is made.
 
     Returns:
-        ``seconds``, ``seconds_of_steps``, ``return`` and ``library``.
+        ``seconds``, ``seconds_of_steps``, ``processor_seconds``, ``return`` and ``library``.
 
     Raises:
         RuntimeError: if the process fails, with what it said.
@@ -221,9 +221,11 @@ def compared(baseline_python: str, steps: int, seeds: int, users: int, train_use
         train_users: number of users to train with in parallel.
     """
     print(
-        f"{train_users} users in parallel, {steps:,} steps: seconds from the start of the process "
-        "(of the\nsteps alone), median; ratio, median and range; return, mean and 95% interval.\n"
-        f"{'':<16}{'version':<11}{'seconds':>16}{'steps/s':>9}{'ratio':>22}  return"
+        f"{train_users} users in parallel, {steps:,} steps: seconds from the start of the process, "
+        "of the steps\nalone, and of processors, medians; ratios to the baseline, median and range; "
+        "return, mean and\n95% interval.\n"
+        f"{'':<16}{'version':<10}{'seconds':>9}{'ratio':>19}{'of steps':>10}{'processors':>12}"
+        f"{'ratio':>19}  return"
     )
     settings = _settings(steps)
     values = {
@@ -250,20 +252,33 @@ def compared(baseline_python: str, steps: int, seeds: int, users: int, train_use
             for python in sorted(results, key=lambda each: (each == baseline_python) == number % 2):
                 results[python].append(measured(python, request))
         baseline, ours = results[baseline_python], results[sys.executable]
-        ratios = [
-            before["seconds"] / now["seconds"] for before, now in zip(baseline, ours, strict=True)
-        ]
         for version, measurements in (("baseline", baseline), ("this", ours)):
-            seconds = np.median([each["seconds"] for each in measurements])
-            of_steps = np.median([each["seconds_of_steps"] for each in measurements])
-            ratio = f"{np.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-            estimate = statistics.estimate([each["return"] for each in measurements])
+            returns = statistics.estimate([each["return"] for each in measurements])
+            compared_to = baseline if version == "this" else None
             print(
-                f"{title:<16}{version:<11}{f'{seconds:.1f} ({of_steps:.1f})':>16}"
-                f"{steps / seconds:>9,.0f}{ratio if version == 'this' else '':>22}"
-                f"  {estimate['mean']:.1f} ({estimate['low']:.1f} to {estimate['high']:.1f})",
+                f"{title:<16}{version:<10}{_times('seconds', measurements, compared_to, 9)}"
+                f"{_times('seconds_of_steps', measurements, None, 10)}"
+                f"{_times('processor_seconds', measurements, compared_to, 12)}"
+                f"  {returns['mean']:.1f} ({returns['low']:.1f} to {returns['high']:.1f})",
                 flush=True,
             )
+
+
+def _times(
+    name: str,
+    measurements: Sequence[dict[str, Any]],
+    baseline: Sequence[dict[str, Any]] | None,
+    width: int,
+) -> str:
+    """Returns the median of a time, and, but for those of the steps, ratios to a baseline."""
+    median = f"{np.median([each[name] for each in measurements]):.1f}"
+    if name == "seconds_of_steps":
+        return f"{median:>{width}}"
+    if baseline is None:
+        return f"{median:>{width}}{'':>19}"
+    ratios = [other[name] / each[name] for other, each in zip(baseline, measurements, strict=True)]
+    ratio = f"{np.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+    return f"{median:>{width}}{ratio:>19}"
 
 
 def _parser() -> command_line.Parser:

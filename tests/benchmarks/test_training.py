@@ -106,19 +106,26 @@ def test_versions_are_compared_by_seed(monkeypatch, capsys, tmp_path):
         requests.append((interpreter == str(python), request))
         seconds = 10.0 if interpreter == str(python) else 2.0 + len(requests) % 2
         returns = 100.0 + request["seed"] % 2
-        return {"seconds": seconds, "seconds_of_steps": 1.5, "return": returns, "library": ""}
+        return {
+            "seconds": seconds,
+            "seconds_of_steps": 1.5,
+            "processor_seconds": 3.0 * seconds,
+            "return": returns,
+            "library": "",
+        }
 
     monkeypatch.setattr(vector_training, "measured", measured)
     arguments = ["--baseline-python", str(python), "--seeds", "2", "--steps", "3000"]
     assert vector_training.main([*arguments, "--train-users", "9"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("9 users in parallel, 3,000 steps")
-    baseline, this, *_ = lines[3:]
-    assert baseline.split()[:6] == ["one", "step", "baseline", "10.0", "(1.5)", "300"]
+    baseline, this, *_ = lines[4:]
+    assert baseline.split()[:6] == ["one", "step", "baseline", "10.0", "1.5", "30.0"]
     # They take turns in being first: 2 seconds in the first round, 3 in the second.
     assert [is_baseline for is_baseline, _ in requests[:4]] == [True, False, False, True]
-    assert " ".join(this.split()).startswith("one step this 2.5 (1.5) 1,200 4.2 (3.3 to 5.0) ")
-    assert len(lines) == 7
+    expected = "one step this 2.5 4.2 (3.3 to 5.0) 1.5 7.5 4.2 (3.3 to 5.0) "
+    assert " ".join(this.split()).startswith(expected)
+    assert len(lines) == 8
     settings = [request["settings"] for _, request in requests]
     assert settings[0]["target_update_period"] == 80
     assert settings[-1]["target_update_period"] == 10 and settings[-1]["learn_no_click_value"]

@@ -79,8 +79,10 @@ class VectorReplayBuffer:
         user_size, num_candidates, doc_size, slate_size = self._sizes
         rows = self._num_steps * self._num_users
         try:
-            self._users, self._last_users = np.zeros((2, rows, user_size), np.float32)
-            self._documents, self._last_documents = np.zeros(
+            # Not zeros: NumPy asks the system for larger pages then, which are filled in a
+            # fraction of the time. Rows that were not added are never read.
+            self._users, self._last_users = np.empty((2, rows, user_size), np.float32)
+            self._documents, self._last_documents = np.empty(
                 (2, rows, num_candidates, doc_size), np.float32
             )
             self._slates, self._last_slates = np.zeros((2, rows, slate_size), np.int32)
