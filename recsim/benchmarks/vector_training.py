@@ -222,8 +222,8 @@ def compared(baseline_python: str, steps: int, seeds: int, users: int, train_use
     """
     print(
         f"{train_users} users in parallel, {steps:,} steps: seconds from the start of the process, "
-        "of the steps\nalone, and of processors, medians; ratios to the baseline, median and range; "
-        "return, mean and\n95% interval.\n"
+        "of the steps\nalone, and of processors, medians; ratios to the baseline, median and "
+        "range; return, mean and\n95% interval.\n"
         f"{'':<16}{'version':<10}{'seconds':>9}{'ratio':>19}{'of steps':>10}{'processors':>12}"
         f"{'ratio':>19}  return"
     )
