@@ -59,7 +59,7 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         ]
         observations.check_space(observation_space, "user", *self._features)
         parts: Mapping[str, Any] = observation_space.spaces
-        self._document_keys = dict.fromkeys(getattr(parts.get("doc"), "spaces", ())).keys()
+        self._document_keys = tuple(getattr(parts.get("doc"), "spaces", ()))
         remembered_space = spaces.Dict({feature: parts[feature] for feature in self._features})
         super().__init__(
             base_agent_ctor,
@@ -98,7 +98,7 @@ class FixedLengthHistoryLayer(sufficient_statistics.SufficientStatisticsLayer):
         history = self._sufficient_statistics or [None] * self._history_length
         # A copy, for it is shown again when the environment may have changed the original.
         newest = copy.deepcopy({feature: observation[feature] for feature in self._features})
-        if "doc" in newest and newest["doc"].keys() != self._document_keys:
+        if "doc" in newest and newest["doc"].keys() != set(self._document_keys):
             # Resampled documents have other IDs than the space of the statistics.
             newest["doc"] = dict(zip(self._document_keys, newest["doc"].values()))
         self._sufficient_statistics = [newest, *history[:-1]]
