@@ -267,7 +267,7 @@ def _settings(
     given = {
         "scenarios": options.environment,
         "agents": options.agent,
-        "sweep": dict(options.sweep) if options.sweep else None,
+        "sweep": _sweep(options.sweep),
         "resample_documents": False if options.no_resample else None,
         **{
             name: getattr(options, name)
@@ -321,6 +321,16 @@ def _settings(
 
         label = "_".join(factories.label_of(scenario) for scenario in scenarios)[:80]
     return settings, place, label
+
+
+def _sweep(given: Sequence[tuple[str, list[object]]] | None) -> dict[str, list[object]] | None:
+    """Returns the values to try by the names of parameters, None where there are none."""
+    sweep: dict[str, list[object]] = {}
+    for name, values in given or ():
+        if name in sweep:
+            raise ValueError(f"--sweep has {name} twice: give all its values at once.")
+        sweep[name] = values
+    return sweep or None
 
 
 def _refuse_training_of_none(options: argparse.Namespace, settings: dict[str, Any]) -> None:

@@ -238,6 +238,10 @@ BAD_INPUT = {
     "run --sweep ci_scaling=1": "must be such as ClusterBanditAgent.ci_scaling=0.1,0.5,1",
     "run --sweep ClusterBanditAgent.ci_scale=1": "'ClusterBanditAgent.ci_scale' has no effect",
     "run --agent random --sweep ClusterBanditAgent.ci_scaling=1": "no ClusterBanditAgent is made",
+    "run --sweep ClusterBanditAgent.ci_scaling=1 ClusterBanditAgent.ci_scaling=2": (
+        "--sweep has ClusterBanditAgent.ci_scaling twice: give all its values at once"
+    ),
+    "run --shard 3/3 --output parts": "shard must be of as many parts as there are tasks at most",
     "run --agent nosuch:Agent": "'nosuch:Agent' cannot be imported: .*No module named 'nosuch'",
     "run --agent nosuch.py:Agent": "there is no file '.*nosuch.py'",
     "run --rerun nosuch.json": "No such file or directory",

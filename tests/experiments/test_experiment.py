@@ -320,10 +320,16 @@ def test_what_a_factory_is_given(kind):
         assert {"seed", "eval_mode", "summary_writer", "training_steps"} == set(given)
 
 
-def test_rerun_repeats_to_the_digit(tmp_path):
+def test_rerun_repeats_to_the_digit(monkeypatch, tmp_path):
     file = own_file(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     recsim.experiment(
-        {"own": f"{file}:Own", "tabular_q": "tabular_q", "bandit": "cluster_bandit_ts"},
+        {
+            "file": f"{file}:Own",
+            "module": "own_agents:Own",
+            "tabular_q": "tabular_q",
+            "bandit": "cluster_bandit_ts",
+        },
         seeds=2,
         agent_seed=9,
         train_steps=100,
