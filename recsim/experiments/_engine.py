@@ -122,11 +122,7 @@ class Run:
             self._gin = gin.config_str()
             record = self._prepare()
             tasks = [_tasks.Spec(**task) for task in record["tasks"]]
-            if self._shard is not None and self._shard[1] > len(tasks):
-                raise ValueError(
-                    f"shard must be of as many parts as there are tasks at most, {len(tasks)}, got "
-                    f"{self._shard[1]} parts."
-                )
+            self._check_shard(len(tasks))
             mine = tasks if self._shard is None else tasks[self._shard[0] - 1 :: self._shard[1]]
             self._run(mine)
         return self._collect(tasks, record)
@@ -141,6 +137,7 @@ class Run:
                 files.remove_unfinished(self._folder)
                 files.check_empty("The output folder", self._folder)
                 wanted["tasks"] = [task.data() for task in self._planned()]
+                self._check_shard(len(wanted["tasks"]))  # Before the folder is this experiment's.
                 with files.atomic_file(path) as file:
                     file.write(f"{json_text.dumps(wanted, indent=1)}\n".encode())
             with open(path, encoding="utf-8") as opened:
@@ -154,6 +151,14 @@ class Run:
                     ) from error
         _check_same(json.loads(json_text.dumps(wanted)), found, self._folder)
         return {**wanted, "tasks": tasks}
+
+    def _check_shard(self, num_tasks: int) -> None:
+        """Raises ValueError for more parts than tasks, some of which would be empty."""
+        if self._shard is not None and self._shard[1] > num_tasks:
+            raise ValueError(
+                f"shard must be of as many parts as there are tasks at most, {num_tasks}, got "
+                f"{self._shard[1]} parts."
+            )
 
     def _record(self) -> dict[str, Any]:
         """Returns all that the numbers depend on, but for the tasks."""
