@@ -30,7 +30,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from recsim import clusters, registry
 from recsim._internal import (
@@ -381,21 +381,16 @@ def _entry_of(kind: str, of: factories.Reference) -> registry.Entry:
 
 def _named(what: str, given: object) -> dict[str, factories.Reference]:
     """Returns references by name."""
-    kind = what[:-1]
     if isinstance(given, Mapping):
         named = dict(given)
+        for of in named.values():
+            _check_reference(what, of)
     else:
         several = given if isinstance(given, (list, tuple)) else [given]
         named = {}
         for of in several:
-            if not (isinstance(of, (str, registry.AgentEntry, registry.EnvironmentEntry))) and (
-                not callable(of)
-            ):
-                raise TypeError(
-                    f"{what} must be names, classes or functions, got {of!r}: {kind} by name, "
-                    "module:factory, path to a file, class or function."
-                )
-            label = factories.label_of(of)
+            _check_reference(what, of)
+            label = factories.label_of(cast("factories.Reference", of))
             if label in named:
                 raise ValueError(
                     f"{what} must have names that differ, got {label!r} twice: give a dictionary, "
@@ -408,13 +403,22 @@ def _named(what: str, given: object) -> dict[str, factories.Reference]:
         if not isinstance(label, str) or not _NAME.fullmatch(label):
             raise ValueError(
                 f"{what} must have names of letters, digits and _ . + @ -, which begin with one of "
-                f"the first three kinds, got {label!r}."
+                f"the first three kinds, got {label!r}: give a dictionary, with a name for each."
             )
         try:
             _entry_of(what, of)
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from error
     return named
+
+
+def _check_reference(what: str, of: object) -> None:
+    """Raises TypeError for what can name or make nothing."""
+    if not (isinstance(of, (str, registry.AgentEntry, registry.EnvironmentEntry)) or callable(of)):
+        raise TypeError(
+            f"{what} must be names, classes or functions, got {of!r}: {what[:-1]} by name, "
+            "module:factory, path to a file, class or function."
+        )
 
 
 def _texts(name: str, given: object) -> tuple[str, ...]:

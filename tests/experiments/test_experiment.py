@@ -392,6 +392,12 @@ def test_a_class_of_a_notebook_is_given_again(tmp_path):
         ({"agents": ["random", "random"]}, ValueError, "'random' twice"),
         ({"agents": ["rndom"]}, ValueError, "Did you mean 'random'"),
         ({"agents": [3]}, TypeError, "agents must be names, classes or functions, got 3"),
+        (
+            {"agents": {"a": None}},
+            TypeError,
+            "agents must be names, classes or functions, got None",
+        ),
+        ({"agents": [lambda env: None]}, ValueError, "'<lambda>': give a dictionary, with a name"),
         ({"agents": {"a b": "random"}}, ValueError, "names of letters"),
         ({"agents": ["no_such_module:Agent"]}, ValueError, "cannot be imported: ModuleNotFound"),
         ({"agents": ["json:Agent"]}, ValueError, "json has no 'Agent'"),
