@@ -179,6 +179,8 @@ def _check_space(path: str, space: gym_spaces.Space[Any], num_candidates: int) -
     first = next(iter(documents.values()))
     if any(document is not first and document != first for document in documents.values()):
         _refuse(path, "the documents of its space are not alike")
+    if "response" in parts and not getattr(parts["response"], "spaces", None):
+        _refuse(path, f"its space does not have responses: {numbers.described(parts['response'])}")
 
 
 def make_agent(

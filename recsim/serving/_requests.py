@@ -22,6 +22,8 @@ __all__ = [
     "Recommendation",
     "User",
     "UserLike",
+    "is_batch",
+    "is_id",
     "item_fields",
     "read_items",
     "read_responses",
@@ -97,6 +99,19 @@ def _id(name: str, value: object) -> Id:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return int(value)
     raise TypeError(f"{name} must be a string or an integer, got {numbers.described(value)}.")
+
+
+def is_id(value: object) -> bool:
+    """Says whether something is of a type that ids have."""
+    return isinstance(value, (str, int, np.integer))
+
+
+def is_batch(user: object) -> bool:
+    """Says whether several users are given: in a list, or a column of ids."""
+    if isinstance(user, (list, tuple)):
+        return True
+    is_column = hasattr(user, "to_numpy") and not hasattr(user, "columns")
+    return is_column or (isinstance(user, np.ndarray) and user.ndim == 1)
 
 
 def user_id(user: object) -> Id:

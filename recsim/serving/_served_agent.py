@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +74,7 @@ def load_agent(
     """
     max_users = validation.positive_int("max_users", max_users)
     saved = _files.read(path)
-    make_agent = functools.partial(_files.make_agent, saved, agent_class, given)
+    make_agent = functools.partial(_files.make_agent, agent_class=agent_class, given=given)
     return ServedAgent(saved, make_agent, max_users)
 
 
@@ -85,23 +86,24 @@ class ServedAgent:
     user's id, of the ``max_users`` that were seen last, and saved by :meth:`save`.
 
     Its methods may be called from several threads: one call waits for another. Processes share
-    nothing, so that a user's requests belong to one of them.
+    nothing, so that a user's requests belong to one of them. A copy, such as pickle makes for
+    another process, knows what this one knew when it was made.
 
     Args:
         saved: the content of the file.
-        make_agent: function that makes the agent of it.
+        make_agent: function that makes the agent of such content.
         max_users: how many users to remember.
     """
 
     def __init__(
         self,
         saved: _files.Saved,
-        make_agent: Callable[[], agent_lib.AbstractRecommenderAgent],
+        make_agent: Callable[[_files.Saved], agent_lib.AbstractRecommenderAgent],
         max_users: int,
     ) -> None:
         self._saved = saved
         self._make_agent = make_agent
-        self._agent: Any = make_agent()
+        self._agent: Any = make_agent(saved)
         self._lock = threading.RLock()
         self._slate_size = saved.slate_size
         self._serving: agent_lib.Serving = self._agent.serving()
@@ -118,6 +120,7 @@ class ServedAgent:
         self._response_fields = tuple(self._response_features if wanted is None else wanted)
         # What the agent knows of somebody new.
         self._of_nobody = bundles.user_state_of(self._agent)
+        self._max_users = max_users
         self._users = Users(max_users)
         if saved.users is not None:
             try:
@@ -190,7 +193,10 @@ class ServedAgent:
 
         It recommends as the one that was saved, and knows none of the users that this one does.
         """
-        return self._make_agent()
+        return self._make_agent(self._saved)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._as_saved(), self._make_agent, self._max_users)
 
     # What it does.
 
@@ -207,7 +213,7 @@ class ServedAgent:
     @overload
     def recommend(
         self,
-        user: list[UserT] | tuple[UserT, ...],
+        user: list[UserT] | tuple[UserT, ...] | np.ndarray,
         items: ItemsLike | list[_requests.Items],
         k: int | None = None,
         *,
@@ -222,7 +228,7 @@ class ServedAgent:
     @overload
     def recommend(
         self,
-        user: list[UserT] | tuple[UserT, ...],
+        user: list[UserT] | tuple[UserT, ...] | np.ndarray,
         items: ItemsLike | list[_requests.Items],
         k: int | None = None,
         *,
@@ -235,7 +241,8 @@ class ServedAgent:
         """Returns the ids of the items to show to a user, or to each of several.
 
         Args:
-            user: a :class:`User`, a dictionary of its fields, or an id; or a list of such.
+            user: a :class:`User`, a dictionary of its fields, or an id; or a list of such, or a
+                column of ids, such as an array.
             items: the items to choose from: :class:`Items`, a dictionary of its fields, or ids
                 alone where the agent needs no features. Of several users, the items of all, or a
                 list of Items, one for each.
@@ -252,7 +259,7 @@ class ServedAgent:
                 the agent was made for; or if the agent cannot recommend ``k`` items, out of so
                 many.
         """
-        several = isinstance(user, (list, tuple))
+        several = _requests.is_batch(user)
         each_user: Any = user if several else [user]
         users = [_requests.read_user(each, self._user_features) for each in each_user]
         of_users = self._read_items(items, len(users), several)
@@ -280,7 +287,7 @@ class ServedAgent:
 
     def _read_items(self, items: object, number: int, several: bool) -> list[_requests.ReadItems]:
         of: Any = items
-        if several and isinstance(of, (list, tuple)) and of and not isinstance(of[0], (str, int)):
+        if several and isinstance(of, (list, tuple)) and of and not _requests.is_id(of[0]):
             if len(of) != number:
                 raise ValueError(
                     f"items must be those of all users, or one for each of the {number}, got "
@@ -491,19 +498,30 @@ class ServedAgent:
             OSError: if the file cannot be written.
         """
         with self._lock:
+            saved = self._as_saved()
+            users: Any = saved.users
+            saved_agents.write(
+                path,
+                saved.description,
+                saved.state,
+                None if saved.space is None else spaces_lib.to_data(saved.space),
+                saved.num_candidates,
+                saved.slate_size,
+                users,
+            )
+
+    def _as_saved(self) -> _files.Saved:
+        """Returns what a file of the agent, with what it knows of users, holds."""
+        with self._lock:
             if self._slate_size != self.slate_size:
                 self._agent.resize_slates(self.slate_size)
                 self._slate_size = self.slate_size
             if self._of_nobody is not None:
                 bundles.load_user_state(self._agent, self._of_nobody)
-            saved_agents.write(
-                path,
-                self._saved.description,
-                bundles.state_to_serve(self._agent),
-                None if self._saved.space is None else spaces_lib.to_data(self._saved.space),
-                self._saved.num_candidates,
-                self.slate_size,
-                self._users.data() if len(self._users) else None,
+            return dataclasses.replace(
+                self._saved,
+                state=bundles.state_to_serve(self._agent),
+                users=self._users.data() if len(self._users) else None,
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -156,7 +157,14 @@ class Episode:
         Raises:
             IndexError: if there is no such step.
         """
-        return _terminal.text(self, range(len(self))[index], max(width, 40))
+        try:
+            number = range(len(self))[operator.index(index)]
+        except IndexError:
+            raise IndexError(
+                f"index must be that of a step, 0 to {len(self) - 1}, or from the end, "
+                f"{-len(self)} to -1, got {index}."
+            ) from None
+        return _terminal.text(self, number, max(width, 40))
 
     def show(self, *, keys: TextIO | None = None) -> None:
         """Prints the episode, step by step where somebody can press keys.

@@ -85,6 +85,13 @@ TABLE = {
         "items must be 4, for FullSlateQAgent.*got 3",
     ),
     # Users.
+    "users as a table": (
+        BANDIT,
+        recommend(np.array([["u"], ["v"]]), TOPICS),
+        TypeError,
+        "user must be a string or an integer",
+    ),
+    "users of fractions": (BANDIT, recommend(np.array([1.5]), TOPICS), TypeError, "1.5"),
     "no id where users are remembered": (
         BANDIT,
         recommend(User(), TOPICS),

@@ -45,6 +45,23 @@ def test_ids_are_strings_and_integers_of_python(served):
     assert json.dumps(slate)
 
 
+@pytest.mark.parametrize("ids", [list(np.arange(5)), np.arange(5), range(5), list(range(5))])
+def test_ids_alone_are_the_items_of_all_users_of_a_batch(ids, served):
+    slates = served("random").recommend(["u", "v"], ids, 5)
+    assert [sorted(slate) for slate in slates] == [[0, 1, 2, 3, 4]] * 2
+
+
+@pytest.mark.parametrize("library", ["numpy", "pandas", "polars"])
+def test_a_column_of_users_is_a_batch(library, served):
+    columns = pytest.importorskip(library)
+    make = columns.array if library == "numpy" else columns.Series
+    for users in (["u", "v", "u"], [3, 4, 3]):
+        agent, other = served("cluster_bandit_ucb1"), served("cluster_bandit_ucb1")
+        expected = other.recommend(users, Items(LETTERS, TOPICS))
+        assert agent.recommend(make(users), Items(LETTERS, TOPICS)) == expected
+        assert agent.user_ids == other.user_ids == users[1:]
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_data_frames_are_features(library, served):
     frames = pytest.importorskip(library)

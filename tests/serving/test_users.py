@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -152,3 +154,27 @@ def test_nothing_is_remembered_by_agents_that_need_nothing(served):
     agent.observe("u", slate, {"click": [1, 0]})
     agent.observe("somebody", ["x"], [{"watch_time": 3.0}])
     assert agent.user_ids == []
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))]
+)
+@pytest.mark.parametrize("name", ["cluster_bandit_ts", "random"])
+def test_a_copy_goes_on_as_the_original_does(name, copied, served):
+    agent = served(name)
+
+    def go_on(agent):
+        slates = []
+        for _ in range(20):
+            slate = agent.recommend("u", TOPICS, 1)
+            agent.observe("u", slate, {"click": [1]})
+            slates += slate
+        return slates
+
+    go_on(agent)
+    agent.recommend("v", TOPICS, 3)
+    other = copied(agent)
+    assert (other.user_ids, other.slate_size) == (agent.user_ids, agent.slate_size)
+    assert go_on(other) == go_on(agent)  # Neither knows of what the other was asked.
+    assert agent.forget("v") == other.forget("v") == agent.remembers_users
+    assert set(copied(agent).user_ids) == set(agent.user_ids)

@@ -366,8 +366,12 @@ def test_episodes_are_sequences_of_frozen_steps():
     )
     with pytest.raises(dataclasses.FrozenInstanceError):
         episode[0].reward = 3.0
-    with pytest.raises(IndexError):
-        episode.text(4)
+    assert episode.text(-1) == episode.text(np.int64(3)) != episode.text(2)
+    for index in (4, -5):
+        with pytest.raises(IndexError, match=f"0 to 3, or from the end, -4 to -1, got {index}"):
+            episode.text(index)
+    with pytest.raises(TypeError):
+        episode.text(slice(2))
     assert isinstance(episode, watching.Episode) and isinstance(episode[0], watching.Step)
 
 
