@@ -1,14 +1,8 @@
-"""The one place that imports gym first.
+"""The one place that imports gym first, without its notice."""
 
-gym 0.26 prints a notice about NumPy 2 and Gymnasium at its first import, which a user of this
-library can do nothing about: the list it is taken from is emptied before.
-"""
+from recsim._internal import gym_notice  # noqa: F401
 
-import gym_notices.notices as _notices
-
-_notices.notices.clear()
-
-import gym  # noqa: E402
-from gym import spaces  # noqa: E402
+import gym  # isort: skip
+from gym import spaces  # isort: skip
 
 __all__ = ["gym", "spaces"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recsim._internal import lazy
+# Stable-Baselines3 imports Gym, whose notice is not printed where this comes first.
+from recsim._internal import gym_notice, lazy  # noqa: F401
 
 if TYPE_CHECKING:
     from recsim.sb3.policy_agent import PolicyAgent
