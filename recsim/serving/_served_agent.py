@@ -258,6 +258,8 @@ class ServedAgent:
             ValueError: if an id or a feature is missing, there twice, not finite or outside what
                 the agent was made for; or if the agent cannot recommend ``k`` items, out of so
                 many.
+            RuntimeError: if an agent that holds a slate for several steps finds none of these
+                items equal to those that it holds.
         """
         several = _requests.is_batch(user)
         each_user: Any = user if several else [user]

@@ -35,7 +35,7 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     * ``SAME_STEP``, the default: in the same step. The observation is then of the new user, and
       ``infos['final_obs']`` (:class:`FinalObservations`) has the last one of the old user, with
       the responses to the last slate, where ``infos['_final_obs']`` is True.
-    * ``NEXT_STEP``: in the next step, which shows this user nothing: the action is not looked at,
+    * ``NEXT_STEP``: in the next step, which shows this user nothing: the action has no effect,
       the reward is 0, and no metric counts it. Gymnasium's wrappers of observations need it.
     * ``DISABLED``: when ``reset`` is called with ``options={"reset_mask": mask}``, bools of shape
       (num_envs,), before the next step.

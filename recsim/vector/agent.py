@@ -63,7 +63,7 @@ class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):
         if nvec is None or np.ndim(nvec) != 1:
             raise TypeError(
                 "environment must be a vector environment whose single_action_space is a "
-                f"MultiDiscrete space of slates, got {environment!r}."
+                f"MultiDiscrete space of slates, as it is with action='slate', got {environment!r}."
             )
         of_entries: Any = environment.single_observation_space
         if not {"doc", "response"} <= set(getattr(of_entries, "spaces", ())):

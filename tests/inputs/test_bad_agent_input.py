@@ -319,7 +319,7 @@ TABLE = {
     "agent in a vector environment of scores": (
         lambda: random_agent.VectorRandomAgent(make_vector_env(action="scores")),
         TypeError,
-        "MultiDiscrete space of slates",
+        "MultiDiscrete space of slates, as it is with action='slate', got",
     ),
     "rewards of other users": (
         lambda: vector_step(rewards=np.ones(2)),
