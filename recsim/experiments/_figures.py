@@ -193,14 +193,19 @@ def _draw_lines(
         if len(steps) > 5:
             line.set_markevery(0.2)
     axes.set_xlabel(x_label)
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-    axes.locator_params(axis="x", nbins=6, integer=True)
+    _whole_steps(axes)
     axes.set_ylabel(_text.shown_measure(measure))
     if _text.is_rate(measure):
         _keep_within_one(axes, [curve["mean"] for _, curve in lines.values()])
         axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
     axes.grid(alpha=0.25)
     _add_legend(axes, 2)
+
+
+def _whole_steps(axes: Axes) -> None:
+    """Has marks at whole steps alone."""
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.locator_params(axis="x", nbins=6, integer=True)
 
 
 def _keep_within_one(axes: Axes, means: Sequence[np.ndarray]) -> None:
@@ -250,6 +255,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame, largest: Sequence[str]) -> None
     axes.set_xlim(steps[0], steps[-1] if len(steps) > 1 else steps[0] + 1)
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.set_xlabel("step")
+    _whole_steps(axes)
     axes.set_ylabel("share of the slate")
     _add_legend(axes, 3)
 

@@ -26,11 +26,14 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+
+import numpy as np
 
 from recsim import clusters, registry
 from recsim._internal import (
@@ -74,7 +77,8 @@ class Experiment:
         resample_documents: whether each step has new documents.
         steps: greatest number of steps of an episode; 200 by default.
         episodes: episodes of each agent and seed; 50 by default, with ``num_envs`` one each.
-        train_steps: number of training steps of agents that learn; 30,000 by default.
+        train_steps: number of training steps of agents that learn; 30,000 by default. It must not
+            be given where none learns.
         num_envs: number of users in parallel; None for the single-user engine.
         gin_files: paths of files of gin bindings.
         gin_bindings: gin bindings, such as ``"ClusterBanditAgent.ci_scaling = 0.5"``.
@@ -132,6 +136,14 @@ class Experiment:
                         f"got {value} with {self.seeds or _DEFAULT_SEEDS} seeds."
                     )
                 self._set(name, value)
+        for path in self.gin_files:
+            if not os.path.isfile(path):
+                raise ValueError(f"gin_files must be files that can be read, got {path!r}.")
+        if self.train_steps is not None and not self.learners:
+            raise ValueError(
+                f"train_steps has no effect: of {', '.join(self.agents_by_name)} none is trained, "
+                "since none learns from one episode for the next."
+            )
         if self.log_user_state and not self.log_episodes:
             raise ValueError("log_user_state has no effect without log_episodes.")
 
@@ -441,8 +453,11 @@ def _checked_sweep(given: object) -> dict[str, tuple[Any, ...]]:
                 f"sweep must name parameters as gin does, such as ClusterBanditAgent.ci_scaling, "
                 f"got {name!r}."
             )
+        if isinstance(values, np.ndarray):
+            values = values.tolist()
         if not isinstance(values, (list, tuple)) or not values:
             raise TypeError(f"sweep must have a list of values for {name}, got {values!r}.")
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
         # They are told apart by their texts, also in the names of folders.
         if len({str(value).casefold() for value in values}) < len(values):
             raise ValueError(
@@ -454,6 +469,10 @@ def _checked_sweep(given: object) -> dict[str, tuple[Any, ...]]:
                     f"sweep must have numbers, strings, booleans and lists of these for {name}, "
                     f"got {value!r}."
                 )
+            if not _is_finite(value):
+                raise ValueError(
+                    f"sweep must have finite numbers for {name}, which gin can read, got {value!r}."
+                )
         checked[name] = tuple(values)
     return checked
 
@@ -461,7 +480,13 @@ def _checked_sweep(given: object) -> dict[str, tuple[Any, ...]]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str))
+    return value is None or type(value) in (bool, int, float, str)  # As they are written for gin.
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _checked_shard(shard: object) -> tuple[int, int]:

@@ -108,7 +108,10 @@ def load(path: paths.Path) -> ExperimentFile:
 
     file_path = paths.absolute("path", path)
     with open(file_path, encoding="utf-8") as file:
-        text = file.read()
+        try:
+            text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file_path!r} is not a text in UTF-8: {error}.") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)

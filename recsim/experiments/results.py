@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from recsim._internal import files, json_text, paths
+from recsim._internal import files, json_text, paths, validation
 from recsim.experiments import summary
 
 if TYPE_CHECKING:
@@ -167,7 +167,13 @@ class Results:
             baseline: see :meth:`summary`.
             topics: whether to show the share of clicks on each topic.
             width: the length of a line. Wider tables continue below.
+
+        Raises:
+            TypeError: if ``width`` is no whole number.
+            ValueError: if there is no such agent, it has several settings, or ``width`` is not
+                positive.
         """
+        width = validation.positive_int("width", width)
         from recsim.experiments import _text
 
         return _text.text(self, baseline, topics=topics, width=width)

@@ -163,6 +163,8 @@ class Runner:
         self._episode_log_file = _phases.checked_log_path("episode_log_file", episode_log_file)
         self._parquet_log = _phases.checked_log_path("parquet_log", parquet_log)
         self._log_user_state = validation.flag("log_user_state", log_user_state)
+        if self._log_user_state and not self._parquet_log:
+            raise ValueError("log_user_state has no effect without parquet_log.")
         self._checkpoint_file_prefix = checkpoint_file_prefix
         self._max_steps_per_episode = validation.positive_int(
             "max_steps_per_episode", max_steps_per_episode

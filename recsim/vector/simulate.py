@@ -153,6 +153,8 @@ def simulate(
         validation.positive_int("seed", seed, 0)
     check_memory(num_users, num_episodes or 1)
     log_user_state = validation.flag("log_user_state", log_user_state)
+    if log_user_state and parquet_log is None:
+        raise ValueError("log_user_state has no effect without parquet_log.")
     log = None
     if parquet_log is not None:
         log = _Log(dataset.Dataset("parquet_log", parquet_log), log_user_state)

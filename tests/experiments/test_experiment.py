@@ -187,6 +187,13 @@ def test_a_sweep_runs_every_combination_that_concerns_an_agent(tmp_path):
     assert not gin.config_str().strip()
 
 
+@pytest.mark.parametrize("values", [np.array([0.5, 1.0]), list(np.array([0.5, 1.0]))])
+def test_a_sweep_takes_what_numpy_makes(values):
+    sweep = {"ClusterBanditAgent.ci_scaling": values}
+    frame = recsim.experiment("cluster_bandit_ucb1", sweep=sweep, **SHORT).to_dataframe()
+    assert set(frame.settings) == {"ci_scaling=0.5", "ci_scaling=1.0"}
+
+
 def test_values_of_a_sweep_have_folders_of_their_own(tmp_path):
     values_of_it = ["@a/RandomAgent", "@a_RandomAgent", "x" * 300, "x" * 301]
     specs = [_tasks.Spec("s", "a", {"A.b": value}, 0, 0) for value in values_of_it]
@@ -410,6 +417,11 @@ def test_a_class_of_a_notebook_is_given_again(tmp_path):
         ({"sweep": {"ClusterBanditAgent.ci_scaling": []}}, TypeError, "list of values"),
         ({"sweep": {"ClusterBanditAgent.ci_scaling": [1, 1]}}, ValueError, "differ as texts"),
         ({"sweep": {"ClusterBanditAgent.ci_scaling": [1, "1"]}}, ValueError, "differ as texts"),
+        ({"sweep": {"ClusterBanditAgent.ci_scaling": [np.nan]}}, ValueError, "finite numbers for"),
+        ({"sweep": {"A.b": [1.0, [2, np.inf]]}}, ValueError, "finite numbers for A.b"),
+        ({"sweep": {"A.b": [np.ones(2)]}}, TypeError, "numbers, strings, booleans and lists"),
+        ({"train_steps": 100}, ValueError, "train_steps has no effect: of random none is trained"),
+        ({"gin_files": ["nowhere.gin"]}, ValueError, "gin_files must be files .* 'nowhere.gin'"),
         (
             {
                 "agents": ["cluster_bandit_ts"],
@@ -542,6 +554,8 @@ def test_an_experiment_in_a_file(monkeypatch, tmp_path):
         ("[0.5, 1.0]", "0.5", "line 7: sweep must have a list of values"),
         (FILE, "- random\n", "line 1: an experiment is a mapping"),
         (FILE, "seeds: 2\n", "line 1: agents is missing"),
+        ("seeds: 2", "train_steps: 9", "line 6: train_steps has no effect"),
+        ("seeds: 2", "gin_files: [no.gin]", "line 6: gin_files must be files .*no.gin'"),
     ],
 )
 def test_mistakes_in_a_file_have_a_place(old, new, message, tmp_path):

@@ -378,6 +378,13 @@ def steps_of(*rows):
     return results.Results(frame, steps=steps)
 
 
+def test_slates_of_short_episodes_have_marks_at_whole_steps():
+    rows = [("s", "a", "", 0, step, "slate_share_of_topic_0", 1.0) for step in range(20)]
+    ((_, panel),) = _figures.episode_panels(steps_of(*rows))
+    (axes,) = _figures.drawn(panel).axes
+    assert all(float(mark).is_integer() for mark in axes.get_xticks())
+
+
 def test_slates_of_all_agents_have_the_same_topics_in_the_same_colours():
     shares = {"a": [0.4, 0.3, 0.1, 0.1, 0.1, 0, 0, 0], "b": [0, 0, 0, 0.1, 0.1, 0.1, 0.3, 0.4]}
     made = steps_of(

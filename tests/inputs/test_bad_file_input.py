@@ -22,6 +22,7 @@ from recsim.simulator import (
     rollout,
     runner_lib,
 )
+from recsim.vector import simulate
 
 
 def make_vector(**changes):
@@ -276,6 +277,27 @@ FILE_TABLE = {
         lambda folder: made_up().summary("oracle"),
         ValueError,
         "baseline must be one of 'cluster_bandit_ucb1', 'greedy_pctr', 'random', got 'oracle'",
+    ),
+    "table of no width": (lambda _: made_up().table(width=0), ValueError, "width must be .*>= 1"),
+    "experiment file that is not a text": (
+        lambda folder: (
+            (folder / "experiment.yaml").write_bytes(b"\xff\xfe")
+            and experiment_file.load(folder / "experiment.yaml")
+        ),
+        ValueError,
+        "experiment.yaml' is not a text in UTF-8",
+    ),
+    "hidden states of users without a log": (
+        lambda _: simulate.simulate(
+            make_vector, random_agent.VectorRandomAgent, 2, num_steps=1, log_user_state=True
+        ),
+        ValueError,
+        "log_user_state has no effect without parquet_log",
+    ),
+    "hidden states of a runner's users without a log": (
+        lambda folder: run(folder, log_user_state=True),
+        ValueError,
+        "log_user_state has no effect without parquet_log",
     ),
     "experiment file with a wrong key": (
         lambda folder: (

@@ -563,7 +563,7 @@ TABLE = {
             "num_steps": 1,
             "seed": 0,
             "workers": 1,
-            "log_user_state": True,
+            "log_user_state": False,
         },
     ),
     "ParquetLog": (
