@@ -36,13 +36,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsim import clusters
 from recsim._internal import interrupts, process_state, threads, validation, worker_state
 from recsim._internal.threads import usable_cores
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-
-    from recsim.clusters import Backend, Buffer
 
 __all__ = [
     "Advance",
@@ -125,7 +124,7 @@ def run_tasks(
     advance: Advance,
     *,
     keep_going: bool = False,
-    backend: Backend | None = None,
+    backend: clusters.Backend | None = None,
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks and yields each with its result when it is done.
 
@@ -169,7 +168,7 @@ def _run(
     workers: int,
     advance: Advance,
     keep_going: bool,
-    backend: Backend | None,
+    backend: clusters.Backend | None,
 ) -> Generator[tuple[Task, Result], None, None]:
     """Runs tasks here or elsewhere and yields each with its result when it is done."""
     if backend is None and _can_run_here(tasks, workers):
@@ -412,7 +411,7 @@ class _Sender:
         share: returns what stands for the bytes of an array, None to send them with each task.
     """
 
-    def __init__(self, share: Callable[[Buffer], object] | None) -> None:
+    def __init__(self, share: Callable[[clusters.Buffer], object] | None) -> None:
         self._share = share
         self._shared: dict[bytes, object] = {}
 
@@ -463,7 +462,7 @@ class _Sender:
 _progress_end: Connection | None = None
 
 
-def _run_pickled(payload: bytes, *arrays: Buffer) -> Result:
+def _run_pickled(payload: bytes, *arrays: clusters.Buffer) -> Result:
     """Runs a task in a worker; what it raises is fit to be sent."""
     from recsim._internal import bindings
 

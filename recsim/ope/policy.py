@@ -134,7 +134,7 @@ class SlateDistribution:
 
     @property
     def num_candidates(self) -> int:
-        """Number of candidates: one more than the highest index."""
+        """Number of candidates, one more than the highest index."""
         return int(self.slates.max()) + 1
 
     def of_slates(self, items: np.ndarray) -> np.ndarray:
