@@ -160,10 +160,10 @@ def test_nothing_is_remembered_by_agents_that_need_nothing(served):
     "copied", [copy.copy, copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))]
 )
 @pytest.mark.parametrize("name", ["cluster_bandit_ts", "random"])
-def test_a_copy_goes_on_as_the_original_does(name, copied, served):
+def test_a_copy_continues_as_the_original_does(name, copied, served):
     agent = served(name)
 
-    def go_on(agent):
+    def continued(agent):
         slates = []
         for _ in range(20):
             slate = agent.recommend("u", TOPICS, 1)
@@ -171,10 +171,10 @@ def test_a_copy_goes_on_as_the_original_does(name, copied, served):
             slates += slate
         return slates
 
-    go_on(agent)
+    continued(agent)
     agent.recommend("v", TOPICS, 3)
     other = copied(agent)
     assert (other.user_ids, other.slate_size) == (agent.user_ids, agent.slate_size)
-    assert go_on(other) == go_on(agent)  # Neither knows of what the other was asked.
+    assert continued(other) == continued(agent)  # Neither knows of what the other was asked.
     assert agent.forget("v") == other.forget("v") == agent.remembers_users
     assert set(copied(agent).user_ids) == set(agent.user_ids)
