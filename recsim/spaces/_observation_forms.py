@@ -38,8 +38,9 @@ class ObservationForm:
 
     Example:
         >>> from gymnasium import spaces
-        >>> form = ObservationForm("flat", spaces.Dict(
-        ...     user=spaces.Discrete(3), response=spaces.Dict(click=spaces.MultiDiscrete([2, 2]))))
+        >>> form = ObservationForm("flat", spaces.Dict({
+        ...     "user": spaces.Discrete(3),
+        ...     "response": spaces.Dict({"click": spaces.MultiDiscrete([2, 2])})}))
         >>> form({"user": 1, "response": {"click": [0, 1]}})
         array([1., 0., 0., 1., 0., 1., 0.], dtype=float32)
     """
