@@ -61,6 +61,8 @@ class EnvironmentEntry:
         max_episode_steps: after how many steps Gymnasium truncates its episodes; None for no limit.
         create: what makes it in place of the module's ``create_environment``; None for that.
         create_vector: likewise in place of its ``create_vector_environment``.
+        variants: the names of the configs in ``VARIANTS`` of its module. Gymnasium knows each by an
+            id of its own, such as ``recsim/TopicBoredom-SlateBored-v0`` for ``slate_bored``.
     """
 
     module: str
@@ -70,6 +72,20 @@ class EnvironmentEntry:
     max_episode_steps: int | None = None
     create: Callable[[Mapping[str, object]], recsim_gym.RecSimGymEnv] | None = None
     create_vector: Callable[..., vector_env.RecSimVectorEnv] | None = None
+    variants: tuple[str, ...] = ()
+
+    def gymnasium_ids(self) -> dict[str, str | None]:
+        """Returns its ids in Gymnasium's registry, with the variant that each is of, or None."""
+        if self.gymnasium_id is None:
+            return {}
+        name, dash, version = self.gymnasium_id.rpartition("-v")
+        if not dash:
+            name, version = version, ""
+        of_variants: dict[str, str | None] = {
+            f"{name}-{variant.title().replace('_', '')}{dash}{version}": variant
+            for variant in self.variants
+        }
+        return {self.gymnasium_id: None, **of_variants}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +181,8 @@ def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
     )
 
 
-#: The environments by name. Time budgets end the episodes of interest evolution and of long-term
-#: satisfaction before the limits here, unless a config raises them; in interest exploration nothing
-#: else ends an episode.
+#: The environments by name. Time budgets end the episodes of all but interest exploration before
+#: the limits here, unless a config raises them; in that scenario nothing else ends an episode.
 ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "interest_exploration": EnvironmentEntry(
         "recsim.environments.interest_exploration",
@@ -189,6 +204,23 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         "engagement",
         gymnasium_id="recsim/LongTermSatisfaction-v0",
         max_episode_steps=1000,
+    ),
+    "topic_boredom": EnvironmentEntry(
+        "recsim.environments.topic_boredom",
+        "users click several items of a slate, and some topics too often",
+        "clicks",
+        gymnasium_id="recsim/TopicBoredom-v0",
+        max_episode_steps=1000,
+        variants=(
+            "single_static",
+            "single_bored_drifting",
+            "single_uncertain",
+            "slate_bored",
+            "slate_bored_drifting",
+            "slate_uncertain",
+            "rerank_static",
+            "rerank_bored",
+        ),
     ),
 }
 
@@ -336,13 +368,16 @@ def register_in_gymnasium() -> None:
     import gymnasium
 
     for name, entry in ENVIRONMENTS.items():
-        if entry.gymnasium_id is not None and entry.gymnasium_id not in gymnasium.registry:
+        for gymnasium_id, variant in entry.gymnasium_ids().items():
+            if gymnasium_id in gymnasium.registry:
+                continue
+            of_variant = {} if variant is None else {"variant": variant}
             gymnasium.register(
-                entry.gymnasium_id,
+                gymnasium_id,
                 entry_point="recsim.simulator.gymnasium_env:make",
                 vector_entry_point="recsim.simulator.gymnasium_env:make_vec",
                 max_episode_steps=entry.max_episode_steps,
-                kwargs={"environment_name": name},
+                kwargs={"environment_name": name, **of_variant},
             )
 
 

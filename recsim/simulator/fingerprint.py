@@ -192,6 +192,7 @@ def of_scenario(env: object) -> ScenarioFingerprint:
         name = "user_model" if len(users) == 1 else f"user_models[{number}]"
         settings.update(_user_settings(name, model))
     settings.update(_settings("document_sampler", sampler))
+    settings.update(_scenario_parameters(*users, sampler))
     resample = _asked(lambda: getattr(inner, "_resample_documents", None))
     resample = None if resample is None else bool(resample)
     if resample is False and len(users) and inner.num_candidates <= _MOST_CANDIDATES:
@@ -288,7 +289,7 @@ def _user_settings(name: str, model: object) -> dict[str, Data]:
 
 
 def _scenario_parameters(*parts: object) -> dict[str, Data]:
-    """Returns the parameters that the parts of a vector scenario share, where they do."""
+    """Returns the parameters that the parts of a scenario share, where they do."""
     for part in parts:
         parameters = getattr(part, "parameters", None)
         if dataclasses.is_dataclass(parameters) and not inspect.isclass(parameters):

@@ -1,10 +1,11 @@
 """The interface of Gymnasium to an environment with one user: terminated and truncated apart.
 
 Importing recsim lets ``gymnasium.make`` and ``gymnasium.make_vec`` know the scenarios, as
-``recsim/InterestExploration-v0``, ``recsim/InterestEvolution-v0`` and
-``recsim/LongTermSatisfaction-v0``. Both take the entries of an ``env_config`` as keyword arguments,
-such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector environment. Other
-keywords are a TypeError.
+``recsim/InterestExploration-v0``, ``recsim/InterestEvolution-v0``,
+``recsim/LongTermSatisfaction-v0`` and ``recsim/TopicBoredom-v0``, whose variants have ids of their
+own, such as ``recsim/TopicBoredom-SlateBored-v0``. Both take the entries of an ``env_config`` as
+keyword arguments, such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector
+environment. Other keywords are a TypeError.
 
 Episodes are truncated after 200 steps in interest exploration, whose episodes have no end of their
 own, and after 1,000 in the other scenarios, whose episodes end before unless the config says
@@ -37,7 +38,7 @@ DEFAULT_CONFIG = {
 }
 
 # What make takes beside the entries of a config.
-_OPTIONS = ("observation", "action", "render_mode", "render_hidden_state")
+_OPTIONS = ("observation", "action", "render_mode", "render_hidden_state", "variant")
 
 # What make_vec takes beside the entries of a config, of which the seed is one.
 _VECTOR_OPTIONS = (
@@ -49,6 +50,8 @@ _VECTOR_OPTIONS = (
     "max_steps_per_episode",
     "observation",
 )
+# What it takes beside both.
+_FURTHER = ("num_envs", "max_episode_steps", "variant")
 
 
 class RecSimGymnasiumEnv(gymnasium.Env):
@@ -230,24 +233,37 @@ class RecSimGymnasiumEnv(gymnasium.Env):
 
 
 def _config(
-    environment_name: str, settings: dict[str, Any], further: Sequence[str]
+    environment_name: str, variant: str | None, settings: dict[str, Any], further: Sequence[str]
 ) -> dict[str, Any]:
     """Returns the config of a scenario.
 
     Args:
         environment_name: its name in :data:`recsim.registry.ENVIRONMENTS`.
-        settings: entries of its config.
+        variant: the name of a config in ``VARIANTS`` of its module, which goes before the default
+            one; or None.
+        settings: entries of its config, which go before both.
         further: what else could have been among the settings.
 
     Raises:
         TypeError: for a setting that the scenario does not know, naming the nearest.
+        ValueError: for a variant that it has not.
     """
     entry = registry.environment_entry(environment_name)
-    own_keys = getattr(importlib.import_module(entry.module), "CONFIG_KEYS", None)
+    module = importlib.import_module(entry.module)
+    own_keys = getattr(module, "CONFIG_KEYS", None)
     if own_keys is not None:  # A scenario of a user's own need not say what it knows.
         known = {*DEFAULT_CONFIG, *own_keys}
         keys.refuse_unknown(f"The environment {environment_name!r}", settings, known, further)
-    return {**DEFAULT_CONFIG, **settings}
+    if variant is None:
+        return {**DEFAULT_CONFIG, **settings}
+    variants = getattr(module, "VARIANTS", {})
+    if not isinstance(variant, str) or variant not in variants:
+        raise ValueError(
+            f"variant must be one of {', '.join(map(repr, variants)) or 'none'} in the environment "
+            f"{environment_name!r}, got {numbers.described(variant)}."
+            f"{validation.nearest_name(str(variant), variants)}"
+        )
+    return {**DEFAULT_CONFIG, **variants[variant], **settings}
 
 
 def make(
@@ -257,6 +273,7 @@ def make(
     action: str = "slate",
     render_mode: str | None = None,
     render_hidden_state: bool = False,
+    variant: str | None = None,
     **env_config: object,
 ) -> RecSimGymnasiumEnv:
     """Makes a scenario for Gymnasium's ``make``.
@@ -267,13 +284,16 @@ def make(
         action: see :class:`RecSimGymnasiumEnv`.
         render_mode: see :class:`RecSimGymnasiumEnv`.
         render_hidden_state: see :class:`RecSimGymnasiumEnv`.
-        **env_config: entries of its config; missing ones are those of :data:`DEFAULT_CONFIG`.
+        variant: the name of a config in ``VARIANTS`` of its module, such as ``'slate_bored'`` of
+            :mod:`recsim.environments.topic_boredom`; None for none.
+        **env_config: entries of its config; missing ones are those of the variant, then those of
+            :data:`DEFAULT_CONFIG`.
 
     Raises:
         TypeError: for a keyword that is not an entry of a config, naming the nearest.
         KeyError, TypeError, ValueError: for a config that gives no environment.
     """
-    config = _config(environment_name, env_config, ("max_episode_steps", *_OPTIONS))
+    config = _config(environment_name, variant, env_config, ("max_episode_steps", *_OPTIONS))
     return RecSimGymnasiumEnv(
         registry.create_environment(environment_name, config),
         observation=observation,
@@ -291,6 +311,7 @@ def make_vec(
     environment_name: str,
     num_envs: int,
     max_episode_steps: int | None = None,
+    variant: str | None = None,
     **settings: object,
 ) -> types.VectorEnv:
     """Makes a scenario for Gymnasium's ``make_vec``.
@@ -300,6 +321,7 @@ def make_vec(
         num_envs: number of users.
         max_episode_steps: episodes are truncated after so many steps; None or -1 for no limit.
             Gymnasium passes the registered limit where its caller gives none.
+        variant: see :func:`make`.
         **settings: entries of its config, as :func:`make` takes them, and the options
             ``observation``, ``action``, ``autoreset_mode``, ``candidates``, ``dtype``,
             ``first_user`` and ``max_steps_per_episode`` of
@@ -317,7 +339,5 @@ def make_vec(
     options = {name: settings.pop(name) for name in _VECTOR_OPTIONS if name in settings}
     limit = None if max_episode_steps == -1 else max_episode_steps
     options.setdefault("max_steps_per_episode", limit)
-    further = ("num_envs", "max_episode_steps", *_VECTOR_OPTIONS)
-    return registry.create_vector_environment(
-        environment_name, _config(environment_name, settings, further), num_envs, **options
-    )
+    config = _config(environment_name, variant, settings, (*_FURTHER, *_VECTOR_OPTIONS))
+    return registry.create_vector_environment(environment_name, config, num_envs, **options)

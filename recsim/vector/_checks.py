@@ -46,12 +46,20 @@ def check_fields(part: object, method: str, values: object, *lengths: int) -> No
 
 
 def checked_choice(part: object, choice: object, num_users: int, slate_size: int) -> np.ndarray:
-    """Returns what ``choose`` returned as an array of positions in slates.
+    """Returns what ``choose`` returned as an array of positions in slates, or of bools for them.
 
     Raises:
-        TypeError, ValueError: if it is not one position for each user.
+        TypeError, ValueError: if it is not one position for each user, nor a bool for each position
+            of each user.
     """
     name = f"choose of {type(part).__name__}"
+    if isinstance(choice, np.ndarray) and choice.dtype == np.bool_:
+        if choice.shape != (num_users, slate_size):
+            raise ValueError(
+                f"{name} must return bools for the positions of each user's slate, an array of "
+                f"shape ({num_users}, {slate_size}), got one of shape {choice.shape}."
+            )
+        return choice
     if isinstance(choice, np.ndarray) and choice.dtype.kind in "iu":
         positions = choice
     else:

@@ -110,7 +110,8 @@ class VectorUserModel(abc.ABC, Generic[UsersT, DocumentsT, ResponsesT]):
 
         Returns:
             Positions in the slates, integers of shape (n_users,); slate_size where nothing is
-            chosen.
+            chosen. Where users may choose several documents, which positions they choose, bools of
+            shape (n_users, slate_size).
         """
 
     @abc.abstractmethod

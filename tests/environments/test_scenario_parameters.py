@@ -20,7 +20,12 @@ from support import scenarios
 
 from recsim import registry
 from recsim.agents import random_agent
-from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.environments import (
+    interest_evolution,
+    interest_exploration,
+    long_term_satisfaction,
+    topic_boredom,
+)
 from recsim.simulator import fingerprint
 
 CONFIG = scenarios.config(num_candidates=6, slate_size=3)
@@ -28,11 +33,33 @@ KINDS = {
     "interest_evolution": interest_evolution.IEvParameters,
     "interest_exploration": interest_exploration.IEParameters,
     "long_term_satisfaction": long_term_satisfaction.LTSParameters,
+    "topic_boredom": topic_boredom.TopicBoredomParameters,
 }
 #: What some parameters need to have an effect.
 NEEDED = {
     "score_scaling": {"choice_model": "exponential_cascade"},
     "attention_prob": {"choice_model": "exponential_cascade"},
+}
+#: Users who click enough to get bored.
+_BORED = {"relevance_slope": 8.0, "relevance_offset": 0.3, "boredom_threshold": 2}
+NEEDED_IN: dict[tuple[str, str], dict[str, Any]] = {
+    **{
+        ("topic_boredom", name): {**_BORED, **further}
+        for name, further in (
+            ("boredom_threshold", {"boredom_threshold": 5}),
+            ("boredom_window", {}),
+            ("clicks_remembered", {}),
+            ("boredom_effect", {}),
+            ("bored_relevance_factor", {"boredom_effect": "bored_topics"}),
+            ("interest_memory", {}),
+            ("drift", {"interest_memory": 0.9}),
+            ("same_topic_limit", {"same_topic_penalty": 1.5}),
+            ("same_topic_penalty", {"same_topic_limit": 2}),
+            ("attention_prob", {"choice_model": "multi_click_cascade"}),
+            ("continue_after_click", {"choice_model": "dependent_click"}),
+            ("continue_after_skip", {"choice_model": "multi_click_cascade"}),
+        )
+    },
 }
 CASES = [
     (scenario, name)
@@ -41,6 +68,12 @@ CASES = [
 ]
 cases = pytest.mark.parametrize(("scenario", "name"), CASES)
 engines = pytest.mark.parametrize("vectorized", [False, True])
+
+
+def needed_for(scenario: str, name: str) -> dict[str, Any]:
+    return NEEDED_IN.get(
+        (scenario, name), {} if scenario == "topic_boredom" else NEEDED.get(name, {})
+    )
 
 
 def module_of(scenario: str) -> Any:
@@ -88,7 +121,7 @@ def test_every_parameter_is_tried():
 @engines
 @cases
 def test_a_parameter_has_an_effect(scenario, name, vectorized):
-    needed = NEEDED.get(name, {})
+    needed = needed_for(scenario, name)
     changed = {**needed, name: scenarios.OTHER_PARAMETERS[scenario][name]}
     env, default = make(scenario, vectorized, **changed), make(scenario, vectorized, **needed)
     told, of_default = fingerprint.of_scenario(env), fingerprint.of_scenario(default)
@@ -156,6 +189,7 @@ def test_importing_one_scenario_makes_all_configurable():
 # Values that are refused.
 
 NOT_NUMBERS = ("x", None, [1.0, 2.0], math.nan)
+NOT_COUNTS = (0, -1, 2.5, "x", None, True)
 BAD: dict[str, dict[str, tuple[Any, ...]]] = {
     "interest_evolution": {
         "num_topics": (0, -1, 2.5, "x", None, True, 10**9),
@@ -203,6 +237,34 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {
         "max_clickbait_score": (*NOT_NUMBERS, -0.1, 1.1),
         "max_engagement_magnitude": (*NOT_NUMBERS, 0.0, -1.0, math.inf),
     },
+    "topic_boredom": {
+        "num_items": (*NOT_COUNTS, 5, 10**9),
+        "num_topics": (*NOT_COUNTS, 1, 10**9),
+        "topics_per_item": (*NOT_COUNTS, 11),
+        "catalogue_seed": (-1, 2.5, "x", None, 2**32),
+        "topics_per_user": (*NOT_COUNTS, 11),
+        "time_budget": (*NOT_NUMBERS, 0, -1),
+        "relevance": ("logit", 3, None),
+        "relevance_offset": (*NOT_NUMBERS, math.inf),
+        "relevance_slope": (*NOT_NUMBERS, -1.0, math.inf),
+        "attraction_factor": (*NOT_NUMBERS, -0.1, 1.1),
+        "same_topic_limit": NOT_COUNTS,
+        "same_topic_penalty": (*NOT_NUMBERS, 0.9, math.inf),
+        "choice_model": ("multinomial_logit", 3, None),
+        "examination_decay": (*NOT_NUMBERS, -0.1, 1.1),
+        "examination_order": ("up", 3, None),
+        "attention_prob": (*NOT_NUMBERS, -0.1, 1.1),
+        "continue_after_click": (*NOT_NUMBERS, -0.1, 1.1),
+        "continue_after_skip": (*NOT_NUMBERS, -0.1, 1.1),
+        "interest_memory": (*NOT_NUMBERS, -0.1, 1.1),
+        "drift": ("topic", 3, None),
+        "boredom_threshold": NOT_COUNTS,
+        "boredom_window": NOT_COUNTS,
+        "clicks_remembered": (*NOT_COUNTS, 10**9),
+        "boredom_effect": ("topics", 3, None),
+        "bored_relevance_factor": (*NOT_NUMBERS, -0.1, 1.1),
+        "observe_user_state": (1, "yes", None),
+    },
 }
 
 
@@ -210,7 +272,8 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {
 @cases
 def test_bad_values_are_refused_by_name(scenario, name, vectorized):
     for value in BAD[scenario][name]:
-        needed = NEEDED.get(name, {})
+        needed = {**needed_for(scenario, name)}
+        needed.pop(name, None)
         with pytest.raises((TypeError, ValueError), match=name):
             make(scenario, vectorized, **needed, **{name: value})
 

@@ -53,6 +53,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     **{
         f"{name}/others": (sys.modules[registry.ENVIRONMENTS[name].module], parameters)
         for name, parameters in scenarios.OTHER_PARAMETERS.items()
+        if name != "topic_boredom"  # Whose users click several: tests/environments has its own.
     },
     "interest_exploration/three topics": (
         interest_exploration,

@@ -59,6 +59,8 @@ def test_many_changes_are_shown_as_bars():
 @pytest.mark.parametrize("name", registry.ENVIRONMENTS)
 @pytest.mark.parametrize("agent", ["random", "tabular_q", "softmax"])
 def test_lines_fit_the_width(name, agent, width):
+    if (name, agent) == ("topic_boredom", "softmax"):
+        pytest.skip("there is nothing to score documents by")
     episode = watched(name, agent, steps=3, num_candidates=30)
     for index in range(3):
         lines = episode.text(index, width).splitlines()

@@ -1,9 +1,4 @@
-"""How a user chooses from a slate: choice probabilities on arrays, and RecSim's choice models.
-
-The functions map scores of shape (..., slate_size) to probabilities of shape
-(..., slate_size + 1), whose last entry is the probability of no click. They broadcast over all
-leading axes; the classes call them for the slate of one user.
-"""
+"""Choice of one document at most: choice probabilities on arrays, and RecSim's choice models."""
 
 from __future__ import annotations
 
@@ -398,7 +393,15 @@ def sampled_choices(weights: ArrayLike, uniform: np.ndarray) -> np.ndarray:
 
 #: What the models below read in their ``choice_features``. A user's features may serve any of them,
 #: so each model takes all of these and leaves those that it has no use for.
-CHOICE_FEATURES = ("attention_prob", "min_normalizer", "no_click_mass", "score_scaling")
+CHOICE_FEATURES = (
+    "attention_prob",
+    "continue_after_click",
+    "continue_after_skip",
+    "examination_probs",
+    "min_normalizer",
+    "no_click_mass",
+    "score_scaling",
+)
 
 
 class AbstractChoiceModel(abc.ABC):
@@ -437,6 +440,11 @@ class AbstractChoiceModel(abc.ABC):
     @abc.abstractmethod
     def choose_item(self) -> int | None:
         """Returns the position of the chosen document in the slate, or None for no click."""
+
+    def choose_items(self) -> list[int]:
+        """Returns the positions that are clicked, in order; by default one at most."""
+        choice = self.choose_item()
+        return [] if choice is None else [choice]
 
     def use_generator(self, rng: np.random.RandomState) -> None:
         """Makes the model sample from ``rng`` from now on."""

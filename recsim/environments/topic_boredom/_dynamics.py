@@ -1,0 +1,245 @@
+"""The mathematics of topic boredom, on arrays with any leading axes, without checks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = [
+    "NEVER",
+    "attractions",
+    "boredom_after",
+    "clicks_by_topic",
+    "interests_after",
+    "item_scores",
+    "num_topics_distribution",
+    "relevances",
+    "remember_clicks",
+    "sampled_interests",
+    "shown_interests",
+]
+
+#: The step of a click that never was.
+NEVER = -(2**30)
+
+# The exponential of more is infinite in single precision.
+_LARGEST_EXPONENT = 80.0
+
+
+def num_topics_distribution(num_topics: int, mean: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how many topics new users are interested in, and how likely, as cumulative sums.
+
+    Each topic interests with probability ``mean / num_topics``, and of all users there are those
+    whose topics are ``mean`` in number, or one fewer, or one more.
+    """
+    share = mean / num_topics
+    sizes = np.array([n for n in (mean - 1, mean, mean + 1) if 1 <= n <= num_topics])
+    weights = [
+        math.comb(num_topics, n) * share**n * (1.0 - share) ** (num_topics - n) for n in sizes
+    ]
+    cumulative = np.cumsum(weights)
+    cumulative /= cumulative[-1]
+    return sizes, cumulative
+
+
+def sampled_interests(values: np.ndarray, order: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Returns vectors of length 1 with so many entries above 0.
+
+    Args:
+        values: uniform numbers in [0, 1), shape (..., num_topics), what the entries are made of.
+        order: likewise; the topics with the least of them have the entries.
+        sizes: numbers of entries above 0, at least 1, shape (...).
+
+    Returns:
+        Array of shape (..., num_topics).
+    """
+    ranks = order.argsort(axis=-1).argsort(axis=-1)
+    vectors = np.where(ranks < np.asarray(sizes)[..., np.newaxis], 1.0 - values, 0.0)
+    return _of_length_one(vectors.astype(values.dtype, copy=False))
+
+
+def _of_length_one(vectors: np.ndarray) -> np.ndarray:
+    """Returns vectors, of the last axis, divided by their lengths."""
+    # Sums over a short last axis are slow in NumPy by any other way.
+    lengths = np.sqrt(np.einsum("...t,...t->...", vectors, vectors))
+    divided: np.ndarray = vectors / lengths[..., np.newaxis]
+    return divided
+
+
+def shown_interests(interests: np.ndarray, bored: np.ndarray, effect: str) -> np.ndarray:
+    """Returns users' interests as boredom leaves them.
+
+    Args:
+        interests: shape (..., num_topics).
+        bored: which topics they are bored of, bools of the same shape.
+        effect: 'bored_topics' for no interest in those topics, 'all_topics' for none in anything
+            while there is one.
+    """
+    if effect == "all_topics":
+        bored = np.logical_or.reduce(bored, axis=-1, keepdims=True)
+    left: np.ndarray = interests * ~bored
+    return left
+
+
+def item_scores(interests: np.ndarray, embedding: np.ndarray) -> np.ndarray:
+    """Returns the products of users' interests and items.
+
+    Args:
+        interests: shape (..., num_topics).
+        embedding: shape (..., n_items, num_topics).
+
+    Returns:
+        Scores in [0, 1] of shape (..., n_items).
+    """
+    if embedding.ndim == 3:  # Positions first in memory, as slates have them.
+        by_position: np.ndarray = np.einsum("knt,nt->kn", embedding.swapaxes(0, 1), interests)
+        return by_position.T
+    scores: np.ndarray = np.einsum("...kt,...t->...k", embedding, interests)
+    return scores
+
+
+def relevances(scores: np.ndarray, relevance: str, offset: float, slope: float) -> np.ndarray:
+    """Returns how relevant items of these scores are, in [0, 1].
+
+    Args:
+        scores: of any shape.
+        relevance: 'logistic' for the logistic function of slope * (score - offset), 'threshold' for
+            1 above the offset.
+        offset: the score of relevance 1/2, or the greatest score of relevance 0.
+        slope: steepness of the logistic function.
+    """
+    if relevance == "threshold":
+        return (scores > offset).astype(scores.dtype)
+    exponents = (offset - scores) * scores.dtype.type(slope)
+    np.minimum(exponents, _LARGEST_EXPONENT, out=exponents)
+    np.exp(exponents, out=exponents)
+    exponents += 1.0
+    np.reciprocal(exponents, out=exponents)
+    result: np.ndarray = exponents
+    return result
+
+
+def attractions(
+    relevance: np.ndarray, topics: np.ndarray, factor: float, limit: int, penalty: float
+) -> np.ndarray:
+    """Returns how likely the items of slates are clicked where they are looked at.
+
+    Args:
+        relevance: their relevance, shape (..., slate_size).
+        topics: their main topics, same shape.
+        factor: what the relevance is multiplied by.
+        limit: of so many items of one main topic a slate is monotonous,
+        penalty: and its items are less attractive by this divisor.
+    """
+    if factor != 1.0:
+        relevance = relevance * relevance.dtype.type(factor)
+    if penalty == 1.0 or limit > topics.shape[-1]:
+        return relevance
+    same = (topics[..., :, np.newaxis] == topics[..., np.newaxis, :]).sum(axis=-1)
+    monotonous = (same >= limit).any(axis=-1, keepdims=True)
+    return np.where(monotonous, relevance / relevance.dtype.type(penalty), relevance)
+
+
+def interests_after(
+    interests: np.ndarray, clicked: np.ndarray, embedding: np.ndarray, memory: float, drift: str
+) -> np.ndarray:
+    """Returns users' interests after clicks, drawn towards the items.
+
+    Args:
+        interests: shape (..., num_topics).
+        clicked: which items of the slates were clicked, bools of shape (..., slate_size).
+        embedding: the items, shape (..., slate_size, num_topics).
+        memory: share of the interests that stays.
+        drift: 'topics' for a step towards the mean of the items clicked, 'uniform' for one of the
+            same sum that is equal in all topics.
+    """
+    if memory == 1.0:
+        return interests
+    dtype = interests.dtype.type
+    weights = clicked.astype(interests.dtype)
+    number = np.maximum(np.einsum("...k->...", weights), dtype(1.0))[..., np.newaxis]
+    towards = np.einsum("...kt,...k->...t", embedding, weights) / number
+    if drift == "uniform":
+        towards = np.einsum("...t->...", towards)[..., np.newaxis] / dtype(interests.shape[-1])
+    moved = dtype(memory) * interests + dtype(1.0 - memory) * towards
+    changes = np.logical_or.reduce(clicked, axis=-1, keepdims=True)
+    return np.where(changes, _of_length_one(moved), interests)
+
+
+def remember_clicks(
+    memory: tuple[np.ndarray, np.ndarray, np.ndarray],
+    clicked: np.ndarray,
+    topics: np.ndarray,
+    time: np.ndarray,
+) -> None:
+    """Adds clicks to what users remember, in the slate's order, in place of the oldest.
+
+    Args:
+        memory: the topics of the last clicks and their steps, arrays of shape (n_users, n_clicks),
+            and where the next click goes, of shape (n_users,); all are changed in place.
+        clicked: which items of the slates were clicked, bools of shape (n_users, slate_size).
+        topics: the items' main topics, same shape.
+        time: the step that the users are in, shape (n_users,).
+    """
+    remembered, steps, next_slot = memory
+    capacity = remembered.shape[1]
+    # By position, the order in memory.
+    by_position = np.ascontiguousarray(clicked.T)
+    size, num_users = by_position.shape
+    before = np.zeros((size + 1, num_users), np.int32)
+    for position in range(size):
+        np.add(before[position], by_position[position], out=before[position + 1])
+    number = before[-1]
+    cells = np.flatnonzero(by_position)
+    starts = np.arange(0, size * num_users, num_users)
+    rows = cells - starts.repeat(np.count_nonzero(by_position, axis=1))
+    ranks = before.reshape(-1).take(cells)
+    of_clicks = np.ascontiguousarray(topics.T).reshape(-1).take(cells)
+    if size > capacity:
+        last = ranks >= number.take(rows) - capacity
+        rows, ranks, of_clicks = rows[last], ranks[last], of_clicks[last]
+    slots = rows * capacity + (next_slot.take(rows) + ranks) % capacity
+    np.put(remembered, slots, of_clicks)
+    np.put(steps, slots, time.take(rows))
+    next_slot += number
+    next_slot %= capacity
+
+
+def clicks_by_topic(
+    remembered: np.ndarray, steps: np.ndarray, since: np.ndarray, num_topics: int
+) -> np.ndarray:
+    """Returns how many of the clicks that users remember are recent, by topic.
+
+    Args:
+        remembered: the topics of the last clicks, shape (n_users, n_clicks).
+        steps: their steps, same shape.
+        since: the first step that counts, shape (n_users,).
+        num_topics: number of topics.
+
+    Returns:
+        int32 array of shape (n_users, num_topics).
+    """
+    num_users = len(remembered)
+    recent = steps >= since[:, np.newaxis]
+    # Topics first in memory: what is computed over topics is then computed for all users together.
+    cells = remembered * np.int32(num_users) + np.arange(num_users, dtype=np.int32)[:, np.newaxis]
+    counts = np.bincount(cells[recent], minlength=num_users * num_topics)
+    return counts.astype(np.int32).reshape(num_topics, num_users).T
+
+
+def boredom_after(
+    bored: np.ndarray, timeout: np.ndarray, recent_clicks: np.ndarray, threshold: int, window: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which topics users are bored of after a step, and for how many steps they would be.
+
+    Args:
+        bored: which topics they were bored of, bools of shape (..., num_topics).
+        timeout: for how many steps more, ``window`` where they were not; same shape.
+        recent_clicks: numbers of recent clicks on the topics, same shape.
+        threshold: of so many clicks a user gets bored.
+        window: number of steps that boredom lasts.
+    """
+    left = timeout - bored
+    still = bored & (left != 0)
+    return still | (recent_clicks >= threshold), np.where(still, left, timeout.dtype.type(window))
