@@ -150,7 +150,7 @@ def compare_own_catalogues(num_episodes: int) -> None:
             error = np.hypot(error, here.std(ddof=1) / num_episodes**0.5)
             print(
                 f"{variant} {policy}: sardine-rec {mean:.3f}, here {here.mean():.3f}, "
-                f"{(here.mean() - mean) / error:+.2f} standard errors apart",
+                f"{here.mean() - mean:+.3f} apart, standard error {error:.3f}",
                 flush=True,
             )
 
