@@ -189,8 +189,9 @@ class DocumentValues(values.SlateValues):
         kernel, bias = q_network.first_layer
         user_size, doc_size = users.shape[-1], documents.shape[-1]
         of_document = kernel[user_size : user_size + doc_size]
-        for start in range(0, len(q), network.BLOCK):
-            rows = slice(start, start + network.BLOCK)
+        size = network.users_of_block(documents.shape[1])
+        for start in range(0, len(q), size):
+            rows = slice(start, start + size)
             of_users = np.empty((len(users[rows]), 1, len(bias)), np.float32)
             network.product(users[rows], kernel[:user_size], out=of_users[:, 0])
             of_users += bias

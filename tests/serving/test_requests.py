@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 
 import numpy as np
@@ -12,6 +13,7 @@ from support.scenarios import config, make_env, make_vector_env
 
 import recsim
 from recsim import registry, serving
+from recsim.agents.dopamine import network
 from recsim.serving import Items, User
 
 RNG = np.random.default_rng(0)
@@ -111,6 +113,25 @@ def test_a_batch_is_what_each_user_gets(name, served):
     ]
     found = other.recommend(users, own)
     assert [[each.partition("/")[2] for each in slate] for slate in found] == together
+
+
+def test_a_batch_of_many_items_is_computed_part_by_part(served, monkeypatch):
+    agent = served("slate_topk_sarsa")
+    users = [User(features=features) for features in USERS[:20]]
+    expected = [agent.recommend(user, Items(IDS, VIDEOS)) for user in users]
+    number_of_documents = []
+
+    def scratch(name, shape):
+        number_of_documents.append(math.prod(shape[:-1]))
+        return np.empty(shape, np.float32)
+
+    monkeypatch.setattr(network, "scratch", scratch)
+    assert agent.recommend(users, Items(IDS, VIDEOS)) == expected
+    assert max(number_of_documents) == 20 * 30
+    number_of_documents.clear()
+    monkeypatch.setattr(network, "_MOST_DOCUMENTS", 100)
+    assert agent.recommend(users, Items(IDS, VIDEOS)) == expected
+    assert max(number_of_documents) == 3 * 30
 
 
 def test_a_batch_explores_as_requests_in_turn_do(tmp_path):

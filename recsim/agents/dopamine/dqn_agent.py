@@ -458,8 +458,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 slates[row] = self._values.random_slate(self._exploration_rng, num_documents)
             else:
                 rows.append(row)
-        for start in range(0, len(rows), network.BLOCK):
-            block = rows[start : start + network.BLOCK]
+        size = network.users_of_block(num_documents)
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
             slates[block] = self._values.best_slates(
                 self._learner.online_network, users[block], documents[block]
             )

@@ -15,11 +15,12 @@ import numpy as np
 
 from recsim._internal import resources
 
-__all__ = ["BLOCK", "QNetwork", "product", "scratch", "summed_products"]
+__all__ = ["QNetwork", "product", "scratch", "summed_products", "users_of_block"]
 
-#: Number of users whose values are best computed together, for what the network computes for them
-#: stays in a processor's cache.
-BLOCK = 64
+# Number of users whose values are best computed together, for what the network computes for them
+# stays in a processor's cache; fewer where they have more documents together, for memory.
+_BLOCK = 64
+_MOST_DOCUMENTS = 2**16
 
 # OpenBLAS computes products of at most so many multiplications in one thread.
 _IN_ONE_THREAD = 2**18
@@ -50,6 +51,11 @@ def scratch(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if kept is None or len(kept) < size:
         kept = _scratch.arrays[name] = np.empty(size, np.float32)
     return kept[:size].reshape(shape)
+
+
+def users_of_block(num_documents: int) -> int:
+    """Returns for how many users to compute values together, who have so many documents each."""
+    return max(1, min(_BLOCK, _MOST_DOCUMENTS // max(1, num_documents)))
 
 
 def _rows_of_block(inputs: int, outputs: int) -> int | None:
