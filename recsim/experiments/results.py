@@ -169,7 +169,7 @@ class Results:
             width: the length of a line. Wider tables continue below.
 
         Raises:
-            TypeError: if ``width`` is no whole number.
+            TypeError: if ``width`` is not an integer.
             ValueError: if there is no such agent, it has several settings, or ``width`` is not
                 positive.
         """
