@@ -201,7 +201,7 @@ class Flattener:
         if array.dtype.kind not in "iub" or not self._numbers.contain(array):
             raise ValueError(f"Observations of {self._space!r} are not all among its values.")
         out[...] = 0
-        np.put_along_axis(out, values + self._first_feature, 1, axis=-1)
+        np.put_along_axis(out, values.astype(np.int64) + self._first_feature, 1, axis=-1)
 
 
 def _flatten_integer(number: int, out: np.ndarray) -> None:

@@ -56,7 +56,7 @@ config = {{"num_candidates": 5, "slate_size": 2, "resample_documents": True, "se
 env = registry.create_environment("interest_evolution", config)
 agent = slate_decomp_q_agent.create_agent(
     "slate_topk_topk_q", None, observation_space=env.observation_space,
-    action_space=env.action_space, min_replay_history=8,
+    action_space=env.action_space, min_replay_history=8, tf_device="/gpu:0",
 )
 slate = agent.begin_episode(env.reset())
 for _ in range(20):
