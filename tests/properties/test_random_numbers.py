@@ -271,7 +271,7 @@ def test_metrics_read_a_number_however_it_is_written(spelling, numbers):
 
 def test_every_registered_agent_is_known_here():
     # Those that are not in this file are deep ones, which their own tests cover.
-    others = {"random", "greedy_pctr", "tabular_q"}
+    others = {"random", "greedy_pctr", "softmax", "tabular_q"}
     bandits = {name for name in registry.AGENTS if name.startswith("cluster_bandit")}
     deep = {name for name in registry.AGENTS if "slate" in name or name == "dp_random"}
     assert set(registry.AGENTS) == others | bandits | deep
