@@ -359,7 +359,16 @@ def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
         text += "\nThe other parts are not finished: these are the results so far."
         _options.print_text(f"{text}\nFiles: {folder}")
         return 0
-    experiment.draw(results, folder)
+    try:
+        experiment.draw(results, folder)
+    except OSError as error:  # The disk is full, now that the results are on it.
+        _options.print_text(f"{text}\nFiles: {folder}")
+        print(
+            f"{options.parser.prog}: error: The results are saved, figure and report are not: "
+            f"{error}",
+            file=sys.stderr,
+        )
+        return 1
     _options.print_text(
         f"{text}\nFiles: {folder} (report.html, results.png, results.json, results.parquet, "
         "summary.csv, episodes.csv, runs)"

@@ -290,7 +290,13 @@ class Run:
             if found[spec.name] is None
             and (error := _tasks.read_error(spec, self._folder)) is not None
         }
-        finished = [(spec, result) for spec in tasks if (result := found[spec.name]) is not None]
+        # Agents in the order in which they are named, the baseline last, whatever is missing.
+        places = {name: place for place, name in enumerate(dict.fromkeys(map(_variant, tasks)))}
+        finished = [
+            (spec, result)
+            for spec in sorted(tasks, key=lambda spec: places[_variant(spec)])
+            if (result := found[spec.name]) is not None
+        ]
         if not finished and errors:
             name, error = next(iter(errors.items()))
             last = error.rstrip().rpartition("\n")[2]
@@ -353,6 +359,11 @@ class Run:
             "fingerprints": fingerprints,
             "operative": operative,
         }
+
+
+def _variant(spec: _tasks.Spec) -> tuple[str, str]:
+    """Returns what a row of the tables is of: an agent with its settings."""
+    return spec.agent, _tasks.settings_text(spec.settings)
 
 
 @contextlib.contextmanager

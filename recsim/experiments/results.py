@@ -95,8 +95,8 @@ class Results:
 
     Raises:
         TypeError: if something is not a data frame.
-        ValueError: if a column is missing or of another type, a value is there twice, or there is
-            none and no failure either.
+        ValueError: if a column is missing or of another type, a value is infinite or there twice,
+            or there is none and no failure either.
 
     Attributes:
         metadata: what was run.
@@ -352,6 +352,8 @@ def _checked(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataF
             raise ValueError(f"Column {column} of {name} must be numbers: {error}.") from None
         if column != "value" and not (numbers == values).all():
             raise ValueError(f"Column {column} of {name} must be integers.")
+        if column == "value" and np.isinf(numbers).any():
+            raise ValueError(f"Column value of {name} must be finite, or NaN for none; it has inf.")
         checked[column] = numbers
     keys = [column for column in columns if column != "value"]
     if (repeated := checked.duplicated(keys)).any():

@@ -39,7 +39,8 @@ def markdown(table: Table) -> str:
         | pear |      5 |
         | plum |     12 |
     """
-    labels, *columns = _padded(_columns(table))
+    columns = [[cell.replace("|", r"\|") for cell in column] for column in _columns(table)]
+    labels, *columns = _padded(columns)
     labels.insert(1, ":".ljust(len(labels[0]), "-"))
     for column in columns:
         column.insert(1, ":".rjust(len(column[0]), "-"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ from support import CHECKOUT
 
 import recsim
 from recsim import cli, registry
-from recsim.experiments import agent_run
+from recsim.experiments import agent_run, experiment
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -494,6 +495,21 @@ def options_in_help(capsys, *command):
     with pytest.raises(SystemExit):
         cli.main([*command, "--help"])
     return re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M)
+
+
+def test_the_table_is_shown_where_the_figure_finds_the_disk_full(capsys, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(experiment, "draw", full)
+    command = ["run", "--agent", "random", *QUICK, "--quiet", "--output", str(tmp_path / "out")]
+    assert cli.main(command) == 1
+    shown = capsys.readouterr()
+    assert "interest_exploration: 1 seed, 3 users" in shown.out
+    assert "The results are saved, figure and report are not: [Errno" in shown.err
+    monkeypatch.undo()
+    assert cli.main(command) == 0  # It has nothing to do but to draw.
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_commands_of_the_documentation():

@@ -62,6 +62,19 @@ class Failing(random_agent.RandomAgent):
         return super().step(reward, observation)
 
 
+class Sometimes(random_agent.RandomAgent):
+    """Fails with some of the agents' seeds."""
+
+    def __init__(self, action_space, seed):
+        super().__init__(action_space, random_seed=seed)
+        self._is_odd = bool(seed % 2)
+
+    def step(self, reward, observation):
+        if self._is_odd:
+            raise RuntimeError("an odd seed")
+        return super().step(reward, observation)
+
+
 class Seeded(random_agent.RandomAgent):
     def __init__(self, env, random_seed):
         super().__init__(env.action_space, random_seed=random_seed)
@@ -221,6 +234,14 @@ def test_a_failed_task_does_not_stop_the_others(caplog, tmp_path):
         "RuntimeError: it broke"
         in json.loads((tmp_path / "out" / "results.json").read_text())["failures"][0]["traceback"]
     )
+
+
+def test_the_last_agent_is_the_baseline_where_the_first_task_of_another_failed():
+    results = recsim.experiment({"first": Sometimes, "last": "random"}, seeds=3, **SHORT)
+    assert f"{SCENARIO}/seed_0/first" in [each["task"] for each in results.metadata.failures]
+    assert values(results, agent="first")
+    assert list(results.to_dataframe().agent.unique()) == ["first", "last"]
+    assert set(results.summary().baseline) == {"last"}
 
 
 def test_a_failed_task_is_run_again_by_the_next_call(monkeypatch, tmp_path):

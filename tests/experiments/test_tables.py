@@ -52,3 +52,8 @@ def test_names_of_rows_stand_before_every_part():
         "x      1   3",
         "yy    10  30",
     ]
+
+
+def test_markdown_has_as_many_cells_where_a_name_has_a_bar():
+    text = tables.markdown(tables.Table("t", ["agent", "x"], [["a|b", "1"]]))
+    assert text.splitlines()[-1] == r"| a\|b  | 1 |"

@@ -278,6 +278,11 @@ FILE_TABLE = {
         ValueError,
         "baseline must be one of 'cluster_bandit_ucb1', 'greedy_pctr', 'random', got 'oracle'",
     ),
+    "results that are infinite": (
+        lambda _: results.Results(made_up().to_dataframe().assign(value=np.inf)),
+        ValueError,
+        "Column value of frame must be finite",
+    ),
     "table of no width": (lambda _: made_up().table(width=0), ValueError, "width must be .*>= 1"),
     "experiment file that is not a text": (
         lambda folder: (
