@@ -106,10 +106,10 @@ class SlateLog:
             array = np.zeros(number, np.int64) + default
             if value is not None:
                 array = numbers.whole_array(name, value)
-            self._set(name, _of_shape(name, array, (number,)))
+            self._set(name, self._of_shape(name, array, (number,)))
         ended = np.ones(number, np.bool_)
         if self.terminated is not None:
-            ended = numbers.bool_per_user("terminated", np.asarray(self.terminated), number)
+            ended = numbers.bool_per_user("terminated", self.terminated, number)
         self._set("terminated", ended)
         self._check("user_features", (number, None), default=np.zeros((number, 0)))
         self._check_candidates(int(items.max()) + 1)
@@ -136,7 +136,7 @@ class SlateLog:
         if value is None:
             self._set(name, default)
             return
-        array = _of_shape(name, validation.finite(name, value), shape)
+        array = self._of_shape(name, validation.finite(name, value), shape)
         if of_chance and not ((array > 0.0) & (array <= 1.0 + 1e-9)).all():
             wrong = array[~((array > 0.0) & (array <= 1.0 + 1e-9))][0]
             raise ValueError(
@@ -144,6 +144,19 @@ class SlateLog:
                 f"got {wrong!r}."
             )
         self._set(name, array)
+
+    def _of_shape(self, name: str, array: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
+        """Returns an array, which must have a shape, with None for any number."""
+        fits = array.ndim == len(shape) and all(
+            wanted in (None, found) for wanted, found in zip(shape, array.shape)
+        )
+        if not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(
+                f"{name} must have the shape ({wanted}), for items are of shape "
+                f"{self.items.shape}, got {array.shape}."
+            )
+        return array
 
     def _fill_in_single_items(self) -> None:
         """Takes the propensity of an item, a slate of one, from whatever is known."""
@@ -232,14 +245,3 @@ class SlateLog:
 
         arrays = _frames.arrays_of(episodes, position_reward)
         return cls(**arrays)
-
-
-def _of_shape(name: str, array: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
-    """Returns an array, which must have a shape, with None for any number."""
-    fits = array.ndim == len(shape) and all(
-        wanted in (None, found) for wanted, found in zip(shape, array.shape)
-    )
-    if not fits:
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(f"{name} must have the shape ({wanted}), got {array.shape}.")
-    return array

@@ -126,8 +126,14 @@ class SlateDistribution:
             raise ValueError(
                 f"chosen must be slates, of shape (n, slate_size), got shape {chosen.shape}."
             )
+        num_candidates = validation.positive_int("num_candidates", num_candidates)
+        if not 1 <= chosen.shape[1] <= num_candidates:
+            raise ValueError(
+                f"chosen must be slates of 1 to num_candidates={num_candidates} documents, got "
+                f"shape {chosen.shape}."
+            )
         slates = all_slates(num_candidates, chosen.shape[1])
-        index = index_of(chosen, slates, num_candidates)
+        index = index_of(chosen, slates, num_candidates, name="chosen")
         probabilities = np.zeros((len(chosen), len(slates)))
         probabilities[np.arange(len(chosen)), index] = 1.0
         return cls(slates, probabilities)
@@ -201,20 +207,23 @@ class SlateDistribution:
         return moments, which.reshape(-1)
 
 
-def index_of(items: np.ndarray, slates: np.ndarray, num_candidates: int) -> np.ndarray:
+def index_of(
+    items: np.ndarray, slates: np.ndarray, num_candidates: int, *, name: str = "items"
+) -> np.ndarray:
     """Returns which of some slates others are, integers of shape (n,).
 
     Args:
         items: the slates to look for, integers of shape (n, slate_size).
         slates: all slates, of shape (num_slates, slate_size).
         num_candidates: number of candidates.
+        name: what the slates to look for are, for errors.
 
     Raises:
         ValueError: if one is none of them.
     """
     if items.shape[1] != slates.shape[1]:
         raise ValueError(
-            f"The slates are of {slates.shape[1]} documents, got some of {items.shape[1]}."
+            f"{name} must be slates of {slates.shape[1]} documents, got some of {items.shape[1]}."
         )
     base = num_candidates ** np.arange(slates.shape[1])
     keys, asked = slates @ base, items @ base
@@ -224,7 +233,7 @@ def index_of(items: np.ndarray, slates: np.ndarray, num_candidates: int) -> np.n
     wrong = (slates[index] != items).any(axis=1)
     if wrong.any():
         raise ValueError(
-            f"A slate must be one of the {len(slates)} of the distribution, got "
+            f"{name} must be among the {len(slates)} slates of the distribution, got "
             f"{items[wrong][0].tolist()}."
         )
     return index

@@ -167,8 +167,6 @@ def simulate(
     chunks = [users for _, users in streams.chunks(0, num_users)]
     functions = _Functions(make_environment, make_agent)
     of_one_user: Any = functions.fresh()[0](num_envs=1, first_user=0)
-    if seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False):
-        seed = of_one_user.unwrapped.default_seed
     if num_episodes is not None:
         _check_that_episodes_end(of_one_user)
     with contextlib.ExitStack() as stack:
@@ -178,6 +176,8 @@ def simulate(
         num_tasks = min(workers * _TASKS_OF_A_WORKER if workers > 1 else 1, len(chunks))
         if cluster is None:
             resources.check_processes(min(workers, num_tasks))
+        if seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False):
+            seed = of_one_user.unwrapped.default_seed
         # What a single task, which may run here, begins with tells whether it may.
         first = _made(functions, chunks[0]) if num_tasks == 1 and cluster is None else None
         uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))

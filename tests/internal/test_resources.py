@@ -22,6 +22,8 @@ from recsim.vector import simulate
 
 GIB = 2**30
 SCENARIOS = sorted(registry.ENVIRONMENTS)
+#: The scenario whose candidates are items of a catalogue, of 65,536 at most.
+OF_CATALOGUE = "topic_boredom"
 
 
 def config(num_candidates, slate_size=2, **others):
@@ -84,13 +86,25 @@ def test_limits_of_control_groups_count(line, path, monkeypatch, tmp_path):
     assert resources.usable_memory() > 123456
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", sorted({*SCENARIOS} - {OF_CATALOGUE}))
 def test_environments_that_cannot_be_in_memory_are_refused(name, four_gib):
     with pytest.raises(MemoryError, match="10,000,000 candidates .*choose fewer candidates"):
         registry.create_environment(name, config(10**7))
     for num_envs, num_candidates in ((10**10, 2), (10**6, 10**4), (10, 10**9), (10**18, 10**18)):
         with pytest.raises(MemoryError, match="choose fewer users or candidates"):
             registry.create_vector_environment(name, config(num_candidates), num_envs)
+
+
+def test_environments_of_a_catalogue_that_cannot_be_in_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(resources, "usable_memory", lambda: GIB)
+    with pytest.raises(ValueError, match="num_items must be at least num_candidates"):
+        registry.create_environment(OF_CATALOGUE, config(10**7))
+    with pytest.raises(MemoryError, match="65,536 items with 1,000 topics .*smaller num_items"):
+        registry.create_environment(OF_CATALOGUE, config(10, num_items=65_536, num_topics=1000))
+    for num_envs, num_candidates in ((10**10, 2), (10**6, 10**4), (10**18, 65_536)):
+        settings = config(num_candidates, num_items=max(num_candidates, 1000))
+        with pytest.raises(MemoryError, match="choose fewer users or candidates"):
+            registry.create_vector_environment(OF_CATALOGUE, settings, num_envs)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -122,7 +136,8 @@ def test_estimates_are_no_more_than_what_is_taken(monkeypatch):
         assert peak / 4 < max(estimated) <= peak, name
         estimated.clear()
         tracemalloc.start()
-        env = registry.create_environment(name, config(3000))
+        catalogue = {"num_items": 3000} if name == OF_CATALOGUE else {}
+        env = registry.create_environment(name, config(3000, **catalogue))
         env.reset()
         env.observation_space  # noqa: B018
         _, peak = tracemalloc.get_traced_memory()
