@@ -458,3 +458,15 @@ def test_candidates_are_items_by_their_index() -> None:
             np.testing.assert_array_equal(document["embedding"], catalogue.embedding[int(item)])
         observation = env.step([0, 1])[0]
     assert len(seen) > 200
+
+
+def test_the_seed_is_0_by_default() -> None:
+    config = {key: value for key, value in SMALL.items() if key != "seed"}
+    for make in (
+        topic_boredom.create_environment,
+        lambda config: topic_boredom.create_vector_environment(config, 3),
+    ):
+        ours, of_zero, of_another = (
+            make(settings).reset() for settings in (config, {**config, "seed": 0}, SMALL)
+        )
+        assert repr(ours) == repr(of_zero) != repr(of_another)

@@ -20,7 +20,12 @@ from recsim.agents import (
     random_agent,
     tabular_q_agent,
 )
-from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
+from recsim.environments import (
+    interest_evolution,
+    interest_exploration,
+    long_term_satisfaction,
+    topic_boredom,
+)
 from recsim.experiments import agent_run, experiment
 from recsim.simulator import (
     environment,
@@ -193,7 +198,7 @@ TABLE = {
         )
         for name, scenario in MODULES.items()
         for key in CONFIG
-        if not (scenario is long_term_satisfaction and key == "seed")
+        if not (scenario in (long_term_satisfaction, topic_boredom) and key == "seed")
     },
     "resampling a string": (
         lambda: make(resample_documents="no"),
