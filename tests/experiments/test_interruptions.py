@@ -99,7 +99,7 @@ def test_killed_deep_trainings_with_logs_resume_and_are_repeated_to_the_digit(en
     arguments += ["--seeds", 1, "--train-steps", 2000, "--steps", 50, "--episodes", 20, *engine]
     arguments += ["--log-episodes", "--log-user-state", "--workers", 2]
     deep = tmp_path / "out" / "interest_evolution" / "seed_0" / "slate_topk_sarsa"
-    for moment in ("train/checkpoints/ckpt.0", "eval_20/episodes.parquet"):
+    for moment in ("train/checkpoints/ckpt.0", "eval_20"):
         with start("-m", "recsim", "run", *arguments, "--output", tmp_path / "out") as child:
             wait_for(child, deep / moment)
             os.killpg(child.pid, signal.SIGKILL)
