@@ -35,7 +35,7 @@ def examination_probabilities(
             position is looked at as often as the first.
 
     Returns:
-        Array of shape (slate_size,): ``decay ** position``, or the mean of that in both directions.
+        ``decay ** position``, or the mean of that in both directions, of shape (slate_size,).
 
     Example:
         >>> examination_probabilities(3, 0.5)
