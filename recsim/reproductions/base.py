@@ -226,7 +226,7 @@ def run(
     experiment: Reproduction,
     folder: paths.Path,
     *,
-    workers: int | None = None,
+    workers: int | None = 1,
     backend: clusters.BackendLike = "loky",
     address: str | None = None,
     show_progress: bool | None = None,

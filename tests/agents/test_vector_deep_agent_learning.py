@@ -178,7 +178,7 @@ def test_full_slate_q_finds_the_optimum():
     agent = full_slate_q_agent.VectorFullSlateQAgent(
         env, **settings(epsilon_fn=lambda *_: 0.7, update_period=40)
     )
-    train(agent, env, 40000)
+    train(agent, env, 60000)
     best, values = solve(STAYS)
     documents = np.broadcast_to(np.eye(4, dtype=np.float32), (2, 4, 4))
     assert [

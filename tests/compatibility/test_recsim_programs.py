@@ -185,7 +185,7 @@ def test_a_session_that_nobody_used_can_be_copied_with_its_agent(tmp_path):
 
 
 @pytest.mark.slow
-def test_deep_agents_refuse_a_process_without_eager_execution(tmp_path):
+def test_training_with_tensorflow_refuses_a_process_without_eager_execution(tmp_path):
     program = """
         import json
         import tensorflow.compat.v1 as tf
@@ -201,31 +201,35 @@ def test_deep_agents_refuse_a_process_without_eager_execution(tmp_path):
                 update_period=1, **kwargs
             )
 
+        def learn(agent):
+            observation = env.reset()
+            slate = agent.begin_episode(observation)
+            for _ in range(5):
+                observation, reward, _, _ = env.step(slate)
+                slate = agent.step(reward, observation)
+            return len(slate)
+
         printed = []
-        agent = make()
+        on_a_device = {"tf_device": "/gpu:0"}  # For which gradients are TensorFlow's.
+        agent = make(**on_a_device)
         with tf.Graph().as_default():
             try:
-                observation = env.reset()
-                slate = agent.begin_episode(observation)
-                for _ in range(5):
-                    observation, reward, _, _ = env.step(slate)
-                    slate = agent.step(reward, observation)
+                learn(agent)
             except RuntimeError as error:
                 printed.append(str(error))
         tf.disable_v2_behavior()
         try:
-            make()
+            make(**on_a_device)
         except RuntimeError as error:
             printed.append(str(error))
-        printed.append(len(make(eval_mode=True).begin_episode(env.reset())))
-        print(json.dumps(printed))
+        print(json.dumps([*printed, learn(make()), learn(make(eval_mode=True, **on_a_device))]))
     """
-    *refusals, slate_size = run_code(program, folder=tmp_path)
+    *refusals, learned, evaluated = run_code(program, folder=tmp_path)
     assert [refusal.startswith("TensorFlow's eager execution is off") for refusal in refusals] == [
         True,
         True,
     ]
-    assert slate_size == 2
+    assert learned == evaluated == 2
 
 
 def load_program(name):
