@@ -16,6 +16,9 @@ probability of a click for each position:
   may stop without one.
 """
 
+# The module has this name in RecSim, too.
+import abc as abc
+
 from recsim.choice_model._multi_click import (
     DependentClickChoiceModel,
     MultiClickCascadeChoiceModel,

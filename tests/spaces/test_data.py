@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 
+import gymnasium
 import numpy as np
 import pytest
 from support.scenarios import SCENARIOS, make_env, make_vector_env
@@ -125,7 +126,7 @@ def test_deep_nesting_is_refused():
 
 def test_spaces_that_have_no_data_are_refused():
     with pytest.raises(NotImplementedError, match="must be a Dict, Tuple, Box"):
-        spaces_lib.to_data(spaces.Text(3))
+        spaces_lib.to_data(gymnasium.spaces.Text(3))
     with pytest.raises(TypeError, match="keys of a Dict space must be strings"):
         spaces_lib.to_data(spaces.Dict({1: spaces.Discrete(2)}))
     with pytest.raises(ValueError, match="at most 10,000,000 numbers"):
