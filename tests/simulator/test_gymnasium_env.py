@@ -80,6 +80,8 @@ def test_gymnasium_checker(env_id: str, observation: str, action: str, capsys: A
         warnings.simplefilter("error")
         # Some numbers have no bounds, which the checker warns of.
         warnings.filterwarnings("ignore", ".*(maximum|minimum) value is -?infinity.*")
+        # Of Matplotlib 3.8 with a later pyparsing, for its own developers.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*parse.*")
         env_checker.check_env(env.unwrapped)
     assert "a new episode" in capsys.readouterr().out  # In the mode "human".
 

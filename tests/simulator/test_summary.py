@@ -148,7 +148,7 @@ def test_records_have_the_same_metrics_whatever_was_clicked(name, num_envs, tmp_
     assert not any("NaN" in line or "Infinity" in line for line in lines)
     found = [json.loads(line) for line in lines]
     assert {tuple(record) for record in found} == {tuple(found[0])}
-    topics = {"interest_exploration": 2, "interest_evolution": 20}.get(name, 0)
+    topics = {"interest_exploration": 2, "interest_evolution": 20, "topic_boredom": 10}.get(name, 0)
     tags = [f"cluster_watch_count_frac/cluster_{topic}" for topic in range(topics)]
     assert set(tags) == {tag for tag in found[0] if "/cluster_" in tag}
     for record in found:

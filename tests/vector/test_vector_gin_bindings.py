@@ -168,7 +168,8 @@ BANDIT: dict[str, tuple[Any, dict[str, Any]]] = {
 
 def test_every_parameter_of_the_bandit_reaches_many_users() -> None:
     own = parameters_of(
-        cluster_bandit_agent.ClusterBanditAgent, {"observation_space", "action_space"}
+        cluster_bandit_agent.ClusterBanditAgent,
+        {"observation_space", "action_space", "propensity_samples"},  # The last changes no slate.
     )
     assert set(BANDIT) == own
     for parameter, (value, others) in BANDIT.items():

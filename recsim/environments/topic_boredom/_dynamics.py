@@ -61,10 +61,14 @@ def sampled_interests(values: np.ndarray, order: np.ndarray, sizes: np.ndarray) 
 
 def _of_length_one(vectors: np.ndarray) -> np.ndarray:
     """Returns vectors, of the last axis, divided by their lengths."""
-    # Sums over a short last axis are slow in NumPy by any other way.
-    lengths = np.sqrt(np.einsum("...t,...t->...", vectors, vectors))
-    divided: np.ndarray = vectors / lengths[..., np.newaxis]
+    divided: np.ndarray = vectors / _lengths(vectors)[..., np.newaxis]
     return divided
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    # Sums over a short last axis are slow in NumPy by any other way.
+    lengths: np.ndarray = np.sqrt(np.einsum("...t,...t->...", vectors, vectors))
+    return lengths
 
 
 def shown_interests(interests: np.ndarray, bored: np.ndarray, effect: str) -> np.ndarray:
@@ -164,7 +168,10 @@ def interests_after(
         towards = np.einsum("...t->...", towards)[..., np.newaxis] / dtype(interests.shape[-1])
     moved = dtype(memory) * interests + dtype(1.0 - memory) * towards
     changes = np.logical_or.reduce(clicked, axis=-1, keepdims=True)
-    return np.where(changes, _of_length_one(moved), interests)
+    lengths = _lengths(moved)[..., np.newaxis]
+    # What is clicked may have no topic: of the interests almost nothing may be left, or nothing.
+    changes &= lengths > 0.0
+    return np.where(changes, moved / np.where(changes, lengths, 1.0), interests)
 
 
 def remember_clicks(
