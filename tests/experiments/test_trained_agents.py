@@ -41,7 +41,31 @@ def test_a_trained_agent_serves_what_it_has_learned(tmp_path):
     assert trained.explain(observation).numbers == made.explain(observation).numbers
 
 
-def test_an_agent_that_cannot_be_saved_is_none_the_less_trained(tmp_path, monkeypatch, caplog):
+class Messages(logging.Handler):
+    """Collects messages of a logger, whatever other packages have done to those above it."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture
+def messages(monkeypatch):
+    logger = logging.getLogger("recsim.experiments._trained_agents")
+    handler = Messages()
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
+    monkeypatch.setattr(logger, "handlers", [handler])
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield handler.texts
+    logger.setLevel(before)
+
+
+def test_an_agent_that_cannot_be_saved_is_none_the_less_trained(tmp_path, monkeypatch, messages):
     class Own(random_agent.RandomAgent):
         learns = True
 
@@ -53,9 +77,9 @@ def test_an_agent_that_cannot_be_saved_is_none_the_less_trained(tmp_path, monkey
 
     entry = registry.AgentEntry(create, "learns", learns=True)
     monkeypatch.setitem(registry.AGENTS, "own", entry)
-    caplog.set_level(logging.INFO, "recsim")
     folder = run(tmp_path, ["own"])
-    assert "Own is not saved to serve: Own takes an argument 'environment'" in caplog.text
+    (message,) = messages
+    assert message.startswith("Own is not saved to serve: Own takes an argument 'environment'")
     assert not (folder / "own" / "agent.recsim").exists()
 
 
