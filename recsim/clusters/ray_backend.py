@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures
 import contextlib
 import logging
@@ -37,6 +38,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[RayBackend]:
         settings.update(address="local", num_cpus=workers, include_dashboard=False)
     else:
         settings["address"] = address
+    printer = builtins.print  # Ray puts a function of its own in its place.
     try:
         ray.init(**settings)
     except Exception as error:
@@ -50,6 +52,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[RayBackend]:
         yield RayBackend()
     finally:
         ray.shutdown()
+        builtins.print = printer
 
 
 class RayBackend(Backend):
