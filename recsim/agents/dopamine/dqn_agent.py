@@ -437,7 +437,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     def slates_in_parallel(self, observation: agent.Observation) -> np.ndarray:
         """Returns slates for users in parallel, in evaluation.
 
-        They are those that the agent would recommend to one user after the other, but where values
+        They are those that the agent would recommend to one user at a time, but where values
         are equal to within the rounding of the network's outputs.
 
         Args:
