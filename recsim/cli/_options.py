@@ -13,6 +13,7 @@ from recsim._internal import command_line
 
 __all__ = [
     "add_count",
+    "add_gin",
     "add_quick",
     "add_quiet",
     "add_seed",
@@ -35,6 +36,27 @@ def add_seed(group: command_line.Options, text: str) -> None:
         type=command_line.integer(0, 2**32 - 1),
         default=0,
         help=f"{text} (default: %(default)s)",
+    )
+
+
+def add_gin(
+    group: command_line.Options, example: str = "ClusterBanditAgent.ci_scaling = 0.5"
+) -> None:
+    """Adds the options of gin's bindings."""
+    group.add_argument(
+        "--gin-files",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        type=command_line.existing_file,
+        help="files of gin bindings",
+    )
+    group.add_argument(
+        "--gin-bindings",
+        metavar="BINDING",
+        nargs="+",
+        action="extend",
+        help=f"gin bindings, such as '{example}'",
     )
 
 

@@ -114,21 +114,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         help="folder for estimates.csv and estimates.json, which records the run too (default: "
         "none is written)",
     )
-    files.add_argument(
-        "--gin-files",
-        metavar="FILE",
-        nargs="+",
-        action="extend",
-        type=command_line.existing_file,
-        help="files of gin bindings",
-    )
-    files.add_argument(
-        "--gin-bindings",
-        metavar="BINDING",
-        nargs="+",
-        action="extend",
-        help="gin bindings, such as 'SoftmaxAgent.temperature = 0.5'",
-    )
+    _options.add_gin(files, "SoftmaxAgent.temperature = 0.5")
     _options.add_quiet(files)
 
 

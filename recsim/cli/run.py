@@ -161,21 +161,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --log-episodes: log the users' hidden states too",
     )
-    files.add_argument(
-        "--gin-files",
-        metavar="FILE",
-        nargs="+",
-        action="extend",
-        type=command_line.existing_file,
-        help="files of gin bindings",
-    )
-    files.add_argument(
-        "--gin-bindings",
-        metavar="BINDING",
-        nargs="+",
-        action="extend",
-        help="gin bindings, such as 'ClusterBanditAgent.ci_scaling = 0.5'",
-    )
+    _options.add_gin(files)
     files.add_argument(
         "--gin-allow-unused",
         action="store_true",

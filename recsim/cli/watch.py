@@ -97,14 +97,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         "--html", metavar="FILE", help="write a page, and print nothing of the steps"
     )
     files.add_argument("--json", metavar="FILE", help="likewise, as data")
-    files.add_argument(
-        "--gin-bindings",
-        metavar="BINDING",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="gin bindings, such as 'ClusterBanditAgent.ci_scaling = 0.5'",
-    )
+    _options.add_gin(files)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -136,17 +129,18 @@ def _run(options: argparse.Namespace) -> int:
         entry = None if served is not None else factories.agent_entry(options.agent)
     # Code of the user's may raise anything before it runs.
     own = factories.is_reference(options.environment) or factories.is_reference(options.agent)
-    refusals = (Exception,) if own or options.gin_bindings else command_line.REFUSALS
+    bound = bool(options.gin_files or options.gin_bindings)
+    refusals = (Exception,) if own or bound else command_line.REFUSALS
     with bindings.restored():
         with command_line.user_errors(parser, *refusals):
             with bindings.recorded() as made:
-                if options.gin_bindings:
+                if bound:
                     registry.import_all()
-                    bindings.load([], options.gin_bindings)
+                    bindings.load(options.gin_files or [], options.gin_bindings or [])
                 env = _environment(scenario, options, served)
                 recording.environment_of_one_user(env)
                 agent = _saved_agent(served, env) if served else _agent(entry, env, options)
-            if options.gin_bindings:
+            if bound:
                 made.refuse_unused(made_by=registry.makers_of)
             if checkpoint is not None:
                 checkpoints.restore_agent(agent, checkpoint)
