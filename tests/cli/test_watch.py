@@ -102,12 +102,14 @@ def test_environments_and_agents_of_ones_own(capsys):
 
 
 def test_bindings_count(capsys):
-    def shown(*bindings):
-        cli.main(["watch", "--steps", "12", *(["--gin-bindings", *bindings] if bindings else [])])
+    def shown(*options):
+        cli.main(["watch", "--steps", "12", *options])
         return capsys.readouterr().out
 
+    binding = "ClusterBanditAgent.ci_scaling = 0.0"
+    pathlib.Path("given.gin").write_text(binding)
     plain = shown()
-    assert shown("ClusterBanditAgent.ci_scaling = 0.0") != plain
+    assert shown("--gin-bindings", binding) == shown("--gin-files", "given.gin") != plain
     assert gin.config_str() == "" and shown() == plain
 
 
