@@ -221,6 +221,7 @@ def _run(options: argparse.Namespace) -> int:
         "backend": options.backend,
         "address": options.address,
         "progress": False if options.quiet else None,
+        "figures": False,  # They are drawn when the table is ready: it is printed in any case.
     }
     if options.shard is not None and options.output is None and options.rerun is None:
         parser.error("--shard needs --output: parts share a folder.")
@@ -338,10 +339,9 @@ def _show(results: Results, options: argparse.Namespace, folder: str) -> int:
     from recsim.experiments import experiment
 
     width = shutil.get_terminal_size().columns
-    complete = os.path.exists(os.path.join(folder, "results.json"))
     text = results.table(topics=options.topics, width=width)
     text = f"{_heading(results)}\n{text}"
-    if not complete:
+    if not experiment.is_complete(folder):
         text += "\nThe other parts are not finished: these are the results so far."
         _options.print_text(f"{text}\nFiles: {folder}")
         return 0

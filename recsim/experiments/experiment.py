@@ -17,7 +17,8 @@ All agents of a scenario and a seed meet the same users. A run leaves in its fol
 * ``experiment.json``: the experiment and its tasks, which a later call must agree with;
 * ``<scenario>/[<settings>/]seed_<seed>/<agent>/``: result and files of each task;
 * what :meth:`recsim.experiments.results.Results.save` writes, when all tasks are finished or have
-  failed, and ``episodes.csv``: every measure of every episode in a row.
+  failed, and ``episodes.csv``: every measure of every episode in a row;
+* what :func:`draw` writes then: ``results.png``, ``results.svg`` and ``report.html``.
 """
 
 from __future__ import annotations
@@ -218,6 +219,7 @@ def experiment(
     address: str | None = None,
     shard: tuple[int, int] | None = None,
     progress: bool | None = None,
+    figures: bool = True,
     command_arguments: Sequence[str] | None = None,
     **settings: Any,
 ) -> Results:
@@ -237,6 +239,8 @@ def experiment(
         shard: ``(i, n)`` runs every ``n``-th task alone, from the ``i``-th on (from 1). The results
             are of the tasks that are finished, and are saved by the call that finishes the last.
         progress: False to show nothing; None shows progress on the standard error stream.
+        figures: whether figure and report are drawn in the folder, see :func:`draw`, once the
+            results are saved.
         command_arguments: those of the command that asked for it, for the record.
         **settings: of :class:`Experiment`.
 
@@ -263,15 +267,25 @@ def experiment(
         shard = _checked_shard(shard)
     if workers is not None:
         workers = validation.positive_int("workers", workers)
+    figures = validation.flag("figures", figures)
     with contextlib.ExitStack() as stack:
         if output is None:
+            figures = False
             if shard is not None:
                 raise ValueError("output must be given with shard: shards share a folder.")
             output = stack.enter_context(tempfile.TemporaryDirectory())
         folder = paths.absolute("output", output)
-        return _engine.Run(
+        results = _engine.Run(
             wanted, folder, workers, shard, progress, command_arguments, backend, address
         )()
+        if figures and is_complete(folder):
+            draw(results, folder)
+    return results
+
+
+def is_complete(folder: paths.Path) -> bool:
+    """Returns whether all tasks of an experiment have come to an end: its results are saved."""
+    return os.path.exists(os.path.join(folder, "results.json"))
 
 
 def draw(of_results: Results, folder: paths.Path) -> None:
@@ -297,6 +311,7 @@ def rerun(
     backend: clusters.BackendLike = "loky",
     address: str | None = None,
     progress: bool | None = None,
+    figures: bool = True,
     agents: Mapping[str, factories.Reference] | None = None,
     scenarios: Mapping[str, factories.Reference] | None = None,
 ) -> Results:
@@ -309,6 +324,7 @@ def rerun(
         backend: see :func:`experiment`.
         address: see :func:`experiment`.
         progress: see :func:`experiment`.
+        figures: see :func:`experiment`.
         agents: the classes or functions, by name, of agents that were defined in a notebook or in a
             script.
         scenarios: likewise.
@@ -344,6 +360,7 @@ def rerun(
         backend=backend,
         address=address,
         progress=progress,
+        figures=figures,
         command_arguments=None if record.get("argv") is None else record["argv"][1:],
     )
 

@@ -160,6 +160,7 @@ def test_an_experiment_on_a_cluster(name, tmp_path):
             steps=10,
             output=str(tmp_path / folder),
             progress=False,
+            figures=False,
             **settings,
         ).to_dataframe()
 

@@ -21,7 +21,7 @@ from recsim.agents import random_agent
 from recsim.experiments import _tasks, agent_run, experiment, experiment_file, factories
 from recsim.experiments.results import Results
 
-SHORT = {"episodes": 3, "steps": 10, "progress": False}
+SHORT = {"episodes": 3, "steps": 10, "progress": False, "figures": False}
 SCENARIO = "interest_exploration"
 
 
@@ -90,6 +90,17 @@ def test_shards_one_after_the_other_combine(tmp_path):
     whole = recsim.experiment(agents, **{**settings, "output": tmp_path / "whole"})
     assert values(both) == values(whole)
     assert files_of(tmp_path / "shards") == files_of(tmp_path / "whole")
+
+
+def test_figure_and_report_are_drawn_when_all_tasks_have_come_to_an_end(tmp_path):
+    drawn = {"results.png", "results.svg", "report.html"}
+    settings = {**SHORT, "seeds": 2, "output": tmp_path, "figures": True}
+    recsim.experiment("random", shard=(1, 2), **settings)
+    assert not drawn & set(os.listdir(tmp_path))
+    recsim.experiment("random", shard=(2, 2), **settings | {"figures": False})
+    assert not drawn & set(os.listdir(tmp_path))
+    recsim.experiment("random", **settings)
+    assert drawn < set(os.listdir(tmp_path))
 
 
 def test_more_parts_than_tasks_are_refused(tmp_path):

@@ -17,7 +17,14 @@ def run(folder, agents, scenario="interest_exploration", **settings):
     """Runs an experiment of one seed, and returns the folder of its agents' runs."""
     settings = {"episodes": 2, "steps": 20, "train_steps": 100, **settings}
     recsim.experiment(
-        agents, scenario, seeds=1, output=folder, workers=1, progress=False, **settings
+        agents,
+        scenario,
+        seeds=1,
+        output=folder,
+        workers=1,
+        progress=False,
+        figures=False,
+        **settings,
     )
     return folder / scenario / "seed_0"
 

@@ -80,6 +80,7 @@ def train_one_user(folder: str) -> None:
         episode_log_file="episodes.tfrecord",
         parquet_log="episodes.parquet",
         progress=False,
+        figures=False,
     ).run_experiment()
 
 
@@ -107,6 +108,7 @@ def evaluate(folder: str) -> None:
         max_eval_episodes=4,
         max_steps_per_episode=9,
         progress=False,
+        figures=False,
     ).run_experiment()
     vector_training_child.evaluate(os.path.join(folder, "several"), test_mode=False)
 
@@ -122,6 +124,7 @@ def run_command(folder: str) -> None:
         train_steps=80,
         workers=1,
         progress=False,
+        figures=False,
     )
 
 

@@ -25,6 +25,7 @@ def main(folder: str, shard: str = "1/1", workers: int = 2) -> None:
         shard=None if of == 1 else (number, of),
         workers=workers,
         progress=False,
+        figures=False,
         **SETTINGS,
     )
 
