@@ -80,7 +80,6 @@ def train_one_user(folder: str) -> None:
         episode_log_file="episodes.tfrecord",
         parquet_log="episodes.parquet",
         progress=False,
-        figures=False,
     ).run_experiment()
 
 
@@ -108,7 +107,6 @@ def evaluate(folder: str) -> None:
         max_eval_episodes=4,
         max_steps_per_episode=9,
         progress=False,
-        figures=False,
     ).run_experiment()
     vector_training_child.evaluate(os.path.join(folder, "several"), test_mode=False)
 
