@@ -180,8 +180,8 @@ class FittedParameters:
 
     The utility of item i for user u is ``item_utilities[i] + user_utilities[u]``, plus the product
     of p and ``item_factors[i]``, minus ``fatigue * f[topic of i]``. At the beginning of a session p
-    is ``user_factors[u]`` and f is 0. After each slate p becomes ``p + drift * (m - p)``, where m is
-    the mean of the factors of what was clicked, if anything was; and f becomes
+    is ``user_factors[u]`` and f is 0. After each slate p becomes ``p + drift * (m - p)``, where m
+    is the mean of the factors of what was clicked, if anything was; and f becomes
     ``fatigue_memory * f`` plus the number of clicks on each topic. How users with these utilities
     click, ``click_models[user_kinds[u]]`` says.
 
