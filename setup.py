@@ -54,6 +54,7 @@ setup(
             "ruff>=0.6",
         ],
         "dask": ["distributed>=2024.1"],
+        "fsspec": ["fsspec>=2023.6"],
         "minari": ["minari>=0.5; python_version >= '3.11'"],
         "ray": ["ray>=2.9"],
         "sb3": ["stable-baselines3>=2.6"],

@@ -17,6 +17,7 @@ __all__ = [
     "remove_empty_folders",
     "remove_unfinished",
     "sync_folder",
+    "written_path",
 ]
 
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)
@@ -30,13 +31,31 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
     killed in the middle leaves a hidden file, which :func:`remove_unfinished` removes. Processes
     that write the same file at the same time do not meet: the last to finish has its way.
     """
+    with _unfinished(path) as unfinished, open(unfinished, "x+b") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def written_path(path: str) -> Iterator[str]:
+    """Yields the path of another file to write, which gets this name at the end of the block.
+
+    It is as with :func:`atomic_file`, for what opens files itself.
+    """
+    with _unfinished(path) as unfinished:
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _unfinished(path: str) -> Iterator[str]:
+    """Yields the path of a hidden file, which is moved at the end, and removed after an error."""
     folder, name = os.path.split(path)
     unfinished = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(unfinished, "x+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield unfinished
         move(unfinished, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -5,24 +5,28 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import itertools
+import functools
+import hashlib
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recsim import clusters, parallel, types
-from recsim._internal import paths, resources, validation
-from recsim.logs import dataset, impressions
-from recsim.simulator import rollout
-from recsim.vector import scenario, streams
+from recsim._internal import json_text, paths, resources, validation
+from recsim.logs import dataset
+from recsim.logs import impressions as impressions_lib
+from recsim.simulator import fingerprint, rollout
+from recsim.vector import _outputs, scenario, streams
 
 __all__ = ["Simulation", "check_memory", "simulate"]
 
-# More tasks than workers: they end together, and one that is killed costs a part of its work.
+# More tasks than workers: they end together, and one that is killed costs a part of its work. A
+# task's results, which are on the driver twice for a moment, are of so many chunks at most.
 _TASKS_OF_A_WORKER = 8
+_MOST_CHUNKS = 64
 
 MakeEnvironment = Callable[..., types.VectorEnv]
 MakeAgent = Callable[[Any], types.VectorAgent]
@@ -33,31 +37,43 @@ class Simulation:
     """The outcome of a simulation of users.
 
     Attributes:
-        returns: undiscounted sums of rewards, float64 or float32: of shape (n_users,) over
-            ``num_steps`` steps, of shape (n_users, num_episodes) if episodes were simulated.
-        lengths: numbers of steps, int64 or int32, of the same shape.
         metrics: the environment's counts, by name, of these steps and no others.
         written_metrics: what the environment reports of them, such as ``CTR``, by tag.
+        num_users: number of users.
+        num_steps: number of steps of all users together.
         seed: the seed that the environments were reset with, which repeats the simulation: the
             argument, or one that was sampled because neither it nor the config has a seed. None
             where the environments took that of their config.
+        output: the folder of the Parquet data set, or its address; None where there is none.
+        source: what :attr:`returns` and :attr:`lengths` are, or the files that they are in.
     """
 
-    returns: np.ndarray
-    lengths: np.ndarray
     metrics: Mapping[str, float]
     written_metrics: Mapping[str, float]
-    seed: int | None = None
+    num_users: int
+    num_steps: int
+    seed: int | None
+    output: str | None
+    source: tuple[np.ndarray, np.ndarray] | _outputs.StoredReturns = dataclasses.field(repr=False)
 
     @property
-    def num_users(self) -> int:
-        """Number of users."""
-        return len(self.returns)
+    def returns(self) -> np.ndarray:
+        """Undiscounted sums of rewards, float64 or float32.
+
+        Of shape (n_users,) over ``num_steps`` steps, of shape (n_users, num_episodes) if episodes
+        were simulated. Where the workers have written them, they are read at the first use, which
+        takes the memory that ``output`` saves.
+        """
+        return self._arrays[0]
 
     @property
-    def num_steps(self) -> int:
-        """Number of steps of all users together."""
-        return int(self.lengths.sum())
+    def lengths(self) -> np.ndarray:
+        """Numbers of steps, int64 or int32, of the shape of :attr:`returns`."""
+        return self._arrays[1]
+
+    @functools.cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.source if isinstance(self.source, tuple) else self.source.read()
 
 
 def simulate(
@@ -75,6 +91,8 @@ def simulate(
     advance: Callable[[int], None] | None = None,
     parquet_log: paths.Path | None = None,
     log_user_state: bool = False,
+    output: paths.Path | None = None,
+    impressions: bool = False,
 ) -> Simulation:
     """Lets an agent recommend to users and returns their episodes' returns, lengths and metrics.
 
@@ -112,7 +130,14 @@ def simulate(
             :mod:`recsim.logs.parquet`: a file for each chunk of users, so that it does not depend
             on the number of workers either. It has its name once it is complete. The workers of a
             cluster must have the folder, too. None for no log.
-        log_user_state: whether the log has the users' hidden states too.
+        log_user_state: whether the log, or the impressions, have the users' hidden states too.
+        output: a folder, or an address of fsspec's such as ``s3://bucket/folder`` (with the extra
+            ``fsspec``), for a Parquet data set: ``returns/*.parquet``, a row for each user (and
+            episode). The workers write it, and this process holds nothing of it. All workers must
+            reach it. Its files do not depend on the number of workers, and appear whole. Where
+            the folder has some of them, the same call simulates the others.
+        impressions: whether the data set has ``impressions/*.parquet`` too, with the columns of
+            :mod:`recsim.logs.columns`.
 
     Returns:
         Returns and lengths by user, and the environment's metrics.
@@ -124,7 +149,8 @@ def simulate(
         MemoryError: if there is no memory for the results of so many users.
         ImportError: if the backend's package is not installed.
         ConnectionError: if there is no cluster at the address.
-        OSError: if the log cannot be written, or (FileExistsError) there is one of its name.
+        OSError: if log or data set cannot be written, a worker does not reach the data set, or
+            (FileExistsError) there is a log of its name.
         recsim.parallel.TaskError: if a process has ended three times before its users were done,
             such as one that is killed.
 
@@ -151,15 +177,13 @@ def simulate(
         validation.positive_int("num_episodes", num_episodes)
     if seed is not None:
         validation.positive_int("seed", seed, 0)
-    check_memory(num_users, num_episodes or 1)
     log_user_state = validation.flag("log_user_state", log_user_state)
-    if log_user_state and parquet_log is None:
-        raise ValueError("log_user_state has no effect without parquet_log.")
-    log = None
-    if parquet_log is not None:
-        log = _Log(dataset.Dataset("parquet_log", parquet_log), log_user_state)
-        log.folder.check_free()
+    if log_user_state and parquet_log is None and not impressions:
+        raise ValueError("log_user_state has no effect without parquet_log or impressions.")
     element = _data_type(dtype)
+    log, files = _log_and_files(parquet_log, output, impressions, log_user_state)
+    if files is None:
+        check_memory(num_users, num_episodes or 1)
     if workers is not None:
         workers = validation.positive_int("workers", workers)
     _check_function("make_environment", make_environment)
@@ -173,58 +197,169 @@ def simulate(
         cluster = stack.enter_context(clusters.connect(backend, address, workers))
         if workers is None:
             workers = parallel.usable_cores() if cluster is None else cluster.cores()
-        num_tasks = min(workers * _TASKS_OF_A_WORKER if workers > 1 else 1, len(chunks))
-        if cluster is None:
-            resources.check_processes(min(workers, num_tasks))
-        if seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False):
+        random_seed = seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False)
+        if random_seed:
             seed = of_one_user.unwrapped.default_seed
+        groups = _groups(chunks, workers) if files is None else files.chunks_of_files(chunks)
+        done: Mapping[int, tuple[int, list[dict[str, float]]]] = {}
+        if files is not None:
+            stack.enter_context(files.locked())
+            seed = files.start(
+                {
+                    "num_users": num_users,
+                    "num_steps": num_steps,
+                    "num_episodes": num_episodes,
+                    "seed": seed,
+                    "random_seed": random_seed,
+                    "dtype": element.name,
+                    **_described(functions, chunks[0]),
+                }
+            )
+            done = files.done()
+        left = [number for number in range(len(groups)) if number not in done]
+        advance = advance or (lambda number: None)
+        if done:
+            advance(sum(sum(map(len, groups[number])) for number in done))
+        if cluster is None:
+            resources.check_processes(min(workers, max(1, len(left))))
         # What a single task, which may run here, begins with tells whether it may.
-        first = _made(functions, chunks[0]) if num_tasks == 1 and cluster is None else None
+        runs_here = cluster is None and min(workers, len(left)) == 1
+        first = _made(functions, groups[left[0]][0]) if runs_here else None
         uses_tensorflow = first is not None and bool(getattr(first[1], "uses_tensorflow", False))
-        if first is None or uses_tensorflow:
+        if left and (first is None or uses_tensorflow):
             functions.check_pickling()
-        bounds = [task * len(chunks) // num_tasks for task in range(num_tasks + 1)]
         tasks = [
             parallel.Task(
-                name=f"chunks_{start}_to_{stop - 1}",
-                function=_simulate_chunks,
+                name=f"users_{groups[number][0].start}_to_{groups[number][-1].stop - 1}",
+                function=_simulate_chunks if files is None else _simulate_to_file,
                 arguments={
                     "functions": functions,
-                    "chunks": chunks[start:stop],
+                    "chunks": groups[number],
                     "num_steps": num_steps,
                     "num_episodes": num_episodes,
                     "seed": seed,
                     "element": element,
-                    "first": None if uses_tensorflow else first,
-                    "log": log,
+                    "first": None if uses_tensorflow or number != left[0] else first,
+                    **({"log": log} if files is None else {"files": files, "number": number}),
                 },
-                size=sum(map(len, chunks[start:stop])),
+                size=sum(map(len, groups[number])),
                 uses_tensorflow=uses_tensorflow,
             )
-            for start, stop in itertools.pairwise(bounds)
+            for number in left
         ]
         if log is not None:
             stack.enter_context(log.folder.locked())
             log.folder.start()
-        finished = parallel.run_tasks(
-            tasks, workers, advance or (lambda number: None), backend=cluster
-        )
+        finished = parallel.run_tasks(tasks, workers, advance, backend=cluster)
         stack.enter_context(contextlib.closing(finished))
         shape = (num_users,) if num_episodes is None else (num_users, num_episodes)
-        outcome = _collected(finished, shape, element)
+        sums = _Sums({number: counts for number, (_, counts) in done.items()})
+        source: tuple[np.ndarray, np.ndarray] | _outputs.StoredReturns
+        if files is None:
+            source = np.empty(shape, element), np.empty(shape, _counts_of(element))
+        else:
+            source = _outputs.StoredReturns(files.storage, shape, element)
+        steps = sum(number for number, _ in done.values())
+        numbers = {task.name: number for task, number in zip(tasks, left, strict=True)}
+        for task, result in finished:
+            steps += result["steps"]
+            sums.add(numbers[task.name], result["metrics"])
+            if isinstance(source, tuple):
+                users = slice(task.arguments["chunks"][0].start, task.arguments["chunks"][-1].stop)
+                source[0][users], source[1][users] = result["returns"], result["lengths"]
         if log is not None:
             log.folder.finish()
     functions.fresh()  # What the last chunk left in classes of the main module.
-    returns, lengths, counts = outcome
-    metrics: dict[str, float] = collections.defaultdict(float)
-    # Chunk by chunk, in order: sums of numbers depend on the order in the last bits.
-    for task in tasks:
-        for of_chunk in counts[task.name]:
-            for key, count in of_chunk.items():
-                metrics[key] += count
+    metrics = sums.total()
     return Simulation(
-        returns, lengths, dict(metrics), _written(of_one_user.metrics_writer, metrics), seed
+        metrics,
+        _written(of_one_user.metrics_writer, metrics),
+        num_users,
+        steps,
+        seed,
+        None if files is None else files.place,
+        source,
     )
+
+
+def _log_and_files(
+    parquet_log: paths.Path | None,
+    output: paths.Path | None,
+    with_impressions: bool,
+    user_state: bool,
+) -> tuple[_Log | None, _outputs.Output | None]:
+    """Returns the log and the data set that a simulation writes."""
+    with_impressions = validation.flag("impressions", with_impressions)
+    if output is None:
+        if with_impressions:
+            raise ValueError(
+                "impressions has no effect without output; parquet_log writes them to a folder "
+                "that appears at the end."
+            )
+        if parquet_log is None:
+            return None, None
+        log = _Log(dataset.Dataset("parquet_log", parquet_log), user_state)
+        log.folder.check_free()
+        return log, None
+    if parquet_log is not None:
+        raise ValueError(
+            "parquet_log must be None with output, which has the impressions by impressions=True."
+        )
+    return None, _outputs.Output(output, with_impressions=with_impressions, user_state=user_state)
+
+
+def _groups(chunks: list[range], workers: int) -> list[list[range]]:
+    """Returns the chunks of each task."""
+    number = workers * _TASKS_OF_A_WORKER if workers > 1 else 1
+    number = min(max(number, -(-len(chunks) // _MOST_CHUNKS)), len(chunks))
+    bounds = [task * len(chunks) // number for task in range(number + 1)]
+    return [chunks[start:stop] for start, stop in zip(bounds, bounds[1:])]
+
+
+def _described(functions: _Functions, users: range) -> dict[str, Any]:
+    """Returns what tells environment and agent from others, the seeds that they have too."""
+    env: Any
+    agent: Any
+    env, agent = _made(functions, users)
+    state = hashlib.sha256()
+    with contextlib.suppress(Exception):  # A stranger's agent may have none, or one of any kind.
+        state.update(json_text.dumps(agent.state_dict()).encode())
+    return {
+        "fingerprint": fingerprint.fingerprint(env, agent).data()["sha256"],
+        "seed_of_environment": getattr(env.unwrapped, "default_seed", None),
+        "state_of_agent": state.hexdigest(),
+    }
+
+
+class _Sums:
+    """Sums the counts of chunks in the order of the chunks, which sums depend on in the last bits.
+
+    Args:
+        known: the counts of chunks, a list for each group of them, by the group's number.
+    """
+
+    def __init__(self, known: Mapping[int, list[dict[str, float]]]) -> None:
+        self._waiting = dict(known)
+        self._next = 0
+        self._total: dict[str, float] = collections.defaultdict(float)
+        self._sum()
+
+    def add(self, number: int, counts: list[dict[str, float]]) -> None:
+        """Adds the counts of a group."""
+        self._waiting[number] = counts
+        self._sum()
+
+    def _sum(self) -> None:
+        while (counts := self._waiting.pop(self._next, None)) is not None:
+            self._next += 1
+            for of_chunk in counts:
+                for key, count in of_chunk.items():
+                    self._total[key] += count
+
+    def total(self) -> dict[str, float]:
+        """Returns the sums of all groups."""
+        assert not self._waiting
+        return dict(self._total)
 
 
 def _data_type(dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -234,23 +369,6 @@ def _data_type(dtype: npt.DTypeLike) -> np.dtype[Any]:
         if element in (np.float32, np.float64):
             return element
     raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
-
-
-def _collected(
-    finished: Iterable[tuple[parallel.Task, parallel.Result]],
-    shape: tuple[int, ...],
-    element: np.dtype[Any],
-) -> tuple[np.ndarray, np.ndarray, dict[str, list[dict[str, float]]]]:
-    """Returns the returns, the lengths and, by task, the metrics; results are held only once."""
-    returns = np.empty(shape, element)
-    lengths = np.empty(shape, _counts_of(element))
-    metrics = {}
-    for task, result in finished:
-        users = slice(task.arguments["chunks"][0].start, task.arguments["chunks"][-1].stop)
-        returns[users] = result["returns"]
-        lengths[users] = result["lengths"]
-        metrics[task.name] = result["metrics"]
-    return returns, lengths, metrics
 
 
 def _counts_of(element: np.dtype[Any]) -> type[np.signedinteger[Any]]:
@@ -364,6 +482,7 @@ def _simulate_chunks(
     first: tuple[Any, Any] | None,
     log: _Log | None,
     advance: Callable[[int], None],
+    listeners_of: _outputs.ListenersOf | None = None,
 ) -> dict[str, Any]:
     """Simulates chunks of users sequentially, the first with an environment and agent if given."""
     returns, lengths, metrics = [], [], []
@@ -371,13 +490,15 @@ def _simulate_chunks(
         env, agent = first or _made(functions, users)
         first = None
         with contextlib.ExitStack() as stack:
-            listeners = []
+            listeners: list[rollout.VectorListener] = []
             if log is not None:
                 number = users.start // streams.CHUNK_SIZE
                 writer = stack.enter_context(dataset.FileWriter(log.folder.file(number)))
                 listeners.append(
-                    impressions.VectorImpressions(env, writer.add, user_state=log.user_state)
+                    impressions_lib.VectorImpressions(env, writer.add, user_state=log.user_state)
                 )
+            if listeners_of is not None:
+                listeners += listeners_of(env)
             if num_steps is not None:
                 of_chunk = _run_steps(env, agent, seed, num_steps, listeners)
             else:
@@ -387,11 +508,25 @@ def _simulate_chunks(
         lengths.append(of_chunk[1].astype(_counts_of(element)))
         metrics.append(env.metrics)
         advance(len(users))
+    all_lengths = np.concatenate(lengths)
     return {
         "returns": np.concatenate(returns),
-        "lengths": np.concatenate(lengths),
+        "lengths": all_lengths,
         "metrics": metrics,
+        "steps": int(all_lengths.sum(dtype=np.int64)),
     }
+
+
+def _simulate_to_file(
+    files: _outputs.Output, number: int, chunks: list[range], **arguments: Any
+) -> dict[str, Any]:
+    """Simulates chunks of users and writes the file of a data set; returns the counts alone."""
+    files.check_reached()
+    with files.listeners(number) as listeners_of:
+        found = _simulate_chunks(chunks=chunks, log=None, listeners_of=listeners_of, **arguments)
+    users = range(chunks[0].start, chunks[-1].stop)
+    steps = files.write(number, users, found["returns"], found["lengths"], found["metrics"])
+    return {"metrics": found["metrics"], "steps": steps}
 
 
 @dataclasses.dataclass(frozen=True)
