@@ -1,5 +1,7 @@
 """Scenarios fitted to logs of one's own.
 
+* :mod:`recsim.fitting.reading`: tables read as logs, checked;
+* :mod:`recsim.fitting.columns`: which column of a table means what;
 * :mod:`recsim.fitting.tables`: logged slates and ratings as arrays.
 """
 
@@ -10,11 +12,15 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.fitting import tables
+    from recsim.fitting import columns, reading, tables
+    from recsim.fitting.columns import Columns
+    from recsim.fitting.reading import read
     from recsim.fitting.tables import RatingsLog, SlateLog
 
-__all__ = ["RatingsLog", "SlateLog", "tables"]
+__all__ = ["Columns", "RatingsLog", "SlateLog", "columns", "read", "reading", "tables"]
 
 __getattr__, __dir__ = lazy.lazy_submodules(
-    __name__, ["tables"], {"RatingsLog": "tables", "SlateLog": "tables"}
+    __name__,
+    ["columns", "reading", "tables"],
+    {"Columns": "columns", "RatingsLog": "tables", "SlateLog": "tables", "read": "reading"},
 )

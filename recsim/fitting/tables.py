@@ -16,6 +16,7 @@ arrays:
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -107,6 +108,7 @@ class SlateLog:
         has_sessions: whether the log says where sessions begin and end.
         catalogue: what is known of the items.
         user_table: what is known of the users; empty where the log has none.
+        value_name: what the values are, 'rating' or 'time'; empty without values.
         treatments: sentences on what was dropped or repaired when the log was read.
 
     Raises:
@@ -126,6 +128,7 @@ class SlateLog:
     has_sessions: bool = True
     catalogue: Catalogue = None  # type: ignore[assignment]  # Made in __post_init__.
     user_table: Users = None  # type: ignore[assignment]  # Likewise.
+    value_name: str = ""
     treatments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -160,6 +163,8 @@ class SlateLog:
             _set(self, "catalogue", Catalogue.of_size(int(items.max()) + 1))
         if self.user_table is None:
             _set(self, "user_table", Users.of_size(int(self.users.max()) + 1))
+        if self.values is None or not self.value_name:
+            _set(self, "value_name", "" if self.values is None else "rating")
         self._check_slates(shown)
         self._check_order()
 
@@ -250,6 +255,11 @@ class SlateLog:
         """Where there is an item, bool of shape (n_slates, L)."""
         shown: np.ndarray = self.items >= 0
         return shown
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this log from others: 16 letters and digits that depend on all its arrays."""
+        return _fingerprint(self)
 
     @property
     def popularity(self) -> np.ndarray:
@@ -408,6 +418,11 @@ class RatingsLog:
         return len(self.user_table)
 
     @property
+    def fingerprint(self) -> str:
+        """What tells this log from others: 16 letters and digits that depend on all its arrays."""
+        return _fingerprint(self)
+
+    @property
     def popularity(self) -> np.ndarray:
         """Share of each item in all ratings, shape (n_items,); sums to 1."""
         return np.bincount(self.items, minlength=self.num_items) / self.num_ratings
@@ -449,6 +464,19 @@ class RatingsLog:
             times=times,
             user_table=user_table,
         )
+
+
+def _fingerprint(table: SlateLog | RatingsLog) -> str:
+    digest = hashlib.sha256(type(table).__name__.encode())
+    for part in (table, table.catalogue, table.user_table):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"{field.name} {value.dtype} {value.shape}".encode())
+                digest.update(np.ascontiguousarray(value).data)
+            elif field.name not in ("catalogue", "user_table", "treatments"):
+                digest.update(f"{field.name} {value}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _set(table: SlateLog | RatingsLog, name: str, value: object) -> None:
