@@ -14,8 +14,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from recsim._internal import keys, worker_state
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENTS",
     "ENVIRONMENTS",
+    "FITTED",
     "REPRODUCTIONS",
     "AgentEntry",
     "Entry",
     "EnvironmentEntry",
+    "FittedEntry",
     "ReproductionEntry",
     "agent_entry",
     "create_agent",
@@ -40,6 +43,7 @@ __all__ = [
     "create_vector_environment",
     "environment_entry",
     "import_all",
+    "is_folder",
     "makers_of",
     "own_entries",
     "register_in_gymnasium",
@@ -86,6 +90,25 @@ class EnvironmentEntry:
             for variant in self.variants
         }
         return {self.gymnasium_id: None, **of_variants}
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedEntry(EnvironmentEntry):
+    """A scenario that was fitted to a log.
+
+    Attributes:
+        folder: path of its folder, absolute.
+        content: SHA-256 of what is in there. Another content is refused when an environment is
+            made: it would be another scenario under the same name.
+    """
+
+    folder: str = ""
+    content: str = ""
+
+    @property
+    def source_digest(self) -> str:
+        """What tells the scenario from others, for records of results."""
+        return self.content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +247,17 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     ),
 }
 
+#: The scenarios that are fitted to logs: its environments need ``path`` in their config, the folder
+#: that ``recsim fit`` wrote. The path of such a folder is as good as a name.
+FITTED = EnvironmentEntry(
+    "recsim.environments.fitted",
+    "users of your own log; its name is the folder of recsim fit",
+    "clicks",
+    gymnasium_id="recsim/Fitted-v0",
+    max_episode_steps=1000,
+)
+_FITTED_NAME = "fitted"
+
 #: The agents by name.
 AGENTS: dict[str, AgentEntry] = {
     "random": AgentEntry(
@@ -333,9 +367,70 @@ def set_own_entries(own: Sequence[Mapping[str, Any]]) -> None:
 worker_state.carry(own_entries, set_own_entries)
 
 
-def environment_entry(name: str) -> EnvironmentEntry:
-    """Returns the entry of an environment, or raises ValueError naming the nearest one."""
-    return _entry("environment", ENVIRONMENTS, name)
+def environment_entry(name: str | os.PathLike[str]) -> EnvironmentEntry:
+    """Returns the entry of an environment.
+
+    Args:
+        name: a key of :data:`ENVIRONMENTS`; 'fitted' for :data:`FITTED`; or the path of the folder
+            of a fitted scenario.
+
+    Raises:
+        FileNotFoundError: for a folder that is not there, or that has no scenario.
+        ValueError: for a name that is not known, naming the nearest one, or a damaged folder.
+    """
+    if is_folder(name):
+        return _fitted_entry(name)
+    known = {**ENVIRONMENTS, _FITTED_NAME: FITTED}
+    return _entry("environment", known, cast("str", name))
+
+
+def is_folder(name: object) -> bool:
+    """Says whether a name of an environment is the path of a folder, there or not."""
+    if isinstance(name, os.PathLike):
+        return True
+    if not isinstance(name, str) or name in {*ENVIRONMENTS, *AGENTS, _FITTED_NAME}:
+        return False
+    if os.path.exists(name):
+        return os.path.isdir(name)
+    return ("/" in name or os.sep in name) and ":" not in name and not name.endswith(".py")
+
+
+def _fitted_entry(path: str | os.PathLike[str]) -> FittedEntry:
+    from recsim._internal import paths
+    from recsim.environments import fitted
+
+    folder = paths.absolute("environment", path)
+    content = fitted.load(folder).sha256
+    created: Any = functools.partial(_create_fitted, folder, content)
+    return FittedEntry(
+        FITTED.module,
+        f"fitted to a log: {os.path.basename(folder)}",
+        FITTED.reward,
+        max_episode_steps=FITTED.max_episode_steps,
+        create=created,
+        create_vector=created,
+        folder=folder,
+        content=content,
+    )
+
+
+def _create_fitted(
+    folder: str, content: str, env_config: Mapping[str, object], *num_envs: int, **options: Any
+) -> object:
+    """Makes an environment of a fitted scenario, of as many users as are given, or of one."""
+    from recsim.environments import fitted
+
+    scenario = fitted.scenario_of({**env_config, "path": folder})
+    found = scenario.options.content
+    if found != content:
+        raise ValueError(
+            f"The fitted scenario in {folder!r} has changed since it was first read (its SHA-256 "
+            f"was {content[:12]}… and is {found[:12]}…): keep each scenario in a folder of its own."
+        )
+    config = {**env_config, "fitted": scenario.fitted}
+    if num_envs:
+        return fitted.create_vector_environment(config, *num_envs, **options)
+    return fitted.create_environment(config)
 
 
 def agent_entry(name: str) -> AgentEntry:
@@ -367,7 +462,7 @@ def register_in_gymnasium() -> None:
     """
     import gymnasium
 
-    for name, entry in ENVIRONMENTS.items():
+    for name, entry in {**ENVIRONMENTS, _FITTED_NAME: FITTED}.items():
         for gymnasium_id, variant in entry.gymnasium_ids().items():
             if gymnasium_id in gymnasium.registry:
                 continue
@@ -385,7 +480,7 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
     """Makes an environment.
 
     Args:
-        name: a key of :data:`ENVIRONMENTS`.
+        name: a name or a folder, see :func:`environment_entry`.
         env_config: the config of its ``create_environment``, with ``num_candidates``,
             ``slate_size``, ``resample_documents`` and ``seed``.
 
@@ -403,7 +498,7 @@ def create_vector_environment(
     """Makes an environment of users in parallel.
 
     Args:
-        name: a key of :data:`ENVIRONMENTS`.
+        name: a name or a folder, see :func:`environment_entry`.
         env_config: as :func:`create_environment` takes it.
         num_envs: number of users.
         **options: of the scenario's ``create_vector_environment``.
@@ -544,7 +639,7 @@ def makers_of(selector: str) -> str:
 def import_all() -> None:
     """Imports all that is listed here and the runners, so that gin knows what it can configure."""
     importlib.import_module("recsim.simulator.runner_lib")
-    modules = [entry.module for entry in ENVIRONMENTS.values()]
+    modules = [entry.module for entry in (*ENVIRONMENTS.values(), FITTED)]
     for agent in AGENTS.values():
         modules += agent.modules
     for module in modules:

@@ -216,7 +216,8 @@ def create_agent(environment: types.RecommenderEnv, *, seed: int | None = None) 
     """Makes an agent that ranks for the average user of an environment.
 
     Args:
-        environment: the environment, whose user model has an ``avg_user_state``.
+        environment: the environment, whose user model has an ``avg_user_state``, and may have an
+            ``avg_choice_model`` that makes weights of its scores.
         seed: not used: nothing is random.
 
     Raises:
@@ -231,7 +232,10 @@ def create_agent(environment: types.RecommenderEnv, *, seed: int | None = None) 
         )
     space: Any = environment.action_space
     return GreedyPCTRAgent(
-        space, user_model.avg_user_state, observation_space=environment.observation_space
+        space,
+        user_model.avg_user_state,
+        getattr(user_model, "avg_choice_model", None),
+        observation_space=environment.observation_space,
     )
 
 
@@ -257,5 +261,6 @@ def create_vector_agent(
     return VectorGreedyPCTRAgent(
         environment,
         user_model.average_user_scores,
+        getattr(user_model, "avg_choice_model", None),
         belief_state=getattr(user_model, "avg_user_state", None),
     )

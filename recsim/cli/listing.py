@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the lists; returns the exit code."""
     del options
     groups: dict[str, Mapping[str, registry.Entry]] = {
-        "Environments": registry.ENVIRONMENTS,
+        "Environments": {**registry.ENVIRONMENTS, "FOLDER": registry.FITTED},
         "Agents": registry.AGENTS,
         "Reproductions": registry.REPRODUCTIONS,
     }

@@ -56,7 +56,9 @@ def sources(wanted: Experiment) -> dict[str, str | None]:
             ("agent", wanted.agents_by_name),
         )
         for label, of in named.items()
-        if not (isinstance(of, str) and not factories.is_reference(of))
+        if not isinstance(of, str)
+        or factories.is_reference(of)
+        or (kind == "scenario" and registry.is_folder(of))
     }
 
 

@@ -346,7 +346,7 @@ def rerun(
         for label, of in spec[name].items():
             try:
                 _entry_of(name, of)
-            except ValueError as error:
+            except (ValueError, FileNotFoundError) as error:
                 raise ValueError(
                     f"{path!r} cannot be run again, since {label!r} of its {name} is not found: "
                     f"{error}"
@@ -382,7 +382,7 @@ def _recorded(path: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
 
 
 def _warn_of_changes(wanted: Experiment, record: Mapping[str, Any], path: str) -> None:
-    """Warns of versions and sources that differ from those on record."""
+    """Warns of versions and sources that differ from those on record; refuses another folder."""
     then = dict(record.get("versions", {}))
     now = provenance.installed()
     for package, version in then.items():
@@ -396,6 +396,12 @@ def _warn_of_changes(wanted: Experiment, record: Mapping[str, Any], path: str) -
             )
     sources = _engine.sources(wanted)
     for name, digest in dict(record.get("sources", {})).items():
+        if sources.get(name) != digest and registry.is_folder(wanted.scenarios_by_name.get(name)):
+            raise ValueError(
+                f"{path!r} cannot be run again, since the fitted scenario {name!r} in "
+                f"{wanted.scenarios_by_name[name]!r} is not the recorded one (its SHA-256 is "
+                f"{sources.get(name)}, not {digest}): put that back, or run a new experiment."
+            )
         if sources.get(name) != digest:
             _logger.warning(
                 "The source of %s has changed since %s was written: numbers may differ.", name, path
@@ -438,12 +444,18 @@ def _named(what: str, given: object) -> dict[str, factories.Reference]:
             _entry_of(what, of)
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from error
+    if what == "scenarios":  # The paths of folders as absolute ones, which no scenario is named by.
+        named = {
+            label: factories.name_of(of) if registry.is_folder(of) else of
+            for label, of in named.items()
+        }
     return named
 
 
 def _check_reference(what: str, of: object) -> None:
     """Raises TypeError for what can name or make nothing."""
-    if not (isinstance(of, (str, registry.AgentEntry, registry.EnvironmentEntry)) or callable(of)):
+    kinds = (str, os.PathLike, registry.AgentEntry, registry.EnvironmentEntry)
+    if not (isinstance(of, kinds) or callable(of)):
         raise TypeError(
             f"{what} must be names, classes or functions, got {of!r}: {what[:-1]} by name, "
             "module:factory, path to a file, class or function."

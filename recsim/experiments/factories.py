@@ -17,13 +17,14 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from recsim import registry
-from recsim._internal import validation
+from recsim._internal import paths, validation
 
 __all__ = [
     "Reference",
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 #: A name in the registry, ``module:factory``, a path to a file, or what makes an agent or scenario.
-Reference = str | Callable[..., Any] | registry.AgentEntry | registry.EnvironmentEntry
+Reference = (
+    str | os.PathLike[str] | Callable[..., Any] | registry.AgentEntry | registry.EnvironmentEntry
+)
 #: What a reference names: a class or function, or an entry of the registry.
 Code = Callable[..., Any] | registry.AgentEntry | registry.EnvironmentEntry
 
@@ -56,6 +59,8 @@ _OF_AGENTS = (
 
 def name_of(reference: Reference) -> str:
     """Returns the text of a reference, ``module:name`` for a class or function."""
+    if registry.is_folder(reference):
+        return paths.absolute("the folder", cast("str | os.PathLike[str]", reference))
     if isinstance(reference, str):
         return reference
     if isinstance(reference, (registry.AgentEntry, registry.EnvironmentEntry)):
@@ -72,6 +77,8 @@ def label_of(reference: Reference) -> str:
             "entries by name."
         )
     text = name_of(reference)
+    if registry.is_folder(text):
+        return re.sub(r"[^A-Za-z0-9_.+@-]", "_", os.path.basename(text)) or "fitted"
     if not is_reference(text):
         return text
     place, _, name = text.rpartition(":") if ":" in text else (text, "", "")
@@ -81,22 +88,26 @@ def label_of(reference: Reference) -> str:
 
 
 def is_reference(text: str) -> bool:
-    """Says whether a text is a reference to code, not a name in the registry."""
+    """Says whether a text is a reference to code, not a name in the registry or a folder."""
     return ":" in text or text.endswith(".py")
 
 
 def loaded(reference: Reference, kind: str) -> Code:
-    """Returns what a reference to code names.
+    """Returns what a reference to code, or to the folder of a fitted scenario, names.
 
     Args:
         reference: the reference.
         kind: 'agent' or 'scenario', for errors.
 
     Raises:
+        FileNotFoundError: for a folder without a fitted scenario.
         ValueError: if it cannot be imported, with the import's own reason, or is not there.
     """
-    if not isinstance(reference, str):
+    if kind == "scenario" and registry.is_folder(reference):
+        return registry.environment_entry(cast("str | os.PathLike[str]", reference))
+    if not isinstance(reference, (str, os.PathLike)):
         return reference
+    reference = os.fspath(reference)
     place, colon, name = reference.rpartition(":")
     if not colon or place == "" or name.endswith(".py"):
         place, name = reference, "create_environment" if kind == "scenario" else "create_agent"

@@ -397,7 +397,7 @@ def _gymnasium_id(id: object) -> str:
         )
     of_name = {
         name: entry.gymnasium_id
-        for name, entry in registry.ENVIRONMENTS.items()
+        for name, entry in {**registry.ENVIRONMENTS, "fitted": registry.FITTED}.items()
         if entry.gymnasium_id is not None
     }
     if id in of_name or id in of_name.values():

@@ -512,6 +512,8 @@ class UserStream(RandomStream):
         self, key: int, users: np.ndarray, episodes: np.ndarray, dtype: DTypeLike = np.float32
     ) -> None:
         self.num_users = len(users)
+        #: The users' numbers, integers of shape (n_users,).
+        self.users = users
         self.dtype = float_dtype(dtype)
         keys = _mixed(users.astype(np.uint64) * _GOLDEN + np.uint64(key))
         self._keys = _mixed(keys + episodes.astype(np.uint64) * _GOLDEN)

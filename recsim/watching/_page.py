@@ -154,6 +154,7 @@ def _data(episode: Episode, most: int) -> tuple[str, int]:
         candidates = _dumps(
             {
                 "ids": list(step.item_ids),
+                **({} if step.item_names is None else {"names": list(step.item_names)}),
                 "columns": [
                     _rows(column, step.candidates.get(column.name), len(step.item_ids))
                     for column in features

@@ -223,6 +223,8 @@ def _candidates(step: Step, width: int) -> Iterator[str]:
         others = [index for index in range(number) if index not in in_slate]
         shown = sorted([*in_slate, *others[: max(0, _MOST_ROWS - len(in_slate))]])
     columns = _cells_of(step.candidates, shown)
+    if step.item_names is not None:
+        columns = {"name": [step.item_names[index] for index in shown], **columns}
     for name, values in _of_candidates(step.explanation).items():
         columns[name] = [_number(values.get(index, np.nan)) for index in shown]
     positions = {candidate: place + 1 for place, candidate in enumerate(step.slate)}

@@ -39,6 +39,7 @@ class Step:
         state: the user's hidden state before the step: those attributes that hold numbers or text.
         next_state: the hidden state after it.
         explanation: what the agent went by; None where it does not say.
+        item_names: what people call the candidates; None where the scenario does not say.
     """
 
     item_ids: tuple[str, ...]
@@ -52,6 +53,7 @@ class Step:
     state: Mapping[str, Leaf]
     next_state: Mapping[str, Leaf]
     explanation: types.Explanation | None
+    item_names: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the step as dictionaries, lists, numbers and text."""

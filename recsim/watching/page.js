@@ -110,6 +110,7 @@
   }
 
   function named(set, candidate) {
+    if (set.names) return `${candidate} · ${set.names[candidate]}`;
     const id = set.ids[candidate];
     return id === String(candidate) ? String(candidate) : `${candidate} (ID ${id})`;
   }

@@ -39,8 +39,9 @@ def watch(
     Args:
         env: an environment of one user, as the scenarios' ``create_environment`` or
             ``gymnasium.make`` makes it. Where its user model has a method
-            ``choice_probabilities(documents)``, or a choice model whose scores are weights of
-            choices in an attribute ``choice_model``, the probabilities are recorded.
+            ``choice_probabilities(documents)``, which may return None, or a choice model whose
+            scores are weights of choices in an attribute ``choice_model``, the probabilities are
+            recorded; and with a method ``item_names(item_ids)`` the names of items.
         agent: the agent. It is not told that it is watched: one that learns learns from the
             episode. Where it has a method ``explain``, see :class:`recsim.types.Explains`, what it
             says is recorded.
@@ -215,8 +216,15 @@ class _Recorder(rollout.Listener):
                 state=before,
                 next_state=self._state,
                 explanation=_explanation(step.agent, step.observation),
+                item_names=self._item_names(tuple(documents)),
             )
         )
+
+    def _item_names(self, item_ids: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Returns the names of items where the user model has a method ``item_names``."""
+        named = getattr(self.environment.user_model, "item_names", None)
+        names = named(item_ids) if callable(named) else None
+        return None if names is None else tuple(map(str, names))
 
     def _user_state(self) -> object:
         # RecSim's name, which its subclasses rely on.
@@ -239,7 +247,8 @@ class _Recorder(rollout.Listener):
         user_model: Any = self.environment.user_model
         if callable(getattr(user_model, "choice_probabilities", None)):
             of_slate = self.environment.candidate_set.get_documents(shown)
-            return _checked_probabilities(user_model.choice_probabilities(of_slate), len(shown))
+            known = user_model.choice_probabilities(of_slate)
+            return None if known is None else _checked_probabilities(known, len(shown))
         model = getattr(user_model, "choice_model", None)
         if not isinstance(model, choice_model.NormalizableChoiceModel) or (
             type(model).choose_item is not choice_model.NormalizableChoiceModel.choose_item

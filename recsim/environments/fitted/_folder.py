@@ -16,13 +16,15 @@ import numpy as np
 from recsim._internal import files, json_text, numbers, paths, resources
 from recsim.environments.fitted._parameters import FittedParameters
 
-__all__ = ["FORMAT_VERSION", "SCENARIO_FILE", "ScenarioFolderError", "load", "save"]
+__all__ = ["FILES", "FORMAT_VERSION", "SCENARIO_FILE", "ScenarioFolderError", "load", "save"]
 
 #: The version of the format that is written. Older ones are read.
 FORMAT_VERSION = 1
 #: The file whose presence makes a folder a fitted scenario.
 SCENARIO_FILE = "scenario.json"
 _ARRAYS_FILE = "arrays.npz"
+#: All files of a scenario.
+FILES = (SCENARIO_FILE, _ARRAYS_FILE)
 _FORMAT = "recsim fitted scenario"
 
 

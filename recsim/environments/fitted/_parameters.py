@@ -432,10 +432,10 @@ class FittedParameters:
             arrays[f"position_effects_{kind}"] = model.position_effects
             arrays[f"stops_{kind}"] = model.stops
         if self.values is not None:
-            fields = dataclasses.asdict(self.values)
-            arrays["value_item_means"] = fields.pop("item_means")
-            arrays["value_user_effects"] = fields.pop("user_effects")
-            data["values"] = fields
+            arrays["value_item_means"] = self.values.item_means
+            arrays["value_user_effects"] = self.values.user_effects
+            names = ("name", "residual_sd", "low", "high")
+            data["values"] = {name: getattr(self.values, name) for name in names}
         return data, arrays
 
     @classmethod
