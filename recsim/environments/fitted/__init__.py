@@ -30,9 +30,10 @@ slates at the latest.
 - ``candidate_sampling`` ('uniform'): which items are candidates: all equally likely; or
   'popularity', those that are shown more often in the log more often. Candidates are different
   items, and where there are as many as items, all of them in their order.
-- ``users`` ('sampled'): who comes: fitted users by their weights; or 'each', one after the other in
-  the single-user engine, and in the vector engine, user number n being fitted user n, who begins
-  anew when his episode ends. With as many users as were fitted each is played once at a time.
+- ``users`` ('sampled'): who comes: fitted users by their weights; or 'each': in the single-user
+  engine all of them in their order, and in the vector engine the user of number n is the fitted
+  user n, at each of his episodes. With as many episodes, or users in parallel, as were fitted, each
+  is there exactly once.
 - ``observe`` ('features'): what is observed of items: see above; or 'factors', or 'items'.
 - ``observe_user_state`` (False): whether the hidden state is observed.
 - ``reward`` ('clicks'): what is rewarded; or 'values'.

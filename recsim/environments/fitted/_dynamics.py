@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
@@ -78,8 +76,7 @@ def sampled_clicks(model: ClickModel, utility: np.ndarray, uniform: np.ndarray) 
         clicked = arrays.empty_slates(utility.shape, np.bool_)
         np.equal(np.arange(size), np.asarray(chosen)[..., np.newaxis], out=clicked)
         return clicked
-    sampled: np.ndarray = _several(model, size).sampled_clicks(special.expit(utility), uniform)
-    return sampled
+    return _several(model, size).sampled_clicks(special.expit(utility), uniform)
 
 
 def click_probabilities(model: ClickModel, utility: np.ndarray) -> np.ndarray:
@@ -91,9 +88,7 @@ def click_probabilities(model: ClickModel, utility: np.ndarray) -> np.ndarray:
     """
     if model.name == "multinomial_logit":
         return _weights(model, utility)[..., :-1]
-    several = _several(model, utility.shape[-1])
-    probabilities: np.ndarray = several.click_probabilities(special.expit(utility))
-    return probabilities
+    return _several(model, utility.shape[-1]).click_probabilities(special.expit(utility))
 
 
 def choice_probabilities(model: ClickModel, utility: np.ndarray) -> np.ndarray | None:
@@ -118,7 +113,7 @@ def _weights(model: ClickModel, utility: np.ndarray) -> np.ndarray:
     return choice_models.multinomial_logit_probabilities(utility + effects, 0.0)
 
 
-def _several(model: ClickModel, size: int) -> Any:  # noqa: ANN401  # Two classes without a name.
+def _several(model: ClickModel, size: int) -> choice_models.MultiClickChoiceModel:
     if model.name == "position_based":
         looks = model.position_effects[:size]
         return choice_models.PositionBasedChoiceModel({"examination_probs": looks})

@@ -89,7 +89,7 @@ class FittedDocumentSampler(document.AbstractDocumentSampler):
         return candidates
 
     def _sample(self, number: int) -> list[int]:
-        """Returns the first different ones of items that are sampled one after the other."""
+        """Returns the first different ones of items that are sampled again and again."""
         fitted = self.scenario.fitted
         if self.scenario.options.candidate_sampling == "popularity":
             shares = fitted.item_popularity / fitted.item_popularity.sum()

@@ -107,7 +107,7 @@ class AverageUser:
 
 
 class FittedUserSampler(user.AbstractUserSampler):
-    """Samples fitted users by their weights, or goes through them one after the other.
+    """Samples fitted users by their weights, or goes through them in their order.
 
     Args:
         scenario: the scenario.

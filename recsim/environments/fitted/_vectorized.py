@@ -112,7 +112,7 @@ def _by_popularity(
         return _ranked_by_popularity(fitted.item_popularity, uniform, number)
     uniform = stream.uniform(_DRAWS * number)
     bounds = scenario.cumulative_popularity[:-1].astype(uniform.dtype)
-    # Draws first in memory: what follows is computed for a draw of all users at once.
+    # Draws first in memory: what follows is computed for a draw of all users together.
     drawn = np.searchsorted(bounds, uniform.T, side="right").astype(np.int32)
     new = np.ones(drawn.shape, np.bool_)
     for draw in range(1, len(drawn)):
@@ -123,7 +123,7 @@ def _by_popularity(
     items[places[taken], taken.nonzero()[1]] = drawn[taken]
     items = items.T
     for row in np.flatnonzero(places[-1] < number - 1):
-        # Draws that were too few go on, by numbers that follow from the same ones.
+        # Draws that were too few are continued, by numbers that follow from the same ones.
         seed = np.ascontiguousarray(uniform[row]).view(np.uint32)
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed.tolist())))
         left = fitted.item_popularity.copy()
