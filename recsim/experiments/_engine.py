@@ -138,21 +138,28 @@ class Run:
             if not os.path.exists(path):
                 files.remove_unfinished(self._folder)
                 files.check_empty("The output folder", self._folder)
-                wanted["tasks"] = [task.data() for task in self._planned()]
-                self._check_shard(len(wanted["tasks"]))  # Before the folder is this experiment's.
-                with files.atomic_file(path) as file:
-                    file.write(f"{json_text.dumps(wanted, indent=1)}\n".encode())
-            with open(path, encoding="utf-8") as opened:
-                try:
-                    found = json.load(opened)
-                    tasks = found["tasks"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ValueError(
-                        f"{path!r}, which says what the results in its folder are of, is spoiled "
-                        f"({error}): choose another output folder."
-                    ) from error
-        _check_same(json.loads(json_text.dumps(wanted)), found, self._folder)
-        return {**wanted, "tasks": tasks}
+                self._write(path, wanted, self._planned())
+            found = _read(path)
+            if self._extends(found):
+                planned = self._planned()
+                of_as_many = {**found["spec"], "seeds": self._wanted.num_seeds}
+                _check_same(_as_read(wanted), {**found, "spec": of_as_many}, self._folder)
+                self._write(path, wanted, planned)
+                found = _read(path)
+        _check_same(_as_read(wanted), found, self._folder)
+        return {**wanted, "tasks": found["tasks"]}
+
+    def _extends(self, found: Mapping[str, Any]) -> bool:
+        """Says whether more seeds are wanted than the folder's record has."""
+        there = (found.get("spec") or {}).get("seeds")
+        return isinstance(there, int) and self._wanted.num_seeds > there
+
+    def _write(self, path: str, record: Mapping[str, Any], planned: Sequence[_tasks.Spec]) -> None:
+        """Writes the record with its tasks, before which the folder is not this experiment's."""
+        self._check_shard(len(planned))
+        with files.atomic_file(path) as file:
+            of_tasks = {**record, "tasks": [task.data() for task in planned]}
+            file.write(f"{json_text.dumps(of_tasks, indent=1)}\n".encode())
 
     def _check_shard(self, num_tasks: int) -> None:
         """Raises ValueError for more parts than tasks, some of which would be empty."""
@@ -309,7 +316,7 @@ class Run:
         ]
         metadata = Metadata(
             spec=record["spec"],
-            provenance=self._provenance(record, finished),
+            provenance=self._provenance(record, tasks, finished),
             failures=failures,
             timing={
                 "seconds_of_tasks": {
@@ -333,6 +340,7 @@ class Run:
     def _provenance(
         self,
         record: Mapping[str, Any],
+        tasks: Sequence[_tasks.Spec],
         finished: Sequence[tuple[_tasks.Spec, Mapping[str, Any]]],
     ) -> dict[str, Any]:
         """Returns what else the numbers depend on, the same whoever ran which task."""
@@ -349,6 +357,7 @@ class Run:
             "argv": argv if self._command_arguments is not None else None,
             "versions": record["versions"],
             "sources": record["sources"],
+            "variants": [list(names) for names in dict.fromkeys(map(_variant, tasks))],
             "tasks": {
                 spec.name: {
                     "seeds": json.loads(result["seeds"]),
@@ -382,6 +391,30 @@ def _locked(folder: str) -> Iterator[None]:
                     raise
                 time.sleep(0.1)
         yield
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Returns a folder's record.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    with open(path, encoding="utf-8") as opened:
+        try:
+            record: dict[str, Any] = json.load(opened)
+            record["tasks"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path!r}, which says what the results in its folder are of, is spoiled "
+                f"({error}): choose another output folder."
+            ) from error
+    return record
+
+
+def _as_read(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record as it is read when it was written."""
+    read: dict[str, Any] = json.loads(json_text.dumps(record))
+    return read
 
 
 def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], folder: str) -> None:

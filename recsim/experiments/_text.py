@@ -316,6 +316,12 @@ def notes(of_results: results.Results) -> list[str]:
         found.append(
             "P(better): the probability that a run's return is above one of the baseline's."
         )
+    reference = rows["baseline"].iloc[0]
+    if reference not in map(str, _variants(rows)):
+        found.append(
+            f"{reference}, the baseline, has no results: nothing is compared with it. Name another "
+            "as baseline, or run the same command again."
+        )
     found += _trainings(of_results.metadata.provenance.get("tasks"))
     for scenario in rows["scenario"].unique():
         with contextlib.suppress(ValueError):

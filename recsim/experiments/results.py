@@ -128,7 +128,8 @@ class Results:
 
         Args:
             baseline: the agent that the others are compared with, as ``agent`` or
-                ``agent (settings)``; by default the last one.
+                ``agent (settings)``; by default the last one of the experiment, also where all
+                its tasks failed: there is no difference to it then.
 
         Returns:
             A data frame with the columns ``scenario``, ``agent``, ``settings`` and ``measure``;
@@ -137,17 +138,17 @@ class Results:
             ``iqm``, the interquartile mean over seeds; ``baseline``, its name; ``difference``, the
             mean difference to it, paired by seed (by user where intervals are over users), with
             Student's interval; ``improvement``, the probability that a run is better than one of
-            the baseline; ``best``, whether the mean is the greatest of the scenario; ``alike``,
-            whether paired t-tests of all pairs, with Holm's correction, cannot tell it apart from
-            the best. ``iqm``, ``difference`` and ``improvement`` have 95% intervals in
-            ``…_low`` and ``…_high``: Student's, and those of a stratified bootstrap. NaN stands
-            for what too few seeds cannot say, and for what has no meaning: ``iqm``,
+            the baseline, over the seeds that both have; ``best``, whether the mean is the greatest
+            of the scenario; ``alike``, whether paired t-tests of all pairs, with Holm's correction,
+            cannot tell it apart from the best. ``iqm``, ``difference`` and ``improvement`` have 95%
+            intervals in ``…_low`` and ``…_high``: Student's, and those of a stratified bootstrap.
+            NaN stands for what too few seeds cannot say, and for what has no meaning: ``iqm``,
             ``improvement``, ``best`` and ``alike`` are of measures of which more is better.
 
         Raises:
             ValueError: if there is no such agent, or it has several settings.
         """
-        return summary.summarized(self._frame, baseline)
+        return summary.summarized(self._frame, baseline, _planned(self.metadata))
 
     def overall(self, baseline: str | None = None) -> pd.DataFrame:
         """Returns how returns compare with a baseline's over all scenarios together.
@@ -158,7 +159,7 @@ class Results:
         Returns:
             See :func:`recsim.experiments.summary.overall`; no rows for a single scenario.
         """
-        return summary.overall(self._frame, baseline)
+        return summary.overall(self._frame, baseline, _planned(self.metadata))
 
     def table(self, baseline: str | None = None, *, topics: bool = False, width: int = 80) -> str:
         """Returns the results as tables of plain text, with what there is to say about them.
@@ -263,7 +264,9 @@ class Results:
             for name, file in _FRAMES.items()
             if (frame := untimed if name == "frame" else getattr(self, name)) is not None
         }
-        table = summary.summarized(untimed) if len(untimed) else untimed
+        table = (
+            summary.summarized(untimed, None, _planned(self.metadata)) if len(untimed) else untimed
+        )
         contents[_SUMMARY] = table.to_csv(index=False, lineterminator="\n").encode()
         record = {
             "format": _FORMAT,
@@ -389,6 +392,12 @@ def _read_parquet(path: str, digest: str) -> pd.DataFrame:
         return parquet.read_table(io.BytesIO(data)).to_pandas()
     except pyarrow.ArrowException as error:
         raise ValueError(f"{path!r} cannot be read as results: {error}.") from error
+
+
+def _planned(metadata: Metadata) -> list[summary.Variant]:
+    """Returns all agents with their settings that an experiment was to run, in order."""
+    planned: Any = metadata.provenance.get("variants", [])
+    return [summary.Variant(*names) for names in planned]
 
 
 def _read_json(path: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,19 +70,21 @@ def variants(frame: pd.DataFrame) -> list[Variant]:
     return [Variant(*names) for names in found.itertuples(index=False)]
 
 
-def baseline_of(frame: pd.DataFrame, name: str | None) -> Variant:
+def baseline_of(frame: pd.DataFrame, name: str | None, planned: Sequence[Variant] = ()) -> Variant:
     """Returns what the others are compared with.
 
     Args:
         frame: the results, see :class:`recsim.experiments.results.Results`.
         name: an agent, or one with its settings as ``agent (settings)``; None for the last one.
+        planned: all that was to run, in order: the last of them is the baseline even if it has no
+            results. Empty for what the frame has.
 
     Raises:
         ValueError: if there is none of this name, or several.
     """
     found = variants(frame)
     if name is None:
-        return found[-1]
+        return [*found, *planned][-1]
     by_name = {str(variant): variant for variant in found}
     if name in by_name:
         return by_name[name]
@@ -117,12 +119,15 @@ def scores(frame: pd.DataFrame) -> dict[tuple[str, str], dict[Variant, pd.Series
     return found
 
 
-def summarized(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
+def summarized(
+    frame: pd.DataFrame, baseline: str | None = None, planned: Sequence[Variant] = ()
+) -> pd.DataFrame:
     """Returns a row for each scenario, agent, settings and measure.
 
     Args:
         frame: the results, see :class:`recsim.experiments.results.Results`.
         baseline: see :func:`baseline_of`.
+        planned: see :func:`baseline_of`.
 
     Returns:
         The columns of :meth:`recsim.experiments.results.Results.summary`.
@@ -131,7 +136,7 @@ def summarized(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame
 
     if frame.empty:
         return pd.DataFrame(columns=list(_COLUMNS))
-    reference = baseline_of(frame, baseline)
+    reference = baseline_of(frame, baseline, planned)
     users = frame.groupby(_KEYS, sort=False)["user"].nunique()
     seeds = frame.groupby("scenario", sort=False)["seed"].nunique()
     rows = []
@@ -162,12 +167,15 @@ def summarized(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def overall(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
+def overall(
+    frame: pd.DataFrame, baseline: str | None = None, planned: Sequence[Variant] = ()
+) -> pd.DataFrame:
     """Returns how the returns compare with a baseline's over all scenarios together.
 
     Args:
         frame: the results, see :class:`recsim.experiments.results.Results`.
         baseline: see :func:`baseline_of`.
+        planned: see :func:`baseline_of`.
 
     Returns:
         A row for each agent with settings that ran in more than one scenario with seeds in which
@@ -180,7 +188,7 @@ def overall(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
 
     if frame.empty:
         return pd.DataFrame()
-    reference = baseline_of(frame, baseline)
+    reference = baseline_of(frame, baseline, planned)
     seeds = frame.groupby("scenario", sort=False)["seed"].nunique()
     returns = [
         of_variants
@@ -189,10 +197,11 @@ def overall(frame: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
     ]
     rows = []
     for variant in variants(frame):
-        both = [(each[variant], each[reference]) for each in returns if variant in each]
+        both = [_pairs(each[variant], each[reference]) for each in returns if variant in each]
+        both = [pair for pair in both if len(pair[0])]
         if variant == reference or len(both) < 2:
             continue
-        ours, theirs = ([pair[side].to_numpy() for pair in both] for side in (0, 1))
+        ours, theirs = ([pair[side] for pair in both] for side in (0, 1))
         improvement = statistics.probability_of_improvement(ours, theirs)
         ratio: Mapping[str, float | None] = {}
         if all(runs.mean() > 0.0 for runs in theirs):
@@ -262,10 +271,12 @@ def _interquartile_mean(values: pd.Series | None) -> dict[str, float]:
 
 
 def _improvement(values: pd.Series | None, others: pd.Series | None) -> dict[str, float]:
-    if values is None or others is None:
+    pairs = None if values is None or others is None else _pairs(values, others)
+    if pairs is None or not len(pairs[0]):
         return _named("improvement", {})
-    probability = statistics.probability_of_improvement([values.to_numpy()], [others.to_numpy()])
-    few = min(len(values), len(others)) < FEW_SEEDS
+    ours, theirs = pairs
+    probability = statistics.probability_of_improvement([ours], [theirs])
+    few = len(ours) < FEW_SEEDS
     return _named("improvement", probability, without_interval=few)
 
 

@@ -255,6 +255,38 @@ def test_the_last_agent_is_the_baseline_where_the_first_task_of_another_failed()
     assert set(results.summary().baseline) == {"last"}
 
 
+def test_a_baseline_without_results_stays_the_baseline(tmp_path):
+    agents = {"first": "random", "second": "greedy_pctr", "last": Failing}
+    results = recsim.experiment(agents, seeds=2, output=tmp_path / "out", **SHORT)
+    for each in (results, Results.load(tmp_path / "out")):
+        table = each.summary()
+        assert set(table.baseline) == {"last"}
+        assert table.difference.isna().all()
+        assert "last, the baseline, has no results" in each.table().replace("\n", " ")
+        assert each.summary("first").difference.notna().any()
+
+
+def test_more_seeds_in_the_folder_of_fewer_run_only_what_is_new(monkeypatch, tmp_path):
+    agents = ["random", "greedy_pctr"]
+    few = {**SHORT, "seeds": 2, "output": tmp_path / "out"}
+    recsim.experiment(agents, **few)
+    measured = []
+    measure = agent_run.AgentRun.measure
+    monkeypatch.setattr(
+        agent_run.AgentRun, "measure", lambda self: measured.append(self) or measure(self)
+    )
+    more = recsim.experiment(agents, **few | {"seeds": 4})
+    assert len(measured) == 4
+    whole = recsim.experiment(agents, **few | {"seeds": 4, "output": tmp_path / "whole"})
+    assert values(more) == values(whole)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    with pytest.raises(ValueError, match="seeds 4 there and 2 here"):
+        recsim.experiment(agents, **few)
+    with pytest.raises(ValueError, match="steps 10 there and 11 here"):
+        recsim.experiment(agents, **few | {"seeds": 5, "steps": 11})
+    assert len(json.loads((tmp_path / "out" / "experiment.json").read_text())["tasks"]) == 8
+
+
 def test_a_failed_task_is_run_again_by_the_next_call(monkeypatch, tmp_path):
     recsim.experiment([Failing, "random"], output=tmp_path / "out", **SHORT)
     monkeypatch.setenv("RECSIM_TEST_MENDED", "")

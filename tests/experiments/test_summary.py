@@ -57,6 +57,14 @@ def test_robust_statistics_of_users_in_seeds_by_hand():
     assert row["difference"] == pytest.approx((7 + 0 + 2.5 + 4 - 109) / 5)
 
 
+def test_what_is_compared_are_the_seeds_that_both_have():
+    """The seed that the baseline lacks would have been a win over all of its others."""
+    both = frame_of({"ours": [[0.0], [1.0], [9.0]], "theirs": [[1.0], [2.0], [0.0]]})
+    row = row_of(summary.summarized(both[(both.agent == "ours") | (both.seed < 2)]), "ours")
+    assert row["difference"] == -1.0
+    assert row["improvement"] == pytest.approx((0 + 0.5) / 4)
+
+
 def test_difference_is_paired_by_seed():
     row = row_of(summary.summarized(frame_of(RETURNS)), "good")
     by_seed = {name: values.mean(axis=1) for name, values in RETURNS.items()}
