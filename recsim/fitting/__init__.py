@@ -2,7 +2,8 @@
 
 * :mod:`recsim.fitting.reading`: tables read as logs, checked;
 * :mod:`recsim.fitting.columns`: which column of a table means what;
-* :mod:`recsim.fitting.tables`: logged slates and ratings as arrays.
+* :mod:`recsim.fitting.tables`: logged slates and ratings as arrays;
+* :mod:`recsim.fitting.generated`: logs from fitted scenarios.
 """
 
 from __future__ import annotations
@@ -12,15 +13,32 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.fitting import columns, reading, tables
+    from recsim.fitting import columns, generated, reading, tables
     from recsim.fitting.columns import Columns
+    from recsim.fitting.generated import generate_log
     from recsim.fitting.reading import read
     from recsim.fitting.tables import RatingsLog, SlateLog
 
-__all__ = ["Columns", "RatingsLog", "SlateLog", "columns", "read", "reading", "tables"]
+__all__ = [
+    "Columns",
+    "RatingsLog",
+    "SlateLog",
+    "columns",
+    "generate_log",
+    "generated",
+    "read",
+    "reading",
+    "tables",
+]
 
 __getattr__, __dir__ = lazy.lazy_submodules(
     __name__,
-    ["columns", "reading", "tables"],
-    {"Columns": "columns", "RatingsLog": "tables", "SlateLog": "tables", "read": "reading"},
+    ["columns", "generated", "reading", "tables"],
+    {
+        "Columns": "columns",
+        "RatingsLog": "tables",
+        "SlateLog": "tables",
+        "generate_log": "generated",
+        "read": "reading",
+    },
 )
