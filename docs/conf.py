@@ -28,6 +28,7 @@ extensions = [
     "sphinxext.opengraph",
     "llms_txt",
     "native_math",
+    "registry_tables",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_extensions", "_templates"]

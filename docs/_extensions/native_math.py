@@ -11,28 +11,33 @@ import pathlib
 import shutil
 
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
+
+_LOGGER = logging.getLogger(__name__)
 
 FONT = "STIXTwoMath-Regular.ttf"
 
 
-def mathml(tex: str, *, as_block: bool) -> str:
-    """Returns a formula of TeX as an element ``math``."""
-    return latex2mathml.tex2mathml(tex, as_block=as_block)
+def mathml(node: nodes.Element, *, as_block: bool) -> str:
+    """Returns a formula of TeX as an element ``math``; what is not understood is a warning."""
+    try:
+        formula: str = latex2mathml.tex2mathml(node.astext(), as_block=as_block)
+    except MathError as error:
+        _LOGGER.warning("%s in the formula %s", error, node.astext(), location=node)
+        return ""
+    return formula
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
-    self.body.append(mathml(node.astext(), as_block=False))
+    self.body.append(mathml(node, as_block=False))
     raise nodes.SkipNode
 
 
 def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
-    tex = node.astext()
-    if "\\\\" in tex and "\\begin" not in tex:
-        tex = f"\\begin{{aligned}}{tex}\\end{{aligned}}"
-    self.body.append(f'<div class="formula">{mathml(tex, as_block=True)}</div>')
+    self.body.append(f'<div class="formula">{mathml(node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 
