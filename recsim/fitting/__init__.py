@@ -1,6 +1,7 @@
 """Scenarios fitted to logs of one's own.
 
 * :mod:`recsim.fitting.reading`: tables read as logs, checked;
+* :mod:`recsim.fitting.ratings`: scenarios fitted to ratings;
 * :mod:`recsim.fitting.columns`: which column of a table means what;
 * :mod:`recsim.fitting.tables`: logged slates and ratings as arrays;
 * :mod:`recsim.fitting.generated`: logs from fitted scenarios.
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.fitting import columns, generated, reading, tables
+    from recsim.fitting import columns, generated, ratings, reading, tables
     from recsim.fitting.columns import Columns
     from recsim.fitting.generated import generate_log
+    from recsim.fitting.ratings import fit_ratings
     from recsim.fitting.reading import read
     from recsim.fitting.tables import RatingsLog, SlateLog
 
@@ -24,8 +26,10 @@ __all__ = [
     "RatingsLog",
     "SlateLog",
     "columns",
+    "fit_ratings",
     "generate_log",
     "generated",
+    "ratings",
     "read",
     "reading",
     "tables",
@@ -33,12 +37,13 @@ __all__ = [
 
 __getattr__, __dir__ = lazy.lazy_submodules(
     __name__,
-    ["columns", "generated", "reading", "tables"],
+    ["columns", "generated", "ratings", "reading", "tables"],
     {
         "Columns": "columns",
         "RatingsLog": "tables",
         "SlateLog": "tables",
         "generate_log": "generated",
+        "fit_ratings": "ratings",
         "read": "reading",
     },
 )

@@ -318,6 +318,20 @@ class SlateLog:
         Raises:
             ValueError: for another ``by``, or if the log has only one of them.
         """
+        mask = self.held_out_slates(held_out, seed, by)
+        return self.select_slates(~mask), self.select_slates(mask)
+
+    def held_out_slates(self, held_out: float = 0.2, seed: int = 0, by: str = "auto") -> np.ndarray:
+        """Returns which slates :meth:`split` holds out, bool of shape (n_slates,).
+
+        Args:
+            held_out: see there.
+            seed: see there.
+            by: see there.
+
+        Raises:
+            ValueError: see there.
+        """
         if by == "auto":
             by = "session" if self.has_sessions else "slate"
         groups = {"session": self.sessions, "user": self.users, "slate": np.arange(len(self.items))}
@@ -326,8 +340,7 @@ class SlateLog:
                 "by must be 'auto', 'session', 'slate' or, in a log with users, 'user', got "
                 f"{by!r}."
             )
-        mask = _held_out(groups[by], held_out, seed, by)
-        return self.select_slates(~mask), self.select_slates(mask)
+        return _held_out(groups[by], held_out, seed, by)
 
     def _rows(
         self, rows: np.ndarray, users: np.ndarray, sessions: np.ndarray, user_table: Users
@@ -451,8 +464,16 @@ class RatingsLog:
         Raises:
             ValueError: if the log has only one rating.
         """
-        mask = _held_out(np.arange(self.num_ratings), held_out, seed, "rating")
+        mask = self.held_out_ratings(held_out, seed)
         return self.select_ratings(~mask), self.select_ratings(mask)
+
+    def held_out_ratings(self, held_out: float = 0.2, seed: int = 0) -> np.ndarray:
+        """Returns which ratings :meth:`split` holds out, bool of shape (n,).
+
+        Raises:
+            ValueError: if the log has only one rating.
+        """
+        return _held_out(np.arange(self.num_ratings), held_out, seed, "rating")
 
     def _rows(self, rows: np.ndarray, users: np.ndarray, user_table: Users) -> RatingsLog:
         times = None if self.times is None else self.times[rows]
