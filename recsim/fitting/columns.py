@@ -35,7 +35,7 @@ _NAMES = {
     ),
     "position": "position pos rank slot item_position",
     "click": "click clicked clicks is_click is_clicked was_clicked response_click label",
-    "rating": "rating ratings stars score response_rating",
+    "rating": "rating ratings stars score response_rating value",
     "duration": (
         "watch_time response_watch_time dwell_time listening_time listen_time time_spent duration "
         "view_time"

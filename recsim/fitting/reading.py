@@ -31,8 +31,8 @@ def read(
     columns: columns_lib.Columns | Mapping[str, object] | None = None,
     *,
     kind: str = columns_lib.AUTO,
-    items: object = None,
-    users: object = None,
+    item_table: object = None,
+    user_table: object = None,
     session_gap: float | None = None,
     missing: str = "error",
     separator: str | None = None,
@@ -49,8 +49,8 @@ def read(
         columns: which column means what, see :class:`recsim.fitting.columns.Columns`; a dictionary
             will do. What is not said is guessed by the names.
         kind: 'slates', 'ratings', or 'auto' to tell by the columns.
-        items: a table with a row for each item: its name, topic and features.
-        users: a table with a row for each user: features.
+        item_table: a table with a row for each item: its name, topic and features.
+        user_table: a table with a row for each user: features.
         session_gap: a user's session ends when so much time passes without a slate: seconds, or
             whatever times are in. Without it, sessions are those of the column ``session``.
         missing: what is done with rows in which something is missing that is needed: 'error' or
@@ -76,8 +76,8 @@ def read(
     if session_gap is not None:
         session_gap = validation.positive_float("session_gap", session_gap)
     source = _sources.open_source(table, separator, column_names)
-    of_items = None if items is None else _sources.open_source(items)
-    of_users = None if users is None else _sources.open_source(users)
+    of_items = None if item_table is None else _sources.open_source(item_table)
+    of_users = None if user_table is None else _sources.open_source(user_table)
     others = [name for other in (of_items, of_users) if other for name in other.columns]
     found = columns_lib.find(
         source.columns, columns_lib.without(given, source.columns, others), kind

@@ -213,9 +213,10 @@ def test_tables_of_items_and_users():
         {"id": [9, 7, 8], "genre": ["x", "y", "y"], "name": ["N", None, "E"], "size": [1, 2, 3]}
     )
     with pytest.raises(ValueError, match="must have the column 'item_id'"):
-        read(log, items=items)
+        read(log, item_table=items)
     users = pd.DataFrame({"user_id": ["ann"], "age": [40]})
-    read_log = read(log, items=items.rename(columns={"id": "item_id"}), users=users)
+    items = items.rename(columns={"id": "item_id"})
+    read_log = read(log, item_table=items, user_table=users)
     assert read_log.catalogue.names.tolist() == ["7", "N", "10"]
     assert read_log.catalogue.topic_names == ("", "x", "y")
     assert read_log.catalogue.features.tolist() == [[2], [1], [1.5]]
@@ -224,7 +225,9 @@ def test_tables_of_items_and_users():
     assert "1 items of the table of items are never in the log: they are left out." in text
     assert "1 items of the log are not in the table of items." in text
     assert "1 users: they get the mean" in text
-    chosen = read(log, {"item_features": ["size"]}, items=items.rename(columns={"id": "item_id"}))
+    chosen = read(
+        log, {"item_features": ["size"]}, item_table=items.rename(columns={"id": "item_id"})
+    )
     assert chosen.catalogue.feature_names == ("size",)
 
 
@@ -360,7 +363,7 @@ def test_options_without_effect():
     with pytest.raises(ValueError, match="missing must be"):
         read(impressions(), missing="keep")
     with pytest.raises(ValueError, match="no effect: the log has no column of users"):
-        read(impressions()[["item_id", "click"]], users=impressions())
+        read(impressions()[["item_id", "click"]], user_table=impressions())
     with pytest.raises(ValueError, match="session_gap must be left out"):
         read(impressions()[["item_id", "click"]], session_gap=3)
     with pytest.raises(ValueError, match="has no column click"):
