@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from recsim._internal import json_text
+from recsim._internal import json_text, page_style
 from recsim.experiments import _figures, _text, plots, tables
 
 if TYPE_CHECKING:
@@ -16,32 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fragment", "page"]
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --dim: #5a5a5a; --paper: #ffffff;
-  --line: #d4d4d4; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e8e8; --dim: #a8a8a8; --paper: #141414; --line: #3a3a3a; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin-top: 2.2rem; overflow-wrap: anywhere; }
-p, li, summary { overflow-wrap: anywhere; }
-.note, figcaption { color: var(--dim); font-size: 0.875rem; }
-.scroll { overflow-x: auto; margin: 0 0 1.5rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
-th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal;
-  min-width: 8.5rem; overflow-wrap: anywhere; font-weight: normal; }
-thead th { font-weight: 600; vertical-align: bottom; }
-.figures { display: grid; gap: 1.5rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
-figure { margin: 0; max-width: 34rem; min-width: 0; }
-figure svg { width: 100%; height: auto; display: block; }
-figcaption { padding-bottom: 0.3rem; overflow-wrap: anywhere; }
-pre { overflow-x: auto; font-size: 0.8rem; padding: 0.7rem; border: 1px solid var(--line); }
-"""
 # Notebooks have names to the right.
 _LEFT = 'style="text-align: left"'
 
@@ -78,7 +52,7 @@ def page(of_results: results.Results, baseline: str | None = None) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{page_style.STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
