@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from recsim._internal import json_text, page_style
+from recsim._internal import json_text, pages
 from recsim.experiments import _figures, _text, plots, tables
 
 if TYPE_CHECKING:
@@ -39,7 +38,8 @@ def page(of_results: results.Results, baseline: str | None = None) -> str:
         ("Over the episode", _figures.episode_panels(of_results)),
     ):
         figures = [
-            _figure(panel, f"{heading[0]}{number}-") for number, (_, panel) in enumerate(panels)
+            pages.figure(plots.svg(_figures.drawn(panel)), panel.title, f"{heading[0]}{number}-")
+            for number, (_, panel) in enumerate(panels)
         ]
         if figures:
             note = '<p class="note">Lines are means, bands their 95% intervals over seeds.</p>'
@@ -52,7 +52,7 @@ def page(of_results: results.Results, baseline: str | None = None) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{page_style.STYLE}</style>\n</head>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{pages.STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -99,20 +99,6 @@ def _cells(row: Sequence[str]) -> Iterator[str]:
             if number.endswith(_text.BEST)
             else f"<td>{text}</td>"
         )
-
-
-def _figure(panel: _figures.Panel, prefix: str) -> str:
-    """Returns a panel as a figure whose text has the page's colour.
-
-    Args:
-        panel: the panel.
-        prefix: what tells the names in its SVG from those of others on the page.
-    """
-    svg = plots.svg(_figures.drawn(panel)).replace(plots.INK, "currentColor")
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
-    label = html.escape(panel.title)
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return f"<figure><figcaption>{label}</figcaption>{svg}</figure>\n"
 
 
 def _failures(of_results: results.Results) -> list[str]:

@@ -1,8 +1,13 @@
-"""The style of pages that need no other file: reports of experiments and of fits."""
+"""What pages that need no other file share: reports of experiments and of fits."""
 
 from __future__ import annotations
 
-__all__ = ["STYLE"]
+import html
+import re
+
+from recsim._internal import figures
+
+__all__ = ["STYLE", "figure"]
 
 #: Light and dark, for wide and narrow windows.
 STYLE = """
@@ -31,3 +36,18 @@ figure svg { width: 100%; height: auto; display: block; }
 figcaption { padding-bottom: 0.3rem; overflow-wrap: anywhere; }
 pre { overflow-x: auto; font-size: 0.8rem; padding: 0.7rem; border: 1px solid var(--line); }
 """
+
+
+def figure(svg: str, title: str, prefix: str) -> str:
+    """Returns a figure whose text has the page's colour.
+
+    Args:
+        svg: what :func:`recsim._internal.figures.svg` returned.
+        title: its title.
+        prefix: what tells the names in its SVG from those of others on the page.
+    """
+    svg = svg.replace(figures.INK, "currentColor")
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
+    label = html.escape(title)
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return f"<figure><figcaption>{label}</figcaption>{svg}</figure>\n"
