@@ -36,6 +36,13 @@ class Backend(abc.ABC):
         with a method ``interrupt`` are told of Ctrl-C, with the signal's number.
         """
 
+    def make_lasting_executor(self) -> concurrent.futures.Executor:
+        """Returns an executor whose calls all run in one process, which keeps what they leave.
+
+        Rollouts elsewhere need one for each worker. By default it is :meth:`make_executor`'s.
+        """
+        return self.make_executor()
+
     @abc.abstractmethod
     def cores(self) -> int:
         """Returns how many tasks can run at a time."""

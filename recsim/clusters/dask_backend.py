@@ -30,17 +30,22 @@ class _Called(Protocol):
 class _Client(Protocol):
     def submit(
         self,
-        function: Callable[..., bytes],
+        function: Callable[..., object],
         /,
         *arguments: object,
         key: str,
         pure: bool,
         retries: int,
+        actor: bool = False,
+        workers: list[str] | None = None,
+        allow_other_workers: bool = False,
     ) -> _Called: ...
 
     def scatter(self, data: list[bytes], *, hash: bool) -> list[object]: ...
 
     def nthreads(self) -> Mapping[str, int]: ...
+
+    def as_current(self) -> contextlib.AbstractContextManager[None]: ...
 
 
 @contextlib.contextmanager
@@ -117,6 +122,7 @@ class DaskBackend(Backend):
 
     def __init__(self, client: _Client) -> None:
         self._client = client
+        self._num_actors = 0
 
     def __str__(self) -> str:
         return "the Dask cluster"
@@ -124,6 +130,13 @@ class DaskBackend(Backend):
     def make_executor(self) -> concurrent.futures.Executor:
         """Returns an executor whose calls are tasks of Dask."""
         return _DaskExecutor(self._client)
+
+    def make_lasting_executor(self) -> concurrent.futures.Executor:
+        """Returns an executor whose calls are those of an actor of Dask, on one of the workers."""
+        addresses = sorted(self._client.nthreads())
+        self._num_actors += 1
+        place = [addresses[self._num_actors % len(addresses)]] if addresses else None
+        return _ActorExecutor(self._client, place)
 
     def cores(self) -> int:
         """Returns the number of threads of all workers."""
@@ -162,6 +175,56 @@ class _DaskExecutor(concurrent.futures.Executor):
         if cancel_futures and self._called is not None:
             self._called.cancel()
         self._called = None
+
+
+class _ActorExecutor(concurrent.futures.Executor):
+    """Calls an actor, from a thread that waits for the answers: Dask tells nobody of them."""
+
+    def __init__(self, client: _Client, workers: list[str] | None) -> None:
+        self._client = client
+        self._waits = concurrent.futures.ThreadPoolExecutor(1, "recsim-dask")
+        self._future: Any = client.submit(
+            remote_calls.Caller,
+            key=f"recsim-{uuid.uuid4()}",
+            pure=False,
+            retries=0,
+            actor=True,
+            workers=workers,
+            allow_other_workers=True,
+        )
+        self._actor: Any = None
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: object, **kwargs: object
+    ) -> concurrent.futures.Future[Any]:
+        """Calls a function in the actor's process."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        self._waits.submit(self._call, future, fn, kwargs, args)
+        return future
+
+    def _call(
+        self,
+        future: concurrent.futures.Future[Any],
+        function: Callable[..., Any],
+        keywords: dict[str, object],
+        arguments: tuple[object, ...],
+    ) -> None:
+        def answer() -> bytes:
+            with self._client.as_current():
+                if self._actor is None:
+                    self._actor = self._future.result()
+                data: bytes = self._actor.call(function, keywords, *arguments).result()
+            return data
+
+        # What the function raises comes as an answer: all else is of a worker that has ended.
+        remote_calls.settle(future, answer, (Exception,))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Lets go of the actor; a call that has begun runs to its end."""
+        self._actor = None
+        self._future.release()
+        self._waits.shutdown(wait=False, cancel_futures=True)
 
 
 def _settle(future: concurrent.futures.Future[Any], done: _Called) -> None:

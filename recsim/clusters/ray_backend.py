@@ -65,6 +65,10 @@ class RayBackend(Backend):
         """Returns an executor whose calls are tasks of Ray, each started once."""
         return _RayExecutor()
 
+    def make_lasting_executor(self) -> concurrent.futures.Executor:
+        """Returns an executor whose calls are those of an actor of Ray, which is not restarted."""
+        return _ActorExecutor()
+
     def cores(self) -> int:
         """Returns the number of CPUs that the nodes offer."""
         import ray
@@ -78,16 +82,15 @@ class RayBackend(Backend):
         return ray.put(bytes(data))
 
 
+# Ray itself runs nothing again: whoever gave the task counts how often it was started.
+_OPTIONS: dict[str, Any] = {"num_cpus": 1, "runtime_env": {"env_vars": {**threads.ONE_THREAD}}}
+
+
 class _RayExecutor(concurrent.futures.Executor):
     def __init__(self) -> None:
         import ray
 
-        # Ray itself runs nothing again: whoever gave the task counts how often it was started.
-        self._remote = ray.remote(remote_calls.call).options(
-            num_cpus=1,
-            max_retries=0,
-            runtime_env={"env_vars": {**threads.ONE_THREAD}},
-        )
+        self._remote = ray.remote(remote_calls.call).options(max_retries=0, **_OPTIONS)
         self._reference: Any = None
 
     def submit(
@@ -107,6 +110,30 @@ class _RayExecutor(concurrent.futures.Executor):
         if cancel_futures and self._reference is not None:
             ray.cancel(self._reference, force=True)
         self._reference = None
+
+
+class _ActorExecutor(concurrent.futures.Executor):
+    def __init__(self) -> None:
+        import ray
+
+        actor = ray.remote(remote_calls.Caller)
+        self._actor: Any = actor.options(max_restarts=0, max_task_retries=0, **_OPTIONS).remote()
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: object, **kwargs: object
+    ) -> concurrent.futures.Future[Any]:
+        """Calls a function in the actor's process."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        reference = self._actor.call.remote(fn, kwargs, *args)
+        reference.future().add_done_callback(lambda done: _settle(future, done))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the actor, whatever it does."""
+        import ray
+
+        ray.kill(self._actor)
 
 
 def _settle(future: concurrent.futures.Future[Any], done: concurrent.futures.Future[bytes]) -> None:

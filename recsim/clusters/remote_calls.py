@@ -11,10 +11,10 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["call", "settle"]
+__all__ = ["Caller", "call", "settle"]
 
 
-def call(function: Callable[..., Any], keywords: dict[str, Any], *arguments: Any) -> bytes:
+def call(function: Callable[..., Any], keywords: dict[str, Any], *arguments: object) -> bytes:
     """Calls a function on a worker and returns whether it returned, and what, or its error."""
     import cloudpickle
 
@@ -28,6 +28,16 @@ def call(function: Callable[..., Any], keywords: dict[str, Any], *arguments: Any
         kind = "result" if answer[0] else "error"
         data = pickle.dumps((False, TypeError(f"The {kind} cannot be sent from a worker: {error}")))
     return data
+
+
+class Caller:
+    """Calls functions as :func:`call` does, all in the process where it is."""
+
+    def call(
+        self, function: Callable[..., Any], keywords: dict[str, Any], *arguments: object
+    ) -> bytes:
+        """See :func:`call`."""
+        return call(function, keywords, *arguments)
 
 
 def settle(

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Calls",
     "EpisodeHook",
+    "RolloutWorkers",
     "SingleUserPhases",
     "StepHook",
     "VectorPhases",
     "checked_log_path",
+    "checked_rollout_workers",
+    "connected",
     "phases_of",
 ]
 
@@ -42,12 +45,57 @@ class Calls:
         listeners: what is told of a vector rollout.
         stats: lists that get an entry an episode: ``episode_length``, ``episode_time`` and
             ``episode_reward``.
+        rollout_workers: what simulates the users of a training, if not this process.
     """
 
     run_one_episode: Callable[[], tuple[int, float]]
     agent: Any
     listeners: Sequence[rollout.VectorListener]
     stats: dict[str, list[Any]]
+    rollout_workers: RolloutWorkers | None = None
+
+
+class RolloutWorkers(Protocol):
+    """What simulates the users of trainings, see :class:`recsim.vector.rollouts.RolloutWorkers`."""
+
+    @property
+    def staleness(self) -> int:
+        """How many steps, at most, what slates are chosen by is behind what was learned."""
+
+    def check(self, env: object, agent: object) -> None:
+        """Raises TypeError or ValueError if it cannot simulate an environment's users."""
+
+    def connected(self) -> contextlib.AbstractContextManager[None]:
+        """Connects to the workers for a block."""
+
+    def rollout(
+        self,
+        env: types.VectorEnv,
+        agent: types.VectorAgent,
+        listeners: Sequence[rollout.VectorListener],
+    ) -> rollout.VectorRollout:
+        """Returns a rollout by the workers."""
+
+
+def connected(workers: RolloutWorkers | None) -> contextlib.AbstractContextManager[None]:
+    """Connects to rollout workers for a block, if there are any."""
+    return contextlib.nullcontext() if workers is None else workers.connected()
+
+
+def checked_rollout_workers(
+    workers: RolloutWorkers | None, env: object, agent: object
+) -> dict[str, int]:
+    """Returns what rollout workers add to the settings of a training, after checking them."""
+    if workers is None:
+        return {}
+    needed = ("staleness", "check", "connected", "rollout")
+    if not all(hasattr(workers, name) for name in needed):
+        raise TypeError(
+            "rollout_workers must be a recsim.vector.rollouts.RolloutWorkers, got "
+            f"{numbers.described(workers)}."
+        )
+    workers.check(env, agent)
+    return {"staleness": workers.staleness}
 
 
 def phases_of(env: object, max_steps: int) -> SingleUserPhases | VectorPhases:
@@ -209,6 +257,9 @@ class SingleUserPhases:
             advance(1, 0)
         return returns
 
+    def settle(self) -> None:
+        """Does nothing: episodes are whole."""
+
     def state_dict(self) -> None:
         """Returns the state of episodes under way: there are none between two iterations."""
 
@@ -344,7 +395,7 @@ class VectorPhases:
         """
         under_way = self._restored if self._rollout is None else self._rollout.state_dict()
         statistics = _Statistics(calls.stats)
-        self._rollout = self._new_rollout(calls, statistics)
+        self._rollout = self._new_rollout(calls, calls.rollout_workers, statistics)
         start_time = time.perf_counter()
         done = steps_before
         with self._limited_episodes():
@@ -352,11 +403,13 @@ class VectorPhases:
                 self._rollout.reset()
             else:
                 self._rollout.load_state_dict(under_way)
+            self._rollout.plan(-(-(num_steps - done) // self._env.num_envs))
             while done < num_steps:
                 stop_if_requested(done)
                 self._rollout.step()
                 done += self._env.num_envs
                 advance(self._env.num_envs, max(0, done - num_steps))
+            self._rollout.settle()
         statistics.share_time(time.perf_counter() - start_time, done - steps_before)
         return done
 
@@ -375,17 +428,20 @@ class VectorPhases:
         start_time = time.perf_counter()
         each, rest = divmod(num_episodes, num_users)
         with self._limited_episodes():
-            self._new_rollout(calls, statistics, totals, shown).run_episodes(
+            self._new_rollout(calls, None, statistics, totals, shown).run_episodes(
                 each + (np.arange(num_users) < rest)
             )
         statistics.share_time(time.perf_counter() - start_time, shown.num_steps)
         return totals.returns.tolist()
 
     def _new_rollout(
-        self, calls: Calls, *listeners: rollout.VectorListener
+        self, calls: Calls, workers: RolloutWorkers | None, *listeners: rollout.VectorListener
     ) -> rollout.VectorRollout:
         log = [] if self._log is None else [self._log]
-        return rollout.VectorRollout(self._env, calls.agent, [*listeners, *log, *calls.listeners])
+        all_listeners = [*listeners, *log, *calls.listeners]
+        if workers is not None:
+            return workers.rollout(self._env, calls.agent, all_listeners)
+        return rollout.VectorRollout(self._env, calls.agent, all_listeners)
 
     @contextlib.contextmanager
     def _limited_episodes(self) -> Iterator[None]:
@@ -398,6 +454,11 @@ class VectorPhases:
         finally:
             limited.max_steps_per_episode = own_limit
             limited.count_metrics_of(None)
+
+    def settle(self) -> None:
+        """See :meth:`recsim.simulator.rollout.VectorRollout.settle`."""
+        if self._rollout is not None:
+            self._rollout.settle()
 
     def state_dict(self) -> dict[str, Any] | None:
         """Returns what is known of the episodes under way; None if there are none."""

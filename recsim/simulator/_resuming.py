@@ -25,6 +25,8 @@ __all__ = [
     "refuse_other_prefixes",
     "restore_agent",
     "warn_of_lost_metrics",
+    "warn_of_nothing_to_train",
+    "warn_of_steps_ahead",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -145,13 +147,32 @@ def is_resumable(
     """
     reason = _not_resumable(env, env_state, interrupted)
     if reason is not None:
-        _logger.warning(
-            "The training ends without a checkpoint of what it has done of iteration %d, and "
-            "resumes after the last one: %s.",
-            iteration,
-            reason,
-        )
+        _warn_of_lost_steps(iteration, reason)
     return reason is None
+
+
+def warn_of_nothing_to_train(iterations: int, wanted: int) -> None:
+    """Warns that all iterations of a training are done."""
+    _logger.warning(
+        "Nothing to train: %d iterations are done and num_iterations is %d. Raise it to "
+        "train on, or choose another base_dir to start afresh.",
+        iterations,
+        wanted,
+    )
+
+
+def warn_of_steps_ahead(iteration: int) -> None:
+    """Warns that a training with rollouts ahead of it resumes after the last iteration."""
+    _warn_of_lost_steps(iteration, "workers are ahead of what it has learned (staleness)")
+
+
+def _warn_of_lost_steps(iteration: int, reason: str) -> None:
+    _logger.warning(
+        "The training ends without a checkpoint of what it has done of iteration %d, and "
+        "resumes after the last one: %s.",
+        iteration,
+        reason,
+    )
 
 
 def _not_resumable(env: object, env_state: object, interrupted: dict[str, Any]) -> str | None:

@@ -9,9 +9,20 @@ import tempfile
 from recsim._internal import bundles
 from recsim.simulator import checkpoint
 
-__all__ = ["check_state"]
+__all__ = ["check_arguments", "check_state"]
 
 _logger = logging.getLogger(__name__)
+
+
+def check_arguments(base_dir: object, create_agent_fn: object) -> None:
+    """Raises ValueError or TypeError if a runner has no folder, or nothing to make agents with."""
+    if base_dir is None:
+        raise ValueError("base_dir must be the folder for the run's files, got None.")
+    if not callable(create_agent_fn):
+        raise TypeError(
+            "create_agent_fn must be a function (sess, environment, eval_mode, "
+            f"summary_writer) that returns an agent, got {create_agent_fn!r}."
+        )
 
 
 def check_state(agent: object, environment_state: object) -> None:

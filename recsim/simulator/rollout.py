@@ -415,6 +415,12 @@ class VectorRollout:
         step, _ = self._show()
         self._choose(step)
 
+    def plan(self, num_steps: int) -> None:
+        """Says how many steps are to come; a rollout elsewhere makes some of them ahead."""
+
+    def settle(self) -> None:
+        """Brings agent and environment to where they are after the last step, for their states."""
+
     def run_steps(self, num_steps: int, *, seed: int | None = None) -> None:
         """Runs steps from a reset on; the agent is not asked for more slates than are shown.
 

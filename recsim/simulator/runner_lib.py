@@ -129,10 +129,11 @@ class Runner:
     _checkpointer: Any = None
     _num_iterations: int | None = None
     _told_of_env_state = False
-    # Where an iteration was interrupted: what its checkpoint holds, and its number of steps.
+    # Of an interrupted iteration: what its checkpoint holds, and its number of steps.
     _interrupted: dict[str, Any] | None = None
     _steps_before = 0
     _watched_agent: Any = None
+    _rollout_workers: _phases.RolloutWorkers | None = None
     _stats: dict[str, list[Any]]  # From _initialize_metrics on, as in RecSim.
 
     def __init__(
@@ -150,13 +151,7 @@ class Runner:
         parquet_log: paths.Path = "",
         log_user_state: bool = False,
     ) -> None:
-        if base_dir is None:
-            raise ValueError("base_dir must be the folder for the run's files, got None.")
-        if not callable(create_agent_fn):
-            raise TypeError(
-                "create_agent_fn must be a function (sess, environment, eval_mode, "
-                f"summary_writer) that returns an agent, got {create_agent_fn!r}."
-            )
+        _trial.check_arguments(base_dir, create_agent_fn)
         self._base_dir = self._train_base_dir = paths.absolute("base_dir", base_dir)
         self._create_agent_fn = create_agent_fn
         self._env: Any = env
@@ -180,6 +175,9 @@ class Runner:
         if os.path.lexists(self._checkpoint_dir) and not eval_mode:
             paths.writable_folder("The checkpoints' folder", self._checkpoint_dir)
         checkpoint.Checkpointer(self._checkpoint_dir, self._checkpoint_file_prefix)  # Checks both.
+        # The checkpoint of an iteration that was interrupted in its middle.
+        name = f"{self._checkpoint_file_prefix}.interrupted"
+        self._interrupted_path = os.path.join(self._checkpoint_dir, name)
         self._summary_writer = summary.SummaryWriter(self._output_dir)
         self._metrics_file = summary.MetricsFile(os.path.join(self._output_dir, "metrics.jsonl"))
         self._phases = _phases.phases_of(self._env, self._max_steps_per_episode)
@@ -214,11 +212,12 @@ class Runner:
 
     @contextlib.contextmanager
     def _locked_output(self) -> Iterator[None]:
-        """Has the output folder to itself, without what killed processes left unfinished."""
+        """Has the output folder to itself, without what killed processes left, and any workers."""
         with files.locked(self._output_dir), self._logs.locked():
             files.remove_unfinished(self._output_dir)
             self._metrics_file.read()  # It may have changed before the folder was locked.
-            yield
+            with _phases.connected(self._rollout_workers):
+                yield
 
     def _create_agent(self) -> types.SlateAgent | types.VectorAgent:
         if type(self._sess) is tf_session.Session:
@@ -250,7 +249,9 @@ class Runner:
     def _calls(self) -> _phases.Calls:
         """Returns what training and evaluation need of this runner."""
         stats = getattr(self, "_stats", {})  # A subclass may keep others.
-        return _phases.Calls(self._run_one_episode, self._agent, self._listeners, stats)
+        return _phases.Calls(
+            self._run_one_episode, self._agent, self._listeners, stats, self._rollout_workers
+        )
 
     def _run_one_episode(self) -> tuple[int, float]:
         """Runs one episode to its end, or until ``max_steps_per_episode`` truncates it.
@@ -334,12 +335,6 @@ class Runner:
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._interrupted_path)
 
-    @property
-    def _interrupted_path(self) -> str:
-        """The checkpoint of an iteration that was interrupted in its middle."""
-        name = f"{self._checkpoint_file_prefix}.interrupted"
-        return os.path.join(self._checkpoint_dir, name)
-
     def _experiment_data(self, iteration: int, total_steps: int) -> dict[str, Any]:
         """Returns everything that the run needs to resume."""
         return {
@@ -400,7 +395,9 @@ class Runner:
     def _check_state(self) -> None:
         """Refuses, before it takes time, a training whose state no checkpoint can hold."""
         if not overrides.is_overridden(self, Runner, "_checkpoint_experiment"):
-            _trial.check_state(self._agent, self._env_state())
+            # Users who are elsewhere have come from an environment that was looked at before.
+            elsewhere = self._rollout_workers is not None
+            _trial.check_state(self._agent, None if elsewhere else self._env_state())
 
 
 def _check_keywords(runner_class: type[Runner], keywords: Iterable[str]) -> None:
@@ -425,6 +422,8 @@ class TrainRunner(Runner):
         num_iterations: number of iterations, >= 1.
         checkpoint_frequency: a checkpoint is saved after iterations 0, ``checkpoint_frequency``,
             2 ``checkpoint_frequency``, … and after the last.
+        rollout_workers: what simulates the users of a vector environment, a
+            :class:`recsim.vector.rollouts.RolloutWorkers`; None for this process.
         **kwargs: arguments of :class:`Runner`.
     """
 
@@ -433,6 +432,8 @@ class TrainRunner(Runner):
         max_training_steps: int = 250000,
         num_iterations: int = 100,
         checkpoint_frequency: int = 1,
+        *,
+        rollout_workers: _phases.RolloutWorkers | None = None,
         **kwargs: Any,
     ) -> None:
         _check_keywords(TrainRunner, kwargs)
@@ -447,6 +448,8 @@ class TrainRunner(Runner):
         self._advance_progress: progress_lib.Advance = progress_lib.no_progress
         self._set_up(eval_mode=False)
         self._settings["max_training_steps"] = self._max_training_steps
+        self._rollout_workers = rollout_workers
+        self._settings |= _phases.checked_rollout_workers(rollout_workers, self._env, self._agent)
         _environment_state.warn_of_parts_without_generator(self._initial_env_state)
 
     def _own_logs(self) -> Collection[str]:
@@ -483,12 +486,7 @@ class TrainRunner(Runner):
             if complaint := learning.complaint(self._agent, total_steps):
                 _logger.warning(complaint)
         else:
-            _logger.warning(
-                "Nothing to train: %d iterations are done and num_iterations is %d. Raise it to "
-                "train on, or choose another base_dir to start afresh.",
-                start_iteration,
-                self._num_iterations,
-            )
+            _resuming.warn_of_nothing_to_train(start_iteration, self._num_iterations)
         self._logs.finish()
 
     def _train(self, iterations: range, total_steps: int) -> int:
@@ -538,14 +536,14 @@ class TrainRunner(Runner):
         return total_steps
 
     def _stop_if_requested(self, steps: int) -> None:
-        """Ends the training, with a checkpoint of the iteration so far, if a signal is waiting.
-
-        Args:
-            steps: number of steps of the iteration so far.
-        """
+        """Ends the training, with a checkpoint after steps of an iteration, if a signal waits."""
         if not interrupts.requested():
             return
         interrupts.end_grace()  # Saving may take longer.
+        if self._rollout_workers is not None and self._rollout_workers.staleness:
+            _resuming.warn_of_steps_ahead(self._iteration)
+            interrupts.raise_if_requested()
+        self._phases.settle()
         metrics, env_state = _environment_state.metrics_state(self._env), self._env_state()
         interrupted = {"steps": steps, "stats": self._stats, "metrics": metrics}
         if _resuming.is_resumable(self._env, env_state, interrupted, self._iteration):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.vector import agent, chunk, env, scenario, simulate, streams, wrappers
+    from recsim.vector import agent, chunk, env, rollouts, scenario, simulate, streams, wrappers
 
-__all__ = ["agent", "chunk", "env", "scenario", "simulate", "streams", "wrappers"]
+__all__ = ["agent", "chunk", "env", "rollouts", "scenario", "simulate", "streams", "wrappers"]
 
 # Scenarios need the abstract classes, and should not wait for Gymnasium.
 __getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

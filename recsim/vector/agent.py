@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 from collections.abc import Iterable, Mapping, Set
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,7 +15,14 @@ from recsim import types
 from recsim._internal import arrays, bundles, numbers, observations, paths, trees
 from recsim.vector import streams
 
-__all__ = ["AbstractVectorAgent", "ChunkedVectorAgent", "UsersAndSpaces", "last_responses"]
+__all__ = [
+    "AbstractVectorAgent",
+    "ChunkedVectorAgent",
+    "LearnsElsewhere",
+    "RolloutPolicy",
+    "UsersAndSpaces",
+    "last_responses",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +49,58 @@ class UsersAndSpaces(Protocol):
     @property
     def unwrapped(self) -> object:
         """The environment without wrappers, which may have a number ``first_user``."""
+
+
+class RolloutPolicy(Protocol):
+    """Chooses slates where users are simulated: it can be pickled, and keeps nothing."""
+
+    def slates(self, observation: types.Observation, instruction: object) -> np.ndarray:
+        """Returns slates for the users of a chunk.
+
+        Args:
+            observation: theirs.
+            instruction: what :meth:`LearnsElsewhere.instructions` returned for them.
+        """
+
+
+@runtime_checkable
+class LearnsElsewhere(Protocol):
+    """A vector agent whose slates can be chosen where the users are simulated.
+
+    See :mod:`recsim.vector.rollouts`. A step of it is :meth:`learn` and then :meth:`recommend`;
+    or else :meth:`learn`, :meth:`instructions`, by which a policy chooses the slates elsewhere,
+    and :meth:`recommended`.
+    """
+
+    def rollout_policy(self) -> RolloutPolicy:
+        """Returns what chooses slates."""
+
+    def instructions(self, num_steps: int, steps_ahead: int) -> list[list[object]]:
+        """Returns what the slates of the next steps are chosen by; each is asked for once.
+
+        Args:
+            num_steps: for how many steps.
+            steps_ahead: how many steps the agent has not learned from which come before.
+
+        Returns:
+            For each chunk of users a list, with an entry for each step, which can be pickled.
+        """
+
+    def recommended(self, observation: types.Observation, slates: np.ndarray) -> None:
+        """Takes in the slates that were chosen for what was observed."""
+
+    def learn(
+        self,
+        observation: types.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: types.Infos,
+    ) -> None:
+        """Takes in what the environment's ``step`` returned, and recommends nothing."""
+
+    def recommend(self, observation: types.Observation) -> np.ndarray:
+        """Returns slates for what was learned from last."""
 
 
 class AbstractVectorAgent(bundles.SavedAsBundle, abc.ABC):

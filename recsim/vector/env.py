@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -140,6 +140,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         if self.num_envs * self._num_candidates > _MANY_CANDIDATES:
             self._check_memory(self._least_memory())
         self._chunks: list[chunk_lib.Chunk] = []
+        self._lent = False
         self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
         parts = self._scenario.spaces
         for part, number in (("doc", self._num_candidates), ("response", self._slate_size)):
@@ -235,6 +236,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         if seed is not None or not self._chunks:
             seed = self._default_seed if seed is None else seed
             self._make_chunks(validation.positive_int("seed", seed, 0))
+        self._check_users_are_here("reset")
         observation: Any = None
         for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
             observation = self._joined(observation, chunk.reset(), rows)
@@ -253,6 +255,7 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def _make_chunks(self, seed: int) -> None:
         self._seed = seed
+        self._lent = False
         self._shared_observation: Any = None
         documents = None
         if self.candidates == "shared":
@@ -292,14 +295,59 @@ class RecSimVectorEnv(SlateVectorEnv):
             IndexError: if an index points at no candidate.
         """
         slates = self._checked_slates(actions, bool(self._chunks))
+        self._check_users_are_here("step")
         if self.autoreset_mode == AutoresetMode.DISABLED:
             waiting = [c.ended for c in self._chunks if isinstance(c, deferred.DeferredChunk)]
             self._check_all_are_reset(np.concatenate(waiting))
+        return self.outcome_of(
+            chunk.step(
+                slates[rows],
+                self._max_steps,
+                None if self._counted is None else self._counted[rows],
+            )
+            for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True)
+        )
+
+    def lend_chunks(self) -> Sequence[chunk_lib.Chunk]:
+        """Returns the chunks of users, to be simulated elsewhere until :meth:`take_chunks_back`.
+
+        What the outcome of their steps is, :meth:`outcome_of` says. In the meantime the environment
+        neither steps nor knows states of users.
+        """
+        self._check_users_are_here("lend_chunks")
+        self._lent = True
+        return tuple(self._chunks)
+
+    def take_chunks_back(self, states: Sequence[types.State]) -> None:
+        """Takes the states of the chunks that were lent."""
+        self._lent = False
+        for chunk, state in zip(self._chunks, states, strict=True):
+            chunk.load_state_dict(state)
+
+    def _check_users_are_here(self, method: str) -> None:
+        if self._lent:
+            raise RuntimeError(
+                f"{method} was called while the users are simulated elsewhere, see "
+                "recsim.vector.rollouts: listeners get the steps, and no states of users."
+            )
+
+    @property
+    def shared_documents(self) -> types.Observation | None:
+        """What is observed of candidates that all users share, shape (1, num_candidates, …)."""
+        shared: Any = getattr(self, "_shared_observation", None)
+        return None if shared is None else trees.map_leaves(lambda array: array[:1], shared)
+
+    def outcome_of(
+        self, steps: Iterable[chunk_lib.ChunkStep]
+    ) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Returns what :meth:`step` does, of steps of the chunks that were made elsewhere.
+
+        Args:
+            steps: a step of each chunk, in the order of :meth:`lend_chunks`.
+        """
         outcome: Any = None
         ended_rows, last = [], []
-        for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
-            counted = None if self._counted is None else self._counted[rows]
-            step = chunk.step(slates[rows], self._max_steps, counted)
+        for step, rows in zip(steps, self._rows_of_chunks, strict=True):
             for name, value in step.metrics.items():
                 self._metrics[name] += value
             of_chunk = step.observation, step.rewards, step.terminated, step.truncated
@@ -374,6 +422,7 @@ class RecSimVectorEnv(SlateVectorEnv):
         """
         if not self._chunks:
             raise RuntimeError("user_states was called before reset: there are no users yet.")
+        self._check_users_are_here("user_states")
         of_chunks = [chunk.user_states() for chunk in self._chunks]
         return {
             name: arrays.joined([states[name] for states in of_chunks]) for name in of_chunks[0]
@@ -381,6 +430,7 @@ class RecSimVectorEnv(SlateVectorEnv):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of users, documents and random numbers between two steps, as data."""
+        self._check_users_are_here("state_dict")
         state: dict[str, Any] = {
             "scenario": self._fingerprint,
             "seed": self._seed if self._chunks else None,
@@ -416,7 +466,7 @@ class RecSimVectorEnv(SlateVectorEnv):
                 f"got that of {sum(sizes)} others."
             )
         if not sizes:
-            self._chunks = []
+            self._chunks, self._lent = [], False
             return
         mode = state.get("autoreset_mode", AutoresetMode.SAME_STEP.name)
         if mode != self.autoreset_mode.name:

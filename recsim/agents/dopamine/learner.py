@@ -337,14 +337,19 @@ class QLearner(Generic[ReplayT]):
             "is from before."
         )
 
-    def epsilon(self, *, for_training: bool) -> float:
-        """Returns the probability of a random slate, in training or in evaluation."""
+    def epsilon(self, *, for_training: bool, steps_ahead: int = 0) -> float:
+        """Returns the probability of a random slate, in training or in evaluation.
+
+        Args:
+            for_training: which of them.
+            steps_ahead: number of training steps that are made but not counted yet.
+        """
         settings = self.settings
         if not for_training:
             return settings.epsilon_eval
         return settings.epsilon_fn(
             settings.epsilon_decay_period,
-            self.training_steps,
+            self.training_steps + steps_ahead,
             settings.min_replay_history,
             settings.epsilon_train,
         )

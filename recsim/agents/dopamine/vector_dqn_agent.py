@@ -17,17 +17,15 @@ from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
     dqn_agent,
+    network,
     values,
+    vector_policy,
     vector_replay_buffer,
 )
 from recsim.agents.dopamine import learner as learner_lib
 from recsim.vector import agent as vector_agent
-from recsim.vector import streams
 
 __all__ = ["VectorDQNAgent"]
-
-# So many users' slates are chosen together, for NumPy's calls to cost little for each of them.
-_BLOCK = 1024
 
 # What differs from a single-user agent where nothing is said.
 _DEFAULTS = {"replay_capacity": 1_000_000, "learning_rate": 1e-3}
@@ -115,6 +113,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         adapter = adapters.ObservationAdapter(space)
         dqn_agent.checked_num_candidates(environment.single_action_space, adapter.num_candidates)
         self._values = self.values_class(space, adapter, self._slate_size, **for_values)
+        self._policy = vector_policy.ExploringPolicy(self._values)
         make_replay = functools.partial(
             vector_replay_buffer.VectorReplayBuffer,
             self._num_envs,
@@ -209,15 +208,25 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
         state = self._values.adapter.features_of_many(observation)
         if not self.eval_mode:
-            self._learner.catch_up()
-            self._check_infos(infos, terminated | truncated)
-            responses = vector_agent.last_responses(observation, infos)
-            self._store(responses, rewards, terminated)
-            only_truncated = np.flatnonzero(truncated & ~terminated)
-            if len(only_truncated):
-                self._store_last_states(infos["final_obs"].batch, only_truncated)
-            self._learner.train_steps(self._num_envs, self._summary_writer)
+            self._learn(observation, rewards, terminated, truncated, infos)
         return self._recommend(*state)
+
+    def _learn(
+        self,
+        observation: vector_agent.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> None:
+        self._learner.catch_up()
+        self._check_infos(infos, terminated | truncated)
+        responses = vector_agent.last_responses(observation, infos)
+        self._store(responses, rewards, terminated)
+        only_truncated = np.flatnonzero(truncated & ~terminated)
+        if len(only_truncated):
+            self._store_last_states(infos["final_obs"].batch, only_truncated)
+        self._learner.train_steps(self._num_envs, self._summary_writer)
 
     def _store(
         self, responses: Mapping[str, np.ndarray], rewards: np.ndarray, terminated: np.ndarray
@@ -234,38 +243,74 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
     def _store_last_states(self, observation: types.Observation, rows: np.ndarray) -> None:
         last = trees.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
         users, documents = self._values.adapter.features_of_many(last)
-        slates = self._select_slates(users, documents, self._uniforms()[rows])
+        uniforms = arrays.joined(self._uniforms())[rows]
+        slates = self._policy.choose(self._act(), users, documents, uniforms)
         self._learner.replay.truncate(rows, users, documents, slates)
 
-    def _uniforms(self) -> np.ndarray:
-        """Returns the random numbers of exploration, shape (n_users, slate_size + 1)."""
-        return arrays.joined([stream.uniform(self._slate_size + 1) for stream in self._streams])
+    def _uniforms(self) -> list[np.ndarray]:
+        """Returns random numbers for exploration, (n_users, slate_size + 1) of each chunk."""
+        return [stream.uniform(self._slate_size + 1) for stream in self._streams]
+
+    def _act(self) -> tuple[network.QNetwork, float]:
+        """Returns the network to act by, and the probability of a random slate."""
+        learner = self._learner
+        return learner.acting_network, learner.epsilon(for_training=not self.eval_mode)
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        slates = self._select_slates(users, documents, self._uniforms())
+        act = self._act()
+        slates = arrays.joined(
+            [
+                self._policy.choose(act, users[rows], documents[rows], uniforms)
+                for rows, uniforms in zip(self._rows, self._uniforms(), strict=True)
+            ]
+        )
+        self._remember(users, documents, slates)
+        return slates
+
+    def _remember(self, users: np.ndarray, documents: np.ndarray, slates: np.ndarray) -> None:
+        """Remembers the states and slates that the next rewards belong to."""
         if not self.eval_mode:
             self._last = users, documents, slates
             if self._summary_writer is not None:
                 self._learner.count_slates(slates)
-        return slates
 
-    def _select_slates(
-        self, users: np.ndarray, documents: np.ndarray, uniforms: np.ndarray
-    ) -> np.ndarray:
-        slates = streams.slates(uniforms[:, 1:], self._num_candidates)
-        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
-        self._fill_in_best(slates, np.flatnonzero(uniforms[:, 0] >= epsilon), users, documents)
-        return slates
+    # How it learns from slates that were chosen elsewhere, see recsim.vector.agent.LearnsElsewhere.
 
-    def _fill_in_best(
-        self, slates: np.ndarray, rows: np.ndarray, users: np.ndarray, documents: np.ndarray
+    def rollout_policy(self) -> vector_policy.ExploringPolicy:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.rollout_policy`."""
+        return self._policy
+
+    def instructions(self, num_steps: int, steps_ahead: int) -> list[list[object]]:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.instructions`."""
+        learner = self._learner
+        weights = learner.acting_network.weights
+        of_chunks: list[list[object]] = [[] for _ in self._rows]
+        for step in range(steps_ahead, steps_ahead + num_steps):
+            epsilon = learner.epsilon(for_training=True, steps_ahead=step * self._num_envs)
+            for of_chunk, uniforms in zip(of_chunks, self._uniforms(), strict=True):
+                of_chunk.append(vector_policy.Instruction(weights, epsilon, uniforms))
+        return of_chunks
+
+    def recommended(self, observation: types.Observation, slates: np.ndarray) -> None:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.recommended`."""
+        self._remember(*self._values.adapter.features_of_many(observation), slates)
+
+    def learn(
+        self,
+        observation: types.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: types.Infos,
     ) -> None:
-        """Writes the best slates of some users into ``slates``."""
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK]
-            slates[block] = self._values.best_slates(
-                self._learner.acting_network, users[block], documents[block]
-            )
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.learn`."""
+        self._check_users(observation)
+        outcome = self._checked_outcome(rewards, terminated, truncated)
+        self._learn(observation, *outcome, infos)
+
+    def recommend(self, observation: types.Observation) -> np.ndarray:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.recommend`."""
+        return self._recommend(*self._values.adapter.features_of_many(observation))
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
@@ -274,9 +319,10 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         self._check_users(observation)
         users, documents = self._values.adapter.features_of_many(observation)
         best = np.empty((self._num_envs, self._slate_size), np.int64)
-        epsilon = self._learner.epsilon(for_training=not self.eval_mode)
+        acting_network, epsilon = self._act()
         if epsilon < 1.0:
-            self._fill_in_best(best, np.arange(self._num_envs), users, documents)
+            everyone = np.arange(self._num_envs)
+            self._policy.fill_in_best(best, everyone, acting_network, users, documents)
         explored = _propensities.uniform(slate, self._num_candidates)
         return _propensities.epsilon_greedy(slate, best, epsilon, explored)
 
