@@ -4,7 +4,10 @@
 * :mod:`recsim.fitting.ratings`: scenarios fitted to ratings;
 * :mod:`recsim.fitting.columns`: which column of a table means what;
 * :mod:`recsim.fitting.tables`: logged slates and ratings as arrays;
-* :mod:`recsim.fitting.generated`: logs from fitted scenarios.
+* :mod:`recsim.fitting.generated`: logs from fitted scenarios;
+* :mod:`recsim.fitting.slate_logs`: scenarios fitted to logged slates;
+* :mod:`recsim.fitting.results`: what came of a fit, and of the models compared;
+* :mod:`recsim.fitting.predictions`: how likely logged clicks are in a scenario.
 """
 
 from __future__ import annotations
@@ -14,36 +17,63 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.fitting import columns, generated, ratings, reading, tables
+    from recsim.fitting import (
+        columns,
+        generated,
+        predictions,
+        ratings,
+        reading,
+        results,
+        slate_logs,
+        tables,
+    )
     from recsim.fitting.columns import Columns
     from recsim.fitting.generated import generate_log
     from recsim.fitting.ratings import fit_ratings
     from recsim.fitting.reading import read
+    from recsim.fitting.results import FitResult
+    from recsim.fitting.slate_logs import fit_slates
     from recsim.fitting.tables import RatingsLog, SlateLog
 
 __all__ = [
     "Columns",
+    "FitResult",
     "RatingsLog",
     "SlateLog",
     "columns",
     "fit_ratings",
+    "fit_slates",
     "generate_log",
     "generated",
+    "predictions",
     "ratings",
     "read",
     "reading",
+    "results",
+    "slate_logs",
     "tables",
 ]
 
 __getattr__, __dir__ = lazy.lazy_submodules(
     __name__,
-    ["columns", "generated", "ratings", "reading", "tables"],
+    [
+        "columns",
+        "generated",
+        "predictions",
+        "ratings",
+        "reading",
+        "results",
+        "slate_logs",
+        "tables",
+    ],
     {
         "Columns": "columns",
         "RatingsLog": "tables",
         "SlateLog": "tables",
         "generate_log": "generated",
+        "FitResult": "results",
         "fit_ratings": "ratings",
+        "fit_slates": "slate_logs",
         "read": "reading",
     },
 )
