@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from recsim.benchmarks import (
         default_training,
         episode_logs,
+        fitting_recovery,
         off_policy,
         sampling,
         scaling,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "default_training",
     "episode_logs",
+    "fitting_recovery",
     "off_policy",
     "sampling",
     "scaling",

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from recsim import clusters, parallel
-from recsim._internal import files, json_text, version
-from recsim.fitting import _estimation, _layout, _problem, tables
+from recsim.fitting import _estimation, _layout, _problem, _store, tables
 
-__all__ = ["Job", "Store", "data_of", "fingerprint", "run_jobs"]
+__all__ = ["Job", "data_of", "run_jobs"]
 
 _STATE, _DEVIATIONS = "state:", "deviations:"
 
@@ -125,45 +121,9 @@ def _fit_of(model: _problem.Model, result: parallel.Result) -> _estimation.Fit:
     )
 
 
-class Store:
-    """Finished fits, each a file that is written whole.
-
-    Args:
-        folder: where they are; None to have none.
-        fingerprint: of what all of them depend on.
-    """
-
-    def __init__(self, folder: str | None, fingerprint: str) -> None:
-        self._folder, self._fingerprint = folder, fingerprint
-
-    def _path(self, name: str) -> str | None:
-        if self._folder is None:
-            return None
-        return os.path.join(self._folder, f"{name}-{self._fingerprint[:16]}.npz")
-
-    def read(self, name: str) -> parallel.Result | None:
-        """Returns a result, None if there is none that can be read."""
-        path = self._path(name)
-        if path is None:
-            return None
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError):
-            return None  # It is not there, or damaged: it is made again.
-
-    def write(self, name: str, result: parallel.Result) -> None:
-        """Writes a result."""
-        path = self._path(name)
-        if path is not None:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with files.atomic_file(path) as file:
-                np.savez(file, allow_pickle=False, **result)
-
-
 def run_jobs(
     jobs: Sequence[Job],
-    store: Store,
+    store: _store.Store,
     workers: int,
     backend: clusters.Backend | None,
     show: Callable[[int, int], None],
@@ -177,24 +137,8 @@ def run_jobs(
         backend: where they run.
         show: called with the number of rounds done, and with how many more there are in all.
     """
-    models = {job.name: job.model for job in jobs}
-    found = {name: result for name in models if (result := store.read(name)) is not None}
-    tasks = [job.task() for job in jobs if job.name not in found]
-    show(0, sum(task.size for task in tasks))
-    if tasks:
-        running = parallel.run_tasks(
-            tasks, min(workers, len(tasks)), lambda done: show(done, 0), backend=backend
-        )
-        for task, result in running:
-            store.write(task.name, result)
-            found[task.name] = result
+    found = _store.run_tasks([job.task() for job in jobs], store, workers, backend, show)
     return {
-        name: (_fit_of(model, found[name]), float(found[name]["seconds"]))
-        for name, model in models.items()
+        job.name: (_fit_of(job.model, found[job.name]), float(found[job.name]["seconds"]))
+        for job in jobs
     }
-
-
-def fingerprint(log: tables.SlateLog, settings: Mapping[str, object]) -> str:
-    """Returns what tells a log and the settings of a fit from others, as text."""
-    described = {"log": log.fingerprint, "settings": dict(settings), "version": version.__version__}
-    return hashlib.sha256(json_text.dumps(described).encode()).hexdigest()

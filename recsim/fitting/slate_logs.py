@@ -26,6 +26,7 @@ from recsim.fitting import (
     _estimation,
     _parameters,
     _problem,
+    _store,
     _tasks,
     results,
     tables,
@@ -108,15 +109,15 @@ def fit_slates(
     if workers is not None:
         workers = validation.positive_int("workers", workers)
     folder = None if output is None else paths.absolute("output", output)
-    fingerprint = _tasks.fingerprint(log, asked.settings)
+    fingerprint = _store.fingerprint(log, asked.settings)
     if folder is not None:
         paths.writable_folder("output", folder)
-        _refuse_another(folder, fingerprint)
+        _store.refuse_another(folder, fingerprint)
     with contextlib.ExitStack() as stack:
         connected = stack.enter_context(clusters.connect(backend, None, workers))
         at_a_time = workers or parallel.usable_cores()
         show = stack.enter_context(progress_lib.progress_bar("Fitting", 0, "rounds", progress))
-        store = _tasks.Store(None if folder is None else os.path.join(folder, "fits"), fingerprint)
+        store = _store.Store(None if folder is None else os.path.join(folder, "fits"), fingerprint)
 
         def run(jobs: Sequence[_tasks.Job]) -> dict[str, tuple[_estimation.Fit, float]]:
             return _tasks.run_jobs(jobs, store, at_a_time, connected, show)
@@ -282,17 +283,6 @@ def _missing_for(name: str, log: tables.SlateLog, factors: Sequence[int]) -> str
     if name == "fatigue" and log.catalogue.topics is None:
         return "the log does not say which topics items have"
     return ""
-
-
-def _refuse_another(folder: str, fingerprint: str) -> None:
-    """Raises FileExistsError if there is a scenario of another log or of other settings."""
-    with contextlib.suppress(FileNotFoundError):
-        source = fitted.load(folder).source
-        if source.get("fingerprint") != fingerprint:
-            raise FileExistsError(
-                f"output must be a folder without another fitted scenario, got {folder!r}, which "
-                "has one of another log or of other settings: choose another folder, or remove it."
-            )
 
 
 class _Fitting:

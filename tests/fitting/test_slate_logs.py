@@ -13,7 +13,7 @@ import pytest
 from recsim import fitting
 from recsim.benchmarks import fitting_recovery
 from recsim.environments import fitted
-from recsim.fitting import _parameters, predictions, slate_logs, tables
+from recsim.fitting import _parameters, _store, predictions, tables
 
 QUICK = {"refits": 0, "workers": 1, "progress": False}
 
@@ -125,7 +125,7 @@ def test_what_was_interrupted_resumes(tmp_path, monkeypatch):
     options = {"refits": 3, "workers": 1, "progress": False}
     whole = fitting.fit_slates(log, **options)
     made = []
-    original = slate_logs._tasks.Store.write
+    original = _store.Store.write
 
     def interrupted(store, name, result):
         original(store, name, result)
@@ -133,12 +133,12 @@ def test_what_was_interrupted_resumes(tmp_path, monkeypatch):
         if name == "refit_0001":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(slate_logs._tasks.Store, "write", interrupted)
+    monkeypatch.setattr(_store.Store, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fitting.fit_slates(log, **options, output=tmp_path / "fit")
     assert not (tmp_path / "fit" / "scenario.json").exists()
     monkeypatch.setattr(
-        slate_logs._tasks.Store,
+        _store.Store,
         "write",
         lambda store, *given: [original(store, *given), made.append(given[0])],
     )
