@@ -20,8 +20,9 @@ __all__ = ["Factors", "Ratings", "factorize", "root_mean_square"]
 
 # Ratings whose factors are in memory together.
 _ROWS_TOGETHER = 2**18
-# Standard deviation of the factors of items to begin with, over all factors.
-_FIRST_SCALE = 0.3
+# Of the search for principal factors: how many more are looked for than needed, how often, and the
+# number of ratings that is added to those of a user or an item.
+_MORE_FACTORS, _PASSES, _MORE_RATINGS = 8, 8, 10.0
 # Rounds of the estimation of effects without factors, which converge fast.
 _ROUNDS_OF_EFFECTS = 8
 
@@ -88,6 +89,8 @@ class _Side:
         number: number of users (items).
         others: item (user) of each rating.
         ratings: the ratings.
+        own: user (item) of each rating, in order.
+        starts: where the ratings of each begin, and an end.
     """
 
     def __init__(
@@ -103,8 +106,8 @@ class _Side:
         self.ratings = ratings
         self.own = own
         self._weights = weights  # Of the others.
-        self._starts = np.searchsorted(own, np.arange(number + 1))
-        self._counts = np.diff(self._starts)
+        self.starts = np.searchsorted(own, np.arange(number + 1))
+        self._counts = np.diff(self.starts)
         self._order = np.argsort(-self._counts, kind="stable")
 
     def solve(
@@ -151,7 +154,7 @@ class _Side:
             start += len(chosen)
             within = np.arange(width)
             inside = within < self._counts[chosen][:, np.newaxis]
-            places = np.minimum(self._starts[chosen][:, np.newaxis] + within, last)
+            places = np.minimum(self.starts[chosen][:, np.newaxis] + within, last)
             yield chosen, places, inside
 
     def effects(self, of_others: np.ndarray, mean: float, ridge: float) -> np.ndarray:
@@ -187,20 +190,19 @@ def factorize(
         ratings: the ratings.
         num_factors: number of factors; 0 for effects alone.
         regularization: weight of the squares of factors, in squared units of ratings.
-        seed: of the factors to begin with.
+        seed: of the search for factors to begin with.
         most_rounds: how often users and items are solved for, at most.
         go_on: called after each round; says whether to continue.
-        start: factors to begin with; None for random ones.
+        start: factors to begin with; None for the principal ones of what effects leave.
     """
     factors, ridges = _effects(ratings)
     if not num_factors:
         return factors
-    num_items = ratings.items.number
     if start is None:
-        rng = np.random.default_rng(seed)
-        scale = _FIRST_SCALE / np.sqrt(num_factors)
-        item_factors = rng.normal(0.0, scale, (num_items, num_factors))
-        item_effects = factors.item_effects
+        item_factors, item_effects = (
+            _principal(ratings, factors, num_factors, seed),
+            factors.item_effects,
+        )
     else:
         item_factors, item_effects = start.item_factors, start.item_effects
     of_users, of_items = (
@@ -214,6 +216,38 @@ def factorize(
         if not go_on(factors):
             break
     return factors
+
+
+def _principal(ratings: Ratings, effects: Factors, num_factors: int, seed: int) -> np.ndarray:
+    """Returns factors of items near to the best ones, shape (num_items, num_factors).
+
+    They are singular vectors of the sparse matrix of what effects leave of the ratings, by subspace
+    iteration from a random subspace. Rows and columns are divided by the roots of their numbers of
+    ratings. From random factors least squares would take several rounds more.
+    """
+    from scipy import sparse
+
+    users, items = ratings.users, ratings.items
+    left = users.ratings - effects.predict(users.own, users.others)
+    size = float(np.sqrt(root_mean_square(left)))
+    of_users, of_items = (
+        ((side.counts + _MORE_RATINGS) ** -0.5).astype(np.float32) for side in (users, items)
+    )
+    left *= of_users[users.own] * of_items[users.others]
+    matrix = sparse.csr_matrix(
+        (left, users.others, users.starts), shape=(users.number, items.number)
+    )
+    number = min(num_factors + _MORE_FACTORS, items.number)
+    rng = np.random.default_rng(seed)
+    basis = rng.normal(size=(items.number, number)).astype(np.float32)
+    for _ in range(_PASSES):
+        basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
+    images = matrix @ basis
+    vectors = np.linalg.eigh(images.T @ images).eigenvectors[:, ::-1]
+    factors = basis @ vectors[:, :num_factors] * of_items[:, np.newaxis]
+    norm = np.sqrt(np.mean(np.sum(factors**2, axis=1)))
+    principal: np.ndarray = factors * (size / norm if norm > 0.0 else 1.0)
+    return principal
 
 
 def _effects(ratings: Ratings) -> tuple[Factors, tuple[float, float]]:

@@ -35,7 +35,7 @@ _FIRST_FACTORS, _MORE_FACTORS = 8, (4, 16, 32)
 _STRENGTHS = (3.0, 6.0, 12.0, 24.0, 48.0)
 _MOST_FACTORS = 512
 # Rounds of estimation: at most, and of a refit, which begins with the factors of the whole log.
-_ROUNDS, _REFIT_ROUNDS = 20, 3
+_ROUNDS, _REFIT_ROUNDS = 12, 3
 # Estimation ends when so many rounds together have not lessened the held-out error by this share.
 _PATIENCE, _LEAST_GAIN = 2, 5e-4
 # By how much factors must lessen the mean squared error to be chosen: this share of it, and two
