@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from recsim._internal import keys, worker_state
+from recsim._internal import keys, validation, worker_state
 
 if TYPE_CHECKING:
     from recsim import types
@@ -602,6 +602,8 @@ def _created(
             f"got {environment!r}."
         )
     if agent_entry(name).plans_training:
+        if training_steps is not None:
+            training_steps = validation.positive_int("training_steps", training_steps)
         arguments["training_steps"] = training_steps
     try:
         return create(environment, **arguments)

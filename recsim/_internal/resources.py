@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import math
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 __all__ = [
     "check_days",
@@ -14,6 +17,7 @@ __all__ = [
     "check_processes",
     "memory_of_process",
     "peak_memory",
+    "return_free_memory",
     "shown",
     "usable_memory",
 ]
@@ -29,6 +33,10 @@ _ALWAYS_THERE = 64 * 2**20
 
 # Resident size of a process that has imported this library and NumPy: about 60 MiB on Linux.
 _BYTES_OF_PROCESS = 48 * 2**20
+
+# Memory is returned to the system no oftener than this.
+_SECONDS_BETWEEN_RETURNS = 5.0
+_last_return = -math.inf
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -135,6 +143,30 @@ def peak_memory() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def return_free_memory(*, at_once: bool = False) -> None:
+    """Returns to the system what is free in this process's heap, every few seconds at most.
+
+    The heap of the GNU C library keeps what is freed between blocks that are in use. Where arrays
+    of many sizes come and go for hours, that is more and more, though nothing is kept.
+
+    Args:
+        at_once: whether to do so even if it was done a moment ago.
+    """
+    global _last_return
+    now = time.monotonic()
+    if at_once or now - _last_return > _SECONDS_BETWEEN_RETURNS:
+        _last_return = now
+        _trim()(0)
+
+
+@functools.cache
+def _trim() -> Callable[[int], object]:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # Other C libraries do not have it.
+            return ctypes.CDLL(None).malloc_trim
+    return lambda size: None
 
 
 def shown(number: int) -> str:

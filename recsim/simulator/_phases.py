@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from recsim import types
-from recsim._internal import numbers, paths
+from recsim._internal import numbers, paths, resources
 from recsim.simulator import episode_log, progress, rollout
 
 if TYPE_CHECKING:
@@ -245,6 +245,7 @@ class SingleUserPhases:
             episode_length, _ = calls.run_one_episode()
             done += episode_length
             advance(episode_length, max(0, done - num_steps))
+        resources.return_free_memory()
         return done
 
     def evaluate(self, calls: Calls, num_episodes: int, advance: progress.Advance) -> list[float]:
@@ -411,6 +412,7 @@ class VectorPhases:
                 advance(self._env.num_envs, max(0, done - num_steps))
             self._rollout.settle()
         statistics.share_time(time.perf_counter() - start_time, done - steps_before)
+        resources.return_free_memory()
         return done
 
     def evaluate(self, calls: Calls, num_episodes: int, advance: progress.Advance) -> list[float]:

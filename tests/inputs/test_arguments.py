@@ -11,7 +11,9 @@ import warnings
 
 import numpy as np
 import pytest
-from support import clear_errors, public_calls
+from support import public_calls
+
+from recsim.benchmarks.endurance import clear_errors
 
 ODD = {
     "None": None,

@@ -6,7 +6,9 @@ import os
 
 import numpy as np
 import pytest
-from support import fuzzing, public_calls
+from support import public_calls
+
+from recsim.benchmarks.endurance import fuzzing
 
 NUM_CALLS = round(1500 * float(os.environ.get("RECSIM_CASES", "1")))
 
@@ -21,7 +23,7 @@ def test_absurd_arguments_are_refused_by_clear_errors(tmp_path, monkeypatch):
     faults = []
     for _ in range(NUM_CALLS):
         row = rows[rng.integers(len(rows))]
-        _, good = public_calls.TABLE[row]
-        faults.append(fuzzing.fault_of_call(row, fuzzing.random_call(rng, good)))
+        function, good = public_calls.TABLE[row]
+        faults.append(fuzzing.fault_of_call(row, function, good, fuzzing.random_call(rng, good)))
     found = {(fault.name, fault.reason[:60]): fault for fault in faults if fault}
     assert not found, "\n".join(map(str, found.values()))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, random_cases, random_scenarios
+from support import random_cases, random_scenarios
 
 from recsim.agents import random_agent
+from recsim.benchmarks.endurance import clear_errors
 from recsim.simulator import gymnasium_env, runner_lib
 from recsim.vector import wrappers
 

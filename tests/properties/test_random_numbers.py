@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, random_cases, random_scenarios, random_spaces
+from support import random_cases, random_scenarios, random_spaces
 
 from recsim import registry, utils
 from recsim.agents import (
@@ -26,6 +26,7 @@ from recsim.agents.layers import (
     fixed_length_history,
     temporal_aggregation,
 )
+from recsim.benchmarks.endurance import clear_errors
 from recsim.simulator import gymnasium_env, runner_lib
 from recsim.vector import wrappers
 

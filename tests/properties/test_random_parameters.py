@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import absurd, clear_errors, random_cases, scenarios
+from support import random_cases, scenarios
 from support.scenarios import CONFIG
 
 from recsim import choice_model, registry, spaces
 from recsim.agents import random_agent
 from recsim.agents.bandits import algorithms
+from recsim.benchmarks.endurance import absurd, clear_errors
 
 
 class State:

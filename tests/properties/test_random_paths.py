@@ -9,10 +9,11 @@ import pathlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clear_errors, random_cases
+from support import random_cases
 from support.scenarios import CONFIG
 
 from recsim.agents import random_agent
+from recsim.benchmarks.endurance import clear_errors
 from recsim.environments import interest_exploration
 from recsim.simulator import runner_lib
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from support import TESTS, crash_matrix
+from support import TESTS
 
+from recsim.benchmarks.endurance import file_faults, outcomes
 from recsim.simulator import summary
 
 
@@ -18,7 +19,7 @@ def test_a_write_that_failed_and_is_tried_again_spoils_no_event(fault, tmp_path)
     writer.add_scalar("a", 1.0, 1)
     writer.flush()
     writer.add_scalar("b", 2.0, 2)
-    faults = crash_matrix.Faults(str(tmp_path), "write", 0, fault)
+    faults = file_faults.Faults(str(tmp_path), "write", 0, fault)
     faults.install()
     try:
         with pytest.raises(OSError, match=r"No space|Input/output"):
@@ -43,7 +44,7 @@ def records(content):
     found = []
     while content:
         length = int.from_bytes(content[:8], "little") + 16
-        crash_matrix.check_records(content[:length], "events")
+        outcomes.check_records(content[:length], "events")
         found.append(content[12 : length - 4])
         content = content[length:]
     return found

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import recsim
 
+__all__ = ["FITTING", "assert_clear", "unclear"]
+
 _PACKAGE = os.path.dirname(recsim.__file__)
 
 #: What wrong input may raise.

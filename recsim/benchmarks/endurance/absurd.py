@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["VALUES"]
+
 #: Values of wrong types, out of every range, at the edges of floating-point numbers, and some that
 #: are fine in an unusual type.
 VALUES: tuple[Any, ...] = (

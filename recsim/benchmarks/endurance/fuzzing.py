@@ -1,8 +1,9 @@
 """Calls of the public interface with one to three absurd arguments, and what came of them.
 
-A call is one of :mod:`support.public_calls` with some of its arguments replaced by values of
-:mod:`support.absurd`. Its outcome is a *fault* where an error is not clear (see
-:mod:`support.clear_errors`), where finite arguments give NaN, or where it takes too long.
+Some of the good arguments of a call are replaced by values of
+:mod:`recsim.benchmarks.endurance.absurd`. The outcome is a *fault* where an error is not clear (see
+:mod:`recsim.benchmarks.endurance.clear_errors`), where finite arguments give NaN, or where it takes
+too long.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import dataclasses
 import math
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from support import absurd, clear_errors, public_calls
+from recsim.benchmarks.endurance import absurd, clear_errors
 
-__all__ = ["Fault", "fault_of_call", "random_call"]
+__all__ = ["SECONDS", "Fault", "fault_of_call", "random_call"]
 
+#: What takes longer is a fault.
 SECONDS = 20
 
 
@@ -29,7 +31,7 @@ class Fault:
     """A call that went wrong.
 
     Attributes:
-        name: the row of what was called.
+        name: what was called.
         arguments: the absurd arguments.
         reason: what went wrong.
     """
@@ -46,9 +48,20 @@ def random_call(rng: np.random.Generator, good: Mapping[str, Any]) -> dict[str, 
     return {name: absurd.VALUES[rng.integers(len(absurd.VALUES))] for name in names}
 
 
-def fault_of_call(name: str, arguments: Mapping[str, Any]) -> Fault | None:
-    """Calls what is in a row with some arguments replaced; returns what went wrong, if anything."""
-    function, good = public_calls.TABLE[name]
+def fault_of_call(
+    name: str,
+    function: Callable[..., object],
+    good: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+) -> Fault | None:
+    """Calls a function with some arguments replaced; returns what went wrong, if anything.
+
+    Args:
+        name: what the function is called in a fault.
+        function: the function, which makes what it needs anew at each call.
+        good: arguments that it takes.
+        arguments: what replaces some of them.
+    """
 
     def fault(reason: str) -> Fault:
         return Fault(name, dict(arguments), reason)
@@ -73,7 +86,7 @@ class _TookTooLongError(BaseException):
 
 @contextlib.contextmanager
 def _time_limit() -> Iterator[None]:
-    def give_up(*_: Any) -> None:
+    def give_up(*_: object) -> None:
         raise _TookTooLongError
 
     before = signal.signal(signal.SIGALRM, give_up)
@@ -85,7 +98,7 @@ def _time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     """Says whether there is no NaN in a value, at any depth (infinity may be right)."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_finite, value))
