@@ -149,7 +149,7 @@ def return_free_memory(*, at_once: bool = False) -> None:
     """Returns to the system what is free in this process's heap, every few seconds at most.
 
     The heap of the GNU C library keeps what is freed between blocks that are in use. Where arrays
-    of many sizes come and go for hours, that is more and more, though nothing is kept.
+    of many sizes come and go for hours, that is more and more, though the program holds no more.
 
     Args:
         at_once: whether to do so even if it was done a moment ago.

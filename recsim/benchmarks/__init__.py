@@ -9,6 +9,7 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.benchmarks import (
         default_training,
+        endurance,
         episode_logs,
         fitting_recovery,
         off_policy,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "default_training",
+    "endurance",
     "episode_logs",
     "fitting_recovery",
     "off_policy",

@@ -101,10 +101,15 @@ def _calls() -> list[_Call]:
     numbers = {"num_users": 5, "num_steps": 2, "seed": 0, "workers": 1, "dtype": "float32"}
     found.append(_Call("simulate", _simulate, numbers))
     numbers = {"seeds": 2, "episodes": 2, "steps": 3, "train_steps": 4}
-    found.append(_Call("experiments", _experiment, {"agents": ["random"], **numbers}))
+    found.append(_Call("experiments", experiment.Experiment, {"agents": ["random"], **numbers}))
     numbers = {"max_training_steps": 5, "num_iterations": 2, "max_steps_per_episode": 3}
     logs = {"episode_log_file": "log", "keep_checkpoints": 2, "checkpoint_file_prefix": "ckpt"}
-    found.append(_Call("trainings", _training, {"base_dir": "training", **numbers, **logs}))
+    training = functools.partial(
+        runner_lib.TrainRunner,
+        create_agent_fn=_create_agent,
+        env=registry.create_environment("interest_exploration", _CONFIG),
+    )
+    found.append(_Call("trainings", training, {"base_dir": "training", **numbers, **logs}))
     return found
 
 
@@ -137,33 +142,31 @@ def _step_several(name: str, slates: np.ndarray) -> np.ndarray:
     return rewards
 
 
-def _agent(name: str, **settings: Any) -> object:
+def _agent(name: str, seed: int, training_steps: int, eval_mode: bool) -> object:
     env = registry.create_environment("interest_exploration", _CONFIG)
-    return registry.create_agent(name, env, **settings).begin_episode(env.reset())
+    agent = registry.create_agent(
+        name, env, seed=seed, training_steps=training_steps, eval_mode=eval_mode
+    )
+    return agent.begin_episode(env.reset())
 
 
-def _agent_of_several(name: str, **settings: Any) -> object:
+def _agent_of_several(name: str, seed: int, training_steps: int) -> object:
     env = registry.create_vector_environment("interest_exploration", _CONFIG, 3)
     observation, _ = env.reset()
-    return registry.create_vector_agent(name, env, **settings).begin(observation)
+    agent = registry.create_vector_agent(name, env, seed=seed, training_steps=training_steps)
+    return agent.begin(observation)
 
 
-def _simulate(**settings: Any) -> np.ndarray:
-    create = functools.partial(registry.create_vector_environment, "interest_exploration", _CONFIG)
-    make_agent = functools.partial(registry.create_vector_agent, "random")
-    return simulate.simulate(create, make_agent, **settings).returns
-
-
-def _experiment(**settings: Any) -> None:
-    experiment.Experiment(**settings)
-
-
-def _training(**settings: Any) -> None:
-    runner_lib.TrainRunner(
-        create_agent_fn=_create_agent,
-        env=registry.create_environment("interest_exploration", _CONFIG),
-        **settings,
-    )
+def _simulate(num_users: int, num_steps: int, seed: int, workers: int, dtype: str) -> np.ndarray:
+    return simulate.simulate(
+        functools.partial(registry.create_vector_environment, "interest_exploration", _CONFIG),
+        functools.partial(registry.create_vector_agent, "random"),
+        num_users,
+        num_steps=num_steps,
+        seed=seed,
+        workers=workers,
+        dtype=dtype,
+    ).returns
 
 
 def _create_agent(

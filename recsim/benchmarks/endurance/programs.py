@@ -6,16 +6,16 @@ run in forked processes, whose ends :func:`in_a_process` tells.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import pathlib
 import signal
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
 import psutil  # type: ignore[import-untyped]
@@ -31,6 +31,7 @@ __all__ = [
     "evaluate",
     "in_a_process",
     "processes_left",
+    "processes_of",
     "run_experiment",
     "train_one_user",
     "train_users_in_parallel",
@@ -197,29 +198,12 @@ def in_a_process(
     pathlib.Path(counts_file).unlink(missing_ok=True)
     child = os.fork()
     if not child:
-        code = 0
-        with open(log, "w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        os.environ[_MARK] = log
+        code = 4
         try:
+            code = _code_of(program, folder, log, faults, prepare)
             if faults is not None:
-                faults.install()
-            if prepare is not None:
-                prepare()
-            program(folder)
-        except OSError:
-            traceback.print_exc()
-            code = 3
-        except BaseException:
-            traceback.print_exc()
-            code = 4
-        finally:
-            if faults is not None:
-                faults.uninstall()
                 pathlib.Path(counts_file).write_text(json.dumps(faults.counts))
-            sys.stdout.flush()
-            sys.stderr.flush()
+        finally:
             os._exit(code)
     code = _wait(child, None if kill_after is None else begin + kill_after)
     counts = pathlib.Path(counts_file)
@@ -229,6 +213,37 @@ def in_a_process(
         pathlib.Path(log).read_text(errors="replace"),
         time.perf_counter() - begin,
     )
+
+
+def _code_of(
+    program: Program,
+    folder: str,
+    log: str,
+    faults: file_faults.Faults | None,
+    prepare: Callable[[], None] | None,
+) -> int:
+    """Runs a program in this process, and returns the exit code."""
+    os.environ[_MARK] = log
+    with (
+        open(log, "w", buffering=1) as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            if faults is not None:
+                faults.install()
+            if prepare is not None:
+                prepare()
+            program(folder)
+        except BaseException as error:
+            traceback.print_exc()
+            return 3 if isinstance(error, OSError) else 4
+        finally:
+            if faults is not None:
+                faults.uninstall()
+    return 0
 
 
 def _wait(child: int, moment: float | None) -> int:
@@ -253,15 +268,21 @@ def processes_left(log: str, seconds: float) -> int:
         seconds: how long they may take to end.
     """
     until = time.perf_counter() + seconds
-    while (left := sum(1 for _ in _started_for(log))) and time.perf_counter() < until:
+    while (left := len(processes_of(log))) and time.perf_counter() < until:
         time.sleep(0.1)
     return left
 
 
-def _started_for(log: str) -> Iterator[psutil.Process]:
+def processes_of(log: str) -> list[psutil.Process]:
+    """Returns the processes that a program, and those that it started, have started.
+
+    Args:
+        log: what :func:`in_a_process` was called with.
+    """
+    found = []
     for process in psutil.process_iter():
-        try:
-            if process.environ().get(_MARK) == log and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-        except psutil.Error:
-            continue
+        with contextlib.suppress(psutil.Error):
+            its_log = process.environ().get(_MARK)
+            if its_log == log and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

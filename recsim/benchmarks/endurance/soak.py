@@ -2,7 +2,7 @@
 
 One training of users in parallel, by a :class:`recsim.simulator.runner_lib.TrainRunner` with logs
 and checkpoints, lasts from the beginning to the end. Between its steps everything else is done in
-rounds, in the same process: environments of both engines go on with agents that learn and bandits,
+rounds, in the same process: environments of both engines continue with agents that learn and bandits,
 trainings begin, resume and are evaluated, users are simulated by worker processes, agents and
 environments are copied. After each round the garbage is collected and a :class:`Sample` is taken.
 """
@@ -361,7 +361,7 @@ def run(seconds: float, folder: str, samples: str) -> None:
 
 
 def in_a_process(seconds: float, folder: str) -> results.Phase:
-    """Runs a soak in a process of its own, and returns what came of it.
+    """Runs a soak in a process of its own, and returns what was found.
 
     Args:
         seconds: for how long.
@@ -389,7 +389,7 @@ def in_a_process(seconds: float, folder: str) -> results.Phase:
         problems,
         f"Simulation and training for {seconds / 60:g} minutes in one process, "
         f"{len(soak.samples):,} rounds of trainings, evaluations, experiments, simulations and "
-        "copies beside a training that goes on from the beginning to the end. Samples are taken "
+        "copies beside a training that lasts from the beginning to the end. Samples are taken "
         "after each round, when the garbage is collected and free memory returned to the system. "
         f"The warm-up is the first {WARM_UP:.0%} of the time; growth is that of the median of the "
         "last tenth of the samples after it over the median of the first tenth, less than "
