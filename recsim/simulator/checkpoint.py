@@ -226,6 +226,7 @@ class Checkpointer:
                     older.append((found, other))
         for _, other in sorted(older)[: max(0, len(older) - self._keep + 1)]:
             with contextlib.suppress(FileNotFoundError):
+                self._known.pop(_signature(other), None)
                 os.remove(other)
 
     def _iteration_of(self, path: str, number: int) -> int | CheckpointError:

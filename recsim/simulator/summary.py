@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -124,7 +124,8 @@ class MetricsFile:
         Raises:
             ValueError: if it holds something else than metrics.
         """
-        self._records: list[dict[str, Any]] = []
+        # The lines with their steps, in the order of these: as text they take the least memory.
+        self._lines: list[tuple[int, bytes]] = []
         # Length of the file; None if it is not there or has to be written anew.
         self._size: int | None = None
         try:
@@ -134,11 +135,10 @@ class MetricsFile:
             return
         *lines, rest = content.split(b"\n")
         try:
-            self._records = [json.loads(line) for line in lines]
             if rest and not _is_torn(rest):
-                self._records.append(json.loads(rest))
-            steps = [record["total_steps"] for record in self._records]
-            self._records.sort(key=lambda record: record["total_steps"])
+                lines.append(rest)
+            steps = [json.loads(line)["total_steps"] for line in lines]
+            self._lines = _ordered(zip(steps, (line + b"\n" for line in lines), strict=True))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{self._path!r} does not hold metrics of recsim ({error!r}); move it away "
@@ -155,28 +155,27 @@ class MetricsFile:
     @property
     def records(self) -> list[dict[str, Any]]:
         """The records in the order of steps, with ``total_steps`` and the metrics by name."""
-        return list(self._records)
+        return [json.loads(line) for _, line in self._lines]
 
     def add(self, total_steps: int, metrics: Mapping[str, Any]) -> None:
         """Records the metrics at a step, in place of those recorded there before."""
-        record = json.loads(_line({"total_steps": total_steps, **metrics}))  # As it will be read.
-        is_last = not self._records or self._records[-1]["total_steps"] < total_steps
-        if is_last and self._append(record):
+        line = f"{json_text.dumps({'total_steps': total_steps, **metrics})}\n".encode()
+        is_last = not self._lines or self._lines[-1][0] < total_steps
+        if is_last and self._append(total_steps, line):
             return
-        others = [other for other in self._records if other["total_steps"] != total_steps]
-        self._write([*others, record])
+        others = [other for other in self._lines if other[0] != total_steps]
+        self._write([*others, (total_steps, line)])
 
     def drop_after(self, total_steps: int) -> None:
         """Drops what was recorded after a step, from which a run resumes."""
-        kept = [record for record in self._records if record["total_steps"] <= total_steps]
-        if len(kept) < len(self._records) or (self._size is None and kept):
+        kept = [line for line in self._lines if line[0] <= total_steps]
+        if len(kept) < len(self._lines) or (self._size is None and kept):
             self._write(kept)
 
-    def _append(self, record: dict[str, Any]) -> bool:
-        """Writes a record after the others; False if the file has to be written anew for it."""
+    def _append(self, total_steps: int, line: bytes) -> bool:
+        """Writes a line after the others; False if the file has to be written anew for it."""
         if self._size is None or not os.path.exists(self._path):
             return False
-        line = _line(record)
         with open(self._path, "r+b") as file:
             if file.seek(0, os.SEEK_END) < self._size:  # Somebody shortened it.
                 return False
@@ -186,15 +185,15 @@ class MetricsFile:
             file.flush()
             os.fsync(file.fileno())
         self._size += len(line)
-        self._records.append(record)
+        self._lines.append((total_steps, line))
         return True
 
-    def _write(self, records: list[dict[str, Any]]) -> None:
-        records = sorted(records, key=lambda record: record["total_steps"])
-        content = b"".join(map(_line, records))
+    def _write(self, lines: list[tuple[int, bytes]]) -> None:
+        lines = _ordered(lines)
+        content = b"".join(line for _, line in lines)
         with files.atomic_file(self._path) as file:
             file.write(content)
-        self._records, self._size = records, len(content)
+        self._lines, self._size = lines, len(content)
 
 
 def of_episodes(stats: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -211,8 +210,8 @@ def of_episodes(stats: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return dict(zip(_OF_EPISODES, map(float, values), strict=True))
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    return f"{json_text.dumps(record)}\n".encode()
+def _ordered(lines: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    return sorted(lines, key=lambda line: line[0])
 
 
 def _is_torn(line: bytes) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -248,3 +250,18 @@ def test_a_foreign_metrics_file_is_refused(tmp_path, content):
     with pytest.raises(ValueError, match="does not hold metrics of recsim"):
         summary.MetricsFile(path)
     assert path.read_text() == content
+
+
+def test_records_take_the_memory_of_their_lines(tmp_path):
+    metrics = summary.MetricsFile(tmp_path / "metrics.jsonl")
+    named = {f"metric {number}": 0.1 * number for number in range(30)}
+    metrics.add(1, named)
+    gc.collect()
+    tracemalloc.start()
+    for step in range(2, 502):
+        metrics.add(step, named)
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 1.3 * (tmp_path / "metrics.jsonl").stat().st_size
+    assert metrics.records[-1] == {"total_steps": 501, **named}

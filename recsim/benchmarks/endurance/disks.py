@@ -75,7 +75,8 @@ def run(folder: str, cases: int, seed: int) -> results.Phase:
         "A write, fsync, rename or opening of a file fails for want of space or with an I/O error, "
         "a write is done by half, or files cannot become larger than a limit of the system's "
         "(RLIMIT_FSIZE). The run must continue or end with an OSError, its files must be whole, "
-        "and run again on a good disk it must end with the numbers of a run that had one all along.",
+        "and run again on a good disk it must end with the numbers of a run that had one from the "
+        "beginning.",
     )
 
 

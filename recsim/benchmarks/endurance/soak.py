@@ -2,9 +2,9 @@
 
 One training of users in parallel, by a :class:`recsim.simulator.runner_lib.TrainRunner` with logs
 and checkpoints, lasts from the beginning to the end. Between its steps everything else is done in
-rounds, in the same process: environments of both engines continue with agents that learn and bandits,
-trainings begin, resume and are evaluated, users are simulated by worker processes, agents and
-environments are copied. After each round the garbage is collected and a :class:`Sample` is taken.
+rounds, in the same process: environments of both engines continue with agents that learn and with
+bandits, trainings begin, resume and are evaluated, users are simulated by worker processes, agents
+and environments are copied. After each round the garbage is collected and a :class:`Sample` taken.
 """
 
 from __future__ import annotations
