@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from support import RESULTS
 
 from recsim.benchmarks.endurance import __main__ as command
 from recsim.benchmarks.endurance import fuzzing, programs, results, soak
@@ -164,3 +165,9 @@ def test_quick_run(tmp_path):
     again = json.loads(record.read_text())["phases"]
     assert again["kills"] == phases["kills"]
     assert again["calls"]["seed"] == 3
+
+
+def test_page_of_the_documentation_shows_the_committed_record():
+    record = json.loads((RESULTS / "endurance" / "endurance.json").read_text(encoding="utf-8"))
+    assert (RESULTS / "endurance.md").read_text(encoding="utf-8") == results.page(record)
+    assert results.is_passed(record)
