@@ -112,12 +112,17 @@ def _phase(name: str, options: argparse.Namespace, arguments: Sequence[str]) -> 
         "rows": [list(row) for row in found.rows],
         "notes": found.notes,
         "problems": list(found.problems),
-        "command": f"{_PROGRAM} {shlex.join(arguments)}".rstrip(),
+        "command": f"{_PROGRAM} {shlex.join(_shown(argument) for argument in arguments)}".rstrip(),
         "seed": options.seed,
         "seconds": round(time.perf_counter() - begin, 1),
         **_machine(),
         **found.details,
     }
+
+
+def _shown(argument: str) -> str:
+    """Returns an argument without the folder of a file, which is nobody else's."""
+    return os.path.basename(argument) if argument.endswith(".json") else argument
 
 
 def _machine() -> Mapping[str, Any]:
