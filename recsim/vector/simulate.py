@@ -197,9 +197,10 @@ def simulate(
         cluster = stack.enter_context(clusters.connect(backend, address, workers))
         if workers is None:
             workers = parallel.usable_cores() if cluster is None else cluster.cores()
-        random_seed = seed is None and getattr(of_one_user.unwrapped, "has_random_seed", False)
+        unwrapped = getattr(of_one_user, "unwrapped", of_one_user)
+        random_seed = seed is None and getattr(unwrapped, "has_random_seed", False)
         if random_seed:
-            seed = of_one_user.unwrapped.default_seed
+            seed = unwrapped.default_seed
         groups = _groups(chunks, workers) if files is None else files.chunks_of_files(chunks)
         done: Mapping[int, tuple[int, list[dict[str, float]]]] = {}
         if files is not None:
