@@ -1,5 +1,6 @@
 """Scenarios fitted to logs of one's own.
 
+* :mod:`recsim.fitting.fits`: a scenario fitted to a table of either kind;
 * :mod:`recsim.fitting.reading`: tables read as logs, checked;
 * :mod:`recsim.fitting.ratings`: scenarios fitted to ratings;
 * :mod:`recsim.fitting.columns`: which column of a table means what;
@@ -19,6 +20,7 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.fitting import (
         columns,
+        fits,
         generated,
         predictions,
         ratings,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         tables,
     )
     from recsim.fitting.columns import Columns
+    from recsim.fitting.fits import fit
     from recsim.fitting.generated import generate_log
     from recsim.fitting.ratings import fit_ratings
     from recsim.fitting.reading import read
@@ -41,8 +44,10 @@ __all__ = [
     "RatingsLog",
     "SlateLog",
     "columns",
+    "fit",
     "fit_ratings",
     "fit_slates",
+    "fits",
     "generate_log",
     "generated",
     "predictions",
@@ -58,6 +63,7 @@ __getattr__, __dir__ = lazy.lazy_submodules(
     __name__,
     [
         "columns",
+        "fits",
         "generated",
         "predictions",
         "ratings",
@@ -72,6 +78,7 @@ __getattr__, __dir__ = lazy.lazy_submodules(
         "SlateLog": "tables",
         "generate_log": "generated",
         "FitResult": "results",
+        "fit": "fits",
         "fit_ratings": "ratings",
         "fit_slates": "slate_logs",
         "read": "reading",

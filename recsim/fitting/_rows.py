@@ -366,7 +366,7 @@ def _described(
         if (seen > 1).any():
             raise ValueError(
                 f"The table of {what} must have a row for each, got "
-                f"{labels.texts()[int(seen.argmax())]!r} in the column {key!r} more than once."
+                f"{str(labels.texts()[seen.argmax()])!r} in the column {key!r} more than once."
             )
         for value in (value for of_role in values.values() for value in of_role):
             value.add(codes, column(value.name), len(labels))

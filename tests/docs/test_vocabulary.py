@@ -120,7 +120,7 @@ WORDS = (
         r"(?<!v1\.)(?<!tf_session\.)\bsessions?\b",
         "episode",
         # Scenarios, and what is published of them, may tell of users' visits.
-        except_files=r"(?!recsim/(?:agent|cli|document|experiments|logs|registry|simulator|spaces"
+        except_files=r"(?!recsim/(?:agent|cli(?!/fit)|document|experiments|logs|registry|simulator|spaces"
         r"|testing|types|user|utils|vector)\b).*",
     ),
     Replaced(r"handed_out", "_as_read_only"),
