@@ -8,7 +8,10 @@
 * :mod:`recsim.fitting.generated`: logs from fitted scenarios;
 * :mod:`recsim.fitting.slate_logs`: scenarios fitted to logged slates;
 * :mod:`recsim.fitting.results`: what came of a fit, and of the models compared;
-* :mod:`recsim.fitting.predictions`: how likely logged clicks are in a scenario.
+* :mod:`recsim.fitting.predictions`: how likely logged clicks are in a scenario;
+* :mod:`recsim.fitting.fidelity`: how what users do in a scenario compares with the log;
+* :mod:`recsim.fitting.ranking`: whether scenarios agree on the order of agents;
+* :mod:`recsim.fitting.report`: the report on how far to trust a scenario.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ from recsim._internal import lazy
 if TYPE_CHECKING:
     from recsim.fitting import (
         columns,
+        fidelity,
         fits,
         generated,
         predictions,
+        ranking,
         ratings,
         reading,
+        report,
         results,
         slate_logs,
         tables,
@@ -44,6 +50,7 @@ __all__ = [
     "RatingsLog",
     "SlateLog",
     "columns",
+    "fidelity",
     "fit",
     "fit_ratings",
     "fit_slates",
@@ -51,9 +58,11 @@ __all__ = [
     "generate_log",
     "generated",
     "predictions",
+    "ranking",
     "ratings",
     "read",
     "reading",
+    "report",
     "results",
     "slate_logs",
     "tables",
@@ -63,11 +72,14 @@ __getattr__, __dir__ = lazy.lazy_submodules(
     __name__,
     [
         "columns",
+        "fidelity",
         "fits",
         "generated",
         "predictions",
+        "ranking",
         "ratings",
         "reading",
+        "report",
         "results",
         "slate_logs",
         "tables",

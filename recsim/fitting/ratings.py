@@ -25,6 +25,7 @@ from recsim.fitting import _factorization, _store, tables
 from recsim.simulator import progress as progress_lib
 
 if TYPE_CHECKING:
+    from recsim.fitting import report as report_lib
     from recsim.fitting._factorization import Factors
 
 __all__ = ["RatingsCandidate", "RatingsResult", "fit_ratings"]
@@ -146,6 +147,21 @@ class RatingsResult:
             "settings": dict(self.settings),
             "seconds": self.seconds,
         }
+
+    def report(self, path: paths.Path, *, num_users: int = 1000) -> report_lib.Report:
+        """Writes a report on how far to trust the scenario, see :mod:`recsim.fitting.report`.
+
+        Args:
+            path: path of the page, which ends in ``.html``; numbers and figures stand beside it.
+            num_users: number of users that agents recommend to in each of the scenarios that are
+                compared.
+
+        Raises:
+            TypeError, ValueError, OSError: if it is not such a path, or cannot be written.
+        """
+        from recsim.fitting import report as report_lib
+
+        return report_lib.write(self, path, num_users=num_users)
 
     def save(self, folder: paths.Path) -> None:
         """Writes the scenario to a folder, and what is known of the fit to ``fit.json`` in it.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsim._internal import files, json_text, paths
 from recsim.environments import fitted
 from recsim.fitting import tables
+
+if TYPE_CHECKING:
+    from recsim.fitting import report as report_lib
 
 __all__ = ["Candidate", "FitResult", "Interval", "Strength"]
 
@@ -159,6 +163,21 @@ class FitResult:
             "settings": dict(self.settings),
             "seconds": self.seconds,
         }
+
+    def report(self, path: paths.Path, *, num_users: int = 1000) -> report_lib.Report:
+        """Writes a report on how far to trust the scenario, see :mod:`recsim.fitting.report`.
+
+        Args:
+            path: path of the page, which ends in ``.html``; numbers and figures stand beside it.
+            num_users: number of users that agents recommend to in each of the scenarios that are
+                compared.
+
+        Raises:
+            TypeError, ValueError, OSError: if it is not such a path, or cannot be written.
+        """
+        from recsim.fitting import report as report_lib
+
+        return report_lib.write(self, path, num_users=num_users)
 
     def save(self, folder: paths.Path) -> None:
         """Writes the scenario to a folder, and what is known of the fit to ``fit.json`` in it.
