@@ -204,6 +204,18 @@ def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
     )
 
 
+def _learner_entry(function: str, description: str, module: str) -> AgentEntry:
+    return AgentEntry(
+        _made_by(function),
+        f"{description} (topic_boredom)",
+        learns=True,
+        modules=(f"recsim.agents.{module}",),
+        create_vector=_made_by(f"vector_{function}"),
+        environment="topic_boredom",
+        plans_training=True,
+    )
+
+
 #: The environments by name. Time budgets end the episodes of all but interest exploration before
 #: the limits here, unless a config raises them; in that scenario nothing else ends an episode.
 ENVIRONMENTS: dict[str, EnvironmentEntry] = {
@@ -309,6 +321,12 @@ AGENTS: dict[str, AgentEntry] = {
     },
     "slate_greedy_no_click_q": _slate_q_entry(
         "slate_greedy_no_click_q", "greedy slates, no click has a value"
+    ),
+    "ppo": _learner_entry(
+        "ppo", "policy gradient of slates, proximal policy optimization", "ppo_agent"
+    ),
+    "reinforce": _learner_entry(
+        "reinforce", "policy gradient of slates, REINFORCE with top-k correction", "reinforce_agent"
     ),
     "dp_random": AgentEntry(
         _made_by("slate_q", "dp_random"),

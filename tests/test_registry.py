@@ -118,7 +118,7 @@ def test_tables_have_bins_where_the_features_are(environment, edges):
 
 def test_learning_agents_are_those_that_keep_something_between_episodes():
     learning = [name for name, entry in registry.AGENTS.items() if entry.learns]
-    assert learning == ["tabular_q", "full_slate_q", *SLATE_Q[:-1]]
+    assert learning == ["tabular_q", "full_slate_q", *SLATE_Q[:-1], "ppo", "reinforce"]
 
 
 @pytest.mark.parametrize("strategy", SLATE_Q)

@@ -50,6 +50,8 @@ CODE: dict[str, str] = {
     "ClusterBanditAgent": f"{_AGENTS}.cluster_bandit_agent",
     "GreedyClusterAgent": f"{_AGENTS}.cluster_bandit_agent",
     "SoftmaxAgent": f"{_AGENTS}.softmax_agent",
+    "PPOAgent": f"{_AGENTS}.ppo_agent",
+    "ReinforceAgent": f"{_AGENTS}.reinforce_agent",
     "TabularQAgent": f"{_AGENTS}.tabular_q_agent",
     "FullSlateQAgent": f"{_AGENTS}.full_slate_q_agent",
     "SlateDecompQAgent": f"{_AGENTS}.slate_decomp_q_agent",

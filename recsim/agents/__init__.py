@@ -1,4 +1,4 @@
-"""Agents: random, greedy, cluster bandits, tabular and deep Q-learning; layers around agents."""
+"""Agents: random, greedy, bandits, Q-learning, policy gradients; layers around agents."""
 
 from recsim.agents import (
     agent_utils,
@@ -6,7 +6,9 @@ from recsim.agents import (
     factories,
     full_slate_q_agent,
     greedy_pctr_agent,
+    ppo_agent,
     random_agent,
+    reinforce_agent,
     slate_decomp_q_agent,
     softmax_agent,
     tabular_q_agent,
@@ -18,7 +20,9 @@ __all__ = [
     "factories",
     "full_slate_q_agent",
     "greedy_pctr_agent",
+    "ppo_agent",
     "random_agent",
+    "reinforce_agent",
     "slate_decomp_q_agent",
     "softmax_agent",
     "tabular_q_agent",

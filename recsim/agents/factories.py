@@ -14,7 +14,9 @@ from recsim.agents import (
     cluster_bandit_agent,
     full_slate_q_agent,
     greedy_pctr_agent,
+    ppo_agent,
     random_agent,
+    reinforce_agent,
     slate_decomp_q_agent,
     softmax_agent,
     tabular_q_agent,
@@ -22,6 +24,7 @@ from recsim.agents import (
 from recsim.agents.bandits import algorithms
 from recsim.agents.dopamine import circular_replay_buffer
 from recsim.agents.layers import cluster_click_statistics
+from recsim.agents.policy_gradients import learner as policy_learner
 
 if TYPE_CHECKING:
     from recsim import types
@@ -31,14 +34,18 @@ __all__ = [
     "cluster_bandit",
     "full_slate_q",
     "greedy_pctr",
+    "ppo",
     "random",
+    "reinforce",
     "slate_q",
     "softmax",
     "tabular_q",
     "vector_cluster_bandit",
     "vector_full_slate_q",
     "vector_greedy_pctr",
+    "vector_ppo",
     "vector_random",
+    "vector_reinforce",
     "vector_slate_q",
     "vector_softmax",
 ]
@@ -229,3 +236,65 @@ def vector_slate_q(
         strategy=strategy,
     )
     return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
+
+
+# Into how many updates a short training is divided, at least.
+_FEWEST_UPDATES = 20
+
+
+def _policy_settings(
+    training_steps: int | None, *learners: type, num_envs: int = 1
+) -> dict[str, Any]:
+    """Returns the settings of policy gradients that follow from the length of their training.
+
+    Args:
+        training_steps: number of steps of the training, None if there is none to plan for.
+        *learners: the classes that are given the settings, which are left to gin where it binds
+            them.
+        num_envs: number of users in parallel.
+    """
+    default = max(policy_learner.Settings.update_period, 2 * num_envs)
+    if training_steps is None or training_steps >= _FEWEST_UPDATES * default:
+        return {}
+    settings: dict[str, Any] = {"update_period": max(2, training_steps // _FEWEST_UPDATES)}
+    for learner in learners:
+        settings = bindings.unbound(learner, settings)
+    return settings
+
+
+def ppo(
+    environment: _Env, *, training_steps: int | None = None, **kwargs: object
+) -> types.SlateAgent:
+    """Returns an agent of proximal policy optimization, fit for a training of a given length."""
+    planned = _policy_settings(training_steps, ppo_agent.PPOAgent)
+    return ppo_agent.PPOAgent(
+        environment.observation_space, environment.action_space, **{**planned, **kwargs}
+    )
+
+
+def vector_ppo(
+    environment: vector_env.RecSimVectorEnv, *, training_steps: int | None = None, **kwargs: object
+) -> types.VectorAgent:
+    """Returns what :func:`ppo` does, for users in parallel."""
+    number = environment.num_envs
+    planned = _policy_settings(training_steps, ppo_agent.PPOAgent, num_envs=number)
+    return ppo_agent.VectorPPOAgent(environment, **{**planned, **kwargs})
+
+
+def reinforce(
+    environment: _Env, *, training_steps: int | None = None, **kwargs: object
+) -> types.SlateAgent:
+    """Returns an agent of REINFORCE with the top-k correction, fit for a training of a length."""
+    planned = _policy_settings(training_steps, reinforce_agent.ReinforceAgent)
+    return reinforce_agent.ReinforceAgent(
+        environment.observation_space, environment.action_space, **{**planned, **kwargs}
+    )
+
+
+def vector_reinforce(
+    environment: vector_env.RecSimVectorEnv, *, training_steps: int | None = None, **kwargs: object
+) -> types.VectorAgent:
+    """Returns what :func:`reinforce` does, for users in parallel."""
+    number = environment.num_envs
+    planned = _policy_settings(training_steps, reinforce_agent.ReinforceAgent, num_envs=number)
+    return reinforce_agent.VectorReinforceAgent(environment, **{**planned, **kwargs})

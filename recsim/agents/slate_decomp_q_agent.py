@@ -42,6 +42,7 @@ from recsim.agents.dopamine.slate_functions import (
     select_slate_optimal,
     select_slate_topk,
 )
+from recsim.agents.networks import products
 from recsim.vector import agent as vector_agent
 
 __all__ = [
@@ -189,13 +190,13 @@ class DocumentValues(values.SlateValues):
         kernel, bias = q_network.first_layer
         user_size, doc_size = users.shape[-1], documents.shape[-1]
         of_document = kernel[user_size : user_size + doc_size]
-        size = network.users_of_block(documents.shape[1])
+        size = products.users_of_block(documents.shape[1])
         for start in range(0, len(q), size):
             rows = slice(start, start + size)
             of_users = np.empty((len(users[rows]), 1, len(bias)), np.float32)
-            network.product(users[rows], kernel[:user_size], out=of_users[:, 0])
+            products.product(users[rows], kernel[:user_size], out=of_users[:, 0])
             of_users += bias
-            hidden = network.scratch("documents", (len(of_users), documents.shape[1], len(bias)))
+            hidden = products.scratch("documents", (len(of_users), documents.shape[1], len(bias)))
             np.matmul(documents[rows], of_document, out=hidden)
             hidden += of_users
             q[rows] = q_network.finish(hidden)

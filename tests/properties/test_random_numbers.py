@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import math
 from typing import Any
 
@@ -17,7 +18,9 @@ from recsim import registry, utils
 from recsim.agents import (
     cluster_bandit_agent,
     full_slate_q_agent,
+    ppo_agent,
     random_agent,
+    reinforce_agent,
     tabular_q_agent,
 )
 from recsim.agents.layers import (
@@ -128,15 +131,21 @@ def full_slate_q(env: Any) -> Any:
     return full_slate_q_agent.FullSlateQAgent(None, env.observation_space, env.action_space)
 
 
+def policy_gradient(agent_class: Any, env: Any) -> Any:
+    return agent_class(env.observation_space, env.action_space, update_period=2)
+
+
 AGENTS = {
     "full slate Q": full_slate_q,
+    "PPO": functools.partial(policy_gradient, ppo_agent.PPOAgent),
+    "REINFORCE": functools.partial(policy_gradient, reinforce_agent.ReinforceAgent),
     "cluster bandit": cluster_bandit,
     "click bandit": click_bandit,
     "tabular Q": tabular_q,
     "history": history,
     "temporal aggregation": aggregation,
 }
-LEARNING_FROM_REWARDS = ("full slate Q", "tabular Q", "temporal aggregation")
+LEARNING_FROM_REWARDS = ("full slate Q", "tabular Q", "temporal aggregation", "PPO", "REINFORCE")
 WITH_TABLES = ("tabular Q", "temporal aggregation", "history")
 
 
@@ -272,7 +281,7 @@ def test_metrics_read_a_number_however_it_is_written(spelling, numbers):
 
 def test_every_registered_agent_is_known_here():
     # Those that are not in this file are deep ones, which their own tests cover.
-    others = {"random", "greedy_pctr", "softmax", "tabular_q"}
+    others = {"random", "greedy_pctr", "softmax", "tabular_q", "ppo", "reinforce"}
     bandits = {name for name in registry.AGENTS if name.startswith("cluster_bandit")}
     deep = {name for name in registry.AGENTS if "slate" in name or name == "dp_random"}
     assert set(registry.AGENTS) == others | bandits | deep

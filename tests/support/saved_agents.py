@@ -16,6 +16,8 @@ SCENARIOS = {
     "tabular_q": "interest_exploration",
     "softmax": "interest_evolution",
     "full_slate_q": "interest_evolution",
+    "ppo": "interest_evolution",
+    "reinforce": "topic_boredom",
     "slate_topk_sarsa": "interest_evolution",
     "slate_optimal_optimal_q": "interest_evolution",
     "history": "interest_evolution",

@@ -145,7 +145,7 @@ class ObservationAdapter:
                 docs = np.empty((len(documents), self._doc_size), np.float32)
                 for row, document in zip(docs, documents):
                     self._doc_flattener.flatten(document, row)
-        _check_finite(observation, user, docs)
+        _check_finite(observation, user=user, doc=docs)
         return user, docs
 
     def features_of_many(self, observation: agent.Observation) -> State:
@@ -162,12 +162,18 @@ class ObservationAdapter:
         Raises:
             ValueError: as :meth:`features`.
         """
-        with _must_fit("user", self._user_space):
-            users = self._user_flattener.flattened(observation["user"])
+        users = self.users_of_many(observation)
         with _must_fit("doc", self._doc_space):
             docs = self._doc_flattener.flattened(observation["doc"], num_axes=2)
-        _check_finite(observation, users, docs)
+        _check_finite(observation, doc=docs)
         return users, docs
+
+    def users_of_many(self, observation: agent.Observation) -> np.ndarray:
+        """Returns the first part of :meth:`features_of_many`: the users' features."""
+        with _must_fit("user", self._user_space):
+            users = self._user_flattener.flattened(observation["user"])
+        _check_finite(observation, user=users)
+        return users
 
     def encode(self, observation: agent.Observation) -> np.ndarray:
         """Returns an observation as an image: the user's row, then a row for each document.
@@ -201,8 +207,8 @@ class ObservationAdapter:
         return images
 
 
-def _check_finite(observation: agent.Observation, *features: np.ndarray) -> None:
-    for name, array in zip(("user", "doc"), features):
+def _check_finite(observation: agent.Observation, **features: np.ndarray) -> None:
+    for name, array in features.items():
         # A sum of finite features is finite, unless they are beyond all reason.
         if not math.isfinite(array.sum()):
             raise ValueError(

@@ -31,6 +31,7 @@ from recsim.agents.dopamine import (
 from recsim.agents.dopamine import learner as learner_lib
 from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 from recsim.agents.dopamine.learner import Settings, linearly_decaying_epsilon
+from recsim.agents.networks import products
 
 if TYPE_CHECKING:
     import keras
@@ -458,7 +459,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 slates[row] = self._values.random_slate(self._exploration_rng, num_documents)
             else:
                 rows.append(row)
-        size = network.users_of_block(num_documents)
+        size = products.users_of_block(num_documents)
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             slates[block] = self._values.best_slates(

@@ -14,6 +14,7 @@ import numpy as np
 
 from recsim._internal import validation
 from recsim._internal.tensorflow_import import import_tensorflow
+from recsim.agents.networks import optimizers
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +24,6 @@ __all__ = [
     "Trainer",
     "TrainingBatch",
     "check_arguments",
-    "check_optimizer_state",
     "import_tensorflow",
     "make_model",
     "optimizer_maker",
@@ -142,12 +142,12 @@ class Trainer:
         self._device = device
 
     def _named(self, name: str, learning_rate: float | None) -> keras.Optimizer:
-        optimizers = self._keras.optimizers
+        of_keras = self._keras.optimizers
         if name == "adam":
-            return optimizers.Adam(learning_rate or 1e-3)
+            return of_keras.Adam(learning_rate or 1e-3)
         if name == "sgd":
-            return optimizers.SGD(learning_rate or 1e-3)
-        return optimizers.RMSprop(learning_rate or 2.5e-4, rho=0.95, epsilon=1e-5, centered=True)
+            return of_keras.SGD(learning_rate or 1e-3)
+        return of_keras.RMSprop(learning_rate or 2.5e-4, rho=0.95, epsilon=1e-5, centered=True)
 
     def _gradient_step(self, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
         tf = self._tf
@@ -208,19 +208,9 @@ class Trainer:
             ValueError: if they are of another optimizer.
         """
         variables = self._optimizer.variables
-        check_optimizer_state([tuple(variable.shape) for variable in variables], state)
+        optimizers.check_state([tuple(variable.shape) for variable in variables], state)
         for variable, values in zip(variables, state):
             variable.assign(values)
-
-
-def check_optimizer_state(shapes: Sequence[tuple[int, ...]], state: Sequence[np.ndarray]) -> None:
-    """Raises ValueError for an optimizer's state of other shapes than these."""
-    if list(shapes) != [np.shape(values) for values in state]:
-        raise ValueError(
-            f"The optimizer's state must have the shapes {list(shapes)}, got "
-            f"{[np.shape(values) for values in state]}: it is of another optimizer. Make the "
-            "agent with the optimizer that it was trained with."
-        )
 
 
 def make_model(weights: Sequence[np.ndarray]) -> keras.Model:

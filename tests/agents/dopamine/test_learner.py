@@ -275,19 +275,6 @@ def test_a_batch_without_rows_that_count_changes_no_weight_at_first(name):
     assert (trainer.loss, trainer.mean_q) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(40, 256), (256, 32), (32, 1), (300, 300)])
-@pytest.mark.parametrize("number", [0, 1, 31, 64, 257])
-def test_products_in_blocks_are_those_of_whole_matrices(number, inputs, outputs):
-    rng = np.random.RandomState(0)
-    rows = rng.standard_normal((number, inputs)).astype(np.float32)
-    kernel = rng.standard_normal((inputs, outputs)).astype(np.float32)
-    product = network.product(rows, kernel, np.full((number, outputs), np.nan, np.float32))
-    np.testing.assert_allclose(product, rows @ kernel, rtol=1e-4, atol=1e-4)
-    summed = np.full((inputs, outputs), np.nan, np.float32)
-    network.summed_products(rows, product, summed)
-    np.testing.assert_allclose(summed, rows.T @ product, rtol=1e-3, atol=1e-3)
-
-
 def test_numpy_trains_but_for_optimizers_of_keras_and_other_devices():
     import keras
 

@@ -1,0 +1,1 @@
+"""Networks by NumPy: products of matrices, fully connected layers, optimizers."""

@@ -1,0 +1,1 @@
+"""Policy gradients of slates: their mathematics, the learner and its agents."""
