@@ -192,6 +192,18 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
     )
 
 
+def _contextual_bandit_entry(
+    explore: str, model: str, weights: str, description: str
+) -> AgentEntry:
+    return AgentEntry(
+        _made_by("contextual_bandit", explore, model, weights),
+        description,
+        learns=True,
+        modules=("recsim.agents.contextual_bandit_agent",),
+        create_vector=_made_by("vector_contextual_bandit", explore, model, weights),
+    )
+
+
 def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
     return AgentEntry(
         _made_by("slate_q", strategy),
@@ -295,6 +307,35 @@ AGENTS: dict[str, AgentEntry] = {
         "Q-learning with a table over binned observations (interest_exploration)",
         learns=True,
         environment="interest_exploration",
+    ),
+    **{
+        f"{name}{suffix}": _contextual_bandit_entry(
+            explore, "linear", weights, f"{title}{of_weights}"
+        )
+        for name, explore, title in (
+            ("lin_ucb", "ucb", "LinUCB"),
+            ("lin_ts", "thompson", "linear Thompson sampling"),
+        )
+        for suffix, weights, of_weights in (
+            ("", "shared", ""),
+            ("_disjoint", "disjoint", ", a model for each arm"),
+            ("_hybrid", "hybrid", ", shared weights and those of arms"),
+        )
+    },
+    "logistic_ts": _contextual_bandit_entry(
+        "thompson", "logistic", "shared", "Thompson sampling by a logistic regression on features"
+    ),
+    "epsilon_greedy": _contextual_bandit_entry(
+        "epsilon_greedy",
+        "linear",
+        "shared",
+        "the best slate by a ridge regression on features, or a random one",
+    ),
+    "epsilon_greedy_logistic": _contextual_bandit_entry(
+        "epsilon_greedy",
+        "logistic",
+        "shared",
+        "the best slate by a logistic regression on features, or a random one",
     ),
     "full_slate_q": AgentEntry(
         _made_by("full_slate_q"),

@@ -30,6 +30,14 @@ SLATE_Q = [
     for name, entry in registry.AGENTS.items()
     if entry.modules == ("recsim.agents.slate_decomp_q_agent",)
 ]
+CONTEXTUAL_BANDITS = [
+    name
+    for name, entry in registry.AGENTS.items()
+    if entry.modules == ("recsim.agents.contextual_bandit_agent",)
+]
+for _name in CONTEXTUAL_BANDITS:
+    if _name.endswith(("_disjoint", "_hybrid")):
+        IMPOSSIBLE[_name, "long_term_satisfaction"] = "Discrete entry"
 for _name in SLATE_Q:
     IMPOSSIBLE[_name, "interest_exploration"] = "watch_time"
     IMPOSSIBLE[_name, "long_term_satisfaction"] = "watch_time"
@@ -118,7 +126,8 @@ def test_tables_have_bins_where_the_features_are(environment, edges):
 
 def test_learning_agents_are_those_that_keep_something_between_episodes():
     learning = [name for name, entry in registry.AGENTS.items() if entry.learns]
-    assert learning == ["tabular_q", "full_slate_q", *SLATE_Q[:-1], "ppo", "reinforce"]
+    of_slates = ["full_slate_q", *SLATE_Q[:-1], "ppo", "reinforce"]
+    assert learning == ["tabular_q", *CONTEXTUAL_BANDITS, *of_slates]
 
 
 @pytest.mark.parametrize("strategy", SLATE_Q)

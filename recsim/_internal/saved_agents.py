@@ -48,6 +48,7 @@ CODE: dict[str, str] = {
     "RandomAgent": f"{_AGENTS}.random_agent",
     "GreedyPCTRAgent": f"{_AGENTS}.greedy_pctr_agent",
     "ClusterBanditAgent": f"{_AGENTS}.cluster_bandit_agent",
+    "ContextualBanditAgent": f"{_AGENTS}.contextual_bandit_agent",
     "GreedyClusterAgent": f"{_AGENTS}.cluster_bandit_agent",
     "SoftmaxAgent": f"{_AGENTS}.softmax_agent",
     "PPOAgent": f"{_AGENTS}.ppo_agent",

@@ -3,6 +3,7 @@
 from recsim.agents import (
     agent_utils,
     cluster_bandit_agent,
+    contextual_bandit_agent,
     factories,
     full_slate_q_agent,
     greedy_pctr_agent,
@@ -17,6 +18,7 @@ from recsim.agents import (
 __all__ = [
     "agent_utils",
     "cluster_bandit_agent",
+    "contextual_bandit_agent",
     "factories",
     "full_slate_q_agent",
     "greedy_pctr_agent",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from recsim._internal import bindings
 from recsim.agents import (
     cluster_bandit_agent,
+    contextual_bandit_agent,
     full_slate_q_agent,
     greedy_pctr_agent,
     ppo_agent,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cluster_bandit",
+    "contextual_bandit",
     "full_slate_q",
     "greedy_pctr",
     "ppo",
@@ -41,6 +43,7 @@ __all__ = [
     "softmax",
     "tabular_q",
     "vector_cluster_bandit",
+    "vector_contextual_bandit",
     "vector_full_slate_q",
     "vector_greedy_pctr",
     "vector_ppo",
@@ -122,6 +125,44 @@ def vector_cluster_bandit(
         environment,
         alg_ctor=getattr(algorithms, algorithm),
         random_seed=seed,
+    )
+
+
+def contextual_bandit(
+    explore: str,
+    model: str,
+    weights: str,
+    environment: _Env,
+    *,
+    seed: int | None,
+    eval_mode: bool,
+    **_: object,
+) -> types.SlateAgent:
+    """Returns an agent that learns by a linear or logistic model, and explores in a way."""
+    return contextual_bandit_agent.ContextualBanditAgent(
+        environment.observation_space,
+        environment.action_space,
+        explore,
+        eval_mode=eval_mode,
+        model=model,
+        weights=weights,
+        seed=seed,
+    )
+
+
+def vector_contextual_bandit(
+    explore: str,
+    model: str,
+    weights: str,
+    environment: vector_env.RecSimVectorEnv,
+    *,
+    seed: int | None,
+    eval_mode: bool,
+    **_: object,
+) -> types.VectorAgent:
+    """Returns what :func:`contextual_bandit` does, for users in parallel."""
+    return contextual_bandit_agent.VectorContextualBanditAgent(
+        environment, explore, eval_mode=eval_mode, model=model, weights=weights, seed=seed
     )
 
 

@@ -123,9 +123,12 @@ def content(tree, folder):
 @pytest.mark.parametrize(
     ("made", "name"),
     [
-        *((single, name) for name in ("random", "tabular_q", "cluster_bandit_ts", *SINGLE)),
+        *(
+            (single, name)
+            for name in ("random", "tabular_q", "cluster_bandit_ts", "lin_ts_hybrid", *SINGLE)
+        ),
         (single, "full_slate_q"),
-        *((vector, name) for name in ("random", "cluster_bandit_ts", "full_slate_q")),
+        *((vector, name) for name in ("random", "cluster_bandit_ts", "lin_ucb", "full_slate_q")),
     ],
 )
 def test_a_crafted_bundle_is_restored_whole_or_refused(made, name, tmp_path):

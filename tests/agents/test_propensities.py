@@ -11,7 +11,13 @@ from support import scenarios
 
 import recsim
 from recsim import registry, spaces, types
-from recsim.agents import cluster_bandit_agent, slate_decomp_q_agent, softmax_agent, tabular_q_agent
+from recsim.agents import (
+    cluster_bandit_agent,
+    contextual_bandit_agent,
+    slate_decomp_q_agent,
+    softmax_agent,
+    tabular_q_agent,
+)
 from recsim.agents.bandits import algorithms
 from recsim.agents.layers import cluster_click_statistics
 from recsim.logs import parquet
@@ -44,6 +50,12 @@ def slate_q(env):
     return slate_decomp_q_agent.VectorSlateDecompQAgent(env, eval_mode=True, epsilon_eval=0.4)
 
 
+def linear_epsilon_greedy(env):
+    return contextual_bandit_agent.VectorContextualBanditAgent(
+        env, "epsilon_greedy", exploration=0.4
+    )
+
+
 def named(name):
     return lambda env: registry.create_vector_agent(name, env)
 
@@ -54,6 +66,8 @@ AGENTS = {
     "softmax by the average user": (softmax, "interest_exploration"),
     "softmax by the only feature": (softmax, "long_term_satisfaction"),
     "epsilon-greedy": (slate_q, "interest_evolution"),
+    "linear epsilon-greedy": (linear_epsilon_greedy, "interest_evolution"),
+    "LinUCB": (named("lin_ucb"), "interest_evolution"),
     "greedy_pctr": (named("greedy_pctr"), "interest_exploration"),
     "UCB1": (named("cluster_bandit_ucb1"), "interest_exploration"),
 }

@@ -17,6 +17,7 @@ from support import random_cases, random_scenarios, random_spaces
 from recsim import registry, utils
 from recsim.agents import (
     cluster_bandit_agent,
+    contextual_bandit_agent,
     full_slate_q_agent,
     ppo_agent,
     random_agent,
@@ -135,7 +136,12 @@ def policy_gradient(agent_class: Any, env: Any) -> Any:
     return agent_class(env.observation_space, env.action_space, update_period=2)
 
 
+def contextual_bandit(env: Any) -> Any:
+    return contextual_bandit_agent.ContextualBanditAgent(env.observation_space, env.action_space)
+
+
 AGENTS = {
+    "contextual bandit": contextual_bandit,
     "full slate Q": full_slate_q,
     "PPO": functools.partial(policy_gradient, ppo_agent.PPOAgent),
     "REINFORCE": functools.partial(policy_gradient, reinforce_agent.ReinforceAgent),
@@ -282,6 +288,12 @@ def test_metrics_read_a_number_however_it_is_written(spelling, numbers):
 def test_every_registered_agent_is_known_here():
     # Those that are not in this file are deep ones, which their own tests cover.
     others = {"random", "greedy_pctr", "softmax", "tabular_q", "ppo", "reinforce"}
+    learning = tuple(
+        name
+        for name, entry in registry.AGENTS.items()
+        if entry.modules == ("recsim.agents.contextual_bandit_agent",)
+    )
+    assert learning
     bandits = {name for name in registry.AGENTS if name.startswith("cluster_bandit")}
     deep = {name for name in registry.AGENTS if "slate" in name or name == "dp_random"}
-    assert set(registry.AGENTS) == others | bandits | deep
+    assert set(registry.AGENTS) == others | bandits | deep | set(learning)

@@ -215,7 +215,9 @@ def test_threads_get_what_one_gets(served):
     assert together == found
 
 
-@pytest.mark.parametrize("name", ["slate_topk_sarsa", "full_slate_q", "greedy_pctr", "softmax"])
+@pytest.mark.parametrize(
+    "name", ["slate_topk_sarsa", "full_slate_q", "greedy_pctr", "softmax", "lin_ucb"]
+)
 def test_agents_of_users_in_parallel_serve_single_ones(name, tmp_path):
     scenario = SCENARIOS[name]
     env = make_vector_env(scenario, num_envs=5)

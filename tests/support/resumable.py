@@ -13,6 +13,7 @@ import numpy as np
 from recsim import agent as agent_lib
 from recsim.agents import (
     cluster_bandit_agent,
+    contextual_bandit_agent,
     greedy_pctr_agent,
     random_agent,
     tabular_q_agent,
@@ -55,6 +56,12 @@ AGENTS = {
     "greedy": lambda env: greedy_pctr_agent.GreedyPCTRAgent(
         env.action_space, env.environment.user_model.avg_user_state
     ),
+    "lin_ucb": lambda env: contextual_bandit_agent.ContextualBanditAgent(
+        env.observation_space, env.action_space
+    ),
+    "logistic_ts": lambda env: contextual_bandit_agent.ContextualBanditAgent(
+        env.observation_space, env.action_space, "thompson", model="logistic"
+    ),
     "several": lambda env: FirstDocuments(env.action_space),
 }
 ENVIRONMENTS = {
@@ -86,6 +93,8 @@ PAIRS = [
     ("evolution", "random"),
     ("satisfaction", "random"),
     ("satisfaction", "tabular_q"),
+    ("evolution", "lin_ucb"),
+    ("exploration", "logistic_ts"),
 ]
 
 

@@ -15,6 +15,8 @@ SCENARIOS = {
     "cluster_bandit_ucb1": "interest_exploration",
     "tabular_q": "interest_exploration",
     "softmax": "interest_evolution",
+    "lin_ucb": "interest_evolution",
+    "logistic_ts": "interest_exploration",
     "full_slate_q": "interest_evolution",
     "ppo": "interest_evolution",
     "reinforce": "topic_boredom",

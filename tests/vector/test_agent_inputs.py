@@ -9,6 +9,7 @@ from support.scenarios import CONFIG
 from recsim import registry
 from recsim.agents import (
     cluster_bandit_agent,
+    contextual_bandit_agent,
     full_slate_q_agent,
     greedy_pctr_agent,
     random_agent,
@@ -45,6 +46,7 @@ AGENTS = {
     "bandit": (EXPLORATION, with_statistics(cluster_bandit_agent.VectorClusterBanditAgent), True),
     "layer": (EXPLORATION, with_statistics(random_agent.VectorRandomAgent), True),
     "single-user": (EXPLORATION, single_user_agents, True),
+    "contextual": (EVOLUTION, contextual_bandit_agent.VectorContextualBanditAgent, True),
     "full slate": (EVOLUTION, full_slate_q_agent.VectorFullSlateQAgent, True),
     "decomposed": (EVOLUTION, slate_decomp_q_agent.VectorSlateDecompQAgent, True),
     "served": (

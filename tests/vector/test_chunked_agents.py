@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from recsim import registry
-from recsim.agents import full_slate_q_agent
+from recsim.agents import contextual_bandit_agent, full_slate_q_agent
 from recsim.vector import streams
 
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 1}
-AGENTS = ["random", "greedy_pctr", "cluster_bandit_ts", "full_slate_q"]
+AGENTS = ["random", "greedy_pctr", "cluster_bandit_ts", "lin_ts", "full_slate_q"]
 WITH_STREAMS = [name for name in AGENTS if name != "greedy_pctr"]
 
 
@@ -26,6 +26,11 @@ def make_agent(name, env, seed=1, **kwargs):
     if name == "full_slate_q":
         kwargs = {"eval_mode": True, "epsilon_eval": 0.5, **kwargs}
         return full_slate_q_agent.VectorFullSlateQAgent(env, seed=seed, **kwargs)
+    if name == "lin_ts":
+        settings = {"eval_mode": True, "exploration_eval": 1.0}
+        return contextual_bandit_agent.VectorContextualBanditAgent(
+            env, "thompson", seed=seed, **settings
+        )
     return registry.create_vector_agent(name, env, seed=seed)
 
 

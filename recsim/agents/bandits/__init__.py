@@ -1,4 +1,4 @@
-"""Multi-armed bandit algorithms, and bandits with generalised linear models."""
+"""Bandits: multi-armed ones, and those with generalised linear, linear or logistic models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 from recsim._internal import lazy
 
 if TYPE_CHECKING:
-    from recsim.agents.bandits import algorithms, glm_algorithms
+    from recsim.agents.bandits import (
+        algorithms,
+        glm_algorithms,
+        linear_algorithms,
+        logistic_algorithms,
+    )
 
-__all__ = ["algorithms", "glm_algorithms"]
+__all__ = ["algorithms", "glm_algorithms", "linear_algorithms", "logistic_algorithms"]
 
-# The latter take SciPy, which agents should not wait for.
+# Some take SciPy, which agents should not wait for.
 __getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)

@@ -6,9 +6,10 @@ current folder. An argument that errors call by another name, such as the entry 
 goes by that.
 """
 
-from support.public_calls import functions, objects, off_policy
+from support.public_calls import contextual_bandits, functions, objects, off_policy
 
 __all__ = ["TABLE"]
 
-TABLE = {**functions.TABLE, **objects.TABLE, **off_policy.TABLE}
-assert len(TABLE) == len(functions.TABLE) + len(objects.TABLE) + len(off_policy.TABLE)
+_PARTS = (functions, contextual_bandits, objects, off_policy)
+TABLE = {name: row for part in _PARTS for name, row in part.TABLE.items()}
+assert len(TABLE) == sum(len(part.TABLE) for part in _PARTS)
