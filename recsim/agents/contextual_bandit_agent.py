@@ -81,8 +81,9 @@ class ContextualBanditAgent(agent.AbstractEpisodicRecommenderAgent):
         MemoryError: if there is no memory for the estimates.
 
     Example:
-        >>> import recsim
-        >>> env = recsim.make("interest_evolution", num_candidates=10, slate_size=3)
+        >>> from recsim.environments import interest_evolution
+        >>> env = interest_evolution.create_environment(
+        ...     {"num_candidates": 10, "slate_size": 3, "resample_documents": True, "seed": 0})
         >>> agent = ContextualBanditAgent(env.observation_space, env.action_space, "thompson")
         >>> len(agent.begin_episode(env.reset()))
         3
@@ -339,8 +340,9 @@ class VectorContextualBanditAgent(vector_agent.ChunkedVectorAgent):
         TypeError, ValueError, MemoryError: as :class:`ContextualBanditAgent`.
 
     Example:
-        >>> import recsim
-        >>> env = recsim.make_vec("interest_evolution", 4, num_candidates=10, slate_size=3)
+        >>> from recsim.environments import interest_evolution
+        >>> env = interest_evolution.create_vector_environment(
+        ...     {"num_candidates": 10, "slate_size": 3, "resample_documents": True, "seed": 0}, 4)
         >>> agent = VectorContextualBanditAgent(env, "thompson", ridge=2.0)
         >>> agent.begin(env.reset(seed=0)[0]).shape
         (4, 3)
@@ -520,6 +522,15 @@ class VectorContextualBanditAgent(vector_agent.ChunkedVectorAgent):
             self._load_state_of_users(state["users"])
         else:
             self._begin_anew()
+
+    def _load_state_of_users(self, users: Mapping[str, Any]) -> None:
+        if self._explores() or self._are_own(users):
+            super()._load_state_of_users(users)
+        else:  # Nothing is lost that anybody should be told of.
+            self._begin_anew()
+
+    def _explores(self) -> bool:
+        return self._bandit.exploration(for_training=not self._eval_mode) > 0.0
 
     def _memory(self) -> types.State:
         return {"last": self._last}

@@ -39,7 +39,7 @@ def test_posterior(num, diagonal):
 
     weights, found = logistic_algorithms.laplace_update(mean, given, contexts, clicks)
     best = optimize.minimize(loss, mean, method="BFGS", options={"gtol": 1e-9})
-    np.testing.assert_allclose(weights, best.x, atol=1e-7)
+    np.testing.assert_allclose(weights, best.x, atol=1e-6)
     chance = special.expit(contexts @ weights)
     curvature = matrix + (contexts.T * (chance * (1 - chance))) @ contexts
     np.testing.assert_allclose(found, np.diag(curvature) if diagonal else curvature, rtol=1e-12)
