@@ -367,7 +367,7 @@ AGENTS: dict[str, AgentEntry] = {
         "ppo", "policy gradient of slates, proximal policy optimization", "ppo_agent"
     ),
     "reinforce": _learner_entry(
-        "reinforce", "policy gradient of slates, REINFORCE with top-k correction", "reinforce_agent"
+        "reinforce", "policy gradient of slates, with the top-k correction", "reinforce_agent"
     ),
     "dp_random": AgentEntry(
         _made_by("slate_q", "dp_random"),
