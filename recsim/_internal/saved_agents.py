@@ -76,6 +76,8 @@ CODE: dict[str, str] = {
     "IEUserState": "recsim.environments.interest_exploration",
     "IEvUserState": "recsim.environments.interest_evolution",
     "LTSUserState": "recsim.environments.long_term_satisfaction",
+    "AverageUser": "recsim.environments.fitted",
+    "odds_of_quality": "recsim.environments.fitted._scenario",
 }
 
 

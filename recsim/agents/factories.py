@@ -181,6 +181,14 @@ def tabular_q(
     )
 
 
+def _slate_q_settings(environment: object) -> dict[str, Any]:
+    """Returns what a scenario says of how SlateQ scores its documents, if it says something."""
+    inner: Any = getattr(environment, "environment", environment)
+    model = getattr(inner, "user_model", None)
+    settings: dict[str, Any] = getattr(model, "slate_q_settings", {})
+    return settings
+
+
 def _feature_bounds(document_space: types.Space) -> tuple[float, float]:
     """Returns the bounds of the features in a Box of documents, (0, 10) where it has none."""
     spaces: dict[str, Any] = getattr(document_space, "spaces", {})
@@ -242,6 +250,7 @@ def slate_q(
         None,
         observation_space=environment.observation_space,
         action_space=environment.action_space,
+        **_slate_q_settings(environment),
         **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent, strategy=strategy),
         **kwargs,
     )
@@ -276,7 +285,8 @@ def vector_slate_q(
         num_envs=environment.num_envs,
         strategy=strategy,
     )
-    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **planned, **kwargs)
+    settings = {**_slate_q_settings(environment), **planned, **kwargs}
+    return slate_decomp_q_agent.create_vector_agent(strategy, environment, **settings)
 
 
 # Into how many updates a short training is divided, at least.

@@ -29,6 +29,7 @@ _MOST_STEPS = 15
 _NUM_BINS = 10
 _NORMAL = 1.959963984540054
 _SAMPLES = 200
+_MOST_NUMBERS = 50_000_000
 _SEED = 0
 # So few users or slates have no variance of their own to speak of.
 _FEW = 30
@@ -306,6 +307,8 @@ def _concentration(log: tables.SlateLog, expected: np.ndarray) -> tuple[Measure,
     user = log.users if log.has_users else log.sessions
     users = np.broadcast_to(user[:, np.newaxis], shown.shape)[shown]
     topics = None if log.catalogue.topics is None else log.catalogue.topics[items]
+    num_topics = len(log.catalogue.topic_names)
+    num_samples = int(np.clip(_MOST_NUMBERS // len(items), _FEW, _SAMPLES))
 
     def measures(clicks: np.ndarray) -> dict[str, float]:
         counts = np.bincount(items[clicks], minlength=log.num_items)
@@ -324,13 +327,14 @@ def _concentration(log: tables.SlateLog, expected: np.ndarray) -> tuple[Measure,
             shares = shares[shares > 0]
             values["effective number of topics clicked"] = np.exp(-(shares * np.log(shares)).sum())
             if log.has_users:
-                pairs = np.unique(np.stack([users[clicks], topics[clicks]]), axis=1)
-                clicking = max(len(np.unique(users[clicks])), 1)
-                values["topics clicked by a user who clicks"] = pairs.shape[1] / clicking
+                seen = np.zeros((log.num_users, num_topics), np.bool_)
+                seen[users[clicks], topics[clicks]] = True
+                clicking = max(int(np.count_nonzero(seen.any(axis=1))), 1)
+                values["topics clicked by a user who clicks"] = np.count_nonzero(seen) / clicking
         return {name: float(value) for name, value in values.items()}
 
     observed = measures(log.clicks[shown])
-    samples = [measures(rng.random(len(chances)) < chances) for _ in range(_SAMPLES)]
+    samples = [measures(rng.random(len(chances)) < chances) for _ in range(num_samples)]
     found = []
     for name, value in observed.items():
         sampled = np.array([sample[name] for sample in samples])

@@ -20,6 +20,7 @@ from support.fitted_scenarios import CLICK_MODELS, made_up
 
 import recsim
 from recsim import registry, testing
+from recsim._internal.gym_import import spaces
 from recsim.environments import fitted
 from recsim.experiments import experiment
 from recsim.vector import scenario, streams
@@ -577,3 +578,32 @@ def test_the_page_of_an_episode_names_items(folder: str, tmp_path: pathlib.Path)
     assert list(step.item_names) == expected
     episode.to_html(tmp_path / "episode.html")
     assert expected[0] in (tmp_path / "episode.html").read_text(encoding="utf-8")
+
+
+def test_slate_q_scores_documents_by_the_average_user() -> None:
+    """Its choice weights are the odds of a click, by the quality that is observed."""
+    made = config(made_up(), observe="factors")
+    env = fitted.create_environment(made)
+    observation = env.reset()
+    agent: Any = registry.create_agent("slate_topk_topk_q", env, training_steps=100)
+    documents = list(observation["doc"].values())
+    space = env.observation_space["doc"][next(iter(observation["doc"]))]
+    flat = np.array([spaces.utils.flatten(space, document) for document in documents])
+    weights, no_click = env.environment.user_model.slate_q_settings["score_documents_fn"](
+        np.zeros(4), flat
+    )
+    quality = np.array([document["quality"] for document in documents])
+    np.testing.assert_allclose(weights, quality / (1.0 - quality), rtol=1e-6)
+    assert no_click == 1.0
+    slate = agent.begin_episode(observation)
+    assert len(set(slate)) == 3
+
+
+@pytest.mark.parametrize("agent", ["softmax", "greedy_pctr", "cluster_bandit_ts"])
+def test_agents_of_the_scenario_can_be_saved(agent: str, tmp_path: pathlib.Path) -> None:
+    env = fitted.create_environment(config(made_up()))
+    observation = env.reset()
+    made = registry.create_agent(agent, env, seed=1)
+    made.save(tmp_path / "agent.recsim")  # type: ignore[attr-defined]
+    loaded = recsim.load_agent(tmp_path / "agent.recsim").make_agent()
+    assert list(made.begin_episode(observation)) == list(loaded.begin_episode(observation))

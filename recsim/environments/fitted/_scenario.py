@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from recsim import spaces as spaces_lib
 from recsim import types
 from recsim._internal import numbers, validation
 from recsim._internal.gym_import import spaces
@@ -18,7 +19,7 @@ from recsim.environments import _config
 from recsim.environments.fitted import _dynamics, _folder
 from recsim.environments.fitted._parameters import FittedParameters
 
-__all__ = ["FittedOptions", "FittedScenario", "scenario_of"]
+__all__ = ["FittedOptions", "FittedScenario", "average_scores", "odds_of_quality", "scenario_of"]
 
 #: Number of slates of an episode where neither log nor config says how long sessions last.
 DEFAULT_TIME_BUDGET = 100
@@ -30,6 +31,8 @@ _CHOICES = {
     "reward": ("clicks", "values"),
 }
 _MOST_STEPS = 10**9
+# Odds beyond these say nothing more, and their logarithms are finite in single precision.
+_LEAST_QUALITY, _MOST_QUALITY = 1e-30, 0.999999
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,11 +219,44 @@ class FittedScenario:
         """The cumulative shares of the items."""
         return _cumulative(self.fitted.item_popularity)
 
-    def average_scores(self, documents: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Returns the average user's utilities of observed documents, which have ``quality``."""
-        quality = np.asarray(documents["quality"])
-        tiny = np.finfo(np.float32).tiny
-        return _dynamics.logit(np.clip(quality, tiny, np.nextafter(np.float32(1), np.float32(0))))
+    @property
+    def slate_q_settings(self) -> dict[str, object]:
+        """How SlateQ scores documents: by the odds of a click of the average user, no click by 1.
+
+        Rewards are those of the environment.
+        """
+        start = 0
+        for name, space in self.document_space().spaces.items():
+            if name == "quality":
+                break
+            start += spaces_lib.flat_size(space)
+        return {
+            "reward_field": None,
+            "score_documents_fn": functools.partial(odds_of_quality, start),
+        }
+
+
+def average_scores(documents: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the average user's utilities of observed documents, which have ``quality``."""
+    quality = np.clip(documents["quality"], _LEAST_QUALITY, _MOST_QUALITY)
+    return _dynamics.logit(quality)
+
+
+def odds_of_quality(
+    entry: int, users: np.ndarray, documents: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns choice weights of documents, and of no click, from their quality.
+
+    Args:
+        entry: which of the features of documents is the quality.
+        users: features of users, shape (..., user_size).
+        documents: features of documents, shape (..., num_documents, doc_size).
+
+    Returns:
+        Weights of shape (..., num_documents), and of shape (...).
+    """
+    quality = np.clip(documents[..., entry], 0.0, _MOST_QUALITY)
+    return quality / (1.0 - quality), np.ones(users.shape[:-1], documents.dtype)
 
 
 def _cumulative(shares: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from recsim import spaces as spaces_lib
 from recsim._internal.gym_import import spaces
 from recsim.environments.fitted import _dynamics
 from recsim.environments.fitted._items import FittedResponse
-from recsim.environments.fitted._scenario import FittedScenario
+from recsim.environments.fitted._scenario import FittedScenario, average_scores
 
 __all__ = ["AverageUser", "FittedUserModel", "FittedUserSampler", "FittedUserState"]
 
@@ -90,20 +90,13 @@ class FittedUserState(user.AbstractUserState):
 
 
 class AverageUser:
-    """The average user as agents know him: by the quality of documents.
-
-    Args:
-        scenario: the scenario.
-    """
+    """The average user as agents know him: by the quality of documents."""
 
     __module__ = _MODULE
 
-    def __init__(self, scenario: FittedScenario) -> None:
-        self.scenario = scenario
-
     def score_document(self, doc_obs: Mapping[str, Any]) -> float:
         """Returns the utility of an observed document."""
-        return float(self.scenario.average_scores(doc_obs))
+        return float(average_scores(doc_obs))
 
 
 class FittedUserSampler(user.AbstractUserSampler):
@@ -173,7 +166,12 @@ class FittedUserModel(user.AbstractUserModel):
     @property
     def avg_user_state(self) -> AverageUser:
         """The average user, whose scores of documents agents may know."""
-        return AverageUser(self.scenario)
+        return AverageUser()
+
+    @property
+    def slate_q_settings(self) -> dict[str, object]:
+        """The settings of SlateQ that this scenario needs."""
+        return self.scenario.slate_q_settings
 
     @property
     def avg_choice_model(self) -> choice_model.NormalizableChoiceModel:

@@ -10,7 +10,7 @@ from recsim import choice_model, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays
 from recsim.environments.fitted import _dynamics
-from recsim.environments.fitted._scenario import FittedScenario
+from recsim.environments.fitted._scenario import FittedScenario, average_scores
 from recsim.vector import scenario as scenario_lib
 from recsim.vector import streams
 
@@ -70,10 +70,17 @@ class VectorFittedDocumentSampler(scenario_lib.VectorDocumentSampler[VectorFitte
     def __init__(self, scenario: FittedScenario, dtype: np.dtype) -> None:
         self.scenario = scenario
         self.parameters = scenario.options
-        self._columns = {
-            name: column if column.dtype.kind == "i" else column.astype(dtype)
-            for name, column in scenario.document_columns.items()
-        }
+        # All numbers of an item side by side, to be picked together; whole ones apart.
+        columns = scenario.document_columns
+        self._whole = {name: column for name, column in columns.items() if column.dtype.kind == "i"}
+        rows, self._places, size = [], {}, 0
+        for name, column in columns.items():
+            if name not in self._whole:
+                rows.append(column.reshape(len(column), -1))
+                width = rows[-1].shape[1]
+                self._places[name] = size if column.ndim == 1 else slice(size, size + width)
+                size += width
+        self._numbers = np.concatenate(rows, axis=1).astype(dtype)
 
     def fingerprint_attributes(self) -> dict[str, object]:
         """Returns what is not in the parameters: nothing."""
@@ -94,7 +101,10 @@ class VectorFittedDocumentSampler(scenario_lib.VectorDocumentSampler[VectorFitte
 
     def observe(self, documents: VectorFittedDocuments) -> dict[str, np.ndarray]:
         """Returns ``cluster_id``, ``popularity``, ``quality`` and what else is observed of them."""
-        return {name: column.take(documents.item, axis=0) for name, column in self._columns.items()}
+        picked = self._numbers.take(documents.item, axis=0)
+        observed = {name: picked[..., place] for name, place in self._places.items()}
+        observed |= {name: column.take(documents.item) for name, column in self._whole.items()}
+        return dict(sorted(observed.items()))
 
     def observation_space(self, num_documents: int) -> types.Space:
         """Returns the space of one user's candidates."""
@@ -169,6 +179,8 @@ class VectorFittedUserModel(
         self._user_utilities = fitted.user_utilities.astype(dtype)
         self._user_factors = fitted.user_factors.astype(dtype)
         self._quality = scenario.quality.astype(dtype)
+        # What clicks bring where the log has no values; never changed.
+        self._no_values = np.zeros((0, self.slate_size), dtype)
 
     def fingerprint_attributes(self) -> dict[str, object]:
         """Returns what is not in the parameters: nothing but the size of slates."""
@@ -180,14 +192,19 @@ class VectorFittedUserModel(
         Args:
             documents: what is observed of them.
         """
-        return self.scenario.average_scores(documents)
+        return average_scores(documents)
 
     @property
     def avg_user_state(self) -> object:
         """The average user, whose scores these are."""
         from recsim.environments.fitted._users import AverageUser
 
-        return AverageUser(self.scenario)
+        return AverageUser()
+
+    @property
+    def slate_q_settings(self) -> dict[str, object]:
+        """The settings of SlateQ that this scenario needs."""
+        return self.scenario.slate_q_settings
 
     @property
     def avg_choice_model(self) -> choice_model.NormalizableChoiceModel:
@@ -234,8 +251,8 @@ class VectorFittedUserModel(
         tired = None
         if fitted.fatigue:
             topics = arrays.take_shared(self.scenario.topics, documents.item)
-            tired = np.take_along_axis(users.fatigue, topics, axis=1)
-            tired = tired * base.dtype.type(fitted.fatigue)
+            tired = arrays.take_along_rows(users.fatigue, topics)
+            tired *= base.dtype.type(fitted.fatigue)
         return _dynamics.utilities(base, users.factors, self._factors_of(documents), tired)
 
     def _factors_of(self, documents: VectorFittedDocuments) -> np.ndarray:
@@ -273,13 +290,14 @@ class VectorFittedUserModel(
     ) -> VectorFittedResponses:
         """See :meth:`recsim.vector.scenario.VectorUserModel.respond`."""
         items, values = documents.item, self.scenario.fitted.values
+        value = self._no_values
         if values is not None:
             noise = stream.normal(self.slate_size)
             means = values.item_means[items] + values.user_effects[users.user][:, np.newaxis]
             drawn = np.clip(means + values.residual_sd * noise, values.low, values.high)
             value = np.where(choice, drawn, 0.0).astype(self._quality.dtype)
-        else:
-            value = np.zeros(items.shape, self._quality.dtype)
+        elif len(value) != len(items):
+            value = self._no_values = np.zeros(items.shape, self._quality.dtype)
         return VectorFittedResponses(
             choice,
             arrays.take_shared(self.scenario.topics, items),
