@@ -92,15 +92,13 @@ def read_rows(
     Args:
         source: the table.
         found: its columns.
-        missing: 'error', or 'drop' to leave rows out in which something is missing.
+        missing: of :data:`MISSING`: 'drop' leaves rows out in which something is missing.
         advance: called with the number of rows that were read.
 
     Raises:
         MemoryError: for a table whose arrays do not fit into memory.
         ValueError: for what does not fit its column, and a table without rows.
     """
-    if missing not in MISSING:
-        raise ValueError(f"missing must be 'error' or 'drop', got {missing!r}.")
     _check_size(source.num_rows or 0, found)
     rows = Rows(
         {},

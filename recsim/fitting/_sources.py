@@ -73,7 +73,10 @@ class Source:
 
 
 def open_source(
-    table: object, separator: str | None = None, column_names: Sequence[str] | None = None
+    table: object,
+    separator: str | None = None,
+    column_names: Sequence[str] | None = None,
+    name: str = "table",
 ) -> Source:
     """Opens a table.
 
@@ -84,6 +87,7 @@ def open_source(
         separator: what stands between the entries of a CSV file; None for the one of , ; | and the
             tabulator that is in its first line most often.
         column_names: names of the columns of a CSV file without a header.
+        name: what the table is called in errors.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -91,29 +95,32 @@ def open_source(
         ValueError: for a file that is empty or damaged, and options that do not fit a table.
     """
     if isinstance(table, (str, bytes, os.PathLike)):
-        path = paths.absolute("table", os.fsdecode(table))
+        path = paths.absolute(name, os.fsdecode(table))
         if not os.path.exists(path):
-            raise FileNotFoundError(f"table must be a file or folder, got {path!r}: there is none.")
-        if not _is_parquet(path):
-            return _of_csv(path, separator, column_names)
-        source = _of_parquet(path)
+            raise FileNotFoundError(
+                f"{name} must be a file or folder, got {path!r}: there is none."
+            )
+        shown = f"{name} {path!r}"
+        if not _is_parquet(path, shown):
+            return _of_csv(path, shown, separator, column_names)
+        source = _of_parquet(path, shown)
     else:
-        source = _of_frame(table)
+        source = _of_frame(table, name)
     if separator is not None or column_names is not None:
         raise ValueError("separator and column_names are of CSV files: leave them out.")
     return source
 
 
-def _is_parquet(path: str) -> bool:
+def _is_parquet(path: str, name: str) -> bool:
     if os.path.isdir(path):
         return True
     if not os.path.getsize(path):
-        raise ValueError(f"table {path!r} is an empty file.")
+        raise ValueError(f"{name} is an empty file.")
     with open(path, "rb") as file:
         return file.read(len(_PARQUET)) == _PARQUET
 
 
-def _of_parquet(path: str) -> Source:
+def _of_parquet(path: str, name: str) -> Source:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -122,10 +129,10 @@ def _of_parquet(path: str) -> Source:
         if path.endswith(".part"):
             raise ValueError(f"The log {path!r} is not complete: wait for its run to end.")
         found = os.walk(path)
-        files = sorted(os.path.join(at, name) for at, _, names in found for name in names)
+        files = sorted(os.path.join(at, file) for at, _, names in found for file in names)
         files = [file for file in files if file.endswith(".parquet")]
         if not files:
-            raise ValueError(f"table {path!r} is a folder without .parquet files.")
+            raise ValueError(f"{name} is a folder without .parquet files.")
     columns: list[str] | None = None
     num_rows = 0
     for file in files:
@@ -151,14 +158,15 @@ def _of_parquet(path: str) -> Source:
                 yield from opened.iter_batches(batch_size=_ROWS, columns=wanted)
 
     assert columns is not None
-    return Source(f"table {path!r}", columns, batches, num_rows)
+    return Source(name, columns, batches, num_rows)
 
 
-def _of_csv(path: str, separator: str | None, column_names: Sequence[str] | None) -> Source:
+def _of_csv(
+    path: str, name: str, separator: str | None, column_names: Sequence[str] | None
+) -> Source:
     import pyarrow as pa
     from pyarrow import csv
 
-    name = f"table {path!r}"
     with contextlib.closing(pa.input_stream(path, compression="detect")) as stream:
         start = stream.read(_LOOKED_AT)
     line = _first_line(name, start)
@@ -245,7 +253,7 @@ def _checked_names(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _of_frame(table: object) -> Source:
+def _of_frame(table: object, name: str) -> Source:
     import pandas as pd
     import pyarrow as pa
 
@@ -261,20 +269,20 @@ def _of_frame(table: object) -> Source:
                     [_of_series(part.iloc[:, i]) for i in range(len(wanted))], wanted
                 )
 
-        return Source("table", names, of_pandas, len(frame))
+        return Source(name, names, of_pandas, len(frame))
     if not isinstance(table, pa.Table) and hasattr(table, "__arrow_c_stream__"):
         table = pa.table(table)
     if not isinstance(table, pa.Table):
         raise TypeError(
-            "table must be the path of a CSV or Parquet file, a data frame of pandas or Polars, or "
-            f"a table of pyarrow, got {numbers.described(table)} of type {type(table).__name__}."
+            f"{name} must be the path of a CSV or Parquet file, a data frame of pandas or Polars, "
+            f"or a table of pyarrow, got {numbers.described(table)} of type {type(table).__name__}."
         )
     arrow: pa.Table = table
 
     def of_arrow(wanted: list[str]) -> Iterator[pa.RecordBatch]:
         yield from arrow.select(wanted).to_batches(max_chunksize=_ROWS)
 
-    return Source("table", arrow.column_names, of_arrow, arrow.num_rows)
+    return Source(name, arrow.column_names, of_arrow, arrow.num_rows)
 
 
 def _of_series(series: pd.Series) -> pa.Array:

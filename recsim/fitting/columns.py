@@ -121,9 +121,9 @@ class Columns:
                 )
         for role in _FEATURES:
             value = getattr(self, role)
-            if value == AUTO:
+            if isinstance(value, str) and value == AUTO:
                 continue
-            names = [] if value is None else value
+            names: object = [] if value is None else value
             if isinstance(names, str) or not isinstance(names, Sequence):
                 raise TypeError(
                     f"{role} must be a list of names of columns, 'auto' or None, got "
@@ -207,6 +207,15 @@ class Found:
         return f"The column was guessed by its name: say with the option {role} which one it is."
 
 
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raises ValueError if an argument is none of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got "
+            f"{numbers.described(value)}."
+        )
+
+
 def find(names: Sequence[str], columns: Columns, kind: str = AUTO) -> Found:
     """Returns which columns of a table mean what.
 
@@ -220,8 +229,7 @@ def find(names: Sequence[str], columns: Columns, kind: str = AUTO) -> Found:
         ValueError: for a doubled column, one that is not there or is named for two meanings, two
             that fit a guess equally, and a table without what its kind needs.
     """
-    if kind not in (AUTO, *KINDS):
-        raise ValueError(f"kind must be 'auto', 'slates' or 'ratings', got {kind!r}.")
+    check_choice("kind", kind, (AUTO, *KINDS))
     _check_doubled(names)
     given = {role: getattr(columns, role) for role in ROLES}
     features = {role: getattr(columns, role) for role in _FEATURES}

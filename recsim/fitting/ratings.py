@@ -245,7 +245,7 @@ def fit_ratings(
         "num_factors": _factors(num_factors, log),
         "regularization": _given("regularization", regularization, validation.positive_float),
         "temperature": _given("temperature", temperature, validation.positive_float),
-        "threshold": _given("threshold", threshold, validation.number),
+        "threshold": _given("threshold", threshold, numbers.finite_float32),
         "slate_size": validation.positive_int("slate_size", slate_size, 1, 1000),
         "held_out": validation.probability("held_out", held_out),
         "refits": validation.positive_int("refits", refits, 0, 10_000),
@@ -255,6 +255,7 @@ def fit_ratings(
         raise ValueError("regularization has no effect on 0 factors: leave it out.")
     if log.ratings.min() == log.ratings.max():
         raise ValueError(f"Ratings must not all be the same, got {log.ratings[0]:g} throughout.")
+    _check_scale(log, settings["temperature"], settings["threshold"])
     held_out_ratings = log.held_out_ratings(settings["held_out"], settings["seed"])
     if workers is not None:
         workers = validation.positive_int("workers", workers)
@@ -278,6 +279,24 @@ def fit_ratings(
         if folder is not None:
             result.save(folder)
     return result
+
+
+def _check_scale(
+    log: tables.RatingsLog, temperature: float | None, threshold: float | None
+) -> None:
+    """Refuses what would make all clicks certain."""
+    low, high = float(log.ratings.min()), float(log.ratings.max())
+    spread = high - low
+    if temperature is not None and temperature < 1e-4 * spread:
+        raise ValueError(
+            f"temperature must be at least {1e-4 * spread:.3g} for ratings from {low:g} to "
+            f"{high:g}, got {temperature!r}."
+        )
+    if threshold is not None and not low - spread <= threshold <= high + spread:
+        raise ValueError(
+            f"threshold must be near the ratings, in [{low - spread:g}, {high + spread:g}], got "
+            f"{threshold!r}."
+        )
 
 
 def _given(name: str, value: float | str, check: Callable[[str, object], float]) -> float | None:

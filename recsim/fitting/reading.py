@@ -73,11 +73,12 @@ def read(
     if isinstance(table, tables.SlateLog | tables.RatingsLog):
         return table
     given = columns_lib.Columns.of(columns)
+    columns_lib.check_choice("missing", missing, _rows.MISSING)
     if session_gap is not None:
         session_gap = validation.positive_float("session_gap", session_gap)
     source = _sources.open_source(table, separator, column_names)
-    of_items = None if item_table is None else _sources.open_source(item_table)
-    of_users = None if user_table is None else _sources.open_source(user_table)
+    of_items = None if item_table is None else _sources.open_source(item_table, name="item_table")
+    of_users = None if user_table is None else _sources.open_source(user_table, name="user_table")
     others = [name for other in (of_items, of_users) if other for name in other.columns]
     found = columns_lib.find(
         source.columns, columns_lib.without(given, source.columns, others), kind

@@ -141,14 +141,17 @@ class SlateLog:
         _set(self, "items", items)
         shown = items >= 0
         shape = items.shape
-        _set(self, "clicks", _of_shape("clicks", np.asarray(self.clicks), shape) != 0)
+        clicks = _of_shape("clicks", numbers.array("clicks", self.clicks), shape, "items")
+        _set(self, "clicks", clicks != 0)
         default = np.broadcast_to(np.arange(shape[1], dtype=np.int16), shape)
         self._check_whole("positions", shape, np.int16, default)
         for name in ("values", "propensities"):
             value = getattr(self, name)
             if value is not None:
-                array = numbers.array(name, value).astype(np.float32, copy=False)
-                _set(self, name, _of_shape(name, array, shape))
+                array = _floats(name, value, np.float32)
+                if np.isinf(array).any():
+                    raise ValueError(f"{name} must be finite, got {array[np.isinf(array)][0]}.")
+                _set(self, name, _of_shape(name, array, shape, "items"))
         known = self.users is not None
         self._check_whole("users", shape[:1], np.int32, np.full(shape[0], -1, np.int32))
         each = np.arange(shape[0], dtype=np.int32)
@@ -173,7 +176,7 @@ class SlateLog:
     ) -> None:
         value = getattr(self, name)
         array = default if value is None else _whole(name, value, dtype)
-        _set(self, name, _of_shape(name, array.astype(dtype, copy=False), shape))
+        _set(self, name, _of_shape(name, array.astype(dtype, copy=False), shape, "items"))
 
     def _check_slates(self, shown: np.ndarray) -> None:
         if not shown[:, 0].all() or (shown[:, 1:] & ~shown[:, :-1]).any():
@@ -275,11 +278,9 @@ class SlateLog:
             mask: bool of shape (n_slates,), or indices in increasing order.
 
         Raises:
-            ValueError: if no slate is left.
+            TypeError, ValueError: if it is not such an array, or no slate is left.
         """
-        rows = np.flatnonzero(mask) if np.asarray(mask).dtype == np.bool_ else np.asarray(mask)
-        if not len(rows):
-            raise ValueError("mask must leave at least one slate, got none.")
+        rows = _rows_of_mask(mask, self.num_slates)
         return self._rows(rows, self.users[rows], _counted(self.sessions[rows]), self.user_table)
 
     def select_users(self, indices: Sequence[int] | np.ndarray) -> SlateLog:
@@ -332,13 +333,13 @@ class SlateLog:
         Raises:
             ValueError: see there.
         """
-        if by == "auto":
+        if isinstance(by, str) and by == "auto":
             by = "session" if self.has_sessions else "slate"
         groups = {"session": self.sessions, "user": self.users, "slate": np.arange(len(self.items))}
-        if by not in groups or (by == "user" and not self.has_users):
+        if not isinstance(by, str) or by not in groups or (by == "user" and not self.has_users):
             raise ValueError(
                 "by must be 'auto', 'session', 'slate' or, in a log with users, 'user', got "
-                f"{by!r}."
+                f"{numbers.described(by)}."
             )
         return _held_out(groups[by], held_out, seed, by)
 
@@ -393,12 +394,16 @@ class RatingsLog:
                 f"users must be one for each rating, and at least one, got shape {users.shape}."
             )
         _set(self, "users", users)
-        _set(self, "items", _of_shape("items", _whole("items", self.items, np.int32), users.shape))
+        _set(
+            self,
+            "items",
+            _of_shape("items", _whole("items", self.items, np.int32), users.shape, "users"),
+        )
         for name, dtype in (("ratings", np.float32), ("times", np.float64)):
             value = getattr(self, name)
             if value is not None:
-                array = numbers.array(name, value).astype(dtype, copy=False)
-                _set(self, name, _of_shape(name, array, users.shape))
+                array = _floats(name, value, dtype)
+                _set(self, name, _of_shape(name, array, users.shape, "users"))
                 if not np.isfinite(array).all():
                     raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}.")
         if self.catalogue is None:
@@ -445,8 +450,12 @@ class RatingsLog:
 
         Args:
             mask: bool of shape (n,), or indices in increasing order.
+
+        Raises:
+            TypeError, ValueError: if it is not such an array, or no rating is left.
         """
-        return self._rows(mask, self.users[mask], self.user_table)
+        rows = _rows_of_mask(mask, self.num_ratings)
+        return self._rows(rows, self.users[rows], self.user_table)
 
     def select_users(self, indices: Sequence[int] | np.ndarray) -> RatingsLog:
         """Returns the log of some users, who become user 0, 1, …; one that is given twice, two.
@@ -515,12 +524,37 @@ def _whole(name: str, values: object, dtype: type[np.signedinteger]) -> np.ndarr
     return array.astype(dtype, copy=False)
 
 
-def _of_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _of_shape(name: str, array: np.ndarray, shape: tuple[int, ...], first: str) -> np.ndarray:
+    """Returns an array, which must have the shape that the first one gives it."""
     if array.shape != shape:
         raise ValueError(
-            f"{name} must have the shape {shape}, as the other columns say, got {array.shape}."
+            f"{name} must have the shape {shape}, by that of {first}, got {array.shape}."
         )
     return array
+
+
+def _floats(name: str, values: object, dtype: type[np.floating]) -> np.ndarray:
+    """Returns numbers in a dtype; what it cannot hold is infinite."""
+    with np.errstate(over="ignore"):
+        return numbers.array(name, values).astype(dtype, copy=False)
+
+
+def _rows_of_mask(mask: object, number: int) -> np.ndarray:
+    """Returns the rows of a mask, or of indices."""
+    given = numbers.array("mask", mask)
+    if given.dtype == np.bool_ and given.shape == (number,):
+        rows: np.ndarray = np.flatnonzero(given)
+    else:
+        rows = numbers.whole_array("mask", given)
+        fits = given.dtype != np.bool_ and rows.ndim == 1 and (np.diff(rows) > 0).all()
+        if not fits or (rows.size and not 0 <= rows.min() <= rows.max() < number):
+            raise ValueError(
+                f"mask must be a bool for each of {number} rows, or indices of these in increasing "
+                f"order, got {numbers.described(mask)}."
+            )
+    if not len(rows):
+        raise ValueError("mask must leave at least one slate or rating, got none.")
+    return rows
 
 
 def _user_indices(indices: Sequence[int] | np.ndarray, number: int) -> np.ndarray:

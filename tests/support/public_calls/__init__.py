@@ -6,10 +6,10 @@ current folder. An argument that errors call by another name, such as the entry 
 goes by that.
 """
 
-from support.public_calls import contextual_bandits, functions, objects, off_policy
+from support.public_calls import contextual_bandits, fitting, functions, objects, off_policy
 
 __all__ = ["TABLE"]
 
-_PARTS = (functions, contextual_bandits, objects, off_policy)
+_PARTS = (functions, contextual_bandits, fitting, objects, off_policy)
 TABLE = {name: row for part in _PARTS for name, row in part.TABLE.items()}
 assert len(TABLE) == sum(len(part.TABLE) for part in _PARTS)
