@@ -56,11 +56,11 @@ def half(log: fitting.SlateLog, seed: int) -> dict[str, object]:
         "seed": seed,
         "chosen": result.chosen,
         "clicks": [int(fitted.clicks.sum()), int(clicked.sum())],
-        "log_likelihood": float(likelihoods.mean()),
-        "standard_error": float(likelihoods.std(ddof=1) / root),
-        "baselines": dict(result.baselines),
-        "above_constant": float((likelihoods - constant).mean()),
-        "above_constant_standard_error": float((likelihoods - constant).std(ddof=1) / root),
+        "log_likelihood": rounded(likelihoods.mean()),
+        "standard_error": rounded(likelihoods.std(ddof=1) / root),
+        "baselines": {name: rounded(value) for name, value in result.baselines.items()},
+        "above_constant": rounded((likelihoods - constant).mean()),
+        "above_constant_standard_error": rounded((likelihoods - constant).std(ddof=1) / root),
         "positions": rates(rest.positions[:, 0], clicked, expected),
         "deciles": rates(decile[rest.items[:, 0]], clicked, expected),
         "treatments": list(result.treatments),
@@ -68,22 +68,34 @@ def half(log: fitting.SlateLog, seed: int) -> dict[str, object]:
 
 
 def rates(groups: np.ndarray, clicked: np.ndarray, expected: np.ndarray) -> list[dict[str, float]]:
-    """Returns the click rate of each group, its exact 95% interval, and the one to expect."""
+    """Returns the click rate of each group, its exact 95% interval, and the one to expect.
+
+    The simultaneous intervals are those that together hold all rates with 95%.
+    """
     found = []
-    for group in np.unique(groups):
+    names = np.unique(groups)
+    for group in names:
         own = groups == group
         test = stats.binomtest(int(clicked[own].sum()), int(own.sum()))
         low, high = test.proportion_ci(0.95)
+        simultaneous = test.proportion_ci(1.0 - 0.05 / len(names))
         found.append(
             {
                 "impressions": int(own.sum()),
-                "rate": float(clicked[own].mean()),
-                "low": float(low),
-                "high": float(high),
-                "expected": float(expected[own].mean()),
+                "rate": rounded(clicked[own].mean()),
+                "low": rounded(low),
+                "high": rounded(high),
+                "simultaneous_low": rounded(simultaneous.low),
+                "simultaneous_high": rounded(simultaneous.high),
+                "expected": rounded(expected[own].mean()),
             }
         )
     return found
+
+
+def rounded(value: float) -> float:
+    """Returns a number to seven decimals."""
+    return round(float(value), 7)
 
 
 def main() -> None:
@@ -92,9 +104,10 @@ def main() -> None:
     parser.add_argument("path", help="the JSON file to write")
     options = parser.parse_args()
     log = read_log()
-    halves = [half(log, seed) for seed in range(HALVES)]
-    record = {"python": provenance.installed(), "data": log.fingerprint, "halves": halves}
-    pathlib.Path(options.path).write_text(json.dumps(record, indent=1) + "\n")
+    # A half a line.
+    halves = ",\n".join(json.dumps(half(log, seed)) for seed in range(HALVES))
+    head = json.dumps({"versions": provenance.installed(), "data": log.fingerprint})[:-1]
+    pathlib.Path(options.path).write_text(f'{head}, "halves": [\n{halves}\n]}}\n')
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
@@ -26,8 +27,8 @@ _SWITCHES = {"auto": "auto", "on": True, "off": False}
 _DESCRIPTION = """\
 Fits a scenario to a log: a table with a row for each impression (user, time,
 item, position, click…) or for each rating (user, item, rating). The folder of
-the scenario is an environment: recsim run --environment FOLDER. The same
-command resumes.
+the scenario is an environment: recsim run --environment FOLDER. A report in
+it says how far to trust it. The same command resumes.
 """
 
 _EXAMPLES = """\
@@ -104,7 +105,11 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         "--output",
         metavar="FOLDER",
         required=True,
-        help="folder for the scenario: new, empty, or that of the same command before",
+        help="folder for the scenario and the report: new, empty, or that of the same command "
+        "before",
+    )
+    files.add_argument(
+        "--no-report", action="store_true", help="write no report, for which agents are simulated"
     )
     _options.add_quiet(files)
 
@@ -235,11 +240,15 @@ def run(options: argparse.Namespace) -> int:
             clusters.connect(options.backend, options.address, options.workers) as backend,
         ):
             result = fitting.fit(options.table, backend=backend or "loky", **settings)
-            print(_text(result, shutil.get_terminal_size().columns), flush=True)
+            _options.print_text(_text(result, shutil.get_terminal_size().columns))
+            sys.stdout.flush()
+            if not options.no_report:
+                _options.print_text(_reported(result, options))
     except KeyboardInterrupt:
         print(f"\nThe same command resumes with what is in {options.output}.", file=sys.stderr)
         raise
-    print(f"\nFiles: {options.output} (scenario.json, arrays.npz, fit.json)")
+    report = "" if options.no_report else ", report.html, report.json"
+    print(f"\nFiles: {options.output} (scenario.json, arrays.npz, fit.json{report})")
     print(f"Run agents in it: recsim run --environment {options.output}")
     return 0
 
@@ -269,6 +278,37 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _reported(result: FitResult | RatingsResult, options: argparse.Namespace) -> str:
+    """Writes the report; returns how far the scenarios agree, and the cautions."""
+    from recsim.fitting import report
+    from recsim.simulator import progress
+
+    enabled = False if options.quiet else None
+    path = os.path.join(options.output, "report.html")
+    with progress.progress_bar(
+        "Agents", report.num_scenarios(result), "scenarios", enabled
+    ) as show:
+        made = report.write(result, path, advance=lambda number: show(number, 0))
+    ranking = made.ranking
+    width = shutil.get_terminal_size().columns
+    lines = textwrap.wrap(
+        f"Of the pairs of {len(ranking.agents)} agents {ranking.agreement:.0%} are in the same "
+        f"order in all of {len(ranking.scenarios)} scenarios that the log allows. What this one "
+        "should not be used for:",
+        width,
+    )
+    return "\n".join(["", *lines, *_as_list(made.cautions, width)])
+
+
+def _as_list(sentences: Sequence[str], width: int) -> list[str]:
+    """Returns sentences as the lines of a list."""
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, width, initial_indent="- ", subsequent_indent="  ")
+    ]
+
+
 def _text(result: FitResult | RatingsResult, width: int) -> str:
     """Returns the models that were compared as a table, and what was done with the log."""
     from recsim.fitting import ratings
@@ -277,13 +317,8 @@ def _text(result: FitResult | RatingsResult, width: int) -> str:
         table = _table_of_ratings(result)
     else:
         table = _table_of_slates(result)
-    notes = [*result.log.treatments, *result.treatments]
-    lines = [
-        line
-        for note in notes
-        for line in textwrap.wrap(note, width, initial_indent="- ", subsequent_indent="  ")
-    ]
-    return "\n".join([*lines, "", tables.plain(table, width)])
+    notes = _as_list([*result.log.treatments, *result.treatments], width)
+    return "\n".join([*notes, "", tables.plain(table, width)])
 
 
 def _table_of_ratings(result: RatingsResult) -> tables.Table:

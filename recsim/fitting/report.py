@@ -15,7 +15,7 @@ from recsim.fitting import fidelity as fidelity_lib
 from recsim.fitting import ranking as ranking_lib
 from recsim.fitting import ratings as ratings_lib
 
-__all__ = ["Report", "report_of", "write"]
+__all__ = ["Report", "num_scenarios", "report_of", "write"]
 
 #: How many of the models that came next agents are compared in.
 _MOST_RUNNERS_UP = 3
@@ -148,6 +148,11 @@ def _panels(
         if groups:
             found.append(_report_figures.of_groups(title, groups, x, y))
     return found
+
+
+def num_scenarios(result: results.FitResult | ratings_lib.RatingsResult) -> int:
+    """Returns in how many scenarios agents are run for the report on a fit."""
+    return len(_scenarios(result))
 
 
 def report_of(

@@ -21,6 +21,8 @@ from recsim.fitting import _factorization, results
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
+QUIET = "--output films --no-report --quiet"
+
 
 def write_ratings(number: int = 600) -> None:
     rng = np.random.default_rng(0)
@@ -46,6 +48,7 @@ def write_slates(number: int = 400) -> None:
 def test_ratings(capsys):
     write_ratings()
     command = "fit ratings.csv --output films --item-table films.csv --num-factors 2 --refits 1"
+    command += " --no-report"
     assert cli.main(command.split()) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -68,23 +71,18 @@ def test_slates(capsys):
     assert re.search(r"^\* position_based-0_factors +-0\.\d{5} ", out, re.M)
     assert re.search(r"^  constant +-0\.\d{5}$", out, re.M)
     assert "Positions are counted from 1" in out
+    assert "Of the pairs of 5 agents" in out
+    assert "- The log does not say who saw what: " in out
+    assert "report.html, report.json)" in out
     assert err == ""
+    report = json.loads(pathlib.Path("shop/report.json").read_text())
+    assert report["scenario_sha256"] == fitted.load("shop").sha256
     assert fitted.load("shop").num_items == 6
 
 
 def test_the_same_command_fits_nothing_again(capsys, monkeypatch):
     write_ratings()
-    command = [
-        "fit",
-        "ratings.csv",
-        "--output",
-        "films",
-        "--num-factors",
-        "2",
-        "--refits",
-        "1",
-        "--quiet",
-    ]
+    command = shlex.split(f"fit ratings.csv --num-factors 2 --refits 1 {QUIET}")
     assert cli.main(command) == 0
     first = capsys.readouterr().out
 
@@ -100,7 +98,7 @@ def test_the_same_command_fits_nothing_again(capsys, monkeypatch):
 def test_interrupted_and_resumed():
     write_ratings(60_000)
     command = [sys.executable, "-m", "recsim", *["fit", "ratings.csv", "--output", "films"]]
-    command += ["--refits", "300", "--workers", "1"]
+    command += ["--refits", "300", "--workers", "1", "--no-report"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(pathlib.Path().glob("films/fits/refit-0-*")):
         assert process.poll() is None
@@ -164,17 +162,7 @@ def test_bad_input_is_one_line_and_writes_nothing(command, capsys):
 
 def test_a_folder_of_another_scenario_is_refused(capsys):
     write_ratings()
-    command = [
-        "fit",
-        "ratings.csv",
-        "--output",
-        "films",
-        "--num-factors",
-        "0",
-        "--refits",
-        "0",
-        "--quiet",
-    ]
+    command = shlex.split(f"fit ratings.csv --num-factors 0 --refits 0 {QUIET}")
     assert cli.main(command) == 0
     before = pathlib.Path("films/scenario.json").read_bytes()
     with pytest.raises(SystemExit):
@@ -186,10 +174,9 @@ def test_a_folder_of_another_scenario_is_refused(capsys):
 def test_fit_in_python():
     write_slates()
     told: list[str] = []
-    result = fitting.fit(
-        "clicks.parquet", {"time": None}, refits=0, progress=False, tell=told.append
-    )
+    settings = {"models": "position_based", "refits": 0, "workers": 1, "progress": False}
+    result = fitting.fit("clicks.parquet", {"time": None}, **settings, tell=told.append)
     assert isinstance(result, results.FitResult)
     assert told[0].endswith("Not used: time.")
-    again = fitting.fit(result.log, refits=0, progress=False)
+    again = fitting.fit(result.log, **settings)
     np.testing.assert_array_equal(again.parameters.item_utilities, result.parameters.item_utilities)
