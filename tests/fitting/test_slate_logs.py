@@ -100,7 +100,7 @@ def test_neither_is_found_where_there_is_none():
 @pytest.mark.slow
 def test_kinds_of_users_are_found():
     truth, log = made_up("dependent_click", "position_based", users=600, sessions=8)
-    result = fitting.fit_slates(log, **QUICK, num_factors=0, kinds=3, drift=False, fatigue=False)
+    result = fitting.fit_slates(log, **QUICK, num_factors=0, kinds=2, drift=False, fatigue=False)
     assert sorted(result.candidate.click_models) == ["dependent_click", "position_based"]
     names = np.array([model.name for model in result.parameters.click_models])
     expected = np.array([model.name for model in truth.click_models])
