@@ -92,7 +92,7 @@ def truth(setting: Setting, num_users: int, seed: int) -> fitted.FittedParameter
         ),
         user_ids=tuple(map(str, range(num_users))),
         user_utilities=rng.normal(0.0, 0.2, num_users),
-        user_factors=rng.normal(0.0, 0.25, (num_users, FACTORS)),
+        user_factors=rng.normal(0.0, 0.15, (num_users, FACTORS)),
         user_kinds=rng.integers(kinds, size=num_users),
         user_weights=np.full(num_users, 1.0 / num_users),
         drift=setting.drift,

@@ -27,6 +27,12 @@ _SMALLEST, _LARGEST = 1e-3, 10.0
 _TOLERANCE = 5e-6
 # Rounds without improvement of the held-out likelihood after which estimation ends.
 _PATIENCE = 2
+# Iterations in which the priors' deviations of users' effects are found, and the least part of
+# itself that one becomes in a round.
+_SHRINKAGES, _LEAST_CHANGE = 20, 0.2
+# How far the drift moves in a round towards where the objective is greatest: what the corrections
+# leave out lets it overshoot.
+_DAMPING = 0.7
 # Steps of differences by strengths.
 _DIFFERENCE = 0.01
 
@@ -85,7 +91,9 @@ def fit(
     current, widths = _measured(problem, state, deviations, 0)
     for done in range(1, rounds + 1):
         widths.correct()
-        state = _maximized(problem, state, deviations, widths)
+        before, state = state, _maximized(problem, state, deviations, widths)
+        if model.drift:
+            state["drift"] = before["drift"] + _DAMPING * (state["drift"] - before["drift"])
         state = problem.rescaled(state, deviations)
         state, deviations = _Widths(problem, state, deviations).shrunk()
         last = current.marginal
@@ -270,7 +278,7 @@ class _Widths:
         }
 
     def shrunk(self) -> tuple[State, State]:
-        """Returns the state and new deviations, with the same effects."""
+        """Returns new deviations, and the state: effects of users as far as these shrink them."""
         state, deviations = dict(self._state), dict(self._deviations)
         for name, information in self._information().items():
             determined = information / (1.0 + information)
@@ -296,14 +304,15 @@ class _Widths:
             )
         entries, matrices = self._user_matrices()
         if entries:
-            weights = self._problem.data.user_weights
-            posterior = np.einsum("uaa->ua", np.linalg.inv(matrices))
-            determined = weights @ (1.0 - posterior)
+            columns = [state[name].reshape(len(matrices), -1)[:, each] for name, each in entries]
+            given = np.stack(columns, axis=1)
+            effects, factors = _shrunk_further(given, matrices, self._problem.data.user_weights)
             for name in dict.fromkeys(name for name, _ in entries):
                 chosen = [place for place, (each, _) in enumerate(entries) if each == name]
-                squares = weights @ state[name] ** 2
-                shape = deviations[name].shape
-                _change(state, deviations, name, squares, determined[chosen].reshape(shape))
+                factor = factors[chosen].reshape(deviations[name].shape)
+                new = np.clip(deviations[name] * factor, _SMALLEST, _LARGEST)
+                effect = effects[:, chosen].reshape(state[name].shape)
+                state[name], deviations[name] = effect * (deviations[name] / new), new
         return state, deviations
 
     def _covariances(self) -> np.ndarray:
@@ -422,6 +431,38 @@ def _change(
     new = np.clip(deviations[name] * np.clip(ratios, 0.3, 3.0), _SMALLEST, _LARGEST)
     state[name] = state[name] * (deviations[name] / new)
     deviations[name] = new
+
+
+def _shrunk_further(
+    effects: np.ndarray, precisions: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns users' effects with other deviations of their prior, by MacKay's fixed point.
+
+    The likelihood is taken to be normal, with its mode and curvature as they are.
+
+    Args:
+        effects: standardized, at their posterior mode, shape (n_users, d).
+        precisions: of their posterior, shape (n_users, d, d).
+        weights: how often each user counts.
+
+    Returns:
+        The effects, and what to multiply the deviations by, shape (d,).
+    """
+    number = effects.shape[1]
+    pulls = np.einsum("uab,ub->ua", precisions, effects)
+    squares = np.ones(number)
+    for _ in range(_SHRINKAGES):
+        changed = precisions + np.diag(1.0 / squares - 1.0)
+        covariances = np.linalg.inv(changed)
+        effects = np.einsum("uab,ub->ua", covariances, pulls)
+        determined = weights @ (1.0 - np.einsum("uaa->ua", covariances) / squares)
+        ratios = (weights @ effects**2) / np.maximum(determined * squares, 1e-9)
+        # Beyond the fixed point's own step, which is short where little is determined.
+        steps = np.clip(ratios, 0.1, 10.0) ** 1.5
+        squares = np.clip(squares * steps, _LEAST_CHANGE**2, _LEAST_CHANGE**-2)
+        if np.abs(np.log(steps)).max() < 1e-3:
+            break
+    return effects, np.sqrt(squares)
 
 
 class _UserBlocks:

@@ -462,30 +462,53 @@ class _Fitting:
 
     def _moves(self, best: _estimation.Fit) -> tuple[_estimation.Fit, tuple[results.Strength, ...]]:
         """Returns the fit with drift and fatigue where they are told from nil, and their tests."""
-        asked = {"drift": self._asked.drift, "fatigue": self._asked.fatigue}
-        if not best.model.num_factors and asked["drift"][0]:
-            asked["drift"] = (False, False)
-            self._asked.treatments["drift"] = (
-                "No drift: no factors were found in which users differ, so that nothing can move."
-            )
-        tried = [name for name, (may, _) in asked.items() if may]
-        if not tried:
-            return best, tuple(self._untried(name) for name in asked)
+        allowed = {
+            name
+            for name, (may, _) in (("drift", self._asked.drift), ("fatigue", self._asked.fatigue))
+            if may
+        }
+        if best.model.num_factors or "drift" not in allowed:
+            return self._told(best, allowed)
+        # Users who begin alike may move apart: factors may be worth something with drift alone.
+        found, strengths = self._told(best, allowed - {"drift"})
+        factors = next(each for each in self._asked.factors if each)
+        (begun,) = self._compare([dataclasses.replace(best.model, num_factors=factors)])
+        moved, others = self._told(begun, allowed)
+        if moved.model.drift and self._held(moved) > self._held(found):
+            return moved, others
+        drift = dataclasses.replace(
+            others[0],
+            kept=False,
+            reason=f"{others[0].reason} Without drift and factors, held-out slates are likelier.",
+        )
+        return found, (drift if others[0].kept else others[0], *strengths[1:])
+
+    def _told(
+        self, best: _estimation.Fit, allowed: set[str]
+    ) -> tuple[_estimation.Fit, tuple[results.Strength, ...]]:
+        """Returns a fit with what of the allowed is told from nil, and the tests."""
+        forced = {
+            name
+            for name, (_, must) in (("drift", self._asked.drift), ("fatigue", self._asked.fatigue))
+            if must
+        }
+        names = ("drift", "fatigue")
+        if not allowed:
+            return best, tuple(self._untried(name) for name in names)
         # All begin alike and run as long, so that what differs is what they have.
-        sets = [frozenset[str](), *(frozenset({name}) for name in tried)]
-        fits = self._with(best, sets)
-        both = frozenset(tried)
-        if len(both) > 1 and any(
-            asked[name][1] or self._passes(fits[frozenset({name})], fits[frozenset()])
-            for name in tried
+        fits = self._with(best, [frozenset(), *(frozenset({name}) for name in sorted(allowed))])
+        both = frozenset(allowed)
+        if both not in fits and any(
+            name in forced or self._passes(fits[frozenset({name})], fits[frozenset()])
+            for name in allowed
         ):
             fits.update(self._with(best, [both]))
-        kept = self._kept(fits, asked, tried)
+        kept = self._kept(fits, forced & allowed)
         strengths = tuple(
-            self._strength(name, fits, kept, asked[name][1])
-            if name in tried
+            self._strength(name, fits, kept, name in forced)
+            if name in allowed
             else self._untried(name)
-            for name in asked
+            for name in names
         )
         return (fits[kept] if kept else best), strengths
 
@@ -505,22 +528,15 @@ class _Fitting:
         return {each: found[job.name][0] for each, job in jobs.items()}
 
     def _kept(
-        self,
-        fits: dict[frozenset[str], _estimation.Fit],
-        asked: dict[str, tuple[bool, bool]],
-        tried: Sequence[str],
+        self, fits: dict[frozenset[str], _estimation.Fit], forced: set[str]
     ) -> frozenset[str]:
         """Returns what is told from nil, beside what is asked for in any case."""
-        kept = frozenset(name for name in tried if asked[name][1])
-        if frozenset(tried) not in fits:
-            return kept
-        left = [name for name in tried if name not in kept]
-        while left:
-            name = max(left, key=lambda each: fits[kept | {each}].marginal)
-            if not self._passes(fits[kept | {name}], fits[kept]):
+        kept = frozenset(forced)
+        while left := [each for each in fits if len(each) == len(kept) + 1 and kept < each]:
+            more = max(left, key=lambda each: fits[each].marginal)
+            if not self._passes(fits[more], fits[kept]):
                 break
-            kept |= {name}
-            left.remove(name)
+            kept = more
         return kept
 
     def _passes(self, fit: _estimation.Fit, without: _estimation.Fit) -> bool:
