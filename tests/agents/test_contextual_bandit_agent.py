@@ -8,8 +8,9 @@ import gin
 import numpy as np
 import pytest
 from support import scenarios
+from support.fitted_scenarios import made_up
 
-from recsim import registry, serving
+from recsim import registry, serving, testing
 from recsim import spaces as spaces_lib
 from recsim._internal.gym_import import spaces
 from recsim.agents.bandits import linear_algorithms, logistic_algorithms
@@ -17,6 +18,7 @@ from recsim.agents.contextual_bandit_agent import (
     ContextualBanditAgent,
     VectorContextualBanditAgent,
 )
+from recsim.environments import fitted
 from recsim.simulator import rollout
 
 NAMES = [
@@ -255,6 +257,33 @@ def test_it_is_better_than_random(name, scenario, random_returns):
     low, _ = interval(returns(name, scenario, 30))
     _, high = interval(random_returns[scenario])
     assert low > high
+
+
+@pytest.mark.parametrize("name", ["lin_ucb", "lin_ts_disjoint", "lin_ucb_hybrid", "logistic_ts"])
+def test_it_learns_in_a_fitted_scenario(name):
+    """A third more clicks than at random after 8,000 steps of users, features of items known."""
+    config = {**scenarios.config(num_candidates=8, slate_size=3), "fitted": made_up()}
+
+    def clicks(agent, env):
+        observation, _ = env.reset(seed=5)
+        slates, total = agent.begin(observation), 0.0
+        for _ in range(30):
+            observation, *outcome = env.step(slates)
+            total += float(observation["response"]["click"].mean())
+            slates = agent.step(observation, *outcome)
+        return total
+
+    env = fitted.create_vector_environment(config, 256)
+    agent = registry.create_vector_agent(name, env, seed=1, eval_mode=False)
+    clicks(agent, env)
+    served = registry.create_vector_agent(name, env, seed=1, eval_mode=True)
+    served.load_state_dict(agent.state_dict())
+    assert clicks(served, env) > 1.33 * clicks(registry.create_vector_agent("random", env), env)
+    testing.check_agent(
+        lambda: fitted.create_environment(config),
+        lambda single: registry.create_agent(name, single, seed=1),
+        num_steps=30,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
