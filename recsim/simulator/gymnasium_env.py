@@ -3,7 +3,8 @@
 Importing recsim lets ``gymnasium.make`` and ``gymnasium.make_vec`` know the scenarios, as
 ``recsim/InterestExploration-v0``, ``recsim/InterestEvolution-v0``,
 ``recsim/LongTermSatisfaction-v0`` and ``recsim/TopicBoredom-v0``, whose variants have ids of their
-own, such as ``recsim/TopicBoredom-SlateBored-v0``. Both take the entries of an ``env_config`` as
+own, such as ``recsim/TopicBoredom-SlateBored-v0``; and ``recsim/Fitted-v0``, whose ``path`` is the
+folder of a scenario that was fitted to a log. Both take the entries of an ``env_config`` as
 keyword arguments, such as ``num_candidates=20``; ``make_vec`` also takes the options of a vector
 environment. Other keywords are a TypeError.
 

@@ -89,6 +89,11 @@ def test_agent_tutorial_shows_the_published_values(capsys):
     assert re.search(r"1\.46868751.*\n.*1\.42269182", out)
 
 
+def test_page_of_fitted_scenarios_runs(capsys):
+    run_blocks(CHECKOUT / "docs" / "fitted_scenarios.md", "{code-cell}")
+    assert "40 items, 200 users, slates of up to 3" in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show() under Agg.
 def test_environment_tutorial_shows_the_trade_off(capsys):
     run_blocks(CHECKOUT / "docs" / "tutorials" / "developing_an_environment.md", "{code-cell}")

@@ -497,7 +497,7 @@ def test_gymnasium_makes_it(folder: str) -> None:
     many.reset(seed=0)
     assert many.unwrapped.user_states()["user"].tolist() == [0, 1, 2]
     with pytest.raises(TypeError, match="Did you mean 'observe'"):
-        gymnasium.make("recsim/Fitted-v0", path=folder, observ="items")
+        gymnasium.make("recsim/Fitted-v0", path=folder, observed="items")
     with pytest.raises(KeyError, match="misses 'path'"):
         gymnasium.make("recsim/Fitted-v0")
     with pytest.raises(FileNotFoundError, match="does not exist"):
