@@ -3,21 +3,31 @@
 ``python -m recsim.benchmarks.scaling`` simulates users in interest exploration with the random
 agent on each backend and with each number of workers, interleaved, and then many tasks that do
 nothing. Every run is a process of its own, whose greatest memory is that of the driver, which
-collects the returns, of half the size (float32). The time to start a cluster is measured apart; it
-includes a small simulation, for which workers import what they need.
+collects the returns, of half the size (float32), or lets the workers write them (``--output``). The
+time to start a cluster is measured apart; it includes a small simulation, for which workers import
+what they need. The bytes per user are what the driver's memory grows by in the simulation.
+
+The table of the documentation's page on clusters, and ten million users through Ray::
+
+    python -m recsim.benchmarks.scaling --markdown
+    python -m recsim.benchmarks.scaling --markdown --backends loky ray --users 10000000 --rounds 1
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import psutil  # type: ignore[import-untyped]
 
 from recsim import clusters, parallel, registry, types
 from recsim._internal import command_line, resources
@@ -43,18 +53,30 @@ class Run:
         seconds: of the simulation.
         task_seconds: of a task that does nothing, on all workers together.
         peak_mib: greatest memory of the process that collects the results, in MiB.
-        total: sum of the returns, which no backend changes.
+        bytes_per_user: by how much that is more than its memory before the simulation.
+        total: what users did in all, which no backend changes.
     """
 
     start_seconds: float
     seconds: float
     task_seconds: float
     peak_mib: float
+    bytes_per_user: float
     total: float
 
 
-def measured(backend: str, workers: int, num_users: int, num_steps: int) -> Run:
-    """Simulates users on a backend, from this process, and returns what it took."""
+def measured(
+    backend: str, workers: int, num_users: int, num_steps: int, output: str | None = None
+) -> Run:
+    """Simulates users on a backend, from this process, and returns what it took.
+
+    Args:
+        backend: its name.
+        workers: their number.
+        num_users: number of users.
+        num_steps: steps of each.
+        output: a folder for those that workers write returns to; None to collect them.
+    """
     begin = time.perf_counter()
     with clusters.connect(backend, workers=workers) as cluster:
         run = functools.partial(
@@ -67,9 +89,14 @@ def measured(backend: str, workers: int, num_users: int, num_steps: int) -> Run:
             dtype="float32",
         )
         run(parallel.usable_cores() * 4096, num_steps=1)
+        before = psutil.Process().memory_info().rss
         started = time.perf_counter()
-        result = run(num_users, num_steps=num_steps)
+        with contextlib.ExitStack() as stack:
+            if output is not None:
+                output = stack.enter_context(tempfile.TemporaryDirectory(dir=output))
+            result = run(num_users, num_steps=num_steps, output=output)
         simulated = time.perf_counter()
+        peak = resources.peak_memory()
         tasks = [parallel.Task(str(number), _nothing, {}, 1) for number in range(NUM_TASKS)]
         for _ in parallel.run_tasks(tasks, workers, lambda done: None, backend=cluster):
             pass
@@ -78,8 +105,9 @@ def measured(backend: str, workers: int, num_users: int, num_steps: int) -> Run:
         start_seconds=started - begin,
         seconds=simulated - started,
         task_seconds=(ended - simulated) / NUM_TASKS,
-        peak_mib=resources.peak_memory() / 2**20,
-        total=float(result.returns.sum(dtype=float)),
+        peak_mib=peak / 2**20,
+        bytes_per_user=max(0, peak - before) / num_users,
+        total=result.metrics["click"],
     )
 
 
@@ -95,10 +123,14 @@ def _nothing(advance: parallel.Advance) -> parallel.Result:
     return {}
 
 
-def measured_in_a_process(backend: str, workers: int, num_users: int, num_steps: int) -> Run:
+def measured_in_a_process(
+    backend: str, workers: int, num_users: int, num_steps: int, output: str | None = None
+) -> Run:
     """Simulates users on a backend from a process of its own, see :func:`measured`."""
     command = [sys.executable, "-m", "recsim.benchmarks.scaling", "--one-run", backend]
     command += ["--workers", str(workers), "--users", str(num_users), "--steps", str(num_steps)]
+    if output is not None:
+        command += ["--output", output]
     result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return Run(**json.loads(result.stdout.splitlines()[-1]))
 
@@ -109,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse(sys.argv[1:] if argv is None else argv)
         if options.one_run:
             (workers,) = options.workers
-            run = measured(options.one_run, workers, options.users, options.steps)
+            run = measured(options.one_run, workers, options.users, options.steps, options.output)
             print(json.dumps(dataclasses.asdict(run)))
             return 0
         runs: dict[tuple[str, int], list[Run]] = {
@@ -118,29 +150,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         for _ in range(options.rounds):
             for (backend, workers), of_kind in runs.items():
                 of_kind.append(
-                    measured_in_a_process(backend, workers, options.users, options.steps)
+                    measured_in_a_process(
+                        backend, workers, options.users, options.steps, options.output
+                    )
                 )
         user_steps = options.users * options.steps
-        rows = [_row(*kind, of_kind, user_steps) for kind, of_kind in runs.items()]
-        header = ["backend", "workers", "user-steps/s", "start", "per task", "driver's memory"]
+        rows = [_row(kind, runs, user_steps) for kind in runs]
+        header = ["backend", "workers", "user-steps/s", "of loky's", "start", "per task"]
+        header += ["driver's memory", "bytes per user"]
         title = f"{options.users:,} users, {options.steps} steps, {_SCENARIO}, random agent"
-        print(tables.plain(tables.Table(title, header, rows), width=100))
+        table = tables.Table(title, header, rows, num_labels=2)
+        text = tables.markdown(table) if options.markdown else tables.plain(table, width=120)
+        print(text)
         totals = {run.total for of_kind in runs.values() for run in of_kind}
-        print(f"\nAll returns are {'equal' if len(totals) == 1 else 'NOT equal'}.")
+        print(f"\nAll clicks are {'equal' if len(totals) == 1 else 'NOT equal'}.")
         return 0 if len(totals) == 1 else 1
 
 
-def _row(backend: str, workers: int, runs: Sequence[Run], user_steps: int) -> list[str]:
-    def median(name: str) -> float:
-        return float(statistics.median(getattr(run, name) for run in runs))
+def _row(
+    kind: tuple[str, int], runs: Mapping[tuple[str, int], Sequence[Run]], user_steps: int
+) -> list[str]:
+    def median(name: str, kind: tuple[str, int] = kind) -> float:
+        return float(statistics.median(getattr(run, name) for run in runs[kind]))
 
+    of_loky = ("loky", kind[1])
+    share = median("seconds", of_loky) / median("seconds") if of_loky in runs else None
     return [
-        backend,
-        str(workers),
+        kind[0],
+        str(kind[1]),
         f"{user_steps / median('seconds'):,.0f}",
+        "" if share is None else f"{share:.2f}",
         f"{median('start_seconds'):.1f} s",
         f"{1000 * median('task_seconds'):.1f} ms",
-        f"{max(run.peak_mib for run in runs):.0f} MiB",
+        f"{max(run.peak_mib for run in runs[kind]):.0f} MiB",
+        f"{median('bytes_per_user'):.0f}",
     ]
 
 
@@ -156,6 +199,10 @@ def _parser() -> command_line.Parser:
     parser.add_argument("--users", type=count, default=1_000_000, metavar="N")
     parser.add_argument("--steps", type=count, default=20, metavar="N")
     parser.add_argument("--rounds", type=count, default=3, metavar="N")
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="let the workers write returns to a new folder in it"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print a table of Markdown")
     parser.add_argument("--one-run", choices=clusters.BACKENDS, help=argparse.SUPPRESS)
     return parser
 

@@ -67,19 +67,23 @@ def add_quick(group: command_line.Options) -> None:
     )
 
 
-def add_workers(group: command_line.Options) -> None:
-    """Adds the options that say where tasks run, and how many at a time."""
-    add_count(
-        group,
-        "--workers",
-        "tasks at a time, which changes no result (default: as many as there are cores)",
-    )
+def add_workers(
+    group: command_line.Options, default: str = "as many as there are cores", needs: str = ""
+) -> None:
+    """Adds the options that say where tasks run, and how many at a time.
+
+    Args:
+        group: what they are added to.
+        default: how many there are where nothing is said, in words.
+        needs: what a cluster must have, in words.
+    """
+    add_count(group, "--workers", f"tasks at a time, which changes no result (default: {default})")
     group.add_argument(
         "--backend",
         choices=clusters.BACKENDS,
         default="loky",
-        help="where tasks run: processes of this machine, or a cluster of Ray or Dask, which must "
-        "have the output folder, too (default: %(default)s)",
+        help="where tasks run: processes of this machine, or a cluster of Ray or Dask"
+        f"{needs} (default: %(default)s)",
     )
     group.add_argument(
         "--address",

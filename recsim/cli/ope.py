@@ -107,6 +107,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         ("--agent-seed", "of the agents alone (default: that of --seed)"),
     ):
         how.add_argument(name, metavar="N", type=command_line.integer(0, 2**32 - 1), help=text)
+    _options.add_workers(how, "1, with a cluster as many as it has cores")
     files = parser.add_argument_group("files and settings")
     files.add_argument(
         "--output",
@@ -155,7 +156,14 @@ def run(options: argparse.Namespace) -> int:
         command_line.user_errors(parser, *command_line.REFUSALS),
         progress.progress_bar("recsim ope", total, "users", enabled) as show,
     ):
-        found = comparison.compare(settings, advance=lambda number: show(number, 0))
+        workers = 1 if options.backend == "loky" and not options.workers else options.workers
+        found = comparison.compare(
+            settings,
+            advance=lambda number: show(number, 0),
+            workers=workers,
+            backend=options.backend,
+            address=options.address,
+        )
     _options.print_text(found.text())
     if options.output is not None:
         with command_line.user_errors(parser, OSError):

@@ -43,7 +43,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         registry.reproduction_entry(name).load().add_options(group)
     _options.add_quick(parser)
     _options.add_seed(parser, "seed of everything")
-    _options.add_workers(parser)
+    _options.add_workers(parser, needs=", which must have the output folder, too")
     parser.add_argument(
         "--output",
         metavar="FOLDER",

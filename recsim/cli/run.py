@@ -127,6 +127,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _options.add_count(
         how,
+        "--train-envs",
+        "with --num-envs: train with N users in parallel (default: that of --num-envs, 100 at "
+        "most)",
+    )
+    _options.add_count(
+        how,
         "--seeds",
         "run everything N times, with other users, agents and trainings each (default: 3 where an "
         "agent learns, else 1)",
@@ -136,7 +142,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("--agent-seed", "the first seed of the agents alone (default: that of --seed)"),
     ):
         how.add_argument(name, metavar="N", type=command_line.integer(0, 2**32 - 1), help=text)
-    _options.add_workers(how)
+    _options.add_workers(how, needs=", which must have the output folder, too")
+    _options.add_count(
+        how,
+        "--rollout-workers",
+        "let N workers of the backend simulate the users of each training, 2048 of --train-envs "
+        "each at least, while tasks run one at a time; changes no result",
+    )
+    how.add_argument(
+        "--staleness",
+        metavar="N",
+        type=command_line.integer(0),
+        help="let rollout workers choose slates by a network that lacks the updates of N steps at "
+        "most, so that nobody waits (default: 0, as in one process)",
+    )
     how.add_argument(
         "--shard",
         metavar="I/N",
@@ -220,6 +239,7 @@ def _run(options: argparse.Namespace) -> int:
         "workers": options.workers,
         "backend": options.backend,
         "address": options.address,
+        "rollout_workers": options.rollout_workers,
         "progress": False if options.quiet else None,
         "figures": False,  # They are drawn when the table is ready: it is printed in any case.
     }
@@ -265,6 +285,8 @@ def _settings(
                 "episodes",
                 "train_steps",
                 "num_envs",
+                "train_envs",
+                "staleness",
                 "seeds",
                 "seed",
                 "agent_seed",

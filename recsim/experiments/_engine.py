@@ -22,10 +22,12 @@ from recsim._internal import (
     paths,
     provenance,
     resources,
+    validation,
 )
 from recsim.experiments import _frames, _plan, _tasks, agent_run, factories
 from recsim.experiments.results import Metadata, Results
 from recsim.simulator import progress as progress_lib
+from recsim.vector import rollouts, streams
 
 if TYPE_CHECKING:
     from recsim.experiments.experiment import Experiment
@@ -39,6 +41,9 @@ _BYTES_OF_VALUE = 56
 # Experiments of fewer steps are over before processes have started.
 _STEPS_WORTH_A_WORKER = 200_000
 _SECONDS_BETWEEN_LOOKS = 0.5
+
+# Options of commands that say where tasks run.
+_OPTIONS_OF_PLACE = ("--workers", "--backend", "--address", "--rollout-workers")
 
 _logger = logging.getLogger(__name__)
 
@@ -60,6 +65,47 @@ def sources(wanted: Experiment) -> dict[str, str | None]:
         or factories.is_reference(of)
         or (kind == "scenario" and registry.is_folder(of))
     }
+
+
+def _rollout_workers(
+    wanted: Experiment,
+    number: int | None,
+    workers: int | None,
+    backend: clusters.BackendLike,
+    address: str | None,
+) -> rollouts.RolloutWorkers | None:
+    """Returns what simulates the users of trainings; None for the processes of the tasks.
+
+    Raises:
+        TypeError, ValueError: if it cannot.
+    """
+    if number is None and not wanted.staleness:
+        return None
+    number = validation.positive_int("rollout_workers", 1 if number is None else number)
+    if wanted.num_envs is None or not wanted.learners:
+        raise ValueError(
+            "rollout_workers has no effect without num_envs and an agent that learns: they "
+            "simulate users in parallel, in trainings."
+        )
+    if workers not in (None, 1):
+        raise ValueError(
+            f"workers must be 1, or left out, with rollout_workers, got {workers}: tasks run one "
+            "at a time, each with these workers."
+        )
+    if not isinstance(backend, str):
+        raise TypeError(
+            "backend must be one of 'loky', 'ray' and 'dask' with rollout_workers, got "
+            f"{backend!r}: each task connects to it from its process."
+        )
+    users = wanted.train_envs or min(wanted.num_envs, agent_run.MOST_TRAINING_USERS)
+    chunks = len(streams.chunks(0, users))
+    if number > chunks:
+        raise ValueError(
+            f"rollout_workers must be at most {chunks} for {users:,} users in training, got "
+            f"{number}: each has a chunk of {streams.CHUNK_SIZE:,} users at least. Ask for fewer, "
+            f"or for more users (train_envs)."
+        )
+    return rollouts.RolloutWorkers(number, backend, address, staleness=wanted.staleness)
 
 
 @contextlib.contextmanager
@@ -95,6 +141,8 @@ class Run:
         command_arguments: those of the command, for the record.
         backend: where the tasks run, see :func:`recsim.clusters.connect`.
         address: that of the cluster.
+        rollout_workers: how many workers there simulate the users of a training, while the tasks
+            run here, one at a time; None for none.
     """
 
     def __init__(
@@ -107,15 +155,19 @@ class Run:
         command_arguments: Sequence[str] | None,
         backend: clusters.BackendLike,
         address: str | None,
+        rollout_workers: int | None,
     ) -> None:
         self._wanted = wanted
+        simulating = _rollout_workers(wanted, rollout_workers, workers, backend, address)
+        if simulating is not None:
+            workers, backend, address = 1, "loky", None
         self._connected = functools.partial(clusters.connect, backend, address, workers)
         self._folder = folder
         self._workers = workers
         self._shard = shard
         self._progress = progress
         self._command_arguments = command_arguments
-        self._arguments = wanted.arguments()
+        self._arguments = {**wanted.arguments(), "rollout_workers": simulating}
 
     def __call__(self) -> Results:
         with _registered(self._wanted), bindings.restored():
@@ -450,7 +502,7 @@ def _that_count(arguments: Sequence[str]) -> Iterator[str]:
             skip = False
             continue
         name, equals, _ = argument.partition("=")
-        if name in ("--workers", "--backend", "--address", "--shard", "--output"):
+        if name in (*_OPTIONS_OF_PLACE, "--shard", "--output"):
             skip = not equals
         elif name != "--quiet":
             yield argument

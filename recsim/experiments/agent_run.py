@@ -30,13 +30,21 @@ from recsim._internal import (
 )
 from recsim.experiments import _course, _first_steps, _recorders, _trained_agents
 from recsim.simulator import rollout, runner_lib
-from recsim.vector import streams
+from recsim.vector import rollouts, streams
 
 if TYPE_CHECKING:
     from recsim.simulator import recsim_gym
     from recsim.vector import env as vector_env
 
-__all__ = ["EVAL_DEFAULTS", "FEW_STEPS", "TRAIN_DEFAULTS", "AgentRun", "Measured", "overridden"]
+__all__ = [
+    "EVAL_DEFAULTS",
+    "FEW_STEPS",
+    "MOST_TRAINING_USERS",
+    "TRAIN_DEFAULTS",
+    "AgentRun",
+    "Measured",
+    "overridden",
+]
 
 #: Arguments of the runners that neither the caller nor gin gives.
 TRAIN_DEFAULTS = {"max_training_steps": 3000, "num_iterations": 10, "max_steps_per_episode": 200}
@@ -45,7 +53,8 @@ EVAL_DEFAULTS = {"max_eval_episodes": 50, "max_steps_per_episode": 200}
 # Iterations of a training of a given length. Each runs its last episode to the end.
 _MOST_ITERATIONS = 10
 _LEAST_OF_ITERATION = 1000
-_MOST_TRAINING_USERS = 100
+#: Number of users in parallel of a training, at most, where nothing is said.
+MOST_TRAINING_USERS = 100
 #: Runs of fewer steps are let pass without an estimate of their time.
 FEW_STEPS = 10_000_000
 _MOST_USERS_TIMED = 1000
@@ -111,11 +120,15 @@ class AgentRun:
             ``min_replay_history``.
         num_envs: number of users in parallel, each for the same number of episodes, by default one;
             None for the single-user engine. An agent that learns is trained with 100 users in
-            parallel at most, so that their episodes end.
+            parallel at most, so that their episodes end, unless ``train_envs`` says otherwise.
         log_episodes: whether each runner logs its episodes, those of the training too, in
             ``episodes.parquet`` in its folder, see :mod:`recsim.logs.parquet`.
         log_user_state: whether these logs have the users' hidden states too.
         advance: is told of steps, training and evaluation alike; None to tell nobody.
+        train_envs: number of users in parallel of a training; None for that of ``num_envs``, 100
+            at most.
+        rollout_workers: what simulates them, see :mod:`recsim.vector.rollouts`; None for this
+            process.
 
     Raises:
         ValueError: for an unknown name, an agent that does not fit the environment or has no vector
@@ -151,8 +164,18 @@ class AgentRun:
         log_user_state: bool = False,
         agent_seed: int | None = None,
         advance: Callable[[int], None] | None = None,
+        train_envs: int | None = None,
+        rollout_workers: rollouts.RolloutWorkers | None = None,
     ) -> None:
         self._advance = advance
+        self._rollout_workers = rollout_workers
+        if num_envs is None and (train_envs is not None or rollout_workers is not None):
+            raise ValueError(
+                "train_envs and rollout_workers are for users in parallel: give num_envs too."
+            )
+        if train_envs is not None:
+            train_envs = validation.positive_int("train_envs", train_envs)
+        self._train_envs = train_envs
         self._environment = environment
         self._agent = agent
         self._num_envs = num_envs
@@ -253,12 +276,12 @@ class AgentRun:
             ) from error
 
     def _create_environment(
-        self, env_config: Mapping[str, Any], most_users: int | None
+        self, env_config: Mapping[str, Any], most_users: int | None, users: int | None = None
     ) -> recsim_gym.RecSimGymEnv | vector_env.RecSimVectorEnv:
         """Returns an environment, a vector environment of some users at most where one is asked."""
         if self._num_envs is None:
             return registry.create_environment(self._environment, env_config)
-        num_envs = min(self._num_envs, most_users or self._num_envs)
+        num_envs = users or min(self._num_envs, most_users or self._num_envs)
         return registry.create_vector_environment(self._environment, env_config, num_envs)
 
     def _create_agent(self, env: types.AnyEnv, **kwargs: Any) -> types.AnyAgent:
@@ -285,9 +308,13 @@ class AgentRun:
         self._training: _Training | None = None
         if registry.agent_entry(self._agent).learns:
             other_users = {**self._env_config, "seed": seeding.derived_seed(seed, "training")}
-            env = self._create_environment(other_users, _MOST_TRAINING_USERS)
+            env = self._create_environment(other_users, MOST_TRAINING_USERS, self._train_envs)
             self._training = training = _Training(
-                env=env, listeners=self._listeners(env), **shared, **self._train_settings
+                env=env,
+                listeners=self._listeners(env),
+                rollout_workers=self._rollout_workers,
+                **shared,
+                **self._train_settings,
             )
             training.check_length(self._agent)
             # The agent that is evaluated has the settings of the one that was trained.

@@ -81,6 +81,9 @@ class Experiment:
         train_steps: number of training steps of agents that learn; 30,000 by default. It must not
             be given where none learns.
         num_envs: number of users in parallel; None for the single-user engine.
+        train_envs: number of users in parallel of trainings, by default ``num_envs``, 100 at most.
+        staleness: of how many steps, at most, updates may be missing in what a training's slates
+            are chosen by, see :mod:`recsim.vector.rollouts`.
         gin_files: paths of files of gin bindings.
         gin_bindings: gin bindings, such as ``"ClusterBanditAgent.ci_scaling = 0.5"``.
         gin_allow_unused: whether bindings may have no effect. A sweep may not.
@@ -108,6 +111,8 @@ class Experiment:
     episodes: int | None = None
     train_steps: int | None = None
     num_envs: int | None = None
+    train_envs: int | None = None
+    staleness: int = 0
     gin_files: Sequence[str] = ()
     gin_bindings: Sequence[str] = ()
     gin_allow_unused: bool = False
@@ -117,7 +122,7 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in ("agents", "scenarios"):
             object.__setattr__(self, name, _named(name, getattr(self, name)))
-        for name in ("seeds", "steps", "episodes", "train_steps", "num_envs"):
+        for name in ("seeds", "steps", "episodes", "train_steps", "num_envs", "train_envs"):
             if getattr(self, name) is not None:
                 self._set(name, validation.positive_int(name, getattr(self, name)))
         for name in ("num_candidates", "slate_size"):
@@ -147,6 +152,13 @@ class Experiment:
             )
         if self.log_user_state and not self.log_episodes:
             raise ValueError("log_user_state has no effect without log_episodes.")
+        self._set("staleness", validation.positive_int("staleness", self.staleness, minimum=0))
+        for name in ("train_envs", "staleness"):
+            if getattr(self, name) and (self.num_envs is None or not self.learners):
+                raise ValueError(
+                    f"{name} has no effect without num_envs and an agent that learns: it is of "
+                    "trainings of users in parallel."
+                )
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -198,6 +210,7 @@ class Experiment:
             "episodes",
             "train_steps",
             "num_envs",
+            "train_envs",
             "log_episodes",
             "log_user_state",
         )
@@ -217,6 +230,7 @@ def experiment(
     workers: int | None = None,
     backend: clusters.BackendLike = "loky",
     address: str | None = None,
+    rollout_workers: int | None = None,
     shard: tuple[int, int] | None = None,
     progress: bool | None = None,
     figures: bool = True,
@@ -236,6 +250,10 @@ def experiment(
         backend: where the tasks run: in processes of this machine (``"loky"``), or on a cluster,
             see :func:`recsim.clusters.connect`. Its workers must have the folder, too.
         address: that of the cluster, None for one of this machine.
+        rollout_workers: how many workers simulate the users of a training, see
+            :mod:`recsim.vector.rollouts`: the tasks then run one at a time, here, and the backend
+            (``"loky"``, ``"ray"`` or ``"dask"``) is where these workers are. None for trainings in
+            one process each. With the same ``staleness`` the results do not depend on it.
         shard: ``(i, n)`` runs every ``n``-th task alone, from the ``i``-th on (from 1). The results
             are of the tasks that are finished, and are saved by the call that finishes the last.
         progress: False to show nothing; None shows progress on the standard error stream.
@@ -276,7 +294,15 @@ def experiment(
             output = stack.enter_context(tempfile.TemporaryDirectory())
         folder = paths.absolute("output", output)
         results = _engine.Run(
-            wanted, folder, workers, shard, progress, command_arguments, backend, address
+            wanted,
+            folder,
+            workers,
+            shard,
+            progress,
+            command_arguments,
+            backend,
+            address,
+            rollout_workers,
         )()
         if figures and is_complete(folder):
             draw(results, folder)
@@ -310,6 +336,7 @@ def rerun(
     workers: int | None = None,
     backend: clusters.BackendLike = "loky",
     address: str | None = None,
+    rollout_workers: int | None = None,
     progress: bool | None = None,
     figures: bool = True,
     agents: Mapping[str, factories.Reference] | None = None,
@@ -323,6 +350,7 @@ def rerun(
         workers: see :func:`experiment`.
         backend: see :func:`experiment`.
         address: see :func:`experiment`.
+        rollout_workers: see :func:`experiment`.
         progress: see :func:`experiment`.
         figures: see :func:`experiment`.
         agents: the classes or functions, by name, of agents that were defined in a notebook or in a
@@ -359,6 +387,7 @@ def rerun(
         workers=workers,
         backend=backend,
         address=address,
+        rollout_workers=rollout_workers,
         progress=progress,
         figures=figures,
         command_arguments=None if record.get("argv") is None else record["argv"][1:],

@@ -49,6 +49,8 @@ SCHEMA: Mapping[str, str] = {
     "episodes": "an integer >= 1",
     "train_steps": "an integer >= 1",
     "num_envs": "an integer >= 1",
+    "train_envs": "an integer >= 1",
+    "staleness": "an integer >= 0",
     "gin_files": "a list of paths",
     "gin_bindings": "a list of bindings",
     "gin_allow_unused": "true or false",

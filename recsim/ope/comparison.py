@@ -12,9 +12,9 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from recsim import registry, types
+from recsim import clusters, registry, types
 from recsim._internal import bindings, files, json_text, paths, provenance, validation
 from recsim.ope import estimates, estimators, sequences, simulated, slates
 from recsim.vector import env as vector_env
@@ -276,12 +276,23 @@ def estimators_for(settings: Settings) -> list[estimators.Estimator]:
     return found
 
 
-def compare(settings: Settings, *, advance: Callable[[int], None] | None = None) -> Comparison:
+def compare(
+    settings: Settings,
+    *,
+    advance: Callable[[int], None] | None = None,
+    workers: int | None = 1,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
+) -> Comparison:
     """Logs an agent in a scenario, evaluates others from the log, and simulates the truth.
 
     Args:
         settings: what to log, and what to evaluate.
         advance: called with the number of users done since the last call, of all simulations.
+        workers: the most processes to use, on which nothing depends; None for one a core of the
+            backend.
+        backend: where the processes are, see :func:`recsim.clusters.connect`.
+        address: of the cluster, None for one of this machine.
 
     Raises:
         TypeError, ValueError: for agents that cannot recommend in the scenario or do not know their
@@ -297,7 +308,9 @@ def compare(settings: Settings, *, advance: Callable[[int], None] | None = None)
             registry.import_all()  # Gin binds what it knows.
         bindings.load(list(settings.gin_files), list(settings.gin_bindings))
         _check(settings)
-        return _compare(settings, advance)
+        with clusters.connect(backend, address, workers) as cluster:
+            place = _Place(workers=workers, backend="loky" if cluster is None else cluster)
+            return _compare(settings, advance, place)
 
 
 def _check(settings: Settings) -> None:
@@ -347,7 +360,16 @@ def _make_agent(
     return registry.create_vector_agent(name, env, seed=_agent_seed(settings), eval_mode=True)
 
 
-def _compare(settings: Settings, advance: Callable[[int], None] | None) -> Comparison:
+class _Place(TypedDict):
+    """Where simulations run."""
+
+    workers: int | None
+    backend: clusters.BackendLike
+
+
+def _compare(
+    settings: Settings, advance: Callable[[int], None] | None, place: _Place
+) -> Comparison:
     make_environment = functools.partial(_make_environment, settings)
     make_agents = {
         name: functools.partial(_make_agent, name, settings) for name in settings.evaluation_agents
@@ -359,6 +381,7 @@ def _compare(settings: Settings, advance: Callable[[int], None] | None) -> Compa
         settings.num_users,
         num_steps=settings.num_steps,
         advance=advance,
+        **place,
     )
     true_values, found, left_out, warned = {}, {}, {}, {}
     # Users of other numbers, in the same scenario.
@@ -373,6 +396,7 @@ def _compare(settings: Settings, advance: Callable[[int], None] | None) -> Compa
             interval=dataclasses.replace(settings.interval, method="normal"),
             first_user=first_user,
             advance=advance,
+            **place,
         )
         found[name], left_out[name], warned[name] = _estimates(settings, collected, name)
     return Comparison(settings, true_values, found, left_out, warned)

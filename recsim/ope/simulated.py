@@ -8,16 +8,17 @@ had recommended themselves, so that those who go by a user's past go by the logg
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from recsim import clusters, parallel, types
 from recsim import spaces as spaces_lib
-from recsim import types
 from recsim._internal import numbers, validation
 from recsim.agents.dopamine import adapters
 from recsim.ope import _frames, estimates
@@ -60,6 +61,9 @@ def collect(
     num_steps: int = 1,
     seed: int | None = None,
     advance: Callable[[int], None] | None = None,
+    workers: int | None = 1,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
 ) -> Collected:
     """Logs an agent, and asks others how likely they would be to show what it shows.
 
@@ -76,6 +80,10 @@ def collect(
         num_steps: steps of each user's episode, at least 1; it may end before.
         seed: of the environment, an integer >= 0; None for that of its config.
         advance: called with the number of users done since the last call.
+        workers: the most processes to use, on which nothing depends; None for one a core of the
+            backend. With more than one, copies of the functions are called in each of them.
+        backend: where the processes are, see :func:`recsim.clusters.connect`.
+        address: of the cluster, None for one of this machine.
 
     Raises:
         TypeError, ValueError: for arguments that are not as said above, or an agent that does not
@@ -101,21 +109,75 @@ def collect(
     if seed is not None:
         validation.positive_int("seed", seed, 0)
     validation.mapping("evaluated", evaluated)
-    parts = []
-    for _, users in streams.chunks(0, num_users):
-        env = make_environment(num_envs=len(users), first_user=users.start)
-        if not types.is_vector_env(env):
-            raise TypeError(
-                "make_environment must return a vector environment, as the scenarios' "
-                f"create_vector_environment does, got {numbers.described(env)}."
-            )
-        agents = {name: create(env) for name, create in evaluated.items()}
-        chunk = _Chunk(env, make_agent(env), agents, num_users * num_steps)
-        chunk.run(num_steps, seed, users.start)
-        parts.append(chunk.arrays())
-        if advance is not None:
-            advance(len(users))
+    arguments = {
+        "make_environment": make_environment,
+        "make_agent": make_agent,
+        "evaluated": dict(evaluated),
+        "num_rows": num_users * num_steps,
+        "num_steps": num_steps,
+        "seed": seed,
+    }
+    users = streams.chunks(0, num_users)
+    parts = _by_chunk(_logged, arguments, users, advance, workers, backend, address)
     return _collected(parts, list(evaluated))
+
+
+def _by_chunk(
+    function: Callable[..., parallel.Result],
+    arguments: dict[str, Any],
+    chunks: Sequence[tuple[int, range]],
+    advance: Callable[[int], None] | None,
+    workers: int | None,
+    backend: clusters.BackendLike,
+    address: str | None,
+) -> list[Any]:
+    """Returns what a function finds of each chunk of users, in their order.
+
+    Args:
+        function: a task's, which returns it as ``found``.
+        arguments: its arguments, but for ``users``.
+        chunks: numbers of chunks, with those of their users.
+        advance: see :func:`collect`, as are the following.
+        workers: likewise.
+        backend: likewise.
+        address: likewise.
+    """
+    with clusters.connect(backend, address, workers) as cluster:
+        if workers is None:
+            workers = parallel.usable_cores() if cluster is None else cluster.cores()
+        tasks = [
+            parallel.Task(f"chunk_{number}", function, {**arguments, "users": users}, len(users))
+            for number, users in chunks
+        ]
+        tell = advance or (lambda number: None)
+        finished = parallel.run_tasks(tasks, workers, tell, backend=cluster)
+        with contextlib.closing(finished):
+            found = {task.name: result["found"] for task, result in finished}
+    return [found[task.name] for task in tasks]
+
+
+def _logged(
+    users: range,
+    make_environment: MakeEnvironment,
+    make_agent: MakeAgent,
+    evaluated: Mapping[str, MakeAgent],
+    num_rows: int,
+    num_steps: int,
+    seed: int | None,
+    advance: Callable[[int], None],
+) -> dict[str, Any]:
+    """Logs the users of a chunk, see :func:`collect`."""
+    del advance  # A chunk is soon done.
+    env = make_environment(num_envs=len(users), first_user=users.start)
+    if not types.is_vector_env(env):
+        raise TypeError(
+            "make_environment must return a vector environment, as the scenarios' "
+            f"create_vector_environment does, got {numbers.described(env)}."
+        )
+    agents = {name: create(env) for name, create in evaluated.items()}
+    chunk = _Chunk(env, make_agent(env), agents, num_rows)
+    chunk.run(num_steps, seed, users.start)
+    return {"found": chunk.arrays()}
 
 
 class _Chunk:
@@ -353,6 +415,9 @@ def true_value(
     interval: estimates.Interval | None = None,
     first_user: int = 0,
     advance: Callable[[int], None] | None = None,
+    workers: int | None = 1,
+    backend: clusters.BackendLike = "loky",
+    address: str | None = None,
 ) -> estimates.Estimate:
     """Returns the mean return of an agent's episodes, simulated, with its interval.
 
@@ -367,26 +432,47 @@ def true_value(
         first_user: number of the first user. With the seed of a log, and a number that is not in
             it, the users are others than those of the log, of the same scenario.
         advance: called with the number of users done since the last call.
+        workers: see :func:`collect`.
+        backend: see :func:`collect`.
+        address: see :func:`collect`.
     """
     validation.positive_int("num_users", num_users)
     validation.positive_int("num_steps", num_steps)
     validation.probability("discount", discount)
     validation.positive_int("first_user", first_user, 0)
-    returns = []
-    for _, users in streams.chunks(first_user, num_users):
-        env = make_environment(num_envs=len(users), first_user=users.start)
-        agent = make_agent(env)
-        observation, _ = env.reset(seed=seed)
-        slates = agent.begin(observation)
-        total, under_way = np.zeros(len(users)), np.ones(len(users), np.bool_)
-        for step in range(num_steps):
-            outcome = env.step(slates)
-            _, rewards, terminated, truncated, _ = outcome
-            total[under_way] += discount**step * np.asarray(rewards, np.float64)[under_way]
-            under_way &= ~(terminated | truncated)
-            if step + 1 < num_steps:
-                slates = agent.step(*outcome)
-        returns.append(total)
-        if advance is not None:
-            advance(len(users))
+    arguments = {
+        "make_environment": make_environment,
+        "make_agent": make_agent,
+        "num_steps": num_steps,
+        "discount": discount,
+        "seed": seed,
+    }
+    users = streams.chunks(first_user, num_users)
+    returns = _by_chunk(_returns, arguments, users, advance, workers, backend, address)
     return estimates.estimate("true value", np.concatenate(returns), interval=interval)
+
+
+def _returns(
+    users: range,
+    make_environment: MakeEnvironment,
+    make_agent: MakeAgent,
+    num_steps: int,
+    discount: float,
+    seed: int | None,
+    advance: Callable[[int], None],
+) -> dict[str, Any]:
+    """Simulates the episodes of the users of a chunk, see :func:`true_value`."""
+    del advance  # A chunk is soon done.
+    env = make_environment(num_envs=len(users), first_user=users.start)
+    agent = make_agent(env)
+    observation, _ = env.reset(seed=seed)
+    slates = agent.begin(observation)
+    total, under_way = np.zeros(len(users)), np.ones(len(users), np.bool_)
+    for step in range(num_steps):
+        outcome = env.step(slates)
+        _, rewards, terminated, truncated, _ = outcome
+        total[under_way] += discount**step * np.asarray(rewards, np.float64)[under_way]
+        under_way &= ~(terminated | truncated)
+        if step + 1 < num_steps:
+            slates = agent.step(*outcome)
+    return {"found": total}

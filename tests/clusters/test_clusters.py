@@ -18,7 +18,8 @@ import recsim
 from recsim import clusters, parallel
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
-from recsim.vector import simulate
+from recsim.experiments import results as results_lib
+from recsim.vector import rollouts, simulate
 
 CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 3}
 
@@ -29,11 +30,9 @@ CLUSTERS = [
 ]
 
 
-def simulated(**settings):
+def simulated(make_agent=random_agent.VectorRandomAgent, **settings):
     make = functools.partial(interest_exploration.create_vector_environment, CONFIG)
-    return simulate.simulate(
-        make, random_agent.VectorRandomAgent, 5000, num_steps=7, seed=1, **settings
-    )
+    return simulate.simulate(make, make_agent, 5000, num_steps=7, seed=1, **settings)
 
 
 def assert_same(one, other):
@@ -82,6 +81,78 @@ def expected():
     return simulated(workers=1)
 
 
+@pytest.fixture(scope="module", params=CLUSTERS)
+def cluster(request):
+    """A cluster of this machine with two workers; it takes seconds to start."""
+    with clusters.connect(request.param, workers=2) as backend:
+        yield backend
+
+
+def killing_once(path):
+    """Returns a class of agents that kills its worker in the middle of its episode, once."""
+    parent = os.getpid()
+
+    class Killing(random_agent.RandomAgent):
+        def step(self, reward, observation):
+            with contextlib.suppress(FileExistsError):
+                if os.getpid() != parent:
+                    pathlib.Path(path).touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return super().step(reward, observation)
+
+    return Killing
+
+
+def failing(path):
+    """Returns a class of agents that notes that it was begun, and fails."""
+
+    class Failing(random_agent.RandomAgent):
+        def step(self, reward, observation):
+            with open(path, "a") as file:
+                file.write("begun\n")
+            raise LookupError("of the agent's own")
+
+    return Failing
+
+
+AGENTS = ["cluster_bandit_ucb1", "cluster_bandit_ts", "greedy_pctr", "random"]
+
+
+def experiment(folder, agents=tuple(AGENTS), **settings):
+    """Returns what an experiment measured, but for times."""
+    settings = {"seeds": 3, "episodes": 2, "steps": 6, **settings}
+    results = recsim.experiment(
+        agents if isinstance(agents, dict) else list(agents),
+        output=str(folder),
+        progress=False,
+        figures=False,
+        **settings,
+    )
+    return without_times(results), results
+
+
+def without_times(results):
+    frame = results.to_dataframe()
+    return frame[~frame.measure.str.contains("per_second")].reset_index(drop=True)
+
+
+SWEEP = {
+    "agents": ("cluster_bandit_ucb1", "random"),
+    "sweep": {"ClusterBanditAgent.ci_scaling": [0.1, 1.0]},
+    "seeds": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What an experiment and a sweep measure in this process."""
+    folder = tmp_path_factory.mktemp("here")
+    return {
+        "experiment": experiment(folder / "experiment", workers=1)[0],
+        "sweep": experiment(folder / "sweep", workers=1, **SWEEP)[0],
+    }
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_changes_nothing(workers, expected):
     assert_same(simulated(workers=workers), expected)
@@ -102,10 +173,8 @@ def test_returns_of_half_the_memory(expected):
     np.testing.assert_array_equal(small.lengths, expected.lengths)
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_of_this_machine(name, expected, tmp_path):
-    """All in one cluster, which takes seconds to start."""
-    with clusters.connect(name, workers=2) as backend:
+def test_a_cluster_of_this_machine(cluster, expected, tmp_path):
+    with clusters.connect(cluster) as backend:
         assert backend.cores() == 2
         with pytest.raises(ValueError, match="workers must be at most 2, .* got 3"):
             squares(backend, workers=3)
@@ -150,31 +219,99 @@ def test_a_cluster_of_this_machine(name, expected, tmp_path):
             )
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_an_experiment_on_a_cluster(name, tmp_path):
-    def run(folder, **settings):
-        return recsim.experiment(
-            ["random", "cluster_bandit_ucb1"],
-            seeds=2,
-            episodes=2,
-            steps=10,
-            output=str(tmp_path / folder),
-            progress=False,
-            figures=False,
-            **settings,
-        ).to_dataframe()
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 3])
+def test_experiments_do_not_depend_on_the_number_of_workers(workers, measured, tmp_path):
+    assert experiment(tmp_path / "e", workers=workers)[0].equals(measured["experiment"])
+    assert experiment(tmp_path / "s", workers=workers, **SWEEP)[0].equals(measured["sweep"])
 
-    here = run("here", workers=1)
-    there = run("there", workers=2, backend=name)
-    measured = here[~here.measure.str.contains("per_second")].reset_index(drop=True)
-    again = there[~there.measure.str.contains("per_second")].reset_index(drop=True)
-    assert measured.equals(again)
+
+def test_two_shards_together_are_the_experiment(measured, tmp_path):
+    for settings, name in (({}, "experiment"), (SWEEP, "sweep")):
+        first, _ = experiment(tmp_path / name, shard=(2, 2), workers=1, **settings)
+        assert len(first) < len(measured[name])
+        both, _ = experiment(tmp_path / name, shard=(1, 2), workers=1, **settings)
+        assert both.equals(measured[name])
+        assert without_times(results_lib.Results.load(tmp_path / name)).equals(measured[name])
+
+
+def test_an_executor_of_the_callers_takes_experiments(measured, tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        found, _ = experiment(tmp_path / "e", workers=1, backend=executor)
+    assert found.equals(measured["experiment"])
+
+
+def test_experiments_on_a_cluster(cluster, measured, tmp_path):
+    assert experiment(tmp_path / "e", backend=cluster)[0].equals(measured["experiment"])
+    assert experiment(tmp_path / "s", backend=cluster, **SWEEP)[0].equals(measured["sweep"])
+
+
+def check_killed_and_failed(backend, tmp_path):
+    """Runs an experiment and a simulation of which a worker is killed, and a task that fails."""
+    marker = tmp_path / "killed"
+    agents = {"killing": killing_once(str(marker)), "random": "random"}
+    found, results = experiment(tmp_path / "e", agents, workers=2, backend=backend, seeds=2)
+    assert marker.exists()
+    assert not results.metadata.failures
+    alone, _ = experiment(tmp_path / "alone", agents, workers=1, seeds=2)
+    assert found.equals(alone)
+
+    marker = tmp_path / "begun"
+    agents = {"failing": failing(str(marker)), "random": "random"}
+    found, results = experiment(tmp_path / "f", agents, workers=2, backend=backend, seeds=2)
+    assert set(found.agent) == {"random"}
+    assert [failure["error"] for failure in results.metadata.failures] == [
+        "LookupError: of the agent's own"
+    ] * 2
+    assert marker.read_text() == 2 * "begun\n"
+
+
+def test_workers_of_this_machine_that_are_killed_and_tasks_that_fail(tmp_path):
+    check_killed_and_failed("loky", tmp_path)
+
+
+def test_workers_of_a_cluster_that_are_killed_and_tasks_that_fail(cluster, tmp_path):
+    check_killed_and_failed(cluster, tmp_path)
+
+
+def killing_agent(path, parent, env):
+    """Makes an agent; kills the worker before the second chunk, the first time."""
+    if env.first_user and os.getpid() != parent:
+        with contextlib.suppress(FileExistsError):
+            pathlib.Path(path).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return random_agent.VectorRandomAgent(env)
+
+
+@pytest.mark.parametrize("output", [False, True])
+def test_a_simulation_on_a_cluster_of_which_a_worker_is_killed(cluster, output, expected, tmp_path):
+    make_agent = functools.partial(killing_agent, str(tmp_path / "killed"), os.getpid())
+    written = {"output": tmp_path / "o", "impressions": True} if output else {}
+    assert_same(simulated(backend=cluster, make_agent=make_agent, **written), expected)
+    assert (tmp_path / "killed").exists()
+
+
+def test_rollout_workers_on_a_cluster_of_which_one_is_killed(cluster, tmp_path):
+    from support import trainings  # Workers import this module, and do not find it.
+
+    trainings.runner(tmp_path / "here").run_experiment()
+    for staleness in (0, 1):
+        marker = tmp_path / f"killed_{staleness}"
+        workers = rollouts.RolloutWorkers(2, cluster, staleness=staleness)
+        trainings.runner(tmp_path / str(staleness), workers, kill=marker).run_experiment()
+        assert marker.exists()
+    trainings.assert_equal(trainings.left_by(tmp_path / "0"), trainings.left_by(tmp_path / "here"))
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        workers = rollouts.RolloutWorkers(1, executor, staleness=1)
+        trainings.runner(tmp_path / "one", workers).run_experiment()
+    trainings.assert_equal(trainings.left_by(tmp_path / "1"), trainings.left_by(tmp_path / "one"))
 
 
 SCRIPT = """
 import functools
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
+from recsim.experiments import results as results_lib
 from recsim.vector.simulate import simulate
 
 class Mine(random_agent.VectorRandomAgent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 
 import numpy as np
@@ -179,3 +180,19 @@ def test_gin_reaches_the_agents():
 def test_title_says_what_was_run():
     text = comparison.compare(Settings(num_users=50, true_users=50, num_steps=2)).text()
     assert "2 slates of 2 out of 10 documents" in text
+
+
+def test_workers_change_nothing():
+    settings = comparison.Settings(num_users=3000, true_users=5000, evaluation_agents=["softmax"])
+    done = []
+    one = comparison.compare(settings)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        several = comparison.compare(settings, workers=2, backend=executor, advance=done.append)
+    assert one.to_frame().equals(several.to_frame())
+    assert one.to_frame().equals(comparison.compare(settings, workers=2).to_frame())
+    assert sum(done) == 8000
+
+
+def test_a_backend_that_is_not_there():
+    with pytest.raises(ValueError, match="Did you mean 'dask'"):
+        comparison.compare(comparison.Settings(num_users=10), backend="dusk")
