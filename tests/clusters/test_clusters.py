@@ -10,6 +10,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -297,6 +298,8 @@ def test_rollout_workers_on_a_cluster_of_which_one_is_killed(cluster, tmp_path):
     trainings.runner(tmp_path / "here").run_experiment()
     for staleness in (0, 1):
         marker = tmp_path / f"killed_{staleness}"
+        while cluster.cores() < 2:  # Dask starts the one anew that was killed before.
+            time.sleep(0.1)
         workers = rollouts.RolloutWorkers(2, cluster, staleness=staleness)
         trainings.runner(tmp_path / str(staleness), workers, kill=marker).run_experiment()
         assert marker.exists()
