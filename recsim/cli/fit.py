@@ -273,7 +273,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "columns": columns,
         **{name: getattr(options, name) for name in same.split()},
         **{name: _SWITCHES.get(getattr(options, name)) for name in ("drift", "fatigue")},
-        "tell": print,
+        "tell": _tell,
         "progress": False if options.quiet else None,
     }
 
@@ -307,6 +307,11 @@ def _as_list(sentences: Sequence[str], width: int) -> list[str]:
         for sentence in sentences
         for line in textwrap.wrap(sentence, width, initial_indent="- ", subsequent_indent="  ")
     ]
+
+
+def _tell(text: str) -> None:
+    """Prints which columns were found."""
+    _options.print_text(textwrap.fill(text, shutil.get_terminal_size().columns))
 
 
 def _text(result: FitResult | RatingsResult, width: int) -> str:

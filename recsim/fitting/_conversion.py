@@ -53,6 +53,13 @@ class Column:
             f"{f' {remedy}' if remedy else ''}{self._remark}"
         )
 
+    def lacking(self, index: int, wanted: str, remedy: str = "") -> ValueError:
+        """Returns the error of a row in which there is nothing."""
+        return ValueError(
+            f"The column {self.name!r} must hold {wanted}, got nothing in {self._row(index)}."
+            f"{f' {remedy}' if remedy else ''}{self._remark}"
+        )
+
     def missing(self) -> np.ndarray:
         """Returns where nothing is, as bools; NaN is nothing."""
         import pyarrow.compute as pc

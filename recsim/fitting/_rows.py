@@ -249,11 +249,10 @@ def _rows_to_keep(
         )
         nothing = column.missing()
         if missing == "error" and nothing.any():
-            raise column.refused(
+            raise column.lacking(
                 int(nothing.argmax()),
                 "something in each row",
-                "nothing",
-                "Fill it in, or leave such rows out: missing='drop'.",
+                "Fill it in, or leave such rows out with the option missing: drop.",
             )
         complete &= ~nothing
     return start + np.flatnonzero(complete)
@@ -357,7 +356,7 @@ def _described(
 
         keys = column(key)
         if (nothing := keys.missing()).any():
-            raise keys.refused(int(nothing.argmax()), f"a label of each of the {what}", "nothing")
+            raise keys.lacking(int(nothing.argmax()), f"a label of each of the {what}")
         codes = labels.codes(keys.labels(), add=False)
         strangers += int((codes < 0).sum())
         seen += np.bincount(codes[codes >= 0], minlength=len(labels))

@@ -278,7 +278,7 @@ def test_episode_log(tmp_path):
         ({"position": ["top", "2", "1", "2", "1"]}, {}, "got 'top' in row 0. The column was g"),
         ({"click": [0, 2, 0, 0, 1]}, {}, r"'click' .* 0 or 1, .* got 2 in row 1"),
         ({"click": ["no", "maybe", "no", "no", "yes"]}, {}, "got 'maybe' in row 1"),
-        ({"click": [0, None, 0, 0, 1]}, {}, "something in each row, got 'nothing' in row 1"),
+        ({"click": [0, None, 0, 0, 1]}, {}, "something in each row, got nothing in row 1"),
         ({"click": 0}, {}, "none of 5 clicked"),
         ({"click": 1}, {}, "all of 5 clicked"),
         ({"item_id": 3}, {}, "at least two items"),
