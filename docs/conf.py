@@ -26,8 +26,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxext.opengraph",
+    "gallery",
     "llms_txt",
     "native_math",
+    "readable_reference",
     "registry_tables",
 ]
 templates_path = ["_templates"]
@@ -87,6 +89,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
+add_module_names = False
+python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

@@ -33,8 +33,11 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from recsim import registry, types
+from recsim.environments import fitted
 
 _LOGGER = logging.getLogger(__name__)
+# Of a fitted scenario: what identifies it, and where it is.
+_NO_PARAMETERS = {"content", "path"}
 _ORDER = "user doc response"
 _CONFIG = {"num_candidates": 10, "slate_size": 3, "resample_documents": True, "seed": 0}
 
@@ -94,18 +97,36 @@ def entries(space: types.Space, name: str) -> Iterator[tuple[str, types.Space]]:
 def described_parameters(doc: str) -> dict[str, str]:
     """Returns the meanings of the parameters in the docstring of a scenario's module."""
     part = re.split(r"^\*\*References", doc.partition("**Parameters**")[2], flags=re.M)[0]
-    found = re.findall(r"^- ``(\w+)`` \(.*?\):? (.*?)(?=^- ``|\Z|^$)", part, re.M | re.S)
-    return dict(found)
+    pattern = r"^- ``(\w+)``(?: \(.*?\))?:? (.*?)(?=^- ``|\Z|^$)"
+    return dict(re.findall(pattern, part, re.M | re.S))
 
 
 def parameters_class(module: ModuleType) -> type:
     """Returns the dataclass of a scenario's parameters."""
+    if module is fitted:
+        return fitted.FittedOptions
     (found,) = [
         value
         for name in module.__all__
         if name.endswith("Parameters") and dataclasses.is_dataclass(value := getattr(module, name))
     ]
     return found
+
+
+def example(name: str, config: Mapping[str, object]) -> types.RecommenderEnv:
+    """Returns an environment whose spaces are shown, of a made-up log if it is a fitted one."""
+    config = {**_CONFIG, **config}
+    if name == "fitted":
+        config["fitted"] = fitted.FittedParameters(
+            item_ids=tuple(f"item {number}" for number in range(12)),
+            item_utilities=np.zeros(12),
+            item_popularity=np.full(12, 1 / 12),
+            item_topics=np.arange(12) % 4,
+            topic_names=("news", "sport", "music", "games"),
+            click_models=(fitted.ClickModel("cascade", np.zeros(3), np.ones(3)),),
+        )
+        return fitted.create_environment(config)
+    return registry.create_environment(name, config)
 
 
 def described_arguments(doc: str) -> dict[str, str]:
@@ -160,8 +181,8 @@ class ObservationsDirective(_Directive):
 
     def lines(self) -> list[str]:
         name = self.arguments[0]
-        config = {**_CONFIG, **yaml.safe_load(self.options.get("config", "{}"))}
-        space = registry.create_environment(name, config).observation_space
+        config = yaml.safe_load(self.options.get("config", "{}"))
+        space = example(name, config).observation_space
         body = re.sub(r"\n +", " ", "\n".join(self.content))
         meanings = dict(line.split(": ", 1) for line in body.splitlines() if line)
         rows = []
@@ -176,7 +197,7 @@ class ObservationsDirective(_Directive):
 
 class ActionsDirective(_Directive):
     def lines(self) -> list[str]:
-        space = registry.create_environment(self.arguments[0], _CONFIG).action_space
+        space = example(self.arguments[0], {}).action_space
         row = ["`action[k]`", *bounds(space), "index of the candidate at position k of the slate"]
         return table(["Entry", "Type and shape", "Range", "Meaning"], [row])
 
@@ -187,11 +208,10 @@ class ParametersDirective(_Directive):
         kind = parameters_class(module)
         meanings = described_parameters(inspect.getdoc(module) or "")
         defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-        if set(meanings) != set(defaults):
-            odd = sorted(set(meanings) ^ set(defaults))
+        if odd := sorted((set(meanings) ^ set(defaults)) - _NO_PARAMETERS):
             self.warn(f"Docstring and dataclass of {module.__name__} differ in {odd}.")
         rows = [
-            [f"`{name}`", f"`{defaults.get(name)!r}`", markdown(meaning)]
+            [f"`{name}`", f"`{defaults[name]!r}`" if name in defaults else "", markdown(meaning)]
             for name, meaning in meanings.items()
         ]
         return table(["Parameter", "Default", "Meaning"], rows)

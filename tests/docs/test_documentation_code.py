@@ -42,6 +42,7 @@ def test_every_tutorial_has_a_test():
         "developing_a_vectorized_scenario",
         "developing_an_agent",
         "developing_an_environment",
+        "first_steps",
         "running_experiments",
     ]
 
@@ -120,6 +121,13 @@ def test_vectorized_scenario_tutorial_agrees_with_the_single_user_form(capsys):
     mathematics, scenario = code_blocks(page, "{code-cell}")[1:3]
     lines = [line for line in (mathematics + scenario).splitlines() if line.strip()]
     assert len(lines) < 80
+
+
+@pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show() under Agg.
+def test_first_steps_learn(capsys):
+    run_blocks(CHECKOUT / "docs" / "tutorials" / "first_steps.md", "{code-cell}")
+    random, bandit = map(int, re.findall(r"(\d+) clicks on 200 slates", capsys.readouterr().out))
+    assert 0 < random < bandit
 
 
 def test_experiments_tutorial_resumes_exactly(capsys):

@@ -10,6 +10,7 @@ from support import CHECKOUT
 from recsim import registry
 
 DOCS = CHECKOUT / "docs"
+SCENARIOS = [*registry.ENVIRONMENTS, "fitted"]
 SCENARIO_HEADINGS = [
     "Story",
     "Observation space",
@@ -45,10 +46,10 @@ def has_executed_example(text: str) -> bool:
 
 
 def test_every_scenario_has_a_page():
-    assert sorted(pages("scenarios")) == sorted(registry.ENVIRONMENTS)
+    assert sorted(pages("scenarios")) == sorted(SCENARIOS)
 
 
-@pytest.mark.parametrize("name", registry.ENVIRONMENTS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_page_of_a_scenario_has_the_headings_and_tables_of_all(name):
     text = pages("scenarios")[name]
     assert headings(text) == SCENARIO_HEADINGS

@@ -56,6 +56,11 @@ class Page:
             downloadThroughput=-1,
             uploadThroughput=-1,
         )
+        self.look(width, dark=dark)
+        self.visit(path.resolve().as_uri())
+
+    def look(self, width: int, *, dark: bool = False) -> None:
+        """Gives the window a width and a colour scheme."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call(
@@ -65,8 +70,13 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
+
+    def visit(self, address: str) -> None:
+        """Goes to another page, whose requests and errors are then known instead."""
         self._events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.requests.clear()
+        self.errors.clear()
+        self.call("Page.navigate", url=address)
         until = time.monotonic() + _SECONDS
         while "Page.loadEventFired" not in self._events:
             assert time.monotonic() < until

@@ -10,14 +10,20 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from support import chromium
+from support import CHECKOUT, chromium
 
-__all__ = ["REQUIRED", "is_missing_import", "missing", "modules_without"]
+__all__ = ["REQUIRED", "SITE", "is_missing_import", "missing", "modules_without"]
 
 REQUIRED = os.environ.get("RECSIM_REQUIRE_EXTRAS", "0") != "0"
 
+#: Where ``sphinx-build docs docs/_build/html`` puts the documentation.
+SITE = CHECKOUT / "docs" / "_build" / "html"
+
 #: How to find what is not a package.
-_PROGRAMS = {"chromium": lambda: chromium.EXECUTABLE}
+_PROGRAMS = {
+    "chromium": lambda: chromium.EXECUTABLE,
+    "site": lambda: SITE if (SITE / "index.html").is_file() else None,
+}
 
 
 def missing(name: str) -> bool:
