@@ -426,8 +426,12 @@ class _Widths:
 def _change(
     state: State, deviations: State, name: str, squares: np.ndarray, determined: np.ndarray
 ) -> None:
-    """Sets a prior's deviation by MacKay's fixed point, and scales effects to remain the same."""
-    ratios = np.sqrt(np.maximum(squares, 1e-12) / np.maximum(determined, 1e-12))
+    """Sets a prior's deviation by MacKay's fixed point, and scales effects to remain the same.
+
+    The deviation's own prior density falls as its reciprocal. It says nothing on where many
+    effects are determined; where less than a few are, it lets them all be nil.
+    """
+    ratios = np.sqrt(np.maximum(squares, 1e-12) / (determined + 1.0))
     new = np.clip(deviations[name] * np.clip(ratios, 0.3, 3.0), _SMALLEST, _LARGEST)
     state[name] = state[name] * (deviations[name] / new)
     deviations[name] = new
