@@ -87,6 +87,11 @@ def _rollout_workers(
             "rollout_workers has no effect without num_envs and an agent that learns: they "
             "simulate users in parallel, in trainings."
         )
+    if wanted.log_user_state:
+        raise ValueError(
+            "log_user_state must be False with rollout_workers (or a staleness): users' hidden "
+            "states are in the workers."
+        )
     if workers not in (None, 1):
         raise ValueError(
             f"workers must be 1, or left out, with rollout_workers, got {workers}: tasks run one "

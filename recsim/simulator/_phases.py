@@ -83,7 +83,7 @@ def connected(workers: RolloutWorkers | None) -> contextlib.AbstractContextManag
 
 
 def checked_rollout_workers(
-    workers: RolloutWorkers | None, env: object, agent: object
+    workers: RolloutWorkers | None, env: object, agent: object, log_user_state: bool
 ) -> dict[str, int]:
     """Returns what rollout workers add to the settings of a training, after checking them."""
     if workers is None:
@@ -93,6 +93,11 @@ def checked_rollout_workers(
         raise TypeError(
             "rollout_workers must be a recsim.vector.rollouts.RolloutWorkers, got "
             f"{numbers.described(workers)}."
+        )
+    if log_user_state:
+        raise ValueError(
+            "log_user_state must be False with rollout_workers: users' hidden states are in the "
+            "workers."
         )
     workers.check(env, agent)
     return {"staleness": workers.staleness}

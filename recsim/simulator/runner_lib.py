@@ -449,7 +449,9 @@ class TrainRunner(Runner):
         self._set_up(eval_mode=False)
         self._settings["max_training_steps"] = self._max_training_steps
         self._rollout_workers = rollout_workers
-        self._settings |= _phases.checked_rollout_workers(rollout_workers, self._env, self._agent)
+        self._settings |= _phases.checked_rollout_workers(
+            rollout_workers, self._env, self._agent, self._log_user_state
+        )
         _environment_state.warn_of_parts_without_generator(self._initial_env_state)
 
     def _own_logs(self) -> Collection[str]:

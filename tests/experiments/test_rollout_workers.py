@@ -52,6 +52,11 @@ def test_workers_change_nothing_and_a_staleness_is_of_the_experiment(tmp_path):
         ({"rollout_workers": 2, "train_envs": None}, ValueError, "at most 1 for 100 users"),
         ({"rollout_workers": 0}, ValueError, "rollout_workers must be an integer >= 1"),
         ({"rollout_workers": 2, "workers": 2}, ValueError, "workers must be 1, or left out"),
+        (
+            {"rollout_workers": 2, "log_episodes": True, "log_user_state": True},
+            ValueError,
+            "log_user_state must be False with rollout_workers",
+        ),
         ({"num_envs": None}, ValueError, "train_envs has no effect without num_envs"),
         ({"staleness": -1}, ValueError, "staleness must be an integer >= 0"),
         ({"train_envs": 0}, ValueError, "train_envs must be an integer >= 1"),

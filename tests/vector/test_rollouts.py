@@ -259,6 +259,12 @@ def test_what_is_refused(kind, workers, error, message, tmp_path):
         )
 
 
+def test_hidden_states_cannot_be_logged(threads, tmp_path):
+    workers = rollouts.RolloutWorkers(2, threads)
+    with pytest.raises(ValueError, match="log_user_state must be False with rollout_workers"):
+        trainings.runner(tmp_path, workers, parquet_log="log", log_user_state=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
