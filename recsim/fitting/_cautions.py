@@ -144,8 +144,7 @@ def _of_users(log: tables.SlateLog) -> Iterator[str]:
 def _of_fidelity(fidelity: fidelity_lib.Fidelity) -> Iterator[str]:
     for name, groups in fidelity.groups().items():
         off = [group.label for group in groups if not group.agrees]
-        # One of twenty intervals misses by chance.
-        if len(off) > max(1, len(groups) // 10):
+        if off and not fidelity_lib.agree(groups):
             what = _WHAT[name]
             yield (
                 f"{what} differ from the log's beyond its 95% intervals in {len(off)} of "

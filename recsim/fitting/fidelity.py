@@ -7,8 +7,10 @@ scenario is asked how likely each impression is clicked, given what was clicked 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 from recsim.environments import fitted
 from recsim.fitting import predictions, tables
@@ -18,6 +20,7 @@ __all__ = [
     "Fidelity",
     "Group",
     "Measure",
+    "agree",
     "fidelity_of",
     "gain_over_constant",
     "rates_by_group",
@@ -229,6 +232,24 @@ def _calibration(
     group = np.zeros(shown.shape, np.intp)
     group[shown] = ranks * _NUM_BINS // len(order)
     return rates_by_group(part, expected, group, [str(bin + 1) for bin in range(_NUM_BINS)])
+
+
+def agree(groups: Sequence[Group]) -> bool:
+    """Says whether a scenario's click rates are what the log's may be, all groups together.
+
+    Each is held against an interval so wide that all of the true ones are within theirs in 99% of
+    logs.
+
+    Args:
+        groups: the groups.
+    """
+    wider = stats.norm.isf(0.005 / max(len(groups), 1)) / _NORMAL
+    for group in groups:
+        low = group.observed - wider * (group.observed - group.low)
+        high = group.observed + wider * (group.high - group.observed)
+        if not low <= group.expected <= high:
+            return False
+    return True
 
 
 def gain_over_constant(

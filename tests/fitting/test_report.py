@@ -100,6 +100,19 @@ def test_rates_and_intervals_by_hand() -> None:
     assert second.expected == pytest.approx(0.15)
 
 
+def test_many_groups_may_differ_by_chance_and_one_by_much_may_not() -> None:
+    def groups(*expected: float) -> list[fidelity.Group]:
+        return [fidelity.Group("", 9, 0.5, 0.4, 0.6, each) for each in expected]
+
+    assert not groups(0.61)[0].agrees
+    # Of ten groups 3.29 standard errors, of one 2.58, where 0.1 is 1.96.
+    assert fidelity.agree(groups(*[0.5] * 9, 0.667))
+    assert not fidelity.agree(groups(*[0.5] * 9, 0.669))
+    assert fidelity.agree(groups(0.63))
+    assert not fidelity.agree(groups(0.633))
+    assert fidelity.agree([])
+
+
 def test_intervals_are_over_users_whose_clicks_go_together() -> None:
     users = np.repeat(np.arange(100), 20)
     clicks = np.repeat(np.arange(100) < 30, 20)  # All of a user's, or none.
