@@ -107,7 +107,7 @@ def _draw_calibration(groups: list[fidelity_lib.Group], x: str, y: str, axes: Ax
         [group.observed for group in groups],
         "o",
         color=figures.BLUE,
-        label="tenths of the impressions, 95% interval",
+        label=f"{len(groups)} groups of equal size, 95% interval",
     )
     axes.set_xlabel(x)
     axes.set_ylabel(y)

@@ -30,6 +30,7 @@ __all__ = [
 #: Groups by the step in the session, the last being all later ones.
 _MOST_STEPS = 15
 _NUM_BINS = 10
+_CLICKS_OF_BIN = 10
 _NORMAL = 1.959963984540054
 _SAMPLES = 200
 _MOST_NUMBERS = 50_000_000
@@ -89,7 +90,8 @@ class Fidelity:
 
     Attributes:
         calibration: held-out impressions by the predicted click probability, ten groups of equally
-            many, predicted by the model that was fitted without them.
+            many (fewer where there are few clicks), predicted by the model that was fitted without
+            them.
         positions: impressions by position.
         deciles: impressions by the popularity of the item, ten groups of equally many items, the
             least popular first.
@@ -226,12 +228,14 @@ def _calibration(
     part = log.select_slates(held_out)
     expected = predictions.click_probabilities(parameters, part)
     shown = part.shown
+    # Groups of a few clicks would say nothing.
+    num_bins = int(np.clip(part.clicks.sum() // _CLICKS_OF_BIN, 2, _NUM_BINS))
     order = np.argsort(expected[shown], kind="stable")
     ranks = np.empty(len(order), np.intp)
     ranks[order] = np.arange(len(order))
     group = np.zeros(shown.shape, np.intp)
-    group[shown] = ranks * _NUM_BINS // len(order)
-    return rates_by_group(part, expected, group, [str(bin + 1) for bin in range(_NUM_BINS)])
+    group[shown] = ranks * num_bins // len(order)
+    return rates_by_group(part, expected, group, [str(bin + 1) for bin in range(num_bins)])
 
 
 def agree(groups: Sequence[Group]) -> bool:
