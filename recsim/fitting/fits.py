@@ -86,8 +86,8 @@ def fit(
         progress: False to show none, None to show it wherever there is a stream for it.
 
     Returns:
-        The scenario and what is known of how far to trust it: a
-        :class:`recsim.fitting.results.FitResult`, or of ratings a
+        The scenario and what is known of how far to trust it, as a
+        :class:`recsim.fitting.results.FitResult`, or of ratings as a
         :class:`recsim.fitting.ratings.RatingsResult`.
 
     Raises:

@@ -225,7 +225,7 @@ class SlateLog:
 
     @property
     def num_positions(self) -> int:
-        """Number of positions: the largest one, and one."""
+        """The largest position, and one."""
         return int(self.positions[self.shown].max()) + 1
 
     @property
@@ -261,7 +261,7 @@ class SlateLog:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this log from others: 16 letters and digits that depend on all its arrays."""
+        """The 16 letters and digits that tell this log from others, by all its arrays."""
         return _fingerprint(self)
 
     @property
@@ -437,7 +437,7 @@ class RatingsLog:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this log from others: 16 letters and digits that depend on all its arrays."""
+        """The 16 letters and digits that tell this log from others, by all its arrays."""
         return _fingerprint(self)
 
     @property
