@@ -439,8 +439,7 @@ def environment_entry(name: str | os.PathLike[str]) -> EnvironmentEntry:
     """
     if is_folder(name):
         return _fitted_entry(name)
-    known = {**ENVIRONMENTS, _FITTED_NAME: FITTED}
-    return _entry("environment", known, cast("str", name))
+    return _entry("environment", {**ENVIRONMENTS, _FITTED_NAME: FITTED}, cast("str", name))
 
 
 def is_folder(name: object) -> bool:
@@ -505,8 +504,6 @@ def reproduction_entry(name: str) -> ReproductionEntry:
 def _entry(kind: str, entries: Mapping[str, _Entry], name: str) -> _Entry:
     if isinstance(name, str) and name in entries:
         return entries[name]
-    from recsim._internal import validation
-
     raise ValueError(
         f"There is no {kind} {name!r}.{validation.nearest_name(name, entries)} "
         f"Known are: {', '.join(entries)}."
@@ -622,9 +619,7 @@ def create_vector_agent(
         seed: seed of the agent's generator.
         eval_mode: whether it is only to show what it has learned.
         summary_writer: where it may write statistics for TensorBoard, or None.
-        training_steps: number of steps that it will be trained for. Deep agents then gather
-            transitions for a tenth of them before they learn, and for 20,000 steps at most, unless
-            gin binds ``min_replay_history``. None for the agent's own setting.
+        training_steps: see :func:`create_agent`.
 
     Raises:
         ValueError: if the name is unknown, or the agent has no vector form or cannot recommend in
@@ -677,11 +672,10 @@ def _created(
 def makers_of(selector: str) -> str:
     """Returns a sentence that says which agents or environments make what gin can configure.
 
+    It is empty if nothing that is listed makes it.
+
     Args:
         selector: gin's full name of it.
-
-    Returns:
-        The sentence; an empty string if nothing that is listed makes it.
     """
     module, _, class_name = selector.rpartition(".")
     agents = [
@@ -701,7 +695,6 @@ def import_all() -> None:
     """Imports all that is listed here and the runners, so that gin knows what it can configure."""
     importlib.import_module("recsim.simulator.runner_lib")
     modules = [entry.module for entry in (*ENVIRONMENTS.values(), FITTED)]
-    for agent in AGENTS.values():
-        modules += agent.modules
+    modules += [module for agent in AGENTS.values() for module in agent.modules]
     for module in modules:
         importlib.import_module(module)
