@@ -322,21 +322,14 @@ AGENTS: dict[str, AgentEntry] = {
             ("_hybrid", "hybrid", ", shared weights and those of arms"),
         )
     },
-    "logistic_ts": _contextual_bandit_entry(
-        "thompson", "logistic", "shared", "Thompson sampling by a logistic regression on features"
-    ),
-    "epsilon_greedy": _contextual_bandit_entry(
-        "epsilon_greedy",
-        "linear",
-        "shared",
-        "the best slate by a ridge regression on features, or a random one",
-    ),
-    "epsilon_greedy_logistic": _contextual_bandit_entry(
-        "epsilon_greedy",
-        "logistic",
-        "shared",
-        "the best slate by a logistic regression on features, or a random one",
-    ),
+    **{
+        name: _contextual_bandit_entry(explore, model, "shared", f"{how} by {model} regression")
+        for name, explore, model, how in (
+            ("logistic_ts", "thompson", "logistic", "Thompson sampling"),
+            ("epsilon_greedy", "epsilon_greedy", "linear", "best or random slates"),
+            ("epsilon_greedy_logistic", "epsilon_greedy", "logistic", "best or random slates"),
+        )
+    },
     "full_slate_q": AgentEntry(
         _made_by("full_slate_q"),
         "deep Q-learning of whole slates, of few candidates (interest_evolution)",
