@@ -128,6 +128,8 @@ def content(tree, folder):
             for name in ("random", "tabular_q", "cluster_bandit_ts", "lin_ts_hybrid", *SINGLE)
         ),
         (single, "full_slate_q"),
+        (single, "ppo"),
+        (vector, "reinforce"),
         *((vector, name) for name in ("random", "cluster_bandit_ts", "lin_ucb", "full_slate_q")),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,24 @@ class Optimizer:
         self._flat, self._gradient = np.empty((2, size), np.float32)
         self._moments = np.zeros((_NUM_MOMENTS[name], size), np.float32)
         self._shapes = [array.shape for array in weights]
+        self._make_views()
+        for view, array in zip(self.weights, weights):
+            view[...] = array
+
+    def _make_views(self) -> None:
         #: The weights, which :meth:`descend` changes.
         self.weights = self._views(self._flat)
         #: Where their gradient is to be written.
         self.gradients = self._views(self._gradient)
-        for view, array in zip(self.weights, weights):
-            view[...] = array
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies of views would be arrays of their own.
+        views = ("weights", "gradients")
+        return {name: value for name, value in vars(self).items() if name not in views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_views()
 
     def _views(self, flat: np.ndarray) -> list[np.ndarray]:
         """Returns the parts of a vector that belong to each array of weights."""

@@ -140,11 +140,18 @@ class PolicyLearner:
     ) -> tuple[optimizers.Optimizer, optimizers.Optimizer]:
         """Makes the optimizers, which own the weights from now on."""
         rate = self.settings.learning_rate
-        first = optimizers.Optimizer(of_actor, "adam", rate)
-        second = optimizers.Optimizer(of_critic, "adam", rate)
-        self._scorer = self._scorer.with_weights(first.weights)
-        self._critic = second.weights
-        return first, second
+        made = tuple(optimizers.Optimizer(each, "adam", rate) for each in (of_actor, of_critic))
+        self._use_weights_of(*made)
+        return made[0], made[1]
+
+    def _use_weights_of(self, *of_networks: optimizers.Optimizer) -> None:
+        """Evaluates the networks by the weights that the optimizers own."""
+        self._scorer = self._scorer.with_weights(of_networks[0].weights)
+        self._critic = of_networks[1].weights
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._use_weights_of(*self._optimizers)
 
     @property
     def num_steps(self) -> int:

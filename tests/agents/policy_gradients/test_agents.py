@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import pickle
 
 import gin
 import numpy as np
@@ -155,6 +156,21 @@ def test_a_training_resumes_within_an_episode_of_one_user(name):
         slate = agent.step(reward, observation)
         np.testing.assert_array_equal(other.step(reward, observation), slate)
     assert agent.num_updates == other.num_updates > 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))])
+def test_copies_train_on_as_the_agent_does(name, copied):
+    env = boredom()
+    agent = single(name, env)
+    rollout.run_episode(env, agent, max_steps=40)
+    other, other_env = copied(agent), copied(env)
+    for an_agent, an_env in ((agent, env), (other, other_env)):
+        rollout.run_episode(an_env, an_agent, max_steps=60)
+    assert other.num_updates == agent.num_updates > 2
+    before, after = (each.serving_bundle()["actor"] for each in (agent, other))
+    for own, of_other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(own, of_other)
 
 
 def test_a_state_of_other_users_serves_and_trains_further():
