@@ -30,6 +30,7 @@ __all__ = [
     "field_values",
     "names_of",
     "normalize",
+    "one_of",
     "parameters_of",
     "single_user_environment",
     "vector_dtype",
@@ -204,6 +205,20 @@ def names_of(kind: type[DataclassInstance]) -> tuple[str, ...]:
 def field_values(kind: type[DataclassInstance], parameters: object) -> dict[str, Any]:
     """Returns those parameters that are fields of a dataclass, by name."""
     return {name: getattr(parameters, name) for name in names_of(kind)}
+
+
+def one_of(*known: str) -> Callable[[str, object], str]:
+    """Returns a check of a parameter that is one of some names."""
+    return functools.partial(_name, known)
+
+
+def _name(known: tuple[str, ...], name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(
+            f"env_config[{name!r}] must be one of {', '.join(map(repr, known))}, got "
+            f"{numbers.described(value)}.{validation.nearest_name(str(value), known)}"
+        )
+    return value
 
 
 def check_order(parameters: object, low: str, high: str) -> None:

@@ -48,10 +48,18 @@ SCENARIOS: dict[str, tuple[Any, dict[str, Any]]] = {
         )
     },
 }
+#: Models of one click, for users who click several by the other parameters.
+ONE_CLICK = {
+    "interest_evolution": {"choice_model": "proportional_cascade"},
+    "interest_exploration": {"choice_model": "multinomial_logit"},
+}
 #: Other parameters than RecSim's, with which nothing was recorded.
 OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     **{
-        f"{name}/others": (sys.modules[registry.ENVIRONMENTS[name].module], parameters)
+        f"{name}/others": (
+            sys.modules[registry.ENVIRONMENTS[name].module],
+            {**parameters, **ONE_CLICK.get(name, {})},
+        )
         for name, parameters in scenarios.OTHER_PARAMETERS.items()
         if name != "topic_boredom"  # Whose users click several: tests/environments has its own.
     },

@@ -196,6 +196,7 @@ def in_a_process(
     begin = time.perf_counter()
     counts_file = log + ".counts"
     pathlib.Path(counts_file).unlink(missing_ok=True)
+    pathlib.Path(log).write_bytes(b"")  # It may be killed before it opens it.
     child = os.fork()
     if not child:
         code = 4

@@ -14,7 +14,9 @@ here), ``quality`` and the topic, ``cluster_id``.
 **Dynamics.** The score of a video is the inner product of its features and the interests, and the
 user chooses by a choice model of the scores. Watching a video moves the interest in its topic, and
 costs time, of which it gives back some where the video's quality is good; a slate without a click
-costs a step penalty.
+costs a step penalty. Of several clicks each is watched, moves its interest and costs its time, in
+the order of the slate, while time is left; what a video gives back follows from the user's state
+when the slate was shown.
 
 **Episode end.** When the time budget is used up.
 
@@ -44,13 +46,20 @@ costs a step penalty.
   size.
 - ``alpha_y_intercept`` (0.3): change of an interest of 0 in the topic of the video watched.
 - ``choice_model`` ('multinomial_proportional'): how users choose; or 'multinomial_logit',
-  'exponential_cascade' or 'proportional_cascade', with which they look at the documents one by one.
+  'exponential_cascade' or 'proportional_cascade', with which they look at the documents one by one;
+  or a model of several clicks, 'position_based', 'dependent_click' or 'multi_click_cascade'.
 - ``no_click_mass`` (1.0): score of no click (multinomial models).
-- ``min_normalizer`` (-1.0): what is subtracted from scores, at most -1 (proportional models).
+- ``min_normalizer`` (-1.0): what is subtracted from scores, at most -1 (proportional models, and
+  those of several clicks).
 - ``score_scaling`` (0.05): factor that turns the weights of documents into probabilities of clicks,
-  at least 0 (cascade models).
+  at least 0 (cascade models, and those of several clicks).
 - ``attention_prob`` (0.65): probability that a user looks at the next document, in [0, 1] (cascade
   models).
+- ``examination_decay`` (0.85): probability of a look at a position over that at the one before, in
+  [0, 1] (position-based model).
+- ``continue_after_click`` (0.5): probability of continuing to the next document after a click
+  (dependent clicks, cascade of several clicks).
+- ``continue_after_skip`` (1.0): probability of continuing without one (cascade of several clicks).
 
 **References.** Ie et al., arXiv 1905.12767, section 7.
 
@@ -60,21 +69,19 @@ them for one user, or for many.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsim import (
-    choice_model,  # noqa: F401  # A name of RecSim's module, as the next one.
-    document,  # noqa: F401
+    choice_model,
+    document,  # noqa: F401  # A name of RecSim's module.
     types,
     user,
     utils,
 )
 from recsim._internal import lazy, numbers, validation
-from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
 from recsim.environments.interest_evolution import _dynamics
@@ -84,6 +91,11 @@ from recsim.environments.interest_evolution._parameters import (
     UserParameters,
     x_intercept,
 )
+from recsim.environments.interest_evolution._users import (
+    IEvUserDistributionSampler,
+    IEvUserState,
+    UtilityModelUserSampler,
+)
 from recsim.environments.interest_evolution._videos import (
     IEvVideo,
     IEvVideoSampler,
@@ -92,6 +104,7 @@ from recsim.environments.interest_evolution._videos import (
 from recsim.simulator import recsim_gym
 
 if TYPE_CHECKING:
+    from recsim.environments.interest_evolution._several_clicks import VectorIEvMultiClickUserModel
     from recsim.environments.interest_evolution._vectorized import (
         VectorIEvDocuments,
         VectorIEvDocumentSampler,
@@ -115,6 +128,7 @@ __all__ = [
     "UtilityModelVideoSampler",
     "VectorIEvDocumentSampler",
     "VectorIEvDocuments",
+    "VectorIEvMultiClickUserModel",
     "VectorIEvResponses",
     "VectorIEvUserModel",
     "VectorIEvUsers",
@@ -135,14 +149,13 @@ __getattr__, __dir__ = lazy.lazy_submodules(
     {
         "VectorIEvDocuments": "_vectorized",
         "VectorIEvDocumentSampler": "_vectorized",
+        "VectorIEvMultiClickUserModel": "_several_clicks",
         "VectorIEvResponses": "_vectorized",
         "VectorIEvUserModel": "_vectorized",
         "VectorIEvUsers": "_vectorized",
         "total_watch_time": "_vectorized",
     },
 )
-
-_USERS = UserParameters()
 
 #: The entries that a config may have beside those of every scenario: the parameters.
 CONFIG_KEYS = _config.names_of(IEvParameters)
@@ -214,237 +227,15 @@ class IEvResponse(user.AbstractResponse, metaclass=_config.ClassWithConstants):
         )
 
 
-class IEvUserState(user.AbstractUserState, metaclass=_config.ClassWithConstants):
-    """A user: observed interests, and a time budget and parameters, which are not observed.
-
-    Args:
-        user_interests: interests in [-1, 1], float64 of shape (NUM_FEATURES,).
-        time_budget: time left, in minutes.
-        score_scaling: see :class:`recsim.choice_model.CascadeChoiceModel`.
-        attention_prob: see :class:`recsim.choice_model.CascadeChoiceModel`.
-        no_click_mass: score (or logit) of no click.
-        keep_interact_prob: probability of interacting with another document of the slate.
-        min_doc_utility: least utility of a document to interact with.
-        user_update_alpha: share of the watch time that a unit of utility gives back.
-        watched_videos: IDs of the videos watched.
-        impressed_videos: IDs of the videos shown.
-        liked_videos: IDs of the videos liked.
-        step_penalty: budget that a slate without a click costs.
-        min_normalizer: what a proportional choice model subtracts from scores.
-        user_quality_factor: weight of the user's own score in the received utility.
-        document_quality_factor: weight of the video's quality in the received utility.
-    """
-
-    #: Number of features (topics).
-    NUM_FEATURES: int = 20
-
-    def __init__(
-        self,
-        user_interests: np.ndarray,
-        time_budget: float | None = None,
-        score_scaling: float | None = None,
-        attention_prob: float | None = None,
-        no_click_mass: float | None = None,
-        keep_interact_prob: float | np.ndarray | None = None,
-        min_doc_utility: float | None = None,
-        user_update_alpha: float | None = None,
-        watched_videos: set[int] | None = None,
-        impressed_videos: set[int] | None = None,
-        liked_videos: set[int] | None = None,
-        step_penalty: float | None = None,
-        min_normalizer: float | None = None,
-        user_quality_factor: float | None = None,
-        document_quality_factor: float | None = None,
-    ) -> None:
-        self.user_interests = user_interests
-        self.time_budget: Any = time_budget
-        self.keep_interact_prob = keep_interact_prob
-        self.min_doc_utility = min_doc_utility
-        #: What the choice model is made of.
-        self.choice_features = {
-            "score_scaling": score_scaling,
-            "attention_prob": attention_prob,
-            "no_click_mass": no_click_mass,
-            "min_normalizer": min_normalizer,
-        }
-        self.user_update_alpha: Any = user_update_alpha
-        self.step_penalty: Any = step_penalty
-        self.user_quality_factor: Any = user_quality_factor
-        self.document_quality_factor: Any = document_quality_factor
-        self.watched_videos = watched_videos
-        self.impressed_videos = impressed_videos
-        self.liked_videos = liked_videos
-
-    def score_document(self, doc_obs: np.ndarray) -> float:
-        """Returns the inner product of the interests and a video's features.
-
-        Raises:
-            ValueError: if their shapes differ.
-        """
-        if self.user_interests.shape != doc_obs.shape:
-            raise ValueError(
-                f"doc_obs must have the shape of the user's interests, {self.user_interests.shape},"
-                f" got {doc_obs.shape}."
-            )
-        score: float = np.dot(self.user_interests, doc_obs)
-        return score
-
-    def score_documents(self, doc_obs: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns the scores of a list of videos' features, shape (n_docs,).
-
-        Raises:
-            ValueError: if the shapes of features and interests differ.
-        """
-        features = np.array(doc_obs)
-        if features.shape[1:] != self.user_interests.shape:
-            raise ValueError(
-                "doc_obs must hold features of the shape of the user's interests, "
-                f"{self.user_interests.shape}, got {features.shape[1:]}."
-            )
-        scores: np.ndarray = features.dot(self.user_interests)
-        return scores
-
-    def create_observation(self) -> np.ndarray:
-        """Returns a copy of the interests, float64 of shape (NUM_FEATURES,)."""
-        return self.user_interests.copy()
-
-    @classmethod
-    def observation_space(cls) -> spaces.Box:
-        """Returns the space of the interests."""
-        return spaces.Box(shape=(cls.NUM_FEATURES,), dtype=np.float32, low=-1.0, high=1.0)
-
-
-class IEvUserDistributionSampler(user.AbstractUserSampler):
-    """Samples users with uniform interests and fixed parameters for a cascade choice model.
-
-    Args:
-        user_ctor: class of the user states.
-        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
-    """
-
-    def __init__(self, user_ctor: Callable[..., Any] = IEvUserState, **kwargs: int | None) -> None:
-        super().__init__(user_ctor, **kwargs)
-
-    def sample_user(self) -> types.UserState:
-        """Returns a new user state."""
-        user_ctor: Any = self.get_user_ctor()
-        state: types.UserState = user_ctor(
-            user_interests=self._rng.uniform(-1.0, 1.0, user_ctor.NUM_FEATURES),
-            time_budget=30,
-            score_scaling=0.05,
-            attention_prob=0.9,
-            no_click_mass=1,
-            keep_interact_prob=self._rng.beta(1, 3, 1),
-            min_doc_utility=0.1,
-            user_update_alpha=0,
-            watched_videos=set(),
-            impressed_videos=set(),
-            liked_videos=set(),
-            step_penalty=1.0,
-            min_normalizer=-1.0,
-            user_quality_factor=1.0,
-            document_quality_factor=1.0,
-        )
-        return state
-
-
-@configurable()
-class UtilityModelUserSampler(user.AbstractUserSampler):
-    """Samples users with uniform interests and otherwise the same parameters.
-
-    Args:
-        user_ctor: class of the user states.
-        document_quality_factor: see :class:`IEvParameters`.
-        no_click_mass: see :class:`IEvParameters`.
-        min_normalizer: see :class:`IEvParameters`.
-        time_budget: see :class:`IEvParameters`.
-        step_penalty: see :class:`IEvParameters`.
-        score_scaling: see :class:`IEvParameters`.
-        attention_prob: see :class:`IEvParameters`.
-        user_quality_factor: see :class:`IEvParameters`.
-        user_update_alpha: see :class:`IEvParameters`.
-        min_interest: see :class:`IEvParameters`.
-        max_interest: see :class:`IEvParameters`.
-        **kwargs: ``seed``, see :class:`recsim.user.AbstractUserSampler`.
-
-    Raises:
-        TypeError: if a parameter is not a number.
-        ValueError: if a parameter is outside its range.
-    """
-
-    # Of samplers whose own __init__, or pickle of before, does not set them.
-    _no_click_mass = _USERS.no_click_mass
-    _min_normalizer = _USERS.min_normalizer
-    _document_quality_factor = _USERS.document_quality_factor
-    _time_budget = _USERS.time_budget
-    _step_penalty = _USERS.step_penalty
-    _score_scaling = _USERS.score_scaling
-    _attention_prob = _USERS.attention_prob
-    _user_quality_factor = _USERS.user_quality_factor
-    _user_update_alpha = _USERS.user_update_alpha
-    _min_interest = _USERS.min_interest
-    _max_interest = _USERS.max_interest
-
-    def __init__(
-        self,
-        user_ctor: Callable[..., Any] = IEvUserState,
-        document_quality_factor: float = _USERS.document_quality_factor,
-        no_click_mass: float = _USERS.no_click_mass,
-        min_normalizer: float = _USERS.min_normalizer,
-        *,
-        time_budget: float = _USERS.time_budget,
-        step_penalty: float = _USERS.step_penalty,
-        score_scaling: float = _USERS.score_scaling,
-        attention_prob: float = _USERS.attention_prob,
-        user_quality_factor: float = _USERS.user_quality_factor,
-        user_update_alpha: float = _USERS.user_update_alpha,
-        min_interest: float = _USERS.min_interest,
-        max_interest: float = _USERS.max_interest,
-        **kwargs: int | None,
-    ) -> None:
-        parameters = UserParameters(
-            document_quality_factor=document_quality_factor,
-            no_click_mass=no_click_mass,
-            min_normalizer=min_normalizer,
-            time_budget=time_budget,
-            step_penalty=step_penalty,
-            score_scaling=score_scaling,
-            attention_prob=attention_prob,
-            user_quality_factor=user_quality_factor,
-            user_update_alpha=user_update_alpha,
-            min_interest=min_interest,
-            max_interest=max_interest,
-        )
-        for name, value in dataclasses.asdict(parameters).items():
-            setattr(self, f"_{name}", value)
-        super().__init__(user_ctor, **kwargs)
-
-    def sample_user(self) -> types.UserState:
-        """Returns a new user state."""
-        user_ctor: Any = self.get_user_ctor()
-        state: types.UserState = user_ctor(
-            user_interests=self._rng.uniform(
-                self._min_interest, self._max_interest, user_ctor.NUM_FEATURES
-            ),
-            time_budget=self._time_budget,
-            no_click_mass=self._no_click_mass,
-            step_penalty=self._step_penalty,
-            score_scaling=self._score_scaling,
-            attention_prob=self._attention_prob,
-            min_normalizer=self._min_normalizer,
-            user_quality_factor=self._user_quality_factor,
-            document_quality_factor=self._document_quality_factor,
-            user_update_alpha=self._user_update_alpha,
-        )
-        return state
-
-
 class IEvUserModel(user.AbstractUserModel):
     """A user whose interests and time budget change with what is watched.
 
     Args:
         slate_size: number of documents in a slate.
         choice_model_ctor: class of the choice model, called with the user's ``choice_features``.
+            If it is one of several clicks, such as
+            :class:`recsim.choice_model.PositionBasedChoiceModel`, the user watches what is clicked
+            in the order of the slate.
         response_model_ctor: class of the responses.
         user_state_ctor: class of the user states.
         no_click_mass: score of no click.
@@ -457,6 +248,8 @@ class IEvUserModel(user.AbstractUserModel):
     Raises:
         ValueError: if ``choice_model_ctor`` is None.
     """
+
+    _clicks_several = False  # Of subclasses with an __init__ of their own.
 
     def __init__(
         self,
@@ -481,6 +274,7 @@ class IEvUserModel(user.AbstractUserModel):
         )
         super().__init__(response_model_ctor, sampler, slate_size)
         self.choice_model = choice_model_ctor(self._user_state.choice_features)
+        self._clicks_several = isinstance(self.choice_model, choice_model.MultiClickChoiceModel)
         self.use_generator(self.environment_rng)
         self._alpha_x_intercept = x_intercept("alpha_x_intercept", alpha_x_intercept)
         self._alpha_y_intercept = validation.number("alpha_y_intercept", alpha_y_intercept)
@@ -490,7 +284,13 @@ class IEvUserModel(user.AbstractUserModel):
         return bool(self._user_state.time_budget <= 0)
 
     def update_state(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
-        """Changes interests and budget by the (first) video clicked, or takes the step penalty."""
+        """Changes interests and budget by the (first) video clicked, or takes the step penalty.
+
+        With a choice model of several clicks all of them count, in the order of the slate.
+        """
+        if self._clicks_several:
+            self._update_by_clicks(slate_documents, responses)
+            return
         state = self._user_state
         for video, response in zip(slate_documents, responses):
             if response.clicked:
@@ -508,6 +308,25 @@ class IEvUserModel(user.AbstractUserModel):
                 return
         state.time_budget -= state.step_penalty
 
+    def _update_by_clicks(self, slate_documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        state = self._user_state
+        clicks = [pair for pair in zip(slate_documents, responses) if pair[1].clicked]
+        # Of the user to whom the slate was shown.
+        utilities = [self._received_utility(video) for video, _ in clicks]
+        for (video, response), utility in zip(clicks, utilities):
+            state.user_interests = _dynamics.updated_interests(
+                state.user_interests,
+                video.features,
+                self.environment_rng.random_sample(),
+                self._alpha_x_intercept,
+                self._alpha_y_intercept,
+            )
+            state.time_budget = _dynamics.updated_budget(
+                state.time_budget, response.watch_time, utility, state.user_update_alpha
+            )
+        if not clicks:
+            state.time_budget -= state.step_penalty
+
     def _received_utility(self, video: IEvVideo) -> float:
         state = self._user_state
         utility: float = state.document_quality_factor * video.quality
@@ -517,17 +336,33 @@ class IEvUserModel(user.AbstractUserModel):
         return utility
 
     def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
-        """Returns the responses to a slate of IEvVideo, at most one of which is a click."""
+        """Returns the responses to a slate of IEvVideo, as many clicks as the choice model has."""
         responses = [self._response_model_ctor() for _ in documents]
         observations = [video.create_observation() for video in documents]
         self.choice_model.score_documents(self._user_state, observations)
-        clicked = self.choice_model.choose_item()
+        clicked = None if self._clicks_several else self.choice_model.choose_item()
         for video, response in zip(documents, responses):
             response.quality = video.quality
             response.cluster_id = video.cluster_id
-        if clicked is not None:
+        if self._clicks_several:
+            self._click_several(documents, responses)
+        elif clicked is not None:
             self._generate_click_response(documents[clicked], responses[clicked])
         return responses
+
+    def _click_several(self, documents: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Turns responses into clicks, one after the other while time is left."""
+        state = self._user_state
+        left = state.time_budget
+        for position in self.choice_model.choose_items():
+            if left <= 0:
+                break
+            video, response = documents[position], responses[position]
+            response.clicked = True
+            response.watch_time = min(left, video.video_length)
+            left = _dynamics.updated_budget(
+                left, response.watch_time, self._received_utility(video), state.user_update_alpha
+            )
 
     def _generate_click_response(self, doc: IEvVideo, response: IEvResponse) -> None:
         """Turns the response to a chosen video into a click: it is watched while time is left."""
@@ -638,7 +473,7 @@ def create_environment(env_config: types.EnvConfig) -> recsim_gym.RecSimGymEnv:
     seed = env_config["seed"]
     user_model = IEvUserModel(
         env_config["slate_size"],
-        choice_model_ctor=parameters.choice_model_class,
+        choice_model_ctor=parameters.choice_model_ctor(env_config["slate_size"]),
         response_model_ctor=response_class,
         alpha_x_intercept=parameters.alpha_x_intercept,
         alpha_y_intercept=parameters.alpha_y_intercept,
@@ -675,6 +510,7 @@ def create_vector_environment(
     Raises:
         KeyError, TypeError, ValueError: for a config or an option that gives no environment.
     """
+    from recsim.environments.interest_evolution import _several_clicks
     from recsim.environments.interest_evolution._vectorized import (
         VectorIEvDocumentSampler,
         VectorIEvUserModel,
@@ -683,9 +519,11 @@ def create_vector_environment(
     from recsim.vector import env as vector_env
 
     parameters = parameters_of(env_config)
+    several = parameters.allows_several_clicks
+    model_class = _several_clicks.VectorIEvMultiClickUserModel if several else VectorIEvUserModel
     video_class, user_class, response_class = _classes(parameters)
     return vector_env.RecSimVectorEnv(
-        VectorIEvUserModel(
+        model_class(
             parameters,
             env_config["slate_size"],
             user_class.observation_space(),

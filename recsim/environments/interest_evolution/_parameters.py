@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from recsim import choice_model as choice_models
 from recsim._internal import numbers, validation
-from recsim.environments import _config
+from recsim.environments import _clicks, _config
 
 __all__ = ["DocumentParameters", "IEvParameters", "UserParameters", "x_intercept"]
 
@@ -25,6 +25,7 @@ _CHOICE_MODELS: dict[str, Callable[..., choice_models.NormalizableChoiceModel]] 
     "multinomial_logit": choice_models.MultinomialLogitChoiceModel,
     "exponential_cascade": choice_models.ExponentialCascadeChoiceModel,
     "proportional_cascade": choice_models.ProportionalCascadeChoiceModel,
+    **_clicks.MODELS,
 }
 
 
@@ -107,7 +108,7 @@ class UserParameters:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class IEvParameters(UserParameters, DocumentParameters):
+class IEvParameters(UserParameters, DocumentParameters, _clicks.ClickParameters):
     """The parameters of the scenario.
 
     :mod:`recsim.environments.interest_evolution` says what they mean.
@@ -123,44 +124,55 @@ class IEvParameters(UserParameters, DocumentParameters):
         """Checks the values and makes them floats."""
         UserParameters.__post_init__(self)
         DocumentParameters.__post_init__(self)
+        _clicks.ClickParameters.__post_init__(self)
         _config.normalize(
             self,
             num_topics=_number_of_topics,
             max_video_length=_number(1e-6, _LARGEST),
             alpha_x_intercept=_moderate_x_intercept,
             alpha_y_intercept=_number(-_LARGEST_FACTOR, _LARGEST_FACTOR),
-            choice_model=_name_of_choice_model,
+            choice_model=_config.one_of(*_CHOICE_MODELS),
         )
         _config.check_order(self, "video_length", "max_video_length")
         self._check_choices()
 
     @property
-    def choice_model_class(self) -> Callable[..., choice_models.NormalizableChoiceModel]:
-        """The class of the choice model."""
+    def allows_several_clicks(self) -> bool:
+        """Whether users may click several videos of a slate."""
+        return self.choice_model in _clicks.MODELS
+
+    def choice_model_ctor(
+        self, slate_size: int
+    ) -> Callable[..., choice_models.NormalizableChoiceModel]:
+        """Returns what makes the choice model of a user's ``choice_features``."""
+        if self.allows_several_clicks:
+            return self.multi_click_ctor(self.choice_model, slate_size)
         return _CHOICE_MODELS[self.choice_model]
 
-    def create_choice_model(self) -> choice_models.NormalizableChoiceModel:
-        """Returns a new choice model."""
+    def create_choice_model(self, slate_size: int) -> choice_models.NormalizableChoiceModel:
+        """Returns a new choice model for slates of a size."""
         features = ("score_scaling", "attention_prob", "no_click_mass", "min_normalizer")
-        return self.choice_model_class({name: getattr(self, name) for name in features})
+        create = self.choice_model_ctor(slate_size)
+        return create({name: getattr(self, name) for name in features})
 
     def _check_choices(self) -> None:
         """Raises ValueError if some scores in [-1, 1] give no choice probabilities."""
         greatest = math.e
-        if "proportional" in self.choice_model:
+        several = self.allows_several_clicks
+        if "proportional" in self.choice_model or several:
             if self.min_normalizer > -1.0:
                 raise ValueError(
                     "min_normalizer must be at most -1, the least score, for choice_model="
                     f"{self.choice_model!r}, got {self.min_normalizer!r}."
                 )
             greatest = 1.0 - self.min_normalizer
-        if "cascade" in self.choice_model and self.score_scaling * greatest > 1.0:
+        if ("cascade" in self.choice_model or several) and self.score_scaling * greatest > 1.0:
             raise ValueError(
                 f"score_scaling must be at most {1.0 / greatest:g}, to turn the greatest weight of "
                 f"a document, {greatest:g}, into a probability for choice_model="
                 f"{self.choice_model!r}, got {self.score_scaling!r}."
             )
-        self.create_choice_model()
+        self.create_choice_model(1)
 
 
 def _moderate_x_intercept(name: str, value: object) -> float:
@@ -175,12 +187,3 @@ def _moderate_x_intercept(name: str, value: object) -> float:
 
 def _number_of_topics(name: str, value: object) -> int:
     return validation.positive_int(name, value, maximum=_MOST_TOPICS)
-
-
-def _name_of_choice_model(name: str, value: object) -> str:
-    if not isinstance(value, str) or value not in _CHOICE_MODELS:
-        raise ValueError(
-            f"env_config[{name!r}] must be one of {', '.join(map(repr, _CHOICE_MODELS))}, got "
-            f"{numbers.described(value)}.{validation.nearest_name(str(value), _CHOICE_MODELS)}"
-        )
-    return value

@@ -112,7 +112,7 @@ class VectorIEvUserModel(
         self.parameters = parameters
         self._user_space = user_space
         self._response_space = response_space
-        self._choice_model = parameters.create_choice_model()
+        self._choice_model = parameters.create_choice_model(slate_size)
 
     def sample_users(self, stream: streams.RandomStream) -> VectorIEvUsers:
         """See :meth:`recsim.vector.scenario.VectorUserModel.sample_users`."""

@@ -10,7 +10,7 @@ topic, ``cluster_id``; of a response both, and ``click``.
 
 **Action space.** A slate of ``slate_size`` candidates.
 
-**Reward.** The number of clicks, 0 or 1.
+**Reward.** The number of clicks, 0 or 1 but with a choice model of several.
 
 **Dynamics.** A user scores a document by the sum of the affinity to its topic and its quality, and
 chooses by a multinomial logit model. Users do not change.
@@ -30,6 +30,15 @@ chooses by a multinomial logit model. Users do not change.
 - ``user_document_stddev_affinity_matrix`` (((0.1, 0.1), (0.1, 0.1))): its standard deviations, at
   least 0, shape (n_types, n_topics).
 - ``no_click_mass`` (5.0): the logit of no click; minus infinity for users who always click.
+- ``choice_model`` ('multinomial_logit'): how users choose; or a model of several clicks,
+  'position_based', 'dependent_click' or 'multi_click_cascade'. A document that is looked at is then
+  clicked with the probability that it has alone on a slate by the multinomial logit model.
+- ``examination_decay`` (0.85): probability of a look at a position over that at the one before, in
+  [0, 1] (position-based model).
+- ``attention_prob`` (1.0): probability of a look at a document that is reached (cascade).
+- ``continue_after_click`` (0.5): probability of continuing to the next document after a click
+  (dependent clicks, cascade).
+- ``continue_after_skip`` (1.0): probability of continuing without one (cascade).
 
 **References.** Ie et al., arXiv 1909.04847, section 5.1.
 
@@ -42,7 +51,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -144,7 +153,9 @@ class IEUserModel(user.AbstractUserModel):
     Args:
         slate_size: number of documents in a slate.
         no_click_mass: the logit of no click.
-        choice_model_ctor: class of the choice model, called with ``{'no_click_mass': …}``.
+        choice_model_ctor: class of the choice model, called with ``{'no_click_mass': …}``. With
+            one of several clicks a document that is looked at is clicked with the probability that
+            the multinomial logit model gives it alone.
         user_state_ctor: class of the user states, :class:`IEUserState` by default.
         response_model_ctor: class of the responses, such as :class:`IEResponse`.
         seed: seed of the sampler of users.
@@ -153,6 +164,9 @@ class IEUserModel(user.AbstractUserModel):
     Raises:
         ValueError: if ``choice_model_ctor`` is None.
     """
+
+    # The logit of no click where several documents may be clicked, None elsewhere.
+    _no_click_mass: float | None = None
 
     def __init__(
         self,
@@ -180,6 +194,8 @@ class IEUserModel(user.AbstractUserModel):
             )
         super().__init__(response_model_ctor, sampler, slate_size)  # type: ignore[arg-type]
         self.choice_model = choice_model_ctor({"no_click_mass": no_click_mass})
+        if isinstance(self.choice_model, choice_model.MultiClickChoiceModel):
+            self._no_click_mass = float(no_click_mass)
         self.use_generator(self.environment_rng)
 
     @property
@@ -197,21 +213,47 @@ class IEUserModel(user.AbstractUserModel):
         """Does nothing: the user does not change."""
 
     def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
-        """Returns the responses to a slate of IEDocument, at most one of which is a click."""
+        """Returns the responses to a slate of IEDocument, with the choice model's clicks."""
         responses = [self._response_model_ctor() for _ in documents]
         observations = [doc.create_observation() for doc in documents]
-        self.choice_model.score_documents(self._user_state, observations)
-        clicked = self.choice_model.choose_item()
+        if self._no_click_mass is None:
+            self.choice_model.score_documents(self._user_state, observations)
+            clicked = self.choice_model.choose_item()
+            clicks = () if clicked is None else (clicked,)
+        else:
+            attracted = _Attracted(self._user_state, self._no_click_mass)
+            self.choice_model.score_documents(attracted, observations)
+            clicks = self.choice_model.choose_items()
         for doc, response in zip(documents, responses):
             response.quality = doc.quality
             response.cluster_id = doc.cluster_id
-        if clicked is not None:
-            self._generate_response(documents[clicked], responses[clicked])
+        for position in clicks:
+            self._generate_response(documents[position], responses[position])
         return responses
 
     def _generate_response(self, doc: IEDocument, response: IEResponse) -> None:
         """Turns the response to a chosen document into a click."""
         response.clicked = True
+
+
+class _Scores(Protocol):
+    """A user who scores documents one by one."""
+
+    def score_document(self, doc_obs: Mapping[str, Any]) -> float:
+        """Returns the score of a document."""
+
+
+class _Attracted:
+    """A user whose scores are probabilities of clicks, for a choice model of several."""
+
+    def __init__(self, state: _Scores, no_click_mass: float) -> None:
+        self._state = state
+        self._no_click_mass = no_click_mass
+
+    def score_document(self, doc_obs: Mapping[str, Any]) -> float:
+        """Returns how likely a document is clicked that is looked at."""
+        scores = np.array([self._state.score_document(doc_obs)])
+        return float(_dynamics.attractions(scores, self._no_click_mass)[0])
 
 
 class IEUserState(user.AbstractUserState):
@@ -516,6 +558,7 @@ def create_environment(env_config: types.EnvConfig) -> recsim_gym.RecSimGymEnv:
     user_model = IEUserModel(
         env_config["slate_size"],
         no_click_mass=parameters.no_click_mass,
+        choice_model_ctor=parameters.choice_model_ctor(env_config["slate_size"]),
         response_model_ctor=_response_class(parameters),
         user_sampler=IEClusterUserSampler(
             **_config.field_values(UserParameters, parameters), user_ctor=IEUserState, seed=seed

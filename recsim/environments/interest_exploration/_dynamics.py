@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from recsim._internal import arrays
 from recsim._internal.numbers import Floats
 
-__all__ = ["cumulative", "document_scores", "sampled_log_normal"]
+__all__ = ["attractions", "cumulative", "document_scores", "sampled_log_normal"]
 
 
 def document_scores(
@@ -29,6 +29,22 @@ def document_scores(
     else:
         scores = arrays.take_along_rows(topic_affinity, cluster_id) + quality
     return scores
+
+
+def attractions(scores: np.ndarray, no_click_mass: float) -> np.ndarray:
+    """Returns how likely documents are clicked that are looked at, as each would be alone.
+
+    Args:
+        scores: users' scores of documents, of any shape.
+        no_click_mass: the logit of no click.
+
+    Returns:
+        Probabilities of the same shape.
+    """
+    # The exponential of more is infinite in single precision.
+    exponents = np.minimum(scores.dtype.type(no_click_mass) - scores, scores.dtype.type(80.0))
+    probabilities: np.ndarray = 1.0 / (1.0 + np.exp(exponents))
+    return probabilities
 
 
 def sampled_log_normal(mean: Floats, stddev: Floats, normal: Floats) -> Floats:

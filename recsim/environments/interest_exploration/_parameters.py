@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from recsim import choice_model as choice_models
 from recsim._internal import numbers, validation
-from recsim.environments import _config
+from recsim.environments import _clicks, _config
 
 __all__ = ["DocumentParameters", "IEParameters", "UserParameters"]
 
@@ -133,25 +136,48 @@ class UserParameters:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class IEParameters(DocumentParameters, UserParameters):
+class IEParameters(DocumentParameters, UserParameters, _clicks.ClickParameters):
     """The parameters of the scenario.
 
     :mod:`recsim.environments.interest_exploration` says what they mean.
     """
 
     no_click_mass: float = 5.0
+    choice_model: str = "multinomial_logit"
+    attention_prob: float = 1.0
 
     def __post_init__(self) -> None:
         """Checks the values and makes them floats and tuples of floats."""
         DocumentParameters.__post_init__(self)
         UserParameters.__post_init__(self)
+        _clicks.ClickParameters.__post_init__(self)
         if self.num_affinities != self.num_topics:
             raise ValueError(
                 "users and documents must have the same topics, got "
                 f"user_document_mean_affinity_matrix with {self.num_affinities} columns and "
                 f"topic_distribution with {self.num_topics} entries."
             )
-        _config.normalize(self, no_click_mass=_logit)
+        _config.normalize(
+            self,
+            no_click_mass=_logit,
+            choice_model=_config.one_of("multinomial_logit", *_clicks.MODELS),
+            attention_prob=validation.probability,
+        )
+
+    @property
+    def allows_several_clicks(self) -> bool:
+        """Whether users may click several documents of a slate."""
+        return self.choice_model in _clicks.MODELS
+
+    def choice_model_ctor(
+        self, slate_size: int
+    ) -> Callable[[Mapping[str, Any]], choice_models.NormalizableChoiceModel]:
+        """Returns what makes the choice model, of a dictionary with ``no_click_mass``."""
+        if not self.allows_several_clicks:
+            return choice_models.MultinomialLogitChoiceModel
+        return self.multi_click_ctor(
+            self.choice_model, slate_size, attention_prob=self.attention_prob
+        )
 
     def check_precision(self, dtype: DTypeLike) -> None:
         """Raises ValueError if qualities or affinities may be too large for floats of a type."""

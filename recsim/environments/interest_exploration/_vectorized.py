@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -104,9 +105,8 @@ class VectorIEUserModel(
         self.parameters = parameters
         self._user_space = user_space
         self._response_space = response_space
-        self._choice_model = choice_model.MultinomialLogitChoiceModel(
-            {"no_click_mass": parameters.no_click_mass}
-        )
+        create = parameters.choice_model_ctor(slate_size)
+        self._choice_model: Any = create({"no_click_mass": parameters.no_click_mass})
         self._cumulative_types = _dynamics.cumulative(parameters.user_type_distribution)
         self._means = np.array(parameters.user_document_mean_affinity_matrix)
         self._stddevs = np.array(parameters.user_document_stddev_affinity_matrix)
@@ -149,6 +149,13 @@ class VectorIEUserModel(
         scores = _dynamics.document_scores(
             users.topic_affinity, documents.cluster_id, documents.quality
         )
+        if self.parameters.allows_several_clicks:
+            numbers = self._choice_model.numbers_per_position * self.slate_size
+            clicks: np.ndarray = self._choice_model.sampled_clicks(
+                _dynamics.attractions(scores, self.parameters.no_click_mass),
+                stream.uniform(numbers),
+            )
+            return clicks
         weights = self._choice_model.choice_weights(scores)
         choice: np.ndarray = choice_model.sampled_choices(weights, stream.uniform())
         return choice
@@ -162,9 +169,8 @@ class VectorIEUserModel(
     ) -> VectorIEResponses:
         """See :meth:`recsim.vector.scenario.VectorUserModel.respond`."""
         del users, stream
-        return VectorIEResponses(
-            scenario.clicked(choice, self.slate_size), documents.quality, documents.cluster_id
-        )
+        clicked = choice if choice.ndim > 1 else scenario.clicked(choice, self.slate_size)
+        return VectorIEResponses(clicked, documents.quality, documents.cluster_id)
 
     def observe_users(self, users: VectorIEUsers) -> np.ndarray:
         """Returns an array without entries: nothing of the users is observed."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from recsim import choice_model as choice_models
 from recsim._internal import numbers, validation
-from recsim.environments import _config
+from recsim.environments import _clicks, _config
 
 __all__ = ["VARIANTS", "TopicBoredomParameters"]
 
@@ -23,12 +22,6 @@ _MOST_STEPS = 10**6
 _MOST_CLICKS = 1_000
 # Single precision holds the product of such a slope and a score.
 _LARGEST = 1e30
-
-_CHOICE_MODELS: dict[str, Callable[[Mapping[str, Any]], choice_models.MultiClickChoiceModel]] = {
-    "position_based": choice_models.PositionBasedChoiceModel,
-    "dependent_click": choice_models.DependentClickChoiceModel,
-    "multi_click_cascade": choice_models.MultiClickCascadeChoiceModel,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,24 +69,24 @@ class TopicBoredomParameters:
             catalogue_seed=_whole(0, 2**32 - 1),
             topics_per_user=_whole(1, _MOST_TOPICS),
             time_budget=_number_of_steps,
-            relevance=_one_of("logistic", "threshold"),
+            relevance=_config.one_of("logistic", "threshold"),
             relevance_offset=functools.partial(validation.number, low=-_LARGEST, high=_LARGEST),
             relevance_slope=functools.partial(validation.number, low=0.0, high=_LARGEST),
             attraction_factor=share,
             same_topic_limit=_whole(1, _MOST_ITEMS),
             same_topic_penalty=functools.partial(validation.number, low=1.0, high=_LARGEST),
-            choice_model=_one_of(*_CHOICE_MODELS),
+            choice_model=_config.one_of(*_clicks.MODELS),
             examination_decay=share,
-            examination_order=_one_of("top_down", "both_ends"),
+            examination_order=_config.one_of("top_down", "both_ends"),
             attention_prob=share,
             continue_after_click=share,
             continue_after_skip=share,
             interest_memory=share,
-            drift=_one_of("uniform", "topics"),
+            drift=_config.one_of("uniform", "topics"),
             boredom_threshold=_whole(1, _MOST_STEPS),
             boredom_window=_whole(1, _MOST_STEPS),
             clicks_remembered=_whole(1, _MOST_CLICKS),
-            boredom_effect=_one_of("all_topics", "bored_topics"),
+            boredom_effect=_config.one_of("all_topics", "bored_topics"),
             bored_relevance_factor=share,
             observe_user_state=_flag,
         )
@@ -112,24 +105,11 @@ class TopicBoredomParameters:
             )
             return choice_models.PositionBasedChoiceModel({"examination_probs": looks})
         features = ("attention_prob", "continue_after_click", "continue_after_skip")
-        return _CHOICE_MODELS[self.choice_model]({name: getattr(self, name) for name in features})
+        return _clicks.MODELS[self.choice_model]({name: getattr(self, name) for name in features})
 
 
 def _whole(low: int, high: int) -> functools.partial[int]:
     return functools.partial(validation.positive_int, minimum=low, maximum=high)
-
-
-def _one_of(*names: str) -> functools.partial[str]:
-    return functools.partial(_name, names)
-
-
-def _name(known: tuple[str, ...], name: str, value: object) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(
-            f"env_config[{name!r}] must be one of {', '.join(map(repr, known))}, got "
-            f"{numbers.described(value)}.{validation.nearest_name(str(value), known)}"
-        )
-    return value
 
 
 def _flag(name: str, value: object) -> bool:
