@@ -211,6 +211,11 @@ class _LazyCandidateSet(CandidateSet):
 class AbstractDocumentSampler(abc.ABC):
     """Samples documents, from a generator of its own in ``self._rng``.
 
+    A sampler that chooses candidates for users, as a retrieval stage does, has a method
+    ``sample_candidates_for(users, num_documents)`` too, which environments call in place of
+    :meth:`sample_candidates`: ``users`` is the list of the users' states, one in an environment of
+    one user, as they are when the candidates are shown.
+
     Args:
         doc_ctor: the class (or a constructor) of the documents.
         seed: seed of the generator, an integer in [0, 2**32 - 1], or None for a seed from the

@@ -69,14 +69,24 @@ class AbstractEnvironment(abc.ABC):
         self._user_model: Any = user_model
         self._document_sampler: Any = document_sampler
         self._resample_documents = resample_documents
+        self._sees_users = hasattr(document_sampler, "sample_candidates_for")
+        if self._sees_users and not resample_documents:
+            raise ValueError(
+                "resample_documents must be True for a document sampler that sees the users "
+                f"({type(document_sampler).__name__}.sample_candidates_for), whose candidates "
+                "follow from them at each step."
+            )
         self._check_user_model()
         self._share_generator()
         self._do_resample_documents()
 
     # The observations of the candidates, by ID. There are none before the first reset.
     _current_documents: dict[str, Any]
+    _candidate_set: document.CandidateSet
     #: The random stream that the users share.
     environment_rng: np.random.RandomState | None = None
+    # Whether candidates follow from the users' states.
+    _sees_users = False
     # How many resets and steps are still watched for samples from NumPy's global generator.
     _steps_to_watch = global_generator.WATCHED_STEPS
 
@@ -150,6 +160,10 @@ class AbstractEnvironment(abc.ABC):
 
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler
+        if self._sees_users:
+            users = [model._user_state for model in self._user_models]  # noqa: SLF001
+            self._candidate_set = sampler.sample_candidates_for(users, self._num_candidates)
+            return
         try:
             sample_candidates = sampler.sample_candidates
         except AttributeError:  # It has another base class than ours.
@@ -157,7 +171,7 @@ class AbstractEnvironment(abc.ABC):
             sample_candidates = own_method(
                 sampler, document.AbstractDocumentSampler, "sample_candidates"
             )
-        self._candidate_set: document.CandidateSet = sample_candidates(self._num_candidates)
+        self._candidate_set = sample_candidates(self._num_candidates)
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()

@@ -90,6 +90,9 @@ class Chunk:
         self._model = scenario.user_model
         self._sampler = scenario.document_sampler
         self._candidates = scenario.candidates
+        self._sees_users = scenario.sampler_sees_users
+        # Whether new users do not find the candidates that are there.
+        self._new_candidates = self._candidates == "episode" or self._sees_users
         self._first_user = users.start
         self._episodes = np.full(self.num_users, -1, np.int32)
         self._steps = np.zeros(self.num_users, np.int32)
@@ -121,7 +124,7 @@ class Chunk:
         if self._candidates == "episode":
             self._documents = self._new_documents(everyone)
         elif self._candidates == "step":
-            self._documents = self._sampled(self._stream)
+            self._documents = self._sampled(self._stream, self._users)
         no_responses = trees.map_leaves(
             lambda array: np.array(np.broadcast_to(array, (self.num_users, *array.shape))),
             self._no_response,
@@ -200,7 +203,7 @@ class Chunk:
         if self._copies_users:
             users = trees.map_leaves(np.array, users)
         if self._candidates == "step":
-            candidates = self._sampled(stream)
+            candidates = self._sampled(stream, users)
         done = model.is_done(users)
         if looks and done is not None:
             _checks.check_done(self._model, done, num_users)
@@ -218,15 +221,24 @@ class Chunk:
         return users
 
     def _new_documents(self, rows: np.ndarray) -> object:
-        return self._sampled(self._stream_of(self._document_key, rows))
+        users = trees.rows_of(self._users, rows) if self._sees_users else None
+        return self._sampled(self._stream_of(self._document_key, rows), users)
 
-    def _sampled(self, stream: streams.RandomStream) -> object:
-        """Returns new candidates for the users of a random stream."""
+    def _sampled(self, stream: streams.RandomStream, users: object) -> object:
+        """Returns new candidates for the users of a random stream.
+
+        Args:
+            stream: the stream.
+            users: their states, if the sampler sees them.
+        """
         number = self._scenario.num_candidates
-        if not self._steps_to_watch:
-            return self._sampler.sample(stream, number)
-        documents = self._watched(self._sampler).sample(stream, number)
-        _checks.check_fields(self._sampler, "sample", documents, stream.num_users, number)
+        sampler: Any = self._watched(self._sampler)
+        if self._sees_users:
+            name, documents = "sample_for", sampler.sample_for(users, stream, number)
+        else:
+            name, documents = "sample", sampler.sample(stream, number)
+        if self._steps_to_watch:
+            _checks.check_fields(self._sampler, name, documents, stream.num_users, number)
         return documents
 
     def _stream_of(self, key: int, rows: np.ndarray) -> streams.UserStream:
@@ -266,7 +278,7 @@ class Chunk:
     def _replace(self, rows: np.ndarray) -> types.Observation:
         """Replaces the users of some rows by new ones and returns what was observed of the old."""
         last = {"user": self._model.observe_users(trees.rows_of(self._users, rows))}
-        if self._candidates == "episode":
+        if self._new_candidates:
             last["doc"] = self._sampler.observe(trees.rows_of(self._documents, rows))
         self._begin_episodes(rows)
         return last
@@ -274,7 +286,7 @@ class Chunk:
     def _begin_episodes(self, rows: np.ndarray) -> None:
         """Replaces the users of some rows by new ones."""
         trees.set_rows(self._users, rows, self._new_users(rows))
-        if self._candidates == "episode":
+        if self._new_candidates:
             # Documents are in observations: they are never changed.
             self._documents = trees.map_leaves(np.copy, self._documents)
             trees.set_rows(self._documents, rows, self._new_documents(rows))
@@ -306,7 +318,7 @@ class Chunk:
         documents = self._documents
         if state["documents"] is not None:
             documents = _with_fields(
-                self._sampler.sample(stream, self._scenario.num_candidates),
+                self._sampled(stream, self._model.sample_users(stream)),
                 state["documents"],
                 self.num_users,
             )

@@ -52,7 +52,13 @@ ResponsesT = TypeVar("ResponsesT")
 
 
 class VectorDocumentSampler(abc.ABC, Generic[DocumentsT]):
-    """Samples the candidates of users in parallel."""
+    """Samples the candidates of users in parallel.
+
+    A sampler that chooses candidates for users, as a retrieval stage does, has a method
+    ``sample_for(users, stream, num_documents)`` too, which is called in place of :meth:`sample`:
+    ``users`` is the dataclass of the users' states, of those that the stream has, as they are when
+    the candidates are shown. All users cannot share such candidates.
+    """
 
     @abc.abstractmethod
     def sample(self, stream: RandomStream, num_documents: int) -> DocumentsT:
@@ -204,6 +210,20 @@ class VectorScenario:
     reward_aggregator: Callable[[Any], np.ndarray]
     metrics_aggregator: Callable[[Any], Mapping[str, float]] | None
     dtype: np.dtype
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if all users are to share what is chosen for each."""
+        if self.sampler_sees_users and self.candidates == "shared":
+            raise ValueError(
+                "candidates must be 'step' or 'episode' (resample_documents True) for a document "
+                f"sampler that sees the users ({type(self.document_sampler).__name__}.sample_for), "
+                "got 'shared'."
+            )
+
+    @property
+    def sampler_sees_users(self) -> bool:
+        """Whether candidates follow from the users' states."""
+        return hasattr(self.document_sampler, "sample_for")
 
     @property
     def slate_size(self) -> int:

@@ -40,13 +40,23 @@ NEEDED = {
     "score_scaling": {"choice_model": "exponential_cascade"},
     "attention_prob": {"choice_model": "exponential_cascade"},
     "examination_decay": {"choice_model": "position_based"},
-    "continue_after_click": {"choice_model": "dependent_click"},
-    "continue_after_skip": {"choice_model": "multi_click_cascade"},
 }
 #: Users who click enough to get bored.
 _BORED = {"relevance_slope": 8.0, "relevance_offset": 0.3, "boredom_threshold": 2}
 NEEDED_IN: dict[tuple[str, str], dict[str, Any]] = {
     ("interest_exploration", "attention_prob"): {"choice_model": "multi_click_cascade"},
+    # With users who click often.
+    **{
+        (scenario, name): {"choice_model": model, **often}
+        for scenario, often in (
+            ("interest_evolution", {"score_scaling": 0.5}),
+            ("interest_exploration", {"no_click_mass": 3.0}),
+        )
+        for name, model in (
+            ("continue_after_click", "dependent_click"),
+            ("continue_after_skip", "multi_click_cascade"),
+        )
+    },
     **{
         ("topic_boredom", name): {**_BORED, **further}
         for name, further in (

@@ -62,8 +62,8 @@ OTHER_PARAMETERS: dict[str, dict[str, Any]] = {
         "score_scaling": 0.3,
         "attention_prob": 0.8,
         "examination_decay": 0.7,
-        "continue_after_click": 0.6,
-        "continue_after_skip": 0.9,
+        "continue_after_click": 0.2,
+        "continue_after_skip": 0.7,
     },
     "interest_exploration": {
         "topic_distribution": (0.6, 0.4),
@@ -76,8 +76,8 @@ OTHER_PARAMETERS: dict[str, dict[str, Any]] = {
         "choice_model": "multi_click_cascade",
         "attention_prob": 0.8,
         "examination_decay": 0.7,
-        "continue_after_click": 0.6,
-        "continue_after_skip": 0.9,
+        "continue_after_click": 0.2,
+        "continue_after_skip": 0.7,
     },
     "long_term_satisfaction": {
         "memory_discount": 0.5,
