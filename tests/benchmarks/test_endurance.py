@@ -28,16 +28,17 @@ def soak_of(resident, files=None, processes=None):
 
 
 def test_growth_is_measured_after_the_warm_up():
-    resident = [1000] * 20 + [2000] * 72 + [2030] * 9
-    # 101 samples: the warm-up ends with the 20th second, a tenth of the 81 left are 8.
+    resident = [1000] * 34 + [2000] * 58 + [2030] * 9
+    # 101 samples: the warm-up ends after the 33rd second, a tenth of the 67 left are 7.
     soaked = soak_of(resident)
-    assert len(soaked.after_warm_up) == 81
-    assert soaked.growth == pytest.approx(0.015)
+    assert len(soaked.after(soak.WARM_UP)) == 67
+    assert soaked.growth() == pytest.approx(0.015)
+    assert soaked.growth(0.95) == 0.0
     assert list(soaked.problems(3600)) == [
         "resident memory has grown by 1.50% after the warm-up",
     ]
     assert list(soaked.problems(30)) == []
-    assert list(soak_of([1000] * 20 + [2000] * 72 + [2019] * 9).problems(3600)) == []
+    assert list(soak_of([1000] * 34 + [2000] * 58 + [2019] * 9).problems(3600)) == []
 
 
 def test_files_and_processes_that_are_left_are_seen():

@@ -9,6 +9,7 @@ and environments are copied. After each round the garbage is collected and a :cl
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import copy
 import dataclasses
@@ -35,8 +36,8 @@ from recsim.vector import simulate
 
 __all__ = ["MOST_GROWTH", "WARM_UP", "Sample", "Soak", "in_a_process", "run"]
 
-#: The share of the time that is warm-up: buffers fill, caches and the allocator's heap grow.
-WARM_UP = 0.2
+#: The share of the time that is warm-up: buffers fill, threads get theirs, caches and heap grow.
+WARM_UP = 1 / 3
 #: What the resident memory may grow by after that.
 MOST_GROWTH = 0.01
 # Memory is compared between the first and the last tenth of what follows.
@@ -97,20 +98,18 @@ class Soak:
 
     samples: Sequence[Sample]
 
-    @property
-    def after_warm_up(self) -> list[Sample]:
-        """The samples from the end of the warm-up on: two at least, if there are as many."""
+    def after(self, share: float) -> list[Sample]:
+        """Returns the samples after a share of the time: two at least, if there are as many."""
         end = self.samples[-1].seconds
-        warm = [sample for sample in self.samples if sample.seconds >= WARM_UP * end]
-        return warm if len(warm) > 1 else list(self.samples[-2:])
+        later = [sample for sample in self.samples if sample.seconds >= share * end]
+        return later if len(later) > 1 else list(self.samples[-2:])
 
-    @property
-    def growth(self) -> float:
-        """Growth of the resident memory after the warm-up, as a share.
+    def growth(self, share: float = WARM_UP) -> float:
+        """Returns the growth of the resident memory after a share of the time, as a share.
 
         It is that of the median of the last tenth of the samples over that of the first tenth.
         """
-        first, last = self._ends(lambda sample: sample.resident)
+        first, last = self._ends(lambda sample: sample.resident, share)
         return statistics.median(last) / statistics.median(first) - 1
 
     @property
@@ -129,17 +128,18 @@ class Soak:
         Args:
             seconds: how long it had to last.
         """
-        if seconds >= _SECONDS_TO_WARM_UP and self.growth >= MOST_GROWTH:
-            yield f"resident memory has grown by {self.growth:.2%} after the warm-up"
+        if seconds >= _SECONDS_TO_WARM_UP and self.growth() >= MOST_GROWTH:
+            yield f"resident memory has grown by {self.growth():.2%} after the warm-up"
         if self.files_left:
             yield f"{self.files_left} more files are open than after the warm-up"
         if self.processes_left:
             yield f"there are {self.processes_left} more processes than after the warm-up"
 
     def rows(self) -> list[list[str]]:
-        """Returns the table: samples at equal distances, the first and the last among them."""
-        last = len(self.samples) - 1
-        chosen = sorted({round(last * row / (_ROWS - 1)) for row in range(_ROWS)})
+        """Returns the table: samples at equal distances in time, the first and the last of them."""
+        seconds = [sample.seconds for sample in self.samples]
+        moments = [row * seconds[-1] / (_ROWS - 1) for row in range(_ROWS)]
+        chosen = sorted({min(bisect.bisect_left(seconds, m), len(seconds) - 1) for m in moments})
         return [_row(self.samples[number]) for number in chosen]
 
     def _more(self, value: Callable[[Sample], int]) -> int:
@@ -147,8 +147,10 @@ class Soak:
         first, last = self._ends(value)
         return max(0, max(last) - max(first))
 
-    def _ends(self, value: Callable[[Sample], int]) -> tuple[list[int], list[int]]:
-        values = [value(sample) for sample in self.after_warm_up]
+    def _ends(
+        self, value: Callable[[Sample], int], share: float = WARM_UP
+    ) -> tuple[list[int], list[int]]:
+        values = [value(sample) for sample in self.after(share)]
         number = max(1, round(_COMPARED * len(values)))
         return values[:number], values[-number:]
 
@@ -375,11 +377,23 @@ def in_a_process(seconds: float, folder: str) -> results.Phase:
         raise RuntimeError(f"The soak ended with {ended.code}: {ended.error[-2000:]}")
     with open(file, encoding="utf-8") as lines:
         soak = Soak([Sample(**json.loads(line)) for line in lines])
+    return found(soak, seconds, programs.processes_left(log, _SECONDS_TO_END))
+
+
+def found(soak: Soak, seconds: float, left: int) -> results.Phase:
+    """Returns what a soak found.
+
+    Args:
+        soak: the soak.
+        seconds: how long it had to last.
+        left: how many processes were there after its end.
+    """
     problems = list(soak.problems(seconds))
-    if left := programs.processes_left(log, _SECONDS_TO_END):
+    if left:
         problems.append(f"{left} processes are left after the end")
     what = (
-        f"Resident memory has grown by {soak.growth:+.2%} after the warm-up"
+        f"Resident memory has grown by {soak.growth():+.2%} after the warm-up, and by "
+        f"{soak.growth(0.5):+.2%} in the second half of the time"
         if seconds >= _SECONDS_TO_WARM_UP
         else "It was too short for a figure on the growth of memory"
     )
@@ -391,12 +405,13 @@ def in_a_process(seconds: float, folder: str) -> results.Phase:
         f"{len(soak.samples):,} rounds of trainings, evaluations, experiments, simulations and "
         "copies beside a training that lasts from the beginning to the end. Samples are taken "
         "after each round, when the garbage is collected and free memory returned to the system. "
-        f"The warm-up is the first {WARM_UP:.0%} of the time; growth is that of the median of the "
-        "last tenth of the samples after it over the median of the first tenth, less than "
-        f"{MOST_GROWTH:.0%} as is demanded. {what}; {soak.files_left} more files are open and "
+        "The warm-up is the first third of the time; growth is that of the median of the last "
+        "tenth of the samples after it over the median of the first tenth, and must be less than "
+        f"{MOST_GROWTH:.0%}. {what}; {soak.files_left} more files are open and "
         f"{soak.processes_left} more processes there than after the warm-up, and {left} processes "
-        "are left when it has ended.",
-        {"growth": soak.growth, "samples": [dataclasses.astuple(each) for each in soak.samples]},
+        "are left when it has ended. (Two processes that are there meanwhile belong to the pool "
+        "of workers.)",
+        {"growth": soak.growth(), "samples": [dataclasses.astuple(each) for each in soak.samples]},
     )
 
 
