@@ -314,11 +314,12 @@ class Chunk:
         """
         # One user tells which dataclass the arrays are fields of.
         stream = streams.UserStream(self._user_key, _ONE, _ONE, self._scenario.dtype)
-        users = _with_fields(self._model.sample_users(stream), state["users"], self.num_users)
+        one_user = self._model.sample_users(stream)
+        users = _with_fields(one_user, state["users"], self.num_users)
         documents = self._documents
         if state["documents"] is not None:
             documents = _with_fields(
-                self._sampled(stream, self._model.sample_users(stream)),
+                self._sampled(stream, one_user),
                 state["documents"],
                 self.num_users,
             )

@@ -351,7 +351,7 @@ class IEvUserModel(user.AbstractUserModel):
         return responses
 
     def _click_several(self, documents: Sequence[Any], responses: Sequence[Any]) -> None:
-        """Turns responses into clicks, one after the other while time is left."""
+        """Turns responses into clicks, in the order of the slate, while time is left."""
         state = self._user_state
         left = state.time_budget
         for position in self.choice_model.choose_items():

@@ -109,10 +109,10 @@ class VectorIEvUserModel(
         response_space: types.Space,
     ) -> None:
         super().__init__(slate_size)
+        self._choice_model = parameters.create_choice_model(slate_size)
         self.parameters = parameters
         self._user_space = user_space
         self._response_space = response_space
-        self._choice_model = parameters.create_choice_model(slate_size)
 
     def sample_users(self, stream: streams.RandomStream) -> VectorIEvUsers:
         """See :meth:`recsim.vector.scenario.VectorUserModel.sample_users`."""
