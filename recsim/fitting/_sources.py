@@ -66,6 +66,8 @@ class Source:
                 f"{self.name} cannot be read as a table ({_one_line(error)}): check that each row "
                 "has as many entries as the header, and that the text is UTF-8."
             ) from error
+        except OSError as error:
+            raise type(error)(f"{self.name} cannot be read: {_one_line(error)}") from error
 
     def row(self, index: int) -> str:
         """Returns how a message calls the row of an index from 0."""
@@ -167,8 +169,11 @@ def _of_csv(
     import pyarrow as pa
     from pyarrow import csv
 
-    with contextlib.closing(pa.input_stream(path, compression="detect")) as stream:
-        start = stream.read(_LOOKED_AT)
+    try:
+        with contextlib.closing(pa.input_stream(path, compression="detect")) as stream:
+            start = stream.read(_LOOKED_AT)
+    except OSError as error:
+        raise type(error)(f"{name} cannot be read: {_one_line(error)}") from error
     line = _first_line(name, start)
     separator = _separator(line) if separator is None else _checked_separator(separator)
     header = _header(line, separator) if column_names is None else _checked_names(column_names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 
 import numpy as np
 import pandas as pd
@@ -347,6 +348,13 @@ def test_bad_files(tmp_path):
     empty.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(ValueError, match="damaged or not a Parquet file"):
         read(empty)
+    lines = "".join(f"{number},{number % 7},{number % 2}\n" for number in range(50_000))
+    whole = gzip.compress(f"user,item,click\n{lines}".encode(), mtime=0)
+    damaged = tmp_path / "damaged.csv.gz"
+    for content in (b"\x1f\x8b\x08 and then nothing", whole[:-1000] + b"x" * 1000):
+        damaged.write_bytes(content)
+        with pytest.raises(OSError, match=r"damaged.csv.gz' cannot be read"):
+            read(damaged)
     with pytest.raises(FileNotFoundError, match="there is none"):
         read(tmp_path / "absent.csv")
     with pytest.raises(ValueError, match=r"without \.parquet files"):
