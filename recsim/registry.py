@@ -219,11 +219,11 @@ def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
 def _learner_entry(function: str, description: str, module: str) -> AgentEntry:
     return AgentEntry(
         _made_by(function),
-        f"{description} (topic_boredom)",
+        f"{description} (interest_evolution)",
         learns=True,
         modules=(f"recsim.agents.{module}",),
         create_vector=_made_by(f"vector_{function}"),
-        environment="topic_boredom",
+        environment="interest_evolution",
         plans_training=True,
     )
 

@@ -1,0 +1,234 @@
+"""What agents that learn slates earn, beside random slates and an oracle that looks one step ahead.
+
+``python -m recsim.benchmarks.slate_learning`` trains agents by name with users in parallel, in
+interest evolution and in topic boredom (10 candidates, slates of 3), and evaluates each on users
+whom it has not met. It prints a table as Markdown and, with ``--output``, writes a JSON file with
+the return of each seed, versions and rates of training.
+
+The oracle shows what brings the most reward now: in interest evolution the documents that the user
+likes best; in topic boredom, where interests are hidden from the agents, those of the highest
+relevance as boredom leaves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsim import registry, seeding, types
+from recsim._internal import arrays, command_line, files, version
+from recsim.agents import random_agent, softmax_agent
+from recsim.environments import topic_boredom
+from recsim.experiments import statistics, tables
+from recsim.vector import agent as vector_agent
+from recsim.vector import env as vector_env
+from recsim.vector import simulate
+
+__all__ = ["AGENTS", "SCENARIOS", "ShortTermOracle", "main", "measured", "table"]
+
+#: The agents that are trained where nothing is said.
+AGENTS = ("ppo", "reinforce")
+#: The configs of the scenarios, but for the seed.
+SCENARIOS: Mapping[str, Mapping[str, Any]] = {
+    "interest_evolution": {"num_candidates": 10, "slate_size": 3, "resample_documents": True},
+    "topic_boredom": {"num_candidates": 10, "slate_size": 3, "resample_documents": True},
+}
+_NUM_ENVS = 128
+_BASELINES = ("random", "oracle")
+
+
+class ShortTermOracle(vector_agent.ChunkedVectorAgent):
+    """Shows the slates that bring the most reward at once, whatever they cost later.
+
+    Args:
+        environment: interest evolution; or topic boredom with ``observe_user_state``.
+    """
+
+    def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
+        documents: Any = observation["doc"]
+        for rows in self._rows:
+            if isinstance(documents, np.ndarray):
+                of_rows = {"user": observation["user"][rows], "doc": documents[rows]}
+                yield arrays.highest(softmax_agent.inner_products(of_rows), self._slate_size)
+            else:
+                embedding = documents["embedding"][rows]
+                interests = observation["user"][rows, : embedding.shape[-1]]
+                yield topic_boredom.greedy_slates(interests, embedding, self._slate_size)
+
+
+def _environment(
+    scenario: str, seed: int, config: Mapping[str, object], num_envs: int, first_user: int = 0
+) -> vector_env.RecSimVectorEnv:
+    settings = {**SCENARIOS[scenario], **config, "seed": seed}
+    return registry.create_vector_environment(scenario, settings, num_envs, first_user=first_user)
+
+
+def _served(
+    name: str, bundle: types.State, environment: vector_env.RecSimVectorEnv
+) -> types.VectorAgent:
+    agent: Any = registry.create_vector_agent(name, environment, eval_mode=True)
+    agent.load_state_dict(bundle)
+    served: types.VectorAgent = agent
+    return served
+
+
+def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dict[str, Any]:
+    """Trains an agent, if it is one that is trained, and evaluates it.
+
+    Args:
+        name: a name of :data:`recsim.registry.AGENTS`, 'random' or 'oracle'.
+        scenario: a key of :data:`SCENARIOS`.
+        seed: seed of the training, and of the users of the evaluation.
+        steps: number of training steps, of all users together.
+        users: number of users of the evaluation.
+
+    Returns:
+        The mean ``return``, and the user-steps of the training per second of processor time,
+        ``steps_per_second``, None where there is none.
+    """
+    config: dict[str, object] = {}
+    rate = None
+    if name == "random":
+        create: Any = random_agent.VectorRandomAgent
+    elif name == "oracle":
+        create = ShortTermOracle
+        if scenario == "topic_boredom":
+            config["observe_user_state"] = True
+    else:
+        env = _environment(scenario, seed, {}, _NUM_ENVS)
+        agent: Any = registry.create_vector_agent(name, env, seed=seed, training_steps=steps)
+        begin = time.process_time()
+        observation, _ = env.reset(seed=seed)
+        slates = agent.begin(observation)
+        while agent.training_steps < steps:
+            slates = agent.step(*env.step(slates))
+        rate = agent.training_steps / (time.process_time() - begin)
+        create = functools.partial(_served, name, agent.serving_bundle())
+    result = simulate.simulate(
+        functools.partial(_environment, scenario, seed, config),
+        create,
+        users,
+        num_episodes=1,
+        seed=seeding.derived_seed(seed, "evaluation"),
+        workers=1,
+    )
+    return {"return": float(result.returns.mean()), "steps_per_second": rate}
+
+
+def _rows(
+    agents: Sequence[str], seeds: int, steps: int, users: int
+) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    for scenario in SCENARIOS:
+        for name in (*_BASELINES, *agents):
+            yield (
+                scenario,
+                name,
+                [measured(name, scenario, seed, steps, users) for seed in range(seeds)],
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, prints a table and writes the results; returns the exit code.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+    """
+    with command_line.orderly_exit("slate_learning"):
+        options = _parser().parse(sys.argv[1:] if argv is None else argv)
+        results: dict[str, dict[str, Any]] = {scenario: {} for scenario in SCENARIOS}
+        rows = _rows(options.agents, options.seeds, options.steps, options.users)
+        for scenario, name, of_seeds in rows:
+            rates = [each["steps_per_second"] for each in of_seeds]
+            results[scenario][name] = {
+                "returns": [round(each["return"], 3) for each in of_seeds],
+                "steps_per_second": None if None in rates else round(float(np.median(rates))),
+            }
+            print(f"{scenario}, {name}: {results[scenario][name]}", file=sys.stderr, flush=True)
+        record = _record(options, results)
+        print(tables.markdown(table(record)))
+        if options.output is not None:
+            with files.atomic_file(options.output) as file:
+                file.write((json.dumps(record, indent=1) + "\n").encode())
+    return 0
+
+
+def table(record: Mapping[str, Any]) -> tables.Table:
+    """Returns the table of a record: returns with their intervals, and rates of training.
+
+    Args:
+        record: what ``--output`` writes.
+    """
+    lines = []
+    for scenario, of_scenario in record["results"].items():
+        for name, found in of_scenario.items():
+            estimate = statistics.estimate(found["returns"])
+            interval = f"{estimate['mean']:.1f} ({estimate['low']:.1f} to {estimate['high']:.1f})"
+            rate = found["steps_per_second"]
+            lines.append([scenario, name, interval, "–" if rate is None else f"{rate:,}"])
+    title = (
+        f"Return, with its 95% interval over {len(record['seeds'])} seeds, after "
+        f"{record['steps']:,} user-steps, and how many a core trains on per second:"
+    )
+    return tables.Table(title, ["scenario", "agent", "return", "steps/s"], lines)
+
+
+def _record(options: argparse.Namespace, results: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "command": (
+            f"python -m recsim.benchmarks.slate_learning --agents {' '.join(options.agents)} "
+            f"--steps {options.steps} --seeds {options.seeds} --users {options.users}"
+        ),
+        "versions": {
+            "recsim": version.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "scenarios": {name: dict(config) for name, config in SCENARIOS.items()},
+        "num_envs": _NUM_ENVS,
+        "steps": options.steps,
+        "users": options.users,
+        "seeds": list(range(options.seeds)),
+        "results": results,
+    }
+
+
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python -m recsim.benchmarks.slate_learning",
+        description="Trains agents that learn slates, and shows their returns beside random's and\n"
+        "a short-term oracle's.",
+    )
+    parser.add_argument(
+        "--agents",
+        metavar="NAME",
+        nargs="+",
+        choices=[name for name, entry in registry.AGENTS.items() if entry.learns],
+        default=list(AGENTS),
+        help="agents (default: %(default)s)",
+    )
+    for name, least, default, text in (
+        ("--steps", 1000, 300_000, "training steps"),
+        ("--seeds", 2, 5, "trainings of each agent"),
+        ("--users", 1, 2_000, "users of an evaluation"),
+    ):
+        parser.add_argument(
+            name,
+            metavar="N",
+            type=command_line.integer(least),
+            default=default,
+            help=f"{text} (default: %(default)s)",
+        )
+    parser.add_argument("--output", metavar="FILE", help="where to write the results as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
