@@ -72,7 +72,7 @@ def add_undocumented(app: Sphinx, page: str, source: list[str]) -> None:
         if name in documented or name.startswith("_"):
             continue
         if not isinstance(value, (type, FunctionType, ModuleType)):
-            source[0] += f"\n.. py:data:: {module.__name__}.{name}\n"
+            source[0] += f"\n.. py:data:: {name}\n   :module: {module.__name__}\n"
 
 
 def link_from_source(
