@@ -392,7 +392,8 @@ def found(soak: Soak, seconds: float, left: int) -> results.Phase:
     if left:
         problems.append(f"{left} processes are left after the end")
     what = (
-        f"Resident memory has grown by {soak.growth():+.2%} after the warm-up, and by "
+        f"Resident memory has grown by {soak.growth():+.2%} after the warm-up (by "
+        f"{soak.growth(0.2):+.2%} after the first fifth of the time), and by "
         f"{soak.growth(0.5):+.2%} in the second half of the time"
         if seconds >= _SECONDS_TO_WARM_UP
         else "It was too short for a figure on the growth of memory"
