@@ -409,12 +409,13 @@ class ChunkedVectorAgent(AbstractVectorAgent):
         return (users["first_user"], users["num_envs"]) == (self._first_user, self._num_envs)
 
     def _load_state_of_users(self, users: Mapping[str, Any]) -> None:
-        """Restores a checked entry; begins anew, with a warning, if it is of others."""
+        """Restores a checked entry; begins anew if it is of others, with a warning in training."""
         if self._are_own(users):
             streams.restore(self._streams, users["streams"])
             self._load_memory(users)
             return
-        if self._streams or self._memory():
+        # An agent in evaluation meets other users than it was trained with.
+        if (self._streams or self._memory()) and not getattr(self, "eval_mode", False):
             _logger.warning(
                 "%s begins anew with users %d to %d: its state is restored from that of users %d "
                 "to %d.",

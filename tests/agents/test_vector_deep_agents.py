@@ -370,6 +370,16 @@ def test_training_needs_a_bundle_of_the_same_users(caplog):
     assert partial.unbundle("", 0, bundle)
 
 
+def test_an_evaluation_with_other_users_needs_no_warning(caplog):
+    bundle = make_agent(make_env(num_envs=4)).bundle_and_checkpoint("", 0)
+    evaluated = make_agent(make_env(num_envs=5), eval_mode=True)
+    assert evaluated.unbundle("", 0, bundle)
+    assert not caplog.records
+    trained_on = make_agent(make_env(num_envs=5), allow_partial_reload=True)
+    assert trained_on.unbundle("", 0, bundle)
+    assert "begins anew with users 0 to 4" in caplog.text
+
+
 def test_the_replay_buffer_does_not_join_episodes_across_a_reload():
     env = make_env(num_envs=4)
     agent = make_agent(env, allow_partial_reload=True)
