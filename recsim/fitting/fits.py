@@ -11,8 +11,8 @@ from recsim.fitting import columns as columns_lib
 from recsim.fitting import reading, tables
 
 if TYPE_CHECKING:
+    from recsim.fitting import results
     from recsim.fitting.ratings import RatingsResult
-    from recsim.fitting.results import FitResult
 
 __all__ = ["OF_RATINGS", "OF_SLATES", "fit"]
 
@@ -49,7 +49,7 @@ def fit(
     backend: clusters.BackendLike = "loky",
     output: paths.Path | None = None,
     progress: bool | None = None,
-) -> FitResult | RatingsResult:
+) -> results.FitResult | RatingsResult:
     """Fits a scenario to a table with a row for each impression, or for each rating.
 
     Args:
