@@ -5,7 +5,8 @@ The deviations of the effects' priors are estimated with the effects, by the fix
 determine. Effects of items and users with few clicks then shrink as far as the data say.
 
 Strengths of drift and fatigue are estimated with users' effects integrated out by Laplace's
-approximation: how well these are known depends on the strengths.
+approximation: how well these are known depends on the strengths. Looks at positions are estimated
+with users' effects by click rates, see :mod:`recsim.fitting._looks`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recsim.fitting import _click_models, _dynamics, _problem
+from recsim.fitting import _click_models, _dynamics, _looks, _problem
 from recsim.fitting._problem import Problem, State
 
 __all__ = ["Fit", "fit"]
@@ -96,6 +97,8 @@ def fit(
             state["drift"] = before["drift"] + _DAMPING * (state["drift"] - before["drift"])
         state = problem.rescaled(state, deviations)
         state, deviations = _Widths(problem, state, deviations).shrunk()
+        if data.has_users and "position_based" in model.click_models and "effects" in state:
+            state = _looks.at_click_rates(problem, state, deviations)
         last = current.marginal
         current, widths = _measured(problem, state, deviations, done)
         if advance is not None:

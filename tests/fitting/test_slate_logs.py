@@ -9,6 +9,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from support import fitted_scenarios
 
 from recsim import fitting
 from recsim.benchmarks import fitting_recovery
@@ -54,6 +55,27 @@ def test_right_click_model_is_chosen(name):
         expected = getattr(truth.click_models[0], attribute)
         last = -1 if attribute == "stops" else None  # After the last position nothing is left.
         np.testing.assert_allclose(found[:last], expected[:last], atol=0.15)
+
+
+@pytest.mark.parametrize("name", fitted_scenarios.CLICK_MODELS)
+def test_click_rates_by_position_are_those_of_the_log(name):
+    # Users differ much, and have some 11 slates each: modes of their effects are far from true.
+    still = {"drift": 0.0, "fatigue": 0.0, "fatigue_memory": 0.0}
+    truth = fitted_scenarios.made_up(name, num_users=300, num_items=40, **still)
+    log = fitting.read(fitting.generate_log(truth, sessions=2, num_candidates=20, seed=1))
+    options = {"models": name, "num_factors": 4, "kinds": 1, "drift": False, "fatigue": False}
+    parameters = fitting.fit_slates(log, **QUICK, **options).parameters
+    rates = log.clicks.mean(axis=0)
+    sums = np.zeros((log.num_users, 4))
+    np.add.at(sums, log.users, log.clicks - rates)
+    # Simultaneous 95% intervals, Bonferroni's, with users as independent units.
+    widths = 2.498 * np.sqrt((sums**2).sum(axis=0)) / log.num_slates
+    expected = predictions.click_probabilities(parameters, log).mean(axis=0)
+    np.testing.assert_array_less(np.abs(expected - rates), widths)
+    if name == "position_based":
+        # Ratios of rates are the looks, as slates are random: their errors are 0.01 to 0.03.
+        found = parameters.click_models[0].position_effects
+        np.testing.assert_allclose(found, [1.0, 0.8, 0.6, 0.4], atol=0.04)
 
 
 def test_candidates_have_the_likelihood_of_their_scenarios():
