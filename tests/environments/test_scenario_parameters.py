@@ -227,6 +227,9 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {
         "min_normalizer": (*NOT_NUMBERS, -0.5, -math.inf),
         "score_scaling": (*NOT_NUMBERS, -0.1, 0.5),
         "attention_prob": (*NOT_NUMBERS, -0.1, 1.1),
+        "examination_decay": (*NOT_NUMBERS, -0.1, 1.1),
+        "continue_after_click": (*NOT_NUMBERS, -0.1, 1.1),
+        "continue_after_skip": (*NOT_NUMBERS, -0.1, 1.1),
     },
     "interest_exploration": {
         "topic_distribution": ("x", None, (0.5, 0.6), (1.5, -0.5), (1.0,), (0.2, 0.3, 0.5)),
@@ -236,6 +239,11 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {
         "user_document_mean_affinity_matrix": ("x", None, (0.5, 0.5), ((1.0,), (1.0,))),
         "user_document_stddev_affinity_matrix": ("x", None, ((1.0, -1.0), (1.0, 1.0))),
         "no_click_mass": (*NOT_NUMBERS, math.inf),
+        "choice_model": ("multinomial", 3, None, ["multinomial_logit"]),
+        "attention_prob": (*NOT_NUMBERS, -0.1, 1.1),
+        "examination_decay": (*NOT_NUMBERS, -0.1, 1.1),
+        "continue_after_click": (*NOT_NUMBERS, -0.1, 1.1),
+        "continue_after_skip": (*NOT_NUMBERS, -0.1, 1.1),
     },
     "long_term_satisfaction": {
         "memory_discount": (*NOT_NUMBERS, -0.1, 1.0),
