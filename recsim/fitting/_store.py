@@ -72,7 +72,7 @@ class Store:
         if path is not None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with files.atomic_file(path) as file:
-                np.savez(file, allow_pickle=False, **result)
+                np.savez(file, **result)
 
 
 def run_tasks(
