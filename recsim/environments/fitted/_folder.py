@@ -60,7 +60,8 @@ def save(parameters: FittedParameters, path: paths.Path) -> None:
     paths.writable_folder("path", folder)
     data, arrays = parameters.contents()
     with files.atomic_file(os.path.join(folder, _ARRAYS_FILE)) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # allow_pickle would go into old files.
+        # Given allow_pickle, old NumPy would save it as one more array.
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     text = json_text.dumps(
         {"format": _FORMAT, "version": FORMAT_VERSION, "sha256": parameters.sha256, **data},
         indent=1,
