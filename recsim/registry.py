@@ -356,11 +356,9 @@ AGENTS: dict[str, AgentEntry] = {
     "slate_greedy_no_click_q": _slate_q_entry(
         "slate_greedy_no_click_q", "greedy slates, no click has a value"
     ),
-    "ppo": _learner_entry(
-        "ppo", "policy gradient of slates, proximal policy optimization", "ppo_agent"
-    ),
+    "ppo": _learner_entry("ppo", "policy gradient, proximal policy optimization", "ppo_agent"),
     "reinforce": _learner_entry(
-        "reinforce", "policy gradient of slates, with the top-k correction", "reinforce_agent"
+        "reinforce", "policy gradient with the top-k correction", "reinforce_agent"
     ),
     "dp_random": AgentEntry(
         _made_by("slate_q", "dp_random"),

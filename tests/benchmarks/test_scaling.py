@@ -16,7 +16,7 @@ def test_the_table_has_a_row_for_each_backend_and_number_of_workers(capsys):
         ["loky", "1"],
         ["loky", "2"],
     ]
-    assert "All returns are equal." in out
+    assert "All clicks are equal." in out
 
 
 @pytest.mark.slow

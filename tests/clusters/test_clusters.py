@@ -89,6 +89,12 @@ def cluster(request):
         yield backend
 
 
+def wait_until_whole(backend):
+    """Waits until Dask has started the worker anew that was killed before."""
+    while not isinstance(backend, str) and backend.cores() < 2:
+        time.sleep(0.1)
+
+
 def killing_once(path):
     """Returns a class of agents that kills its worker in the middle of its episode, once."""
     parent = os.getpid()
@@ -249,6 +255,7 @@ def test_experiments_on_a_cluster(cluster, measured, tmp_path):
 
 def check_killed_and_failed(backend, tmp_path):
     """Runs an experiment and a simulation of which a worker is killed, and a task that fails."""
+    wait_until_whole(backend)
     marker = tmp_path / "killed"
     agents = {"killing": killing_once(str(marker)), "random": "random"}
     found, results = experiment(tmp_path / "e", agents, workers=2, backend=backend, seeds=2)
@@ -257,6 +264,7 @@ def check_killed_and_failed(backend, tmp_path):
     alone, _ = experiment(tmp_path / "alone", agents, workers=1, seeds=2)
     assert found.equals(alone)
 
+    wait_until_whole(backend)
     marker = tmp_path / "begun"
     agents = {"failing": failing(str(marker)), "random": "random"}
     found, results = experiment(tmp_path / "f", agents, workers=2, backend=backend, seeds=2)
@@ -286,6 +294,7 @@ def killing_agent(path, parent, env):
 
 @pytest.mark.parametrize("output", [False, True])
 def test_a_simulation_on_a_cluster_of_which_a_worker_is_killed(cluster, output, expected, tmp_path):
+    wait_until_whole(cluster)
     make_agent = functools.partial(killing_agent, str(tmp_path / "killed"), os.getpid())
     written = {"output": tmp_path / "o", "impressions": True} if output else {}
     assert_same(simulated(backend=cluster, make_agent=make_agent, **written), expected)
@@ -298,8 +307,7 @@ def test_rollout_workers_on_a_cluster_of_which_one_is_killed(cluster, tmp_path):
     trainings.runner(tmp_path / "here").run_experiment()
     for staleness in (0, 1):
         marker = tmp_path / f"killed_{staleness}"
-        while cluster.cores() < 2:  # Dask starts the one anew that was killed before.
-            time.sleep(0.1)
+        wait_until_whole(cluster)
         workers = rollouts.RolloutWorkers(2, cluster, staleness=staleness)
         trainings.runner(tmp_path / str(staleness), workers, kill=marker).run_experiment()
         assert marker.exists()

@@ -99,9 +99,10 @@ def test_killed_deep_trainings_with_logs_resume_and_are_repeated_to_the_digit(en
     arguments += ["--seeds", 1, "--train-steps", 2000, "--steps", 50, "--episodes", 20, *engine]
     arguments += ["--log-episodes", "--log-user-state", "--workers", 2]
     deep = tmp_path / "out" / "interest_evolution" / "seed_0" / "slate_topk_sarsa"
-    for moment in ("train/checkpoints/ckpt.0", "eval_20"):
+    other = deep.parent / "random" / "task.result"
+    for moments in ([deep / "train/checkpoints/ckpt.0"], [deep / "eval_20", other]):
         with start("-m", "recsim", "run", *arguments, "--output", tmp_path / "out") as child:
-            wait_for(child, deep / moment)
+            wait_for(child, *moments)
             os.killpg(child.pid, signal.SIGKILL)
     assert "Resuming: 1 of 2 tasks are done." in run(*arguments, "--output", tmp_path / "out")
     run("--rerun", tmp_path / "out" / "results.json", "--output", tmp_path / "again")

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import (
-    clear_errors,
     random_cases,
     random_scenarios,
     random_spaces,
@@ -25,6 +24,7 @@ from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.agents import random_agent, tabular_q_agent
 from recsim.agents.dopamine import adapters
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
+from recsim.benchmarks.endurance import clear_errors
 from recsim.simulator import episode_log, gymnasium_env, runner_lib
 from recsim.vector import wrappers
 
