@@ -13,7 +13,7 @@ from support.scenarios import config, make_env, make_vector_env
 
 import recsim
 from recsim import registry, serving
-from recsim.agents.dopamine import network
+from recsim.agents.networks import products
 from recsim.serving import Items, User
 
 RNG = np.random.default_rng(0)
@@ -125,11 +125,11 @@ def test_a_batch_of_many_items_is_computed_part_by_part(served, monkeypatch):
         number_of_documents.append(math.prod(shape[:-1]))
         return np.empty(shape, np.float32)
 
-    monkeypatch.setattr(network, "scratch", scratch)
+    monkeypatch.setattr(products, "scratch", scratch)
     assert agent.recommend(users, Items(IDS, VIDEOS)) == expected
     assert max(number_of_documents) == 20 * 30
     number_of_documents.clear()
-    monkeypatch.setattr(network, "_MOST_DOCUMENTS", 100)
+    monkeypatch.setattr(products, "_MOST_DOCUMENTS", 100)
     assert agent.recommend(users, Items(IDS, VIDEOS)) == expected
     assert max(number_of_documents) == 3 * 30
 

@@ -19,7 +19,7 @@ SCENARIOS = {
     "logistic_ts": "interest_exploration",
     "full_slate_q": "interest_evolution",
     "ppo": "interest_evolution",
-    "reinforce": "topic_boredom",
+    "reinforce": "interest_evolution",
     "slate_topk_sarsa": "interest_evolution",
     "slate_optimal_optimal_q": "interest_evolution",
     "history": "interest_evolution",

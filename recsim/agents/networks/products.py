@@ -71,7 +71,7 @@ def product(rows: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> np.ndarray
     inputs, outputs = kernel.shape
     size = _rows_of_block(inputs, outputs)
     number = len(rows)
-    if size is None or number <= size:
+    if size is None or number <= size or not inputs:
         return np.matmul(rows, kernel, out=out)
     whole = number - number % size
     blocks = rows[:whole].reshape(-1, size, inputs)
@@ -92,7 +92,8 @@ def stacked_product(stack: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> n
     if stack.ndim > 2 and stack.shape[-2] * kernel.size <= _IN_ONE_THREAD:
         return np.matmul(stack, kernel, out=out)
     inputs, outputs = kernel.shape
-    product(stack.reshape(-1, inputs), kernel, out.reshape(-1, outputs))
+    flat = out.reshape(-1, outputs)
+    product(stack.reshape(len(flat), inputs), kernel, flat)
     return out
 
 
@@ -107,7 +108,7 @@ def summed_products(rows: np.ndarray, others: np.ndarray, out: np.ndarray) -> No
     inputs, outputs = out.shape
     size = _rows_of_block(inputs, outputs)
     number = len(rows)
-    if size is None or number <= size:
+    if size is None or number <= size or not inputs:
         np.matmul(rows.T, others, out=out)
         return
     whole = number - number % size

@@ -219,8 +219,12 @@ class PolicyLearner:
         length = self.rollouts.length
         arrays = {name: array[:length] for name, array in self.rollouts.arrays.items()}
         rows = arrays["rewards"].shape
-        values = self.values(arrays["users"].reshape(-1, self._sizes["user_size"]))
-        next_values = self.values(arrays["next_users"].reshape(-1, self._sizes["user_size"]))
+        # Sizes are said in full: where nothing of users is observed, no number tells of rows.
+        flat = {
+            name: array.reshape(arrays["rewards"].size, *array.shape[2:])
+            for name, array in arrays.items()
+        }
+        values, next_values = self.values(flat["users"]), self.values(flat["next_users"])
         following = np.where(arrays["terminated"], 0.0, next_values[:, 0].reshape(rows))
         of_steps = advantages.generalized_advantages(
             arrays["rewards"],
@@ -230,7 +234,6 @@ class PolicyLearner:
             self.settings.gamma,
             self.settings.trace_decay,
         ).reshape(-1)
-        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
         returns = of_steps + values[:, 0]
         self._rescale(returns)
         credits_of_steps = self.objective.credits(of_steps, values, flat["clicks"])
