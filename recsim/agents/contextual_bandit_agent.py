@@ -27,8 +27,44 @@ __all__ = ["ContextualBanditAgent", "VectorContextualBanditAgent"]
 _NOT_BEGUN = "Episodes were not begun: call {} for their first slates."
 
 
+class _WithBandit:
+    """What agents of both engines tell of the bandit that they act by."""
+
+    _bandit: _contextual_bandit.ContextualBandit
+    _eval_mode: bool
+
+    @property
+    def bandit(self) -> _contextual_bandit.ContextualBandit:
+        """What scores documents and learns."""
+        return self._bandit
+
+    @property
+    def eval_mode(self) -> bool:
+        """Whether the agent only recommends."""
+        return self._eval_mode
+
+    @property
+    def num_updates(self) -> int:
+        """Number of slates learned from so far, of all users together."""
+        return self._bandit.num_updates
+
+    @property
+    def steps_without_update(self) -> int:
+        """Number of training steps in which a new agent makes no update: none."""
+        return 0
+
+    @property
+    def fingerprint_name(self) -> str:
+        """What tells the agent from others that learn and explore in other ways."""
+        return self._bandit.named(self)
+
+    def fingerprint_attributes(self) -> dict[str, Any]:
+        """Returns what tells the agent from others."""
+        return {**vars(self), **dataclasses.asdict(self._bandit.settings)}
+
+
 @configurable()
-class ContextualBanditAgent(agent.AbstractEpisodicRecommenderAgent):
+class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent):
     """Recommends the documents of the highest scores, and learns from the responses to each slate.
 
     The context of a document is the vector of 1, the user's features, the document's features, and
@@ -137,35 +173,6 @@ class ContextualBanditAgent(agent.AbstractEpisodicRecommenderAgent):
         self._last: tuple[np.ndarray, np.ndarray] | None = None
         # The scores of the last choice, of which explain tells.
         self._last_scores: np.ndarray | None = None
-
-    @property
-    def bandit(self) -> _contextual_bandit.ContextualBandit:
-        """What scores documents and learns."""
-        return self._bandit
-
-    @property
-    def eval_mode(self) -> bool:
-        """Whether the agent only recommends."""
-        return self._eval_mode
-
-    @property
-    def num_updates(self) -> int:
-        """Number of slates learned from so far."""
-        return self._bandit.num_updates
-
-    @property
-    def steps_without_update(self) -> int:
-        """Number of training steps in which a new agent makes no update: none."""
-        return 0
-
-    @property
-    def fingerprint_name(self) -> str:
-        """What tells the agent from others that learn and explore in other ways."""
-        return self._bandit.named(self)
-
-    def fingerprint_attributes(self) -> dict[str, Any]:
-        """Returns what tells the agent from others."""
-        return {**vars(self), **dataclasses.asdict(self._bandit.settings)}
 
     def begin_episode(  # type: ignore[override]  # It needs the observation.
         self, observation: agent.Observation
@@ -319,7 +326,7 @@ class ContextualBanditAgent(agent.AbstractEpisodicRecommenderAgent):
 
 
 @configurable()
-class VectorContextualBanditAgent(vector_agent.ChunkedVectorAgent):
+class VectorContextualBanditAgent(_WithBandit, vector_agent.ChunkedVectorAgent):
     """Recommends to users in parallel by what one contextual bandit learns from all of them.
 
     It is a :class:`ContextualBanditAgent` for users in parallel: in each step it learns from the
@@ -375,35 +382,6 @@ class VectorContextualBanditAgent(vector_agent.ChunkedVectorAgent):
         self._make_streams(self._bandit.settings.seed, "exploration", np.float64)
         # Features of the users and of the documents of the slates that responses belong to next.
         self._last: tuple[np.ndarray, np.ndarray] | None = None
-
-    @property
-    def bandit(self) -> _contextual_bandit.ContextualBandit:
-        """What scores documents and learns."""
-        return self._bandit
-
-    @property
-    def eval_mode(self) -> bool:
-        """Whether the agent only recommends."""
-        return self._eval_mode
-
-    @property
-    def num_updates(self) -> int:
-        """Number of steps of all users learned from so far."""
-        return self._bandit.num_updates
-
-    @property
-    def steps_without_update(self) -> int:
-        """Number of training steps in which a new agent makes no update: none."""
-        return 0
-
-    @property
-    def fingerprint_name(self) -> str:
-        """What tells the agent from others that learn and explore in other ways."""
-        return self._bandit.named(self)
-
-    def fingerprint_attributes(self) -> dict[str, Any]:
-        """Returns what tells the agent from others."""
-        return {**vars(self), **dataclasses.asdict(self._bandit.settings)}
 
     def begin(self, observation: types.Observation) -> np.ndarray:
         """Begins an episode with every user and returns the first slates."""

@@ -1,4 +1,4 @@
-"""Experiments: agents in scenarios, over seeds and settings, and what came of them.
+"""Experiments: agents in scenarios, over seeds and settings, and their results.
 
     >>> import tempfile
     >>> results = experiment(

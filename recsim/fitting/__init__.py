@@ -7,7 +7,7 @@
 * :mod:`recsim.fitting.tables`: logged slates and ratings as arrays;
 * :mod:`recsim.fitting.generated`: logs from fitted scenarios;
 * :mod:`recsim.fitting.slate_logs`: scenarios fitted to logged slates;
-* :mod:`recsim.fitting.results`: what came of a fit, and of the models compared;
+* :mod:`recsim.fitting.results`: the results of a fit, and of the models compared;
 * :mod:`recsim.fitting.predictions`: how likely logged clicks are in a scenario;
 * :mod:`recsim.fitting.fidelity`: how what users do in a scenario compares with the log;
 * :mod:`recsim.fitting.ranking`: whether scenarios agree on the order of agents;

@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import clusters, parallel
-from recsim._internal import files, json_text, numbers, paths, provenance, validation
+from recsim._internal import files, numbers, paths, provenance, validation
 from recsim.environments import fitted
-from recsim.fitting import _factorization, _store, tables
+from recsim.fitting import _factorization, _store, results, tables
 from recsim.simulator import progress as progress_lib
 
 if TYPE_CHECKING:
-    from recsim.fitting import report as report_lib
     from recsim.fitting._factorization import Factors
 
 __all__ = ["RatingsCandidate", "RatingsResult", "fit_ratings"]
@@ -81,7 +80,7 @@ class RatingsCandidate:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class RatingsResult:
+class RatingsResult(results.Outcome):
     """A scenario fitted to ratings, and what is known of how far to trust it.
 
     Attributes:
@@ -147,35 +146,6 @@ class RatingsResult:
             "settings": dict(self.settings),
             "seconds": self.seconds,
         }
-
-    def report(self, path: paths.Path, *, num_users: int = 1000) -> report_lib.Report:
-        """Writes a report on how far to trust the scenario, see :mod:`recsim.fitting.report`.
-
-        Args:
-            path: path of the page, which ends in ``.html``; numbers and figures stand beside it.
-            num_users: number of users that agents recommend to in each of the scenarios that are
-                compared.
-
-        Raises:
-            TypeError, ValueError, OSError: if it is not such a path, or cannot be written.
-        """
-        from recsim.fitting import report as report_lib
-
-        return report_lib.write(self, path, num_users=num_users)
-
-    def save(self, folder: paths.Path) -> None:
-        """Writes the scenario to a folder, and what is known of the fit to ``fit.json`` in it.
-
-        Args:
-            folder: made if it does not exist.
-
-        Raises:
-            ValueError: if the folder has another scenario.
-        """
-        folder = paths.absolute("folder", folder)
-        fitted.save(self.parameters, folder)
-        with files.atomic_file(os.path.join(folder, "fit.json")) as file:
-            file.write((json_text.dumps(self.record(), indent=2) + "\n").encode())
 
 
 def fit_ratings(

@@ -156,7 +156,7 @@ def num_scenarios(result: results.FitResult | ratings_lib.RatingsResult) -> int:
 
 
 def report_of(
-    result: results.FitResult | ratings_lib.RatingsResult,
+    result: results.Outcome,
     *,
     num_users: int = 1000,
     advance: Callable[[int], None] | None = None,
@@ -184,7 +184,7 @@ def report_of(
 
 
 def write(
-    result: results.FitResult | ratings_lib.RatingsResult,
+    result: results.Outcome,
     path: paths.Path,
     *,
     num_users: int = 1000,

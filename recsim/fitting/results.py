@@ -1,7 +1,8 @@
-"""What came of a fit: the scenario, the models it was chosen from, and how sure its numbers are."""
+"""The result of a fit: the scenario, the models it was chosen from, how sure its numbers are."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from recsim.fitting import tables
 if TYPE_CHECKING:
     from recsim.fitting import report as report_lib
 
-__all__ = ["Candidate", "FitResult", "Interval", "Strength"]
+__all__ = ["Candidate", "FitResult", "Interval", "Outcome", "Strength"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +98,51 @@ class Strength:
     reason: str
 
 
+class Outcome(abc.ABC):
+    """The result of a fit to a log of either kind.
+
+    Attributes:
+        parameters: the scenario.
+    """
+
+    parameters: fitted.FittedParameters
+
+    @abc.abstractmethod
+    def record(self) -> dict[str, object]:
+        """Returns what is known of the fit, as data for JSON."""
+
+    def report(self, path: paths.Path, *, num_users: int = 1000) -> report_lib.Report:
+        """Writes a report on how far to trust the scenario, see :mod:`recsim.fitting.report`.
+
+        Args:
+            path: path of the page, which ends in ``.html``; numbers and figures stand beside it.
+            num_users: number of users that agents recommend to in each of the scenarios that are
+                compared.
+
+        Raises:
+            TypeError, ValueError, OSError: if it is not such a path, or cannot be written.
+        """
+        from recsim.fitting import report as report_lib
+
+        return report_lib.write(self, path, num_users=num_users)
+
+    def save(self, folder: paths.Path) -> None:
+        """Writes the scenario to a folder, and what is known of the fit to ``fit.json`` in it.
+
+        Args:
+            folder: made if it does not exist.
+
+        Raises:
+            ValueError: if the folder has another scenario.
+        """
+        folder = paths.absolute("folder", folder)
+        fitted.save(self.parameters, folder)
+        with files.atomic_file(os.path.join(folder, "fit.json")) as file:
+            file.write((json_text.dumps(self.record(), indent=2) + "\n").encode())
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(Outcome):
     """A scenario fitted to a log of slates, and what is known of how far to trust it.
 
     Attributes:
@@ -163,32 +207,3 @@ class FitResult:
             "settings": dict(self.settings),
             "seconds": self.seconds,
         }
-
-    def report(self, path: paths.Path, *, num_users: int = 1000) -> report_lib.Report:
-        """Writes a report on how far to trust the scenario, see :mod:`recsim.fitting.report`.
-
-        Args:
-            path: path of the page, which ends in ``.html``; numbers and figures stand beside it.
-            num_users: number of users that agents recommend to in each of the scenarios that are
-                compared.
-
-        Raises:
-            TypeError, ValueError, OSError: if it is not such a path, or cannot be written.
-        """
-        from recsim.fitting import report as report_lib
-
-        return report_lib.write(self, path, num_users=num_users)
-
-    def save(self, folder: paths.Path) -> None:
-        """Writes the scenario to a folder, and what is known of the fit to ``fit.json`` in it.
-
-        Args:
-            folder: made if it does not exist.
-
-        Raises:
-            ValueError: if the folder has another scenario.
-        """
-        folder = paths.absolute("folder", folder)
-        fitted.save(self.parameters, folder)
-        with files.atomic_file(os.path.join(folder, "fit.json")) as file:
-            file.write((json_text.dumps(self.record(), indent=2) + "\n").encode())

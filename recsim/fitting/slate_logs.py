@@ -376,7 +376,7 @@ class _Fitting:
         return best
 
     def result(self, start: float) -> results.FitResult:
-        """Makes all fits and returns what came of them."""
+        """Makes all fits and returns the result."""
         asked = self._asked
         best = self._best_click_model()
         best = self._best_factors(best)

@@ -41,7 +41,7 @@ _MOST_NUMBERS = 50_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Collected:
-    """What came of logging an agent.
+    """The outcome of logging an agent.
 
     Attributes:
         log: the logged slates.

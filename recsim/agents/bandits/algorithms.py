@@ -183,7 +183,7 @@ def _checked_counts(pulls: ArrayLike, reward: ArrayLike) -> tuple[np.ndarray, np
 
     Raises:
         TypeError: if they are not numbers.
-        ValueError: if their shapes differ, or they are not what came of pulls.
+        ValueError: if their shapes differ, or they are not outcomes of pulls.
     """
     pulls = numbers.float_array("pulls", pulls).astype(np.float64, copy=False)
     reward = numbers.float_array("reward", reward).astype(np.float64, copy=False)

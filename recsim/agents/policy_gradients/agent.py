@@ -25,7 +25,7 @@ LastSlates = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @configurable()
-class SlatePolicyAgent(agent.AbstractEpisodicRecommenderAgent):
+class SlatePolicyAgent(learner_lib.WithLearner, agent.AbstractEpisodicRecommenderAgent):
     """Samples slates without replacement by a softmax of items' scores, which it learns.
 
     Slates have the distribution of Plackett (1975) and Luce (1959), so that the agent knows their
@@ -127,26 +127,6 @@ class SlatePolicyAgent(agent.AbstractEpisodicRecommenderAgent):
             slate_size: number of documents in a slate. Further arguments of a subclass are its
                 settings, which its constructor takes too.
         """
-
-    @property
-    def learner(self) -> learner_lib.PolicyLearner:
-        """What learns: networks, optimizers and the steps since the last update."""
-        return self._learner
-
-    @property
-    def eval_mode(self) -> bool:
-        """Whether the agent only recommends."""
-        return self._eval_mode
-
-    @property
-    def training_steps(self) -> int:
-        """Number of training steps so far: of slates recommended in training."""
-        return self._learner.training_steps
-
-    @property
-    def num_updates(self) -> int:
-        """Number of updates so far."""
-        return self._learner.num_updates
 
     @property
     def steps_without_update(self) -> int:

@@ -19,7 +19,7 @@ from recsim.agents.networks import optimizers, perceptrons
 from recsim.agents.policy_gradients import actor, advantages, objectives, plackett_luce
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
-__all__ = ["PolicyLearner", "Settings"]
+__all__ = ["PolicyLearner", "Settings", "WithLearner"]
 
 # How fast the mean and the spread of returns that values are in units of follow those seen.
 _RATE_OF_SCALE = 0.1
@@ -459,3 +459,30 @@ def _check_arrays(
         bundles.refuse(owner, name, f"{len(shapes)} arrays", value)
     for array, shape in zip(value, shapes, strict=True):
         bundles.array(owner, name, array, shape, kinds)
+
+
+class WithLearner:
+    """What agents of both engines tell of the learner that they act by."""
+
+    _learner: PolicyLearner
+    _eval_mode: bool
+
+    @property
+    def learner(self) -> PolicyLearner:
+        """What learns: networks, optimizers and the steps since the last update."""
+        return self._learner
+
+    @property
+    def eval_mode(self) -> bool:
+        """Whether the agent only recommends."""
+        return self._eval_mode
+
+    @property
+    def training_steps(self) -> int:
+        """Number of slates recommended in training so far, to all users together."""
+        return self._learner.training_steps
+
+    @property
+    def num_updates(self) -> int:
+        """Number of updates so far."""
+        return self._learner.num_updates

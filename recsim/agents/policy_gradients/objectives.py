@@ -14,7 +14,7 @@ __all__ = ["Batch", "ClippedSurrogate", "Objective", "TopKReinforce"]
 
 @dataclasses.dataclass
 class Batch:
-    """Slates that were shown, and what came of them.
+    """Slates that were shown, and their outcomes.
 
     Attributes:
         slates: integers of shape (n, slate_size).
@@ -65,7 +65,7 @@ class Objective(abc.ABC):
 
         Args:
             scores: the items' scores now, and the slates.
-            batch: the slates, and what came of them.
+            batch: the slates and their outcomes.
 
         Returns:
             float64 array of shape (n, num_items).

@@ -27,7 +27,7 @@ _OF_SETTINGS = {field.name for field in dataclasses.fields(learner_lib.Settings)
 _FEWEST_STEPS = 2
 
 
-class VectorSlatePolicyAgent(vector_agent.ChunkedVectorAgent):
+class VectorSlatePolicyAgent(learner_lib.WithLearner, vector_agent.ChunkedVectorAgent):
     """Recommends to users in parallel by what one learner has learned, and learns from all of them.
 
     Args:
@@ -100,26 +100,6 @@ class VectorSlatePolicyAgent(vector_agent.ChunkedVectorAgent):
             seeding.named_random_state(seed, "exploration")
         )
         self._last: agent_lib.LastSlates | None = None
-
-    @property
-    def learner(self) -> learner_lib.PolicyLearner:
-        """What learns: networks, optimizers and the steps since the last update."""
-        return self._learner
-
-    @property
-    def eval_mode(self) -> bool:
-        """Whether the agent only recommends."""
-        return self._eval_mode
-
-    @property
-    def training_steps(self) -> int:
-        """Number of slates recommended in training so far, to all users together."""
-        return self._learner.training_steps
-
-    @property
-    def num_updates(self) -> int:
-        """Number of updates so far."""
-        return self._learner.num_updates
 
     @property
     def steps_without_update(self) -> int:

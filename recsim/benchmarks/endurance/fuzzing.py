@@ -1,4 +1,4 @@
-"""Calls of the public interface with one to three absurd arguments, and what came of them.
+"""Calls of the public interface with one to three absurd arguments, and their outcomes.
 
 Some of the good arguments of a call are replaced by values of
 :mod:`recsim.benchmarks.endurance.absurd`. The outcome is a *fault* where an error is not clear (see
