@@ -156,6 +156,8 @@ def _grouped(rows: _rows.Rows, session_gap: float | None) -> _Slates:
     key = arrays.get("slate")
     if key is None and user is not None:
         key = arrays.get("step", arrays.get("time"))
+    if key is None and "position" in arrays:
+        key = _counted(rows, [values for values in (user, session) if values is not None])
     number = len(rows)
     order = np.arange(number)
     starts = np.ones(number, np.bool_)
@@ -175,6 +177,40 @@ def _grouped(rows: _rows.Rows, session_gap: float | None) -> _Slates:
     lengths = np.diff(np.append(first, number))
     _check_positions(rows, order, starts, told=key is not None)
     return _in_order(rows, order, first, lengths, user, session, session_gap)
+
+
+def _counted(rows: _rows.Rows, groups: list[np.ndarray]) -> np.ndarray | None:
+    """Returns a number for each row's slate where positions tell: they count up from 0, row by row.
+
+    Args:
+        rows: the rows, which nothing else says of which slate they are.
+        groups: the users, and the sessions, where there are some: slates are of one of each.
+
+    Returns:
+        Integers of shape (n,); None where one position does not fit, and rows are slates by
+        themselves.
+    """
+    position = rows.arrays["position"]
+    order = np.lexsort(groups) if groups else np.arange(len(position))
+    in_order = position[order]
+    begins = in_order == 0
+    others = np.ones(len(position), np.bool_)
+    others[1:] = np.diff(in_order) != 1
+    for values in groups:
+        others[1:] |= _differs(values[order])
+    if (others & ~begins).any():
+        rows.treatments.append(
+            "Nothing says which rows are a slate, and positions do not count up row by row: each row "
+            "is a slate by itself. Name the column that tells (slate, step, time)."
+        )
+        return None
+    if not begins.all():
+        rows.treatments.append(
+            "Rows whose positions count up are a slate: nothing else says which rows are one."
+        )
+    slates = np.empty(len(position), np.int64)
+    slates[order] = np.cumsum(begins)
+    return slates
 
 
 def _check_positions(

@@ -136,10 +136,36 @@ def test_many_small_batches_give_the_same(tmp_path, monkeypatch):
     assert any("its mean counts" in text for text in whole.treatments)
 
 
-def test_rows_without_user_are_slates_of_one():
-    log = read(impressions()[["item_id", "position", "click"]])
+def test_rows_that_nothing_groups_are_slates_of_one():
+    frame = impressions(position=[1, 2, 1, 1, 2])[["item_id", "position", "click"]]
+    log = read(frame.iloc[[1, 0, 2, 3, 4]])
     assert (log.num_slates, log.slate_size, log.has_users, log.has_sessions) == (5, 1, False, False)
-    assert log.positions[:, 0].tolist() == [0, 1, 0, 1, 0]
+    assert log.positions[:, 0].tolist() == [1, 0, 0, 0, 1]
+    assert any("each row is a slate by itself" in text for text in log.treatments)
+
+
+@pytest.mark.parametrize("groups", [[], ["user"], ["user", "visit"]])
+def test_rows_whose_positions_count_up_are_a_slate(groups):
+    frame = pd.DataFrame(
+        {
+            "user": ["b", "b", "b", "a", "a", "b"],
+            "visit": [1, 1, 2, 3, 3, 2],
+            "position": [1, 2, 1, 1, 2, 2] if groups else [1, 2, 1, 1, 2, 1],
+            "item": [0, 1, 2, 1, 0, 0],
+            "click": [0, 1, 0, 0, 0, 1],
+        }
+    )
+    log = read(
+        frame[[*groups, "position", "item", "click"]], {"session": "visit"} if groups[1:] else None
+    )
+    assert any("positions count up are a slate" in text for text in log.treatments)
+    if groups:
+        # Ann's slate, and Bob's two, of which the second continues after hers.
+        assert log.items.tolist() == [[1, 0], [0, 1], [2, 0]]
+        assert log.users.tolist() == [0, 1, 1]
+        assert log.has_sessions == (len(groups) == 2)
+    else:
+        assert log.items.tolist() == [[0, 1], [2, -1], [1, 0], [0, -1]]
 
 
 def test_sessions_and_steps():
