@@ -200,8 +200,8 @@ def _counted(rows: _rows.Rows, groups: list[np.ndarray]) -> np.ndarray | None:
         others[1:] |= _differs(values[order])
     if (others & ~begins).any():
         rows.treatments.append(
-            "Nothing says which rows are a slate, and positions do not count up row by row: each row "
-            "is a slate by itself. Name the column that tells (slate, step, time)."
+            "Nothing says which rows are a slate, and positions do not count up row by row: each "
+            "row is a slate by itself. Name the column that tells (slate, step, time)."
         )
         return None
     if not begins.all():

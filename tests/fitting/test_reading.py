@@ -141,7 +141,7 @@ def test_rows_that_nothing_groups_are_slates_of_one():
     log = read(frame.iloc[[1, 0, 2, 3, 4]])
     assert (log.num_slates, log.slate_size, log.has_users, log.has_sessions) == (5, 1, False, False)
     assert log.positions[:, 0].tolist() == [1, 0, 0, 0, 1]
-    assert any("each row is a slate by itself" in text for text in log.treatments)
+    assert any("row is a slate by itself" in text for text in log.treatments)
 
 
 @pytest.mark.parametrize("groups", [[], ["user"], ["user", "visit"]])
