@@ -169,7 +169,7 @@ def _run(options: argparse.Namespace) -> int:
             watched.to_json(outputs["json"])
     if outputs:
         kind = "truncated" if watched.truncated else "ended by the environment"
-        print(f"{len(watched)} steps, return {watched.total_reward:g}, {kind}.")
+        print(f"{watched.length}, return {watched.total_reward:g}, {kind}.")
         print(f"Files: {', '.join(os.path.relpath(path) for path in outputs.values())}")
     else:
         watched.show()

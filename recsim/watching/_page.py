@@ -86,7 +86,7 @@ def page(episode: Episode, most: int = _MOST_ON_A_PAGE) -> str:
     style = (folder / "page.css").read_text(encoding="utf-8")
     script = (folder / "page.js").read_text(encoding="utf-8")
     ended = "truncated by the limit on its steps" if episode.truncated else "ended by itself"
-    about = f"{len(episode):,} steps, return {episode.total_reward:,.6g}, {ended}."
+    about = f"{episode.length}, return {episode.total_reward:,.6g}, {ended}."
     if num_shown < len(episode):
         about += (
             f" The page has the first {num_shown:,} steps of {len(episode):,}, for its size is "

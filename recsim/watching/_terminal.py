@@ -65,7 +65,7 @@ def show(episode: Episode, width: int, keys: TextIO | None) -> None:
             else:
                 _print(f"There is no key '{_printable(key)}', and no such step.")
     ended = "the limit on its steps" if episode.truncated else "the environment"
-    _print(f"{len(episode)} steps, return {_number(episode.total_reward)}; {ended} ended it.")
+    _print(f"{episode.length}, return {_number(episode.total_reward)}; {ended} ended it.")
 
 
 def text(episode: Episode, index: int, width: int) -> str:

@@ -97,6 +97,11 @@ class Episode:
         """The sum of the rewards."""
         return float(sum(step.reward for step in self.steps))
 
+    @property
+    def length(self) -> str:
+        """The number of its steps, as text: ``'1 step'``, ``'1,200 steps'``."""
+        return f"{len(self):,} step{'' if len(self) == 1 else 's'}"
+
     def __len__(self) -> int:
         return len(self.steps)
 
@@ -107,7 +112,7 @@ class Episode:
         return iter(self.steps)
 
     def __repr__(self) -> str:
-        return f"<Episode of {len(self)} steps, return {self.total_reward:g}: {self.title}>"
+        return f"<Episode of {self.length}, return {self.total_reward:g}: {self.title}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the episode as dictionaries, lists, numbers and text."""

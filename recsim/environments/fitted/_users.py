@@ -183,11 +183,11 @@ class FittedUserModel(user.AbstractUserModel):
         super().reset()
         self._ended = False
 
-    def item_names(self, item_ids: Sequence[str]) -> list[str] | None:
-        """Returns what people call items, with their IDs; None where the log has no names."""
+    def item_names(self, item_ids: Sequence[str]) -> list[str]:
+        """Returns what people call items, with their IDs; these alone where there are no names."""
         fitted = self.scenario.fitted
         if fitted.item_names is None:
-            return None
+            return list(item_ids)
         index = self.scenario.index_of_items
         names = [fitted.item_names[index[item_id]] for item_id in item_ids]
         return [
