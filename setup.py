@@ -1,5 +1,6 @@
 """The package's metadata. Settings of the build system and of the tools are in pyproject.toml."""
 
+import os
 import pathlib
 import re
 
@@ -10,13 +11,26 @@ VERSION_FILE = ROOT / "recsim" / "_internal" / "version.py"
 VERSION, NAME = re.findall(
     r'^(?:__version__|DISTRIBUTION) = "(.+)"$', VERSION_FILE.read_text(encoding="utf-8"), re.M
 )
+# Where the release is published from, as the workflow knows it; there is none in a clone.
+REPOSITORY = os.environ.get("RECSIM_REPOSITORY", "").rstrip("/")
+
+
+def readme() -> str:
+    """Returns the README; an index shows it elsewhere, so that its links need the repository."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    if not REPOSITORY:
+        return text
+    text = re.sub(r"(!\[[^\]]*\]\()(?!\w+:|#)", rf"\1{REPOSITORY}/raw/v{VERSION}/", text)
+    return re.sub(r"((?<!!)\[[^\]]*\]\()(?!\w+:|#)", rf"\1{REPOSITORY}/blob/v{VERSION}/", text)
+
 
 setup(
     name=NAME,
     version=VERSION,
     description="Simulation of recommender systems that interact with users over time",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=readme(),
     long_description_content_type="text/markdown",
+    project_urls={"Source": REPOSITORY} if REPOSITORY else {},
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["recsim", "recsim.*"]),
@@ -58,10 +72,13 @@ setup(
         "minari": ["minari>=0.5; python_version >= '3.11'"],
         "ray": ["ray>=2.9"],
         "sb3": ["stable-baselines3>=2.6"],
+        # What the site is built with, and what its examples run beside the extra sb3.
         "docs": [
             "docutils>=0.21",
+            "duckdb>=0.10",
             "furo>=2024.1",
             "myst-nb>=1.1",
+            "polars>=1.0",
             "sphinx>=7.3",
             "sphinx-copybutton>=0.5.2",
             "sphinx-design>=0.6",

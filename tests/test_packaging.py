@@ -7,6 +7,8 @@ import importlib.metadata
 import json
 import pathlib
 import pkgutil
+import re
+import runpy
 import subprocess
 import sys
 
@@ -44,6 +46,24 @@ def test_installed_package_is_complete():
     missing = [str(path) for path in [*wanted, "py.typed"] if not (installed / path).is_file()]
     assert len(wanted) > 10
     assert missing == []
+
+
+@pytest.mark.parametrize("repository", ["", "https://example.org/owner/recsim"])
+def test_links_of_the_description_lead_to_the_repository(repository, monkeypatch):
+    given = {}
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
+    monkeypatch.setenv("RECSIM_REPOSITORY", repository)
+    runpy.run_path(str(CHECKOUT / "setup.py"))
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    if not repository:
+        assert given["long_description"] == readme
+        return
+    links = re.findall(r"\]\(([^)]+)\)", given["long_description"])
+    assert len(links) == len(re.findall(r"\]\(([^)]+)\)", readme))
+    assert all(re.match(r"https?://", link) for link in links)
+    version = f"{repository}/{{}}/v{recsim.__version__}"
+    assert f"{version.format('blob')}/docs/deviations.md#what-runs-unchanged" in links
+    assert f"{version.format('raw')}/docs/_static/loop.svg" in links
 
 
 def test_submodules_load_at_first_use(tmp_path):

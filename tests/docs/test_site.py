@@ -8,6 +8,7 @@ import http.server
 import importlib
 import pathlib
 import pkgutil
+import re
 import threading
 import time
 import urllib.parse
@@ -140,6 +141,15 @@ def test_entries_show_no_representations_of_objects():
         text = page.read_text(encoding="utf-8")
         for garbled in ("&lt;class", "&lt;function", "&lt;factory", "object at 0x"):
             assert garbled not in text, page.name
+
+
+def test_examples_show_what_came_out():
+    # An experiment whose tasks fail continues, and says so below its tables.
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"\d tasks? failed", text), page.name
+        if "cell_input" in text:
+            assert "cell_output" in text, page.name
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recsim import agent, types
+from recsim import spaces as spaces_lib
 from recsim._internal import observations
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
@@ -28,7 +29,7 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
             takes one), ``action_space`` and the further arguments.
         observation_space: space of the observations.
         action_space: the ``MultiDiscrete`` space of slates.
-        sufficient_statistics_space: space of the statistics as they are shown.
+        sufficient_statistics_space: space of the statistics as they are shown, of Gym or Gymnasium.
         **kwargs: further arguments for the base agent.
     """
 
@@ -37,10 +38,12 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         base_agent_ctor: Callable[..., Any],
         observation_space: types.DictSpace,
         action_space: types.SlateSpace,
-        sufficient_statistics_space: spaces.Space[Any],
+        sufficient_statistics_space: types.Space,
         **kwargs: Any,
     ) -> None:
         super().__init__(action_space, base_agent_ctor)
+        if not isinstance(sufficient_statistics_space, spaces.Space):
+            sufficient_statistics_space = spaces_lib.to_gym(sufficient_statistics_space)
         # RecSim's name, letter for letter.
         self._sufficient_statistcs_space = sufficient_statistics_space
         self._sufficient_statistics: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 from support import recsim_names
@@ -10,6 +11,7 @@ from recsim import agent
 from recsim._internal.gym_import import spaces
 from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
 from recsim.agents.layers.fixed_length_history import FixedLengthHistoryLayer
+from recsim.agents.layers.sufficient_statistics import SufficientStatisticsLayer
 from recsim.agents.random_agent import RandomAgent
 from recsim.agents.tabular_q_agent import TabularQAgent
 from recsim.environments import interest_exploration
@@ -272,3 +274,28 @@ def test_history_of_what_is_wanted(topic_scenario, remember_user, remember_respo
 def test_history_length(topic_scenario, length, error):
     with pytest.raises(error, match="history_length must be an integer >= 1"):
         remembering(topic_scenario(), length)
+
+
+class StepsSoFar(SufficientStatisticsLayer):
+    """Shows the number of observations of the episode, in a space of Gymnasium."""
+
+    def __init__(self, base_agent_ctor, observation_space, action_space):
+        count = gymnasium.spaces.Box(0, 100, (), np.int64)
+        super().__init__(base_agent_ctor, observation_space, action_space, count)
+
+    def _update(self, observation):
+        self._sufficient_statistics = (self._sufficient_statistics or 0) + 1
+
+    def _create_observation(self):
+        return np.int64(self._sufficient_statistics)
+
+
+def test_statistics_may_have_a_space_of_gymnasium(topic_scenario):
+    scenario = topic_scenario(num_topics=3, slate_size=2)
+    layer = StepsSoFar(Listener, scenario.observation_space, scenario.action_space)
+    layer.begin_episode(scenario.observation())
+    layer.step(0.0, scenario.observation(responses=[(1, 2), (0, 2)]))
+    base_agent = recsim_names.base_agent(layer)
+    assert base_agent.statistics() == [1, 2]
+    shown = base_agent.observation_space["user"]["sufficient_statistics"]
+    assert shown == spaces.Box(0, 100, (), np.int64)
