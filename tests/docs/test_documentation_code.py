@@ -23,7 +23,7 @@ MODULES = [module.name for module in pkgutil.walk_packages(recsim.__path__, "rec
 def code_blocks(page: pathlib.Path, language: str) -> list[str]:
     """Returns the page's fenced blocks of a language, each with its line numbers kept."""
     text = page.read_text(encoding="utf-8")
-    fence = re.compile(rf"^```{re.escape(language)}\n(?::\w+:[^\n]*\n)*(.*?)^```$", re.M | re.S)
+    fence = re.compile(rf"^```{re.escape(language)}\n(?::[^\n]*\n)*(.*?)^```$", re.M | re.S)
     return ["\n" * text.count("\n", 0, m.start(1)) + m.group(1) for m in fence.finditer(text)]
 
 
@@ -88,9 +88,10 @@ def test_agent_tutorial_shows_the_published_values(capsys):
     assert re.search(r"1\.46868751.*\n.*1\.42269182", out)
 
 
+@pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show() under Agg.
 def test_page_of_fitted_scenarios_runs(capsys):
-    run_blocks(CHECKOUT / "docs" / "fitted_scenarios.md", "{code-cell}")
-    assert "40 items, 200 users, slates of up to 3" in capsys.readouterr().out
+    run_blocks(CHECKOUT / "docs" / "scenarios" / "fitted.md", "{code-cell}")
+    assert "chosen: position_based" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show() under Agg.
