@@ -50,7 +50,7 @@ _EFFECTS = "effects"
 _Results = Mapping[str, Mapping[str, Any]]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RatingsCandidate:
     """A model that was fitted to a part of the ratings and compared with others on the rest.
 
@@ -78,8 +78,11 @@ class RatingsCandidate:
     parameters: fitted.FittedParameters
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"<RatingsCandidate: {self.name}, error of {self.error:.4f} held out>"
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RatingsResult(results.Outcome):
     """A scenario fitted to ratings, and what is known of how far to trust it.
 
@@ -116,6 +119,13 @@ class RatingsResult(results.Outcome):
     treatments: tuple[str, ...]
     settings: Mapping[str, object]
     seconds: float
+
+    def __repr__(self) -> str:
+        return (
+            f"<RatingsResult: {self.chosen} of {len(self.candidates)} models, error of "
+            f"{self.candidate.error:.4f} held out (mean: {self.baselines['mean']:.4f}), "
+            f"{len(self.refits)} refits>"
+        )
 
     @property
     def candidate(self) -> RatingsCandidate:

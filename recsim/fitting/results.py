@@ -39,7 +39,7 @@ class Interval:
     standard_error: float
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Candidate:
     """A model that was fitted to a part of the log and compared with others on the rest.
 
@@ -74,6 +74,9 @@ class Candidate:
     difference: float
     difference_standard_error: float
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"<Candidate: {self.name}, {self.held_out_log_likelihood:.5f} held out>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Outcome(abc.ABC):
             file.write((json_text.dumps(self.record(), indent=2) + "\n").encode())
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class FitResult(Outcome):
     """A scenario fitted to a log of slates, and what is known of how far to trust it.
 
@@ -174,6 +177,13 @@ class FitResult(Outcome):
     treatments: tuple[str, ...]
     settings: Mapping[str, object]
     seconds: float
+
+    def __repr__(self) -> str:
+        return (
+            f"<FitResult: {self.chosen} of {len(self.candidates)} models, log-likelihood of "
+            f"{self.candidate.held_out_log_likelihood:.5f} per impression held out (constant click "
+            f"rate: {self.baselines['constant']:.5f}), {len(self.refits)} refits>"
+        )
 
     @property
     def candidate(self) -> Candidate:

@@ -83,7 +83,7 @@ class Users:
         return len(self.ids)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SlateLog:
     """Slates that users were shown, and what they clicked.
 
@@ -212,6 +212,13 @@ class SlateLog:
                 "Slates must be sorted by users, sessions and steps, sessions counted over the "
                 "whole log, and a session must be of one user; got another order."
             )
+
+    def __repr__(self) -> str:
+        users = f"{self.num_users:,} users" if self.has_users else "no users"
+        return (
+            f"<SlateLog: {self.num_slates:,} slates, {self.num_impressions:,} impressions, "
+            f"{int(self.clicks.sum()):,} clicks, {self.num_items:,} items, {users}>"
+        )
 
     @property
     def num_slates(self) -> int:
@@ -360,7 +367,7 @@ class SlateLog:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class RatingsLog:
     """Ratings that users gave to items, a row each, sorted by user.
 
@@ -419,6 +426,12 @@ class RatingsLog:
                 )
         if (np.diff(users) < 0).any():
             raise ValueError("Ratings must be sorted by users, got another order.")
+
+    def __repr__(self) -> str:
+        return (
+            f"<RatingsLog: {self.num_ratings:,} ratings, {self.num_items:,} items, "
+            f"{self.num_users:,} users>"
+        )
 
     @property
     def num_ratings(self) -> int:

@@ -179,6 +179,16 @@ def test_a_log_of_few_clicks_without_users_gets_its_words() -> None:
     assert "of unknown users" in page
 
 
+def test_what_is_printed_is_a_line(of_slates: results.FitResult) -> None:
+    for value in (of_slates, of_slates.log, of_slates.parameters, of_slates.candidate):
+        text = repr(value)
+        assert text.startswith(f"<{type(value).__name__}: ") and "\n" not in text
+        assert len(text) < 200
+    assert "position_based of 2 models, log-likelihood of -0.45" in repr(of_slates)
+    rated = tables.RatingsLog(users=[0, 0, 1], items=[0, 1, 1], ratings=[1.0, 2.0, 3.0])
+    assert repr(rated) == "<RatingsLog: 3 ratings, 2 items, 2 users>"
+
+
 def _check_in_browser(path: pathlib.Path) -> None:
     for width, dark in ((1280, False), (390, True)) if chromium.EXECUTABLE else ():
         with chromium.opened(path, width, dark=dark) as page:

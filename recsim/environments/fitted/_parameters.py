@@ -174,7 +174,7 @@ class ValueModel:
             raise ValueError(f"low must be below high, got {self.low!r} and {self.high!r}.")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FittedParameters:
     """A scenario that was fitted to a log: its items, its users, and how they click and change.
 
@@ -367,6 +367,16 @@ class FittedParameters:
                 "user_features", self.user_features, number, len(self.user_feature_names)
             ).astype(np.float32),
         )
+
+    def __repr__(self) -> str:
+        models = " and ".join(model.name for model in self.click_models)
+        parts = [
+            f"{self.num_items:,} items, {self.num_users:,} users, {models}",
+            f"{self.num_factors} factors",
+            f"drift {self.drift:.3g}, fatigue {self.fatigue:.3g}",
+            f"slates of up to {self.max_slate_size}",
+        ]
+        return f"<FittedParameters: {', '.join(parts)}>"
 
     @property
     def num_items(self) -> int:
