@@ -28,7 +28,17 @@ from recsim._internal import files, json_text, provenance
 from recsim.environments import fitted
 from recsim.fitting import predictions, slate_logs, tables
 
-__all__ = ["SETTINGS", "Recovery", "Setting", "main", "recovered", "simulated", "table", "truth"]
+__all__ = [
+    "SETTINGS",
+    "Recovery",
+    "Setting",
+    "main",
+    "rates_agree",
+    "recovered",
+    "simulated",
+    "table",
+    "truth",
+]
 
 ITEMS, TOPICS, FACTORS, SLATE_SIZE = 60, 6, 2, 4
 
@@ -270,7 +280,7 @@ def recovered(
         result.chosen,
         sorted(result.candidate.click_models) == sorted(setting.click_models),
         result.candidate.held_out_log_likelihood / best - 1.0,
-        _rates_agree(result.candidate.parameters, held_out),
+        rates_agree(result.candidate.parameters, held_out),
         found.drift,
         found.fatigue,
         inside["drift"],
@@ -285,7 +295,7 @@ def recovered(
     )
 
 
-def _rates_agree(parameters: fitted.FittedParameters, log: tables.SlateLog) -> bool:
+def rates_agree(parameters: fitted.FittedParameters, log: tables.SlateLog) -> bool:
     """Says whether a scenario's click rates by position are within the log's intervals.
 
     The intervals are Bonferroni's, with users as independent units.

@@ -19,7 +19,6 @@ from recsim.vector import env as vector_env
 
 __all__ = ["Ranking", "ranking_of"]
 
-_NUM_CANDIDATES = 20
 _MOST_STEPS = 50
 
 
@@ -68,6 +67,7 @@ def ranking_of(
     scenarios: Mapping[str, fitted.FittedParameters],
     *,
     num_users: int = 1000,
+    num_candidates: int = 20,
     seed: int = 0,
     advance: Callable[[int], None] | None = None,
 ) -> Ranking:
@@ -76,12 +76,13 @@ def ranking_of(
     The agents recommend at random, what the log shows most, what the average user clicks most, by a
     softmax of the latter, and what the user at hand clicks most, whom that agent knows. Where a
     scenario has no factors, all users are alike, and the last agent recommends what the log shows
-    least instead. They choose from 20 candidates at most, for a session of each user, 50 slates at
-    most. All agents meet the same users with the same candidates.
+    least instead. They recommend for a session of each user, 50 slates at most. All agents meet the
+    same users with the same candidates.
 
     Args:
         scenarios: the scenarios by name, the one of all of the log first.
         num_users: number of users.
+        num_candidates: the most items that a slate is chosen from, all where there are fewer.
         seed: seed of users and agents.
         advance: called with 1 after each scenario.
 
@@ -89,6 +90,7 @@ def ranking_of(
         ValueError: if there is none.
     """
     validation.positive_int("num_users", num_users)
+    validation.positive_int("num_candidates", num_candidates)
     if not scenarios:
         raise ValueError("scenarios must have one scenario or more, got none.")
     knows_users = all(each.num_factors > 0 for each in scenarios.values())
@@ -96,7 +98,7 @@ def ranking_of(
     returns, errors = [], []
     for parameters in scenarios.values():
         of_agents = [
-            _returns(parameters, create, num_users, seed, observes=knows_users)
+            _returns(parameters, create, num_users, num_candidates, seed, observes=knows_users)
             for create in agents.values()
         ]
         returns.append([float(each.mean()) for each in of_agents])
@@ -167,12 +169,13 @@ def _returns(
     parameters: fitted.FittedParameters,
     create: _Create,
     num_users: int,
+    num_candidates: int,
     seed: int,
     *,
     observes: bool,
 ) -> np.ndarray:
     """Returns the clicks in a session of each user."""
-    num_candidates = min(_NUM_CANDIDATES, parameters.num_items)
+    num_candidates = min(num_candidates, parameters.num_items)
     slate_size = min(parameters.max_slate_size, max(1, num_candidates // 2))
     env = fitted.create_vector_environment(
         {
