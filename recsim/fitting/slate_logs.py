@@ -2,9 +2,9 @@
 
 First every click model that can explain the log is fitted without factors. The best is fitted with
 more and more factors, then as a mixture of kinds of users, then with drift and fatigue. What is
-more complex must be better on the held-out slates, a click model or a kind of users by more than a
-standard error; drift and fatigue must also pass a likelihood-ratio test. The chosen model is fitted
-to the whole log, and to bootstrap samples of its users.
+more complex must be better on the held-out slates, by more than a standard error but for factors;
+drift and fatigue must also pass a likelihood-ratio test. The chosen model is fitted to the whole
+log, and to bootstrap samples of its users.
 """
 
 from __future__ import annotations
@@ -504,6 +504,8 @@ class _Fitting:
         ):
             fits.update(self._with(best, [both]))
         kept = self._kept(fits, forced & allowed)
+        if kept - forced and not self._is_better(fits[kept], best):
+            kept = frozenset(forced & allowed)
         strengths = tuple(
             self._strength(name, fits, kept, name in forced)
             if name in allowed
@@ -541,7 +543,7 @@ class _Fitting:
 
     def _passes(self, fit: _estimation.Fit, without: _estimation.Fit) -> bool:
         ratio = 2.0 * (fit.marginal - without.marginal)
-        return ratio > _LIKELIHOOD_RATIO and self._held(fit) > self._held(without)
+        return ratio > _LIKELIHOOD_RATIO and self._is_better(fit, without)
 
     def _strength(
         self,
@@ -554,14 +556,19 @@ class _Fitting:
         fit, without = fits[beside | {name}], fits[beside]
         ratio = 2.0 * (fit.marginal - without.marginal)
         difference = self._held(fit) - self._held(without)
+        error = self._error(fit.log_likelihoods - without.log_likelihoods)
         told = self._passes(fit, without)
         sentence = (
             f"Twice the log-likelihood ratio is {ratio:.1f}, where more than {_LIKELIHOOD_RATIO} "
             f"tells {name} from nil, and the held-out log-likelihood per impression changes by "
-            f"{difference:+.2g}."
+            f"{difference:+.2g} ± {error:.2g}."
         )
         if forced and not told:
             sentence += " It was asked for."
+        elif told and name not in kept:
+            sentence += (
+                " The model without it, fitted for fewer rounds, is as good on held-out slates."
+            )
         return results.Strength(
             name, float(fit.state[name]), ratio, difference, name in kept, sentence
         )
