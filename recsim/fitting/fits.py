@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recsim import clusters
@@ -124,48 +126,47 @@ def fit(
         )
         if value is not None
     }
-    _check(held_out, refits, seed, workers, output)
-    log = reading.read(
-        table,
-        columns,
-        kind=kind,
-        item_table=item_table,
-        user_table=user_table,
-        session_gap=session_gap,
-        missing=missing,
-        separator=separator,
-        column_names=column_names,
-        tell=tell,
-    )
-    of_slates = isinstance(log, tables.SlateLog)
-    other, what = (OF_RATINGS, "ratings") if of_slates else (OF_SLATES, "slates")
-    if wrong := [name for name in settings if name in other]:
-        raise ValueError(
-            f"{wrong[0]} goes with a table of {what}, and this is one of "
-            f"{'slates' if of_slates else 'ratings'}: leave it out."
+    _check(held_out, refits, seed, workers)
+    with _folder(output):
+        log = reading.read(
+            table,
+            columns,
+            kind=kind,
+            item_table=item_table,
+            user_table=user_table,
+            session_gap=session_gap,
+            missing=missing,
+            separator=separator,
+            column_names=column_names,
+            tell=tell,
         )
-    settings |= {
-        "num_factors": num_factors,
-        "held_out": held_out,
-        "refits": refits,
-        "seed": seed,
-        "workers": workers,
-        "backend": backend,
-        "output": output,
-        "progress": progress,
-    }
-    if isinstance(log, tables.SlateLog):
-        from recsim.fitting import slate_logs
+        of_slates = isinstance(log, tables.SlateLog)
+        other, what = (OF_RATINGS, "ratings") if of_slates else (OF_SLATES, "slates")
+        if wrong := [name for name in settings if name in other]:
+            raise ValueError(
+                f"{wrong[0]} goes with a table of {what}, and this is one of "
+                f"{'slates' if of_slates else 'ratings'}: leave it out."
+            )
+        settings |= {
+            "num_factors": num_factors,
+            "held_out": held_out,
+            "refits": refits,
+            "seed": seed,
+            "workers": workers,
+            "backend": backend,
+            "output": output,
+            "progress": progress,
+        }
+        if isinstance(log, tables.SlateLog):
+            from recsim.fitting import slate_logs
 
-        return slate_logs.fit_slates(log, **settings)
-    from recsim.fitting import ratings
+            return slate_logs.fit_slates(log, **settings)
+        from recsim.fitting import ratings
 
-    return ratings.fit_ratings(log, **settings)
+        return ratings.fit_ratings(log, **settings)
 
 
-def _check(
-    held_out: object, refits: object, seed: object, workers: object, output: paths.Path | None
-) -> None:
+def _check(held_out: object, refits: object, seed: object, workers: object) -> None:
     """Checks what can be checked before the table is read, which may take long."""
     if not 0.0 < validation.probability("held_out", held_out) < 1.0:
         raise ValueError(f"held_out must be above 0 and below 1, got {held_out!r}.")
@@ -173,5 +174,21 @@ def _check(
     validation.seed("seed", seed)
     if workers is not None:
         validation.positive_int("workers", workers)
-    if output is not None:
-        paths.writable_folder("output", paths.absolute("output", output))
+
+
+@contextlib.contextmanager
+def _folder(output: paths.Path | None) -> Iterator[None]:
+    """Makes the folder before a table is read, and removes it where nothing came into it."""
+    if output is None:
+        yield
+        return
+    folder = paths.absolute("output", output)
+    is_new = not os.path.exists(folder)
+    paths.writable_folder("output", folder)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # It has finished fits.
+                os.rmdir(folder)
+        raise
