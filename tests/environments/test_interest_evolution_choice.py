@@ -7,6 +7,7 @@ import pytest
 from support.scenarios import make_env
 
 from recsim import choice_model
+from recsim.environments.interest_evolution import _dynamics
 
 
 def probabilities(name, scores):
@@ -46,3 +47,18 @@ def test_users_choose_by_the_model_asked_for(name):
 def test_an_unknown_choice_model():
     with pytest.raises(ValueError, match="must be one of .*Did you mean 'exponential_cascade'"):
         make_env("interest_evolution", choice_model="exponential_casade")
+
+
+def test_one_user_changes_as_many_do_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        features = np.zeros(20)
+        features[rng.integers(20)] = rng.choice([1.0, rng.uniform(-1.0, 1.0)])
+        if rng.random() < 0.1:
+            features = rng.uniform(-1.0, 1.0, 20)
+        # Interests of a user of one's own may be beyond the bounds, to which all are moved.
+        interests = rng.uniform(-1.0, 1.0, 20) * rng.choice([1.0, 3.0])
+        arguments = interests, features, rng.random(), 1.0, rng.choice([0.3, 0.9])
+        np.testing.assert_array_equal(
+            _dynamics.updated_interests_of_one(*arguments), _dynamics.updated_interests(*arguments)
+        )

@@ -295,7 +295,7 @@ class IEvUserModel(user.AbstractUserModel):
         for video, response in zip(slate_documents, responses):
             if response.clicked:
                 utility = self._received_utility(video)
-                state.user_interests = _dynamics.updated_interests(
+                state.user_interests = _dynamics.updated_interests_of_one(
                     state.user_interests,
                     video.features,
                     self.environment_rng.random_sample(),
@@ -314,7 +314,7 @@ class IEvUserModel(user.AbstractUserModel):
         # Of the user to whom the slate was shown.
         utilities = [self._received_utility(video) for video, _ in clicks]
         for (video, response), utility in zip(clicks, utilities):
-            state.user_interests = _dynamics.updated_interests(
+            state.user_interests = _dynamics.updated_interests_of_one(
                 state.user_interests,
                 video.features,
                 self.environment_rng.random_sample(),

@@ -8,7 +8,13 @@ import numpy as np
 
 from recsim._internal.numbers import Floats
 
-__all__ = ["mean_qualities", "scaled_interests", "updated_budget", "updated_interests"]
+__all__ = [
+    "mean_qualities",
+    "scaled_interests",
+    "updated_budget",
+    "updated_interests",
+    "updated_interests_of_one",
+]
 
 
 def updated_interests(
@@ -47,6 +53,30 @@ def updated_interests(
     step *= direction
     step += interests
     moved: np.ndarray = np.minimum(np.maximum(step, -1.0), 1.0)
+    return moved
+
+
+def updated_interests_of_one(
+    interests: np.ndarray,
+    features: np.ndarray,
+    uniform: float,
+    x_intercept: float,
+    y_intercept: float,
+) -> np.ndarray:
+    """Returns what :func:`updated_interests` does for one user, to the last bit.
+
+    Where the video has a single topic it computes that one's number alone, in half the time.
+    """
+    (topics,) = features.nonzero()
+    if len(topics) != 1 or interests.ndim != 1 or not interests.dtype == features.dtype == float:
+        return updated_interests(interests, features, uniform, x_intercept, y_intercept)
+    topic = topics[0]
+    interest, feature = interests.item(topic), features.item(topic)
+    step = (abs(interest) * (-y_intercept / x_intercept) + y_intercept) * feature
+    step *= feature - interest
+    towards = (interest + 1.0) * feature > 2.0 * uniform
+    moved: np.ndarray = np.minimum(np.maximum(interests, -1.0), 1.0)
+    moved[topic] = min(max(step * (2.0 * towards - 1.0) + interest, -1.0), 1.0)
     return moved
 
 
