@@ -262,6 +262,8 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {
     "topic_boredom": {
         "num_items": (*NOT_COUNTS, 5, 10**9),
         "num_topics": (*NOT_COUNTS, 1, 10**9),
+        "subtopics": (*NOT_COUNTS, 10**9),
+        "embeddings": ("few", 3, None),
         "topics_per_item": (*NOT_COUNTS, 11),
         "catalogue_seed": (-1, 2.5, "x", None, 2**32),
         "topics_per_user": (*NOT_COUNTS, 11),
@@ -279,7 +281,7 @@ BAD: dict[str, dict[str, tuple[Any, ...]]] = {
         "continue_after_click": (*NOT_NUMBERS, -0.1, 1.1),
         "continue_after_skip": (*NOT_NUMBERS, -0.1, 1.1),
         "interest_memory": (*NOT_NUMBERS, -0.1, 1.1),
-        "drift": ("topic", 3, None),
+        "drift": ("topic", "each", 3, None),
         "boredom_threshold": NOT_COUNTS,
         "boredom_window": NOT_COUNTS,
         "clicks_remembered": (*NOT_COUNTS, 10**9),

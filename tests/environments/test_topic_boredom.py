@@ -24,7 +24,7 @@ from recsim.vector import scenario, streams
 SARDINE = json.loads(
     (pathlib.Path(__file__).parents[1] / "traces" / "sardine.json").read_text(encoding="utf-8")
 )
-VARIANTS = sorted(topic_boredom.VARIANTS)
+VARIANTS = sorted(SARDINE["traces"])
 POLICIES = ("random", "greedy")
 #: Number of episodes of this library that are compared with sardine-rec's 2,000.
 NUM_EPISODES = 2000
@@ -205,6 +205,26 @@ def test_interests_drift() -> None:
         assert user.interests is before or (user.interests == before).all()
 
 
+def test_each_click_draws_interests_in_turn() -> None:
+    items = np.array([[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]])
+    user = user_of(interest_memory=0.5, drift="each_click")
+    user.see(np.array([True, False, True]), items, np.array([1, 0, 1]))
+    first = np.array([0.4, 0.8]) / np.sqrt(0.8)
+    second = 0.5 * first + [0.3, 0.4]
+    np.testing.assert_allclose(user.interests, second / np.linalg.norm(second))
+    # In the mixtures of topics of GeMS the lengths in topics sum to 1, (0.3, 0.4) is 0.5 long.
+    user = user_of(interest_memory=0.5, drift="each_click", embeddings="diffuse", subtopics=2)
+    user.interests = np.array([0.3, 0.4, 0.0, 0.5])
+    user.see(np.array([True]), np.array([[0.0, 0.0, 0.6, 0.8]]), np.array([1]))
+    moved = np.array([0.15, 0.2, 0.3, 0.65])
+    sum_of_lengths = 0.25 + np.hypot(0.3, 0.65)
+    np.testing.assert_allclose(user.interests, moved / sum_of_lengths)
+    user = user_of(boredom_threshold=1, boredom_effect="bored_topics", subtopics=2)
+    user.interests = np.array([0.1, 0.2, 0.3, 0.4])
+    user.see(np.array([True]), np.array([[1.0, 0.0, 0.0, 0.0]]), np.array([0]))
+    np.testing.assert_array_equal(user.shown_interests, [0.0, 0.0, 0.3, 0.4])
+
+
 def test_relevance_and_attraction() -> None:
     documents = [
         {"embedding": np.array([1.0, 0.0]), "cluster_id": 0},
@@ -255,6 +275,46 @@ def test_the_catalogue_has_items_of_two_or_three_topics() -> None:
     assert (other.embedding != catalogue.embedding).any()
 
 
+def share_of_main_topic(embeddings: str) -> float:
+    """Returns the mean share of items' squared length that is in their main topics."""
+    parameters = topic_boredom.TopicBoredomParameters(embeddings=embeddings, subtopics=2)
+    catalogue = topic_boredom.catalogue_of(parameters)
+    assert catalogue.embedding.shape == (1000, 20)
+    np.testing.assert_allclose(np.linalg.norm(catalogue.embedding, axis=1), 1.0)
+    lengths = np.linalg.norm(catalogue.embedding.reshape(1000, 10, 2), axis=2)
+    np.testing.assert_array_equal(catalogue.cluster_id, lengths.argmax(axis=1))
+    np.testing.assert_allclose(catalogue.quality, lengths.max(axis=1))
+    if embeddings != "few_topics":
+        assert (catalogue.embedding > 0.0).all()
+    return float(np.mean(catalogue.quality**2))
+
+
+def test_items_of_mixtures_of_topics() -> None:
+    # By their definition, over 400,000 items: 0.410 and 0.530.
+    diffuse, focused = share_of_main_topic("diffuse"), share_of_main_topic("focused")
+    assert diffuse == pytest.approx(0.410, abs=0.015)
+    assert focused == pytest.approx(0.530, abs=0.015)
+    assert share_of_main_topic("few_topics") > 0.6
+
+
+def test_new_users_of_mixtures_of_topics_in_both_engines() -> None:
+    config = {**topic_boredom.VARIANTS["mixed_diffuse"], "seed": 4}
+    env: Any = topic_boredom.create_vector_environment(config, 4000)
+    env.reset(seed=0)
+    many = env.user_states()["interests"].reshape(4000, 10, 2)
+    sampler = topic_boredom.BoredomUserSampler(topic_boredom.parameters_of(config), 10, seed=1)
+    each = np.array([sampler.sample_user().interests for _ in range(1000)]).reshape(-1, 10, 2)
+    for interests in (many, each):
+        lengths = np.linalg.norm(interests, axis=2)
+        assert (lengths > 0.0).all()
+    # The slate before the episode may have drawn some already, who keep the sum.
+    np.testing.assert_allclose(np.linalg.norm(many, axis=2).sum(axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(each, axis=2).sum(axis=1), 1.0)
+    largest = [np.linalg.norm(of, axis=2).max(axis=1) for of in (many, each)]
+    error = np.hypot(*(of.std() / np.sqrt(len(of)) for of in largest))
+    assert abs(largest[0].mean() - largest[1].mean()) < 4 * error
+
+
 def test_greedy_slates() -> None:
     embedding = np.array([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6], [0.0, 1.0]])
     interests = np.array([[0.6, 0.8], [1.0, 0.0], [0.0, 0.0]])
@@ -282,7 +342,7 @@ def test_the_contract_with_every_choice_model(choice_model: str) -> None:
         )
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", topic_boredom.VARIANTS)
 def test_gymnasium_has_the_variants(variant: str) -> None:
     camel = variant.title().replace("_", "")
     name = f"recsim/TopicBoredom-{camel}-v0"
@@ -297,7 +357,7 @@ def test_gymnasium_has_the_variants(variant: str) -> None:
         assert not truncated
     assert steps == config.get("time_budget", 100)
     many = gymnasium.make_vec(name, num_envs=3, observe_user_state=True)
-    assert many.reset(seed=1)[0]["user"].shape == (3, 30)
+    assert many.reset(seed=1)[0]["user"].shape == (3, 20 + 10 * config.get("subtopics", 1))
     by_name = gymnasium.make_vec(
         "recsim/TopicBoredom-v0", num_envs=3, variant=variant, observe_user_state=True
     )
@@ -326,6 +386,14 @@ def test_engines_agree_under_the_same_random_numbers() -> None:
             "same_topic_limit": 2,
             "same_topic_penalty": 1.5,
             "examination_order": "both_ends",
+        },
+        {
+            "embeddings": "focused",
+            "subtopics": 3,
+            "relevance_offset": 0.2,
+            "interest_memory": 0.7,
+            "drift": "each_click",
+            "boredom_effect": "bored_topics",
         },
     ):
         compare_engines({**config, **changes})

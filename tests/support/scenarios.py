@@ -96,6 +96,8 @@ OTHER_PARAMETERS: dict[str, dict[str, Any]] = {
     "topic_boredom": {
         "num_items": 30,
         "num_topics": 6,
+        "subtopics": 2,
+        "embeddings": "diffuse",
         "topics_per_item": 1,
         "catalogue_seed": 3,
         "topics_per_user": 3,

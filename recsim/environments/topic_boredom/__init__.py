@@ -4,13 +4,13 @@
 the same form. Of a slate any number of items is clicked. Who has clicked too many items of a topic
 of late is bored for a while and clicks next to nothing, so that the slates that bring the most
 clicks now cost clicks later. Interests may drift with what is clicked. The dynamics are those of
-SARDINE, whose eight settings are :data:`VARIANTS`.
+SARDINE; its eight settings and the six of GeMS, which came before it, are :data:`VARIANTS`.
 
 **Observation space.** Of the user for each topic the number of recent clicks, divided by
 ``boredom_threshold``, at most 1; with ``observe_user_state`` before it the interests as boredom
 leaves them, and after it for how long boredom of the topic will last, divided by
 ``boredom_window`` (1 where there is none). Of a document its ``embedding`` (the item's topics), its
-main topic, ``cluster_id``, and its entry there, ``quality``; of a response ``click``,
+main topic, ``cluster_id``, and its length there, ``quality``; of a response ``click``,
 ``cluster_id`` and ``quality``.
 
 **Action space.** A slate of ``slate_size`` candidates. Candidates are items of the catalogue, all
@@ -41,6 +41,13 @@ slate of random items of the catalogue, which counts as the others do.
 
 - ``num_items`` (1000): number of items in the catalogue, at least ``num_candidates``.
 - ``num_topics`` (10): number of topics.
+- ``subtopics`` (1): numbers that items and interests have in each topic. The main topic of an item
+  is that in which these make the longest vector.
+- ``embeddings`` ('few_topics'): items and users have a few topics each, as below; or 'diffuse',
+  items have all topics, 0.4 times the absolute value of normal numbers, at most 1, times the
+  topic's share, uniform numbers over their sum; or 'focused', these numbers to the power 1.5; and
+  users all topics likewise, with the cubes of uniform numbers, so that a few count, and lengths in
+  topics that sum to 1, also after drift.
 - ``topics_per_item`` (2): an item has so many topics, or one more, in [1, num_topics].
 - ``catalogue_seed`` (0): seed of the catalogue.
 - ``topics_per_user`` (4): number of topics that users are interested in, give or take one, in
@@ -65,7 +72,8 @@ slate of random items of the catalogue, which counts as the others do.
 - ``continue_after_skip`` (1.0): probability of continuing without one.
 - ``interest_memory`` (1.0): share of the interests that stays at a click, in [0, 1].
 - ``drift`` ('uniform'): what is added to interests in each topic: the mean over the items clicked
-  and all topics, as in SARDINE's code; or 'topics', the mean over the items of each topic.
+  and all topics, as in SARDINE's code; or 'topics', the mean over the items of each topic; or
+  'each_click', each item clicked in turn, as in GeMS, in the order of the slate.
 - ``boredom_threshold`` (5): number of recent clicks on a topic that bores.
 - ``boredom_window`` (5): number of slates whose clicks count, and that boredom lasts.
 - ``clicks_remembered`` (10): how many clicks count at most.
@@ -76,7 +84,9 @@ slate of random items of the catalogue, which counts as the others do.
 - ``observe_user_state`` (False): whether the hidden state is observed.
 
 **References.** Deffayet et al., "SARDINE: A Simulator for Automated Recommendation in Dynamic and
-Interactive Environments", 2024. Its code is at https://github.com/naver/sardine.
+Interactive Environments", 2024. Its code is at https://github.com/naver/sardine. Deffayet et al.,
+"Generative Slate Recommendation with Reinforcement Learning", WSDM 2023 (GeMS). Its settings are at
+https://github.com/naver/gems.
 
 The functions are the scenario's mathematics on arrays with any leading axes; the classes call
 them for one user, or for many.
@@ -228,7 +238,11 @@ def _response_class(parameters: TopicBoredomParameters) -> type[BoredomResponse]
 
 
 def _document_class(parameters: TopicBoredomParameters) -> type[BoredomDocument]:
-    return _config.with_constants(BoredomDocument, NUM_TOPICS=parameters.num_topics)
+    return _config.with_constants(
+        BoredomDocument,
+        NUM_TOPICS=parameters.num_topics,
+        EMBEDDING_SIZE=parameters.embedding_size,
+    )
 
 
 def _metrics_writer(parameters: TopicBoredomParameters) -> Callable[..., None]:

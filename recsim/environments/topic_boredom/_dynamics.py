@@ -13,15 +13,24 @@ __all__ = [
     "clicks_by_topic",
     "interests_after",
     "item_scores",
+    "lengths_in_topics",
     "num_topics_distribution",
     "relevances",
     "remember_clicks",
     "sampled_interests",
+    "sampled_items",
+    "sampled_mixtures",
+    "sampled_users",
     "shown_interests",
 ]
 
 #: The step of a click that never was.
 NEVER = -(2**30)
+
+# Of the normal numbers that mixtures of topics are made of, which count up to 1.
+_DEVIATION = 0.4
+# What the numbers of focused items are raised to, as GeMS's code has it.
+_FOCUS = 1.5
 
 # The exponential of more is infinite in single precision.
 _LARGEST_EXPONENT = 80.0
@@ -44,19 +53,79 @@ def num_topics_distribution(num_topics: int, mean: int) -> tuple[np.ndarray, np.
 
 
 def sampled_interests(values: np.ndarray, order: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Returns vectors of length 1 with so many entries above 0.
+    """Returns vectors of length 1 with so many topics.
 
     Args:
-        values: uniform numbers in [0, 1), shape (..., num_topics), what the entries are made of.
-        order: likewise; the topics with the least of them have the entries.
-        sizes: numbers of entries above 0, at least 1, shape (...).
+        values: uniform numbers in [0, 1), shape (..., embedding_size), what entries are made of.
+        order: likewise, shape (..., num_topics); the topics with the least of them have entries.
+        sizes: numbers of topics with entries above 0, at least 1, shape (...).
 
     Returns:
-        Array of shape (..., num_topics).
+        Array of shape (..., embedding_size).
     """
     ranks = order.argsort(axis=-1).argsort(axis=-1)
-    vectors = np.where(ranks < np.asarray(sizes)[..., np.newaxis], 1.0 - values, 0.0)
+    has = _of_numbers(ranks < np.asarray(sizes)[..., np.newaxis], values.shape[-1])
+    vectors = np.where(has, 1.0 - values, 0.0)
     return _of_length_one(vectors.astype(values.dtype, copy=False))
+
+
+def sampled_mixtures(normals: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Returns vectors with all topics, each by its share, as GeMS has them.
+
+    Args:
+        normals: numbers of the standard normal distribution, shape (..., embedding_size).
+        shares: numbers above 0, shape (..., num_topics), which are divided by their sum.
+
+    Returns:
+        Array of shape (..., embedding_size), of any length.
+    """
+    shares = shares / np.add.reduce(shares, axis=-1, keepdims=True)
+    numbers = np.minimum(np.abs(normals.dtype.type(_DEVIATION) * normals), 1.0)
+    mixtures: np.ndarray = numbers * _of_numbers(shares, normals.shape[-1])
+    return mixtures
+
+
+def sampled_items(normals: np.ndarray, shares: np.ndarray, *, focused: bool) -> np.ndarray:
+    """Returns items with all topics, vectors of length 1, see :func:`sampled_mixtures`.
+
+    Args:
+        normals: as there.
+        shares: as there.
+        focused: whether large numbers are made to count for more.
+    """
+    mixtures = sampled_mixtures(normals, shares)
+    return _of_length_one(mixtures**_FOCUS if focused else mixtures)
+
+
+def sampled_users(normals: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """Returns interests in all topics, in a few above all; their lengths in topics sum to 1.
+
+    Args:
+        normals: as for :func:`sampled_mixtures`.
+        uniforms: uniform numbers in [0, 1), shape (..., num_topics), whose cubes make the shares.
+    """
+    mixtures = sampled_mixtures(normals, (1.0 - uniforms) ** 3)
+    sums = np.add.reduce(lengths_in_topics(mixtures, uniforms.shape[-1]), axis=-1, keepdims=True)
+    interests: np.ndarray = mixtures / np.where(sums > 0.0, sums, 1.0)
+    return interests
+
+
+def lengths_in_topics(vectors: np.ndarray, num_topics: int) -> np.ndarray:
+    """Returns the lengths of vectors in each topic, shape (..., num_topics).
+
+    Args:
+        vectors: numbers >= 0, shape (..., embedding_size).
+        num_topics: number of topics.
+    """
+    if vectors.shape[-1] == num_topics:
+        return vectors
+    return _lengths(vectors.reshape(*vectors.shape[:-1], num_topics, -1))
+
+
+def _of_numbers(of_topics: np.ndarray, embedding_size: int) -> np.ndarray:
+    """Returns what is said of topics for each of their numbers."""
+    subtopics = embedding_size // of_topics.shape[-1]
+    return of_topics if subtopics == 1 else of_topics.repeat(subtopics, axis=-1)
 
 
 def _of_length_one(vectors: np.ndarray) -> np.ndarray:
@@ -75,13 +144,15 @@ def shown_interests(interests: np.ndarray, bored: np.ndarray, effect: str) -> np
     """Returns users' interests as boredom leaves them.
 
     Args:
-        interests: shape (..., num_topics).
-        bored: which topics they are bored of, bools of the same shape.
+        interests: shape (..., embedding_size).
+        bored: which topics they are bored of, bools of shape (..., num_topics).
         effect: 'bored_topics' for no interest in those topics, 'all_topics' for none in anything
             while there is one.
     """
     if effect == "all_topics":
         bored = np.logical_or.reduce(bored, axis=-1, keepdims=True)
+    else:
+        bored = _of_numbers(bored, interests.shape[-1])
     left: np.ndarray = interests * ~bored
     return left
 
@@ -90,8 +161,8 @@ def item_scores(interests: np.ndarray, embedding: np.ndarray) -> np.ndarray:
     """Returns the products of users' interests and items.
 
     Args:
-        interests: shape (..., num_topics).
-        embedding: shape (..., n_items, num_topics).
+        interests: shape (..., embedding_size).
+        embedding: shape (..., n_items, embedding_size).
 
     Returns:
         Scores in [0, 1] of shape (..., n_items).
@@ -146,19 +217,31 @@ def attractions(
 
 
 def interests_after(
-    interests: np.ndarray, clicked: np.ndarray, embedding: np.ndarray, memory: float, drift: str
+    interests: np.ndarray,
+    clicked: np.ndarray,
+    embedding: np.ndarray,
+    memory: float,
+    drift: str,
+    num_topics: int | None = None,
 ) -> np.ndarray:
     """Returns users' interests after clicks, drawn towards the items.
 
     Args:
-        interests: shape (..., num_topics).
+        interests: shape (..., embedding_size).
         clicked: which items of the slates were clicked, bools of shape (..., slate_size).
-        embedding: the items, shape (..., slate_size, num_topics).
+        embedding: the items, shape (..., slate_size, embedding_size).
         memory: share of the interests that stays.
         drift: 'topics' for a step towards the mean of the items clicked, 'uniform' for one of the
-            same sum that is equal in all topics.
+            same sum that is equal in all topics, 'each_click' for one towards each of them.
+        num_topics: the number of topics whose lengths sum to 1 in interests, None where these are
+            vectors of length 1.
     """
     if memory == 1.0:
+        return interests
+    if drift == "each_click":
+        for position in range(clicked.shape[-1]):
+            item = embedding[..., position, :]
+            interests = _drawn(interests, item, clicked[..., position], memory, num_topics)
         return interests
     dtype = interests.dtype.type
     weights = clicked.astype(interests.dtype)
@@ -166,12 +249,27 @@ def interests_after(
     towards = np.einsum("...kt,...k->...t", embedding, weights) / number
     if drift == "uniform":
         towards = np.einsum("...t->...", towards)[..., np.newaxis] / dtype(interests.shape[-1])
+    some = np.logical_or.reduce(clicked, axis=-1)
+    return _drawn(interests, towards, some, memory, num_topics)
+
+
+def _drawn(
+    interests: np.ndarray,
+    towards: np.ndarray,
+    changes: np.ndarray,
+    memory: float,
+    num_topics: int | None,
+) -> np.ndarray:
+    """Returns the interests of those who change drawn towards something."""
+    dtype = interests.dtype.type
     moved = dtype(memory) * interests + dtype(1.0 - memory) * towards
-    changes = np.logical_or.reduce(clicked, axis=-1, keepdims=True)
-    lengths = _lengths(moved)[..., np.newaxis]
+    if num_topics is None:
+        lengths = _lengths(moved)
+    else:
+        lengths = np.add.reduce(lengths_in_topics(moved, num_topics), axis=-1)
     # What is clicked may have no topic: of the interests almost nothing may be left, or nothing.
-    changes &= lengths > 0.0
-    return np.where(changes, moved / np.where(changes, lengths, 1.0), interests)
+    changed = (changes & (lengths > 0.0))[..., np.newaxis]
+    return np.where(changed, moved / np.where(changed, lengths[..., np.newaxis], 1.0), interests)
 
 
 def remember_clicks(

@@ -23,15 +23,17 @@ class BoredomDocument(document.AbstractDocument, metaclass=_config.ClassWithCons
 
     Args:
         doc_id: its index in the catalogue.
-        embedding: its topics, a vector of length 1, shape (NUM_TOPICS,).
+        embedding: its topics, a vector of length 1, shape (EMBEDDING_SIZE,).
         cluster_id: its main topic.
-        quality: its entry in the main topic, in [0, 1].
+        quality: its length in the main topic, in [0, 1].
     """
 
     __module__ = _MODULE
 
     #: Number of topics.
     NUM_TOPICS = TopicBoredomParameters.num_topics
+    #: Number of numbers of an embedding.
+    EMBEDDING_SIZE = NUM_TOPICS * TopicBoredomParameters.subtopics
 
     def __init__(self, doc_id: int, embedding: np.ndarray, cluster_id: int, quality: float) -> None:
         super().__init__(doc_id)
@@ -54,7 +56,7 @@ class BoredomDocument(document.AbstractDocument, metaclass=_config.ClassWithCons
             {
                 "cluster_id": spaces.Discrete(cls.NUM_TOPICS),
                 "embedding": spaces.Box(
-                    low=0.0, high=1.0, shape=(cls.NUM_TOPICS,), dtype=np.float32
+                    low=0.0, high=1.0, shape=(cls.EMBEDDING_SIZE,), dtype=np.float32
                 ),
                 "quality": spaces.Box(low=0.0, high=1.0, shape=(), dtype=np.float32),
             }
@@ -126,7 +128,7 @@ class BoredomResponse(user.AbstractResponse, metaclass=_config.ClassWithConstant
     Args:
         clicked: whether the item was clicked.
         cluster_id: its main topic, in [0, NUM_TOPICS).
-        quality: its entry there, in [0, 1].
+        quality: its length there, in [0, 1].
     """
 
     __module__ = _MODULE

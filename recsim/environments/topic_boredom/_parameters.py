@@ -33,6 +33,8 @@ class TopicBoredomParameters:
 
     num_items: int = 1000
     num_topics: int = 10
+    subtopics: int = 1
+    embeddings: str = "few_topics"
     topics_per_item: int = 2
     catalogue_seed: int = 0
     topics_per_user: int = 4
@@ -65,6 +67,8 @@ class TopicBoredomParameters:
             self,
             num_items=_whole(1, _MOST_ITEMS),
             num_topics=_whole(1, _MOST_TOPICS),
+            subtopics=_whole(1, _MOST_TOPICS),
+            embeddings=_config.one_of("few_topics", "diffuse", "focused"),
             topics_per_item=_whole(1, _MOST_TOPICS),
             catalogue_seed=_whole(0, 2**32 - 1),
             topics_per_user=_whole(1, _MOST_TOPICS),
@@ -82,7 +86,7 @@ class TopicBoredomParameters:
             continue_after_click=share,
             continue_after_skip=share,
             interest_memory=share,
-            drift=_config.one_of("uniform", "topics"),
+            drift=_config.one_of("uniform", "topics", "each_click"),
             boredom_threshold=_whole(1, _MOST_STEPS),
             boredom_window=_whole(1, _MOST_STEPS),
             clicks_remembered=_whole(1, _MOST_CLICKS),
@@ -96,6 +100,16 @@ class TopicBoredomParameters:
                     f"{name} must be at most num_topics, {self.num_topics}, got "
                     f"{getattr(self, name)}."
                 )
+
+    @property
+    def embedding_size(self) -> int:
+        """Number of numbers of an item, and of a user's interests."""
+        return self.num_topics * self.subtopics
+
+    @property
+    def topics_that_sum_to_one(self) -> int | None:
+        """The number of topics where interests are scaled by their lengths in topics; or None."""
+        return None if self.embeddings == "few_topics" else self.num_topics
 
     def create_choice_model(self, slate_size: int) -> choice_models.MultiClickChoiceModel:
         """Returns a new choice model for slates of a size."""
@@ -126,18 +140,37 @@ def _number_of_steps(name: str, value: object) -> float:
     return int(steps) if isinstance(value, (int, np.integer)) else steps
 
 
-def _variant(slate_size: int, num_items: int, **parameters: float) -> dict[str, object]:
+def _variant(slate_size: int, num_items: int, **parameters: object) -> dict[str, object]:
     sizes = {"num_candidates": num_items, "slate_size": slate_size, "resample_documents": False}
     return {**sizes, "num_items": num_items, **parameters}
 
 
+def _of_gems(embeddings: str, **parameters: object) -> dict[str, object]:
+    return _variant(
+        10,
+        1000,
+        subtopics=2,
+        embeddings=embeddings,
+        relevance_offset=0.28,
+        interest_memory=0.9,
+        drift="each_click",
+        boredom_effect="bored_topics",
+        **parameters,
+    )
+
+
+_MIXED = {"examination_order": "both_ends"}
+_DIVERSITY_PENALTY = {**_MIXED, "same_topic_penalty": 3.0}
 _RERANK = {"time_budget": 10, "relevance_offset": 0.3, "relevance_slope": 5.0}
 
 #: The configs of the scenario's variants by name, which miss the seed alone: whole catalogues, of
 #: which items are recommended one by one (``single_…``) or in slates of ten (``slate_…``), and
 #: small ones that are put into an order (``rerank_…``). Users stay as they are (``…_static``), get
 #: bored (``…_bored``) and drift too (``…_drifting``), or click by a flatter function of the score
-#: (``…_uncertain``). They are SARDINE's eight settings.
+#: (``…_uncertain``). They are SARDINE's eight settings. And GeMS's six: whole catalogues of items
+#: of many topics (``…_diffuse``) or fewer (``…_focused``), slates of ten that users look at from
+#: above (``top_down_…``), half of them from below (``mixed_…``), and like less where four items or
+#: more have one main topic (``divpen_…``).
 VARIANTS: Mapping[str, Mapping[str, object]] = {
     "single_static": _variant(1, 1000, boredom_threshold=11),
     "single_bored_drifting": _variant(1, 1000, interest_memory=0.95),
@@ -147,4 +180,10 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
     "slate_uncertain": _variant(10, 1000, relevance_slope=10.0, interest_memory=0.95),
     "rerank_static": _variant(10, 10, examination_decay=0.7, boredom_threshold=11, **_RERANK),
     "rerank_bored": _variant(10, 10, examination_decay=0.7, boredom_threshold=4, **_RERANK),
+    "top_down_focused": _of_gems("focused"),
+    "top_down_diffuse": _of_gems("diffuse"),
+    "mixed_focused": _of_gems("focused", **_MIXED),
+    "mixed_diffuse": _of_gems("diffuse", **_MIXED),
+    "divpen_focused": _of_gems("focused", **_DIVERSITY_PENALTY),
+    "divpen_diffuse": _of_gems("diffuse", **_DIVERSITY_PENALTY),
 }

@@ -24,7 +24,7 @@ class BoredomUserState(user.AbstractUserState):
 
     Args:
         parameters: the scenario's parameters.
-        interests: a vector of length 1, shape (num_topics,).
+        interests: a vector of length 1, shape (embedding_size,).
     """
 
     __module__ = _MODULE
@@ -43,7 +43,7 @@ class BoredomUserState(user.AbstractUserState):
 
     @property
     def shown_interests(self) -> np.ndarray:
-        """The interests as boredom leaves them, shape (num_topics,)."""
+        """The interests as boredom leaves them, shape (embedding_size,)."""
         return _dynamics.shown_interests(
             self.interests, self.bored, self._parameters.boredom_effect
         )
@@ -52,7 +52,7 @@ class BoredomUserState(user.AbstractUserState):
         """Returns how relevant items are, in [0, 1].
 
         Args:
-            embedding: their topics, shape (n_items, num_topics).
+            embedding: their topics, shape (n_items, embedding_size).
         """
         parameters = self._parameters
         relevance = _dynamics.relevances(
@@ -83,7 +83,7 @@ class BoredomUserState(user.AbstractUserState):
 
         Args:
             clicked: which items were clicked, bools of shape (slate_size,).
-            embedding: their topics, shape (slate_size, num_topics).
+            embedding: their topics, shape (slate_size, embedding_size).
             topics: their main topics, shape (slate_size,).
         """
         parameters = self._parameters
@@ -109,7 +109,12 @@ class BoredomUserState(user.AbstractUserState):
             parameters.boredom_window,
         )
         self.interests = _dynamics.interests_after(
-            self.interests, clicked, embedding, parameters.interest_memory, parameters.drift
+            self.interests,
+            clicked,
+            embedding,
+            parameters.interest_memory,
+            parameters.drift,
+            parameters.topics_that_sum_to_one,
         )
 
     def create_observation(self) -> np.ndarray:
@@ -124,7 +129,9 @@ class BoredomUserState(user.AbstractUserState):
     @staticmethod
     def space_of(parameters: TopicBoredomParameters) -> spaces.Box:
         """Returns the space of the observations of users with these parameters."""
-        size = parameters.num_topics * (3 if parameters.observe_user_state else 1)
+        size = parameters.num_topics
+        if parameters.observe_user_state:
+            size += parameters.embedding_size + parameters.num_topics
         return spaces.Box(low=0.0, high=1.0, shape=(size,), dtype=np.float32)
 
     def observation_space(self) -> spaces.Box:  # type: ignore[override]
@@ -164,11 +171,15 @@ class BoredomUserSampler(user.AbstractUserSampler):
     def sample_user(self) -> types.UserState:
         """Returns a new user state."""
         uniform, parameters = self._rng.random_sample, self.parameters
-        size = self._sizes[bisect.bisect_right(self._cumulative_sizes, uniform())]
-        values, order = uniform(parameters.num_topics), uniform(parameters.num_topics)
-        state: Any = self._user_ctor(
-            parameters, _dynamics.sampled_interests(values, order, np.array(size))
-        )
+        num_topics = parameters.num_topics
+        if parameters.embeddings == "few_topics":
+            size = self._sizes[bisect.bisect_right(self._cumulative_sizes, uniform())]
+            values, order = uniform(parameters.embedding_size), uniform(num_topics)
+            interests = _dynamics.sampled_interests(values, order, np.array(size))
+        else:
+            normals = self._rng.standard_normal(parameters.embedding_size)
+            interests = _dynamics.sampled_users(normals, uniform(num_topics))
+        state: Any = self._user_ctor(parameters, interests)
         catalogue = _catalogue.catalogue_of(parameters)
         items = self._rng.randint(0, parameters.num_items, self._slate_size)
         embedding, topics = catalogue.embedding[items], catalogue.cluster_id[items]
@@ -237,7 +248,7 @@ class BoredomUserModel(user.AbstractUserModel):
         self._user_state.see(
             np.array([response.clicked for response in responses], np.bool_),
             np.array([doc.embedding for doc in slate_documents]).reshape(
-                size, parameters.num_topics
+                size, parameters.embedding_size
             ),
             np.array([doc.cluster_id for doc in slate_documents], np.int32),
         )

@@ -31,16 +31,16 @@ _MANY = 64
 class VectorBoredomDocuments:
     """Items of users in parallel."""
 
-    embedding: np.ndarray  # (n_users, n_docs, num_topics), vectors of length 1.
+    embedding: np.ndarray  # (n_users, n_docs, embedding_size), vectors of length 1.
     cluster_id: np.ndarray  # (n_users, n_docs), int32: main topics.
-    quality: np.ndarray  # (n_users, n_docs): their entries in the main topics.
+    quality: np.ndarray  # (n_users, n_docs): their lengths in the main topics.
 
 
 @dataclasses.dataclass
 class VectorBoredomUsers:
     """Users in parallel."""
 
-    interests: np.ndarray  # (n_users, num_topics), vectors of length 1.
+    interests: np.ndarray  # (n_users, embedding_size)
     clicked_topics: np.ndarray  # (n_users, clicks_remembered), int32: of the last clicks.
     clicked_steps: np.ndarray  # (n_users, clicks_remembered), int32: when they were.
     next_click: np.ndarray  # (n_users,), int32: where the next click is remembered.
@@ -56,7 +56,7 @@ class VectorBoredomResponses:
 
     clicked: np.ndarray  # (n_users, slate_size), bool
     cluster_id: np.ndarray  # (n_users, slate_size), int32: the items' main topics.
-    quality: np.ndarray  # (n_users, slate_size): their entries in the main topics.
+    quality: np.ndarray  # (n_users, slate_size): their lengths in the main topics.
     # (n_users, slate_size): how many topics the user was bored of, the same at each position.
     num_bored: np.ndarray
 
@@ -148,12 +148,17 @@ class VectorBoredomUserModel(
         """Returns new users, who have seen one random slate of the whole catalogue already."""
         parameters = self.parameters
         num_users, num_topics = stream.num_users, parameters.num_topics
-        sizes = self._sizes.take(stream.categories(self._cumulative_sizes))
-        values, order = stream.uniform(num_topics), stream.uniform(num_topics)
+        if parameters.embeddings == "few_topics":
+            sizes = self._sizes.take(stream.categories(self._cumulative_sizes))
+            values = stream.uniform(parameters.embedding_size)
+            interests = _dynamics.sampled_interests(values, stream.uniform(num_topics), sizes)
+        else:
+            normals = stream.normal(parameters.embedding_size)
+            interests = _dynamics.sampled_users(normals, stream.uniform(num_topics))
         clicks = (num_users, parameters.clicks_remembered)
         topics = (num_users, num_topics)
         users = VectorBoredomUsers(
-            interests=_dynamics.sampled_interests(values, order, sizes),
+            interests=interests,
             clicked_topics=np.zeros(clicks, np.int32),
             clicked_steps=np.full(clicks, _dynamics.NEVER, np.int32),
             next_click=np.zeros(num_users, np.int32),
@@ -283,6 +288,7 @@ class VectorBoredomUserModel(
             documents.embedding,
             parameters.interest_memory,
             parameters.drift,
+            parameters.topics_that_sum_to_one,
         )
         return users
 
