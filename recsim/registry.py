@@ -178,6 +178,12 @@ def _call(function: str, *arguments: object, **keywords: object) -> object:
     return getattr(factories, function)(*arguments, **keywords)
 
 
+_BOREDOM_VARIANTS = (
+    *("single_static", "single_bored_drifting", "single_uncertain"),
+    *("slate_bored", "slate_bored_drifting", "slate_uncertain", "rerank_static", "rerank_bored"),
+    *("top_down_focused", "top_down_diffuse", "mixed_focused", "mixed_diffuse"),
+    *("divpen_focused", "divpen_diffuse"),
+)
 _BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
 
@@ -258,16 +264,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         "clicks",
         gymnasium_id="recsim/TopicBoredom-v0",
         max_episode_steps=1000,
-        variants=(
-            "single_static",
-            "single_bored_drifting",
-            "single_uncertain",
-            "slate_bored",
-            "slate_bored_drifting",
-            "slate_uncertain",
-            "rerank_static",
-            "rerank_bored",
-        ),
+        variants=_BOREDOM_VARIANTS,
     ),
 }
 
@@ -483,7 +480,14 @@ def _create_fitted(
 
 
 def agent_entry(name: str) -> AgentEntry:
-    """Returns the entry of an agent, or raises ValueError naming the nearest one."""
+    """Returns the entry of an agent, or raises ValueError naming the nearest one.
+
+    With ``+recent5`` after it, or another number, it sees what the last 5 slates brought, too.
+    """
+    agent, plus, number = str(name).rpartition("+recent")
+    if plus and name not in AGENTS and number.isdecimal() and int(number):
+        entry = _entry("agent", AGENTS, agent)
+        return cast("AgentEntry", _call("entry_with_recent_slates", entry, int(number)))
     return _entry("agent", AGENTS, name)
 
 
@@ -570,7 +574,7 @@ def create_agent(
     """Makes an agent for an environment.
 
     Args:
-        name: a key of :data:`AGENTS`.
+        name: a key of :data:`AGENTS`, see :func:`agent_entry`.
         environment: where it will recommend.
         seed: seed of the agent's generator.
         eval_mode: whether it is only to show what it has learned.
@@ -605,7 +609,7 @@ def create_vector_agent(
     """Makes an agent for an environment of users in parallel.
 
     Args:
-        name: a key of :data:`AGENTS`.
+        name: a key of :data:`AGENTS`, see :func:`agent_entry`.
         environment: where it will recommend.
         seed: seed of the agent's generator.
         eval_mode: whether it is only to show what it has learned.

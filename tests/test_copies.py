@@ -20,7 +20,7 @@ from recsim import choice_model, registry
 from recsim.agents import full_slate_q_agent, random_agent
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.dopamine import dqn_agent
-from recsim.agents.layers import fixed_length_history, temporal_aggregation
+from recsim.agents.layers import fixed_length_history, recent_slates, temporal_aggregation
 from recsim.environments import interest_evolution, interest_exploration
 from recsim.experiments import experiment
 from recsim.simulator import (
@@ -184,6 +184,7 @@ def make_random(observation_space, action_space, **kwargs):
 make_full_slate_q = functools.partial(full_slate_q_agent.FullSlateQAgent, None)
 LAYERS = {
     "history": functools.partial(fixed_length_history.FixedLengthHistoryLayer, history_length=2),
+    "recent slates": functools.partial(recent_slates.RecentSlatesLayer, num_slates=2),
     "aggregation": functools.partial(
         temporal_aggregation.TemporalAggregationLayer,
         aggregation_period=3,

@@ -59,6 +59,7 @@ CODE: dict[str, str] = {
     "AbstractClickBanditLayer": f"{_LAYERS}.abstract_click_bandit",
     "ClusterClickStatsLayer": f"{_LAYERS}.cluster_click_statistics",
     "FixedLengthHistoryLayer": f"{_LAYERS}.fixed_length_history",
+    "RecentSlatesLayer": f"{_LAYERS}.recent_slates",
     "TemporalAggregationLayer": f"{_LAYERS}.temporal_aggregation",
     "UCB1": _BANDITS,
     "KLUCB": _BANDITS,

@@ -7,6 +7,9 @@ where the agent cannot recommend in the environment.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recsim._internal import bindings
@@ -24,16 +27,17 @@ from recsim.agents import (
 )
 from recsim.agents.bandits import algorithms
 from recsim.agents.dopamine import circular_replay_buffer
-from recsim.agents.layers import cluster_click_statistics
+from recsim.agents.layers import cluster_click_statistics, recent_slates
 from recsim.agents.policy_gradients import learner as policy_learner
 
 if TYPE_CHECKING:
-    from recsim import types
+    from recsim import registry, types
     from recsim.vector import env as vector_env
 
 __all__ = [
     "cluster_bandit",
     "contextual_bandit",
+    "entry_with_recent_slates",
     "full_slate_q",
     "greedy_pctr",
     "ppo",
@@ -51,6 +55,8 @@ __all__ = [
     "vector_reinforce",
     "vector_slate_q",
     "vector_softmax",
+    "vector_with_recent_slates",
+    "with_recent_slates",
 ]
 
 # How many transitions deep agents gather before they learn, and remember, by default: RecSim's.
@@ -63,6 +69,15 @@ _NO_CLICK = "slate_greedy_no_click_q"
 
 class _Env(Protocol):
     """A single-user environment, as its agents need it."""
+
+    environment: Any
+    action_space: types.SlateSpace
+    observation_space: types.DictSpace
+
+
+@dataclasses.dataclass
+class _Seen:
+    """An environment as an agent below a layer is told of it."""
 
     environment: Any
     action_space: types.SlateSpace
@@ -349,3 +364,67 @@ def vector_reinforce(
     number = environment.num_envs
     planned = _policy_settings(training_steps, reinforce_agent.ReinforceAgent, num_envs=number)
     return reinforce_agent.VectorReinforceAgent(environment, **{**planned, **kwargs})
+
+
+def entry_with_recent_slates(entry: registry.AgentEntry, num_slates: int) -> registry.AgentEntry:
+    """Returns an entry of the registry for an agent that sees what the last slates brought, too.
+
+    Args:
+        entry: the entry of the agent.
+        num_slates: number of slates.
+
+    Raises:
+        ValueError: if the agent does not learn from what it sees of users.
+    """
+    if not entry.learns:
+        raise ValueError(
+            f"+recent{num_slates} is for agents that learn from what they see of users, got one "
+            f"that does not: {entry.description}."
+        )
+    vector = entry.create_vector
+    return dataclasses.replace(
+        entry,
+        create=functools.partial(with_recent_slates, entry.create, num_slates),
+        create_vector=vector and functools.partial(vector_with_recent_slates, vector, num_slates),
+        description=f"{entry.description}, which sees the last {num_slates} slates",
+        modules=(*entry.modules, recent_slates.__name__),
+    )
+
+
+def with_recent_slates(
+    create: Callable[..., types.SlateAgent],
+    num_slates: int,
+    environment: _Env,
+    **kwargs: object,
+) -> types.SlateAgent:
+    """Returns an agent that sees what the last slates brought, too.
+
+    Args:
+        create: what makes an agent, a function such as those here.
+        num_slates: number of slates.
+        environment: where it will recommend.
+        **kwargs: what ``create`` is given.
+    """
+
+    def create_base(
+        *, observation_space: types.DictSpace, action_space: types.SlateSpace
+    ) -> types.SlateAgent:
+        return create(_Seen(environment.environment, action_space, observation_space), **kwargs)
+
+    return recent_slates.RecentSlatesLayer(
+        create_base,
+        environment.observation_space,
+        environment.action_space,
+        num_slates,
+    )
+
+
+def vector_with_recent_slates(
+    create: Callable[..., types.VectorAgent],
+    num_slates: int,
+    environment: vector_env.RecSimVectorEnv,
+    **kwargs: object,
+) -> types.VectorAgent:
+    """Returns what :func:`with_recent_slates` does, for users in parallel."""
+    create_base = functools.partial(create, **kwargs)
+    return recent_slates.VectorRecentSlatesLayer(create_base, environment, num_slates)

@@ -6,7 +6,7 @@ from support import random_scenarios
 from support.scenarios import CONFIG, config, make_vector_env
 from support.scenarios import make_env as make
 
-from recsim import choice_model, user
+from recsim import choice_model, registry, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
     cluster_bandit_agent,
@@ -16,7 +16,7 @@ from recsim.agents import (
     tabular_q_agent,
 )
 from recsim.agents.bandits import algorithms, glm_algorithms
-from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics
+from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics, recent_slates
 from recsim.environments import interest_evolution, long_term_satisfaction
 
 
@@ -344,6 +344,35 @@ TABLE = {
         ),
         ValueError,
         r"observation_space\['response'\] holds must be Dict spaces.*got Discrete",
+    ),
+    **{
+        f"{number!r} recent slates": (
+            lambda number=number: recent_slates.RecentSlatesLayer(
+                random_agent.RandomAgent,
+                random_scenarios.make().observation_space,
+                spaces.MultiDiscrete([4, 4]),
+                num_slates=number,
+            ),
+            error,
+            "num_slates",
+        )
+        for number, error in ((0, ValueError), (2.5, TypeError), ("2", TypeError))
+    },
+    "recent slates without clicks": (
+        lambda: recent_slates.RecentSlatesLayer(
+            random_agent.RandomAgent,
+            random_scenarios.make(
+                response_space=spaces.Dict({"liked": spaces.Discrete(2)})
+            ).observation_space,
+            spaces.MultiDiscrete([4, 4]),
+        ),
+        ValueError,
+        r"must have the key 'click'.*got responses with \['liked'\]",
+    ),
+    "recent slates of an agent that does not learn": (
+        lambda: registry.agent_entry("random+recent2"),
+        ValueError,
+        r"\+recent2 is for agents that learn",
     ),
     "softmax of infinity": (
         lambda: choice_model.softmax([np.inf, 1.0]),

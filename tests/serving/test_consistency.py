@@ -15,6 +15,7 @@ from recsim.agents.layers import (
     abstract_click_bandit,
     cluster_click_statistics,
     fixed_length_history,
+    recent_slates,
     temporal_aggregation,
 )
 from recsim.agents.tabular_q_agent import TabularQAgent
@@ -131,6 +132,16 @@ LAYERS = {
                 full_slate_q_agent.FullSlateQAgent, None, eval_mode=True, epsilon_eval=0.1
             ),
             remember_doc=True,
+        ),
+        "interest_evolution",
+    ),
+    "recent slates over SlateQ": (
+        functools.partial(
+            recent_slates.RecentSlatesLayer,
+            functools.partial(
+                slate_decomp_q_agent.SlateDecompQAgent, None, eval_mode=True, epsilon_eval=0.1
+            ),
+            num_slates=2,
         ),
         "interest_evolution",
     ),

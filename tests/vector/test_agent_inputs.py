@@ -15,7 +15,7 @@ from recsim.agents import (
     random_agent,
     slate_decomp_q_agent,
 )
-from recsim.agents.layers import cluster_click_statistics
+from recsim.agents.layers import cluster_click_statistics, recent_slates
 from recsim.vector import wrappers
 
 NUM_USERS = 3
@@ -45,6 +45,13 @@ AGENTS = {
     "greedy": (EXPLORATION, greedy, False),
     "bandit": (EXPLORATION, with_statistics(cluster_bandit_agent.VectorClusterBanditAgent), True),
     "layer": (EXPLORATION, with_statistics(random_agent.VectorRandomAgent), True),
+    "recent slates": (
+        EXPLORATION,
+        functools.partial(
+            recent_slates.VectorRecentSlatesLayer, random_agent.VectorRandomAgent, num_slates=2
+        ),
+        True,
+    ),
     "single-user": (EXPLORATION, single_user_agents, True),
     "contextual": (EVOLUTION, contextual_bandit_agent.VectorContextualBanditAgent, True),
     "full slate": (EVOLUTION, full_slate_q_agent.VectorFullSlateQAgent, True),

@@ -4,6 +4,7 @@ from recsim.agents.layers import (
     abstract_click_bandit,
     cluster_click_statistics,
     fixed_length_history,
+    recent_slates,
     sufficient_statistics,
     temporal_aggregation,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "abstract_click_bandit",
     "cluster_click_statistics",
     "fixed_length_history",
+    "recent_slates",
     "sufficient_statistics",
     "temporal_aggregation",
 ]

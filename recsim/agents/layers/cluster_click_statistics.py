@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from recsim import agent, types
-from recsim import spaces as spaces_lib
 from recsim._internal import bundles, numbers, observations
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
@@ -103,7 +101,7 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
                 clicks[cluster_id] += 1
 
 
-class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
+class VectorClusterClickStatsLayer(sufficient_statistics.VectorSufficientStatisticsLayer):
     """Does what :class:`ClusterClickStatsLayer` does, for users in parallel.
 
     The statistics are integer arrays of shape (n_users, num_clusters).
@@ -126,106 +124,32 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
         **kwargs: Any,
     ) -> None:
         super().__init__(environment)
-        observation_space = environment.single_observation_space
-        single_user_space = spaces_lib.single_user_space(observation_space)
-        num_clusters = _num_clusters(single_user_space.spaces["response"])
-        environment_with_counts = _EnvironmentWithCounts(
-            single_observation_space=_space_with_counts(observation_space, num_clusters),
-            single_action_space=environment.single_action_space,
-            num_envs=self._num_envs,
-            first_user=self._first_user,
-        )
-        create = functools.partial(base_agent_ctor, environment_with_counts)
-        self._base_agent = agent_utils.build_base_agent(create, {}, of_layer=type(self), **kwargs)
+        num_clusters = _num_clusters(self._single_user_space().spaces["response"])
+        space = _space_of_counts(num_clusters)
+        self._make_base_agent(base_agent_ctor, environment, space, kwargs)
         self._impressions = np.zeros((self._num_envs, num_clusters), np.int32)
         self._clicks = np.zeros((self._num_envs, num_clusters), np.int32)
 
     def single_user_agent(self) -> ClusterClickStatsLayer:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
-
-        def create_base_agent(**_: object) -> types.SlateAgent:
-            base_agent: types.SlateAgent = self._base_agent.single_user_agent()
-            return base_agent
-
         space = self._single_user_space()
-        return ClusterClickStatsLayer(create_base_agent, space, self._made_for[1])
+        return ClusterClickStatsLayer(self._create_single_user_base, space, self._made_for[1])
 
-    @property
-    def _base_agents(self) -> list[Any]:
-        return [self._base_agent]
-
-    def begin(self, observation: types.Observation) -> np.ndarray:
-        """Forgets the statistics and begins an episode with every user."""
-        self._check_users(observation)
-        self._impressions[:] = 0
-        self._clicks[:] = 0
-        slates: np.ndarray = self._base_agent.begin(self._augmented(observation))
-        return slates
-
-    def step(
-        self,
-        observation: types.Observation,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        infos: Mapping[str, Any],
-    ) -> np.ndarray:
-        """Updates the statistics and returns the base agent's slates."""
-        self._check_users(observation)
-        rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
-        self._check_infos(infos, terminated | truncated)
-        responses = vector_agent.last_responses(observation, infos)
+    def _update(self, responses: Mapping[str, Any]) -> None:
         topics = numbers.whole_per_item("responses' cluster_id", responses["cluster_id"], 2)
         clicks = numbers.whole_per_item("responses' click", responses["click"], 2)
         for rows in self._rows:
             _count(self._impressions[rows], topics[rows], 1)
             _count(self._clicks[rows], topics[rows], clicks[rows])
-        if "final_obs" in infos:
-            from recsim.vector import env  # Which takes Gymnasium, as whoever made the infos does.
 
-            ended = terminated | truncated
-            final = self._augmented(infos["final_obs"].batch)
-            infos = {**infos, "final_obs": env.FinalObservations(final, ended)}
-            self._impressions[ended] = 0
-            self._clicks[ended] = 0
-        slates: np.ndarray = self._base_agent.step(
-            self._augmented(observation), rewards, terminated, truncated, infos
-        )
-        return slates
+    def _forget(self, ended: np.ndarray | slice) -> None:
+        self._impressions[ended] = 0
+        self._clicks[ended] = 0
 
-    def propensities(
-        self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities | None:
-        """Returns those of the base agent, see :class:`recsim.types.KnowsPropensities`."""
-        base: object = self._base_agent
-        if not types.knows_propensities(base):
-            return None
-        return base.propensities(self._augmented(observation), slate)
+    def _create_observation(self) -> dict[str, np.ndarray]:
+        return self._memory()
 
-    def _augmented(self, observation: types.Observation) -> types.Observation:
-        statistics = {
-            "impression_count": self._impressions.copy(),
-            "click_count": self._clicks.copy(),
-        }
-        user = {"raw_observation": observation["user"], "sufficient_statistics": statistics}
-        return {**observation, "user": user}
-
-    def state_dict(self) -> types.State:
-        """Returns the base agent's state and the statistics of the episodes under way."""
-        return {**super().state_dict(), "base_agent_bundle": bundles.state_of(self._base_agent)}
-
-    def load_state_dict(self, state: types.State) -> None:
-        """Restores the base agent, and the statistics if they are of the same users.
-
-        Raises:
-            ValueError: if the state is of another agent, or the base agent refuses its own.
-        """
-        bundles.require(self, state, "users", "base_agent_bundle")
-        self._check_state_of_users(state["users"])
-        bundles.load(self._base_agent, state["base_agent_bundle"])
-        self._load_state_of_users(state["users"])
-
-    def _memory(self) -> types.State:
+    def _memory(self) -> dict[str, np.ndarray]:
         return {"impression_count": self._impressions.copy(), "click_count": self._clicks.copy()}
 
     def _check_memory(self, memory: Mapping[str, Any]) -> None:
@@ -238,34 +162,15 @@ class VectorClusterClickStatsLayer(vector_agent.ChunkedVectorAgent):
         self._clicks[:] = 0 if memory is None else memory["click_count"]
 
 
-@dataclasses.dataclass
-class _EnvironmentWithCounts:
-    """What a base agent is told of the environment."""
-
-    single_observation_space: types.DictSpace
-    single_action_space: types.SlateSpace
-    num_envs: int
-    first_user: int
-
-    @property
-    def unwrapped(self) -> _EnvironmentWithCounts:
-        """The environment itself."""
-        return self
-
-
-def _space_with_counts(observation_space: types.DictSpace, num_clusters: int) -> types.DictSpace:
-    """Returns the space of a user's observations with the statistics, one of gymnasium."""
+def _space_of_counts(num_clusters: int) -> types.Space:
+    """Returns the space of one user's counts, of gymnasium."""
     from gymnasium import spaces as gymnasium_spaces
 
     count_space = gymnasium_spaces.Box(0.0, np.inf, (num_clusters,), np.float32)
-    parts: Mapping[str, Any] = observation_space.spaces
-    user_space = {
-        "raw_observation": parts["user"],
-        "sufficient_statistics": gymnasium_spaces.Dict(
-            {"impression_count": count_space, "click_count": count_space}
-        ),
-    }
-    return gymnasium_spaces.Dict({**parts, "user": gymnasium_spaces.Dict(user_space)})
+    space: types.Space = gymnasium_spaces.Dict(
+        {"impression_count": count_space, "click_count": count_space}
+    )
+    return space
 
 
 def _count(counts: np.ndarray, cluster_id: np.ndarray, numbers: np.ndarray | int) -> None:

@@ -25,6 +25,7 @@ from recsim.agents.layers import (
     abstract_click_bandit,
     cluster_click_statistics,
     fixed_length_history,
+    recent_slates,
     temporal_aggregation,
 )
 from recsim.environments import interest_evolution, interest_exploration, long_term_satisfaction
@@ -430,6 +431,20 @@ TABLE = {
     "FixedLengthHistoryLayer": (
         lambda **arguments: fixed_length_history.FixedLengthHistoryLayer(**{**SPACES, **arguments}),
         {"base_agent_ctor": random_agent.RandomAgent, "history_length": 2},
+    ),
+    "RecentSlatesLayer": (
+        lambda **arguments: recent_slates.RecentSlatesLayer(**{**SPACES, **arguments}),
+        {"base_agent_ctor": random_agent.RandomAgent, "num_slates": 2, "average": False},
+    ),
+    "VectorRecentSlatesLayer": (
+        lambda **arguments: recent_slates.VectorRecentSlatesLayer(
+            **{"environment": VECTOR_ENV, **arguments}
+        ),
+        {
+            "base_agent_ctor": random_agent.VectorRandomAgent,
+            "num_slates": 2,
+            "average": False,
+        },
     ),
     "TemporalAggregationLayer": (
         lambda **arguments: temporal_aggregation.TemporalAggregationLayer(
