@@ -222,15 +222,15 @@ def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
     )
 
 
-def _learner_entry(function: str, description: str, module: str) -> AgentEntry:
+def _learner_entry(name: str, description: str, *, plans_training: bool = True) -> AgentEntry:
     return AgentEntry(
-        _made_by(function),
-        f"{description} (interest_evolution)",
+        _made_by(name),
+        f"{description} (topic_boredom)",
         learns=True,
-        modules=(f"recsim.agents.{module}",),
-        create_vector=_made_by(f"vector_{function}"),
-        environment="interest_evolution",
-        plans_training=True,
+        modules=(f"recsim.agents.{name}_agent",),
+        create_vector=_made_by(f"vector_{name}"),
+        environment="topic_boredom",
+        plans_training=plans_training,
     )
 
 
@@ -353,9 +353,13 @@ AGENTS: dict[str, AgentEntry] = {
     "slate_greedy_no_click_q": _slate_q_entry(
         "slate_greedy_no_click_q", "greedy slates, no click has a value"
     ),
-    "ppo": _learner_entry("ppo", "policy gradient, proximal policy optimization", "ppo_agent"),
-    "reinforce": _learner_entry(
-        "reinforce", "policy gradient with the top-k correction", "reinforce_agent"
+    "ppo": _learner_entry("ppo", "policy gradient, proximal policy optimization"),
+    "reinforce": _learner_entry("reinforce", "policy gradient with the top-k correction"),
+    "wolpertinger": _learner_entry(
+        "wolpertinger", "actor-critic, items near to an actor's vector", plans_training=False
+    ),
+    "sac_topk": _learner_entry(
+        "sac_topk", "actor-critic, soft, items ranked by an actor's vector", plans_training=False
     ),
     "dp_random": AgentEntry(
         _made_by("slate_q", "dp_random"),

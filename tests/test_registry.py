@@ -35,6 +35,7 @@ CONTEXTUAL_BANDITS = [
     for name, entry in registry.AGENTS.items()
     if entry.modules == ("recsim.agents.contextual_bandit_agent",)
 ]
+ACTOR_CRITICS = ["wolpertinger", "sac_topk"]
 for _name in CONTEXTUAL_BANDITS:
     if _name.endswith(("_disjoint", "_hybrid")):
         IMPOSSIBLE[_name, "long_term_satisfaction"] = "Discrete entry"
@@ -126,7 +127,7 @@ def test_tables_have_bins_where_the_features_are(environment, edges):
 
 def test_learning_agents_are_those_that_keep_something_between_episodes():
     learning = [name for name, entry in registry.AGENTS.items() if entry.learns]
-    of_slates = ["full_slate_q", *SLATE_Q[:-1], "ppo", "reinforce"]
+    of_slates = ["full_slate_q", *SLATE_Q[:-1], "ppo", "reinforce", *ACTOR_CRITICS]
     assert learning == ["tabular_q", *CONTEXTUAL_BANDITS, *of_slates]
 
 

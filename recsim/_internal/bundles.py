@@ -28,6 +28,7 @@ __all__ = [
     "SavedAsBundle",
     "UnfitStateError",
     "array",
+    "arrays",
     "check_has_state",
     "count",
     "entries",
@@ -379,6 +380,24 @@ def array(
         got = (value.dtype.name, value.shape) if isinstance(value, np.ndarray) else value
     dimensions = ", ".join("any" if axis is None else str(axis) for axis in shape)
     refuse(owner, name, f"an array of finite numbers of shape ({dimensions})", got)
+
+
+def arrays(
+    owner: object, name: str, value: object, shapes: Sequence[tuple[int, ...]], kinds: str = "f"
+) -> None:
+    """Raises ValueError for something else than a list of arrays of finite numbers of some shapes.
+
+    Args:
+        owner: the agent that is to be restored, or the name of its class.
+        name: the entry's name.
+        value: what should be the list.
+        shapes: the shapes of the arrays.
+        kinds: the kinds of dtypes that they may have, such as ``'iu'``.
+    """
+    if not isinstance(value, list) or len(value) != len(shapes):
+        refuse(owner, name, f"{len(shapes)} arrays", value)
+    for each, shape in zip(value, shapes, strict=True):
+        array(owner, name, each, shape, kinds)
 
 
 def generator_state(

@@ -53,6 +53,8 @@ CODE: dict[str, str] = {
     "SoftmaxAgent": f"{_AGENTS}.softmax_agent",
     "PPOAgent": f"{_AGENTS}.ppo_agent",
     "ReinforceAgent": f"{_AGENTS}.reinforce_agent",
+    "SACTopKAgent": f"{_AGENTS}.sac_topk_agent",
+    "WolpertingerAgent": f"{_AGENTS}.wolpertinger_agent",
     "TabularQAgent": f"{_AGENTS}.tabular_q_agent",
     "FullSlateQAgent": f"{_AGENTS}.full_slate_q_agent",
     "SlateDecompQAgent": f"{_AGENTS}.slate_decomp_q_agent",

@@ -1,4 +1,4 @@
-"""Agents: random, greedy, bandits, Q-learning, policy gradients; layers around agents."""
+"""Agents: random, bandits, Q-learning, policy gradients, actor-critics; layers around agents."""
 
 from recsim.agents import (
     agent_utils,
@@ -10,9 +10,11 @@ from recsim.agents import (
     ppo_agent,
     random_agent,
     reinforce_agent,
+    sac_topk_agent,
     slate_decomp_q_agent,
     softmax_agent,
     tabular_q_agent,
+    wolpertinger_agent,
 )
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "ppo_agent",
     "random_agent",
     "reinforce_agent",
+    "sac_topk_agent",
     "slate_decomp_q_agent",
     "softmax_agent",
     "tabular_q_agent",
+    "wolpertinger_agent",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recsim._internal import bindings
@@ -21,9 +21,11 @@ from recsim.agents import (
     ppo_agent,
     random_agent,
     reinforce_agent,
+    sac_topk_agent,
     slate_decomp_q_agent,
     softmax_agent,
     tabular_q_agent,
+    wolpertinger_agent,
 )
 from recsim.agents.bandits import algorithms
 from recsim.agents.dopamine import circular_replay_buffer
@@ -43,6 +45,7 @@ __all__ = [
     "ppo",
     "random",
     "reinforce",
+    "sac_topk",
     "slate_q",
     "softmax",
     "tabular_q",
@@ -53,10 +56,13 @@ __all__ = [
     "vector_ppo",
     "vector_random",
     "vector_reinforce",
+    "vector_sac_topk",
     "vector_slate_q",
     "vector_softmax",
     "vector_with_recent_slates",
+    "vector_wolpertinger",
     "with_recent_slates",
+    "wolpertinger",
 ]
 
 # How many transitions deep agents gather before they learn, and remember, by default: RecSim's.
@@ -364,6 +370,37 @@ def vector_reinforce(
     number = environment.num_envs
     planned = _policy_settings(training_steps, reinforce_agent.ReinforceAgent, num_envs=number)
     return reinforce_agent.VectorReinforceAgent(environment, **{**planned, **kwargs})
+
+
+def _settings(keywords: Mapping[str, object]) -> dict[str, Any]:
+    """Returns keywords, which the agent's class checks."""
+    return dict(keywords)
+
+
+def wolpertinger(environment: _Env, **kwargs: object) -> types.SlateAgent:
+    """Returns an actor-critic agent that shows items near to an actor's vector."""
+    return wolpertinger_agent.WolpertingerAgent(
+        environment.observation_space, environment.action_space, **_settings(kwargs)
+    )
+
+
+def vector_wolpertinger(
+    environment: vector_env.RecSimVectorEnv, **kwargs: object
+) -> types.VectorAgent:
+    """Returns what :func:`wolpertinger` does, for users in parallel."""
+    return wolpertinger_agent.VectorWolpertingerAgent(environment, **_settings(kwargs))
+
+
+def sac_topk(environment: _Env, **kwargs: object) -> types.SlateAgent:
+    """Returns an agent of soft actor-critic that ranks items by an actor's vector."""
+    return sac_topk_agent.SACTopKAgent(
+        environment.observation_space, environment.action_space, **_settings(kwargs)
+    )
+
+
+def vector_sac_topk(environment: vector_env.RecSimVectorEnv, **kwargs: object) -> types.VectorAgent:
+    """Returns what :func:`sac_topk` does, for users in parallel."""
+    return sac_topk_agent.VectorSACTopKAgent(environment, **_settings(kwargs))
 
 
 def entry_with_recent_slates(entry: registry.AgentEntry, num_slates: int) -> registry.AgentEntry:

@@ -35,7 +35,7 @@ from recsim.vector import simulate
 __all__ = ["AGENTS", "SCENARIOS", "ShortTermOracle", "main", "measured", "table"]
 
 #: The agents that are trained where nothing is said.
-AGENTS = ("ppo", "reinforce")
+AGENTS = ("ppo", "reinforce", "wolpertinger", "sac_topk")
 #: The configs of the scenarios, but for the seed.
 SCENARIOS: Mapping[str, Mapping[str, Any]] = {
     "interest_evolution": {"num_candidates": 10, "slate_size": 3, "resample_documents": True},

@@ -239,7 +239,7 @@ def _check_networks(path: str, description: Mapping[str, Any], state: object) ->
     of: Any = state if isinstance(state, Mapping) else {}
     setting = description["settings"].get("hidden_units")
     if isinstance(setting, dict) and "data" in setting:
-        network = of.get("online_network", of.get("critic"))
+        network = of.get("online_network", of.get("critic", of.get("actor")))
         arrays = network if isinstance(network, list) else []
         sizes = [np.size(array) for array in arrays[1::2]][:-1]
         units = setting["data"]

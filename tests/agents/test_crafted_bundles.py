@@ -129,6 +129,8 @@ def content(tree, folder):
         ),
         (single, "full_slate_q"),
         (single, "ppo"),
+        (single, "wolpertinger"),
+        (vector, "sac_topk"),
         (vector, "reinforce"),
         *((vector, name) for name in ("random", "cluster_bandit_ts", "lin_ucb", "full_slate_q")),
     ],

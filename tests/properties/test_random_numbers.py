@@ -22,7 +22,9 @@ from recsim.agents import (
     ppo_agent,
     random_agent,
     reinforce_agent,
+    sac_topk_agent,
     tabular_q_agent,
+    wolpertinger_agent,
 )
 from recsim.agents.layers import (
     abstract_click_bandit,
@@ -136,6 +138,16 @@ def policy_gradient(agent_class: Any, env: Any) -> Any:
     return agent_class(env.observation_space, env.action_space, update_period=2)
 
 
+def actor_critic(agent_class: Any, env: Any) -> Any:
+    return agent_class(
+        env.observation_space,
+        env.action_space,
+        min_replay_history=2,
+        update_period=2,
+        replay_capacity=100,
+    )
+
+
 def contextual_bandit(env: Any) -> Any:
     return contextual_bandit_agent.ContextualBanditAgent(env.observation_space, env.action_space)
 
@@ -145,13 +157,23 @@ AGENTS = {
     "full slate Q": full_slate_q,
     "PPO": functools.partial(policy_gradient, ppo_agent.PPOAgent),
     "REINFORCE": functools.partial(policy_gradient, reinforce_agent.ReinforceAgent),
+    "Wolpertinger": functools.partial(actor_critic, wolpertinger_agent.WolpertingerAgent),
+    "SAC with top-k": functools.partial(actor_critic, sac_topk_agent.SACTopKAgent),
     "cluster bandit": cluster_bandit,
     "click bandit": click_bandit,
     "tabular Q": tabular_q,
     "history": history,
     "temporal aggregation": aggregation,
 }
-LEARNING_FROM_REWARDS = ("full slate Q", "tabular Q", "temporal aggregation", "PPO", "REINFORCE")
+LEARNING_FROM_REWARDS = (
+    "full slate Q",
+    "tabular Q",
+    "temporal aggregation",
+    "PPO",
+    "REINFORCE",
+    "Wolpertinger",
+    "SAC with top-k",
+)
 WITH_TABLES = ("tabular Q", "temporal aggregation", "history")
 
 
@@ -288,6 +310,7 @@ def test_metrics_read_a_number_however_it_is_written(spelling, numbers):
 def test_every_registered_agent_is_known_here():
     # Those that are not in this file are deep ones, which their own tests cover.
     others = {"random", "greedy_pctr", "softmax", "tabular_q", "ppo", "reinforce"}
+    others |= {"wolpertinger", "sac_topk"}
     learning = tuple(
         name
         for name, entry in registry.AGENTS.items()

@@ -20,6 +20,8 @@ SCENARIOS = {
     "full_slate_q": "interest_evolution",
     "ppo": "interest_evolution",
     "reinforce": "interest_evolution",
+    "wolpertinger": "interest_evolution",
+    "sac_topk": "interest_evolution",
     "slate_topk_sarsa": "interest_evolution",
     "slate_optimal_optimal_q": "interest_evolution",
     "history": "interest_evolution",

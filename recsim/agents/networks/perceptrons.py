@@ -10,10 +10,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsim._internal import resources
+from recsim._internal import resources, validation
 from recsim.agents.networks import products
 
-__all__ = ["backward", "forward", "initial_weights"]
+__all__ = ["backward", "checked_units", "forward", "initial_weights"]
+
+
+def checked_units(name: str, sizes: object) -> tuple[int, ...]:
+    """Returns the sizes of layers, each >= 1.
+
+    Raises:
+        TypeError, ValueError: if they are something else.
+    """
+    if not isinstance(sizes, (list, tuple)):
+        raise TypeError(f"{name} must be a list of the layers' sizes, got {sizes!r:.80}.")
+    return tuple(validation.positive_int(name, size) for size in sizes)
 
 
 def initial_weights(sizes: Sequence[int], rng: np.random.RandomState) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from recsim import agent, choice_model, seeding, types
 from recsim._internal import bundles, keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _propensities
+from recsim.agents import _propensities, _with_learner
 from recsim.agents.dopamine import adapters, dqn_agent
 from recsim.agents.policy_gradients import learner as learner_lib
 from recsim.agents.policy_gradients import objectives, plackett_luce
@@ -25,7 +25,9 @@ LastSlates = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @configurable()
-class SlatePolicyAgent(learner_lib.WithLearner, agent.AbstractEpisodicRecommenderAgent):
+class SlatePolicyAgent(
+    _with_learner.SingleUserAgentWithLearner[learner_lib.PolicyLearner, LastSlates]
+):
     """Samples slates without replacement by a softmax of items' scores, which it learns.
 
     Slates have the distribution of Plackett (1975) and Luce (1959), so that the agent knows their
@@ -115,7 +117,7 @@ class SlatePolicyAgent(learner_lib.WithLearner, agent.AbstractEpisodicRecommende
         if not self._eval_mode:
             self._learner.rollouts  # noqa: B018  # Makes them: faulty sizes are told of now.
         self._exploration_rng = seeding.named_random_state(seed, "exploration")
-        self._last: LastSlates | None = None
+        self._last = None
         self._keep_space(observation_space)
 
     @classmethod
@@ -182,16 +184,6 @@ class SlatePolicyAgent(learner_lib.WithLearner, agent.AbstractEpisodicRecommende
         user, _ = self._features(observation)
         self._store(reward, observation, user, terminated=not truncated, ended=True)
         self._last = None
-
-    def _features(self, observation: agent.Observation) -> adapters.State:
-        user, documents = self._adapter.features(observation)
-        number = len(documents)
-        if number != self._num_candidates and not (self._eval_mode and number >= self._slate_size):
-            raise ValueError(
-                f"observation['doc'] must hold {self._num_candidates} documents, as the action "
-                f"space that the agent was made for, got {number}."
-            )
-        return user, documents
 
     def _store(
         self,
@@ -311,40 +303,10 @@ class SlatePolicyAgent(learner_lib.WithLearner, agent.AbstractEpisodicRecommende
         documents = np.broadcast_to(documents, (len(users), *documents.shape[1:]))
         return self._slates(self._learner.scores(users, documents))
 
-    def user_state(self) -> None:
-        """Returns None: in evaluation it knows nothing of users."""
-
-    def load_user_state(self, state: None) -> None:
-        """Does nothing."""
-
     # State.
 
-    def serving_bundle(self) -> dict[str, Any]:
-        """Returns what recommending needs: networks and counters, but no optimizer.
-
-        :meth:`unbundle` takes it in an agent made with ``eval_mode=True``.
-        """
-        return {**super().state_dict(), **self._learner.serving_state()}
-
-    def state_dict(self) -> types.State:
-        """Returns all that the agent has learned and will resume with."""
-        return {**super().state_dict(), **self._learner.state_dict(), "last": self._last}
-
-    def load_state_dict(self, state: types.State) -> None:
-        """Restores the agent.
-
-        Raises:
-            ValueError: if the state is of another agent, or an entry is not as it was made. The
-                agent is as it was then.
-        """
-        bundles.require(self, state, "description")
-        training = not self._eval_mode
-        self._learner.check(state, for_training=training)
-        last = state.get("last") if training else None
+    def _check_last(self, last: object) -> None:
         checked_last(self, last, self._learner, ())
-        super().load_state_dict(state)
-        self._learner.restore(state, for_training=training)
-        self._last = last
 
     def fingerprint_attributes(self) -> dict[str, Any]:
         """Returns what tells the agent from others, see :mod:`recsim.simulator.fingerprint`."""

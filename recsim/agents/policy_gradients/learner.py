@@ -15,11 +15,11 @@ import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, validation
-from recsim.agents.networks import optimizers, perceptrons
-from recsim.agents.policy_gradients import actor, advantages, objectives, plackett_luce
+from recsim.agents.networks import item_scorers, optimizers, perceptrons
+from recsim.agents.policy_gradients import advantages, objectives, plackett_luce
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
-__all__ = ["PolicyLearner", "Settings", "WithLearner"]
+__all__ = ["PolicyLearner", "Settings"]
 
 # How fast the mean and the spread of returns that values are in units of follow those seen.
 _RATE_OF_SCALE = 0.1
@@ -77,10 +77,7 @@ class Settings:
             setattr(self, name, validation.positive_float(name, getattr(self, name)))
         self.entropy_weight = validation.non_negative_float("entropy_weight", self.entropy_weight)
         for name in ("hidden_units", "item_units"):
-            sizes = getattr(self, name)
-            if not isinstance(sizes, (list, tuple)):
-                raise TypeError(f"{name} must be a list of the layers' sizes, got {sizes!r:.80}.")
-            setattr(self, name, tuple(validation.positive_int(name, size) for size in sizes))
+            setattr(self, name, perceptrons.checked_units(name, getattr(self, name)))
 
 
 class PolicyLearner:
@@ -123,7 +120,7 @@ class PolicyLearner:
         #: Number of updates so far.
         self.num_updates = 0
         rng = seeding.named_random_state(settings.seed, "networks")
-        self._scorer = actor.ItemScorer.initial(
+        self._scorer = item_scorers.ItemScorer.initial(
             user_size, doc_size, settings.hidden_units, settings.item_units, rng
         )
         sizes = [user_size, *settings.hidden_units, objective.num_values]
@@ -295,7 +292,7 @@ class PolicyLearner:
     ) -> float:
         """Makes a gradient step of the network of scores; returns the entropy before it."""
         optimizer = self._optimizers[0]
-        scores = actor.Scores(self._scorer, flat["users"][batch], flat["documents"][batch])
+        scores = item_scorers.Scores(self._scorer, flat["users"][batch], flat["documents"][batch])
         slates = plackett_luce.Slates(scores.scores, flat["slates"][batch])
         of_batch = objectives.Batch(
             flat["slates"][batch],
@@ -382,7 +379,7 @@ class PolicyLearner:
         for name in ("training_steps", "num_updates"):
             bundles.count(owner, name, state[name])
         for name, own_weights in (("actor", self._scorer.weights), ("critic", self._critic)):
-            _check_arrays(owner, name, state[name], [array.shape for array in own_weights], "f")
+            bundles.arrays(owner, name, state[name], [array.shape for array in own_weights], "f")
         scale = state["value_scale"]
         if not isinstance(scale, (list, tuple)) or len(scale) != 2:
             bundles.refuse(owner, "value_scale", "two numbers", scale)
@@ -399,7 +396,7 @@ class PolicyLearner:
             bundles.refuse(owner, "optimizers", f"{len(own)} states", state["optimizers"])
         for of_own, other in zip(own, state["optimizers"], strict=True):
             shapes = [array.shape for array in of_own]
-            _check_arrays(owner, "optimizers", other, shapes, "iuf")
+            bundles.arrays(owner, "optimizers", other, shapes, "iuf")
         rng_state = state["batches_rng_state"]
         bundles.generator_state(owner, "batches_rng_state", rng_state, with_normal=True)
         if state.get("rollouts") is not None:
@@ -449,40 +446,3 @@ class PolicyLearner:
             "actor": self._optimizers[0],
             "critic": self._optimizers[1],
         }
-
-
-def _check_arrays(
-    owner: str, name: str, value: object, shapes: Sequence[tuple[int, ...]], kinds: str
-) -> None:
-    """Raises ValueError for something else than a list of arrays of some shapes."""
-    if not isinstance(value, list) or len(value) != len(shapes):
-        bundles.refuse(owner, name, f"{len(shapes)} arrays", value)
-    for array, shape in zip(value, shapes, strict=True):
-        bundles.array(owner, name, array, shape, kinds)
-
-
-class WithLearner:
-    """What agents of both engines tell of the learner that they act by."""
-
-    _learner: PolicyLearner
-    _eval_mode: bool
-
-    @property
-    def learner(self) -> PolicyLearner:
-        """What learns: networks, optimizers and the steps since the last update."""
-        return self._learner
-
-    @property
-    def eval_mode(self) -> bool:
-        """Whether the agent only recommends."""
-        return self._eval_mode
-
-    @property
-    def training_steps(self) -> int:
-        """Number of slates recommended in training so far, to all users together."""
-        return self._learner.training_steps
-
-    @property
-    def num_updates(self) -> int:
-        """Number of updates so far."""
-        return self._learner.num_updates

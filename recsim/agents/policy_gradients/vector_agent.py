@@ -10,8 +10,8 @@ import numpy as np
 
 from recsim import seeding, types
 from recsim import spaces as spaces_lib
-from recsim._internal import arrays, bindings, bundles, keys, numbers, observations, validation
-from recsim.agents import _propensities
+from recsim._internal import arrays, bundles, numbers, observations, validation
+from recsim.agents import _propensities, _with_learner
 from recsim.agents.dopamine import adapters, dqn_agent
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import learner as learner_lib
@@ -27,7 +27,9 @@ _OF_SETTINGS = {field.name for field in dataclasses.fields(learner_lib.Settings)
 _FEWEST_STEPS = 2
 
 
-class VectorSlatePolicyAgent(learner_lib.WithLearner, vector_agent.ChunkedVectorAgent):
+class VectorSlatePolicyAgent(
+    _with_learner.WithLearner[learner_lib.PolicyLearner], vector_agent.ChunkedVectorAgent
+):
     """Recommends to users in parallel by what one learner has learned, and learns from all of them.
 
     Args:
@@ -57,10 +59,7 @@ class VectorSlatePolicyAgent(learner_lib.WithLearner, vector_agent.ChunkedVector
     ) -> None:
         super().__init__(environment)
         single = self.single_user_class
-        known = keys.parameters_of(single) - _OF_SINGLE_USERS
-        keys.refuse_unknown(type(self).__name__, kwargs, known, ("eval_mode",))
-        not_given = (known | {"eval_mode"}) - set(kwargs)
-        arguments: dict[str, Any] = {**bindings.taken(single, sorted(not_given)), **kwargs}
+        arguments = _with_learner.arguments_of(type(self), single, kwargs, _OF_SINGLE_USERS)
         bound = arguments.pop("eval_mode", False)
         eval_mode = bound if eval_mode is None else eval_mode
         arguments.setdefault(

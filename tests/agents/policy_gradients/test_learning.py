@@ -5,58 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support import mood_scenario
+from support.seekers_scenario import seekers, solve_seekers
 
 from recsim.agents import ppo_agent, reinforce_agent
-from recsim.vector import env as vector_env
-from recsim.vector import scenario
-
-# What users look for, and click if it is there: then a slate's value is a sum over its documents.
-WANTED = np.array([[0.4, 0.3, 0.2, 0.1], [0.3, 0.1, 0.1, 0.5]])
-REWARDS = np.array([[0.5, 0.8, 1.0, 0.0], [0.4, 0.1, 0.0, 0.0]])
-# Clicking nothing changes nothing.
-NEXT_MOODS = np.array([[1, 0, 0, 0, 0], [1, 1, 1, 0, 1]])
-
-
-class Seekers(mood_scenario.UserModel):
-    """Users want one document, and click nothing else."""
-
-    def choose(self, users, documents, stream):
-        bounds = WANTED.cumsum(axis=1)[users.mood]
-        wanted = (stream.uniform()[:, np.newaxis] >= bounds[:, :-1]).sum(axis=1)
-        found = documents.number == wanted[:, np.newaxis]
-        return np.where(found.any(axis=1), found.argmax(axis=1), self.slate_size)
-
-    def respond(self, users, documents, choice, stream):
-        clicked = scenario.clicked(choice, self.slate_size)
-        gained = REWARDS[users.mood[:, np.newaxis], documents.number]
-        return mood_scenario.Responses(clicked, gained * clicked)
-
-    def update(self, users, documents, choice, responses, stream):
-        users.leaves = stream.uniform() >= mood_scenario.STAYS
-        shown = scenario.chosen_documents(documents, choice).number
-        chosen = np.where(choice < self.slate_size, shown, 4)
-        users.mood = NEXT_MOODS[users.mood, chosen]
-        return users
-
-
-def seekers(num_envs):
-    def rewards(responses):
-        return responses.watch_time.sum(axis=1)
-
-    return vector_env.RecSimVectorEnv(Seekers(2), mood_scenario.Sampler(), 4, 2, num_envs, rewards)
-
-
-def solve_seekers():
-    """Returns the best pair in each mood and its value, by value iteration over pairs."""
-    values = np.zeros(2)
-    for _ in range(300):
-        future = mood_scenario.GAMMA * mood_scenario.STAYS * values[NEXT_MOODS]
-        gained = WANTED * (REWARDS + future[:, :4] - future[:, 4:])
-        of_pairs = np.stack(
-            [gained[:, pair].sum(axis=1) for pair in map(list, mood_scenario.PAIRS)]
-        )
-        values = of_pairs.max(axis=0) + future[:, 4]
-    return [set(mood_scenario.PAIRS[best]) for best in of_pairs.argmax(axis=0)], values
 
 
 def trained(agent_class, env, num_steps, **settings):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from recsim.agents import _propensities
-from recsim.agents.policy_gradients import actor, advantages, objectives, plackett_luce
+from recsim.agents.networks import item_scorers
+from recsim.agents.policy_gradients import advantages, objectives, plackett_luce
 
 SCORES = np.array([0.3, -1.2, 2.0, 0.0, 0.7])
 SLATE = np.array([3, 0, 2])
@@ -246,14 +247,14 @@ def test_credits_by_hand():
 @pytest.mark.parametrize("item_units", [(), (4,), (6, 3)])
 def test_the_gradient_of_scores_by_weights(item_units):
     rng = np.random.RandomState(4)
-    scorer = actor.ItemScorer.initial(3, 2, (5,), item_units, rng)
+    scorer = item_scorers.ItemScorer.initial(3, 2, (5,), item_units, rng)
     for weights in scorer.weights:
         weights += rng.standard_normal(weights.shape).astype(np.float32)
     users = rng.standard_normal((6, 3)).astype(np.float32)
     documents = rng.standard_normal((6, 4, 2)).astype(np.float32)
     change = rng.standard_normal((6, 4)).astype(np.float32)
     gradients = [np.full_like(weights, np.nan) for weights in scorer.weights]
-    actor.Scores(scorer, users, documents).backward(change, gradients)
+    item_scorers.Scores(scorer, users, documents).backward(change, gradients)
     step = 1e-3
     for weights, gradient in zip(scorer.weights, gradients, strict=True):
         found, expected = [], []

@@ -1,4 +1,4 @@
-"""The network that scores items: a vector for the user, and its products with the items' features.
+"""Networks that score items: a vector for the user, and its products with the items' features.
 
 A user's features are turned into a vector of weights, one for each feature of an item; an item's
 score is the product of the two. The network of users is evaluated once for a user, however many
@@ -14,7 +14,7 @@ import numpy as np
 
 from recsim.agents.networks import perceptrons, products
 
-__all__ = ["ItemScorer"]
+__all__ = ["ItemScorer", "Scores"]
 
 # The first scores are nearly equal, so that the first slates are nearly random.
 _FIRST_SCALE = 0.01
@@ -147,3 +147,22 @@ class Scores:
         perceptrons.backward(
             self._scorer.of_users(), self._users_layers, by_vectors, of_users, "users"
         )
+
+    def by_documents(self) -> np.ndarray:
+        """Returns the gradient of each score by its item's features, of the documents' shape."""
+        vectors = self._users_layers[-1]
+        doc_size = self._documents.shape[-1]
+        gradient = np.repeat(vectors[:, np.newaxis, :doc_size], self._documents.shape[1], axis=1)
+        if of_items := self._scorer.of_items():
+            by_learned = vectors[:, np.newaxis, doc_size:] * (self._learned > 0.0)
+            by_inputs = perceptrons.backward(
+                of_items,
+                self._items_layers,
+                by_learned.reshape(-1, by_learned.shape[-1]),
+                (),
+                "items",
+                of_inputs=True,
+            )
+            assert by_inputs is not None
+            gradient += by_inputs.reshape(gradient.shape)
+        return gradient
