@@ -15,6 +15,7 @@ __all__ = [
     "check_days",
     "check_memory",
     "check_processes",
+    "heap_in_use",
     "memory_of_process",
     "peak_memory",
     "return_free_memory",
@@ -167,6 +168,32 @@ def _trim() -> Callable[[int], object]:
         with contextlib.suppress(OSError, AttributeError):  # Other C libraries do not have it.
             return ctypes.CDLL(None).malloc_trim
     return lambda size: None
+
+
+_OF_HEAP = ["arena", "ordblks", "smblks", "hblks", "hblkhd"]
+_OF_HEAP += ["usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
+
+
+class _HeapInfo(ctypes.Structure):
+    """What ``mallinfo2`` of the GNU C library returns."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in _OF_HEAP]
+
+
+def heap_in_use() -> int | None:
+    """Returns how many bytes of the C library's heap are in use, None if it does not say.
+
+    Resident memory is more: there is Python's own heap, code, and what lies free between.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (OSError, AttributeError):  # Other C libraries, and older ones, do not have it.
+        return None
+    ask.restype = _HeapInfo
+    found = ask()
+    return int(found.uordblks + found.hblkhd)
 
 
 def shown(number: int) -> str:

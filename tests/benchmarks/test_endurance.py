@@ -21,7 +21,7 @@ def soak_of(resident, files=None, processes=None):
     files, processes = files or [9] * number, processes or [1] * number
     return soak.Soak(
         [
-            soak.Sample(float(i), 100 * i, resident[i], files[i], processes[i], 3)
+            soak.Sample(float(i), 100 * i, resident[i], files[i], processes[i], 3, 2**19, 1500)
             for i in range(number)
         ]
     )
@@ -54,7 +54,7 @@ def test_rows_of_a_soak_are_its_first_its_last_and_some_between():
     rows = soak_of([2**20] * 601).rows()
     assert len(rows) == 13
     assert [row[0] for row in rows[:3]] == ["0.0", "0.8", "1.7"]
-    assert rows[-1] == ["10.0", "60,000", "1.0 MiB", "9", "1", "3"]
+    assert rows[-1] == ["10.0", "60,000", "1.0 MiB", "0.5 MiB", "1,500", "9", "1", "3"]
 
 
 @linux

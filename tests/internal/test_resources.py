@@ -231,3 +231,13 @@ def test_a_training_of_more_iterations_than_can_be_counted_begins(tmp_path):
 def test_numpy_numbers_count_as_well(four_gib):
     with pytest.raises(MemoryError):
         registry.create_environment("interest_exploration", config(np.int64(10**12)))
+
+
+def test_the_heap_is_what_is_in_use():
+    before = resources.heap_in_use()
+    if before is None:
+        pytest.skip("The C library does not say.")
+    array = np.ones(10 * 2**20, np.uint8)
+    assert 10 * 2**20 <= resources.heap_in_use() - before < 11 * 2**20
+    del array
+    assert resources.heap_in_use() - before < 2**20

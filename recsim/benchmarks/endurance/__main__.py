@@ -159,7 +159,10 @@ def _parser() -> command_line.Parser:
     )
     parser.add_argument("--quick", action="store_true", help="all of it in two minutes")
     parser.add_argument(
-        "--hours", type=_hours, metavar="H", help=f"length of the soak (default: {_HOURS:g})"
+        "--hours",
+        type=_hours,
+        metavar="H",
+        help=f"length of the soak, the first third of which is warm-up (default: {_HOURS:g})",
     )
     parser.add_argument(
         "--cases",

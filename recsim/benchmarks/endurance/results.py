@@ -51,7 +51,8 @@ def page(record: Mapping[str, Any]) -> str:
         "How much the library withstands: hours of simulation and training in one process, runs "
         "that are killed, disks that are full, checkpoints that are spoiled, calls that make no "
         "sense. The command is\n\n```bash\npython -m recsim.benchmarks.endurance\n```\n\n"
-        "with `--hours` for the length of the soak and `--quick` for all of it in two minutes.",
+        "with `--hours` for the length of the soak, the first third of which is warm-up, and "
+        "`--quick` for all of it in two minutes.",
     ]
     for name, title in TITLES.items():
         phase = record["phases"].get(name)
