@@ -245,7 +245,7 @@ class Run:
         self._check_memory()
         refuse = not wanted.gin_allow_unused
         given = {name: getattr(wanted, name) for name in ("steps", "episodes", "train_steps")}
-        combinations = _plan.combinations(wanted)
+        combinations = _plan.combinations(wanted, self._arguments)
         made = functools.reduce(bindings.Made.joined_with, (of.made for of in combinations))
         with bindings.restored():
             first = [_tasks.gin_text(name, values[0]) for name, values in wanted.sweep.items()]
@@ -365,10 +365,10 @@ class Run:
         ]
         if not finished and errors:
             name, error = next(iter(errors.items()))
-            last = error.rstrip().rpartition("\n")[2]
-            raise ExperimentFailedError(f"All tasks have failed, the first, {name}, with {last}")
+            line = _tasks.error_line(error)
+            raise ExperimentFailedError(f"All tasks have failed, the first, {name}, with {line}")
         failures = [
-            {"task": name, "error": error.rstrip().rpartition("\n")[2], "traceback": error}
+            {"task": name, "error": _tasks.error_line(error), "traceback": error}
             for name, error in errors.items()
         ]
         metadata = Metadata(

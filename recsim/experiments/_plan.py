@@ -47,8 +47,12 @@ class Combination:
     made: bindings.Made
 
 
-def combinations(wanted: Experiment) -> list[Combination]:
+def combinations(wanted: Experiment, arguments: Mapping[str, Any]) -> list[Combination]:
     """Returns what there is to run with each seed, when it is certain that it can be made.
+
+    Args:
+        wanted: the experiment.
+        arguments: those of :class:`recsim.experiments.agent_run.AgentRun` that all tasks share.
 
     Raises:
         ValueError, TypeError, MemoryError, OSError: if something cannot be made.
@@ -61,11 +65,11 @@ def combinations(wanted: Experiment) -> list[Combination]:
         size_of_task(wanted) >= agent_run.FEW_STEPS
     )
     elsewhere = [pair for pair in pairs if is_tried and uses_tensorflow(wanted, pair[1])]
-    found = _made(wanted, [pair for pair in pairs if pair not in elsewhere])
+    found = _made(wanted, arguments, [pair for pair in pairs if pair not in elsewhere])
     if elsewhere:
         task = parallel.Task(
             "checks before the run",
-            functools.partial(_made_in_worker, wanted, elsewhere),
+            functools.partial(_made_in_worker, wanted, arguments, elsewhere),
             {},
             1,
             uses_tensorflow=True,
@@ -129,35 +133,46 @@ def size_of_task(wanted: Experiment) -> int:
 
 
 def _made_in_worker(
-    wanted: Experiment, pairs: Sequence[tuple[str, str]], advance: parallel.Advance
+    wanted: Experiment,
+    arguments: Mapping[str, Any],
+    pairs: Sequence[tuple[str, str]],
+    advance: parallel.Advance,
 ) -> parallel.Result:
     del advance
     registry.import_all()
-    made = _made(wanted, pairs)
+    made = _made(wanted, arguments, pairs)
     # Values that gin has may not be fit to be sent.
     return {"combinations": [dataclasses.replace(of, made=of.made.names()) for of in made]}
 
 
-def _made(wanted: Experiment, pairs: Sequence[tuple[str, str]]) -> list[Combination]:
-    return [of for scenario, agent in pairs for of in _of_pair(wanted, scenario, agent)]
+def _made(
+    wanted: Experiment, arguments: Mapping[str, Any], pairs: Sequence[tuple[str, str]]
+) -> list[Combination]:
+    return [of for pair in pairs for of in _of_pair(wanted, arguments, *pair)]
 
 
-def _of_pair(wanted: Experiment, scenario: str, agent: str) -> Iterator[Combination]:
+def _of_pair(
+    wanted: Experiment, arguments: Mapping[str, Any], scenario: str, agent: str
+) -> Iterator[Combination]:
     """Yields an agent in a scenario with each of the settings that have an effect on it."""
     sweep = wanted.sweep
     first = {name: values[0] for name, values in sweep.items()}
-    made = _made_with(wanted, scenario, agent, first)
+    made = _made_with(wanted, arguments, scenario, agent, first)
     own = [name for name in sweep if made.uses(name)]
     _check_number(math.prod(len(sweep[name]) for name in own), wanted)
     for values in itertools.product(*(sweep[name] for name in own)):
         settings = dict(zip(own, values))
         if settings != {name: first[name] for name in own}:
-            made = _made_with(wanted, scenario, agent, settings)
+            made = _made_with(wanted, arguments, scenario, agent, settings)
         yield Combination(scenario, agent, settings, made)
 
 
 def _made_with(
-    wanted: Experiment, scenario: str, agent: str, settings: Mapping[str, Any]
+    wanted: Experiment,
+    arguments: Mapping[str, Any],
+    scenario: str,
+    agent: str,
+    settings: Mapping[str, Any],
 ) -> bindings.Made:
     spec = _tasks.Spec(scenario, agent, settings, wanted.seed, 0)
     with tempfile.TemporaryDirectory() as folder, bindings.restored():
@@ -168,4 +183,4 @@ def _made_with(
         # Some agents take any argument: what nothing reads of them is told of.
         refused = {} if wanted.gin_allow_unused else bindings.by_parameter()
         with keys.refusing_bound(refused):
-            return _tasks.check(spec, folder, wanted.arguments())
+            return _tasks.check(spec, folder, arguments)

@@ -33,6 +33,7 @@ __all__ = [
     "TAKEN",
     "Spec",
     "check",
+    "error_line",
     "gin_text",
     "read_error",
     "read_result",
@@ -245,6 +246,14 @@ def write_error(spec: Spec, output: str, error: str) -> None:
     os.makedirs(folder, exist_ok=True)
     with files.atomic_file(os.path.join(folder, _ERROR)) as file:
         file.write(error.encode())
+
+
+def error_line(error: str) -> str:
+    """Returns the line of a traceback that says what the error is: the first after the calls."""
+    lines = error.rstrip().splitlines() or [""]
+    calls = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    after = [line for line in lines[calls[-1] if calls else 0 :] if not line.startswith(" ")]
+    return after[0] if calls and after else lines[-1]
 
 
 def read_error(spec: Spec, output: str) -> str | None:

@@ -72,6 +72,14 @@ class LearnsElsewhere(Protocol):
     and :meth:`recommended`.
     """
 
+    @property
+    def takes_stale_slates(self) -> bool:
+        """Whether it learns from slates that were chosen by what it had learned before.
+
+        It is then asked for instructions for more than one step at a time, and ahead of what it
+        has learned from; otherwise for those of the next step alone.
+        """
+
     def rollout_policy(self) -> RolloutPolicy:
         """Returns what chooses slates."""
 

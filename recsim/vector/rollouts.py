@@ -121,8 +121,14 @@ class RolloutWorkers:
         if not isinstance(agent, vector_agent.LearnsElsewhere):
             raise TypeError(
                 "rollout_workers need an agent that learns from slates which were chosen "
-                "elsewhere, such as VectorSlateDecompQAgent (recsim.vector.agent.LearnsElsewhere), "
-                f"got {type(agent).__name__}."
+                "elsewhere, such as deep Q-learners and policy gradients "
+                "(recsim.vector.agent.LearnsElsewhere), "
+                f"got {type(agent).__name__}. Train it in one process."
+            )
+        if self._staleness and not agent.takes_stale_slates:
+            raise ValueError(
+                f"staleness must be 0 for {type(agent).__name__}, which learns from slates that "
+                f"it has chosen as it is, got {self._staleness}."
             )
         chunks = len(streams.chunks(env.first_user, env.num_envs))
         if self.workers > chunks:

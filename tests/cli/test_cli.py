@@ -385,6 +385,15 @@ def test_where_every_task_fails_the_first_error_is_told_in_one_line(monkeypatch,
     assert "Traceback" in caplog.text
 
 
+def test_the_line_of_a_failure_is_that_of_its_error(monkeypatch, capsys):
+    def measure(self):
+        raise LookupError("far from the beginning\n  In call to something") from KeyError("before")
+
+    monkeypatch.setattr(agent_run.AgentRun, "measure", measure)
+    assert cli.main(["run", *QUICK, "--quiet"]) == 1
+    assert capsys.readouterr().err.endswith("with LookupError: far from the beginning\n")
+
+
 def test_a_mistake_leaves_the_folders_of_other_runs(refused):
     pathlib.Path("recsim_runs/earlier").mkdir(parents=True)
     refused(cli.main, ["run", "--slate-size", "11"])

@@ -84,3 +84,22 @@ def test_an_executor_cannot_go_to_the_tasks(tmp_path):
         pytest.raises(TypeError, match="backend must be one of 'loky', 'ray' and 'dask' with"),
     ):
         run(tmp_path / "run", rollout_workers=2, backend=executor)
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "error", "message"),
+    [
+        ("ppo", {"staleness": 1}, ValueError, "staleness must be 0 for VectorPPOAgent"),
+        ("lin_ucb", {}, TypeError, "got VectorContextualBanditAgent. Train it in one process."),
+    ],
+)
+def test_an_agent_that_cannot_is_refused_before_anything_runs(
+    agent, settings, error, message, tmp_path
+):
+    with pytest.raises(error, match=message):
+        recsim.experiment(
+            ["random", agent],
+            output=tmp_path / "run",
+            **{**SETTINGS, "rollout_workers": 2, **settings},
+        )
+    assert not (tmp_path / "run" / "runs").exists()

@@ -1,4 +1,4 @@
-"""Trainings of SlateQ on users in parallel, small enough to be repeated, and what they leave."""
+"""Trainings on users in parallel, small enough to be repeated, and what they leave."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recsim.agents import slate_decomp_q_agent
+from recsim.agents import ppo_agent, reinforce_agent, slate_decomp_q_agent
 from recsim.environments import interest_evolution
 from recsim.simulator import checkpoint, runner_lib
 from recsim.vector import env as vector_env
@@ -23,6 +23,19 @@ CONFIG = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "see
 NUM_USERS = 2 * streams.CHUNK_SIZE + 60
 NUM_ITERATIONS = 3
 _STEPS = 4
+
+
+_Q_LEARNING = {
+    "min_replay_history": NUM_USERS,
+    "epsilon_decay_period": 6 * NUM_USERS,
+    "replay_capacity": 6 * NUM_USERS,
+    "update_period": 1024,
+}
+_LEARNERS: dict[str, tuple[Any, dict[str, int]]] = {
+    "slate_q": (slate_decomp_q_agent.VectorSlateDecompQAgent, _Q_LEARNING),
+    "ppo": (ppo_agent.VectorPPOAgent, {}),
+    "reinforce": (reinforce_agent.VectorReinforceAgent, {}),
+}
 
 
 def _kill_once(env: vector_env.RecSimVectorEnv, marker: pathlib.Path) -> None:
@@ -48,6 +61,7 @@ def runner(
     folder: pathlib.Path,
     rollout_workers: rollouts.RolloutWorkers | None = None,
     *,
+    learner: str = "slate_q",
     iterations: int = NUM_ITERATIONS,
     kill: pathlib.Path | None = None,
     **settings: Any,
@@ -57,6 +71,7 @@ def runner(
     Args:
         folder: its folder.
         rollout_workers: what simulates the users, if not this process.
+        learner: what learns, by its name.
         iterations: their number.
         kill: a file that is made when a worker has been killed; None to kill none.
         **settings: further ones of the runner.
@@ -68,15 +83,8 @@ def runner(
         _kill_once(env, kill)
 
     def create_agent(_: object, environment: Any, **arguments: Any) -> Any:
-        return slate_decomp_q_agent.VectorSlateDecompQAgent(
-            environment,
-            min_replay_history=NUM_USERS,
-            epsilon_decay_period=6 * NUM_USERS,
-            replay_capacity=6 * NUM_USERS,
-            update_period=1024,
-            hidden_units=(16, 8),
-            **arguments,
-        )
+        agent_class, settings = _LEARNERS[learner]
+        return agent_class(environment, hidden_units=(16, 8), **settings, **arguments)
 
     return runner_lib.TrainRunner(
         base_dir=folder,

@@ -44,6 +44,20 @@ def test_synchronous_workers_leave_what_one_process_does(workers, threads, expec
     assert expected["checkpoint"]["agent"]["num_updates"] > 20
 
 
+@pytest.mark.parametrize("learner", ["ppo", "reinforce"])
+def test_policies_that_learn_from_their_own_slates(learner, threads, tmp_path):
+    expected = trained(tmp_path / "here", None, learner=learner)
+    assert expected["checkpoint"]["agent"]["num_updates"] == 6
+    for number in (1, 3):
+        workers = rollouts.RolloutWorkers(number, threads)
+        found = trained(tmp_path / str(number), workers, learner=learner)
+        trainings.assert_equal(found, expected)
+    for iterations, workers in ((1, None), (2, rollouts.RolloutWorkers(2)), (3, None)):
+        settings = {"learner": learner, "iterations": iterations}
+        trainings.runner(tmp_path / "both", workers, **settings).run_experiment()
+    trainings.assert_equal(trainings.left_by(tmp_path / "both"), expected)
+
+
 def test_processes_of_this_machine_and_one_of_them_killed(expected, tmp_path):
     marker = tmp_path / "killed"
     found = trained(tmp_path, rollouts.RolloutWorkers(2), kill=marker)
@@ -238,6 +252,12 @@ def refused_env(kind):
         ("random", rollouts.RolloutWorkers(1), TypeError, "learns from slates .* VectorRandom"),
         ("slate_q", rollouts.RolloutWorkers(3), ValueError, "at most 2 for 2,100 users, got 3"),
         ("slate_q", 2, TypeError, "rollout_workers must be a .*RolloutWorkers, got 2"),
+        (
+            "ppo",
+            rollouts.RolloutWorkers(2, staleness=1),
+            ValueError,
+            "staleness must be 0 for VectorPPOAgent, .* got 1",
+        ),
     ],
 )
 def test_what_is_refused(kind, workers, error, message, tmp_path):
@@ -246,7 +266,8 @@ def test_what_is_refused(kind, workers, error, message, tmp_path):
             return random_agent.RandomAgent(env.action_space)
         if kind in ("random", "wrapped"):
             return random_agent.VectorRandomAgent(env)
-        runner = trainings.runner(tmp_path / "unused")
+        learner = "ppo" if kind == "ppo" else "slate_q"
+        runner = trainings.runner(tmp_path / "unused", learner=learner)
         return runner._create_agent_fn(None, env, **arguments)
 
     with pytest.raises(error, match=message):

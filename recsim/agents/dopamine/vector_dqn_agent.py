@@ -276,6 +276,11 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
 
     # How it learns from slates that were chosen elsewhere, see recsim.vector.agent.LearnsElsewhere.
 
+    @property
+    def takes_stale_slates(self) -> bool:
+        """See :attr:`recsim.vector.agent.LearnsElsewhere.takes_stale_slates`: yes."""
+        return True
+
     def rollout_policy(self) -> vector_policy.ExploringPolicy:
         """See :meth:`recsim.vector.agent.LearnsElsewhere.rollout_policy`."""
         return self._policy

@@ -170,6 +170,11 @@ class PolicyLearner:
 
     # Acting.
 
+    @property
+    def scorer(self) -> actor.ItemScorer:
+        """What scores items now; updates change its weights."""
+        return self._scorer
+
     def scores(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         """Returns the scores of documents, float64 of shape (n_users, num_documents).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from recsim.agents import _propensities, _with_learner
 from recsim.agents.dopamine import adapters, dqn_agent
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import learner as learner_lib
-from recsim.agents.policy_gradients import plackett_luce
+from recsim.agents.policy_gradients import plackett_luce, vector_policy
 from recsim.vector import agent as vector_agent
 
 __all__ = ["VectorSlatePolicyAgent"]
@@ -80,6 +80,7 @@ class VectorSlatePolicyAgent(
         dqn_agent.checked_num_candidates(environment.single_action_space, number)
         if objective.needs_clicks:
             agent_lib.check_clicks(space)
+        self._policy = vector_policy.SamplingPolicy(self._adapter, self._slate_size)
         self._learner = learner_lib.PolicyLearner(
             objective,
             learner_lib.Settings(**for_settings),
@@ -134,18 +135,28 @@ class VectorSlatePolicyAgent(
             FloatingPointError: if the networks' numbers are no longer finite.
         """
         self._check_users(observation)
-        rewards, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)
+        outcome = self._checked_outcome(rewards, terminated, truncated)
         users, documents = self._adapter.features_of_many(observation)
         if not self._eval_mode:
-            ended = terminated | truncated
-            self._check_infos(infos, ended)
-            next_users = users
-            if ended.any():
-                next_users = self._adapter.users_of_many(observations.final_batch(infos))
-            clicks = self._clicks(observation, infos)
-            numbers.finite_per_user("rewards", rewards, self._num_envs, single_precision=True)
-            self._store(clicks, rewards, next_users, terminated, ended)
+            self._learn(observation, users, *outcome, infos)
         return self._recommend(users, documents)
+
+    def _learn(
+        self,
+        observation: types.Observation,
+        users: np.ndarray,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: Mapping[str, Any],
+    ) -> None:
+        ended = terminated | truncated
+        self._check_infos(infos, ended)
+        if ended.any():
+            users = self._adapter.users_of_many(observations.final_batch(infos))
+        clicks = self._clicks(observation, infos)
+        numbers.finite_per_user("rewards", rewards, self._num_envs, single_precision=True)
+        self._store(clicks, rewards, users, terminated, ended)
 
     def _clicks(self, observation: types.Observation, infos: Mapping[str, Any]) -> np.ndarray:
         if not self._learner.objective.needs_clicks:
@@ -185,16 +196,84 @@ class VectorSlatePolicyAgent(
                 self._learner.write_summary(self._summary_writer)
 
     def _recommend(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        scores = self._learner.scores(users, documents)
+        scores = self._scores(users, documents)
         if self._is_greedy:
-            return plackett_luce.highest(scores, self._slate_size)
-        uniforms = arrays.joined([stream.uniform(self._num_candidates) for stream in self._streams])
-        slates = plackett_luce.sample(scores, uniforms, self._slate_size)
+            return plackett_luce.highest(arrays.joined(scores), self._slate_size)
+        slates = [
+            self._policy.choose(of_chunk, uniforms)
+            for of_chunk, uniforms in zip(scores, self._uniforms(), strict=True)
+        ]
+        self._remember(users, documents, slates, scores)
+        return arrays.joined(slates)
+
+    def _scores(self, users: np.ndarray, documents: np.ndarray) -> list[np.ndarray]:
+        """Returns the scores of documents, (n_users, num_candidates) of each chunk."""
+        return [self._learner.scores(users[rows], documents[rows]) for rows in self._rows]
+
+    def _uniforms(self) -> list[np.ndarray]:
+        """Returns random numbers for slates, (n_users, num_candidates) of each chunk."""
+        return [stream.uniform(self._num_candidates) for stream in self._streams]
+
+    def _remember(
+        self,
+        users: np.ndarray,
+        documents: np.ndarray,
+        slates: Sequence[np.ndarray],
+        scores: Sequence[np.ndarray],
+    ) -> None:
+        """Remembers the states and slates that the next rewards belong to; both of chunks."""
         if not self._eval_mode:
-            remembered = self._learner.objective.remembered(scores, slates)
-            self._last = users, documents, slates, remembered
+            remembered = map(self._learner.objective.remembered, scores, slates)
+            joined = arrays.joined(list(slates)), arrays.joined(list(remembered))
+            self._last = users, documents, *joined
             self._learner.training_steps += self._num_envs
-        return slates
+
+    # How it learns from slates that were chosen elsewhere, see recsim.vector.agent.LearnsElsewhere.
+
+    @property
+    def takes_stale_slates(self) -> bool:
+        """See :attr:`recsim.vector.agent.LearnsElsewhere.takes_stale_slates`: no.
+
+        The policy's gradient is of slates that it has chosen as it is.
+        """
+        return False
+
+    def rollout_policy(self) -> vector_policy.SamplingPolicy:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.rollout_policy`."""
+        return self._policy
+
+    def instructions(self, num_steps: int, steps_ahead: int) -> list[list[object]]:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.instructions`."""
+        scorer = self._learner.scorer
+        of_chunks: list[list[object]] = [[] for _ in self._rows]
+        for _ in range(num_steps):
+            for of_chunk, uniforms in zip(of_chunks, self._uniforms(), strict=True):
+                of_chunk.append(vector_policy.Instruction(scorer, uniforms))
+        return of_chunks
+
+    def recommended(self, observation: types.Observation, slates: np.ndarray) -> None:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.recommended`."""
+        users, documents = self._adapter.features_of_many(observation)
+        scores = self._scores(users, documents)
+        self._remember(users, documents, [slates[rows] for rows in self._rows], scores)
+
+    def learn(
+        self,
+        observation: types.Observation,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        infos: types.Infos,
+    ) -> None:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.learn`."""
+        self._check_users(observation)
+        outcome = self._checked_outcome(rewards, terminated, truncated)
+        users = self._adapter.users_of_many(observation)
+        self._learn(observation, users, *outcome, infos)
+
+    def recommend(self, observation: types.Observation) -> np.ndarray:
+        """See :meth:`recsim.vector.agent.LearnsElsewhere.recommend`."""
+        return self._recommend(*self._adapter.features_of_many(observation))
 
     @property
     def _is_greedy(self) -> bool:

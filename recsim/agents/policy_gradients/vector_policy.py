@@ -1,0 +1,57 @@
+"""How slates are sampled for users in parallel: here, or where the users are simulated."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from recsim import types
+from recsim.agents.dopamine import adapters
+from recsim.agents.policy_gradients import actor, plackett_luce
+
+__all__ = ["Instruction", "SamplingPolicy"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """What slates of a step are sampled by.
+
+    Attributes:
+        scorer: what scores items.
+        uniforms: random numbers in [0, 1), shape (n_users, num_candidates).
+    """
+
+    scorer: actor.ItemScorer
+    uniforms: np.ndarray
+
+
+class SamplingPolicy:
+    """Samples slates without replacement by a softmax of items' scores.
+
+    Args:
+        adapter: turns observations into features.
+        slate_size: number of documents in a slate.
+    """
+
+    def __init__(self, adapter: adapters.ObservationAdapter, slate_size: int) -> None:
+        self._adapter = adapter
+        self._slate_size = slate_size
+
+    def slates(self, observation: types.Observation, instruction: object) -> np.ndarray:
+        """See :meth:`recsim.vector.agent.RolloutPolicy.slates`."""
+        assert isinstance(instruction, Instruction)
+        scores = instruction.scorer.scores(*self._adapter.features_of_many(observation))
+        return self.choose(scores, instruction.uniforms)
+
+    def choose(self, scores: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+        """Returns slates for users.
+
+        Args:
+            scores: the scores of their candidates, shape (n_users, num_candidates).
+            uniforms: random numbers in [0, 1), of the same shape.
+
+        Returns:
+            Indices of documents, shape (n_users, slate_size).
+        """
+        return plackett_luce.sample(scores, uniforms, self._slate_size)
