@@ -17,8 +17,10 @@ from recsim._internal import files, paths
 
 __all__ = ["Storage", "storage"]
 
+# Object stores have no folders, but buckets, which are not ours to make.
+_OBJECT_STORES = frozenset({"abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a"})
 # Where a file that is sent appears when all of it is there. Elsewhere it is renamed then.
-_WHOLE = frozenset({"abfs", "abfss", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"})
+_WHOLE = _OBJECT_STORES | {"memory"}
 
 
 class Storage(abc.ABC):
@@ -60,6 +62,12 @@ class Storage(abc.ABC):
         """Writes a file."""
         with self.written(file) as path, open(path, "wb") as opened:
             opened.write(data)
+
+    def try_to_write(self) -> None:
+        """Writes a file, and removes it; raises what comes of it."""
+        probe = f".{uuid.uuid4().hex}.tmp"
+        self.write(probe, b"")
+        self.remove(probe)
 
 
 def storage(name: str, place: paths.Path) -> Storage:
@@ -153,12 +161,19 @@ class _Addressed(Storage):
         system: _FileSystem = fsspec.core.url_to_fs(self.place)[0]  # It keeps them.
         return system
 
+    @property
+    def _scheme(self) -> str:
+        return self.place.partition("://")[0]
+
     def _path(self, file: str) -> str:
         return f"{self._folder}/{file}" if file else self._folder
 
     def make(self, name: str) -> None:
         try:
-            self._system.makedirs(self._folder, exist_ok=True)
+            if self._scheme in _OBJECT_STORES:
+                self.try_to_write()
+            else:
+                self._system.makedirs(self._folder, exist_ok=True)
         except Exception as error:  # Each kind of address has its own.
             raise OSError(f"{name} {self.place!r} cannot be made or written to: {error}") from error
 
@@ -185,7 +200,7 @@ class _Addressed(Storage):
 
     def _send(self, path: str, file: str) -> None:
         system, target = self._system, self._path(file)
-        if self.place.partition("://")[0] in _WHOLE:
+        if self._scheme in _WHOLE:
             system.put_file(path, target)
             return
         folder, _, name = target.rpartition("/")

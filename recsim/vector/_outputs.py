@@ -235,10 +235,8 @@ class Output:
                 "written: choose a folder that machines share, or an address of fsspec's, such as "
                 "s3://bucket/folder."
             )
-        probe = f".{uuid.uuid4().hex}.tmp"
         try:
-            self.storage.write(probe, b"")
-            self.storage.remove(probe)
+            self.storage.try_to_write()
         except Exception as error:
             raise OSError(
                 f"output {self.place!r} must be a place that all workers can write to, but the one "

@@ -227,6 +227,42 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
         simulated(output=tmp_path / "mine.txt")
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """The address of a bucket of an object store, beside which there is no other."""
+    memory = pytest.importorskip("fsspec.implementations.memory")
+    registry = pytest.importorskip("fsspec.registry")
+
+    class Store(memory.MemoryFileSystem):
+        protocol = "s3"
+        store: dict[str, Any] = {}
+        pseudo_dirs = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return f"/{path.removeprefix('s3://').strip('/')}"
+
+        def makedirs(self, path: str, exist_ok: bool = False) -> None:
+            assert path.startswith("/bucket/"), "A bucket would be made of it."
+            super().makedirs(path, exist_ok)
+
+        def put_file(self, lpath: str, rpath: str, **settings: Any) -> None:
+            if not rpath.startswith("/bucket/"):
+                raise FileNotFoundError("The specified bucket does not exist")
+            super().put_file(lpath, rpath, **settings)
+
+    monkeypatch.setitem(registry._registry, "s3", Store)
+    return "s3://bucket"
+
+
+def test_an_object_store_takes_it_and_gets_no_buckets(bucket):
+    expected = simulated()
+    for _ in range(2):
+        assert_same(simulated(output=f"{bucket}/simulation", impressions=True), expected)
+    with pytest.raises(OSError, match="'s3://misspelt/o' cannot be .* bucket does not exist"):
+        simulated(output="s3://misspelt/o", make_agent=Failing)
+
+
 @pytest.mark.needs("fsspec")
 def test_workers_that_do_not_reach_it_are_noticed_before_they_simulate():
     with pytest.raises(OSError, match="must be reached by all workers, but the one on"):
