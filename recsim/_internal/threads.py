@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-
-from recsim._internal import process_state
-
-__all__ = ["ONE_THREAD", "one_in_new_processes", "usable_cores"]
+__all__ = ["ONE_THREAD", "usable_cores"]
 
 #: The environment variables of a process that is to use one thread.
 ONE_THREAD = dict.fromkeys(
@@ -30,11 +24,3 @@ def usable_cores() -> int:
     import loky
 
     return int(loky.cpu_count())
-
-
-@contextlib.contextmanager
-def one_in_new_processes() -> Iterator[None]:
-    """Lets processes that inherit this one's environment use one thread, in a block."""
-    with process_state.environment_kept(*ONE_THREAD):
-        os.environ.update(ONE_THREAD)
-        yield

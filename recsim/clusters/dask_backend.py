@@ -6,15 +6,30 @@ import concurrent.futures
 import contextlib
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from recsim._internal import threads
+from recsim._internal import process_state, threads
 from recsim.clusters import remote_calls
 from recsim.clusters.backend import Backend, Buffer
 
 __all__ = ["DaskBackend", "connected"]
+
+_logger = logging.getLogger(__name__)
+
+# Dask lets workers return all free memory to the system at once, which takes as long as what arrays
+# are made for, and look 100 times a second at what they are doing.
+_OF_WORKERS = {
+    **threads.ONE_THREAD,
+    "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
+
+# So long may workers take to start, as they do anew when they have ended.
+_SECONDS_TO_START = 10.0
 
 
 class _Called(Protocol):
@@ -71,6 +86,8 @@ def connected(address: str | None, workers: int | None) -> Iterator[DaskBackend]
                 "'dask scheduler', or leave the address out."
             ) from error
         stack.callback(client.close)
+        if not client.nthreads():
+            _logger.warning("The Dask cluster has no workers yet: tasks wait for them.")
         yield DaskBackend(client)
 
 
@@ -90,10 +107,11 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
             from distributed.deploy import subprocess
 
             make: Callable[..., Any] = subprocess.SubprocessCluster
-            stack.enter_context(threads.one_in_new_processes())
+            stack.enter_context(process_state.environment_kept(*_OF_WORKERS))
+            os.environ.update(_OF_WORKERS)
         else:
             make = distributed.LocalCluster
-            settings["env"] = threads.ONE_THREAD
+            settings["env"] = _OF_WORKERS
         cluster = stack.enter_context(make(**settings))
         cluster.wait_for_workers(settings["n_workers"])
         yield cluster
@@ -141,6 +159,13 @@ class DaskBackend(Backend):
     def cores(self) -> int:
         """Returns the number of threads of all workers."""
         return sum(self._client.nthreads().values()) or 1
+
+    def check_workers(self, workers: int) -> None:
+        """See :meth:`Backend.check_workers`; workers that start get some seconds for it."""
+        end = time.monotonic() + _SECONDS_TO_START
+        while self.cores() < workers and time.monotonic() < end:
+            time.sleep(0.1)
+        super().check_workers(workers)
 
     def share(self, data: Buffer) -> object:
         """Sends bytes to a worker, from which the others get them when they need them."""

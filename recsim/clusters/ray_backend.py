@@ -15,6 +15,8 @@ from recsim.clusters.backend import Backend, Buffer
 
 __all__ = ["RayBackend", "connected"]
 
+_logger = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[RayBackend]:
@@ -49,6 +51,8 @@ def connected(address: str | None, workers: int | None) -> Iterator[RayBackend]:
             "'ray start --head', or leave the address out."
         ) from error
     try:
+        if not ray.cluster_resources().get("CPU"):
+            _logger.warning("The Ray cluster has no CPUs yet: tasks wait for them.")
         yield RayBackend()
     finally:
         ray.shutdown()

@@ -10,7 +10,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -87,12 +86,6 @@ def cluster(request):
     """A cluster of this machine with two workers; it takes seconds to start."""
     with clusters.connect(request.param, workers=2) as backend:
         yield backend
-
-
-def wait_until_whole(backend):
-    """Waits until Dask has started the worker anew that was killed before."""
-    while not isinstance(backend, str) and backend.cores() < 2:
-        time.sleep(0.1)
 
 
 def killing_once(path):
@@ -180,7 +173,8 @@ def test_returns_of_half_the_memory(expected):
     np.testing.assert_array_equal(small.lengths, expected.lengths)
 
 
-def test_a_cluster_of_this_machine(cluster, expected, tmp_path):
+def test_a_cluster_of_this_machine(cluster, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters.dask_backend, "_SECONDS_TO_START", 0.1)
     with clusters.connect(cluster) as backend:
         assert backend.cores() == 2
         with pytest.raises(ValueError, match="workers must be at most 2, .* got 3"):
@@ -255,7 +249,6 @@ def test_experiments_on_a_cluster(cluster, measured, tmp_path):
 
 def check_killed_and_failed(backend, tmp_path):
     """Runs an experiment and a simulation of which a worker is killed, and a task that fails."""
-    wait_until_whole(backend)
     marker = tmp_path / "killed"
     agents = {"killing": killing_once(str(marker)), "random": "random"}
     found, results = experiment(tmp_path / "e", agents, workers=2, backend=backend, seeds=2)
@@ -264,7 +257,6 @@ def check_killed_and_failed(backend, tmp_path):
     alone, _ = experiment(tmp_path / "alone", agents, workers=1, seeds=2)
     assert found.equals(alone)
 
-    wait_until_whole(backend)
     marker = tmp_path / "begun"
     agents = {"failing": failing(str(marker)), "random": "random"}
     found, results = experiment(tmp_path / "f", agents, workers=2, backend=backend, seeds=2)
@@ -294,7 +286,6 @@ def killing_agent(path, parent, env):
 
 @pytest.mark.parametrize("output", [False, True])
 def test_a_simulation_on_a_cluster_of_which_a_worker_is_killed(cluster, output, expected, tmp_path):
-    wait_until_whole(cluster)
     make_agent = functools.partial(killing_agent, str(tmp_path / "killed"), os.getpid())
     written = {"output": tmp_path / "o", "impressions": True} if output else {}
     assert_same(simulated(backend=cluster, make_agent=make_agent, **written), expected)
@@ -307,7 +298,6 @@ def test_rollout_workers_on_a_cluster_of_which_one_is_killed(cluster, tmp_path):
     trainings.runner(tmp_path / "here").run_experiment()
     for staleness in (0, 1):
         marker = tmp_path / f"killed_{staleness}"
-        wait_until_whole(cluster)
         workers = rollouts.RolloutWorkers(2, cluster, staleness=staleness)
         trainings.runner(tmp_path / str(staleness), workers, kill=marker).run_experiment()
         assert marker.exists()
