@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
+    given.output.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     frame = returns(given.repetitions, seed=given.seed, workers=given.workers)
     record = {

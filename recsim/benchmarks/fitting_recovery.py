@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from recsim._internal import files, json_text, provenance
+from recsim._internal import command_line, files, json_text, paths, provenance
 from recsim.environments import fitted
 from recsim.fitting import predictions, slate_logs, tables
 
@@ -344,22 +344,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: those of the command line, by default the program's.
     """
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m recsim.benchmarks.fitting_recovery",
         description="Fits logs of made-up users and compares what is found with the truth.",
     )
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--repetitions", type=int, default=20, help="logs of each setting")
-    parser.add_argument("--users", type=int, default=5000, help="users of each log")
-    parser.add_argument("--refits", type=int, default=10, help="bootstrap samples for intervals")
-    parser.add_argument("--workers", type=int, default=1, help="fits to make at a time")
+    for name, least, default, text in (
+        ("--repetitions", 1, 20, "logs of each setting"),
+        ("--users", 1, 5000, "users of each log"),
+        ("--refits", 0, 10, "bootstrap samples for intervals"),
+        ("--workers", 1, 1, "fits to make at a time"),
+    ):
+        count = command_line.integer(least)
+        parser.add_argument(name, type=count, default=default, metavar="N", help=text)
     parser.add_argument(
         "--output", metavar="FILE", help="JSON file to write; what it has is not done again"
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse(sys.argv[1:] if arguments is None else list(arguments))
     done: dict[tuple[str, int], Recovery] = {}
-    if given.output and os.path.exists(given.output):
-        done = _read(given.output, given.users, given.refits)
+    if given.output is not None:
+        with command_line.user_errors(parser, *command_line.REFUSALS):
+            given.output = paths.output_file("output", given.output)
+            if os.path.exists(given.output):
+                done = _read(given.output, given.users, given.refits)
     for repetition in range(given.repetitions):
         for name in given.settings:
             if (name, repetition) in done:
@@ -384,14 +391,20 @@ def _read(path: str, num_users: int, refits: int) -> dict[tuple[str, int], Recov
     """Returns what a file has of logs of so many users."""
     import json
 
-    with open(path, encoding="utf-8") as file:
-        data = json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        found = [Recovery(**each) for each in data["recoveries"]]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"output must be a file of this benchmark's, or a new one, got {path!r}, which is "
+            "something else: choose another."
+        ) from None
     if (data["users"], data["refits"]) != (num_users, refits):
         raise ValueError(
             f"output must be a file of logs of {num_users} users with {refits} refits, or a new "
             f"one, got {path!r}, which has {data['users']} users with {data['refits']} refits."
         )
-    found = [Recovery(**each) for each in data["recoveries"]]
     return {(each.setting, each.repetition): each for each in found}
 
 

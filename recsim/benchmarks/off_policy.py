@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from recsim import registry, types
-from recsim._internal import command_line, files, json_text, provenance
+from recsim._internal import command_line, files, json_text, paths, provenance
 from recsim.ope import estimates, estimators, sequences, simulated, slates
 from recsim.ope import log as log_lib
 from recsim.ope import policy as policy_lib
@@ -362,6 +362,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--output", metavar="FILE", help="JSON file for the results")
     options: argparse.Namespace = parser.parse(sys.argv[1:] if argv is None else list(argv))
+    if options.output is not None:
+        with command_line.user_errors(parser, *command_line.REFUSALS):
+            options.output = paths.output_file("output", options.output)
     results: list[Result] = []
     warnings.simplefilter("error", estimates.SupportWarning)
     for name in options.settings:

@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 import psutil  # type: ignore[import-untyped]
 
 from recsim import clusters, parallel, registry, types
-from recsim._internal import command_line, resources
+from recsim._internal import command_line, paths, resources
 from recsim.experiments import tables
 from recsim.vector import env as vector_env
 from recsim.vector import simulate
@@ -75,7 +75,8 @@ def measured(
         workers: their number.
         num_users: number of users.
         num_steps: steps of each.
-        output: a folder for those that workers write returns to; None to collect them.
+        output: a folder for those that workers write returns to, which are removed afterwards;
+            None to collect them.
     """
     begin = time.perf_counter()
     with clusters.connect(backend, workers=workers) as cluster:
@@ -131,19 +132,28 @@ def measured_in_a_process(
     command += ["--workers", str(workers), "--users", str(num_users), "--steps", str(num_steps)]
     if output is not None:
         command += ["--output", output]
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if result.returncode:  # It has said why.
+        sys.exit(result.returncode)
     return Run(**json.loads(result.stdout.splitlines()[-1]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and prints its table; returns the exit status."""
     with command_line.orderly_exit("scaling"):
-        options = _parser().parse(sys.argv[1:] if argv is None else argv)
+        parser = _parser()
+        options = parser.parse(sys.argv[1:] if argv is None else argv)
         if options.one_run:
             (workers,) = options.workers
-            run = measured(options.one_run, workers, options.users, options.steps, options.output)
+            where = options.users, options.steps, options.output
+            with command_line.user_errors(parser, *command_line.REFUSALS):
+                run = measured(options.one_run, workers, *where)
             print(json.dumps(dataclasses.asdict(run)))
             return 0
+        if options.output is not None:
+            with command_line.user_errors(parser, *command_line.REFUSALS):
+                options.output = paths.absolute("output", options.output)
+                paths.writable_folder("output", options.output)
         runs: dict[tuple[str, int], list[Run]] = {
             (backend, workers): [] for backend in options.backends for workers in options.workers
         }
@@ -200,7 +210,9 @@ def _parser() -> command_line.Parser:
     parser.add_argument("--steps", type=count, default=20, metavar="N")
     parser.add_argument("--rounds", type=count, default=3, metavar="N")
     parser.add_argument(
-        "--output", metavar="FOLDER", help="let the workers write returns to a new folder in it"
+        "--output",
+        metavar="FOLDER",
+        help="let the workers write returns there, to a folder that goes",
     )
     parser.add_argument("--markdown", action="store_true", help="print a table of Markdown")
     parser.add_argument("--one-run", choices=clusters.BACKENDS, help=argparse.SUPPRESS)

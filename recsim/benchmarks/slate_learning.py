@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from recsim import registry, seeding, types
-from recsim._internal import arrays, command_line, files, version
+from recsim._internal import arrays, command_line, files, paths, version
 from recsim.agents import random_agent, softmax_agent
 from recsim.environments import topic_boredom
 from recsim.experiments import statistics, tables
@@ -142,7 +142,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process by default.
     """
     with command_line.orderly_exit("slate_learning"):
-        options = _parser().parse(sys.argv[1:] if argv is None else argv)
+        parser = _parser()
+        options = parser.parse(sys.argv[1:] if argv is None else argv)
+        if options.output is not None:
+            with command_line.user_errors(parser, *command_line.REFUSALS):
+                options.output = paths.output_file("output", options.output)
         results: dict[str, dict[str, Any]] = {scenario: {} for scenario in SCENARIOS}
         rows = _rows(options.agents, options.seeds, options.steps, options.users)
         for scenario, name, of_seeds in rows:
