@@ -64,7 +64,7 @@ class Storage(abc.ABC):
             opened.write(data)
 
     def try_to_write(self) -> None:
-        """Writes a file, and removes it; raises what comes of it."""
+        """Writes a file, and removes it again; raises the error of either."""
         probe = f".{uuid.uuid4().hex}.tmp"
         self.write(probe, b"")
         self.remove(probe)

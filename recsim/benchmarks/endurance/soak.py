@@ -422,9 +422,9 @@ def found(soak: Soak, seconds: float, left: int) -> results.Phase:
         f"{soak.processes_left} more processes there than after the warm-up, and {left} processes "
         "are left when it has ended. (Two processes that are there meanwhile belong to the pool "
         "of workers.) *Heap* is what is in use of the C library's heap, *blocks* the number of "
-        "those in use of Python's own: where resident memory grows and they do not, it is kept by "
-        "allocators, and used by nobody. So it is at first: the C library gives threads heaps of "
-        "their own, of some 2 MiB each and up to 8 for each core, and Arrow takes 4 MiB at a time; "
+        "those in use of Python's own: where resident memory grows and they do not, allocators "
+        "hold more than is in use. So it is at first: the C library gives threads heaps of their "
+        "own, of some 2 MiB each and up to 8 for each core, and Arrow takes 4 MiB at a time; "
         "when all have theirs, no more are added. What is in use grows by the metrics of the long "
         "training, which are held as text to be written again: 1.3 kB an iteration, of two rounds.",
         {
