@@ -171,7 +171,7 @@ class PolicyLearner:
     # Acting.
 
     @property
-    def scorer(self) -> actor.ItemScorer:
+    def scorer(self) -> item_scorers.ItemScorer:
         """What scores items now; updates change its weights."""
         return self._scorer
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from recsim import types
 from recsim.agents.dopamine import adapters
-from recsim.agents.policy_gradients import actor, plackett_luce
+from recsim.agents.networks import item_scorers
+from recsim.agents.policy_gradients import plackett_luce
 
 __all__ = ["Instruction", "SamplingPolicy"]
 
@@ -22,7 +23,7 @@ class Instruction:
         uniforms: random numbers in [0, 1), shape (n_users, num_candidates).
     """
 
-    scorer: actor.ItemScorer
+    scorer: item_scorers.ItemScorer
     uniforms: np.ndarray
 
 
