@@ -2,9 +2,9 @@
 
 First every click model that can explain the log is fitted without factors. The best is fitted with
 more and more factors, then as a mixture of kinds of users, then with drift and fatigue. What is
-more complex must be better on the held-out slates, by more than a standard error but for factors;
-drift and fatigue must also pass a likelihood-ratio test. The chosen model is fitted to the whole
-log, and to bootstrap samples of its users.
+more complex must be better on the held-out slates, a click model or a kind of users by more than a
+standard error; drift and fatigue must also pass a likelihood-ratio test, and not be tiny. The
+chosen model is fitted to the whole log, and to bootstrap samples of its users.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ __all__ = ["fit_slates"]
 # Twice the log-likelihood ratio that tells a strength from nil: the 99.9% quantile of the mixture
 # of a chi-squared variable of one degree of freedom and 0, which it has at the edge of its range.
 _LIKELIHOOD_RATIO = 9.55
+# Less is nil: users who differ otherwise than the model has it look as if they moved so little.
+_LEAST_STRENGTH = 0.02
 _ROUNDS, _MORE_ROUNDS, _FINAL_ROUNDS, _REFIT_ROUNDS = 12, 8, 8, 4
 _FACTORS = (0, 2, 4, 8)
 # Click rates of 0 and 1 of the unshrunk baseline are moved from where logarithms are not finite.
@@ -504,8 +506,6 @@ class _Fitting:
         ):
             fits.update(self._with(best, [both]))
         kept = self._kept(fits, forced & allowed)
-        if kept - forced and not self._is_better(fits[kept], best):
-            kept = frozenset(forced & allowed)
         strengths = tuple(
             self._strength(name, fits, kept, name in forced)
             if name in allowed
@@ -543,7 +543,13 @@ class _Fitting:
 
     def _passes(self, fit: _estimation.Fit, without: _estimation.Fit) -> bool:
         ratio = 2.0 * (fit.marginal - without.marginal)
-        return ratio > _LIKELIHOOD_RATIO and self._is_better(fit, without)
+        strong = all(
+            float(fit.state[name]) >= _LEAST_STRENGTH
+            for name in ("drift", "fatigue")
+            if getattr(fit.model, name) and not getattr(without.model, name)
+        )
+        better = self._held(fit) > self._held(without)
+        return strong and ratio > _LIKELIHOOD_RATIO and better
 
     def _strength(
         self,
@@ -556,19 +562,16 @@ class _Fitting:
         fit, without = fits[beside | {name}], fits[beside]
         ratio = 2.0 * (fit.marginal - without.marginal)
         difference = self._held(fit) - self._held(without)
-        error = self._error(fit.log_likelihoods - without.log_likelihoods)
         told = self._passes(fit, without)
         sentence = (
             f"Twice the log-likelihood ratio is {ratio:.1f}, where more than {_LIKELIHOOD_RATIO} "
             f"tells {name} from nil, and the held-out log-likelihood per impression changes by "
-            f"{difference:+.2g} ± {error:.2g}."
+            f"{difference:+.2g}."
         )
+        if float(fit.state[name]) < _LEAST_STRENGTH:
+            sentence += f" Less than {_LEAST_STRENGTH} counts as nil."
         if forced and not told:
             sentence += " It was asked for."
-        elif told and name not in kept:
-            sentence += (
-                " The model without it, fitted for fewer rounds, is as good on held-out slates."
-            )
         return results.Strength(
             name, float(fit.state[name]), ratio, difference, name in kept, sentence
         )
