@@ -15,7 +15,7 @@ from recsim import agent, registry, serving
 from recsim.agents import ppo_agent, random_agent
 from recsim.agents.layers import recent_slates
 from recsim.vector import agent as vector_agent
-from recsim.vector import simulate, wrappers
+from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 3}
 
@@ -297,34 +297,3 @@ def test_experiments_take_the_name(tmp_path):
         progress=False,
     )
     assert set(results.to_dataframe().agent) == {"epsilon_greedy+recent2", "random"}
-
-
-@pytest.mark.slow
-def test_it_helps_where_users_are_hidden():
-    # Users' tastes are hidden in interest exploration: without what they clicked an agent shows all
-    # of them the same.
-    config = {**CONFIG, "num_candidates": 10}
-
-    def clicks(name, seed):
-        make = functools.partial(
-            registry.create_vector_environment, "interest_exploration", {**config, "seed": seed}
-        )
-        env = make(100, max_steps_per_episode=50)
-        trained = registry.create_vector_agent(name, env, seed=seed, training_steps=30_000)
-        slates = trained.begin(env.reset()[0])
-        for _ in range(300):
-            observation, *outcome = env.step(slates)
-            slates = trained.step(observation, *outcome)
-        state = trained.state_dict()
-
-        def create(environment):
-            evaluated = registry.create_vector_agent(name, environment, seed=seed, eval_mode=True)
-            evaluated.load_state_dict(state)
-            return evaluated
-
-        users = functools.partial(make, max_steps_per_episode=50)
-        return simulate.simulate(users, create, 400, num_steps=50, workers=1).returns.mean()
-
-    without = [clicks("epsilon_greedy", seed) for seed in range(3)]
-    seen = [clicks("epsilon_greedy+recent5", seed) for seed in range(3)]
-    assert min(seen) > 1.1 * max(without)
