@@ -8,7 +8,7 @@ import numpy as np
 
 from recsim.fitting import _layout
 
-__all__ = ["Slopes", "Utilities", "Values", "backward", "clicks_before", "forward"]
+__all__ = ["Slopes", "Utilities", "Values", "backward", "by_target", "clicks_before", "forward"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +141,27 @@ def backward(
         fatigue,
         memory,
     )
+
+
+def by_target(drift: float, data: _layout.Layout, by_interest: np.ndarray) -> np.ndarray:
+    """Returns curvatures by the factors of items, as far as interests moved to them.
+
+    An item's clicks in one session are taken to be of different items.
+
+    Args:
+        drift: how far interests move.
+        data: what was shown and clicked.
+        by_interest: curvatures by the interests at each slate, shape (k, n_slates).
+
+    Returns:
+        Array of shape (n_items, k).
+    """
+    later = np.zeros_like(by_interest)
+    for here, after, _ in reversed(data.steps()):
+        left = (1.0 - drift * data.clicked[after]) ** 2
+        later[:, here] = by_interest[:, after] + left * later[:, after]
+    moves = (drift * data.shares) ** 2
+    return np.stack([data.by_item(moves * row) for row in later], axis=1)
 
 
 def clicks_before(data: _layout.Layout) -> np.ndarray:

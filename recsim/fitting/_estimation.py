@@ -12,11 +12,12 @@ with users' effects by click rates, see :mod:`recsim.fitting._looks`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from recsim.fitting import _click_models, _dynamics, _looks, _problem
+from recsim.fitting import _click_models, _dynamics, _layout, _looks, _problem
 from recsim.fitting._problem import Problem, State
 
 __all__ = ["Fit", "fit"]
@@ -153,8 +154,24 @@ def _begin_with(start: Fit, problem: Problem, state: State, deviations: State) -
     for name, value in start.deviations.items():
         if name in deviations and deviations[name].shape == value.shape:
             deviations[name] = value.copy()
+    if problem.model.drift and not start.model.drift and "q" in start.state:
+        _balance(problem, state, deviations)
     if len(problem.model.click_models) > len(start.model.click_models):
         problem.set_apart(state)
+
+
+def _balance(problem: Problem, state: State, deviations: State) -> None:
+    """Lets all of users' factors vary as much, and items' factors so that utilities remain."""
+    before = problem.factor_norm(problem.raw_factors(state, deviations), deviations)
+    common = math.sqrt(float(np.mean(deviations["p"] ** 2)))
+    ratios = deviations["p"] / common
+    for name in ("q", "q_weights"):
+        if name in state:
+            state[name] = state[name] * ratios
+    scale = problem.factor_norm(problem.raw_factors(state, deviations), deviations) / before
+    deviations["p"] = np.full(ratios.shape, common * scale)
+    if "p_weights" in state:
+        state["p_weights"] = state["p_weights"] * (scale / ratios)
 
 
 def _maximized(problem: Problem, state: State, deviations: State, widths: _Widths) -> State:
@@ -220,6 +237,8 @@ class _Widths:
         self.diagonal = np.zeros_like(made.utilities)
         self._by_kind = []
         self._curvatures: list[tuple[np.ndarray, np.ndarray | None]] = []
+        # Of slates, by what interests are at them.
+        self._by_interest = np.zeros((values.item_factors.shape[1], len(layout.users)))
         blocks = _UserBlocks(layout, values, problem.model.drift)
         seen = (data.fitted > 0.0).astype(np.float64)
         for (name, effects, stops), shares in zip(clicks, responsibilities):
@@ -227,6 +246,8 @@ class _Widths:
             share = shares[layout.users]
             blocks.add(seen * share, weights, vectors)
             self._curvatures.append((weights * (data.fitted * share), vectors))
+            if problem.model.drift:
+                self._by_interest += data.fitted * share * _along(values, layout, weights, vectors)
             if vectors is not None:
                 weights = weights - vectors**2
             weights = weights * (data.fitted * share)
@@ -272,6 +293,10 @@ class _Widths:
             norm = problem.factor_norm(raw, deviations) ** 2
             squares = [layout.by_item(self.diagonal * row**2) for row in self._made.interests]
             found["q"] = np.stack(squares, axis=1) / norm
+            if problem.model.drift:
+                # Where interests went says what the items are that they moved to.
+                drift = float(self._state["drift"])
+                found["q"] += _dynamics.by_target(drift, layout, self._by_interest) / norm
             found["q_weights"] = data.item_features.T**2 @ found["q"]
             found["p_weights"] = data.user_features.T**2 @ diagonals[:, 1:]
         return {
@@ -309,7 +334,12 @@ class _Widths:
         if entries:
             columns = [state[name].reshape(len(matrices), -1)[:, each] for name, each in entries]
             given = np.stack(columns, axis=1)
-            effects, factors = _shrunk_further(given, matrices, self._problem.data.user_weights)
+            # Interests move along with items' factors: where they do, all vary as much.
+            of_users = self._problem.data.user_weights
+            groups = np.array([name == "p" for name, _ in entries], np.intp)
+            if not self._problem.model.drift:
+                groups = np.arange(len(entries))
+            effects, factors = _shrunk_further(given, matrices, of_users, groups)
             for name in dict.fromkeys(name for name, _ in entries):
                 chosen = [place for place, (each, _) in enumerate(entries) if each == name]
                 factor = factors[chosen].reshape(deviations[name].shape)
@@ -441,7 +471,7 @@ def _change(
 
 
 def _shrunk_further(
-    effects: np.ndarray, precisions: np.ndarray, weights: np.ndarray
+    effects: np.ndarray, precisions: np.ndarray, weights: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns users' effects with other deviations of their prior, by MacKay's fixed point.
 
@@ -451,6 +481,7 @@ def _shrunk_further(
         effects: standardized, at their posterior mode, shape (n_users, d).
         precisions: of their posterior, shape (n_users, d, d).
         weights: how often each user counts.
+        groups: numbers from 0; effects of one group have one deviation, shape (d,).
 
     Returns:
         The effects, and what to multiply the deviations by, shape (d,).
@@ -463,7 +494,10 @@ def _shrunk_further(
         covariances = np.linalg.inv(changed)
         effects = np.einsum("uab,ub->ua", covariances, pulls)
         determined = weights @ (1.0 - np.einsum("uaa->ua", covariances) / squares)
-        ratios = (weights @ effects**2) / np.maximum(determined * squares, 1e-9)
+        totals = [
+            np.bincount(groups, each) for each in (weights @ effects**2, determined * squares)
+        ]
+        ratios = (totals[0] / np.maximum(totals[1], 1e-9))[groups]
         # Beyond the fixed point's own step, which is short where little is determined.
         steps = np.clip(ratios, 0.1, 10.0) ** 1.5
         squares = np.clip(squares * steps, _LEAST_CHANGE**2, _LEAST_CHANGE**-2)
@@ -472,13 +506,32 @@ def _shrunk_further(
     return effects, np.sqrt(squares)
 
 
+def _along(
+    values: _dynamics.Values,
+    layout: _layout.Layout,
+    weights: np.ndarray,
+    vectors: np.ndarray | None,
+) -> np.ndarray:
+    """Returns curvatures of slates by the user's interests, shape (k, n_slates).
+
+    Args:
+        values: with the items' factors.
+        layout: what was shown.
+        weights: the diagonal by utilities, shape (L, n_slates).
+        vectors: what the outer product of is subtracted, likewise, or None.
+    """
+    found = []
+    for row in np.ascontiguousarray(values.item_factors.T):
+        along = row[layout.items]
+        sums = (weights * along**2).sum(axis=0)
+        found.append(sums if vectors is None else sums - (vectors * along).sum(axis=0) ** 2)
+    return np.reshape(found, (-1, len(layout.users)))
+
+
 class _UserBlocks:
     """Second derivatives of each user's log-likelihood by utility and factors."""
 
-    def __init__(self, layout: object, values: _dynamics.Values, drifts: bool) -> None:
-        from recsim.fitting import _layout
-
-        assert isinstance(layout, _layout.Layout)
+    def __init__(self, layout: _layout.Layout, values: _dynamics.Values, drifts: bool) -> None:
         self._layout = layout
         self.left = left = None
         if drifts:

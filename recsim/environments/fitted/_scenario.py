@@ -16,7 +16,7 @@ from recsim import types
 from recsim._internal import numbers, validation
 from recsim._internal.gym_import import spaces
 from recsim.environments import _config
-from recsim.environments.fitted import _dynamics, _folder
+from recsim.environments.fitted import _dynamics, _folder, _sampling
 from recsim.environments.fitted._parameters import FittedParameters
 
 __all__ = ["FittedOptions", "FittedScenario", "average_scores", "odds_of_quality", "scenario_of"]
@@ -215,9 +215,9 @@ class FittedScenario:
         return _cumulative(self.fitted.user_weights)
 
     @functools.cached_property
-    def cumulative_popularity(self) -> np.ndarray:
-        """The cumulative shares of the items."""
-        return _cumulative(self.fitted.item_popularity)
+    def popularity_sampler(self) -> _sampling.PopularitySampler:
+        """Samples different items by popularity."""
+        return _sampling.PopularitySampler(self.fitted.item_popularity)
 
     @property
     def slate_q_settings(self) -> dict[str, object]:

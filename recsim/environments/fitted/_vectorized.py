@@ -23,11 +23,10 @@ __all__ = [
     "total_values",
 ]
 
-# Samples of so many candidates, and of catalogues of so few items, are made of all items at once.
+# Samples of so many candidates are made of all items at once.
 _MANY_CANDIDATES = 64
-_FEW_ITEMS = 256
-# So many items are sampled for each candidate, for these to be different.
-_DRAWS = 2
+# By popularity they are if there are more pairs of candidates than so many times the items.
+_PAIRS = 32
 
 
 @dataclasses.dataclass
@@ -116,32 +115,11 @@ def _by_popularity(
     scenario: FittedScenario, stream: streams.RandomStream, number: int
 ) -> np.ndarray:
     """Returns the first different ones of items sampled by popularity, (n_users, number)."""
-    fitted = scenario.fitted
-    if fitted.num_items <= _FEW_ITEMS or number >= _MANY_CANDIDATES:
-        uniform = stream.uniform(fitted.num_items)
-        return _ranked_by_popularity(fitted.item_popularity, uniform, number)
-    uniform = stream.uniform(_DRAWS * number)
-    bounds = scenario.cumulative_popularity[:-1].astype(uniform.dtype)
-    # Draws first in memory: what follows is computed for a draw of all users together.
-    drawn = np.searchsorted(bounds, uniform.T, side="right").astype(np.int32)
-    new = np.ones(drawn.shape, np.bool_)
-    for draw in range(1, len(drawn)):
-        new[draw] = (drawn[:draw] != drawn[draw]).all(axis=0)
-    places = new.cumsum(axis=0, dtype=np.int32) - 1
-    taken = new & (places < number)
-    items = np.zeros((number, stream.num_users), np.int32)
-    items[places[taken], taken.nonzero()[1]] = drawn[taken]
-    items = items.T
-    for row in np.flatnonzero(places[-1] < number - 1):
-        # Draws that were too few are continued, by numbers that follow from the same ones.
-        seed = np.ascontiguousarray(uniform[row]).view(np.uint32)
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed.tolist())))
-        left = fitted.item_popularity.copy()
-        found = int(places[-1, row]) + 1
-        left[items[row, :found]] = 0.0
-        further = rng.random((1, fitted.num_items))
-        items[row, found:] = _ranked_by_popularity(left, further, number - found)[0]
-    return items
+    num_items = scenario.fitted.num_items
+    if number**2 <= _PAIRS * num_items:
+        return scenario.popularity_sampler.sample(stream.uniform(number))
+    uniform = stream.uniform(num_items)
+    return _ranked_by_popularity(scenario.fitted.item_popularity, uniform, number)
 
 
 def _ranked_by_popularity(popularity: np.ndarray, uniform: np.ndarray, number: int) -> np.ndarray:
