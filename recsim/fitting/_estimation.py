@@ -20,7 +20,7 @@ import numpy as np
 from recsim.fitting import _click_models, _dynamics, _layout, _looks, _problem
 from recsim.fitting._problem import Problem, State
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "Widths", "begun", "fit"]
 
 _ITERATIONS = 25
 # Deviations of priors stay in this range; at its lower end an effect is nil.
@@ -86,9 +86,7 @@ def fit(
         advance: called with the number of rounds done since the last call.
     """
     problem = Problem(model, data)
-    state, deviations = problem.start(seed)
-    if start is not None:
-        _begin_with(start, problem, state, deviations)
+    state, deviations = begun(problem, seed, start)
     best: tuple[float, Fit] | None = None
     current, widths = _measured(problem, state, deviations, 0)
     for done in range(1, rounds + 1):
@@ -97,7 +95,7 @@ def fit(
         if model.drift:
             state["drift"] = before["drift"] + _DAMPING * (state["drift"] - before["drift"])
         state = problem.rescaled(state, deviations)
-        state, deviations = _Widths(problem, state, deviations).shrunk()
+        state, deviations = Widths(problem, state, deviations).shrunk()
         if data.has_users and "position_based" in model.click_models and "effects" in state:
             state = _looks.at_click_rates(problem, state, deviations)
         last = current.marginal
@@ -115,14 +113,12 @@ def fit(
     return current if best is None else best[1]
 
 
-def _measured(
-    problem: Problem, state: State, deviations: State, rounds: int
-) -> tuple[Fit, _Widths]:
+def _measured(problem: Problem, state: State, deviations: State, rounds: int) -> tuple[Fit, Widths]:
     """Returns a fit as it is now, and how well its parameters are determined."""
     problem.remove_corrections()
     value = problem.evaluate(state, deviations)
     total, _ = problem.mixed(state, value.log_likelihoods)
-    widths = _Widths(problem, state, deviations)
+    widths = Widths(problem, state, deviations)
     impressions = float(problem.layout.impressions(problem.data.fitted).sum())
     marginal = value.objective - widths.half_log_determinant()
     of_slates = _hard(problem, value)
@@ -140,8 +136,18 @@ def _hard(problem: Problem, value: _problem.Value) -> np.ndarray:
     return chosen
 
 
-def _begin_with(start: Fit, problem: Problem, state: State, deviations: State) -> None:
-    """Takes over what a fit has: by each kind, what the fit has of its click model."""
+def begun(problem: Problem, seed: np.random.SeedSequence, start: Fit | None) -> tuple[State, State]:
+    """Returns where estimation begins, with what another fit has.
+
+    Args:
+        problem: what is fitted to what.
+        seed: of the factors.
+        start: a fit of a model with some of the parameters; a kind of users begins with what it has
+            of the kind's click model. None to begin with nothing.
+    """
+    state, deviations = problem.start(seed)
+    if start is None:
+        return state, deviations
     for name, value in start.state.items():
         if name not in problem.shapes:
             continue
@@ -158,6 +164,7 @@ def _begin_with(start: Fit, problem: Problem, state: State, deviations: State) -
         _balance(problem, state, deviations)
     if len(problem.model.click_models) > len(start.model.click_models):
         problem.set_apart(state)
+    return state, deviations
 
 
 def _balance(problem: Problem, state: State, deviations: State) -> None:
@@ -174,7 +181,7 @@ def _balance(problem: Problem, state: State, deviations: State) -> None:
         state["p_weights"] = state["p_weights"] * (scale / ratios)
 
 
-def _maximized(problem: Problem, state: State, deviations: State, widths: _Widths) -> State:
+def _maximized(problem: Problem, state: State, deviations: State, widths: Widths) -> State:
     """Returns the state after some iterations of L-BFGS, on parameters of like curvature."""
     from scipy import optimize
 
@@ -213,7 +220,7 @@ def _maximized(problem: Problem, state: State, deviations: State, widths: _Width
     return unpacked(found.x)
 
 
-class _Widths:
+class Widths:
     """How well parameters are determined: curvatures of the log-likelihood at a state."""
 
     def __init__(self, problem: Problem, state: State, deviations: State) -> None:
@@ -269,14 +276,14 @@ class _Widths:
 
     def half_log_determinant(self) -> float:
         """Returns what the integral over standardized effects takes off the logarithm."""
-        total = sum(0.5 * float(np.log1p(each).sum()) for each in self._information().values())
+        total = sum(0.5 * float(np.log1p(each).sum()) for each in self.information().values())
         entries, matrices = self._user_matrices()
         if entries:
             logs = np.linalg.slogdet(matrices)[1]
             total += 0.5 * float(self._problem.data.user_weights @ logs)
         return total
 
-    def _information(self) -> State:
+    def information(self) -> State:
         """Returns curvatures by standardized effects that are not of users."""
         problem, deviations = self._problem, self._deviations
         layout, data = problem.layout, problem.data
@@ -308,7 +315,7 @@ class _Widths:
     def shrunk(self) -> tuple[State, State]:
         """Returns new deviations, and the state: effects of users as far as these shrink them."""
         state, deviations = dict(self._state), dict(self._deviations)
-        for name, information in self._information().items():
+        for name, information in self.information().items():
             determined = information / (1.0 + information)
             if name == "effects":
                 used = np.array(
@@ -405,7 +412,7 @@ class _Widths:
         ends = []
         for change in (-_DIFFERENCE, _DIFFERENCE):
             moved = np.clip(self._state[name] + change, *self._problem.bounds(name))
-            widths = _Widths(self._problem, {**self._state, name: moved}, self._deviations)
+            widths = Widths(self._problem, {**self._state, name: moved}, self._deviations)
             ends.append((float(moved), widths.half_log_determinant()))
         (low, before), (high, after) = ends
         return -(after - before) / (high - low)
@@ -413,7 +420,7 @@ class _Widths:
     def scales(self) -> State:
         """Returns square roots of curvatures by the parameters, for L-BFGS."""
         problem, data, layout = self._problem, self._problem.data, self._problem.layout
-        found = {name: np.sqrt(1.0 + value) for name, value in self._information().items()}
+        found = {name: np.sqrt(1.0 + value) for name, value in self.information().items()}
         entries, matrices = self._user_matrices()
         diagonals = np.sqrt(np.einsum("uaa->ua", matrices))
         for name in dict.fromkeys(name for name, _ in entries):

@@ -167,6 +167,69 @@ def test_gradients_are_those_of_differences(models):
             assert gradient[name].ravel()[place] == pytest.approx(slope, rel=1e-4, abs=1e-4), name
 
 
+@pytest.mark.parametrize("name", ["dependent_click", "multinomial_logit"])
+def test_clicks_that_interests_move_to_say_what_items_are(name):
+    """Curvatures by items' factors, beside differences of the utilities with them."""
+    drift, topics = 0.4, 2
+    rng = np.random.default_rng(2)
+    # No session has an item twice: what an item's factors change is its own, or what comes later.
+    items = np.stack([rng.permutation(60)[:12].reshape(4, 3) for _ in range(5)]).reshape(20, 3)
+    several = name == "dependent_click"
+    clicks = rng.random(items.shape) < 0.5
+    clicks &= True if several else clicks.cumsum(axis=1) == 1
+    log = tables.SlateLog(
+        items=items,
+        clicks=clicks,
+        users=np.repeat(np.arange(5), 4),
+        sessions=np.repeat(np.arange(5), 4),
+        catalogue=tables.Catalogue.of_size(60),
+        user_table=tables.Users.of_size(5),
+    )
+    problem = _problem.Problem(
+        _problem.Model((name,), topics, drift=True),
+        _tasks.data_of(log, rng.random(20) < 0.2),
+    )
+    state, deviations = problem.start(np.random.SeedSequence(0))
+    state["drift"] = np.array(drift)
+    state["p"] = rng.standard_normal(state["p"].shape)
+    values = problem.values(state, deviations)
+    ((_, effects, stops),) = problem.click_parameters(state, deviations)
+    made = problem.forward(values)
+    weights, vectors = _click_models.curvature(name, made.utilities, effects, stops, problem.layout)
+    expected = np.zeros((60, topics))
+    for item, factor in itertools.product(range(60), range(topics)):
+        ends = []
+        for change in (0.5, -0.5):  # Each is linear in it.
+            moved = values.item_factors.copy()
+            moved[item, factor] += change
+            ends.append(problem.forward(dataclasses.replace(values, item_factors=moved)).utilities)
+        slopes = ends[0] - ends[1]
+        curved = (weights * slopes**2).sum(axis=0)
+        if vectors is not None:
+            curved -= (vectors * slopes).sum(axis=0) ** 2
+        expected[item, factor] = problem.data.fitted @ curved
+    norm = problem.factor_norm(problem.raw_factors(state, deviations), deviations)
+    found = _estimation.Widths(problem, state, deviations).information()["q"]
+    np.testing.assert_allclose(found, expected * (deviations["q"] / norm) ** 2, rtol=1e-9)
+
+
+def test_factors_that_are_balanced_for_drift_make_the_same_utilities():
+    _, log = made_up("dependent_click")
+    data = _tasks.data_of(log, np.zeros(log.num_slates, np.bool_))
+    without = _problem.Model(("dependent_click",), 2)
+    fit = _estimation.fit(without, data, np.random.SeedSequence(0), rounds=1)
+    fit.deviations["p"][:] = 0.7, 0.1
+    moved = _problem.Problem(dataclasses.replace(without, drift=True), data)
+    state, deviations = _estimation.begun(moved, np.random.SeedSequence(0), fit)
+    state["drift"] = np.zeros(())
+    assert deviations["p"][0] == deviations["p"][1]
+    np.testing.assert_allclose(
+        moved.evaluate(state, deviations).made.utilities,
+        _problem.Problem(without, data).evaluate(fit.state, fit.deviations).made.utilities,
+        atol=1e-12,
+    )
+
+
 def test_levels_of_many_sessions_are_computed_in_turns(monkeypatch):
     _, log = made_up("dependent_click")
     data = _layout.layout_of(log)

@@ -11,6 +11,7 @@ from recsim._internal import arrays
 from recsim.environments.fitted._parameters import ClickModel, SessionModel
 
 __all__ = [
+    "add_clicks",
     "choice_probabilities",
     "click_probabilities",
     "clicks_by_topic",
@@ -152,6 +153,24 @@ def clicks_by_topic(clicked: np.ndarray, topics: np.ndarray, num_topics: int) ->
     cells = rows * num_topics + topics[rows, positions]
     counts = np.bincount(cells, minlength=len(clicked) * num_topics)
     return counts.reshape(len(clicked), num_topics)
+
+
+def add_clicks(clicked: np.ndarray, topics: np.ndarray, *counts: np.ndarray) -> None:
+    """Adds the number of clicks on items of each topic to counts, in place.
+
+    Args:
+        clicked: bools of shape (n_slates, slate_size).
+        topics: the items' topics, of the same shape.
+        *counts: each of shape (n_slates, num_topics).
+    """
+    rows, positions = clicked.nonzero()
+    on_topics = topics[rows, positions]
+    for each in counts:
+        one = each.dtype.type(1)
+        if each.flags.c_contiguous:  # NumPy is quicker with one index.
+            np.add.at(each.reshape(-1), rows * each.shape[1] + on_topics, one)
+        else:
+            np.add.at(each, (rows, on_topics), one)
 
 
 def hazards(session: SessionModel, clicked: ArrayLike, steps: ArrayLike) -> np.ndarray:

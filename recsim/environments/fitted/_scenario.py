@@ -181,7 +181,7 @@ class FittedScenario:
         """
         fitted = self.fitted
         slates = np.maximum(state["time"], 1)[..., np.newaxis]
-        observed = {"clicks": (state["clicks"] / slates).astype(dtype)}
+        observed = {"clicks": np.divide(state["clicks"], slates, dtype=dtype)}
         if fitted.user_features.shape[1]:
             observed["features"] = fitted.user_features[user].astype(dtype)
         if self.options.observe_user_state:

@@ -292,12 +292,12 @@ class VectorFittedUserModel(
         stream: streams.RandomStream,
     ) -> VectorFittedUsers:
         """See :meth:`recsim.vector.scenario.VectorUserModel.update`."""
-        fitted, num_topics = self.scenario.fitted, self.scenario.num_topics
-        on_topics = _dynamics.clicks_by_topic(choice, responses.cluster_id, num_topics)
-        users.clicks += on_topics.astype(np.int32)
+        fitted = self.scenario.fitted
+        counts = [users.clicks]
         if fitted.fatigue:
             users.fatigue *= users.fatigue.dtype.type(fitted.fatigue_memory)
-            users.fatigue += on_topics
+            counts.append(users.fatigue)
+        _dynamics.add_clicks(choice, responses.cluster_id, *counts)
         if fitted.drift:
             users.factors = _dynamics.factors_after(
                 users.factors, choice, self._factors_of(documents), fitted.drift
