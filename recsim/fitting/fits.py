@@ -81,7 +81,7 @@ def fit(
         held_out: share of the log that models are compared on, in (0, 1).
         refits: number of bootstrap samples; 0 for none.
         seed: of all random choices, an integer >= 0.
-        workers: the most fits to make at a time, by default one a core.
+        workers: the most fits to make at a time, by default one a core, and one for a small log.
         backend: where they are made, see :func:`recsim.clusters.connect`.
         output: a folder for the scenario and for each finished fit: the same call resumes what was
             interrupted. None to write nothing.

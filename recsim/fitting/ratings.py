@@ -430,8 +430,10 @@ class _Fitting:
             ]
         )
 
-        def made(result: Mapping[str, Any], of_users: np.ndarray | None) -> fitted.FittedParameters:
-            return self._parameters(_factors_of(result), temperature, threshold, of_users)
+        def made(
+            result: Mapping[str, Any], of_users: np.ndarray | None, error: float = deviation
+        ) -> fitted.FittedParameters:
+            return self._parameters(_factors_of(result), temperature, threshold, error, of_users)
 
         candidates = [self._candidate(name, best, made) for name in self._models]
         self._source["treatments"] = [*self._log.treatments, *treatments]
@@ -537,19 +539,19 @@ class _Fitting:
         self,
         name: str,
         best: str,
-        made: Callable[[Mapping[str, Any], np.ndarray | None], fitted.FittedParameters],
+        made: Callable[[Mapping[str, Any], np.ndarray | None, float], fitted.FittedParameters],
     ) -> RatingsCandidate:
         num_factors, regularization = self._models[name]
-        result = self._results[name]
+        result, error = self._results[name], self._error(name)
         return RatingsCandidate(
             name,
             num_factors,
             regularization if num_factors else 0.0,
             int(result["rounds"]),
-            self._error(name),
+            error,
             float(result["fitted_error"]),
             *self._difference(name, best),
-            made(result, None),
+            made(result, None, error),
             float(result["seconds"]),
         )
 
@@ -582,7 +584,12 @@ class _Fitting:
         ]
 
     def _parameters(
-        self, factors: Factors, temperature: float, threshold: float, counts: np.ndarray | None
+        self,
+        factors: Factors,
+        temperature: float,
+        threshold: float,
+        error: float,
+        counts: np.ndarray | None,
     ) -> fitted.FittedParameters:
         """Returns the scenario of some factors; users are weighted by how often they count."""
         log, catalogue, users = self._log, self._log.catalogue, self._log.user_table
@@ -608,23 +615,22 @@ class _Fitting:
             user_weights=weights / weights.sum(),
             user_features=users.features,
             user_feature_names=users.feature_names,
-            values=self._values(factors),
+            values=self._values(factors, temperature, error),
             source=self._source,
         )
 
-    def _values(self, factors: Factors) -> fitted.ValueModel:
-        """Returns what ratings clicked items get."""
+    def _values(self, factors: Factors, temperature: float, error: float) -> fitted.ValueModel:
+        """Returns what ratings clicked items get, as far from predictions as held-out ones are."""
         log = self._log
-        means = factors.mean + factors.item_effects.astype(np.float64)
-        effects = factors.user_effects.astype(np.float64)
-        left = log.ratings - means[log.items] - effects[log.users]
         return fitted.ValueModel(
             "rating",
-            means,
-            effects,
-            _factorization.root_mean_square(left),
+            factors.mean + factors.item_effects.astype(np.float64),
+            factors.user_effects.astype(np.float64),
+            error,
             float(log.ratings.min()),
             float(log.ratings.max()),
+            # Factors of users are in units of the temperature.
+            by_interest=temperature if factors.item_factors.size else 0.0,
         )
 
 

@@ -42,6 +42,8 @@ _LIKELIHOOD_RATIO = 9.55
 _LEAST_STRENGTH = 0.02
 _ROUNDS, _MORE_ROUNDS, _FINAL_ROUNDS, _REFIT_ROUNDS = 12, 8, 8, 4
 _FACTORS = (0, 2, 4, 8)
+# Logs of so many impressions are fitted to by several workers.
+_MANY = 100_000
 # Click rates of 0 and 1 of the unshrunk baseline are moved from where logarithms are not finite.
 _SMALLEST_RATE = 1e-6
 
@@ -81,7 +83,7 @@ def fit_slates(
             compared on, in (0, 1).
         refits: number of bootstrap samples, for intervals; 0 for none.
         seed: of all random choices, an integer >= 0.
-        workers: the most fits to make at a time, by default one a core.
+        workers: the most fits to make at a time, by default one a core, and one for a small log.
         backend: where they are made, see :func:`recsim.clusters.connect`.
         output: a folder for the scenario, and for each finished fit: the same call resumes what was
             interrupted. None to write nothing.
@@ -117,7 +119,8 @@ def fit_slates(
         _store.refuse_another(folder, fingerprint)
     with contextlib.ExitStack() as stack:
         connected = stack.enter_context(clusters.connect(backend, None, workers))
-        at_a_time = workers or parallel.usable_cores()
+        many = log.num_impressions >= _MANY
+        at_a_time = workers or (parallel.usable_cores() if many else 1)
         show = stack.enter_context(progress_lib.progress_bar("Fitting", 0, "rounds", progress))
         store = _store.Store(None if folder is None else os.path.join(folder, "fits"), fingerprint)
 

@@ -176,6 +176,22 @@ def test_what_was_clicked_and_how_long_it_lasted_move_the_hazard() -> None:
     np.testing.assert_allclose(hazards, special.expit([-1.0, -0.3, -0.3 - 0.5 * np.log(4.0)]))
 
 
+def test_values_of_clicks_are_those_of_the_item_the_user_and_their_factors() -> None:
+    base = made_up()
+    values = fitted.ValueModel(
+        "rating", np.arange(30.0), np.arange(12.0), 0.0, -99.0, 99.0, by_interest=2.0
+    )
+    parameters = made_up(values=values)
+    env: Any = fitted.create_vector_environment(config(parameters), 12, dtype=np.float64)
+    users = env.user_model.sample_users(stream_of(12))
+    documents = fitted.VectorFittedDocuments(np.tile(np.array([4, 9, 2], np.int32), (12, 1)))
+    clicked = np.tile([True, False, True], (12, 1))
+    found = env.user_model.respond(users, documents, clicked, stream_of(12)).value
+    products = base.user_factors[users.user] @ base.item_factors[[4, 9, 2]].T
+    expected = (np.array([4.0, 9.0, 2.0]) + users.user[:, np.newaxis] + 2.0 * products) * clicked
+    np.testing.assert_allclose(found, expected)
+
+
 # ---- Both engines
 
 

@@ -108,6 +108,14 @@ def test_utilities_are_ratings_over_temperature(result, log):
     # The logistic noise of the utilities is as large as the error.
     assert result.temperature * np.pi / np.sqrt(3) == pytest.approx(result.candidate.error)
     assert result.threshold == pytest.approx(log.ratings.mean(), rel=1e-5)
+    # What a click brings is the same prediction, as far off as held-out ones.
+    values = parameters.values
+    products = np.sum(
+        parameters.user_factors[log.users] * parameters.item_factors[log.items], axis=1
+    )
+    means = values.item_means[log.items] + values.user_effects[log.users]
+    np.testing.assert_allclose(means + values.by_interest * products, predicted, atol=1e-5)
+    assert values.residual_sd == pytest.approx(result.candidate.error)
     assert parameters.values.name == "rating"
     assert (parameters.values.low, parameters.values.high) == (0.5, 5.0)
     np.testing.assert_allclose(parameters.item_popularity, log.popularity)

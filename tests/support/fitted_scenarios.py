@@ -62,6 +62,7 @@ def made_up(
             0.5,
             1.0,
             5.0,
+            by_interest=0.3,
         ),
         "source": {"rows": 100},
     }

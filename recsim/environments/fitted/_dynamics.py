@@ -8,7 +8,7 @@ from scipy import special
 
 from recsim import choice_model as choice_models
 from recsim._internal import arrays
-from recsim.environments.fitted._parameters import ClickModel, SessionModel
+from recsim.environments.fitted._parameters import ClickModel, SessionModel, ValueModel
 
 __all__ = [
     "add_clicks",
@@ -20,6 +20,7 @@ __all__ = [
     "logit",
     "numbers_of_clicks",
     "sampled_clicks",
+    "sampled_values",
     "utilities",
 ]
 
@@ -48,6 +49,28 @@ def utilities(
         else:
             base = base + np.einsum("...lk,...k->...l", item_factors, factors)
     return base if tired is None else base - tired
+
+
+def sampled_values(
+    model: ValueModel,
+    base: np.ndarray,
+    factors: np.ndarray,
+    item_factors: np.ndarray,
+    noise: np.ndarray,
+) -> np.ndarray:
+    """Returns what clicks on items would bring, shape (..., n_items).
+
+    Args:
+        model: what values are like.
+        base: their means without factors, shape (..., n_items).
+        factors: the users', shape (..., num_factors).
+        item_factors: shape (..., n_items, num_factors).
+        noise: standard normal numbers, shape (..., n_items).
+    """
+    if model.by_interest:
+        base = utilities(base, model.by_interest * factors, item_factors)
+    values: np.ndarray = np.clip(base + model.residual_sd * noise, model.low, model.high)
+    return values
 
 
 def logit(probabilities: np.ndarray) -> np.ndarray:

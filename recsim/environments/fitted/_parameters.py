@@ -136,7 +136,8 @@ class ValueModel:
     """What a click brings: a rating, or a time.
 
     The value of a click by user u on item i is normal with mean ``item_means[i] +
-    user_effects[u]`` and standard deviation ``residual_sd``, truncated to ``low`` and ``high``.
+    user_effects[u] + by_interest * p @ q[i]`` and standard deviation ``residual_sd``, cut off at
+    ``low`` and ``high``; p are the user's factors as they have drifted, and q those of items.
 
     Args:
         name: what it is, such as 'rating' or 'time'.
@@ -145,6 +146,7 @@ class ValueModel:
         residual_sd: at least 0.
         low: the least value.
         high: the greatest value, above ``low``.
+        by_interest: what the product of factors counts, at least 0.
 
     Raises:
         TypeError: if an argument is of another type.
@@ -157,6 +159,7 @@ class ValueModel:
     residual_sd: float
     low: float
     high: float
+    by_interest: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the arrays and makes them read-only."""
@@ -169,6 +172,7 @@ class ValueModel:
             residual_sd=validation.number("residual_sd", self.residual_sd, 0.0, _LARGEST_UTILITY),
             low=bounded("low", self.low),
             high=bounded("high", self.high),
+            by_interest=validation.number("by_interest", self.by_interest, 0.0, _LARGEST_UTILITY),
         )
         if not self.low < self.high:
             raise ValueError(f"low must be below high, got {self.low!r} and {self.high!r}.")
@@ -444,7 +448,7 @@ class FittedParameters:
         if self.values is not None:
             arrays["value_item_means"] = self.values.item_means
             arrays["value_user_effects"] = self.values.user_effects
-            names = ("name", "residual_sd", "low", "high")
+            names = ("name", "residual_sd", "low", "high", "by_interest")
             data["values"] = {name: getattr(self.values, name) for name in names}
         return data, arrays
 

@@ -226,7 +226,8 @@ class FittedUserModel(user.AbstractUserModel):
         if values is not None:
             noise = self.environment_rng.standard_normal(len(items))
             means = values.item_means[items] + values.user_effects[state.index]
-            drawn = np.clip(means + values.residual_sd * noise, values.low, values.high)
+            factors = fitted.item_factors[items]
+            drawn = _dynamics.sampled_values(values, means, state.factors, factors, noise)
             for response, value in zip(responses, drawn.tolist(), strict=True):
                 response.value = value if response.clicked else 0.0
         return responses

@@ -272,7 +272,8 @@ class VectorFittedUserModel(
         if values is not None:
             noise = stream.normal(self.slate_size)
             means = values.item_means[items] + values.user_effects[users.user][:, np.newaxis]
-            drawn = np.clip(means + values.residual_sd * noise, values.low, values.high)
+            factors = self._factors_of(documents)
+            drawn = _dynamics.sampled_values(values, means, users.factors, factors, noise)
             value = np.where(choice, drawn, 0.0).astype(self._quality.dtype)
         elif len(value) != len(items):
             value = self._no_values = np.zeros(items.shape, self._quality.dtype)
