@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import pathlib
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import recsim
+from recsim import fitting
 from recsim.agents import random_agent
 from recsim.environments import interest_exploration
 from recsim.fitting import RatingsLog, SlateLog, reading
@@ -426,3 +428,12 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
     for name in ("log.parquet", "log.csv"):
         with pytest.raises(MemoryError, match="200,000 rows or more need .* take a sample"):
             read(tmp_path / name)
+
+
+def test_what_cannot_be_read_leaves_no_folder(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "there").mkdir()
+    for folder in ("new", "there"):
+        with pytest.raises(ValueError, match="empty file"):
+            fitting.fit(tmp_path / "empty.csv", output=tmp_path / folder, tell=None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.csv", "there"]
