@@ -382,6 +382,13 @@ def test_bad_click_models(arguments: tuple[Any, ...], message: str) -> None:
         fitted.ClickModel(*arguments)
 
 
+def test_bad_values() -> None:
+    with pytest.raises(ValueError, match="by_interest must be"):
+        fitted.ValueModel("rating", np.zeros(2), np.zeros(2), 1.0, 0.0, 5.0, by_interest=-1.0)
+    with pytest.raises(ValueError, match="low must be below high"):
+        fitted.ValueModel("rating", np.zeros(2), np.zeros(2), 1.0, 5.0, 5.0)
+
+
 BAD_CONFIGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"fitted": None}, KeyError, "misses 'path'"),
     ({"fitted": 3}, TypeError, "must be FittedParameters"),
