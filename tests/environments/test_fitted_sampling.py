@@ -1,4 +1,4 @@
-"""Different items sampled by popularity: the exact law, odd popularities, one user among many."""
+"""Different items sampled by popularity: exact probabilities, odd popularities, one user of several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recsim.environments.fitted import _sampling
 
 
 def chances(popularity: np.ndarray, number: int) -> dict[tuple[int, ...], float]:
-    """Returns the probability of each order of different items, drawn one after the other."""
+    """Returns the probability of each order of different items, drawn sequentially."""
     found = {}
     for order in itertools.permutations(np.flatnonzero(popularity), number):
         left, chance = popularity.sum(), 1.0

@@ -136,7 +136,7 @@ class ValueModel:
     """What a click brings: a rating, or a time.
 
     The value of a click by user u on item i is normal with mean ``item_means[i] +
-    user_effects[u] + by_interest * p @ q[i]`` and standard deviation ``residual_sd``, cut off at
+    user_effects[u] + by_interest * p @ q[i]`` and standard deviation ``residual_sd``, truncated to
     ``low`` and ``high``; p are the user's factors as they have drifted, and q those of items.
 
     Args:

@@ -1,4 +1,4 @@
-"""Sampling of different items by popularity, one after the other, for many users at once.
+"""Sampling of different items by popularity, sequentially, for users in parallel.
 
 Popularities are integers here, so that all sums are exact. A uniform number says how far the next
 item is along those that are left, laid end to end. Each item that was sampled before is a point
