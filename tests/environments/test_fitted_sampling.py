@@ -1,4 +1,4 @@
-"""Different items sampled by popularity: exact probabilities, odd popularities, one user of several."""
+"""Different items sampled by popularity: exact probabilities, odd popularities, one user alone."""
 
 from __future__ import annotations
 
