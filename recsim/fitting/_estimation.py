@@ -371,7 +371,7 @@ class Widths:
         layout, k = problem.layout, factors.shape[1]
         problem.corrections = {}
         if problem.model.fatigue:
-            problem.corrections["fatigue"] = self._difference("fatigue")
+            problem.corrections = {name: self._difference(name) for name in ("fatigue", "memory")}
         if not k:
             return
         of_slates = np.ascontiguousarray(self._covariances().transpose(1, 2, 0))[:, :, layout.users]

@@ -213,6 +213,25 @@ def test_clicks_that_interests_move_to_say_what_items_are(name):
     np.testing.assert_allclose(found, expected * (deviations["q"] / norm) ** 2, rtol=1e-9)
 
 
+def test_strengths_have_what_the_integral_over_users_adds():
+    """Both of fatigue: how well users are known depends on what it remembers, too."""
+    _, log = made_up("dependent_click", users=60, fatigue=0.5)
+    data = _tasks.data_of(log, np.zeros(log.num_slates, np.bool_))
+    problem = _problem.Problem(_problem.Model(("dependent_click",), fatigue=True), data)
+    state, deviations = problem.start(np.random.SeedSequence(0))
+    _estimation.Widths(problem, state, deviations).correct()
+    for name in ("fatigue", "memory"):
+        ends = [
+            _estimation.Widths(
+                problem, {**state, name: state[name] + change}, deviations
+            ).half_log_determinant()
+            for change in (1e-4, -1e-4)
+        ]
+        slope = -(ends[0] - ends[1]) / 2e-4
+        assert abs(slope) > 0.1
+        assert problem.corrections[name] == pytest.approx(slope, rel=0.01)
+
+
 def test_factors_that_are_balanced_for_drift_make_the_same_utilities():
     _, log = made_up("dependent_click")
     data = _tasks.data_of(log, np.zeros(log.num_slates, np.bool_))
