@@ -34,6 +34,19 @@ def made_up(*names: str, seed: int = 0, users: int = 30, drift: float = 0.0, fat
     return truth, dataclasses.replace(log, items=items, clicks=clicks)
 
 
+def with_features(log: tables.SlateLog, rng: np.random.Generator) -> tables.SlateLog:
+    """Returns a log whose items and users have two features each."""
+    items, users = (
+        rng.standard_normal((number, 2)).astype(np.float32)
+        for number in (log.num_items, log.num_users)
+    )
+    return dataclasses.replace(
+        log,
+        catalogue=dataclasses.replace(log.catalogue, features=items),
+        user_table=dataclasses.replace(log.user_table, features=users),
+    )
+
+
 def chance_of_clicks(model: fitted.ClickModel, utilities: np.ndarray, clicks: tuple) -> float:
     """Returns the probability of clicks on one slate, worked out path by path."""
     likes = 1.0 / (1.0 + np.exp(-utilities))
@@ -130,15 +143,7 @@ def test_gradients_are_those_of_differences(models):
     _, log = made_up("dependent_click", drift=0.2, fatigue=0.2)
     rng = np.random.default_rng(3)
     log = log.select_slates(rng.random(log.num_slates) < 0.9)
-    log = dataclasses.replace(
-        log,
-        catalogue=dataclasses.replace(
-            log.catalogue, features=rng.standard_normal((log.num_items, 2)).astype(np.float32)
-        ),
-        user_table=dataclasses.replace(
-            log.user_table, features=rng.standard_normal((log.num_users, 2)).astype(np.float32)
-        ),
-    )
+    log = with_features(log, rng)
     held_out = rng.random(log.num_slates) < 0.2
     data = _tasks.data_of(log, held_out, rng.integers(0, 3, log.num_users))
     model = _problem.Model(models, 2, drift=True, fatigue=True)
@@ -234,6 +239,7 @@ def test_strengths_have_what_the_integral_over_users_adds():
 
 def test_factors_that_are_balanced_for_drift_make_the_same_utilities():
     _, log = made_up("dependent_click")
+    log = with_features(log, np.random.default_rng(0))
     data = _tasks.data_of(log, np.zeros(log.num_slates, np.bool_))
     without = _problem.Model(("dependent_click",), 2)
     fit = _estimation.fit(without, data, np.random.SeedSequence(0), rounds=1)
