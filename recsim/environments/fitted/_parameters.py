@@ -172,7 +172,7 @@ class ValueModel:
             residual_sd=validation.number("residual_sd", self.residual_sd, 0.0, _LARGEST_UTILITY),
             low=bounded("low", self.low),
             high=bounded("high", self.high),
-            by_interest=validation.number("by_interest", self.by_interest, 0.0, _LARGEST_UTILITY),
+            by_interest=validation.number("by_interest", self.by_interest, 0.0),
         )
         if not self.low < self.high:
             raise ValueError(f"low must be below high, got {self.low!r} and {self.high!r}.")
