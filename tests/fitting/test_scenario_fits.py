@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from support import CHECKOUT
 
 from recsim import choice_model
-from recsim.benchmarks import scenario_fits
+from recsim.benchmarks import fitting_recovery, scenario_fits
 from recsim.environments import fitted
 from recsim.fitting import predictions, tables
+
+RESULTS = CHECKOUT / "docs" / "results"
+
+
+def test_the_page_has_what_the_record_says():
+    record = json.loads((RESULTS / "scenario_fits.json").read_text(encoding="utf-8"))
+    page = (RESULTS / "scenario_fits.md").read_text(encoding="utf-8")
+    outcomes = [scenario_fits.Outcome(**each) for each in record["outcomes"]]
+    assert scenario_fits.table(outcomes) in page
+    assert scenario_fits.table_of_agents(outcomes) in page
+    found = {each.name: each for each in outcomes}
+    assert set(found) == {*scenario_fits.SCENARIOS, *fitting_recovery.SETTINGS}
+    assert all(each.right_click_model for each in outcomes)
+    for name, each in found.items():
+        drifts = name in fitting_recovery.SETTINGS and fitting_recovery.SETTINGS[name].drift > 0.0
+        assert each.drift == 0.0 or drifts
+        if name not in ("topic_boredom", "interest_evolution"):  # Their dynamics no fit has.
+            pairs = list(each.pairs().values())
+            assert sum(pairs) >= len(pairs) - 1
 
 
 @pytest.mark.parametrize(
