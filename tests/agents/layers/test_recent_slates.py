@@ -297,3 +297,41 @@ def test_experiments_take_the_name(tmp_path):
         progress=False,
     )
     assert set(results.to_dataframe().agent) == {"epsilon_greedy+recent2", "random"}
+
+
+def clicks_of_new_users(name: str, seed: int) -> float:
+    """Returns the mean clicks of 500 users in 50 steps of an agent trained for 80,000."""
+    # Nobody gets bored, and one step's clicks are all that is observed of users.
+    config = {
+        "num_candidates": 10,
+        "slate_size": 1,
+        "resample_documents": True,
+        "boredom_threshold": 50,
+        "boredom_window": 1,
+        "relevance_slope": 10.0,
+        "relevance_offset": 0.4,
+    }
+    make = functools.partial(registry.create_vector_environment, "topic_boredom")
+    env = make({**config, "seed": seed}, 128, max_steps_per_episode=50)
+    trained = registry.create_vector_agent(name, env, seed=seed, training_steps=80_000)
+    slates = trained.begin(env.reset()[0])
+    for _ in range(80_000 // 128):
+        observation, *outcome = env.step(slates)
+        slates = trained.step(observation, *outcome)
+    env = make({**config, "seed": seed + 1000}, 500, max_steps_per_episode=50)
+    evaluated = registry.create_vector_agent(name, env, seed=seed, eval_mode=True)
+    evaluated.load_state_dict(trained.state_dict())
+    slates, clicks = evaluated.begin(env.reset()[0]), 0.0
+    for _ in range(50):
+        observation, rewards, *outcome = env.step(slates)
+        clicks += rewards.mean()
+        slates = evaluated.step(observation, rewards, *outcome)
+    return float(clicks)
+
+
+@pytest.mark.slow
+def test_they_help_where_users_are_hidden() -> None:
+    # Measured: 16.8 and 16.9 clicks without, 24.4 and 23.1 with what ten slates brought.
+    without = [clicks_of_new_users("ppo", seed) for seed in (0, 1)]
+    seen = [clicks_of_new_users("ppo+recent10", seed) for seed in (0, 1)]
+    assert min(seen) > max(without) + 3.0
