@@ -33,7 +33,8 @@ extensions = [
     "registry_tables",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_extensions", "_templates"]
+# The last are included in pages.
+exclude_patterns = ["_build", "_extensions", "_templates", "results/leaderboard"]
 
 # The look.
 html_theme = "furo"

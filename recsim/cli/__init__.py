@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 from recsim._internal import command_line, version
-from recsim.cli import bench, checkpoints, fit, listing, ope, reproduce, run, watch
+from recsim.cli import bench, checkpoints, fit, leaderboard, listing, ope, reproduce, run, watch
 
 __all__ = ["main"]
 
-_COMMANDS = (run, watch, reproduce, bench, checkpoints, ope, fit, listing)
+_COMMANDS = (run, watch, reproduce, leaderboard, bench, checkpoints, ope, fit, listing)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def _parser(arguments: Sequence[str]) -> command_line.Parser:
     )
     parser.add_argument("--version", action="version", version=f"recsim {version.__version__}")
     commands = parser.add_subparsers(
-        dest="command", metavar="{run,watch,reproduce,bench,checkpoints,ope,fit,list}"
+        dest="command", metavar="{run,watch,reproduce,leaderboard,bench,checkpoints,ope,fit,list}"
     )
     for command in _COMMANDS:
         command.add_parser(commands, arguments)

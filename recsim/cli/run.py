@@ -133,6 +133,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _options.add_count(
         how,
+        "--curve-users",
+        "with --num-envs: evaluate what is trained on N users after each iteration, for learning "
+        "curves (default: those of the training's own episodes)",
+    )
+    _options.add_count(
+        how,
         "--seeds",
         "run everything N times, with other users, agents and trainings each (default: 3 where an "
         "agent learns, else 1)",
@@ -286,6 +292,7 @@ def _settings(
                 "train_steps",
                 "num_envs",
                 "train_envs",
+                "curve_users",
                 "staleness",
                 "seeds",
                 "seed",

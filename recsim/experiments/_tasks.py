@@ -24,7 +24,7 @@ import numpy as np
 
 from recsim import parallel, registry
 from recsim._internal import bindings, files, json_text
-from recsim.experiments import agent_run, factories
+from recsim.experiments import _learning_curve, agent_run, factories
 from recsim.simulator import checkpoint
 
 __all__ = [
@@ -204,7 +204,7 @@ def _measured(
         "task": spec.name,
         "measures": measures,
         "steps_per_second": speed,
-        "curve": _curve(os.path.join(spec.folder(output), "train", "metrics.jsonl")),
+        "curve": _curve(os.path.join(spec.folder(output), "train")),
         "course": found.course,
         "settings": json_text.dumps(found.settings),
         "seeds": json_text.dumps(found.seeds),
@@ -213,14 +213,22 @@ def _measured(
     }
 
 
-def _curve(path: str) -> dict[str, np.ndarray]:
-    """Returns the mean returns of a training's iterations, by their last steps."""
+def _curve(folder: str) -> dict[str, np.ndarray]:
+    """Returns mean returns by the steps of a training.
+
+    They are those of evaluations, where there were some, and else of the training's iterations.
+    """
+    path = os.path.join(folder, "metrics.jsonl")
     if not os.path.exists(path):
         return {}
-    with open(path, encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file]
-    value = "AverageEpisodeRewards"
-    points = [(line["total_steps"], line[value]) for line in lines if line.get(value) is not None]
+    points: list[tuple[int, float]] = list(_learning_curve.read(folder).items())
+    if not points:
+        with open(path, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        value = "AverageEpisodeRewards"
+        points = [
+            (line["total_steps"], line[value]) for line in lines if line.get(value) is not None
+        ]
     return {
         "step": np.array([step for step, _ in points], np.int64),
         "value": np.array([value for _, value in points], np.float64),

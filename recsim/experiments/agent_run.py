@@ -28,7 +28,13 @@ from recsim._internal import (
     validation,
     version,
 )
-from recsim.experiments import _course, _first_steps, _recorders, _trained_agents
+from recsim.experiments import (
+    _course,
+    _first_steps,
+    _learning_curve,
+    _recorders,
+    _trained_agents,
+)
 from recsim.simulator import rollout, runner_lib
 from recsim.vector import rollouts, streams
 
@@ -129,6 +135,8 @@ class AgentRun:
             at most.
         rollout_workers: what simulates them, see :mod:`recsim.vector.rollouts`; None for this
             process.
+        curve_users: number of users in parallel whom the agent is evaluated on after each
+            iteration of its training, an episode each; None for no evaluation then.
 
     Raises:
         ValueError: for an unknown name, an agent that does not fit the environment or has no vector
@@ -166,16 +174,21 @@ class AgentRun:
         advance: Callable[[int], None] | None = None,
         train_envs: int | None = None,
         rollout_workers: rollouts.RolloutWorkers | None = None,
+        curve_users: int | None = None,
     ) -> None:
         self._advance = advance
         self._rollout_workers = rollout_workers
-        if num_envs is None and (train_envs is not None or rollout_workers is not None):
+        of_users = (train_envs, rollout_workers, curve_users)
+        if num_envs is None and any(given is not None for given in of_users):
             raise ValueError(
-                "train_envs and rollout_workers are for users in parallel: give num_envs too."
+                "train_envs, rollout_workers and curve_users are for users in parallel: give "
+                "num_envs too."
             )
         if train_envs is not None:
             train_envs = validation.positive_int("train_envs", train_envs)
-        self._train_envs = train_envs
+        if curve_users is not None:
+            curve_users = validation.positive_int("curve_users", curve_users)
+        self._train_envs, self._curve_users = train_envs, curve_users
         self._environment = environment
         self._agent = agent
         self._num_envs = num_envs
@@ -317,6 +330,8 @@ class AgentRun:
                 **self._train_settings,
             )
             training.check_length(self._agent)
+            if self._curve_users is not None:
+                training.curve = self._curve(self._curve_users, training)
             # The agent that is evaluated has the settings of the one that was trained.
             shared["create_agent_fn"] = functools.partial(
                 create_agent, training_steps=training.planned_steps
@@ -334,6 +349,21 @@ class AgentRun:
             **self._eval_settings,
         )
         _check_memory(self._evaluation.settings()["episodes"])
+
+    def _curve(self, num_users: int, training: _Training) -> _learning_curve.LearningCurve:
+        """Returns what evaluates the agent after each iteration of its training."""
+        seed = seeding.derived_seed(self._env_config["seed"], "learning curve")
+        env: Any = self._create_environment({**self._env_config, "seed": seed}, None, num_users)
+        env.max_steps_per_episode = training.settings()["max_steps_per_episode"]
+        create_agent: Any = functools.partial(
+            self._create_agent,
+            env,
+            seed=self._agent_seed,
+            eval_mode=True,
+            training_steps=training.planned_steps,
+        )
+        folder = os.path.join(self._folder, "train")
+        return _learning_curve.LearningCurve(folder, env, create_agent, seed)
 
     def _listeners(self, env: types.AnyEnv) -> list[rollout.Listener | rollout.VectorListener]:
         """Returns what listens to the runs to tell of their progress."""
@@ -451,6 +481,8 @@ class _Training(runner_lib.TrainRunner):
 
     #: Number of steps so far.
     total_steps = 0
+    #: What evaluates the agent after each iteration; None for nothing.
+    curve: _learning_curve.LearningCurve | None = None
 
     def _set_up(self, eval_mode: bool) -> None:
         self._create_agent_fn = functools.partial(
@@ -501,6 +533,8 @@ class _Training(runner_lib.TrainRunner):
 
     def _run_train_phase(self, total_steps: int) -> int:
         self.total_steps = super()._run_train_phase(total_steps)
+        if self.curve is not None and self._agent is not None:
+            self.curve.add(self._agent, self.total_steps)
         return self.total_steps
 
     @property

@@ -90,6 +90,9 @@ class Experiment:
         log_episodes: whether episodes are logged, see
             :class:`recsim.experiments.agent_run.AgentRun`.
         log_user_state: whether these logs have the users' hidden states too.
+        curve_users: number of users whom an agent is evaluated on after each iteration of its
+            training, an episode each, for the learning curve; None for a curve of the training's
+            own episodes. It needs ``num_envs``.
 
     Raises:
         TypeError: if a value is of the wrong type; the message begins with its name.
@@ -118,11 +121,13 @@ class Experiment:
     gin_allow_unused: bool = False
     log_episodes: bool = False
     log_user_state: bool = False
+    curve_users: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("agents", "scenarios"):
             object.__setattr__(self, name, _named(name, getattr(self, name)))
-        for name in ("seeds", "steps", "episodes", "train_steps", "num_envs", "train_envs"):
+        optional = ("seeds", "steps", "episodes", "train_steps")
+        for name in (*optional, "num_envs", "train_envs", "curve_users"):
             if getattr(self, name) is not None:
                 self._set(name, validation.positive_int(name, getattr(self, name)))
         for name in ("num_candidates", "slate_size"):
@@ -153,7 +158,7 @@ class Experiment:
         if self.log_user_state and not self.log_episodes:
             raise ValueError("log_user_state has no effect without log_episodes.")
         self._set("staleness", validation.positive_int("staleness", self.staleness, minimum=0))
-        for name in ("train_envs", "staleness"):
+        for name in ("train_envs", "staleness", "curve_users"):
             if getattr(self, name) and (self.num_envs is None or not self.learners):
                 raise ValueError(
                     f"{name} has no effect without num_envs and an agent that learns: it is of "
@@ -213,6 +218,7 @@ class Experiment:
             "train_envs",
             "log_episodes",
             "log_user_state",
+            "curve_users",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -56,6 +56,7 @@ SCHEMA: Mapping[str, str] = {
     "gin_allow_unused": "true or false",
     "log_episodes": "true or false",
     "log_user_state": "true or false",
+    "curve_users": "an integer >= 1",
 }
 
 

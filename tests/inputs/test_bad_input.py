@@ -673,6 +673,22 @@ COMMAND_TABLE = {
     "users without memory": (["run", "--num-envs", "10000000000000"], "need at least .* of memory"),
     "candidates without memory": (["run", "--num-candidates", "10000000000000"], "need at least"),
     "states of users in no log": (["run", "--log-user-state"], "no effect without --log-episodes"),
+    "unknown version of the leaderboard": (
+        ["leaderboard", "recsim-slate-v1"],
+        "no version 'recsim-slate-v1'.*Did you mean 'recsim-slates-v1'",
+    ),
+    "unknown task of the leaderboard": (
+        ["leaderboard", "--tasks", "cataloge"],
+        "no task 'cataloge' in recsim-slates-v1. Did you mean 'catalogue'",
+    ),
+    "unknown agent of the leaderboard": (["leaderboard", "--agents", "randm"], "'random'"),
+    "more seeds than the leaderboard has": (["leaderboard", "--seeds", "11"], "seeds must be .*11"),
+    "cell without a seed": (["leaderboard", "--rerun", "random.json"], "give --tasks with one"),
+    "agents of a check": (
+        ["leaderboard", "--check", "random.json", "--agents", "random"],
+        "--agents has no effect on --check",
+    ),
+    "entry that is not there": (["leaderboard", "--check", "random.json"], "No such file"),
     "import that fails": (["run", "--gin-bindings", "import nosuch"], "No module named 'nosuch'"),
 }
 

@@ -1,0 +1,9 @@
+"""The leaderboard: a frozen benchmark of agents, its tasks, its runs and its page.
+
+:mod:`recsim.experiments.leaderboard.tasks` says what a version of it is made of,
+:mod:`recsim.experiments.leaderboard.slates_v1` has the tasks of the first,
+:mod:`recsim.experiments.leaderboard.baselines` the library's agents and the settings that are tried
+for them, :mod:`recsim.experiments.leaderboard.runs` runs agents in the tasks,
+:mod:`recsim.experiments.leaderboard.entries` has the files of what they earned, and
+:mod:`recsim.experiments.leaderboard.page` makes tables and figures of these.
+"""

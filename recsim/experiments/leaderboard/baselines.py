@@ -1,0 +1,102 @@
+"""The library's agents on the leaderboard, and the settings that are tried for them.
+
+For each agent a few values of one of its parameters are tried in each task, with seeds of their
+own. The value of the highest mean return is what the agent is then run with in that task. What is
+not named here has one setting, the agent's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from recsim import registry
+from recsim.experiments import factories
+from recsim.experiments.leaderboard import tasks
+
+__all__ = ["ORACLE", "names", "reason_against", "reference_of", "settings_to_try"]
+
+#: The name of the oracle on the leaderboard, which is no agent of the registry.
+ORACLE = "short_term_oracle"
+
+_ORACLE_REFERENCE = "recsim.experiments.leaderboard.oracle:ShortTermOracle"
+
+# Values by gin's name of a parameter, and which agents they are tried for.
+_TRIED: Mapping[str, tuple[Callable[[str], bool], tuple[float, ...]]] = {
+    "ClusterBanditAgent.ci_scaling": (
+        lambda name: name in ("cluster_bandit_ucb1", "cluster_bandit_kl_ucb"),
+        (1.0, 0.3),
+    ),
+    "ContextualBanditAgent.exploration": (
+        lambda name: name.startswith(("lin_", "logistic_")),
+        (1.0, 0.1),
+    ),
+    "SlatePolicyAgent.learning_rate": (
+        lambda name: name in ("ppo", "reinforce"),
+        (3e-3, 1e-3),
+    ),
+    "DQNAgent.learning_rate": (
+        lambda name: "slate_" in name,
+        (1e-3, 3e-4),
+    ),
+}
+
+# Q-learners whose replay buffers would be larger are not run: 20 features a candidate.
+_FEATURES = 20
+_MOST_MEMORY = 2**30
+
+
+def names() -> list[str]:
+    """Returns the names of the agents on the leaderboard: those that have a form for many users."""
+    of_registry = [name for name, entry in registry.AGENTS.items() if entry.create_vector]
+    return [*of_registry, ORACLE]
+
+
+def reference_of(name: str) -> factories.Reference:
+    """Returns what makes an agent of a name, or of a reference to code."""
+    return _ORACLE_REFERENCE if name == ORACLE else name
+
+
+def settings_to_try(name: str) -> list[str]:
+    """Returns the gin bindings that are tried for an agent; nothing where there is one setting."""
+    return [
+        f"{parameter} = {value!r}"
+        for parameter, (is_tried_for, values) in _TRIED.items()
+        if is_tried_for(name)
+        for value in values
+    ]
+
+
+def reason_against(reference: factories.Reference, task: tasks.Task, train_envs: int) -> str | None:
+    """Says why an agent cannot take part in a task; None if it can.
+
+    Args:
+        reference: the agent, see :mod:`recsim.experiments.factories`.
+        task: the task.
+        train_envs: users in parallel of a training.
+
+    Raises:
+        ValueError: if there is no such agent.
+    """
+    entry = factories.agent_entry(reference)
+    if isinstance(reference, str) and _keeps_candidates(reference):
+        size = 8 * task.train_steps * task.num_candidates * _FEATURES
+        if size > _MOST_MEMORY:
+            return (
+                "its replay buffer keeps the candidates of every transition: they would take "
+                f"{size / 2**30:.1f} GiB, and as much in each checkpoint"
+            )
+    if entry.create_vector is None:
+        return "it has no form for users in parallel"
+    environment = task.scenario.create_vector
+    assert environment is not None
+    planned = {"training_steps": task.train_steps} if entry.plans_training else {}
+    env = environment({"seed": 0}, train_envs)
+    try:
+        entry.create_vector(env, seed=0, eval_mode=False, summary_writer=None, **planned)
+    except (ValueError, MemoryError) as error:
+        return str(error).splitlines()[0].rstrip(".")
+    return None
+
+
+def _keeps_candidates(name: str) -> bool:
+    return name in registry.AGENTS and ("slate_" in name or name == "dp_random")

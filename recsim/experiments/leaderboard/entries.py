@@ -1,0 +1,196 @@
+"""Entries of the leaderboard: files of what an agent earned, one for each agent.
+
+An entry is a file in JSON:
+
+* ``format``: 1;
+* ``version``: the version of the leaderboard;
+* ``agent``: the agent's name there;
+* ``made_by``: a name of :data:`recsim.registry.AGENTS`, or a reference such as ``module:factory``;
+* ``description``: a line on it;
+* ``tasks``: for each task that the agent took part in
+
+  * ``sha256``: the task's, so that results of another task are not taken for those of this one;
+  * ``settings``: gin bindings;
+  * ``search``: the mean return by each setting that was tried, empty if none was;
+  * ``returns``: the mean return over the users of the evaluation, by seed;
+  * ``curve``: ``steps`` of the training, and ``values`` by seed, the returns after so many; or null
+    for an agent that is not trained;
+  * ``seconds``: how long training and evaluation took, by seed;
+  * ``versions``: of packages, and ``source``: the SHA-256 of code of one's own, or null;
+
+* ``not_applicable``: a reason for each task that the agent cannot take part in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from recsim._internal import files, json_text, numbers, paths
+from recsim.experiments.leaderboard import tasks
+
+__all__ = ["Entry", "TaskResult", "load", "load_all", "save"]
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskResult:
+    """What an agent earned in a task; the attributes are those of the file."""
+
+    sha256: str
+    settings: tuple[str, ...]
+    search: Mapping[str, float]
+    returns: Mapping[str, float]
+    curve: Mapping[str, Any] | None
+    seconds: Mapping[str, float]
+    versions: Mapping[str, str]
+    source: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What an agent earned; the attributes are those of the file."""
+
+    version: str
+    agent: str
+    made_by: str
+    description: str
+    tasks: Mapping[str, TaskResult]
+    not_applicable: Mapping[str, str]
+
+
+def save(entry: Entry, folder: str) -> str:
+    """Writes an entry to a folder and returns the file's path."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f"{entry.agent}.json")
+    data = {"format": _FORMAT, **dataclasses.asdict(entry)}
+    with files.atomic_file(path) as file:
+        file.write(f"{json_text.dumps(data, indent=1)}\n".encode())
+    return path
+
+
+def load_all(folder: paths.Path) -> list[Entry]:
+    """Returns the entries in a folder, by the names of their files.
+
+    Raises:
+        ValueError: if there is none, a file is not an entry, or they are not of one version.
+        OSError: if one cannot be read.
+    """
+    place = paths.absolute("folder", folder)
+    names = sorted(name for name in os.listdir(place) if name.endswith(".json"))
+    if not names:
+        raise ValueError(f"folder must hold entries of the leaderboard, got none in {place!r}.")
+    found = [load(os.path.join(place, name)) for name in names]
+    versions = {entry.version for entry in found}
+    if len(versions) > 1:
+        raise ValueError(
+            f"folder must hold entries of one version of the leaderboard, got {place!r} with "
+            f"{', '.join(sorted(versions))}."
+        )
+    return found
+
+
+def load(path: paths.Path) -> Entry:
+    """Returns an entry, checked as far as a file can be.
+
+    Raises:
+        ValueError: if it is none, with what is wrong: another format, a version or a task that is
+            not known or not the one that there is, seeds that are none of the task's, numbers that
+            are not finite.
+        OSError: if it cannot be read.
+    """
+    file_path = paths.absolute("path", path)
+    with open(file_path, encoding="utf-8") as file:
+        try:
+            data = json.load(file)
+        except ValueError as error:
+            raise ValueError(
+                f"{file_path!r} is not an entry of the leaderboard: it is not JSON ({error})."
+            ) from error
+    try:
+        return _checked(data)
+    except ValueError as error:
+        raise ValueError(f"{file_path!r} is not an entry of the leaderboard: {error}") from error
+
+
+def _checked(data: object) -> Entry:
+    """Returns what a file has as an entry, or raises ValueError."""
+    whole = _mapping("the file", data)
+    if whole.get("format") != _FORMAT:
+        raise ValueError(f"format must be {_FORMAT}, got {numbers.described(whole.get('format'))}.")
+    fields = {field.name for field in dataclasses.fields(Entry)}
+    _same_keys("the file", set(whole), {"format", *fields})
+    version = tasks.version_of(whole["version"])
+    for name in ("agent", "made_by", "description"):
+        if not isinstance(whole[name], str) or not whole[name]:
+            raise ValueError(f"{name} must be a text, got {numbers.described(whole[name])}.")
+    results = {
+        name: _task_result(version, name, of_task)
+        for name, of_task in _mapping("tasks", whole["tasks"]).items()
+    }
+    reasons = _mapping("not_applicable", whole["not_applicable"])
+    for name, reason in reasons.items():
+        version.task(name)
+        if not isinstance(reason, str) or name in results:
+            raise ValueError(
+                f"not_applicable[{name!r}] must be a text, of a task without results, got "
+                f"{numbers.described(reason)}."
+            )
+    given = {name: whole[name] for name in ("version", "agent", "made_by", "description")}
+    return Entry(**given, tasks=results, not_applicable=reasons)
+
+
+def _task_result(version: tasks.Version, name: str, data: object) -> TaskResult:
+    task = version.task(name)
+    place = f"tasks[{name!r}]"
+    found = _mapping(place, data)
+    _same_keys(place, set(found), {field.name for field in dataclasses.fields(TaskResult)})
+    if found["sha256"] != task.sha256:
+        raise ValueError(
+            f"{place}['sha256'] must be {task.sha256[:12]}…, that of the task in "
+            f"{version.name}, got {numbers.described(found['sha256'])}: it was another task, or "
+            "another budget."
+        )
+    for key in ("returns", "seconds", "search"):
+        for which, value in _mapping(f"{place}[{key!r}]", found[key]).items():
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(
+                    f"{place}[{key!r}][{which!r}] must be a finite number, got "
+                    f"{numbers.described(value)}."
+                )
+    seeds = set(found["returns"])
+    known = {str(seed) for seed in range(version.num_seeds)}
+    if not seeds or not seeds <= known or seeds != set(found["seconds"]):
+        raise ValueError(
+            f"{place}['returns'] and ['seconds'] must be of the same seeds, of 0 to "
+            f"{version.num_seeds - 1}, got {', '.join(sorted(seeds)) or 'none'}."
+        )
+    if found["curve"] is not None:
+        curve = _mapping(f"{place}['curve']", found["curve"])
+        _same_keys(f"{place}['curve']", set(curve), {"steps", "values"})
+        values = _mapping(f"{place}['curve']['values']", curve["values"])
+        if set(values) != seeds or any(len(of) != len(curve["steps"]) for of in values.values()):
+            raise ValueError(
+                f"{place}['curve'] must have a value of each seed for each of its steps."
+            )
+    return TaskResult(**{**found, "settings": tuple(found["settings"])})
+
+
+def _mapping(name: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be an object of JSON, got {numbers.described(value)}.")
+    return value
+
+
+def _same_keys(name: str, found: set[str], wanted: set[str]) -> None:
+    if found != wanted:
+        raise ValueError(
+            f"{name} must have the keys {', '.join(sorted(wanted))}; it lacks "
+            f"{', '.join(sorted(wanted - found)) or 'none'} and has besides "
+            f"{', '.join(sorted(found - wanted)) or 'none'}."
+        )

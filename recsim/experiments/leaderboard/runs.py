@@ -1,0 +1,296 @@
+"""Runs of the leaderboard: agents in the tasks of a version, and the files of what they earned.
+
+Each agent in a task is an experiment of its own, in the folder ``runs/<task>/<agent>``, and so are
+those that its settings are chosen by, in ``search/<task>/<agent>/<n>``. What is finished is not run
+again. An agent's entry is in ``entries/<agent>.json``, which is written anew after each of its
+tasks: see :mod:`recsim.experiments.leaderboard.entries`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recsim import clusters
+from recsim._internal import paths, validation
+from recsim.experiments import experiment, factories, results
+from recsim.experiments.leaderboard import baselines, entries, tasks
+
+__all__ = ["ENTRIES", "Place", "rerun", "run"]
+
+#: The folder of the entries, in that of a run.
+ENTRIES = "entries"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where experiments run, see :func:`recsim.experiments.experiment.experiment`.
+
+    Attributes:
+        workers: the most tasks at a time.
+        backend: where they run.
+        address: that of a cluster.
+        progress: False to show nothing.
+    """
+
+    workers: int | None = None
+    backend: clusters.BackendLike = "loky"
+    address: str | None = None
+    progress: bool | None = None
+
+
+def run(
+    version: tasks.Version,
+    output: paths.Path,
+    agents: Sequence[str] | None = None,
+    *,
+    only_tasks: Sequence[str] | None = None,
+    seeds: int | None = None,
+    place: Place | None = None,
+) -> list[entries.Entry]:
+    """Runs agents in the tasks of a version, or what is left of it.
+
+    Args:
+        version: the version, see :func:`recsim.experiments.leaderboard.tasks.version_of`.
+        output: the folder for the files: new, empty, or that of an earlier call, which resumes. It
+            may be called again with further agents, tasks and seeds.
+        agents: names of the library's agents, or references such as ``module:factory``; by default
+            all of :func:`recsim.experiments.leaderboard.baselines.names`.
+        only_tasks: names of tasks; by default all.
+        seeds: how many seeds, at most those of the version, which are the default.
+        place: where it runs.
+
+    Returns:
+        The agents' entries.
+
+    Raises:
+        ValueError: for an unknown task or agent, or more seeds than there are.
+        OSError: if the folder cannot be written to.
+        recsim.experiments.experiment.ExperimentFailedError: if an agent fails in a task.
+    """
+    names = list(version.tasks) if only_tasks is None else list(only_tasks)
+    wanted = [version.task(name) for name in names]
+    most = version.num_seeds
+    seeds = validation.positive_int("seeds", most if seeds is None else seeds, maximum=most)
+    labels: dict[str, str] = {}
+    for name in baselines.names() if agents is None else agents:
+        label = factories.label_of(name)
+        if label in labels:
+            raise ValueError(f"agents must have different names, got {label!r} twice.")
+        factories.agent_entry(baselines.reference_of(name))
+        labels[label] = name
+    folder = paths.absolute("output", output)
+    paths.writable_folder("The output folder", folder)
+    found = {label: _begun(version, folder, label, name) for label, name in labels.items()}
+    for task in wanted:
+        for label, name in labels.items():
+            cells = _Cells(version, task, label, name, folder, place or Place())
+            found[label] = _with_task(found[label], task, cells, seeds)
+            entries.save(found[label], os.path.join(folder, ENTRIES))
+    return list(found.values())
+
+
+def _begun(version: tasks.Version, folder: str, label: str, name: str) -> entries.Entry:
+    """Returns an agent's entry as far as it is there."""
+    reference = baselines.reference_of(name)
+    path = os.path.join(folder, ENTRIES, f"{label}.json")
+    if os.path.exists(path):
+        entry = entries.load(path)
+        if (entry.version, entry.made_by) != (version.name, factories.name_of(reference)):
+            raise ValueError(
+                f"output must be a folder of {version.name} with {label!r} made by "
+                f"{factories.name_of(reference)}, got one of {entry.version} in which it is made "
+                f"by {entry.made_by}: choose another folder, or another name."
+            )
+        return entry
+    description = factories.agent_entry(reference).description
+    return entries.Entry(version.name, label, factories.name_of(reference), description, {}, {})
+
+
+def _with_task(entry: entries.Entry, task: tasks.Task, cells: _Cells, seeds: int) -> entries.Entry:
+    """Returns an agent's entry with what it earned in a task."""
+    there = entry.tasks.get(task.name)
+    if there is not None and len(there.returns) >= seeds:
+        return entry
+    if (reason := cells.reason_against()) is not None:
+        reasons = {**entry.not_applicable, task.name: reason}
+        return dataclasses.replace(entry, not_applicable=reasons)
+    return dataclasses.replace(entry, tasks={**entry.tasks, task.name: cells.measured(seeds)})
+
+
+class _Cells:
+    """An agent in a task: the runs of all seeds, and those that its settings are chosen by."""
+
+    def __init__(
+        self,
+        version: tasks.Version,
+        task: tasks.Task,
+        label: str,
+        name: str,
+        folder: str,
+        place: Place,
+    ) -> None:
+        self._version, self._task, self._place = version, task, place
+        self._label, self._name, self._folder = label, name, folder
+        self._reference = baselines.reference_of(name)
+        self._learns = factories.agent_entry(self._reference).learns
+
+    def reason_against(self) -> str | None:
+        """Says why the agent cannot take part; None if it can."""
+        return baselines.reason_against(self._reference, self._task, self._version.train_envs)
+
+    def measured(self, seeds: int) -> entries.TaskResult:
+        """Returns what the agent earned, with the best of the settings that are tried."""
+        search = self._search()
+        settings = (max(search, key=lambda each: search[each]),) if search else ()
+        of_all = self._run(("runs", self._task.name, self._label), settings, seeds=seeds)
+        provenance: Any = of_all.metadata.provenance
+        timing: Any = of_all.metadata.timing
+        seconds = {
+            name.split("/")[-2].removeprefix("seed_"): seconds
+            for name, seconds in timing["seconds_of_tasks"].items()
+        }
+        return entries.TaskResult(
+            self._task.sha256,
+            settings,
+            search,
+            _returns(of_all),
+            _curve(of_all),
+            seconds,
+            provenance["versions"],
+            provenance["sources"].get(self._label),
+        )
+
+    def _search(self) -> dict[str, float]:
+        """Returns the mean return with each of the settings that are tried."""
+        found = {}
+        for number, settings in enumerate(baselines.settings_to_try(self._name)):
+            place = ("search", self._task.name, self._label, str(number))
+            of_settings = self._run(
+                place,
+                (settings,),
+                seeds=self._version.search_seeds,
+                seed=self._version.first_search_seed,
+                share=self._version.search_share,
+            )
+            returns = _returns(of_settings)
+            found[settings] = sum(returns.values()) / len(returns)
+        return found
+
+    def _run(
+        self,
+        parts: Sequence[str],
+        settings: Sequence[str],
+        *,
+        seeds: int,
+        seed: int = 0,
+        share: float = 1.0,
+    ) -> results.Results:
+        """Runs the experiment in a folder, or returns what it gave before."""
+        folder = os.path.join(self._folder, *parts)
+        if experiment.is_complete(folder):
+            there = results.Results.load(folder)
+            if there.metadata.spec["seeds"] == seeds and not there.metadata.failures:
+                return there
+        found = experiment.experiment(
+            self.experiment(settings, seeds=seeds, seed=seed, share=share),
+            output=folder,
+            workers=self._place.workers,
+            backend=self._place.backend,
+            address=self._place.address,
+            progress=self._place.progress,
+            figures=False,
+        )
+        if found.metadata.failures:
+            first = found.metadata.failures[0]
+            raise experiment.ExperimentFailedError(
+                f"{self._label} has failed in {self._task.name}: {first['task']}, with "
+                f"{first['error']} ({folder})"
+            )
+        # Replay buffers would fill the disk; what was measured is in other files.
+        for checkpoints in glob.glob(os.path.join(folder, "*", "*", "*", "train", "checkpoints")):
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        return found
+
+    def experiment(
+        self, settings: Sequence[str], *, seeds: int, seed: int = 0, share: float = 1.0
+    ) -> experiment.Experiment:
+        """Returns the experiment of some seeds."""
+        task, version = self._task, self._version
+        of_training: Mapping[str, Any] = {
+            "train_steps": task.train_steps,
+            "train_envs": version.train_envs,
+            "curve_users": task.curve_users if share == 1.0 else None,
+        }
+        users = max(1, round(share * task.users))
+        return experiment.Experiment(
+            {self._label: self._reference},
+            {task.name: version.reference(task)},
+            seeds=seeds,
+            seed=seed,
+            num_candidates=task.num_candidates,
+            slate_size=task.slate_size,
+            resample_documents=task.resample_documents,
+            steps=task.steps,
+            episodes=users,
+            num_envs=users,
+            gin_bindings=list(settings),
+            **(of_training if self._learns else {}),
+        )
+
+
+def _returns(of: results.Results) -> dict[str, float]:
+    """Returns the mean returns by seed."""
+    frame = of.to_dataframe()
+    means = frame[frame["measure"] == "return"].groupby("seed")["value"].mean()
+    return {str(seed): float(value) for seed, value in means.items()}
+
+
+def _curve(of: results.Results) -> dict[str, Any] | None:
+    """Returns the learning curves by seed; None of an agent that is not trained."""
+    if of.curves is None:
+        return None
+    by_seed = of.curves.groupby("seed")
+    steps = [[int(step) for step in rows["step"]] for _, rows in by_seed]
+    values = {str(seed): [float(value) for value in rows["value"]] for seed, rows in by_seed}
+    return {"steps": steps[0], "values": values}
+
+
+def rerun(
+    entry: entries.Entry, task_name: str, seed: int, *, place: Place | None = None
+) -> tuple[float, float]:
+    """Runs a single cell of an entry again: an agent in a task with a seed.
+
+    Args:
+        entry: the entry.
+        task_name: the task.
+        seed: the seed.
+        place: where it runs.
+
+    Returns:
+        The return on record, and the one of now. They are the same to the digit with the same
+        versions of the packages on record.
+
+    Raises:
+        ValueError: if the entry has no such result, or its agent is not found.
+    """
+    version = tasks.version_of(entry.version)
+    task = version.task(task_name)
+    recorded = entry.tasks.get(task_name)
+    if recorded is None or str(seed) not in recorded.returns:
+        there = "none" if recorded is None else ", ".join(recorded.returns)
+        raise ValueError(
+            f"seed must be one that the entry of {entry.agent} has in {task_name}: {there}, got "
+            f"{seed}."
+        )
+    cells = _Cells(version, task, entry.agent, entry.made_by, "", Place())
+    found = experiment.experiment(
+        cells.experiment(recorded.settings, seeds=1, seed=seed),
+        workers=1,
+        progress=(place or Place()).progress,
+    )
+    return recorded.returns[str(seed)], _returns(found)[str(seed)]

@@ -1,0 +1,62 @@
+"""The page of the leaderboard: scores by hand, tables, figures."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.leaderboard_entries import V1, entry_of
+
+from recsim.experiments.leaderboard import page
+
+RANDOM = entry_of("random", easy=[1.0, 3.0], boredom=[10.0, 10.0])
+GOOD = entry_of("good", easy=[4.0, 6.0], boredom=[10.0, 10.0])
+ONE_TASK = dataclasses.replace(
+    entry_of("one_task", boredom=[20.0, 30.0]), not_applicable={"easy": "it is too easy"}
+)
+ENTRIES = [ONE_TASK, RANDOM, GOOD]
+
+
+def test_scores_by_hand():
+    board = page.Board(ENTRIES)
+    # Random earns 2 and the best 5 in one task, 10 and 25 in the other.
+    assert board.tasks == ["easy", "boredom"]
+    np.testing.assert_allclose(board.scores(RANDOM)["easy"], [-1 / 3, 1 / 3])
+    np.testing.assert_allclose(board.scores(GOOD)["easy"], [2 / 3, 4 / 3])
+    np.testing.assert_allclose(board.scores(ONE_TASK)["boredom"], [2 / 3, 4 / 3])
+    # Of the four scores the middle two count; where an agent takes no part, zeros do.
+    assert board.overall(GOOD)["mean"] == pytest.approx((0.0 + 2 / 3) / 2)
+    assert board.overall(ONE_TASK)["mean"] == pytest.approx((0.0 + 2 / 3) / 2)
+    assert board.own(ONE_TASK)["mean"] == pytest.approx(1.0)
+    # Every run of the one task is better than every run of random's there.
+    assert board.improvement(ONE_TASK, "random")["mean"] == 1.0
+    assert board.improvement(GOOD, "random")["mean"] == pytest.approx((1.0 + 0.5) / 2)
+    assert board.improvement(RANDOM, "random") is None
+    assert board.improvement(GOOD, "short_term_oracle") is None
+
+
+def test_tables_have_all_there_is():
+    text = page.Board(ENTRIES).markdown()
+    for part in (
+        "3 agents in 2 of 8 tasks, 5 pairs with 2 seeds each (a whole entry has 10)",
+        "recsim 1.0, numpy 2.0",
+        "| one_task |",
+        "1 of 2",
+        "| it is too easy |",
+        "clip_range = 0.3",
+        f"easy: {V1.task('easy').title}",
+    ):
+        assert part in text
+
+
+def test_page_is_written(tmp_path):
+    pytest.importorskip("matplotlib")
+    written = page.write(ENTRIES, tmp_path / "page")
+    names = {"tables.md", "scores.png", "profiles.png", "curves.png"}
+    assert {path.name for path in (tmp_path / "page").iterdir()} == names
+    assert len(written) == len(names)
+
+
+@pytest.mark.parametrize("of", [[], [GOOD], [dataclasses.replace(RANDOM, tasks={}), GOOD]])
+def test_boards_that_are_none(of):
+    with pytest.raises(ValueError, match="There must be"):
+        page.Board(of)

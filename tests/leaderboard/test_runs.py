@@ -1,0 +1,113 @@
+"""Runs of the leaderboard: resuming, more seeds and agents, searches, and cells run again."""
+
+import dataclasses
+import os
+
+import pytest
+
+from recsim.agents import random_agent
+from recsim.experiments import experiment
+from recsim.experiments.leaderboard import baselines, entries, runs, tasks
+
+QUIET = runs.Place(workers=1, progress=False)
+
+TINY = tasks.version_of("recsim-slates-v1-quick")
+TINY = dataclasses.replace(
+    TINY,
+    tasks={
+        name: dataclasses.replace(TINY.task(name), train_steps=2_000, users=20)
+        for name in ("easy", "clickbait")
+    },
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setattr(tasks, "version_of", lambda name: TINY)
+
+
+def make_mine(environment, seed):
+    return random_agent.VectorRandomAgent(environment, seed)
+
+
+def test_run_resumes_and_repeats_to_the_digit(tmp_path, monkeypatch):
+    agents = ["random", "lin_ucb", "greedy_pctr", "short_term_oracle"]
+    first = runs.run(TINY, tmp_path, agents, seeds=1, place=QUIET)
+    by_name = {entry.agent: entry for entry in first}
+    assert list(by_name) == agents
+    random, learner = by_name["random"], by_name["lin_ucb"]
+    assert set(random.tasks) == set(learner.tasks) == {"easy", "clickbait"}
+    assert random.tasks["easy"].curve is None
+    assert by_name["greedy_pctr"].not_applicable["clickbait"].startswith("the user model needs")
+
+    # The better of two settings is run; each was tried with a seed of its own.
+    result = learner.tasks["easy"]
+    assert list(result.search) == baselines.settings_to_try("lin_ucb")
+    assert result.settings == (max(result.search, key=result.search.get),)
+    assert result.curve["steps"] == [1_000, 2_000]
+    assert len(result.curve["values"]["0"]) == 2
+    assert list(result.returns) == list(result.seconds) == ["0"]
+
+    # Nothing is left of replay buffers, and files say what was returned.
+    assert not list(tmp_path.rglob("checkpoints"))
+    assert entries.load_all(tmp_path / "entries") == sorted(first, key=lambda of: of.agent)
+
+    # More seeds are run beside those that are there; what is there is not run again.
+    more = runs.run(TINY, tmp_path, ["lin_ucb"], only_tasks=["easy"], place=QUIET)
+    longer = more[0].tasks["easy"]
+    assert list(longer.returns) == ["0", "1"]
+    assert longer.returns["0"] == result.returns["0"]
+    assert more[0].tasks["clickbait"] == learner.tasks["clickbait"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(experiment, "experiment", lambda *_, **__: pytest.fail("was run again"))
+        assert runs.run(TINY, tmp_path, agents, seeds=1, place=QUIET)[1] == more[0]
+
+    recorded, now = runs.rerun(more[0], "easy", 1, place=QUIET)
+    assert recorded == now == longer.returns["1"]
+
+
+def test_own_agents(tmp_path):
+    reference = f"{__file__}:make_mine"
+    (entry,) = runs.run(TINY, tmp_path, [reference], only_tasks=["easy"], place=QUIET)
+    assert (entry.agent, entry.made_by) == ("make_mine", reference)
+    result = entry.tasks["easy"]
+    assert (result.settings, result.search, result.curve) == ((), {}, None)
+    assert len(result.source) == 64
+
+    file = entries.load(os.path.join(tmp_path, "entries", "make_mine.json"))
+    assert runs.rerun(file, "easy", 0, place=QUIET)[1] == result.returns["0"]
+    os.rename(tmp_path / "entries" / "make_mine.json", tmp_path / "entries" / "random.json")
+    with pytest.raises(ValueError, match="with 'random' made by random, got one of"):
+        runs.run(TINY, tmp_path, ["random"], place=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"agents": ["rando"]}, "There is no agent 'rando'. Did you mean 'random'"),
+        ({"agents": ["random", "random"]}, "agents must have different names, got 'random' twice"),
+        ({"only_tasks": ["easi"]}, "There is no task 'easi' in recsim-slates-v1-quick"),
+        ({"seeds": 3}, "seeds must be an integer <= 2, got 3"),
+        ({"seeds": 0}, "seeds must be an integer"),
+    ],
+)
+def test_what_is_refused(arguments, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        runs.run(TINY, tmp_path / "board", place=QUIET, **arguments)
+    assert not (tmp_path / "board").exists()
+
+
+def test_cells_that_an_entry_has_not(tmp_path):
+    entry = entries.Entry(TINY.name, "random", "random", "random slates", {}, {})
+    with pytest.raises(ValueError, match="seed must be one that the entry of random has in easy"):
+        runs.rerun(entry, "easy", 0)
+
+
+def test_every_agent_with_a_form_for_many_users_is_a_baseline():
+    names = baselines.names()
+    assert {"ppo", "lin_ucb", "slate_topk_topk_q", baselines.ORACLE} <= set(names)
+    assert "tabular_q" not in names
+    task = TINY.task("easy")
+    assert "no form for users in parallel" in baselines.reason_against("tabular_q", task, 2)
+    assert baselines.settings_to_try("random") == []
