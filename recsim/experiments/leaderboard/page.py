@@ -7,13 +7,14 @@ highest mean of any entry there is 1. So scores, unlike returns, are of these en
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsim._internal import files, paths
-from recsim.experiments import plots, statistics, tables
+from recsim.experiments import plots, statistics, summary, tables
 from recsim.experiments.leaderboard import baselines, entries
 from recsim.experiments.leaderboard import tasks as tasks_lib
 
@@ -89,7 +90,7 @@ class Board:
         random = np.zeros(1)
         seeds = max((len(scores) for scores in by_name.values()), default=1)
         strata = [by_name.get(task, np.repeat(random, seeds)) for task in self.tasks]
-        return statistics.interquartile_mean(strata)
+        return _with_enough(statistics.interquartile_mean(strata), *by_name.values())
 
     def own(self, entry: entries.Entry) -> Mapping[str, Any]:
         """Returns the interquartile mean of the scores in the agent's own tasks."""
@@ -103,10 +104,9 @@ class Board:
         both = [name for name in self.tasks if name in entry.tasks and name in other.tasks]
         if not both:
             return None
-        return statistics.probability_of_improvement(
-            [self.returns(entry, name) for name in both],
-            [self.returns(other, name) for name in both],
-        )
+        ours, theirs = ([self.returns(each, name) for name in both] for each in (entry, other))
+        found = statistics.probability_of_improvement(ours, theirs)
+        return _with_enough(found, *ours, *theirs)
 
     def all_tables(self) -> Iterator[tables.Table]:
         """Yields the tables: of all tasks together, of each, and of who cannot take part."""
@@ -187,7 +187,8 @@ class Board:
         """Returns what the results are of: seeds, budgets, time, versions."""
         found = [entry.tasks[name] for entry in self.entries for name in entry.tasks]
         seeds = sorted({len(result.returns) for result in found})
-        hours = sum(sum(result.seconds.values()) for result in found) / 3600
+        seconds = sum(sum(result.seconds.values()) for result in found)
+        took = f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
         versions = dict.fromkeys(
             f"{package} {number}"
             for result in found
@@ -198,7 +199,7 @@ class Board:
         return (
             f"Results of {self.version.name}: {len(self.entries)} agents in {len(self.tasks)} of "
             f"{len(self.version.tasks)} tasks, {len(found)} pairs with {span} seeds each (a whole "
-            f"entry has {self.version.num_seeds}). Training and evaluation took {hours:.1f} hours "
+            f"entry has {self.version.num_seeds}). Training and evaluation took {took} "
             f"of processes, one thread each, the searches of settings not counted; made with "
             f"{', '.join(versions)}."
         )
@@ -209,7 +210,8 @@ class Board:
 
     def plain(self, width: int) -> str:
         """Returns the table of all tasks, and notes, for a terminal."""
-        return f"{tables.plain(self._overall_table(), width)}\n\n{self.notes()}"
+        notes = textwrap.fill(self.notes(), max(width, 40))
+        return f"{tables.plain(self._overall_table(), width)}\n\n{notes}"
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """Yields the figures and their names: scores, performance profiles, learning curves."""
@@ -249,7 +251,7 @@ class Board:
         axes.set_xlabel("score")
         axes.set_ylabel("share of runs with a higher score")
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="lower left")
         return figure
 
     def _curves_figure(self) -> Figure:
@@ -273,7 +275,7 @@ class Board:
             values = np.array(list(curve["values"].values()), np.float64)
             mean = values.mean(axis=0)
             band: Mapping[str, Any] = {"mean": mean, "low": mean, "high": mean}
-            if len(values) > 1:
+            if len(values) >= summary.FEW_SEEDS:
                 band = statistics.estimate(values)
             colour = plots.COLOURS[place]
             plots.add_curve(
@@ -322,6 +324,13 @@ def write(of: Sequence[entries.Entry], folder: paths.Path) -> list[str]:
 
 def _mean(entry: entries.Entry, task: str) -> float:
     return float(np.mean(list(entry.tasks[task].returns.values())))
+
+
+def _with_enough(found: Mapping[str, Any], *samples: np.ndarray) -> Mapping[str, Any]:
+    """Returns an estimate, without its interval where too few seeds would make it too narrow."""
+    if min(map(len, samples), default=0) >= summary.FEW_SEEDS:
+        return found
+    return {**found, "low": None, "high": None}
 
 
 def _estimate(found: Mapping[str, Any] | None) -> str:
