@@ -7,3 +7,24 @@ for them, :mod:`recsim.experiments.leaderboard.runs` runs agents in the tasks,
 :mod:`recsim.experiments.leaderboard.entries` has the files of what they earned, and
 :mod:`recsim.experiments.leaderboard.page` makes tables and figures of these.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsim._internal import lazy
+
+if TYPE_CHECKING:
+    from recsim.experiments.leaderboard import (
+        baselines,
+        entries,
+        oracle,
+        page,
+        runs,
+        slates_v1,
+        tasks,
+    )
+
+__all__ = ["baselines", "entries", "oracle", "page", "runs", "slates_v1", "tasks"]
+
+__getattr__, __dir__ = lazy.lazy_submodules(__name__, __all__)
