@@ -84,12 +84,13 @@ class Board:
     def overall(self, entry: entries.Entry) -> Mapping[str, Any]:
         """Returns the interquartile mean of the scores in all tasks, with its interval.
 
-        Where the agent cannot take part, or has not yet, it has the scores of random's runs.
+        Where the agent cannot take part, it has the score of random, 0. What it has not run yet is
+        left out.
         """
         by_name = self.scores(entry)
-        random = np.zeros(1)
-        seeds = max((len(scores) for scores in by_name.values()), default=1)
-        strata = [by_name.get(task, np.repeat(random, seeds)) for task in self.tasks]
+        seeds = max(map(len, by_name.values()), default=1)
+        zeros = [np.zeros(seeds) for name in self.tasks if name in entry.not_applicable]
+        strata = [*by_name.values(), *zeros] or [np.zeros(1)]
         return _with_enough(statistics.interquartile_mean(strata), *by_name.values())
 
     def own(self, entry: entries.Entry) -> Mapping[str, Any]:
@@ -134,7 +135,7 @@ class Board:
                     entry.agent,
                     _estimate(self.overall(entry)),
                     f"{len(taken)} of {len(self.tasks)}",
-                    f"{own['mean']:.2f}",
+                    _score(own["mean"]),
                     _estimate(self.improvement(entry, _RANDOM)),
                     _estimate(self.improvement(entry, baselines.ORACLE)),
                     f"{np.mean(seconds):.1f}" if seconds else _DASH,
@@ -170,7 +171,7 @@ class Board:
                     entry.agent,
                     f"{returns.mean():,.2f}",
                     interval,
-                    f"{self.scaled(name, returns).mean():.2f}",
+                    _score(float(self.scaled(name, returns).mean())),
                     str(len(returns)),
                     f"{np.mean(list(result.seconds.values())):.1f}",
                     "; ".join(map(_short, result.settings)) or _DASH,
@@ -338,8 +339,13 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return _DASH
     if found["low"] is None:
-        return f"{found['mean']:.2f}"
-    return f"{found['mean']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+        return _score(found["mean"])
+    return f"{_score(found['mean'])} ({_score(found['low'])} to {_score(found['high'])})"
+
+
+def _score(value: float) -> str:
+    """Returns a score with two digits, 0 without a sign."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def _short(binding: str) -> str:
