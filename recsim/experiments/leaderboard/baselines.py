@@ -15,7 +15,7 @@ from recsim.experiments.leaderboard import tasks
 
 __all__ = ["ORACLE", "names", "reason_against", "reference_of", "settings_to_try"]
 
-#: The name of the oracle on the leaderboard, which is no agent of the registry.
+#: The name of the oracle on the leaderboard, which is not in the registry.
 ORACLE = "short_term_oracle"
 
 _ORACLE_REFERENCE = "recsim.experiments.leaderboard.oracle:ShortTermOracle"
@@ -46,7 +46,7 @@ _MOST_MEMORY = 2**30
 
 
 def names() -> list[str]:
-    """Returns the names of the agents on the leaderboard: those that have a form for many users."""
+    """Returns the names of the agents that have a form for users in parallel, and the oracle."""
     of_registry = [name for name, entry in registry.AGENTS.items() if entry.create_vector]
     return [*of_registry, ORACLE]
 
