@@ -175,14 +175,11 @@ def _check(files: Sequence[str]) -> int:
         seeds = [len(result.returns) for result in entry.tasks.values()]
         missing = set(version.tasks) - set(entry.tasks) - set(entry.not_applicable)
         whole = not missing and all(number == version.num_seeds for number in seeds)
+        lacks = f"with {min(seeds, default=0)} of {version.num_seeds} seeds"
+        if missing:
+            lacks += f", without {', '.join(sorted(missing))}"
         _options.print_text(
-            f"{path}: an entry of {entry.agent} in {version.name}, "
-            + (
-                "whole."
-                if whole
-                else f"with {min(seeds, default=0)} of {version.num_seeds} seeds and without "
-                f"{', '.join(sorted(missing)) or 'no task'}."
-            )
+            f"{path}: an entry of {entry.agent} in {version.name}, {'whole' if whole else lacks}."
         )
     return 0
 

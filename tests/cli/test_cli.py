@@ -225,7 +225,10 @@ def test_version_and_no_command(capsys):
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"recsim {recsim.__version__}\n"
     assert cli.main([]) == 0
-    assert "{run,watch,reproduce,bench,checkpoints,ope,fit,list}" in capsys.readouterr().out
+    assert (
+        "{run,watch,reproduce,leaderboard,bench,checkpoints,ope,fit,list}"
+        in capsys.readouterr().out
+    )
 
 
 BAD_INPUT = {
