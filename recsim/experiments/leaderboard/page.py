@@ -40,7 +40,8 @@ class Board:
     Attributes:
         version: the version.
         entries: the entries, those of the highest scores first.
-        tasks: the tasks in which ``random`` has results, in the order of the version.
+        tasks: the tasks in which ``random`` has results, and the oracle where it is among them, in
+            the order of the version.
     """
 
     def __init__(self, of: Sequence[entries.Entry]) -> None:
@@ -48,12 +49,20 @@ class Board:
             raise ValueError("There must be entries on the leaderboard, got none.")
         self.version = tasks_lib.version_of(of[0].version)
         by_name = {entry.agent: entry for entry in of}
-        if _RANDOM not in by_name or not by_name[_RANDOM].tasks:
+        if _RANDOM not in by_name:
             raise ValueError(
-                f"There must be an entry of {_RANDOM!r} with results, which scores begin at, got "
-                f"those of {', '.join(by_name)}."
+                f"There must be an entry of {_RANDOM!r}, which scores begin at, got those of "
+                f"{', '.join(by_name)}."
             )
-        self.tasks = [name for name in self.version.tasks if name in by_name[_RANDOM].tasks]
+        yardsticks = [by_name[name] for name in (_RANDOM, baselines.ORACLE) if name in by_name]
+        self.tasks = [
+            name for name in self.version.tasks if all(name in entry.tasks for entry in yardsticks)
+        ]
+        if not self.tasks:
+            raise ValueError(
+                "There must be a task in which the entry of 'random', and that of the oracle where "
+                "there is one, have results, got none."
+            )
         self._scales = {
             name: (
                 _mean(by_name[_RANDOM], name),
@@ -61,7 +70,9 @@ class Board:
             )
             for name in self.tasks
         }
-        self.entries = sorted(of, key=lambda entry: -self.overall(entry)["mean"])
+        self.entries = sorted(
+            of, key=lambda entry: (not self.scores(entry), -self.overall(entry)["mean"])
+        )
 
     def returns(self, entry: entries.Entry, task: str) -> np.ndarray:
         """Returns the mean returns of an agent in a task, shape (n_seeds,)."""
@@ -127,15 +138,14 @@ class Board:
     def _overall_table(self) -> tables.Table:
         rows = []
         for entry in self.entries:
-            own = self.own(entry) if self.scores(entry) else {"mean": float("nan")}
             taken = [entry.tasks[name] for name in self.tasks if name in entry.tasks]
             seconds = [value for result in taken for value in result.seconds.values()]
             rows.append(
                 [
                     entry.agent,
-                    _estimate(self.overall(entry)),
+                    _estimate(self.overall(entry) if taken else None),
                     f"{len(taken)} of {len(self.tasks)}",
-                    _score(own["mean"]),
+                    _score(self.own(entry)["mean"]) if taken else _DASH,
                     _estimate(self.improvement(entry, _RANDOM)),
                     _estimate(self.improvement(entry, baselines.ORACLE)),
                     f"{np.mean(seconds):.1f}" if seconds else _DASH,
@@ -186,7 +196,12 @@ class Board:
 
     def notes(self) -> str:
         """Returns what the results are of: seeds, budgets, time, versions."""
-        found = [entry.tasks[name] for entry in self.entries for name in entry.tasks]
+        found = [
+            entry.tasks[name]
+            for entry in self.entries
+            for name in self.tasks
+            if name in entry.tasks
+        ]
         seeds = sorted({len(result.returns) for result in found})
         seconds = sum(sum(result.seconds.values()) for result in found)
         took = f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
@@ -218,11 +233,12 @@ class Board:
         """Yields the figures and their names: scores, performance profiles, learning curves."""
         yield "scores", self._scores_figure()
         yield "profiles", self._profiles_figure()
-        if any(result.curve for entry in self.entries for result in entry.tasks.values()):
+        ran = [entry.tasks.get(name) for entry in self.entries for name in self.tasks]
+        if any(result is not None and result.curve for result in ran):
             yield "curves", self._curves_figure()
 
     def _scores_figure(self) -> Figure:
-        shown = self.entries[::-1]
+        shown = [entry for entry in self.entries[::-1] if self.scores(entry)]
         figure = plots.new_figure(7.0, 1.0 + 0.24 * len(shown))
         axes = figure.subplots()
         for place, entry in enumerate(shown):
@@ -239,7 +255,8 @@ class Board:
         figure = plots.new_figure(7.0, 4.5)
         axes = figure.subplots()
         levels = np.linspace(-0.25, 1.25, 151)
-        for place, entry in enumerate(self.entries[: plots.MOST_LINES]):
+        ran = [entry for entry in self.entries if self.scores(entry)]
+        for place, entry in enumerate(ran[: plots.MOST_LINES]):
             of_tasks = list(self.scores(entry).values())
             shares = np.mean([(scores[:, None] > levels).mean(axis=0) for scores in of_tasks], 0)
             axes.plot(
