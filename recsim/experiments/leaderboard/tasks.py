@@ -93,7 +93,7 @@ class Task:
 
 
 def _create(
-    task: Task, env_config: Mapping[str, object], *num_envs: int, **options: Any
+    task: Task, env_config: Mapping[str, object], *num_envs: int, **options: object
 ) -> recsim_gym.RecSimGymEnv | vector_env.RecSimVectorEnv:
     """Makes an environment of a task, of as many users as are given, or of one."""
     config = {
