@@ -88,7 +88,10 @@ class Task:
     def quick(self) -> Task:
         """Returns the same task with a budget that shows whether all of it works."""
         return dataclasses.replace(
-            self, train_steps=self.train_steps // 10, users=self.users // 10, curve_users=5
+            self,
+            train_steps=max(3_000, self.train_steps // 10),
+            users=self.users // 10,
+            curve_users=5,
         )
 
 
