@@ -143,7 +143,7 @@ class RecentSlates:
         return np.concatenate([row[..., np.newaxis, :], rows[..., :-1, :]], axis=-2)
 
     def shown(self, rows: np.ndarray) -> np.ndarray:
-        """Returns what base agents see of rows, float32 of shape (…, *shape)."""
+        """Returns what base agents see of rows, float32, with `shape` as the last dimensions."""
         if not self.average:
             return rows.copy()
         num_seen = np.maximum(rows[..., 0].sum(axis=-1), 1.0)
