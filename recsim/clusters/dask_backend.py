@@ -79,6 +79,9 @@ def connected(address: str | None, workers: int | None) -> Iterator[DaskBackend]
         else:
             cluster = address
         try:
+            if address is not None and not address.startswith("inproc:"):
+                # Dask's client does not end at once when it has no port.
+                distributed.comm.get_address_host_port(address)
             client = distributed.Client(cluster, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConnectionError(

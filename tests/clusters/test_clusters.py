@@ -354,6 +354,17 @@ def test_what_is_refused(settings, error, message):
         simulated(**settings)
 
 
+@pytest.mark.needs("distributed")
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "tcp://somewhere", "tcp://somewhere:x", "far://a:1"]
+)
+def test_an_address_that_cannot_be_of_a_scheduler_makes_no_client(address, monkeypatch):
+    monkeypatch.setattr("distributed.Client", None)
+    refused = pytest.raises(ConnectionError, match="no Dask scheduler at address=")
+    with refused, clusters.connect("dask", address):
+        pass
+
+
 @pytest.mark.parametrize(("name", "module"), [("ray", "ray"), ("dask", "distributed")])
 def test_the_extra_is_named_where_it_is_not_installed(name, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
