@@ -5,6 +5,7 @@
 - Defaults are shown as one would write them: no ``<factory>``, no ``<function f>``. Values that are
   long, or have no form in code, are left to the source.
 - All that is in a module's ``__all__`` has an entry, with or without a docstring.
+- A type that is named by an imported module, such as ``learner.Settings``, is that module's.
 - Pages of source link only to what is there.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from types import FunctionType, ModuleType
 
+from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -75,6 +78,15 @@ def add_undocumented(app: Sphinx, page: str, source: list[str]) -> None:
             source[0] += f"\n.. py:data:: {name}\n   :module: {module.__name__}\n"
 
 
+def name_modules_in_full(app: Sphinx, tree: nodes.document) -> None:
+    for reference in tree.findall(addnodes.pending_xref):
+        page = sys.modules.get(str(reference.get("py:module")))
+        module, _, name = reference["reftarget"].partition(".")
+        imported = getattr(page, module, None)
+        if name and isinstance(imported, ModuleType) and imported.__name__.startswith("recsim."):
+            reference["reftarget"] = f"{imported.__name__}.{name}"
+
+
 def link_from_source(
     app: Sphinx, page: str, template: str, context: dict[str, object], tree: object
 ) -> None:
@@ -89,5 +101,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-signature", write_defaults)
     app.connect("source-read", add_undocumented)
     app.connect("object-description-transform", leave_out_values)
+    app.connect("doctree-read", name_modules_in_full)
     app.connect("html-page-context", link_from_source)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
