@@ -13,7 +13,7 @@ import numpy as np
 
 from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim._internal import bundles, observations
+from recsim._internal import bundles, observations, validation
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 from recsim.vector import agent as vector_agent
@@ -209,6 +209,7 @@ class VectorSufficientStatisticsLayer(vector_agent.ChunkedVectorAgent):
             sufficient_statistics_space: space of one user's statistics, of gymnasium.
             arguments: the further arguments.
         """
+        validation.function("base_agent_ctor", base_agent_ctor)
         seen = _SeenEnvironment(
             environment,
             _with_statistics(environment.single_observation_space, sufficient_statistics_space),
