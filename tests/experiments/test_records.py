@@ -54,8 +54,8 @@ WITHOUT_EFFECT = {
     "--log-episodes": [],
     "--log-user-state": ["--log-episodes"],
 }
-# Of trainings of users in parallel, see test_rollout_workers.py.
-OF_ROLLOUTS = {"--train-envs", "--rollout-workers", "--staleness"}
+# Of trainings of users in parallel, see test_rollout_workers.py and test_learning_curves.py.
+OF_PARALLEL_USERS = {"--train-envs", "--rollout-workers", "--staleness", "--curve-users"}
 # On record are those that say what was run.
 NOT_ON_RECORD = {"--workers", "--backend", "--shard", "--output", "--quiet"}
 
@@ -94,7 +94,7 @@ def test_the_options_of_the_tests_are_those_of_the_command():
     parser = argparse.ArgumentParser("run", add_help=False)
     cli.run.add_options(parser)
     options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", parser.format_usage()))
-    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT, *OF_ROLLOUTS, "--rerun", "--address"}
+    assert options == {*OTHER_VALUES, *WITHOUT_EFFECT, *OF_PARALLEL_USERS, "--rerun", "--address"}
 
 
 def test_runs_that_differ_in_an_option_differ_in_their_records(nothing_drawn):

@@ -99,7 +99,7 @@ def test_environments_of_a_catalogue_that_cannot_be_in_memory_are_refused(monkey
     monkeypatch.setattr(resources, "usable_memory", lambda: GIB)
     with pytest.raises(ValueError, match="num_items must be at least num_candidates"):
         registry.create_environment(OF_CATALOGUE, config(10**7))
-    with pytest.raises(MemoryError, match="65,536 items with 1,000 topics .*smaller num_items"):
+    with pytest.raises(MemoryError, match="65,536 items with 1,000 numbers .*smaller num_items"):
         registry.create_environment(OF_CATALOGUE, config(10, num_items=65_536, num_topics=1000))
     for num_envs, num_candidates in ((10**10, 2), (10**6, 10**4), (10**18, 65_536)):
         settings = config(num_candidates, num_items=max(num_candidates, 1000))

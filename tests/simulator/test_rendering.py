@@ -12,7 +12,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from support import CHECKOUT
 
 from recsim import registry
 
@@ -173,13 +172,3 @@ def test_users_one_by_one_are_rendered_together() -> None:
     env.reset(seed=0)
     frames = env.render()
     assert len(frames) == 2 and not np.array_equal(*frames)
-
-
-def test_the_documentation_shows_what_is_rendered() -> None:
-    env = gymnasium.make(
-        "recsim/LongTermSatisfaction-v0", render_mode="ansi", render_hidden_state=True
-    )
-    env.reset(seed=1)
-    env.step([5, 9])
-    page = (CHECKOUT / "docs/gymnasium.md").read_text(encoding="utf-8")
-    assert f"```text\n{env.render()}\n```" in page
