@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ _BYTES_OF_SLATE = 64
 _SLATES_TO_EXPLAIN = 10
 
 # Number of the hidden units, of the first layer for all slates, that are computed together.
-_BLOCK = 1_000_000
+_BLOCK = 2**18
 
 
 class FullSlateValues(values.SlateValues):
@@ -117,7 +117,8 @@ class FullSlateValues(values.SlateValues):
         *leading, user_size = users.shape
         of_places = kernel[user_size:].reshape(self.slate_size, documents.shape[-1], -1)
         of_documents = documents[..., np.newaxis, :, :] @ of_places
-        hidden = users @ kernel[:user_size] + bias
+        # User by user, so that the values of one do not depend on the others.
+        hidden = (users[..., np.newaxis, :] @ kernel[:user_size])[..., 0, :] + bias
         for place, next_documents in enumerate(self._next_documents):
             beginnings = hidden.reshape(*leading, -1, 1, hidden.shape[-1])
             hidden = of_documents[..., place, :, :].take(next_documents, axis=-2)
@@ -135,14 +136,17 @@ class FullSlateValues(values.SlateValues):
         self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slates of the highest value, for users in parallel."""
-        units = len(self._slates) * q_network.first_layer[1].size
-        size = max(1, _BLOCK // units)
         best = [
-            self.of_slates(q_network, users[i : i + size], documents[i : i + size]).argmax(axis=-1)
-            for i in range(0, len(users), size)
+            self.of_slates(q_network, users[block], documents[block]).argmax(axis=-1)
+            for block in self._blocks(q_network, len(users))
         ]
         slates: np.ndarray = self._slates[np.concatenate(best)]
         return slates
+
+    def _blocks(self, q_network: network.QNetwork, num_users: int) -> Iterator[slice]:
+        """Returns users in blocks whose slates' hidden units stay in a processor's cache."""
+        size = max(1, _BLOCK // (len(self._slates) * q_network.first_layer[1].size))
+        return (slice(start, start + size) for start in range(0, num_users, size))
 
     def explanation(
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
@@ -183,11 +187,13 @@ class FullSlateValues(values.SlateValues):
         inputs[:, : batch.users.shape[1]] = batch.users
         inputs[:, batch.users.shape[1] :] = documents.reshape(batch_size, -1)
         targets = batch.rewards.astype(np.float32)
-        for i in np.flatnonzero(~batch.terminals):
+        continuing = np.flatnonzero(~batch.terminals)
+        for block in self._blocks(target_network, len(continuing)):
+            rows = continuing[block]
             next_values = self.of_slates(
-                target_network, batch.next_users[i], batch.next_documents[i]
+                target_network, batch.next_users[rows], batch.next_documents[rows]
             )
-            targets[i] += batch.discounts[i] * next_values.max()
+            targets[rows] += batch.discounts[rows] * next_values.max(axis=-1)
         return training.TrainingBatch(inputs, targets, np.ones(batch_size, np.bool_))
 
     def outcome(self, reward: float, observation: agent.Observation) -> tuple[int, float]:

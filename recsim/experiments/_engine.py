@@ -376,9 +376,12 @@ class Run:
             provenance=self._provenance(record, tasks, finished),
             failures=failures,
             timing={
-                "seconds_of_tasks": {
-                    spec.name: round(float(result["seconds"]), 3) for spec, result in finished
-                },
+                f"{what}_of_tasks": {
+                    spec.name: round(float(result[what]), 3)
+                    for spec, result in finished
+                    if what in result  # Results of earlier versions lack one.
+                }
+                for what in ("seconds", "processor_seconds")
             },
         )
         results = Results(

@@ -170,7 +170,7 @@ def run(
         if read_result(spec, output) is not None:
             return {"state": FINISHED}
         files.remove_unfinished(folder)
-        begin = time.perf_counter()
+        begin, processor = time.perf_counter(), time.process_time()
         try:
             result = _measured(spec, output, arguments, advance)
         except Exception as problem:  # It may run anybody's code; the others continue.
@@ -180,6 +180,7 @@ def run(
             write_error(spec, output, error)
             return {"state": FAILED, "error": error}
         result["seconds"] = time.perf_counter() - begin
+        result["processor_seconds"] = time.process_time() - processor
         checkpoint.save(os.path.join(folder, _RESULT), result)
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(folder, _ERROR))

@@ -47,6 +47,7 @@ def test_run_resumes_and_repeats_to_the_digit(tmp_path, monkeypatch):
     assert result.curve["steps"] == [1_000, 2_000]
     assert len(result.curve["values"]["0"]) == 2
     assert list(result.returns) == list(result.seconds) == ["0"]
+    assert result.seconds["0"] > 0.0
 
     # Nothing is left of replay buffers, and files say what was returned.
     assert not list(tmp_path.rglob("checkpoints"))
@@ -106,7 +107,7 @@ def test_cells_that_an_entry_has_not(tmp_path):
 
 def test_every_agent_with_a_form_for_many_users_is_a_baseline():
     names = baselines.names()
-    assert {"ppo", "lin_ucb", "slate_topk_topk_q", baselines.ORACLE} <= set(names)
+    assert {"ppo", "ppo+recent5", "lin_ucb", "slate_topk_topk_q", baselines.ORACLE} <= set(names)
     assert "tabular_q" not in names
     task = TINY.task("easy")
     assert "no form for users in parallel" in baselines.reason_against("tabular_q", task, 2)

@@ -18,6 +18,9 @@ __all__ = ["ORACLE", "names", "reason_against", "reference_of", "settings_to_try
 #: The name of the oracle on the leaderboard, which is not in the registry.
 ORACLE = "short_term_oracle"
 
+# Agents that also see what the last slates brought, for tasks that hide the users.
+_WITH_RECENT_SLATES = ("ppo+recent5", "slate_optimal_optimal_q+recent5")
+
 _ORACLE_REFERENCE = "recsim.experiments.leaderboard.oracle:ShortTermOracle"
 
 # Values by gin's name of a parameter, and which agents they are tried for.
@@ -31,7 +34,7 @@ _TRIED: Mapping[str, tuple[Callable[[str], bool], tuple[float, ...]]] = {
         (1.0, 0.1),
     ),
     "SlatePolicyAgent.learning_rate": (
-        lambda name: name in ("ppo", "reinforce"),
+        lambda name: name.partition("+")[0] in ("ppo", "reinforce"),
         (3e-3, 1e-3),
     ),
     "DQNAgent.learning_rate": (
@@ -46,9 +49,12 @@ _MOST_MEMORY = 2**30
 
 
 def names() -> list[str]:
-    """Returns the names of the agents that have a form for users in parallel, and the oracle."""
+    """Returns the names of the agents that have a form for users in parallel, and the oracle.
+
+    A learner of policies and one of values take part with recent slates, too.
+    """
     of_registry = [name for name, entry in registry.AGENTS.items() if entry.create_vector]
-    return [*of_registry, ORACLE]
+    return [*of_registry, *_WITH_RECENT_SLATES, ORACLE]
 
 
 def reference_of(name: str) -> factories.Reference:
@@ -99,4 +105,4 @@ def reason_against(reference: factories.Reference, task: tasks.Task, train_envs:
 
 
 def _keeps_candidates(name: str) -> bool:
-    return name in registry.AGENTS and ("slate_" in name or name == "dp_random")
+    return name.partition("+")[0] in registry.AGENTS and ("slate_" in name or name == "dp_random")

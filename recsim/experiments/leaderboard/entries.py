@@ -15,7 +15,7 @@ An entry is a file in JSON:
   * ``returns``: the mean return over the users of the evaluation, by seed;
   * ``curve``: ``steps`` of the training, and ``values`` by seed, the returns after so many; or null
     for an agent that is not trained;
-  * ``seconds``: how long training and evaluation took, by seed;
+  * ``seconds``: of processor time that training, curve and evaluation took, by seed;
   * ``versions``: of packages, and ``source``: the SHA-256 of code of one's own, or null;
 
 * ``not_applicable``: a reason for each task that the agent cannot take part in.

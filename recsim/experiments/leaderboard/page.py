@@ -216,7 +216,7 @@ class Board:
             f"Results of {self.version.name}: {len(self.entries)} agents in {len(self.tasks)} of "
             f"{len(self.version.tasks)} tasks, {len(found)} pairs with {span} seeds each (a whole "
             f"entry has {self.version.num_seeds}). Training and evaluation took {took} "
-            f"of processes, one thread each, the searches of settings not counted; made with "
+            f"of processor time, the searches of settings not counted; made with "
             f"{', '.join(versions)}."
         )
 

@@ -152,7 +152,7 @@ class _Cells:
         timing: Any = of_all.metadata.timing
         seconds = {
             name.split("/")[-2].removeprefix("seed_"): seconds
-            for name, seconds in timing["seconds_of_tasks"].items()
+            for name, seconds in timing["processor_seconds_of_tasks"].items()
         }
         return entries.TaskResult(
             self._task.sha256,
