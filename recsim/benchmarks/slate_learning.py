@@ -24,15 +24,14 @@ from typing import Any
 import numpy as np
 
 from recsim import registry, seeding, types
-from recsim._internal import arrays, command_line, files, paths, version
-from recsim.agents import random_agent, softmax_agent
-from recsim.environments import topic_boredom
+from recsim._internal import command_line, files, paths, version
+from recsim.agents import random_agent
 from recsim.experiments import statistics, tables
-from recsim.vector import agent as vector_agent
+from recsim.experiments.leaderboard import oracle
 from recsim.vector import env as vector_env
 from recsim.vector import simulate
 
-__all__ = ["AGENTS", "SCENARIOS", "ShortTermOracle", "main", "measured", "table"]
+__all__ = ["AGENTS", "SCENARIOS", "main", "measured", "table"]
 
 #: The agents that are trained where nothing is said.
 AGENTS = ("ppo", "reinforce", "wolpertinger", "sac_topk")
@@ -45,29 +44,10 @@ _NUM_ENVS = 128
 _BASELINES = ("random", "oracle")
 
 
-class ShortTermOracle(vector_agent.ChunkedVectorAgent):
-    """Shows the slates that bring the most reward at once, whatever they cost later.
-
-    Args:
-        environment: interest evolution; or topic boredom with ``observe_user_state``.
-    """
-
-    def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
-        documents: Any = observation["doc"]
-        for rows in self._rows:
-            if isinstance(documents, np.ndarray):
-                of_rows = {"user": observation["user"][rows], "doc": documents[rows]}
-                yield arrays.highest(softmax_agent.inner_products(of_rows), self._slate_size)
-            else:
-                embedding = documents["embedding"][rows]
-                interests = observation["user"][rows, : embedding.shape[-1]]
-                yield topic_boredom.greedy_slates(interests, embedding, self._slate_size)
-
-
 def _environment(
-    scenario: str, seed: int, config: Mapping[str, object], num_envs: int, first_user: int = 0
+    scenario: str, seed: int, num_envs: int, first_user: int = 0
 ) -> vector_env.RecSimVectorEnv:
-    settings = {**SCENARIOS[scenario], **config, "seed": seed}
+    settings = {**SCENARIOS[scenario], "seed": seed}
     return registry.create_vector_environment(scenario, settings, num_envs, first_user=first_user)
 
 
@@ -94,16 +74,13 @@ def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dic
         The mean ``return``, and the user-steps of the training per second of processor time,
         ``steps_per_second``, None where there is none.
     """
-    config: dict[str, object] = {}
     rate = None
     if name == "random":
         create: Any = random_agent.VectorRandomAgent
     elif name == "oracle":
-        create = ShortTermOracle
-        if scenario == "topic_boredom":
-            config["observe_user_state"] = True
+        create = oracle.ShortTermOracle
     else:
-        env = _environment(scenario, seed, {}, _NUM_ENVS)
+        env = _environment(scenario, seed, _NUM_ENVS)
         agent: Any = registry.create_vector_agent(name, env, seed=seed, training_steps=steps)
         begin = time.process_time()
         observation, _ = env.reset(seed=seed)
@@ -113,7 +90,7 @@ def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dic
         rate = agent.training_steps / (time.process_time() - begin)
         create = functools.partial(_served, name, agent.serving_bundle())
     result = simulate.simulate(
-        functools.partial(_environment, scenario, seed, config),
+        functools.partial(_environment, scenario, seed),
         create,
         users,
         num_episodes=1,
