@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import numbers, observations, validation
+from recsim._internal import action_masks, numbers, observations, validation
 from recsim.agents.dopamine import adapters
 
 __all__ = ["INTERACTIONS", "Contexts"]
@@ -59,7 +59,7 @@ class Contexts:
         arm_field: str | None = None,
     ) -> None:
         observations.check_space(observation_space, "user", "doc", "response")
-        self.adapter = adapters.ObservationAdapter(observation_space)
+        self.adapter = adapters.ObservationAdapter(observation_space, takes_masks=True)
         user, document = self.adapter.user_size, self.adapter.doc_size
         if interaction == "product" and user != document:
             raise ValueError(
@@ -80,7 +80,8 @@ class Contexts:
         self._arms: slice | None = None
         if weights != "shared":
             documents = observations.spaces_of_documents(observation_space.spaces["doc"])
-            self._arms = _features_of_arms(next(iter(documents.values())), arm_field)
+            of_document = action_masks.space_of_features(next(iter(documents.values())))
+            self._arms = _features_of_arms(of_document, arm_field)
             self.num_arms = self._arms.stop - self._arms.start
 
     def of(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:

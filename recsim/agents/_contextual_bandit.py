@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import arrays, bundles, numbers, observations, validation
-from recsim.agents import _contexts, _propensities
+from recsim.agents import _contexts, _propensities, _slot_propensities, _slots
 
 if TYPE_CHECKING:
     from recsim.agents.bandits import linear_algorithms, logistic_algorithms
@@ -243,11 +243,36 @@ class ContextualBandit:
     ) -> np.ndarray:
         """Returns the documents of the highest scores, int32 of shape (n_users, slate_size).
 
+        Args:
+            users: features of users.
+            documents: features of documents, and their masks.
+            slate_size: number of documents of a slate.
+            exploration: see :meth:`scores`.
+            normals: see :meth:`scores`.
+
         Raises:
             ValueError: if there are fewer documents than the slate has places.
         """
         check_number_of_documents(documents.shape[1], slate_size)
-        return arrays.highest(self.scores(users, documents, exploration, normals), slate_size)
+        features, _ = self.contexts.adapter.split(documents)
+        scores = self.scores(users, features, exploration, normals)
+        return self.highest(scores, documents, slate_size)
+
+    def highest(self, scores: np.ndarray, documents: np.ndarray, slate_size: int) -> np.ndarray:
+        """Returns the documents of the highest scores, which are overwritten, in allowed slates.
+
+        Args:
+            scores: what :meth:`scores` returned.
+            documents: features of the documents, and their masks.
+            slate_size: number of documents of a slate.
+        """
+        slots = self.slots_of(documents)
+        return arrays.highest(scores, slate_size) if slots is None else slots.best(scores)
+
+    def slots_of(self, documents: np.ndarray) -> _slots.Slots | None:
+        """Returns which documents may stand where; None where they have no masks."""
+        _, masks = self.contexts.adapter.split(documents)
+        return None if masks is None else _slots.Slots(masks)
 
     def propensities(
         self,
@@ -261,7 +286,7 @@ class ContextualBandit:
 
         Args:
             users: features of users.
-            documents: features of documents.
+            documents: features of documents, and their masks.
             slates: the slates to ask for, shape (n_users, …, slate_size).
             slate_size: number of documents of the slates that are shown.
             exploration: how much is explored.
@@ -270,8 +295,8 @@ class ContextualBandit:
         if not self.takes_normals(exploration):
             best = self.best(*of_users)
             if self.settings.explore == "epsilon_greedy":
-                explored = _propensities.uniform(slates, documents.shape[1])
-                return _propensities.epsilon_greedy(slates, best, exploration, explored)
+                number, slots = documents.shape[1], self.slots_of(documents)
+                return _slot_propensities.epsilon_greedy(slates, best, exploration, number, slots)
             return _propensities.deterministic(slates, best)
         num_samples = self.settings.propensity_samples
         if num_samples is None:
@@ -292,10 +317,11 @@ class ContextualBandit:
 
         Args:
             user: the user's features, shape (user_size,).
-            documents: the documents', shape (num_documents, doc_size).
+            documents: the documents', and their masks, shape (num_documents, doc_width).
             exploration: how much is explored.
             scores: the scores of the choice, where they were sampled; else None.
         """
+        documents, masks = self.contexts.adapter.split(documents)
         contexts = self.contexts.of(user[np.newaxis], documents[np.newaxis])[0]
         arms = self.contexts.arms_of(documents)
         means, deviations = (
@@ -307,6 +333,8 @@ class ContextualBandit:
         columns: dict[str, Any] = {f"estimated {what}": means, "standard deviation": deviations}
         if arms is not None:
             columns["arm"] = arms
+        if masks is not None:
+            columns["positions that it may have"] = masks.sum(axis=1)
         found: dict[str, float] = {"updates": self.num_updates}
         if settings.explore == "ucb":
             columns["upper bound"] = means + exploration * deviations

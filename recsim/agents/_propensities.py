@@ -17,8 +17,10 @@ from recsim import types
 
 __all__ = [
     "deterministic",
+    "distinct",
     "epsilon_greedy",
     "joined",
+    "marginals_of_prefixes",
     "of_user",
     "plackett_luce",
     "uniform",
@@ -36,13 +38,13 @@ _SMALLEST, _LARGEST = 1e-15, 40.0
 _BLOCK = 2_000_000
 
 
-def _distinct(slates: np.ndarray) -> np.ndarray:
+def distinct(slates: np.ndarray) -> np.ndarray:
     """Says of each beginning of slates whether it holds no document twice."""
-    distinct = np.ones(slates.shape, np.bool_)
+    found = np.ones(slates.shape, np.bool_)
     for first, second in itertools.combinations(range(slates.shape[-1]), 2):
         different = slates[..., first] != slates[..., second]
-        distinct[..., second:] &= different[..., np.newaxis]
-    return distinct
+        found[..., second:] &= different[..., np.newaxis]
+    return found
 
 
 def uniform(slates: types.Slate, num_candidates: int) -> types.Propensities:
@@ -50,7 +52,7 @@ def uniform(slates: types.Slate, num_candidates: int) -> types.Propensities:
     slates = np.asarray(slates)
     slate_size = slates.shape[-1]
     counts = [math.perm(num_candidates, place + 1) for place in range(slate_size)]
-    prefixes = _distinct(slates) / np.array(counts, np.float64)
+    prefixes = distinct(slates) / np.array(counts, np.float64)
     items = np.full(slates.shape, 1.0 / num_candidates)
     return types.Propensities(prefixes[..., -1], items, prefixes)
 
@@ -186,7 +188,7 @@ def _marginals(scores: np.ndarray, slate_size: int) -> np.ndarray:
     """
     num_candidates = scores.shape[1]
     if math.perm(num_candidates, slate_size - 1) <= _MOST_PREFIXES:
-        return _marginals_of_prefixes(scores, slate_size)
+        return marginals_of_prefixes(scores, slate_size)
     rows = max(1, _BLOCK // (num_candidates * slate_size * 200))
     parts = [
         _marginals_by_integration(scores[start : start + rows], slate_size)
@@ -195,7 +197,7 @@ def _marginals(scores: np.ndarray, slate_size: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _marginals_of_prefixes(scores: np.ndarray, slate_size: int) -> np.ndarray:
+def marginals_of_prefixes(scores: np.ndarray, slate_size: int) -> np.ndarray:
     """Sums the probabilities of all that may stand before a document."""
     num_candidates = scores.shape[1]
     marginals = np.zeros((*scores.shape, slate_size))

@@ -14,7 +14,7 @@ import numpy as np
 
 from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim._internal import arrays, numbers, observations, validation
+from recsim._internal import action_masks, arrays, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim.agents import _propensities, agent_utils
 from recsim.agents.bandits import algorithms
@@ -146,6 +146,7 @@ class GreedyClusterAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> None:
         agent_utils.warn_of_unused(GreedyClusterAgent, kwargs, also_known=ClusterBanditAgent)
         super().__init__(action_space)
+        action_masks.refuse(self, observation_space)
         self._keep_space(observation_space)
         self._cluster_id = validation.positive_int("cluster_id", cluster_id, minimum=0)
 

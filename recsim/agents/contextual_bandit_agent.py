@@ -234,28 +234,38 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
         rng = self._exploration_rng
         greedy = bandit.settings.explore == "epsilon_greedy"
         if greedy and exploration > 0.0 and rng.random_sample() < exploration:
-            self._check_documents(documents)
-            slate: np.ndarray = rng.permutation(len(documents))[: self._slate_size]
+            slate = self._random(documents)
         else:
             normals = None
             if bandit.takes_normals(exploration):
                 normals = rng.standard_normal((1, bandit.num_normals))
             slate = self._best(user, documents, normals)
         if not self._eval_mode:
-            self._last = user, documents[slate]
+            self._last = user, bandit.contexts.adapter.split(documents[slate])[0]
         return slate
 
     def _check_documents(self, documents: np.ndarray) -> None:
         _contextual_bandit.check_number_of_documents(len(documents), self._slate_size)
 
+    def _random(self, documents: np.ndarray) -> np.ndarray:
+        self._check_documents(documents)
+        rng, slots = self._exploration_rng, self._bandit.slots_of(documents[np.newaxis])
+        slate: np.ndarray
+        if slots is None:
+            slate = rng.permutation(len(documents))[: self._slate_size]
+        else:
+            (slate,) = slots.random(rng.random_sample((1, self._slate_size)))
+        return slate
+
     def _best(
         self, user: np.ndarray, documents: np.ndarray, normals: np.ndarray | None
     ) -> np.ndarray:
         self._check_documents(documents)
-        of_user = user[np.newaxis], documents[np.newaxis]
-        scores = self._bandit.scores(*of_user, self._exploration(), normals)
+        documents = documents[np.newaxis]
+        features, _ = self._bandit.contexts.adapter.split(documents)
+        scores = self._bandit.scores(user[np.newaxis], features, self._exploration(), normals)
         self._last_scores = None if normals is None else scores[0].copy()
-        slate: np.ndarray = arrays.highest(scores, self._slate_size)[0]
+        slate: np.ndarray = self._bandit.highest(scores, documents, self._slate_size)[0]
         return slate
 
     def propensities(
@@ -288,7 +298,7 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
             super().serving(),
             settings=dataclasses.asdict(self._bandit.settings),
             response_fields=(),
-            any_slate_size=True,
+            any_slate_size=not self._bandit.contexts.adapter.mask_size,
             any_number_of_items=True,
         )
 
@@ -419,7 +429,8 @@ class VectorContextualBanditAgent(_WithBandit, vector_agent.ChunkedVectorAgent):
         users, documents = self._bandit.contexts.adapter.features_of_many(observation)
         slates = arrays.joined(list(self._choices(users, documents)))
         if not self._eval_mode:
-            shown = np.take_along_axis(documents, slates[..., np.newaxis].astype(np.intp), axis=1)
+            features, _ = self._bandit.contexts.adapter.split(documents)
+            shown = np.take_along_axis(features, slates[..., np.newaxis].astype(np.intp), axis=1)
             self._last = users, shown
         return slates
 
@@ -430,7 +441,11 @@ class VectorContextualBanditAgent(_WithBandit, vector_agent.ChunkedVectorAgent):
         for stream, rows in zip(self._streams, self._rows, strict=True):
             if bandit.settings.explore == "epsilon_greedy" and exploration > 0.0:
                 uniforms = stream.uniform(size + 1)
-                slates = streams.slates(uniforms[:, 1:], self._num_candidates)
+                slots = bandit.slots_of(documents[rows])
+                if slots is None:
+                    slates = streams.slates(uniforms[:, 1:], self._num_candidates)
+                else:
+                    slates = slots.random(uniforms[:, 1:])
                 best = np.flatnonzero(uniforms[:, 0] >= exploration)
                 of_best = users[rows][best], documents[rows][best]
                 slates[best] = bandit.best(*of_best, size, exploration)

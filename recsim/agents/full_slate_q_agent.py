@@ -13,6 +13,7 @@ import numpy as np
 from recsim import agent, types
 from recsim._internal import resources, validation
 from recsim._internal.configurable import configurable
+from recsim.agents import _slots
 from recsim.agents.dopamine import (
     adapters,
     dqn_agent,
@@ -129,15 +130,32 @@ class FullSlateValues(values.SlateValues):
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
     ) -> tuple[int, ...]:
         """Returns the slate of the highest value."""
-        best = self.of_slates(q_network, user, documents).argmax()
+        best = self._of_allowed(q_network, user, documents).argmax()
         return self._all_possible_slates[best]
+
+    def _of_allowed(
+        self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
+    ) -> np.ndarray:
+        """Returns the values of all slates, -inf of those that masks forbid, (..., num_slates).
+
+        Args:
+            q_network: the network.
+            users: features of a user, or of several, shape (..., user_size).
+            documents: features, and masks, shape (..., num_candidates, doc_width).
+        """
+        features, masks = self.adapter.split(documents)
+        of_slates = self.of_slates(q_network, users, features)
+        if masks is not None:
+            allowed = _slots.Slots(masks.reshape(-1, *masks.shape[-2:])).allow(self._slates)
+            of_slates[~allowed.reshape(of_slates.shape)] = -np.inf
+        return of_slates
 
     def best_slates(
         self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slates of the highest value, for users in parallel."""
         best = [
-            self.of_slates(q_network, users[block], documents[block]).argmax(axis=-1)
+            self._of_allowed(q_network, users[block], documents[block]).argmax(axis=-1)
             for block in self._blocks(q_network, len(users))
         ]
         slates: np.ndarray = self._slates[np.concatenate(best)]
@@ -152,8 +170,9 @@ class FullSlateValues(values.SlateValues):
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
     ) -> types.Explanation:
         """Returns the slates of the highest values."""
-        slate_values = self.of_slates(q_network, user, documents)
-        best = np.argsort(-slate_values, kind="stable")[:_SLATES_TO_EXPLAIN]
+        slate_values = self._of_allowed(q_network, user, documents)
+        number = int(np.count_nonzero(slate_values > -np.inf))
+        best = np.argsort(-slate_values, kind="stable")[: min(number, _SLATES_TO_EXPLAIN)]
         return types.Explanation(
             "Full-slate Q-learning: the slate of the highest Q-value.",
             [
@@ -163,7 +182,7 @@ class FullSlateValues(values.SlateValues):
                     {"Q-value": slate_values[best]},
                 )
             ],
-            {"slates": len(slate_values)},
+            {"slates": number},
         )
 
     def serving_settings(self) -> dict[str, Any]:
@@ -182,7 +201,8 @@ class FullSlateValues(values.SlateValues):
     ) -> training.TrainingBatch:
         """Returns the slates shown and their targets, of all transitions."""
         batch_size = len(batch.rewards)
-        documents = np.take_along_axis(batch.documents, batch.slates[:, :, np.newaxis], axis=1)
+        documents, _ = self.adapter.split(batch.documents)
+        documents = np.take_along_axis(documents, batch.slates[:, :, np.newaxis], axis=1)
         inputs = np.empty((batch_size, self.num_inputs), np.float32)
         inputs[:, : batch.users.shape[1]] = batch.users
         inputs[:, batch.users.shape[1] :] = documents.reshape(batch_size, -1)
@@ -190,7 +210,7 @@ class FullSlateValues(values.SlateValues):
         continuing = np.flatnonzero(~batch.terminals)
         for block in self._blocks(target_network, len(continuing)):
             rows = continuing[block]
-            next_values = self.of_slates(
+            next_values = self._of_allowed(
                 target_network, batch.next_users[rows], batch.next_documents[rows]
             )
             targets[rows] += batch.discounts[rows] * next_values.max(axis=-1)

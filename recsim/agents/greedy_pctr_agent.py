@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from recsim import agent, types
 from recsim import choice_model as cm
-from recsim._internal import arrays, numbers, observations, trees
-from recsim.agents import _propensities
+from recsim._internal import action_masks, arrays, numbers, observations, trees
+from recsim.agents import _propensities, _slots
 from recsim.vector import agent as vector_agent
 
 __all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent", "create_agent", "create_vector_agent"]
@@ -29,7 +29,8 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
     """Recommends the documents of the highest predicted click-through rate, best first.
 
     It knows the user's choice model and a belief about the user's state, and is myopic: it learns
-    nothing from responses.
+    nothing from responses. Where documents have an ``action_mask``, the slate is that of the
+    highest sum among those that it allows.
 
     Args:
         action_space: the ``MultiDiscrete`` space of slates.
@@ -62,9 +63,14 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         del reward
         documents = observations.entry(observation, "doc")
-        self._choice_model.score_documents(self._belief_state, documents.values())
+        slots = _slots.of(observation, self._slate_size)
+        features = action_masks.documents_without(documents)
+        self._choice_model.score_documents(self._belief_state, features.values())
         scores: Any = self._choice_model.scores
-        return self.findBestDocuments(scores)
+        if slots is None:
+            return self.findBestDocuments(scores)
+        finite = numbers.finite_per_item("scores", scores, 1)
+        return slots.best(finite[np.newaxis]).reshape(-1)
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
@@ -102,7 +108,8 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         in a slate of its own. There is none where the choice model's scores are not probabilities
         or weights of them.
         """
-        documents = list(observations.entry(observation, "doc").values())
+        observed = observations.entry(observation, "doc")
+        documents = list(action_masks.documents_without(observed).values())
         # A copy, for scores remain in a choice model.
         choice_model = copy.copy(self._choice_model)
         choice_model.score_documents(self._belief_state, documents)
@@ -207,7 +214,11 @@ class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
         return _propensities.deterministic(slate, best)
 
     def _best_slates(self, documents: object) -> np.ndarray:
-        weights = self._choice_model.choice_weights(self._score_documents_fn(documents))
+        masks = action_masks.observed(documents, self._slate_size)
+        features = action_masks.documents_without(documents)
+        weights = self._choice_model.choice_weights(self._score_documents_fn(features))
+        if masks is not None:
+            return _slots.Slots(masks).best(weights[:, :-1])
         # A copy without the weights of no click, to overwrite.
         return arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)
 

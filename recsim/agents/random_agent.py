@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from recsim import agent, types
-from recsim._internal import observations, validation
-from recsim.agents import _propensities
+from recsim._internal import action_masks, observations, validation
+from recsim.agents import _slot_propensities, _slots
 from recsim.vector import agent as vector_agent
 
 __all__ = ["RandomAgent", "VectorRandomAgent"]
@@ -17,6 +17,9 @@ __all__ = ["RandomAgent", "VectorRandomAgent"]
 
 class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
     """Recommends a random slate, all equally likely, without repetition.
+
+    Where documents have an ``action_mask``, positions are filled in turn, each by a document that
+    may stand there, all equally likely.
 
     Args:
         action_space: the ``MultiDiscrete`` space of slates.
@@ -34,6 +37,12 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
             documents = list(range(len(observation["doc"])))
         except (IndexError, KeyError, TypeError):
             raise observations.without_entry(observation, "doc") from None
+        slots = _slots.of(observation, self._slate_size)
+        if slots is not None:
+            slate: list[int] = slots.random(self._rng.random_sample((1, self._slate_size)))[
+                0
+            ].tolist()
+            return slate
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
 
@@ -51,13 +60,21 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        return _propensities.uniform(slate, len(observation["doc"]))
+        slots = _slots.of(observation, self._slate_size)
+        return _slot_propensities.random(slate, len(observation["doc"]), slots)
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: all candidates are equally likely."""
         number = len(observation["doc"])
+        masks = action_masks.observed(observation["doc"], self._slate_size)
+        if masks is not None:
+            positions = {"positions that it may have": masks[0].sum(axis=1)}
+            return types.Explanation(
+                "Random: each position has one of the documents that may stand there.",
+                [types.ExplanationTable("candidate", range(number), positions)],
+            )
         probability = min(self._slate_size, number) / number
         shown = {"probability of being shown": np.full(number, probability)}
         return types.Explanation(
@@ -80,9 +97,12 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
         self._make_streams(random_seed, "random agent")
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
-        del observation
-        for stream in self._streams:
-            yield stream.slates(self._num_candidates, self._slate_size)
+        masks = action_masks.observed(observation["doc"], self._slate_size)
+        for stream, rows in zip(self._streams, self._rows, strict=True):
+            if masks is None:
+                yield stream.slates(self._num_candidates, self._slate_size)
+            else:
+                yield _slots.Slots(masks[rows]).random(stream.uniform(self._slate_size))
 
     def single_user_agent(self) -> RandomAgent:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""
@@ -90,7 +110,7 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        del observation
-        return _propensities.uniform(slate, self._num_candidates)
+        slots = _slots.of(observation, self._slate_size)
+        return _slot_propensities.random(slate, self._num_candidates, slots)

@@ -19,6 +19,7 @@ from recsim import agent, choice_model, types  # noqa: F401  # RecSim's has it t
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, observations, validation
 from recsim._internal.configurable import configurable
+from recsim.agents import _slots
 from recsim.agents.dopamine import (
     adapters,
     dqn_agent,
@@ -133,7 +134,22 @@ class DocumentValues(values.SlateValues):
         _check_response_fields(adapters.part_of(observation_space, "response"), reward_field)
         self._interests = _interests_of(observation_space.spaces["user"])
         if score_documents_fn is None:
-            _check_scorable(observation_space, self._interests)
+            _check_scorable(adapter.doc_size, self._interests)
+        if adapter.mask_size:
+            self._check_heed_masks()
+
+    def _check_heed_masks(self) -> None:
+        """Raises ValueError for functions of users' own, which are not told of action masks."""
+        for name, known in (
+            ("select_slate_fn", slate_functions.SELECTIONS),
+            ("compute_target_fn", slate_functions.VALUES_OF_TARGETS),
+        ):
+            if getattr(self, name) not in known:
+                names = ", ".join(function.__name__ for function in known)
+                raise ValueError(
+                    f"{name} must be one of {names} where documents have an action_mask, which "
+                    f"other functions are not told of, got {getattr(self, name)!r:.80}."
+                )
 
     @property
     def may_learn_in_a_thread(self) -> bool:
@@ -209,6 +225,9 @@ class DocumentValues(values.SlateValues):
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slate of the highest value, or what ``select_slate_fn`` returns."""
+        if self.adapter.mask_size:
+            best = self.best_slates(q_network, user[np.newaxis], documents[np.newaxis])
+            return best.reshape(-1)
         s, s_no_click = self.score(user, documents)
         q, q_no_click = self.of_documents(q_network, user[np.newaxis], documents[np.newaxis])
         # A value of no click shifts the values of all slates, see slate_selection.
@@ -222,12 +241,15 @@ class DocumentValues(values.SlateValues):
         self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slates of the highest value, or what ``select_slate_fn`` returns for each."""
+        slots = self.slots_of(documents)
+        documents, _ = self.adapter.split(documents)
         s, s_no_click = self.score(users, documents)
         q, q_no_click = self.of_documents(q_network, users, documents)
         q -= q_no_click
         select_slates = self.select_slate_fn
         if select_slates in slate_functions.SELECTIONS:
-            return slate_functions.SELECTIONS[select_slates](self.slate_size, s_no_click, s, q)
+            select = slate_functions.SELECTIONS[select_slates]
+            return select(self.slate_size, s_no_click, s, q, slots)
         slates = [select_slates(self.slate_size, *of_user) for of_user in zip(s_no_click, s, q)]
         return np.array(slates).reshape(len(users), self.slate_size)
 
@@ -238,10 +260,11 @@ class DocumentValues(values.SlateValues):
 
         The click probability of a document is that in a slate of its own.
         """
+        slate = self.best_slate(q_network, user, documents)
+        documents, masks = self.adapter.split(documents)
         s, s_no_click = self.score(user, documents)
         q, q_no_click = self.of_documents(q_network, user[np.newaxis], documents[np.newaxis])
         s, q, no_click = np.asarray(s, np.float64), q[0], float(s_no_click)
-        slate = self.best_slate(q_network, user, documents)
         of_slate = s[slate].sum()
         value = q_no_click.item() + slate_selection.slate_values(
             slate, no_click, s, q - q_no_click.item()
@@ -249,6 +272,8 @@ class DocumentValues(values.SlateValues):
         with np.errstate(invalid="ignore"):  # Of weights that are all 0 there is no probability.
             columns = {"Q-value": q, "choice weight": s, "click probability": s / (s + no_click)}
             clicked = of_slate / (of_slate + no_click)
+        if masks is not None:
+            columns["positions that it may have"] = masks.sum(axis=1)
         return types.Explanation(
             "SlateQ: documents' Q-values, weighted by the probabilities of clicks.",
             [
@@ -281,6 +306,7 @@ class DocumentValues(values.SlateValues):
         positions = np.arange(len(clicked))
         # A clicked position of -1 or -2 is one too, of a row that is not used or set to 0 here.
         documents = batch.documents[positions, batch.slates[positions, batch.clicks]]
+        documents = documents[:, : self.adapter.doc_size]
         inputs[:, user_size : user_size + documents.shape[-1]] = documents * clicked[:, np.newaxis]
         if self.learn_no_click_value:
             not_clicked = batch.clicks == transitions.NO_CLICK
@@ -302,6 +328,7 @@ class DocumentValues(values.SlateValues):
         users, documents = batch.next_users[rows], batch.next_documents[rows]
         slates, terminals = batch.next_slates[rows], batch.terminals[rows]
         discounts = batch.discounts[rows]
+        documents, masks = self.adapter.split(documents)
         q, q_no_click = self.of_documents(target_network, users, documents)
         rewards = slate_functions.target(
             batch.rewards[rows], discounts, q_no_click[:, 0], terminals
@@ -310,7 +337,10 @@ class DocumentValues(values.SlateValues):
         value = slate_functions.VALUES_OF_TARGETS.get(self.compute_target_fn)
         if value is not None:
             s, s_no_click = self.score(users, documents)
-            next_values = value(slates, s_no_click, s, q)
+            slots = None
+            if masks is not None:  # Where an episode ended there is no slate to be filled.
+                slots = _slots.Slots(masks | terminals[:, np.newaxis, np.newaxis])
+            next_values = value(slates, s_no_click, s, q, slots)
             return slate_functions.target(rewards, discounts, next_values, terminals)
         targets = self.compute_target_fn(
             reward=rewards,
@@ -382,10 +412,8 @@ def _interests_of(user_space: types.Space, start: int = 0) -> slice:
     return slice(start, start + spaces_lib.flat_size(user_space))
 
 
-def _check_scorable(observation_space: types.DictSpace, interests: slice) -> None:
-    documents = observations.spaces_of_documents(observation_space.spaces["doc"])
-    doc_space = next(iter(documents.values()))
-    user_size, doc_size = interests.stop - interests.start, spaces_lib.flat_size(doc_space)
+def _check_scorable(doc_size: int, interests: slice) -> None:
+    user_size = interests.stop - interests.start
     if user_size != doc_size:
         raise ValueError(
             "Documents are scored by the inner product of their features and the user's, which "

@@ -1,7 +1,8 @@
 """Agents that recommend at random, documents of higher scores more often.
 
 A slate is filled position by position: each is given to one of the documents that are left, with
-probabilities proportional to ``exp(score / temperature)``. Slates then have the distribution of
+probabilities proportional to ``exp(score / temperature)``, and which an ``action_mask`` lets stand
+there, where documents have one. Slates then have the distribution of
 Plackett (1975) and Luce (1959), and the agents know its probabilities: of slates, and of documents
 at positions.
 """
@@ -17,9 +18,9 @@ import numpy as np
 
 from recsim import agent, choice_model, types
 from recsim import spaces as spaces_lib
-from recsim._internal import arrays, numbers, observations, trees, validation
+from recsim._internal import action_masks, arrays, numbers, observations, trees, validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _propensities
+from recsim.agents import _propensities, _slot_propensities, _slots
 from recsim.vector import agent as vector_agent
 
 __all__ = [
@@ -114,6 +115,7 @@ def scores_of_documents(user_model: object, observation_space: types.DictSpace) 
     observations.check_space(observation_space, "user", "doc")
     parts = observation_space.spaces
     document: Any = next(iter(observations.spaces_of_documents(parts["doc"]).values()))
+    document = action_masks.space_of_features(document)
     user: Any = parts["user"]
     if spaces_lib.kind_of(document) == "Box" and len(document.shape) == 1:
         if spaces_lib.kind_of(user) == "Box" and user.shape == document.shape:
@@ -179,13 +181,19 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         del reward
         scores = self._scores(observation)
+        slots = _slots.of(observation, self._slate_size)
+        if slots is not None:
+            uniforms = self._rng.random_sample((1, self._slate_size))
+            slates = slots.sample(scores[np.newaxis], uniforms)
+            return slates.reshape(-1)
         # The order of scores with noise of Gumbel's distribution is that of sampling in turn.
         noisy = scores + self._rng.gumbel(size=len(scores))
         return np.argsort(-noisy, kind="stable")[: self._slate_size]
 
     def _scores(self, observation: types.Observation) -> np.ndarray:
         number = len(observations.entry(observation, "doc"))
-        scores = numbers.finite_per_item("scores", self._score_documents_fn(observation), 1)
+        features = _without_masks(observation)
+        scores = numbers.finite_per_item("scores", self._score_documents_fn(features), 1)
         if scores.shape != (number,) or number < self._slate_size:
             raise ValueError(
                 f"score_documents_fn must return a score for each of the {number} documents, of "
@@ -195,16 +203,24 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        return _propensities.plackett_luce(slate, self._scores(observation))
+        scores, slots = self._scores(observation), _slots.of(observation, self._slate_size)
+        if slots is not None:
+            return _slot_propensities.plackett_luce(slate, scores[np.newaxis], slots)
+        return _propensities.plackett_luce(slate, scores)
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`."""
-        scores = self._scores(observation)
+        scores, slots = self._scores(observation), _slots.of(observation, self._slate_size)
+        first = np.ones(len(scores), np.bool_)
+        if slots is not None:
+            first = slots.open(0, np.zeros((1, len(scores)), np.bool_))[0]
+        probabilities = np.zeros(len(scores))
+        probabilities[first] = choice_model.softmax(scores[first])
         columns = {
             "score": scores * self._temperature,
-            "probability of the first position": choice_model.softmax(scores),
+            "probability of the first position": probabilities,
         }
         return types.Explanation(
             "Softmax: positions at random, higher scores with higher probabilities.",
@@ -276,7 +292,12 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
         )
 
     def _slates_of_chunks(self, observation: types.Observation) -> Iterator[np.ndarray]:
+        masks = action_masks.observed(observation["doc"], self._slate_size)
         for stream, rows in zip(self._streams, self._rows, strict=True):
+            if masks is not None:
+                uniforms = stream.uniform(self._slate_size)
+                yield _slots.Slots(masks[rows]).sample(self._scores(observation, rows), uniforms)
+                continue
             # A uniform number may be 0, and is below 1.
             noise = -np.log1p(-stream.uniform(self._num_candidates))
             with np.errstate(divide="ignore"):
@@ -287,7 +308,8 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
 
     def _scores(self, observation: types.Observation, rows: slice) -> np.ndarray:
         of_rows = trees.rows_of({key: observation[key] for key in ("user", "doc")}, rows)
-        scores = numbers.finite_per_item("scores", self._score_documents_fn(of_rows), 2)
+        features = _without_masks(of_rows)
+        scores = numbers.finite_per_item("scores", self._score_documents_fn(features), 2)
         expected = (rows.stop - rows.start, self._num_candidates)
         if scores.shape != expected:
             raise ValueError(
@@ -298,11 +320,21 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         self._check_users(observation)
         scores = np.concatenate([self._scores(observation, rows) for rows in self._rows])
+        slots = _slots.of(observation, self._slate_size)
+        if slots is not None:
+            return _slot_propensities.plackett_luce(slate, scores, slots)
         return _propensities.plackett_luce(slate, scores)
+
+
+def _without_masks(observation: types.Observation) -> types.Observation:
+    """Returns an observation whose documents are as they were before masks were added."""
+    documents = observation["doc"]
+    features = action_masks.documents_without(documents)
+    return observation if features is documents else {**observation, "doc": features}
 
 
 def create_agent(environment: types.RecommenderEnv, *, seed: int | None = 0) -> SoftmaxAgent:

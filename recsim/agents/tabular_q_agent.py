@@ -15,7 +15,7 @@ import numpy as np
 
 from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim._internal import bundles, numbers, observations, resources, validation
+from recsim._internal import action_masks, bundles, numbers, observations, resources, validation
 from recsim._internal.gym_import import spaces
 from recsim.agents import _propensities, agent_utils
 
@@ -108,6 +108,7 @@ class TabularQAgent(agent.AbstractEpisodicRecommenderAgent):
         agent_utils.warn_of_unused(TabularQAgent, kwargs)
         self._kwargs = kwargs
         super().__init__(action_space)
+        action_masks.refuse(self, observation_space)
         self._keep_space(observation_space)
         low, high = _bounds(discretization_bounds)
         if not low < high:

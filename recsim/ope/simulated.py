@@ -198,7 +198,7 @@ class _Chunk:
         }
         # Features as deep agents have them, so that these can learn from the log.
         space = spaces_lib.single_user_space(env.single_observation_space)
-        self._adapter = adapters.ObservationAdapter(space)
+        self._adapter = adapters.ObservationAdapter(space, owner="A log of slates")
         nvec = env.single_action_space.nvec
         self._num_candidates, slate_size = int(nvec[0]), len(nvec)
         number = math.perm(self._num_candidates, slate_size)

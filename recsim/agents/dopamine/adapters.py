@@ -8,16 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim._internal import numbers, observations
+from recsim._internal import action_masks, numbers, observations
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 
 __all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
 
-#: Features of a user, shape (user_size,), and of the candidates, shape (num_candidates, doc_size).
+#: Features of a user, shape (user_size,), and of the candidates, shape (num_candidates, doc_width).
 State = tuple[np.ndarray, np.ndarray]
 
 
@@ -78,21 +79,41 @@ class ObservationAdapter:
     """Turns observations of users and documents, of whatever spaces, into arrays of features.
 
     Integers become indicators of their values, and what is missing becomes zeros, see
-    :func:`recsim.spaces.flatten`.
+    :func:`recsim.spaces.flatten`. An ``action_mask`` of documents is not one of their features: its
+    zeros and ones are further columns after the features, one for each position of a slate.
 
     Args:
         input_observation_space: space of the observations.
         stack_size: length of the last axis of what :meth:`encode` returns.
+        takes_masks: whether documents may have an ``action_mask``: its owner heeds it then.
+        owner: what needs the adapter, for the error where documents have a mask.
 
     Raises:
-        ValueError: if the space has no users or no documents.
+        ValueError: if the space has no users or no documents, or has masks that are not taken, or
+            are not of integers 0 and 1 for the positions of a slate.
     """
 
-    def __init__(self, input_observation_space: types.DictSpace, stack_size: int = 1) -> None:
+    def __init__(
+        self,
+        input_observation_space: types.DictSpace,
+        stack_size: int = 1,
+        *,
+        takes_masks: bool = False,
+        owner: str = "ObservationAdapter",
+    ) -> None:
         self._user_space = part_of(input_observation_space, "user")
         doc_spaces = observations.spaces_of_documents(part_of(input_observation_space, "doc"))
         self._doc_space = next(iter(doc_spaces.values()))
         self._num_candidates = len(doc_spaces)
+        self._mask_size = 0
+        mask_space = action_masks.space_of(self._doc_space)
+        if mask_space is not None:
+            if not takes_masks:
+                action_masks.refuse(owner, input_observation_space)
+            responses = part_of(input_observation_space, "response")
+            self._mask_size = len(observations.spaces_of_responses(responses))
+            action_masks.check_space(mask_space, self._mask_size)
+            self._doc_space = action_masks.space_without(self._doc_space)
         self._user_flattener = spaces_lib.Flattener(self._user_space)
         self._doc_flattener = spaces_lib.Flattener(self._doc_space)
         self._user_size = self._user_flattener.size
@@ -115,6 +136,30 @@ class ObservationAdapter:
         return self._doc_size
 
     @property
+    def mask_size(self) -> int:
+        """Number of columns of a document's mask: of the positions of a slate; 0 without masks."""
+        return self._mask_size
+
+    @property
+    def doc_width(self) -> int:
+        """Number of columns of a document: its features, and its mask after them."""
+        return self._doc_size + self._mask_size
+
+    def split(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the features of documents, and where they may stand.
+
+        Args:
+            documents: array of shape (..., num_candidates, doc_width).
+
+        Returns:
+            A view of shape (..., num_candidates, doc_size), and bools of shape
+            (..., num_candidates, mask_size); None where documents have no masks.
+        """
+        if not self._mask_size:
+            return documents, None
+        return documents[..., : self._doc_size], documents[..., self._doc_size :] != 0
+
+    @property
     def output_observation_space(self) -> spaces.Box:
         """The space of what :meth:`encode` returns, without the last axis."""
         shape = (self._num_candidates + 1, max(self._user_size, self._doc_size))
@@ -129,10 +174,11 @@ class ObservationAdapter:
 
         Returns:
             The user's, float32 of shape (user_size,), and the documents', float32 of shape
-            (number of documents, doc_size).
+            (number of documents, doc_width).
 
         Raises:
-            ValueError: if a feature is not finite, or does not fit its space.
+            ValueError: if a feature is not finite, or does not fit its space, or a mask has another
+                number than 0 and 1.
         """
         with _must_fit("user", self._user_space):
             user = np.empty(self._user_size, np.float32)
@@ -142,9 +188,12 @@ class ObservationAdapter:
             if isinstance(self._doc_space, spaces.Box):
                 docs = np.array(documents, np.float32).reshape(len(documents), self._doc_size)
             else:
-                docs = np.empty((len(documents), self._doc_size), np.float32)
-                for row, document in zip(docs, documents):
+                docs = np.empty((len(documents), self.doc_width), np.float32)
+                for row, document in zip(docs[:, : self._doc_size], documents):
                     self._doc_flattener.flatten(document, row)
+            mask = [document[action_masks.KEY] for document in documents if self._mask_size]
+        if self._mask_size:
+            docs[:, self._doc_size :] = self._mask_of(mask, (len(documents),))
         _check_finite(observation, user=user, doc=docs)
         return user, docs
 
@@ -157,7 +206,7 @@ class ObservationAdapter:
 
         Returns:
             The users', float32 of shape (n_users, user_size), and the documents', float32 of
-            shape (n_users, number of documents, doc_size).
+            shape (n_users, number of documents, doc_width).
 
         Raises:
             ValueError: as :meth:`features`.
@@ -165,8 +214,15 @@ class ObservationAdapter:
         users = self.users_of_many(observation)
         with _must_fit("doc", self._doc_space):
             docs = self._doc_flattener.flattened(observation["doc"], num_axes=2)
+        if self._mask_size:
+            leading = docs.shape[:2]
+            mask = self._mask_of(observation["doc"].get(action_masks.KEY), leading)
+            docs = np.concatenate([docs, mask], axis=2, dtype=np.float32)
         _check_finite(observation, doc=docs)
         return users, docs
+
+    def _mask_of(self, observed: ArrayLike, leading: tuple[int, ...]) -> np.ndarray:
+        return action_masks.array_of(observed, leading, self._mask_size)
 
     def users_of_many(self, observation: agent.Observation) -> np.ndarray:
         """Returns the first part of :meth:`features_of_many`: the users' features."""
@@ -194,11 +250,12 @@ class ObservationAdapter:
 
         Args:
             users: array of shape (batch, user_size).
-            documents: array of shape (batch, num_candidates, doc_size).
+            documents: array of shape (batch, num_candidates, doc_width), whose masks are left out.
 
         Returns:
             float32 array of shape (batch, num_candidates + 1, width, 1).
         """
+        documents = documents[..., : self._doc_size]
         batch, num_candidates, _ = documents.shape
         width = max(self._user_size, self._doc_size)
         images = np.zeros((batch, num_candidates + 1, width, 1), np.float32)

@@ -19,7 +19,7 @@ from recsim import agent, seeding, types
 from recsim._internal import bundles, keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
-from recsim.agents import _propensities
+from recsim.agents import _slot_propensities
 from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
@@ -231,7 +231,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             wrapped_replay_buffer,
             user_size=adapter.user_size,
             num_candidates=adapter.num_candidates,
-            doc_size=adapter.doc_size,
+            doc_size=adapter.doc_width,
             slate_size=self._slate_size,
             **settings.replay_arguments,
         )
@@ -389,7 +389,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     def _select_slate(self, user: np.ndarray, documents: np.ndarray) -> types.Slate:
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
         if self._exploration_rng.random_sample() < epsilon:
-            return self._values.random_slate(self._exploration_rng, len(documents))
+            return self._values.explored_slate(self._exploration_rng, documents)
         return self._values.best_slate(self._learner.online_network, user, documents)
 
     def explain(self, observation: agent.Observation) -> types.Explanation | None:
@@ -404,13 +404,13 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
 
     def propensities(
         self, observation: agent.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         user, documents = self._features(observation)
         best = self._values.best_slate(self._learner.online_network, user, documents)
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
-        explored = _propensities.uniform(slate, len(documents))
-        return _propensities.epsilon_greedy(slate, best, epsilon, explored)
+        slots = self._values.slots_of(documents[np.newaxis])
+        return _slot_propensities.epsilon_greedy(slate, best, epsilon, len(documents), slots)
 
     # Serving.
 
@@ -418,6 +418,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
         settings = self._learner.settings
         any_number = self._values.any_number_of_documents
+        any_size = any_number and not self._values.adapter.mask_size
         return dataclasses.replace(
             super().serving(),
             settings={
@@ -426,7 +427,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 **self._values.serving_settings(),
             },
             response_fields=(),
-            any_slate_size=any_number,
+            any_slate_size=any_size,
             any_number_of_items=any_number,
         )
 
@@ -456,7 +457,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         rows = []
         for row in range(number):
             if self._exploration_rng.random_sample() < epsilon:
-                slates[row] = self._values.random_slate(self._exploration_rng, num_documents)
+                slates[row] = self._values.explored_slate(self._exploration_rng, documents[row])
             else:
                 rows.append(row)
         size = products.users_of_block(num_documents)
@@ -588,7 +589,7 @@ class DQNAgentRecSim(DQNAgent):
         keys.refuse_unknown(type(self).__name__, kwargs, takes, keys.parameters_of(type(self)))
         check_stack_size(stack_size)
         self._env_observation_space = observation_space
-        adapter = ObservationAdapter(observation_space)
+        adapter = ObservationAdapter(observation_space, takes_masks=True)
         if "action_space" not in kwargs:
             responses = adapters.part_of(observation_space, "response")
             slate_size = len(observations.spaces_of_responses(responses))

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from recsim import choice_model
 from recsim._internal import numbers, validation
+from recsim.agents import _slots
 from recsim.agents.dopamine import slate_selection
 
 __all__ = [
@@ -271,33 +272,51 @@ def _checked(
     return size, s, q
 
 
-# The values of the next states, by (next slates, weights of no click, weights, values).
+# The values of the next states, by (next slates, weights of no click, weights, values), and by what
+# may stand where, None for all documents everywhere.
 
 
 def _value_sarsa(
-    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+    slates: np.ndarray,
+    s_no_click: np.ndarray,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None = None,
 ) -> np.ndarray:
+    del slots  # The slates are there.
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
 def _value_topk(
-    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+    slates: np.ndarray,
+    s_no_click: np.ndarray,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None = None,
 ) -> np.ndarray:
-    slates = slate_selection.top_k_slates(slates.shape[-1], s, q)
+    slates = slate_selection.top_k_slates(slates.shape[-1], s, q, slots)
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
 def _value_greedy(
-    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+    slates: np.ndarray,
+    s_no_click: np.ndarray,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None = None,
 ) -> np.ndarray:
-    slates = slate_selection.greedy_slates(slates.shape[-1], s_no_click, s, q)
+    slates = slate_selection.greedy_slates(slates.shape[-1], s_no_click, s, q, slots)
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
 def _value_optimal(
-    slates: np.ndarray, s_no_click: np.ndarray, s: np.ndarray, q: np.ndarray
+    slates: np.ndarray,
+    s_no_click: np.ndarray,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None = None,
 ) -> np.ndarray:
-    return slate_selection.optimal_slates(slates.shape[-1], s_no_click, s, q)[1]
+    return slate_selection.optimal_slates(slates.shape[-1], s_no_click, s, q, slots)[1]
 
 
 def _compute_target(
@@ -440,7 +459,7 @@ def compute_target_optimal_q(
 
 
 #: What functions of targets value next states by, of (next slates, weights of no click, weights,
-#: values).
+#: values), and of what may stand where under action masks.
 VALUES_OF_TARGETS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = {
     compute_target_sarsa: _value_sarsa,
     compute_target_greedy_q: _value_greedy,
@@ -448,9 +467,12 @@ VALUES_OF_TARGETS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = 
     compute_target_optimal_q: _value_optimal,
 }
 
-#: Functions that select slates for users in parallel, by what they are after their checks.
+#: Functions that select slates for users in parallel, by what they are after their checks; those
+#: take what may stand where under action masks, too.
 SELECTIONS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = {
-    select_slate_topk: lambda size, s_no_click, s, q: slate_selection.top_k_slates(size, s, q),
+    select_slate_topk: lambda size, _, s, q, *slots: slate_selection.top_k_slates(
+        size, s, q, *slots
+    ),
     select_slate_greedy: slate_selection.greedy_slates,
     select_slate_optimal: lambda *arguments: slate_selection.optimal_slates(*arguments)[0],
 }

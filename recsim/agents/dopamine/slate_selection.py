@@ -9,7 +9,9 @@ section 5). A value q_0 of no click needs no other formula, for it shifts every 
 
     (s_0 q_0 + sum_{i in A} s_i q_i) / (s_0 + sum_{i in A} s_i) = q_0 + value(A) with q - q_0.
 
-All functions take scores of the shape (..., num_documents), one row a user.
+All functions take scores of the shape (..., num_documents), one row a user. Where slates are chosen
+under action masks (``slots``), that shape is (n_users, num_documents): the positions are those of
+:class:`recsim.agents._slots.Slots`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim._internal import numbers
+from recsim.agents import _slots
 
 __all__ = ["greedy_slates", "optimal_slates", "slate_values", "top_k_slates"]
 
@@ -49,20 +52,30 @@ def slate_values(
     return values
 
 
-def top_k_slates(slate_size: int, s: np.ndarray, q: np.ndarray) -> np.ndarray:
+def top_k_slates(
+    slate_size: int, s: np.ndarray, q: np.ndarray, slots: _slots.Slots | None = None
+) -> np.ndarray:
     """Returns the documents of the highest ``s q``, the highest first.
+
+    Under masks these are the slates of the highest sums of ``s q`` that they allow.
 
     Returns:
         Indices of shape (..., slate_size).
     """
     s, q = _floats(s, q)
-    return _highest(s * q, slate_size)
+    return _highest(s * q, slate_size, slots)
 
 
 def greedy_slates(
-    slate_size: int, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+    slate_size: int,
+    s_no_click: ArrayLike,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None = None,
 ) -> np.ndarray:
     """Returns slates that are built document by document, each adding the most to the value.
+
+    Under masks positions are filled in turn, each by one of the documents that it is open to.
 
     Returns:
         Indices of shape (..., slate_size), in the order of their choice.
@@ -73,10 +86,10 @@ def greedy_slates(
     denominator = numerator + numbers.float_array("s_no_click", s_no_click)[..., np.newaxis]
     taken = np.zeros(s.shape, dtype=bool)
     picks = []
-    for _ in range(slate_size):
+    for position in range(slate_size):
         total = denominator + s
         value = (numerator + weighted) / np.where(total > 0, total, 1)
-        value[taken] = -np.inf
+        value[taken if slots is None else ~slots.open(position, taken)] = -np.inf
         pick = value.argmax(axis=-1)[..., np.newaxis]
         numerator += _take(weighted, pick)
         denominator += _take(s, pick)
@@ -86,14 +99,20 @@ def greedy_slates(
 
 
 def optimal_slates(
-    slate_size: int, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+    slate_size: int,
+    s_no_click: ArrayLike,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the slates of the highest value, without looking at every slate.
 
     The linear-fractional programme is solved by Dinkelbach's method ("On nonlinear fractional
     programming", 1967): the slate that maximises ``sum s_i (q_i - v) - v s_0`` for the best value
     v so far consists of the documents of the highest ``s_i (q_i - v)``, and it either has a
-    higher value or proves that v is the highest. This takes a few rounds.
+    higher value or proves that v is the highest. This takes a few rounds. Under masks the slate of
+    a round is the one of the highest sum that they allow, which is found exactly, and so is the
+    optimum.
 
     Returns:
         Indices of shape (..., slate_size), the document that adds most first, and the slates'
@@ -101,7 +120,7 @@ def optimal_slates(
     """
     s, q = _floats(s, q)
     s_no_click = numbers.float_array("s_no_click", s_no_click)
-    slates, values = _optimal_slates(slate_size, s_no_click, s, q)
+    slates, values = _optimal_slates(slate_size, s_no_click, s, q, slots)
     if np.result_type(s, q) != np.float32:
         return slates, values
     # The rounding of v counts s_i times in s_i (q_i - v): where s_i is far above s_0, it can hide
@@ -110,20 +129,24 @@ def optimal_slates(
     if not rounded_off.any():
         return slates, values
     exact_slates, exact_values = _optimal_slates(
-        slate_size, s_no_click, s.astype(np.float64), q.astype(np.float64)
+        slate_size, s_no_click, s.astype(np.float64), q.astype(np.float64), slots
     )
     slates = np.where(rounded_off[..., np.newaxis], exact_slates, slates)
     return slates, np.where(rounded_off, exact_values, values).astype(np.float32)
 
 
 def _optimal_slates(
-    slate_size: int, s_no_click: ArrayLike, s: np.ndarray, q: np.ndarray
+    slate_size: int,
+    s_no_click: ArrayLike,
+    s: np.ndarray,
+    q: np.ndarray,
+    slots: _slots.Slots | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     weighted = s * q
-    slates = _highest(weighted, slate_size)
+    slates = _highest(weighted, slate_size, slots)
     values = slate_values(slates, s_no_click, s, q)
     while True:
-        candidates = _highest(weighted - values[..., np.newaxis] * s, slate_size)
+        candidates = _highest(weighted - values[..., np.newaxis] * s, slate_size, slots)
         candidate_values = slate_values(candidates, s_no_click, s, q)
         # Each round continues with a strictly better one of finitely many slates.
         better = candidate_values > values
@@ -138,8 +161,10 @@ def _floats(s: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return numbers.float_array("s", s), numbers.float_array("q", q)
 
 
-def _highest(values: np.ndarray, number: int) -> np.ndarray:
+def _highest(values: np.ndarray, number: int, slots: _slots.Slots | None = None) -> np.ndarray:
     """Returns the indices of the highest values of each row, ties in their order."""
+    if slots is not None:
+        return slots.best(values)
     return (-values).argsort(axis=-1, kind="stable")[..., :number]
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import agent, types
+from recsim.agents import _slots
 from recsim.agents.dopamine import adapters, network, training, transitions
 
 __all__ = ["SlateValues"]
@@ -76,7 +77,8 @@ class SlateValues(abc.ABC):
         Args:
             q_network: the network.
             user: features of the user, shape (user_size,).
-            documents: features of the candidates, shape (num_documents, doc_size).
+            documents: features of the candidates, and their masks, shape
+                (num_documents, doc_width).
 
         Returns:
             Indices of documents, shape (slate_size,).
@@ -91,11 +93,36 @@ class SlateValues(abc.ABC):
         Args:
             q_network: the network.
             users: features, shape (n_users, user_size).
-            documents: features, shape (n_users, num_documents, doc_size).
+            documents: features, and masks, shape (n_users, num_documents, doc_width).
 
         Returns:
             Indices of documents, shape (n_users, slate_size).
         """
+
+    def explored_slate(self, rng: np.random.RandomState, documents: np.ndarray) -> types.Slate:
+        """Returns a random slate out of those that the documents' masks allow.
+
+        Args:
+            rng: the generator to sample from.
+            documents: features of the candidates, and their masks, shape
+                (num_documents, doc_width).
+        """
+        slots = self.slots_of(documents[np.newaxis])
+        if slots is None:
+            return self.random_slate(rng, len(documents))
+        return slots.random(rng.random_sample((1, self.slate_size))).reshape(-1)
+
+    def slots_of(self, documents: np.ndarray) -> _slots.Slots | None:
+        """Returns which documents may stand where; None where they have no masks.
+
+        Args:
+            documents: features, and masks, shape (n_users, num_documents, doc_width).
+
+        Raises:
+            ValueError: if a user's slate cannot be filled.
+        """
+        _, masks = self.adapter.split(documents)
+        return None if masks is None else _slots.Slots(masks)
 
     def random_slate(self, rng: np.random.RandomState, num_documents: int) -> types.Slate:
         """Returns a random slate out of a number of documents, all with equal probability."""
@@ -136,9 +163,10 @@ class SlateValues(abc.ABC):
 
     def description(self) -> dict[str, Any]:
         """Returns what the values that a bundle is of and these must have in common."""
-        return {
+        sizes = {
             "user_size": self.adapter.user_size,
             "doc_size": self.adapter.doc_size,
             "num_candidates": self.num_candidates,
             "slate_size": self.slate_size,
         }
+        return {**sizes, "mask_size": self.adapter.mask_size} if self.adapter.mask_size else sizes

@@ -12,7 +12,7 @@ from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
 from recsim._internal.configurable import configurable
-from recsim.agents import _propensities
+from recsim.agents import _slot_propensities
 from recsim.agents.dopamine import (
     adapters,
     circular_replay_buffer,
@@ -110,7 +110,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         settings = learner_lib.Settings(**arguments)
 
         space = spaces_lib.single_user_space(environment.single_observation_space)
-        adapter = adapters.ObservationAdapter(space)
+        adapter = adapters.ObservationAdapter(space, takes_masks=True)
         dqn_agent.checked_num_candidates(environment.single_action_space, adapter.num_candidates)
         self._values = self.values_class(space, adapter, self._slate_size, **for_values)
         self._policy = vector_policy.ExploringPolicy(self._values)
@@ -119,7 +119,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
             self._num_envs,
             adapter.user_size,
             adapter.num_candidates,
-            adapter.doc_size,
+            adapter.doc_width,
             self._slate_size,
             **settings.replay_arguments,
         )
@@ -319,7 +319,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         self._check_users(observation)
         users, documents = self._values.adapter.features_of_many(observation)
@@ -328,8 +328,8 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         if epsilon < 1.0:
             everyone = np.arange(self._num_envs)
             self._policy.fill_in_best(best, everyone, acting_network, users, documents)
-        explored = _propensities.uniform(slate, self._num_candidates)
-        return _propensities.epsilon_greedy(slate, best, epsilon, explored)
+        slots = self._values.slots_of(documents)
+        return _slot_propensities.epsilon_greedy(slate, best, epsilon, self._num_candidates, slots)
 
     def single_user_agent(self) -> dqn_agent.DQNAgent:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""

@@ -60,14 +60,18 @@ class ExploringPolicy:
         Args:
             act: the network, and the probability of a random slate.
             users: features, shape (n_users, user_size).
-            documents: features, shape (n_users, num_candidates, doc_size).
+            documents: features, and masks, shape (n_users, num_candidates, doc_width).
             uniforms: random numbers in [0, 1), shape (n_users, slate_size + 1).
 
         Returns:
             Indices of documents, shape (n_users, slate_size).
         """
         q_network, epsilon = act
-        slates = streams.slates(uniforms[:, 1:], documents.shape[1])
+        slots = self._values.slots_of(documents)
+        if slots is None:
+            slates = streams.slates(uniforms[:, 1:], documents.shape[1])
+        else:
+            slates = slots.random(uniforms[:, 1:])
         rows = np.flatnonzero(uniforms[:, 0] >= epsilon)
         self.fill_in_best(slates, rows, q_network, users, documents)
         return slates

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import agent, seeding, types
-from recsim._internal import bundles, numbers, validation
+from recsim._internal import action_masks, bundles, numbers, validation
 from recsim._internal.configurable import configurable
 from recsim.agents import agent_utils
 from recsim.agents.bandits import algorithms
@@ -72,6 +72,7 @@ class AbstractClickBanditLayer(agent.AbstractHierarchicalAgentLayer):
         for agent_ctor in arm_base_agent_ctors:
             validation.function("each of arm_base_agent_ctors", agent_ctor)
         super().__init__(action_space, *arm_base_agent_ctors)
+        action_masks.refuse(self, observation_space)
         self._keep_space(observation_space)
         self._num_arms = validation.positive_int(
             "the number of arms (arm_base_agent_ctors)", len(arm_base_agent_ctors), minimum=2

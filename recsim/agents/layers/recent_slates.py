@@ -10,7 +10,15 @@ import numpy as np
 
 from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim._internal import bindings, bundles, numbers, observations, trees, validation
+from recsim._internal import (
+    action_masks,
+    bindings,
+    bundles,
+    numbers,
+    observations,
+    trees,
+    validation,
+)
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.agents.layers import sufficient_statistics
@@ -69,7 +77,8 @@ class RecentSlates:
             observations.spaces_of_responses(parts["response"])[0]
         )
         documents = observations.spaces_of_documents(parts["doc"])
-        self._documents = spaces_lib.Flattener(next(iter(documents.values())))
+        document = action_masks.space_without(next(iter(documents.values())))
+        self._documents = spaces_lib.Flattener(document)
         self.doc_size = self._documents.size
         self.row_size = 1 + self._responses.size + 2 * self.doc_size
         self.shape = (self.row_size,) if self.average else (self.num_slates, self.row_size)

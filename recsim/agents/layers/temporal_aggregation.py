@@ -11,7 +11,7 @@ import numpy as np
 
 from recsim import agent, types
 from recsim import spaces as spaces_lib
-from recsim._internal import bundles, numbers, observations, validation
+from recsim._internal import action_masks, bundles, numbers, observations, validation
 from recsim._internal.gym_import import spaces
 from recsim.agents import agent_utils
 
@@ -95,6 +95,7 @@ class TemporalAggregationLayer(agent.AbstractHierarchicalAgentLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(action_space, base_agent_ctor)
+        action_masks.refuse(self, observation_space)
         self._gamma = validation.probability("gamma", gamma)
         self._aggregation_period = validation.positive_int("aggregation_period", aggregation_period)
         self._switching_cost = validation.non_negative_float("switching_cost", switching_cost)
