@@ -68,6 +68,25 @@ def test_run_resumes_and_repeats_to_the_digit(tmp_path, monkeypatch):
     assert recorded == now == longer.returns["1"]
 
 
+def test_pairs_at_the_same_time_give_the_same(tmp_path):
+    agents = ["random", "lin_ucb"]
+    found = [
+        runs.run(TINY, tmp_path / str(n), agents, seeds=1, place=runs.Place(n, progress=False))
+        for n in (1, 2)
+    ]
+    sequential, parallel = (
+        [
+            {name: dataclasses.replace(of, seconds={}) for name, of in entry.tasks.items()}
+            for entry in entries_of_run
+        ]
+        for entries_of_run in found
+    )
+    assert sequential == parallel
+    assert entries.load_all(tmp_path / "2" / "entries") == sorted(
+        found[1], key=lambda entry: entry.agent
+    )
+
+
 def test_own_agents(tmp_path):
     reference = f"{__file__}:make_mine"
     (entry,) = runs.run(TINY, tmp_path, [reference], only_tasks=["easy"], place=QUIET)

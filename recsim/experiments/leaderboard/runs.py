@@ -8,17 +8,20 @@ tasks: see :mod:`recsim.experiments.leaderboard.entries`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import glob
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recsim import clusters
+from recsim import clusters, parallel
 from recsim._internal import paths, validation
 from recsim.experiments import experiment, factories, results
 from recsim.experiments.leaderboard import baselines, entries, tasks
+from recsim.simulator import progress as progress_lib
 
 __all__ = ["ENTRIES", "Place", "rerun", "run"]
 
@@ -85,12 +88,17 @@ def run(
         labels[label] = name
     folder = paths.absolute("output", output)
     paths.writable_folder("The output folder", folder)
+    place = place or Place()
     found = {label: _begun(version, folder, label, name) for label, name in labels.items()}
-    for task in wanted:
-        for label, name in labels.items():
-            cells = _Cells(version, task, label, name, folder, place or Place())
-            found[label] = _with_task(found[label], task, cells, seeds)
-            entries.save(found[label], os.path.join(folder, ENTRIES))
+    left = [
+        _Cells(version, task, label, name, folder, place)
+        for task in wanted
+        for label, name in labels.items()
+        if not _is_known(found[label], task, seeds)
+    ]
+    for cells, measured in _measured(left, seeds, place):
+        found[cells.label] = measured.added_to(found[cells.label], cells.task.name)
+        entries.save(found[cells.label], os.path.join(folder, ENTRIES))
     return list(found.values())
 
 
@@ -111,15 +119,63 @@ def _begun(version: tasks.Version, folder: str, label: str, name: str) -> entrie
     return entries.Entry(version.name, label, factories.name_of(reference), description, {}, {})
 
 
-def _with_task(entry: entries.Entry, task: tasks.Task, cells: _Cells, seeds: int) -> entries.Entry:
-    """Returns an agent's entry with what it earned in a task."""
+def _is_known(entry: entries.Entry, task: tasks.Task, seeds: int) -> bool:
+    """Says whether an entry has what an agent earns in a task with so many seeds."""
     there = entry.tasks.get(task.name)
-    if there is not None and len(there.returns) >= seeds:
-        return entry
-    if (reason := cells.reason_against()) is not None:
-        reasons = {**entry.not_applicable, task.name: reason}
-        return dataclasses.replace(entry, not_applicable=reasons)
-    return dataclasses.replace(entry, tasks={**entry.tasks, task.name: cells.measured(seeds)})
+    return there is not None and len(there.returns) >= seeds
+
+
+def _measured(
+    left: Sequence[_Cells], seeds: int, place: Place
+) -> Iterator[tuple[_Cells, _Measured]]:
+    """Runs agents in tasks, several at a time, and yields each with what it earned.
+
+    One alone runs its seeds at the same time instead.
+    """
+    if len(left) == 1:
+        yield left[0], left[0].measured(seeds)
+        return
+    by_name = {f"{cells.task.name}/{cells.label}": cells for cells in left}
+    work = [
+        parallel.Task(
+            name, functools.partial(_run_cells, cells.sequentially()), {"seeds": seeds}, 1
+        )
+        for name, cells in by_name.items()
+    ]
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(clusters.connect(place.backend, place.address, place.workers))
+        workers = place.workers
+        if workers is None:
+            workers = parallel.usable_cores() if cluster is None else cluster.cores()
+        show = stack.enter_context(
+            progress_lib.progress_bar("Leaderboard", len(left), "pairs", place.progress)
+        )
+        done = stack.enter_context(
+            contextlib.closing(
+                parallel.run_tasks(work, workers, lambda more: show(more, 0), backend=cluster)
+            )
+        )
+        for task, result in done:
+            yield by_name[task.name], result["measured"]
+
+
+def _run_cells(cells: _Cells, seeds: int, advance: parallel.Advance) -> parallel.Result:
+    del advance  # It is done at once.
+    return {"measured": cells.measured(seeds)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """What an agent earned in a task, or why it cannot take part."""
+
+    result: entries.TaskResult | None
+    reason: str = ""
+
+    def added_to(self, entry: entries.Entry, task: str) -> entries.Entry:
+        if self.result is None:
+            reasons = {**entry.not_applicable, task: self.reason}
+            return dataclasses.replace(entry, not_applicable=reasons)
+        return dataclasses.replace(entry, tasks={**entry.tasks, task: self.result})
 
 
 class _Cells:
@@ -134,42 +190,48 @@ class _Cells:
         folder: str,
         place: Place,
     ) -> None:
-        self._version, self._task, self._place = version, task, place
-        self._label, self._name, self._folder = label, name, folder
+        self._version, self._place = version, place
+        self._name, self._folder = name, folder
+        self.task, self.label = task, label
         self._reference = baselines.reference_of(name)
         self._learns = factories.agent_entry(self._reference).learns
 
-    def reason_against(self) -> str | None:
-        """Says why the agent cannot take part; None if it can."""
-        return baselines.reason_against(self._reference, self._task, self._version.train_envs)
+    def sequentially(self) -> _Cells:
+        """Returns the same runs, to be made sequentially in one process."""
+        place = Place(workers=1, progress=False)
+        return _Cells(self._version, self.task, self.label, self._name, self._folder, place)
 
-    def measured(self, seeds: int) -> entries.TaskResult:
+    def measured(self, seeds: int) -> _Measured:
         """Returns what the agent earned, with the best of the settings that are tried."""
+        reason = baselines.reason_against(self._reference, self.task, self._version.train_envs)
+        if reason is not None:
+            return _Measured(None, reason)
         search = self._search()
         settings = (max(search, key=lambda each: search[each]),) if search else ()
-        of_all = self._run(("runs", self._task.name, self._label), settings, seeds=seeds)
+        of_all = self._run(("runs", self.task.name, self.label), settings, seeds=seeds)
         provenance: Any = of_all.metadata.provenance
         timing: Any = of_all.metadata.timing
         seconds = {
             name.split("/")[-2].removeprefix("seed_"): seconds
             for name, seconds in timing["processor_seconds_of_tasks"].items()
         }
-        return entries.TaskResult(
-            self._task.sha256,
+        result = entries.TaskResult(
+            self.task.sha256,
             settings,
             search,
             _returns(of_all),
             _curve(of_all),
             seconds,
             provenance["versions"],
-            provenance["sources"].get(self._label),
+            provenance["sources"].get(self.label),
         )
+        return _Measured(result)
 
     def _search(self) -> dict[str, float]:
         """Returns the mean return with each of the settings that are tried."""
         found = {}
         for number, settings in enumerate(baselines.settings_to_try(self._name)):
-            place = ("search", self._task.name, self._label, str(number))
+            place = ("search", self.task.name, self.label, str(number))
             of_settings = self._run(
                 place,
                 (settings,),
@@ -208,7 +270,7 @@ class _Cells:
         if found.metadata.failures:
             first = found.metadata.failures[0]
             raise experiment.ExperimentFailedError(
-                f"{self._label} has failed in {self._task.name}: {first['task']}, with "
+                f"{self.label} has failed in {self.task.name}: {first['task']}, with "
                 f"{first['error']} ({folder})"
             )
         # Replay buffers would fill the disk; what was measured is in other files.
@@ -220,7 +282,7 @@ class _Cells:
         self, settings: Sequence[str], *, seeds: int, seed: int = 0, share: float = 1.0
     ) -> experiment.Experiment:
         """Returns the experiment of some seeds."""
-        task, version = self._task, self._version
+        task, version = self.task, self._version
         of_training: Mapping[str, Any] = {
             "train_steps": task.train_steps,
             "train_envs": version.train_envs,
@@ -228,7 +290,7 @@ class _Cells:
         }
         users = max(1, round(share * task.users))
         return experiment.Experiment(
-            {self._label: self._reference},
+            {self.label: self._reference},
             {task.name: version.reference(task)},
             seeds=seeds,
             seed=seed,
