@@ -11,6 +11,7 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
+from recsim.agents import _with_learner
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import objectives, vector_agent
 
@@ -56,7 +57,7 @@ class PPOAgent(agent_lib.SlatePolicyAgent):
         **kwargs: object,
     ) -> None:
         objective = self.objective_of(0, clip_range=clip_range)
-        settings = agent_lib.settings_of(type(self), kwargs)
+        settings = _with_learner.settings_of(type(self), kwargs)
         super().__init__(
             observation_space, action_space, objective=objective, eval_mode=eval_mode, **settings
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
+from recsim.agents import _with_learner
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import objectives, vector_agent
 
@@ -53,7 +54,7 @@ class ReinforceAgent(agent_lib.SlatePolicyAgent):
         eval_mode: bool = False,
         **kwargs: object,
     ) -> None:
-        settings = {"eval_mode": eval_mode, **agent_lib.settings_of(type(self), kwargs)}
+        settings = {"eval_mode": eval_mode, **_with_learner.settings_of(type(self), kwargs)}
         slate_size = len(getattr(action_space, "nvec", ()))
         objective = self.objective_of(slate_size, max_weight=max_weight)
         super().__init__(observation_space, action_space, objective=objective, **settings)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
+from recsim.agents import _with_learner
 from recsim.agents.actor_critics import agent as agent_lib
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import soft_actor_critic, vector_agent
@@ -55,7 +56,7 @@ class SACTopKAgent(agent_lib.ItemVectorAgent):
         eval_mode: bool = False,
         **kwargs: object,
     ) -> None:
-        settings = {"eval_mode": eval_mode, **agent_lib.settings_of(type(self), kwargs)}
+        settings = {"eval_mode": eval_mode, **_with_learner.settings_of(type(self), kwargs)}
         method = {"target_entropy": target_entropy}
         super().__init__(observation_space, action_space, method=method, **settings)
 
@@ -72,7 +73,7 @@ class SACTopKAgent(agent_lib.ItemVectorAgent):
         return soft_actor_critic.SACTopKLearner(
             validation.number("target_entropy", target_entropy, -5.0, _HIGHEST_ENTROPY),
             settings,
-            cls.sizes_of(adapter, slate_size),
+            learner_lib.Sizes.of(adapter, slate_size, cls),
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
+from recsim.agents import _with_learner
 from recsim.agents.actor_critics import agent as agent_lib
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import vector_agent, wolpertinger
@@ -59,7 +60,7 @@ class WolpertingerAgent(agent_lib.ItemVectorAgent):
         **kwargs: object,
     ) -> None:
         method = {"num_neighbors": num_neighbors, "noise": noise}
-        settings = agent_lib.settings_of(type(self), kwargs)
+        settings = _with_learner.settings_of(type(self), kwargs)
         super().__init__(
             observation_space, action_space, method=method, eval_mode=eval_mode, **settings
         )
@@ -79,7 +80,7 @@ class WolpertingerAgent(agent_lib.ItemVectorAgent):
             validation.positive_int("num_neighbors", num_neighbors),
             validation.non_negative_float("noise", noise),
             settings,
-            cls.sizes_of(adapter, slate_size),
+            learner_lib.Sizes.of(adapter, slate_size, cls),
         )
 
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from recsim import agent, seeding, types
-from recsim._internal import bundles, keys, numbers, validation
+from recsim import agent, types
 from recsim._internal.configurable import configurable
 from recsim.agents import _with_learner
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import search
-from recsim.agents.actor_critics.learner import Settings
-from recsim.agents.dopamine import adapters, dqn_agent
+from recsim.agents.actor_critics.learner import Settings, Shown
+from recsim.agents.dopamine import adapters
 
-__all__ = ["ItemVectorAgent", "LastActions", "blocks", "checked_last", "settings_of"]
-
-#: Features of users, and of the documents in their slates.
-LastActions = tuple[np.ndarray, np.ndarray]
+__all__ = ["ItemVectorAgent", "blocks"]
 
 # Features of documents that are in memory at once, as long as those of a user fit.
 _BLOCK = 2**22
@@ -29,7 +24,7 @@ _BLOCK = 2**22
 
 @configurable()
 class ItemVectorAgent(
-    _with_learner.SingleUserAgentWithLearner[learner_lib.ActorCriticLearner, LastActions]
+    _with_learner.SingleUserAgentWithLearner[learner_lib.ActorCriticLearner, Shown]
 ):
     """Turns a user into a vector in the space of items' features, and the vector into a slate.
 
@@ -61,7 +56,7 @@ class ItemVectorAgent(
         MemoryError: if there is no memory for the replay buffer.
     """
 
-    state_settings: ClassVar[tuple[str, ...]] = Settings.state_settings
+    state_settings = Settings.state_settings
 
     def __init__(
         self,
@@ -84,9 +79,13 @@ class ItemVectorAgent(
         seed: int | None = Settings.seed,
     ) -> None:
         super().__init__(action_space, summary_writer)
-        self._adapter = adapters.ObservationAdapter(observation_space)
-        number = self._adapter.num_candidates
-        self._num_candidates = dqn_agent.checked_num_candidates(action_space, number)
+        self._set_up(
+            observation_space,
+            action_space,
+            eval_mode=eval_mode,
+            greedy_eval=greedy_eval,
+            seed=seed,
+        )
         settings = Settings(
             gamma=gamma,
             min_replay_history=min_replay_history,
@@ -99,15 +98,10 @@ class ItemVectorAgent(
             item_units=item_units,
             seed=seed,
         )
-        self._eval_mode = validation.flag("eval_mode", eval_mode)
-        self._greedy_eval = validation.flag("greedy_eval", greedy_eval)
         self._method = dict(method)
         self._learner = self.learner_of(settings, self._adapter, self._slate_size, **self._method)
         if not self._eval_mode:
-            self._learner.replay  # noqa: B018  # Makes it: faulty sizes are told of now.
-        self._exploration_rng = seeding.named_random_state(seed, "exploration")
-        self._last = None
-        self._keep_space(observation_space)
+            self._learner.prepare()
 
     @classmethod
     @abc.abstractmethod
@@ -116,11 +110,6 @@ class ItemVectorAgent(
     ) -> learner_lib.ActorCriticLearner:
         """Returns what learns. Further arguments of a subclass are its settings."""
 
-    @classmethod
-    def sizes_of(cls, adapter: adapters.ObservationAdapter, slate_size: int) -> learner_lib.Sizes:
-        """Returns the sizes of a learner, and the name of its agent."""
-        return learner_lib.Sizes(adapter.user_size, adapter.doc_size, slate_size, cls.__name__)
-
     @property
     def steps_without_update(self) -> int:
         """Number of training steps in which a new agent makes no update yet."""
@@ -128,84 +117,46 @@ class ItemVectorAgent(
 
     # How the agent takes part in an episode.
 
-    def begin_episode(  # type: ignore[override]  # RecSim's needs the observation.
-        self, observation: agent.Observation
+    def _next_slate(
+        self, last: Shown, reward: float, observation: agent.Observation, state: adapters.State
     ) -> agent.Slate:
-        """Starts an episode and returns its first slate."""
-        self._episode_num += 1
-        state = self._features(observation)
-        slate, self._last = self._chosen(*state)
+        slate = self._recommend(*state)
+        self._learn(last, reward, self._begun(), terminated=False)
         return slate
 
-    def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
-        """Takes in the last transition, learns, and returns the next slate.
-
-        Args:
-            reward: the reward of the last slate.
-            observation: the newest observation.
-
-        Returns:
-            ``slate_size`` indices into ``observation['doc']``.
-
-        Raises:
-            RuntimeError: if an episode that is to be learned from was not begun.
-            ValueError: if the reward or the observation is not finite.
-            FloatingPointError: if the networks' numbers are no longer finite.
-        """
-        state = self._features(observation)
-        if self._eval_mode:
-            return self._chosen(*state)[0]
-        last, reward = self._begun(), numbers.finite_float32("reward", reward)
-        slate, self._last = self._chosen(*state)
-        assert self._last is not None
-        self._learn(last, reward, self._last, terminated=False)
-        return slate
-
-    def end_episode(  # type: ignore[override]  # RecSim's needs the observation.
-        self, reward: float, observation: agent.Observation, *, truncated: bool = False
+    def _end(
+        self,
+        last: Shown,
+        reward: float,
+        observation: agent.Observation,
+        state: adapters.State,
+        *,
+        truncated: bool,
     ) -> None:
-        """Takes in the last transition of an episode.
-
-        Args:
-            reward: the reward of the last slate.
-            observation: the last observation.
-            truncated: whether the episode was only truncated, so that the last observation has a
-                value, which counts.
-        """
-        if self._eval_mode:
-            return
-        user, documents = self._features(observation)
-        last, reward = self._begun(), numbers.finite_float32("reward", reward)
+        user, documents = state
         following = user, np.zeros_like(last[1])
         if truncated:
             following = user, self._actions(user[np.newaxis], documents, None)[1][0]
         self._learn(last, reward, following, terminated=not truncated)
-        self._last = None
-
-    def _begun(self) -> LastActions:
-        if self._last is None:
-            raise RuntimeError(
-                "An episode was not begun: call begin_episode(observation) for its first slate."
-            )
-        return self._last
 
     def _learn(
-        self, last: LastActions, reward: float, following: LastActions, *, terminated: bool
+        self,
+        last: Shown,
+        reward: float,
+        following: Shown,
+        *,
+        terminated: bool,
     ) -> None:
-        updates = self._learner.num_updates
         self._learner.add(
-            users=last[0][np.newaxis],
-            actions=last[1][np.newaxis],
-            rewards=np.array([reward], np.float32),
-            next_users=following[0][np.newaxis],
-            next_actions=following[1][np.newaxis],
-            terminated=np.array([terminated]),
+            (last[0][np.newaxis], last[1][np.newaxis]),
+            np.array([reward], np.float32),
+            (following[0][np.newaxis], following[1][np.newaxis]),
+            np.array([terminated]),
+            self._summary_writer,
         )
-        if self._summary_writer is not None and self._learner.num_updates > updates:
-            self._learner.write_summary(self._summary_writer)
 
     def _normals(self, num_users: int) -> np.ndarray | None:
-        if self._eval_mode and self._greedy_eval:
+        if self._is_greedy:
             return None
         return self._exploration_rng.standard_normal((num_users, self._learner.vector_size))
 
@@ -217,17 +168,15 @@ class ItemVectorAgent(
         slates = self._learner.slates(users, vectors, documents, training=not self._eval_mode)
         return slates, search.taken(documents, slates)
 
-    def _chosen(
-        self, user: np.ndarray, documents: np.ndarray
-    ) -> tuple[agent.Slate, LastActions | None]:
+    def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:
         if not self._eval_mode:
             self._learner.see_items(documents)
         slates, actions = self._actions(user[np.newaxis], documents, self._normals(1))
         slate: np.ndarray = slates[0]
-        if self._eval_mode:
-            return slate, None
-        self._learner.training_steps += 1
-        return slate, (user, actions[0])
+        if not self._eval_mode:
+            self._last = user, actions[0]
+            self._learner.training_steps += 1
+        return slate
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: what slates are chosen by, without noise."""
@@ -242,22 +191,6 @@ class ItemVectorAgent(
         )
 
     # Serving.
-
-    def serving(self) -> agent.Serving:
-        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
-        settings = self._learner.settings
-        return dataclasses.replace(
-            super().serving(),
-            settings={
-                **self._method,
-                "greedy_eval": self._greedy_eval,
-                "hidden_units": settings.hidden_units,
-                "item_units": settings.item_units,
-            },
-            response_fields=(),
-            any_slate_size=True,
-            any_number_of_items=True,
-        )
 
     def resize_slates(self, slate_size: int) -> None:
         """See :meth:`recsim.agent.AbstractRecommenderAgent.resize_slates`."""
@@ -287,22 +220,6 @@ class ItemVectorAgent(
             slates[rows] = self._actions(users[rows], documents[rows], of_rows)[0]
         return slates
 
-    # State.
-
-    def _check_last(self, last: object) -> None:
-        checked_last(self, last, self._learner, ())
-
-    def fingerprint_attributes(self) -> dict[str, Any]:
-        """Returns what tells the agent from others, see :mod:`recsim.simulator.fingerprint`."""
-        own = {name: value for name, value in vars(self).items() if name != "_learner"}
-        return {**self._learner.fingerprint_attributes(), **self._method, **own}
-
-
-def settings_of(kind: type[ItemVectorAgent], keywords: Mapping[str, object]) -> dict[str, Any]:
-    """Returns keyword arguments of an agent's class; TypeError for one that it does not take."""
-    keys.refuse_unknown(kind.__name__, keywords, keys.parameters_of(kind) - {"method"})
-    return dict(keywords)
-
 
 def blocks(num_users: int, features_of_user: int) -> Iterator[slice]:
     """Returns rows of users whose documents' features are in memory together.
@@ -314,23 +231,3 @@ def blocks(num_users: int, features_of_user: int) -> Iterator[slice]:
     size = max(1, _BLOCK // max(1, features_of_user))
     for start in range(0, num_users, size):
         yield slice(start, min(start + size, num_users))
-
-
-def checked_last(
-    owner: object, last: object, learner: learner_lib.ActorCriticLearner, rows: tuple[int, ...]
-) -> None:
-    """Raises ValueError for something else than an agent's last actions out of a bundle, or None.
-
-    Args:
-        owner: the agent that is to be restored.
-        last: what the bundle has.
-        learner: its learner.
-        rows: the number of users in parallel, or nothing.
-    """
-    if last is None:
-        return
-    if not isinstance(last, tuple) or len(last) != 2:
-        bundles.refuse(owner, "last", "features and actions, or None", last)
-    for name, array in zip(("users", "actions"), last, strict=True):
-        shape = learner.replay.arrays[name].shape[1:]
-        bundles.array(owner, f"last {name}", array, (*rows, *shape))

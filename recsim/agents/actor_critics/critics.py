@@ -55,8 +55,11 @@ class Critic:
         )
         self._learning_rate = learning_rate
         self._num_of_users = len(scorer.of_users())
-        self._optimizer = optimizers.Optimizer(scorer.weights, "adam", learning_rate)
+        self._optimizer = self._new_optimizer(scorer.weights)
         self._averages = self._optimizer.copied_weights()
+
+    def _new_optimizer(self, weights: Sequence[np.ndarray]) -> optimizers.Optimizer:
+        return optimizers.Optimizer(weights, "adam", self._learning_rate)
 
     @property
     def averages(self) -> list[np.ndarray]:
@@ -114,21 +117,24 @@ class Critic:
         """Returns what training resumes with, beside the averages, as data."""
         return {"weights": self._optimizer.copied_weights(), "optimizer": self._optimizer.state()}
 
-    def check(self, owner: str, averages: object, state: object | None) -> None:
-        """Raises ValueError for something else than :meth:`restore` can take."""
+    def check_averages(self, owner: str, averages: object) -> None:
+        """Raises ValueError for something else than :attr:`averages`."""
         bundles.arrays(owner, "critics", averages, [array.shape for array in self._averages])
-        if state is None:
-            return
+
+    def check(self, owner: str, state: object) -> None:
+        """Raises ValueError for something else than :meth:`state_dict` returned."""
         entries = bundles.entries(owner, "trained_critics", state, "weights", "optimizer")
         weights, of_optimizer = self._optimizer.weights, self._optimizer.state()
         bundles.arrays(owner, "weights", entries["weights"], [array.shape for array in weights])
         shapes = [array.shape for array in of_optimizer]
         bundles.arrays(owner, "optimizer", entries["optimizer"], shapes, "iuf")
 
-    def restore(self, averages: Sequence[np.ndarray], state: Mapping[str, Any] | None) -> None:
-        """Restores averages, and what :meth:`state_dict` returned; None where none is trained."""
+    def restore_averages(self, averages: Sequence[np.ndarray]) -> None:
+        """Restores averages, from which training would begin anew."""
         self._averages = [array.astype(np.float32) for array in averages]
-        weights = averages if state is None else state["weights"]
-        self._optimizer = optimizers.Optimizer(weights, "adam", self._learning_rate)
-        if state is not None:
-            self._optimizer.set_state(state["optimizer"])
+        self._optimizer = self._new_optimizer(averages)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what :meth:`state_dict` returned, and :meth:`check` does not refuse."""
+        self._optimizer = self._new_optimizer(state["weights"])
+        self._optimizer.set_state(state["optimizer"])

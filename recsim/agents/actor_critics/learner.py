@@ -5,19 +5,24 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, validation
+from recsim.agents import _learner
+from recsim.agents._learner import Sizes
 from recsim.agents.actor_critics import critics as critics_lib
 from recsim.agents.actor_critics import replay as replay_lib
 from recsim.agents.actor_critics import units
 from recsim.agents.networks import optimizers, perceptrons
 
-__all__ = ["ActorCriticLearner", "Settings", "Sizes"]
+__all__ = ["ActorCriticLearner", "Settings", "Shown", "Sizes"]
+
+#: Features of users, and of the documents in their slates.
+Shown = tuple[np.ndarray, np.ndarray]
 
 # The first outputs of the actors are nearly 0.
 _FIRST_SCALE = 0.1
@@ -26,7 +31,7 @@ _RATE_OF_SCALE = 0.01
 
 
 @dataclasses.dataclass(kw_only=True)
-class Settings:
+class Settings(_learner.Settings):
     """How an actor and its critics are learned.
 
     Attributes:
@@ -34,45 +39,29 @@ class Settings:
         min_replay_history: number of transitions to gather before learning begins, >= 1.
         update_period: number of steps, of all users together, from one update to the next, >= 1.
         replay_capacity: number of transitions to remember, >= 1.
-        batch_size: number of transitions of an update, >= 1.
         learning_rate: of Adam, for all networks, above 0.
         target_rate: share of the critics' weights that their averages take at each update, above 0
             and at most 1.
-        hidden_units: sizes of the hidden layers of the networks that take users, each >= 1.
-        item_units: sizes of the layers by which critics learn further features of items, each
-            >= 1; none if values are linear in the items' features, which ones of topics may well
-            be.
-        seed: seed of initial weights, exploration and batches.
 
     Raises:
         TypeError, ValueError: for a value of the wrong type or out of its range.
     """
 
-    #: Names of those that shape the state.
-    state_settings: ClassVar[tuple[str, ...]] = ("hidden_units", "item_units")
-
     gamma: float = 0.95
     min_replay_history: int = 1000
     update_period: int = 64
     replay_capacity: int = 100_000
-    batch_size: int = 256
     learning_rate: float = 1e-3
     target_rate: float = 0.005
-    hidden_units: Sequence[int] = (64, 64)
-    item_units: Sequence[int] = ()
-    seed: int | None = 0
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "target_rate"):
-            setattr(self, name, validation.probability(name, getattr(self, name)))
+        super().__post_init__()
         if self.gamma == 1.0:
             raise ValueError("gamma must be below 1, for values are counted in units of it, got 1.")
-        for name in ("min_replay_history", "update_period", "replay_capacity", "batch_size"):
+        for name in ("min_replay_history", "replay_capacity"):
             setattr(self, name, validation.positive_int(name, getattr(self, name)))
-        for name in ("learning_rate", "target_rate"):
-            setattr(self, name, validation.positive_float(name, getattr(self, name)))
-        for name in ("hidden_units", "item_units"):
-            setattr(self, name, perceptrons.checked_units(name, getattr(self, name)))
+        self.target_rate = validation.probability("target_rate", self.target_rate)
+        self.target_rate = validation.positive_float("target_rate", self.target_rate)
 
     @property
     def first_update(self) -> int:
@@ -80,24 +69,7 @@ class Settings:
         return -(-self.min_replay_history // self.update_period) * self.update_period
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """The sizes that a learner is made for.
-
-    Attributes:
-        user_size: number of features of a user.
-        doc_size: number of features of a document.
-        slate_size: number of documents in a slate.
-        agent_name: name of the single-user agent's class, which state is of.
-    """
-
-    user_size: int
-    doc_size: int
-    slate_size: int
-    agent_name: str
-
-
-class ActorCriticLearner(abc.ABC):
+class ActorCriticLearner(_learner.Learner[Settings]):
     """Learns an actor, which makes vectors of users, and critics, which value points for users.
 
     Vectors and points are in the space of items' features, in the units of
@@ -118,16 +90,18 @@ class ActorCriticLearner(abc.ABC):
     #: Number of the actor's outputs for each entry of a vector.
     outputs_per_entry: ClassVar[int]
 
+    entries_to_serve: ClassVar[tuple[str, ...]] = (
+        "actor",
+        "critics",
+        "item_units",
+        "reward_square",
+    )
+    entries_to_train: ClassVar[tuple[str, ...]] = ("trained_critics", "actor_optimizer", "replay")
+
     def __init__(self, settings: Settings, sizes: Sizes) -> None:
-        self.settings = settings
-        self.agent_name = sizes.agent_name
+        super().__init__(settings, sizes)
         self.slate_size = sizes.slate_size
         user_size, doc_size = sizes.user_size, sizes.doc_size
-        self._sizes = {"user_size": user_size, "doc_size": doc_size}
-        #: Number of training steps so far: of slates recommended in training.
-        self.training_steps = 0
-        #: Number of updates so far.
-        self.num_updates = 0
         self._units = units.ItemUnits(doc_size)
         rng = seeding.named_random_state(settings.seed, "networks")
         self._critics = [
@@ -147,10 +121,7 @@ class ActorCriticLearner(abc.ABC):
         actor[-2] *= np.float32(_FIRST_SCALE)
         self._actor = self._new_optimizer(actor)
         self._reward_square = 0.0
-        self._rng = seeding.named_random_state(settings.seed, "batches")
         self._replay: replay_lib.PointReplay | None = None
-        #: Statistics of the last update, by name.
-        self.statistics: dict[str, float] = {}
 
     def _new_optimizer(self, weights: Sequence[np.ndarray]) -> optimizers.Optimizer:
         return optimizers.Optimizer(weights, "adam", self.settings.learning_rate)
@@ -170,6 +141,10 @@ class ActorCriticLearner(abc.ABC):
             }
             self._replay = replay_lib.PointReplay(self.settings.replay_capacity, shapes)
         return self._replay
+
+    def prepare(self) -> None:
+        """Makes the replay buffer: a size that does not fit is told of now."""
+        self.replay  # noqa: B018  # Makes it.
 
     @property
     def vector_size(self) -> int:
@@ -248,14 +223,6 @@ class ActorCriticLearner(abc.ABC):
         lowest: np.ndarray = np.min([each.values(users, points) for each in self._critics], axis=0)
         return lowest
 
-    def _refuse_numbers(self, what: str, number: float) -> None:
-        """Stops a training whose numbers are no longer finite."""
-        raise FloatingPointError(
-            f"The training has diverged: at training step {self.training_steps} the {what} is "
-            f"{number}. Choose a smaller learning_rate, or smaller rewards. The last checkpoint "
-            "is from before."
-        )
-
     # Learning.
 
     @property
@@ -264,22 +231,32 @@ class ActorCriticLearner(abc.ABC):
 
     def add(
         self,
-        users: np.ndarray,
-        actions: np.ndarray,
+        shown: Shown,
         rewards: np.ndarray,
-        next_users: np.ndarray,
-        next_actions: np.ndarray,
+        following: Shown,
         terminated: np.ndarray,
+        summary_writer: types.SummaryWriter | None = None,
     ) -> None:
-        """Remembers transitions, all arrays with them on axis 0, and makes the updates due."""
+        """Remembers transitions and makes the updates due; all arrays have them on axis 0.
+
+        Args:
+            shown: users, and what they were shown.
+            rewards: what followed.
+            following: the same users, and what they were shown then.
+            terminated: whose episodes had ended, so that this does not count.
+            summary_writer: where the statistics of an update go, or None.
+
+        Raises:
+            FloatingPointError: if the networks' numbers are no longer finite.
+        """
         before = self.replay.add_count
         self.replay.add(
             {
-                "users": users,
-                "actions": actions,
+                "users": shown[0],
+                "actions": shown[1],
                 "rewards": rewards,
-                "next_users": next_users,
-                "next_actions": next_actions,
+                "next_users": following[0],
+                "next_actions": following[1],
                 "terminated": terminated,
             }
         )
@@ -288,8 +265,11 @@ class ActorCriticLearner(abc.ABC):
         square = float(np.square(rewards, dtype=np.float64).mean())
         self._reward_square += share * (square - self._reward_square)
         begin = max(before, self.settings.first_update - 1)
-        for _ in range(after // period - begin // period if after > begin else 0):
+        number = after // period - begin // period if after > begin else 0
+        for _ in range(number):
             self._update()
+        if number and summary_writer is not None:
+            self.write_summary(summary_writer)
 
     def _update(self) -> None:
         batch = self.replay.sample(self._rng, self.settings.batch_size)
@@ -338,156 +318,77 @@ class ActorCriticLearner(abc.ABC):
         perceptrons.backward(self._actor.weights, layers, change, self._actor.gradients, "actor")
         self._actor.descend()
 
-    def write_summary(self, summary_writer: types.SummaryWriter) -> None:
-        """Writes the statistics of the last update."""
-        for name, number in self.statistics.items():
-            summary_writer.add_scalar(name, number, self.training_steps)
-
     # State.
 
-    def description(self) -> dict[str, Any]:
-        """Returns what a state's agent and this one must have in common."""
-        layers = {name: getattr(self.settings, name) for name in self.settings.state_settings}
-        return {"agent": self.agent_name, **self._sizes, **layers}
-
-    def serving_state(self) -> types.State:
-        """Returns what recommending needs, as data.
-
-        Raises:
-            FloatingPointError: if weights are no longer finite.
-        """
+    def _state_to_serve(self) -> types.State:
         actor = self._actor.copied_weights()
         averages = [[array.copy() for array in each.averages] for each in self._critics]
-        for layer in (array for weights in (actor, *averages) for array in weights):
-            with np.errstate(over="ignore", invalid="ignore"):
-                total = float(layer.sum())
-            if not math.isfinite(total):
-                self._refuse_numbers("sum of a layer's weights", total)
+        self._check_layers([array for weights in (actor, *averages) for array in weights])
         return {
-            "description": self.description(),
-            "training_steps": self.training_steps,
-            "num_updates": self.num_updates,
             "actor": actor,
             "critics": averages,
             "item_units": self._units.state_dict(),
             "reward_square": self._reward_square,
         }
 
-    def state_dict(self) -> types.State:
-        """Returns all that was learned and that training resumes with, as data."""
+    def _state_to_train(self) -> types.State:
         return {
-            **self.serving_state(),
             "actor_optimizer": self._actor.state(),
             "trained_critics": [each.state_dict() for each in self._critics],
-            "batches_rng_state": seeding.generator_state(self._rng),
             "replay": None if self._replay is None else self._replay.state_dict(),
-            **self._further_state(),
         }
 
-    def _further_state(self) -> dict[str, float]:
-        """Returns further numbers that training resumes with, by name."""
-        return {}
-
-    def _load_further_state(self, state: Mapping[str, float]) -> None:
-        """Restores what :meth:`_further_state` returned."""
-
-    def check(self, state: Mapping[str, Any], *, for_training: bool) -> None:
-        """Raises an error for a state that :meth:`restore` cannot take.
-
-        Args:
-            state: what :meth:`state_dict` or :meth:`serving_state` returned.
-            for_training: whether training is to resume from it, and not only to recommend.
-
-        Raises:
-            UnfitStateError: if it is of another agent, or has nothing to train with.
-            ValueError: if an entry is not as such a state has it.
-        """
-        owner, own = self.agent_name, self.description()
-        described = dict(bundles.entries(owner, "description", state["description"]))
-        if described != own:
-            raise bundles.UnfitStateError(
-                f"it is of another agent or of other spaces. It has {described}, this agent has "
-                f"{own}"
-            )
-        if for_training and "trained_critics" not in state:
-            raise bundles.UnfitStateError(
-                "it has no optimizers, which training resumes with. Make the agent with "
-                "eval_mode=True"
-            )
-        names = ("training_steps", "num_updates", "actor", "critics", "item_units", "reward_square")
-        bundles.entries(owner, "the bundle", state, *names)
-        for name in ("training_steps", "num_updates"):
-            bundles.count(owner, name, state[name])
+    def _check_to_serve(self, state: Mapping[str, Any]) -> None:
+        owner = self.agent_name
         bundles.number(owner, "reward_square", state["reward_square"], 0.0)
         self._units.check(owner, state["item_units"])
         shapes = [array.shape for array in self._actor.weights]
         bundles.arrays(owner, "actor", state["actor"], shapes)
-        trained = None
-        if for_training:
-            trained = self._checked_training_state(state)
-        averages = self._of_critics("critics", state["critics"])
-        for number, critic in enumerate(self._critics):
-            critic.check(owner, averages[number], None if trained is None else trained[number])
+        for critic, averages in self._of_critics(state, "critics"):
+            critic.check_averages(owner, averages)
 
-    def _of_critics(self, name: str, value: object) -> list[Any]:
-        if not isinstance(value, list) or len(value) != self.num_critics:
-            bundles.refuse(self.agent_name, name, f"a list of {self.num_critics}", value)
-        return value
-
-    def _checked_training_state(self, state: Mapping[str, Any]) -> list[Any]:
-        owner, further = self.agent_name, self._further_state()
-        bundles.entries(
-            owner, "the bundle", state, "actor_optimizer", "batches_rng_state", "replay", *further
-        )
+    def _check_to_train(self, state: Mapping[str, Any]) -> None:
+        owner = self.agent_name
         shapes = [array.shape for array in self._actor.state()]
         bundles.arrays(owner, "actor_optimizer", state["actor_optimizer"], shapes, "iuf")
-        for name in further:
-            bundles.number(owner, name, state[name])
-        rng_state = state["batches_rng_state"]
-        bundles.generator_state(owner, "batches_rng_state", rng_state, with_normal=True)
         if state["replay"] is not None:
             self.replay.check(owner, state["replay"])
-        trained = self._of_critics("trained_critics", state["trained_critics"])
-        if any(each is None for each in trained):
-            bundles.refuse(owner, "trained_critics", "dictionaries", trained)
-        return trained
+        for critic, trained in self._of_critics(state, "trained_critics"):
+            critic.check(owner, trained)
 
-    def restore(self, state: Mapping[str, Any], *, for_training: bool) -> None:
-        """Restores a state that :meth:`check` has checked.
+    def _of_critics(
+        self, state: Mapping[str, Any], name: str
+    ) -> Iterator[tuple[critics_lib.Critic, Any]]:
+        """Returns critics and their parts of an entry; ValueError if there are not as many."""
+        parts = state[name]
+        if not isinstance(parts, list) or len(parts) != self.num_critics:
+            bundles.refuse(self.agent_name, name, f"a list of {self.num_critics}", parts)
+        return zip(self._critics, parts, strict=True)
 
-        Args:
-            state: what :meth:`state_dict` or :meth:`serving_state` returned.
-            for_training: whether training resumes from it.
-        """
-        self.training_steps = int(state["training_steps"])
-        self.num_updates = int(state["num_updates"])
+    def check_last(self, owner: object, last: object, rows: tuple[int, ...]) -> None:
+        """See the base class: features of users, and of the documents in their slates."""
+        if last is None:
+            return
+        names = ("users", "actions")
+        if not isinstance(last, tuple) or len(last) != len(names):
+            bundles.refuse(owner, "last", "features and actions, or None", last)
+        for name, array in zip(names, last, strict=True):
+            shape = self.replay.arrays[name].shape[1:]
+            bundles.array(owner, f"last {name}", array, (*rows, *shape))
+
+    def _restore_to_serve(self, state: Mapping[str, Any]) -> None:
         self._actor = self._new_optimizer(state["actor"])
         self._units.load_state_dict(state["item_units"])
         self._reward_square = float(state["reward_square"])
-        trained = state["trained_critics"] if for_training else [None] * self.num_critics
-        for critic, averages, of_training in zip(
-            self._critics, state["critics"], trained, strict=True
-        ):
-            critic.restore(averages, of_training)
-        if not for_training:
-            return
+        for critic, averages in self._of_critics(state, "critics"):
+            critic.restore_averages(averages)
+
+    def _restore_to_train(self, state: Mapping[str, Any]) -> None:
         self._actor.set_state(state["actor_optimizer"])
-        self._load_further_state(state)
-        seeding.restore_generator(self._rng, state["batches_rng_state"])
+        for critic, trained in self._of_critics(state, "trained_critics"):
+            critic.load_state_dict(trained)
         if state["replay"] is not None:
             self.replay.load_state_dict(state["replay"])
-
-    # What tells it from others, see recsim.simulator.fingerprint.
-
-    @property
-    def state_settings(self) -> tuple[str, ...]:
-        """Names of the settings that shape the state."""
-        return self.settings.state_settings
-
-    @property
-    def fingerprint_name(self) -> str:
-        """The name of the single-user agent's class."""
-        return self.agent_name
 
     def fingerprint_attributes(self) -> dict[str, Any]:
         """Returns the settings, the sizes and the actor, by name."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from recsim import types
+from recsim._internal import bundles
 from recsim.agents.actor_critics import learner, search, squashed
 from recsim.agents.networks import perceptrons
 
@@ -32,6 +35,8 @@ class SACTopKLearner(learner.ActorCriticLearner):
 
     num_critics = 2
     outputs_per_entry = 2
+
+    entries_to_train = (*learner.ActorCriticLearner.entries_to_train, "log_temperature")
 
     def __init__(
         self, target_entropy: float, settings: learner.Settings, sizes: learner.Sizes
@@ -99,10 +104,15 @@ class SACTopKLearner(learner.ActorCriticLearner):
         self._log_temperature = _bounded(self._log_temperature + step)
         self.statistics["Entropy"] = entropy
 
-    def _further_state(self) -> dict[str, float]:
-        return {"log_temperature": self._log_temperature}
+    def _state_to_train(self) -> types.State:
+        return {**super()._state_to_train(), "log_temperature": self._log_temperature}
 
-    def _load_further_state(self, state: Mapping[str, float]) -> None:
+    def _check_to_train(self, state: Mapping[str, Any]) -> None:
+        super()._check_to_train(state)
+        bundles.number(self.agent_name, "log_temperature", state["log_temperature"])
+
+    def _restore_to_train(self, state: Mapping[str, Any]) -> None:
+        super()._restore_to_train(state)
         self._log_temperature = _bounded(state["log_temperature"])
 
 

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 
-from recsim import agent, choice_model, seeding, types
-from recsim._internal import bundles, keys, numbers, observations, validation
+from recsim import agent, choice_model, types
+from recsim._internal import numbers, observations
 from recsim._internal.configurable import configurable
 from recsim.agents import _propensities, _with_learner
-from recsim.agents.dopamine import adapters, dqn_agent
+from recsim.agents.dopamine import adapters
 from recsim.agents.policy_gradients import learner as learner_lib
 from recsim.agents.policy_gradients import objectives, plackett_luce
-from recsim.agents.policy_gradients.learner import Settings
+from recsim.agents.policy_gradients.learner import Settings, Shown
 
-__all__ = ["LastSlates", "SlatePolicyAgent", "check_clicks", "checked_last", "settings_of"]
-
-#: Features of users and documents, slates, and what the objective remembers of them.
-LastSlates = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+__all__ = ["SlatePolicyAgent", "check_clicks"]
 
 
 @configurable()
-class SlatePolicyAgent(
-    _with_learner.SingleUserAgentWithLearner[learner_lib.PolicyLearner, LastSlates]
-):
+class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.PolicyLearner, Shown]):
     """Samples slates without replacement by a softmax of items' scores, which it learns.
 
     Slates have the distribution of Plackett (1975) and Luce (1959), so that the agent knows their
@@ -60,7 +53,7 @@ class SlatePolicyAgent(
         MemoryError: if there is no memory for the steps of an update.
     """
 
-    state_settings: ClassVar[tuple[str, ...]] = Settings.state_settings
+    state_settings = Settings.state_settings
 
     def __init__(
         self,
@@ -84,9 +77,13 @@ class SlatePolicyAgent(
         seed: int | None = Settings.seed,
     ) -> None:
         super().__init__(action_space, summary_writer)
-        self._adapter = adapters.ObservationAdapter(observation_space)
-        number = self._adapter.num_candidates
-        self._num_candidates = dqn_agent.checked_num_candidates(action_space, number)
+        self._set_up(
+            observation_space,
+            action_space,
+            eval_mode=eval_mode,
+            greedy_eval=greedy_eval,
+            seed=seed,
+        )
         if objective.needs_clicks:
             check_clicks(observation_space)
         settings = Settings(
@@ -102,23 +99,15 @@ class SlatePolicyAgent(
             item_units=item_units,
             seed=seed,
         )
-        self._eval_mode = validation.flag("eval_mode", eval_mode)
-        self._greedy_eval = validation.flag("greedy_eval", greedy_eval)
         self._learner = learner_lib.PolicyLearner(
             objective,
             settings,
-            user_size=self._adapter.user_size,
+            learner_lib.Sizes.of(self._adapter, self._slate_size, type(self)),
             num_candidates=self._num_candidates,
-            doc_size=self._adapter.doc_size,
-            slate_size=self._slate_size,
             num_users=1,
-            agent_name=type(self).__name__,
         )
         if not self._eval_mode:
-            self._learner.rollouts  # noqa: B018  # Makes them: faulty sizes are told of now.
-        self._exploration_rng = seeding.named_random_state(seed, "exploration")
-        self._last = None
-        self._keep_space(observation_space)
+            self._learner.prepare()
 
     @classmethod
     @abc.abstractmethod
@@ -137,56 +126,30 @@ class SlatePolicyAgent(
 
     # How the agent takes part in an episode.
 
-    def begin_episode(  # type: ignore[override]  # RecSim's needs the observation.
-        self, observation: agent.Observation
+    def _leave_episode(self) -> None:
+        self._learner.rollouts.end_episodes()
+        super()._leave_episode()
+
+    def _next_slate(
+        self, last: Shown, reward: float, observation: agent.Observation, state: adapters.State
     ) -> agent.Slate:
-        """Starts an episode and returns its first slate."""
-        self._episode_num += 1
-        state = self._features(observation)
-        if self._last is not None:  # Nobody ended the last episode.
-            self._learner.rollouts.end_episodes()
-            self._last = None
+        self._learn(last, reward, observation, state[0])
         return self._recommend(*state)
 
-    def step(self, reward: float, observation: agent.Observation) -> agent.Slate:
-        """Takes in the last transition, learns, and returns the next slate.
-
-        Args:
-            reward: the reward of the last slate.
-            observation: the newest observation.
-
-        Returns:
-            ``slate_size`` indices into ``observation['doc']``.
-
-        Raises:
-            RuntimeError: if an episode that is to be learned from was not begun.
-            ValueError: if the reward or the observation is not finite.
-            FloatingPointError: if the networks' numbers are no longer finite.
-        """
-        user, documents = self._features(observation)
-        if not self._eval_mode:
-            self._store(reward, observation, user)
-        return self._recommend(user, documents)
-
-    def end_episode(  # type: ignore[override]  # RecSim's needs the observation.
-        self, reward: float, observation: agent.Observation, *, truncated: bool = False
-    ) -> None:
-        """Takes in the last transition of an episode.
-
-        Args:
-            reward: the reward of the last slate.
-            observation: the last observation.
-            truncated: whether the episode was only truncated, so that the last observation has a
-                value, which counts.
-        """
-        if self._eval_mode:
-            return
-        user, _ = self._features(observation)
-        self._store(reward, observation, user, terminated=not truncated, ended=True)
-        self._last = None
-
-    def _store(
+    def _end(
         self,
+        last: Shown,
+        reward: float,
+        observation: agent.Observation,
+        state: adapters.State,
+        *,
+        truncated: bool,
+    ) -> None:
+        self._learn(last, reward, observation, state[0], terminated=not truncated, ended=True)
+
+    def _learn(
+        self,
+        last: Shown,
         reward: float,
         observation: agent.Observation,
         next_user: np.ndarray,
@@ -194,32 +157,19 @@ class SlatePolicyAgent(
         terminated: bool = False,
         ended: bool = False,
     ) -> None:
-        if self._last is None:
-            raise RuntimeError(
-                "An episode was not begun: call begin_episode(observation) for its first slate."
-            )
-        reward = numbers.finite_float32("reward", reward)
         clicks = np.zeros(self._slate_size, np.bool_)
         if self._learner.objective.needs_clicks:
             for position, response in enumerate(observation["response"]):
                 clicks[position] = numbers.is_nonzero("a response's click", response["click"])
-        user, documents, slate, remembered = self._last
-        rollouts = self._learner.rollouts
-        rollouts.add(
-            users=user,
-            documents=documents,
-            slates=slate,
-            remembered=remembered,
+        self._learner.add(
+            last,
+            self._summary_writer,
             clicks=clicks,
             rewards=np.asarray(reward),
             next_users=next_user,
             terminated=np.asarray(terminated),
             ended=np.asarray(ended),
         )
-        if rollouts.is_full:
-            self._learner.update()
-            if self._summary_writer is not None:
-                self._learner.write_summary(self._summary_writer)
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:
         scores = self._learner.scores(user[np.newaxis], documents[np.newaxis])
@@ -237,10 +187,6 @@ class SlatePolicyAgent(
             return plackett_luce.highest(scores, self._slate_size)
         uniforms = self._exploration_rng.random_sample(scores.shape)
         return plackett_luce.sample(scores, uniforms, self._slate_size)
-
-    @property
-    def _is_greedy(self) -> bool:
-        return self._eval_mode and self._greedy_eval
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
@@ -271,21 +217,6 @@ class SlatePolicyAgent(
 
     # Serving.
 
-    def serving(self) -> agent.Serving:
-        """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
-        settings = self._learner.settings
-        return dataclasses.replace(
-            super().serving(),
-            settings={
-                "greedy_eval": self._greedy_eval,
-                "hidden_units": settings.hidden_units,
-                "item_units": settings.item_units,
-            },
-            response_fields=(),
-            any_slate_size=True,
-            any_number_of_items=True,
-        )
-
     def slates_in_parallel(self, observation: agent.Observation) -> np.ndarray:
         """Returns slates for users in parallel, in evaluation.
 
@@ -303,22 +234,6 @@ class SlatePolicyAgent(
         documents = np.broadcast_to(documents, (len(users), *documents.shape[1:]))
         return self._slates(self._learner.scores(users, documents))
 
-    # State.
-
-    def _check_last(self, last: object) -> None:
-        checked_last(self, last, self._learner, ())
-
-    def fingerprint_attributes(self) -> dict[str, Any]:
-        """Returns what tells the agent from others, see :mod:`recsim.simulator.fingerprint`."""
-        own = {name: value for name, value in vars(self).items() if name != "_learner"}
-        return {**self._learner.fingerprint_attributes(), **own}
-
-
-def settings_of(kind: type[SlatePolicyAgent], keywords: Mapping[str, object]) -> dict[str, Any]:
-    """Returns keyword arguments of an agent's class; TypeError for one that it does not take."""
-    keys.refuse_unknown(kind.__name__, keywords, keys.parameters_of(kind) - {"objective"})
-    return dict(keywords)
-
 
 def check_clicks(observation_space: types.DictSpace) -> None:
     """Raises ValueError if responses do not tell of clicks."""
@@ -328,25 +243,3 @@ def check_clicks(observation_space: types.DictSpace) -> None:
             "observation_space['response'] must have the key 'click', for items are credited when "
             f"they are clicked, got responses with {names}."
         )
-
-
-def checked_last(
-    owner: object, last: object, learner: learner_lib.PolicyLearner, rows: tuple[int, ...]
-) -> None:
-    """Raises ValueError for something else than an agent's last slates out of a bundle, or None.
-
-    Args:
-        owner: the agent that is to be restored.
-        last: what the bundle has.
-        learner: its learner.
-        rows: the number of users in parallel, or nothing.
-    """
-    if last is None:
-        return
-    if not isinstance(last, tuple) or len(last) != 4:
-        bundles.refuse(owner, "last", "features, slates and what is remembered, or None", last)
-    names = ("users", "documents", "slates", "remembered")
-    for name, array in zip(names, last, strict=True):
-        own = learner.rollouts.arrays[name]
-        kinds = "iu" if own.dtype.kind == "i" else "f"
-        bundles.array(owner, f"last {name}", array, (*rows, *own.shape[2:]), kinds)

@@ -9,17 +9,25 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, validation
+from recsim.agents import _learner
+from recsim.agents._learner import Sizes
 from recsim.agents.networks import item_scorers, optimizers, perceptrons
 from recsim.agents.policy_gradients import advantages, objectives, plackett_luce
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
-__all__ = ["PolicyLearner", "Settings"]
+__all__ = ["PolicyLearner", "Settings", "Shown", "Sizes"]
+
+#: Features of users and documents, slates, and what the objective remembers of them.
+Shown = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+# Their names in rollouts.
+_SHOWN = ("users", "documents", "slates", "remembered")
 
 # How fast the mean and the spread of returns that values are in units of follow those seen.
 _RATE_OF_SCALE = 0.1
@@ -28,7 +36,7 @@ _NO_SCALE = (0.0, 1.0)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Settings:
+class Settings(_learner.Settings):
     """How a policy is learned.
 
     Attributes:
@@ -38,99 +46,73 @@ class Settings:
         update_period: number of steps, of all users together, from one update to the next, >= 2.
             Each user makes equally many, one at least.
         num_epochs: how often an update learns from each step, >= 1.
-        batch_size: number of steps of a gradient step, >= 1.
         learning_rate: of Adam, for both networks, above 0.
         entropy_weight: of the entropy of slates in the objective, >= 0.
         max_gradient_norm: what longer gradients are shortened to, above 0.
-        hidden_units: sizes of the hidden layers of the network of values and of that which turns
-            users into weights of items' features, each >= 1.
-        item_units: sizes of the layers that learn further features of items, each >= 1; none if
-            scores are linear in the items' features, which ones of topics may well be.
-        seed: seed of initial weights, exploration and batches.
 
     Raises:
         TypeError, ValueError: for a value of the wrong type or out of its range.
     """
 
-    #: Names of those that shape the state.
-    state_settings: ClassVar[tuple[str, ...]] = ("hidden_units", "item_units")
-
     gamma: float = 0.99
     trace_decay: float = 1.0
     update_period: int = 512
     num_epochs: int = 4
-    batch_size: int = 256
     learning_rate: float = 3e-3
     entropy_weight: float = 0.01
     max_gradient_norm: float = 0.5
-    hidden_units: Sequence[int] = (64, 64)
-    item_units: Sequence[int] = ()
-    seed: int | None = 0
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "trace_decay"):
-            setattr(self, name, validation.probability(name, getattr(self, name)))
+        super().__post_init__()
+        self.trace_decay = validation.probability("trace_decay", self.trace_decay)
         self.update_period = validation.positive_int("update_period", self.update_period, 2)
-        for name in ("num_epochs", "batch_size"):
-            setattr(self, name, validation.positive_int(name, getattr(self, name)))
-        for name in ("learning_rate", "max_gradient_norm"):
-            setattr(self, name, validation.positive_float(name, getattr(self, name)))
+        self.num_epochs = validation.positive_int("num_epochs", self.num_epochs)
         self.entropy_weight = validation.non_negative_float("entropy_weight", self.entropy_weight)
-        for name in ("hidden_units", "item_units"):
-            setattr(self, name, perceptrons.checked_units(name, getattr(self, name)))
+        self.max_gradient_norm = validation.positive_float(
+            "max_gradient_norm", self.max_gradient_norm
+        )
 
 
-class PolicyLearner:
+class PolicyLearner(_learner.Learner[Settings]):
     """Learns a policy and the values of states.
 
     Args:
         objective: what the policy is to make large.
         settings: how it is learned.
-        user_size: number of features of a user.
+        sizes: what it is made for.
         num_candidates: number of candidates.
-        doc_size: number of features of a document.
-        slate_size: number of documents in a slate.
         num_users: number of users in parallel.
-        agent_name: name of the single-user agent's class, which state is of.
 
     Raises:
         MemoryError: if there is no memory for the networks.
     """
 
+    entries_to_serve = ("actor", "critic", "value_scale")
+    entries_to_train = ("optimizers",)
+
     def __init__(
         self,
         objective: objectives.Objective,
         settings: Settings,
+        sizes: Sizes,
         *,
-        user_size: int,
         num_candidates: int,
-        doc_size: int,
-        slate_size: int,
         num_users: int,
-        agent_name: str,
     ) -> None:
+        super().__init__(settings, sizes)
         self.objective = objective
-        self.settings = settings
-        self.agent_name = agent_name
-        self._sizes = {"user_size": user_size, "doc_size": doc_size}
-        self._counts = {"num_candidates": num_candidates, "slate_size": slate_size}
+        self._counts = {"num_candidates": num_candidates, "slate_size": sizes.slate_size}
         self._num_users = num_users
-        #: Number of training steps so far: of slates recommended in training.
-        self.training_steps = 0
-        #: Number of updates so far.
-        self.num_updates = 0
+        user_size = sizes.user_size
         rng = seeding.named_random_state(settings.seed, "networks")
         self._scorer = item_scorers.ItemScorer.initial(
-            user_size, doc_size, settings.hidden_units, settings.item_units, rng
+            user_size, sizes.doc_size, settings.hidden_units, settings.item_units, rng
         )
-        sizes = [user_size, *settings.hidden_units, objective.num_values]
-        self._critic = perceptrons.initial_weights(sizes, rng)
+        layers = [user_size, *settings.hidden_units, objective.num_values]
+        self._critic = perceptrons.initial_weights(layers, rng)
         self._optimizers = self._new_optimizers(self._scorer.weights, self._critic)
         self._scale = _NO_SCALE
-        self._rng = seeding.named_random_state(settings.seed, "batches")
         self._rollouts: rollouts_lib.Rollouts | None = None
-        #: Statistics of the last update, by name.
-        self.statistics: dict[str, float] = {}
 
     def _new_optimizers(
         self, of_actor: Sequence[np.ndarray], of_critic: Sequence[np.ndarray]
@@ -168,6 +150,10 @@ class PolicyLearner:
             )
         return self._rollouts
 
+    def prepare(self) -> None:
+        """Makes the rollouts: sizes that do not fit are told of now."""
+        self.rollouts  # noqa: B018  # Makes them.
+
     # Acting.
 
     @property
@@ -202,15 +188,26 @@ class PolicyLearner:
         mean, spread = self._scale
         return outputs.astype(np.float64) * spread + mean
 
-    def _refuse_numbers(self, what: str, number: float) -> None:
-        """Stops a training whose numbers are no longer finite."""
-        raise FloatingPointError(
-            f"The training has diverged: at training step {self.training_steps} the {what} is "
-            f"{number}. Choose a smaller learning_rate, or smaller rewards. The last checkpoint "
-            "is from before."
-        )
-
     # Learning.
+
+    def add(
+        self, last: Shown, summary_writer: types.SummaryWriter | None, **outcome: np.ndarray
+    ) -> None:
+        """Adds a step of all users to the rollouts, and learns from them when they are full.
+
+        Args:
+            last: the slates, and what was seen and remembered with them.
+            summary_writer: where the statistics of an update go, or None.
+            **outcome: what else rollouts have of a step, by name.
+
+        Raises:
+            FloatingPointError: if the networks' numbers are no longer finite.
+        """
+        self.rollouts.add(**dict(zip(_SHOWN, last, strict=True)), **outcome)
+        if self.rollouts.is_full:
+            self.update()
+            if summary_writer is not None:
+                self.write_summary(summary_writer)
 
     def update(self) -> None:
         """Learns from the steps since the last update, and forgets them.
@@ -313,76 +310,25 @@ class PolicyLearner:
         optimizer.descend()
         return float(slates.conditional_entropies().sum()) / len(batch)
 
-    def write_summary(self, summary_writer: types.SummaryWriter) -> None:
-        """Writes the statistics of the last update."""
-        for name, number in self.statistics.items():
-            summary_writer.add_scalar(name, number, self.training_steps)
-
     # State.
 
-    def description(self) -> dict[str, Any]:
-        """Returns what a state's agent and this one must have in common."""
-        layers = {name: getattr(self.settings, name) for name in self.settings.state_settings}
-        return {"agent": self.agent_name, **self._sizes, **layers}
-
-    def serving_state(self) -> types.State:
-        """Returns what recommending needs, as data.
-
-        Raises:
-            FloatingPointError: if weights are no longer finite.
-        """
+    def _state_to_serve(self) -> types.State:
         actor_weights, critic_weights = (each.copied_weights() for each in self._optimizers)
-        for layer in (*actor_weights, *critic_weights):
-            with np.errstate(over="ignore", invalid="ignore"):
-                total = float(layer.sum())
-            if not math.isfinite(total):
-                self._refuse_numbers("sum of a layer's weights", total)
+        self._check_layers([*actor_weights, *critic_weights])
         return {
-            "description": self.description(),
-            "training_steps": self.training_steps,
-            "num_updates": self.num_updates,
             "actor": actor_weights,
             "critic": critic_weights,
             "value_scale": list(self._scale),
         }
 
-    def state_dict(self) -> types.State:
-        """Returns all that was learned and that training resumes with, as data."""
+    def _state_to_train(self) -> types.State:
         return {
-            **self.serving_state(),
             "optimizers": [each.state() for each in self._optimizers],
-            "batches_rng_state": seeding.generator_state(self._rng),
             "rollouts": None if self._rollouts is None else self._rollouts.state_dict(),
         }
 
-    def check(self, state: Mapping[str, Any], *, for_training: bool) -> None:
-        """Raises an error for a state that :meth:`restore` cannot take.
-
-        Args:
-            state: what :meth:`state_dict` or :meth:`serving_state` returned.
-            for_training: whether training is to resume from it, and not only to recommend.
-
-        Raises:
-            UnfitStateError: if it is of another agent, or has nothing to train with.
-            ValueError: if an entry is not as such a state has it.
-        """
+    def _check_to_serve(self, state: Mapping[str, Any]) -> None:
         owner = self.agent_name
-        described = dict(bundles.entries(owner, "description", state["description"]))
-        own = self.description()
-        if described != own:
-            raise bundles.UnfitStateError(
-                f"it is of another agent or of other spaces. It has {described}, this agent has "
-                f"{own}"
-            )
-        if for_training and "optimizers" not in state:
-            raise bundles.UnfitStateError(
-                "it has no optimizers, which training resumes with. Make the agent with "
-                "eval_mode=True"
-            )
-        names = ("training_steps", "num_updates", "actor", "critic", "value_scale")
-        bundles.entries(owner, "the bundle", state, *names)
-        for name in ("training_steps", "num_updates"):
-            bundles.count(owner, name, state[name])
         for name, own_weights in (("actor", self._scorer.weights), ("critic", self._critic)):
             bundles.arrays(owner, name, state[name], [array.shape for array in own_weights], "f")
         scale = state["value_scale"]
@@ -390,57 +336,40 @@ class PolicyLearner:
             bundles.refuse(owner, "value_scale", "two numbers", scale)
         bundles.number(owner, "value_scale", scale[0])
         bundles.number(owner, "value_scale", scale[1], 0.0)
-        if for_training:
-            self._check_training_state(state)
 
-    def _check_training_state(self, state: Mapping[str, Any]) -> None:
-        owner = self.agent_name
-        bundles.entries(owner, "the bundle", state, "optimizers", "batches_rng_state")
-        own = [each.state() for each in self._optimizers]
+    def _check_to_train(self, state: Mapping[str, Any]) -> None:
+        owner, own = self.agent_name, [each.state() for each in self._optimizers]
         if not isinstance(state["optimizers"], list) or len(state["optimizers"]) != len(own):
             bundles.refuse(owner, "optimizers", f"{len(own)} states", state["optimizers"])
         for of_own, other in zip(own, state["optimizers"], strict=True):
             shapes = [array.shape for array in of_own]
             bundles.arrays(owner, "optimizers", other, shapes, "iuf")
-        rng_state = state["batches_rng_state"]
-        bundles.generator_state(owner, "batches_rng_state", rng_state, with_normal=True)
         if state.get("rollouts") is not None:
             self.rollouts.check(owner, state["rollouts"])
 
-    def restore(self, state: Mapping[str, Any], *, for_training: bool) -> None:
-        """Restores a state that :meth:`check` has checked.
+    def check_last(self, owner: object, last: object, rows: tuple[int, ...]) -> None:
+        """See the base class: features, slates and what the objective remembers of them."""
+        if last is None:
+            return
+        if not isinstance(last, tuple) or len(last) != len(_SHOWN):
+            bundles.refuse(owner, "last", "features, slates and what is remembered, or None", last)
+        for name, array in zip(_SHOWN, last, strict=True):
+            own = self.rollouts.arrays[name]
+            kinds = "iu" if own.dtype.kind == "i" else "f"
+            bundles.array(owner, f"last {name}", array, (*rows, *own.shape[2:]), kinds)
 
-        Args:
-            state: what :meth:`state_dict` or :meth:`serving_state` returned. If it has no rollouts,
-                they begin anew.
-            for_training: whether training resumes from it.
-        """
-        self.training_steps = int(state["training_steps"])
-        self.num_updates = int(state["num_updates"])
+    def _restore_to_serve(self, state: Mapping[str, Any]) -> None:
         self._optimizers = self._new_optimizers(state["actor"], state["critic"])
         mean, spread = state["value_scale"]
         self._scale = float(mean), float(spread)
-        if not for_training:
-            return
+
+    def _restore_to_train(self, state: Mapping[str, Any]) -> None:
         for optimizer, of_optimizer in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.set_state(of_optimizer)
-        seeding.restore_generator(self._rng, state["batches_rng_state"])
         if state.get("rollouts") is not None:
             self.rollouts.load_state_dict(state["rollouts"])
         elif self._rollouts is not None:
-            self._rollouts.clear()
-
-    # What tells it from others, see recsim.simulator.fingerprint.
-
-    @property
-    def state_settings(self) -> tuple[str, ...]:
-        """Names of the settings that shape the state."""
-        return self.settings.state_settings
-
-    @property
-    def fingerprint_name(self) -> str:
-        """The name of the single-user agent's class."""
-        return self.agent_name
+            self._rollouts.clear()  # They begin anew.
 
     def fingerprint_attributes(self) -> dict[str, Any]:
         """Returns the settings, the sizes and the networks, by name."""

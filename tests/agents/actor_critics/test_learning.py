@@ -86,6 +86,7 @@ def test_the_best_item_may_be_amid_the_others():
         slates = learner.slates(both[kind], vectors, items, training=True)
         shown = items[slates]
         rewards = 1.0 - np.abs(shown[:, 0, 0] - peaks[kind])
-        learner.add(both[kind], shown, rewards, both[kind], shown, np.ones(32, bool))
+        seen = both[kind], shown
+        learner.add(seen, rewards, seen, np.ones(32, bool))
     best = learner.slates(both, learner.vectors(both, None), items, training=False)
     np.testing.assert_allclose(items[best[:, 0], 0], peaks, atol=0.15)
