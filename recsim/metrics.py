@@ -93,12 +93,19 @@ def totals(clicked: np.ndarray, quality: np.ndarray, topics: np.ndarray) -> dict
 
     Raises:
         TypeError, ValueError: if a topic of a document clicked is not a whole number >= 0.
+        ValueError: if the shapes differ.
     """
+    if not clicked.shape == quality.shape == topics.shape:
+        raise ValueError(
+            "clicked, quality and topics must have the same shape, got "
+            f"{clicked.shape}, {quality.shape} and {topics.shape}."
+        )
     # By position, which the arrays of the vector engine have in this order in memory.
     by_position = clicked.T
     if by_position.dtype != np.bool_:
         by_position = by_position != 0
-    clicked_topics, qualities = topics.T[by_position], quality.T[by_position]
+    cells = np.flatnonzero(by_position)
+    clicked_topics, qualities = topics.T.reshape(-1).take(cells), quality.T.reshape(-1).take(cells)
     on_topics = np.bincount(numbers.whole_array("cluster_id", clicked_topics)).tolist()
     any_click = by_position.any(axis=0)
     return {

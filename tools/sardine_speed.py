@@ -1,21 +1,21 @@
-"""Steps per second of topic boredom and of sardine-rec, interleaved, in four of its settings.
+"""Steps per second of topic boredom and of sardine-rec, interleaved, in its eight settings.
 
     pip install sardine-rec==1.0.8
     python tools/sardine_speed.py [--users 10000] [--rounds 5]
 
 Both play random slates, sampled included: sardine-rec's environments those of their action spaces,
-one user at a time, and this library's those of the random agent: users in parallel, in this process
-and on all cores, less the time in which processes start.
+one user at a time, and this library's those of the random agent, users in parallel in this process.
+The rate of a round is that of the fastest of sections of about ten milliseconds, for both alike:
+whatever else the machine does can only slow a section down. The lines have the medians of the
+rates, and those of the ratios of a round with their range.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import platform
 import time
-from collections.abc import Callable
 from importlib import metadata
 
 import gymnasium
@@ -25,43 +25,47 @@ import sardine  # noqa: F401  # Its ids.
 from recsim import types
 from recsim.agents import random_agent
 from recsim.environments import topic_boredom
-from recsim.vector import simulate
 
 SETTINGS = {
     "single_static": "SingleItem-Static",
+    "single_bored_drifting": "SingleItem-BoredInf",
+    "single_uncertain": "SingleItem-Uncertain",
     "slate_bored": "SlateTopK-Bored",
     "slate_bored_drifting": "SlateTopK-BoredInf",
+    "slate_uncertain": "SlateTopK-Uncertain",
+    "rerank_static": "SlateRerank-Static",
     "rerank_bored": "SlateRerank-Bored",
 }
-SARDINE_STEPS, STEPS, FEW, MANY = 3_000, 20, 5, 45
+#: Steps of a section of sardine-rec, as long as a step of 10,000 users, and sections of a round.
+SARDINE_STEPS, SECTIONS = 50, 60
 
 
 def of_sardine(env: gymnasium.Env) -> float:
-    """Returns the steps per second of sardine-rec."""
-    begin = time.perf_counter()
-    for _ in range(SARDINE_STEPS):
-        if env.step(env.action_space.sample())[2]:
-            env.reset()
-    return SARDINE_STEPS / (time.perf_counter() - begin)
-
-
-def in_one_process(env: types.VectorEnv, agent: types.VectorAgent, num_users: int) -> float:
-    """Returns the steps per second of users in parallel."""
-    slates = agent.begin(env.reset()[0])
-    begin = time.perf_counter()
-    for _ in range(STEPS):
-        slates = agent.step(*env.step(slates))
-    return num_users * STEPS / (time.perf_counter() - begin)
-
-
-def on_all_cores(make: Callable[..., types.VectorEnv], num_users: int) -> float:
-    """Returns the steps per second of users in parallel, on all cores."""
-    seconds = []
-    for steps in (FEW, MANY):
+    """Returns the steps per second of sardine-rec in its fastest section."""
+    shortest = float("inf")
+    for _ in range(SECTIONS):
         begin = time.perf_counter()
-        simulate.simulate(make, random_agent.VectorRandomAgent, num_users, num_steps=steps)
-        seconds.append(time.perf_counter() - begin)
-    return num_users * (MANY - FEW) / (seconds[1] - seconds[0])
+        for _ in range(SARDINE_STEPS):
+            if env.step(env.action_space.sample())[2]:
+                env.reset()
+        shortest = min(shortest, time.perf_counter() - begin)
+    return SARDINE_STEPS / shortest
+
+
+def of_users(env: types.VectorEnv, agent: types.VectorAgent) -> float:
+    """Returns the steps per second of users in parallel in their fastest section, a step.
+
+    Of steps in which no episode ends and of those in which all do, as many as there are.
+    """
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    slates = agent.begin(env.reset()[0])
+    for _ in range(SECTIONS):
+        begin = time.perf_counter()
+        outcome = env.step(slates)
+        slates = agent.step(*outcome)
+        seconds[bool(outcome[2].any())].append(time.perf_counter() - begin)
+    total = sum(len(steps) * min(steps) for steps in seconds.values() if steps)
+    return env.num_envs * SECTIONS / total
 
 
 def main() -> None:
@@ -73,29 +77,17 @@ def main() -> None:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("sardine-rec", "numpy"))
     print(f"python {platform.python_version()}, {versions}, {os.cpu_count()} cores")
     for variant, name in SETTINGS.items():
-        env = gymnasium.make(f"sardine/{name}-v0", disable_env_checker=True)
-        env.reset(seed=0)
+        one = gymnasium.make(f"sardine/{name}-v0", disable_env_checker=True)
+        one.reset(seed=0)
         config = {**topic_boredom.VARIANTS[variant], "seed": 0}
-        make = functools.partial(topic_boredom.create_vector_environment, config)
-        many = make(options.users)
+        many = topic_boredom.create_vector_environment(config, options.users)
         agent = random_agent.VectorRandomAgent(many)
-        in_one_process(many, agent, options.users)
-        on_all_cores(make, options.users)
-        rates = np.array(
-            [
-                (
-                    of_sardine(env),
-                    in_one_process(many, agent, options.users),
-                    on_all_cores(make, options.users),
-                )
-                for _ in range(options.rounds)
-            ]
-        )
-        medians = np.median(rates, axis=0)
-        ratios = np.median(rates[:, 1:] / rates[:, :1], axis=0)
+        of_users(many, agent)
+        rates = np.array([(of_sardine(one), of_users(many, agent)) for _ in range(options.rounds)])
+        rate, ratios = np.median(rates, axis=0), rates[:, 1] / rates[:, 0]
         print(
-            f"{variant:22} {medians[0]:8,.0f} {medians[1]:11,.0f} {ratios[0]:5.0f}x "
-            f"{medians[2]:11,.0f} {ratios[1]:5.0f}x",
+            f"{variant:22} {rate[0]:8,.0f} {rate[1]:11,.0f} {np.median(ratios):5.0f}x  "
+            f"{ratios.min():.0f} to {ratios.max():.0f}",
             flush=True,
         )
 

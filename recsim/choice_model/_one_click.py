@@ -468,7 +468,7 @@ class NormalizableChoiceModel(AbstractChoiceModel):
     def _score_documents_helper(user_state: object, doc_obs: Iterable[Any]) -> np.ndarray:
         """Returns the user's scores of the documents, as float64 of shape (n_docs,)."""
         try:
-            documents = list(doc_obs)
+            documents = doc_obs if type(doc_obs) is list else list(doc_obs)
         except TypeError:
             raise TypeError(
                 "doc_obs must be the observations of documents in the slate's order, got "

@@ -252,7 +252,9 @@ def slate_documents(documents: T, slates: np.ndarray, shared: bool) -> T:
         shared: whether all users have the same candidates, fields of shape (num_candidates, …).
     """
     if shared:
-        return trees.map_leaves(lambda field: arrays.take_shared(field, slates), documents)
+        # What NumPy takes by, once for all fields.
+        indices = np.ascontiguousarray(slates.T, np.intp).T
+        return trees.map_leaves(lambda field: arrays.take_shared(field, indices), documents)
     positions = arrays.row_positions(slates, _num_documents(documents))
     return trees.map_leaves(lambda field: arrays.take_positions(field, positions), documents)
 

@@ -52,6 +52,8 @@ _MAX_INTEGER = 65536
 # A float32 from [0, 1) has 24 bits: of more candidates some would never be sampled.
 _MAX_CANDIDATES = 2**24
 
+_MAX_INT16 = np.iinfo(np.int16).max
+
 # The numbers of more users fit into no machine.
 _MAX_USERS = 2**40
 
@@ -219,11 +221,15 @@ def _slates(uniform: np.ndarray, num_candidates: int) -> np.ndarray:
     by_position = uniform.transpose(last, *range(last))
     lengths = np.arange(num_candidates, num_candidates - len(by_position), -1)
     lengths = lengths.astype(uniform.dtype).reshape(-1, *[1] * (uniform.ndim - 1))
-    result: np.ndarray = np.multiply(by_position, lengths, order="C").astype(np.int32)
+    # Half the memory to go over, where numbers are small and it is gone over often.
+    is_short = len(by_position) < 4 or num_candidates > _MAX_INT16
+    dtype = np.int32 if is_short else np.int16
+    result = np.multiply(by_position, lengths, order="C").astype(dtype)
     for position in reversed(range(len(result) - 1)):
         later = result[position + 1 :]
         later += later >= result[position]
-    return result.transpose(*range(1, last + 1), 0)
+    slates: np.ndarray = result.astype(np.int32, copy=False)
+    return slates.transpose(*range(1, last + 1), 0)
 
 
 def _normal(

@@ -372,10 +372,11 @@ class IEvUserModel(user.AbstractUserModel):
 
 def clicked_watchtime_reward(responses: Sequence[Any]) -> float:
     """Returns the time watched of the videos clicked among the responses."""
-    watch_time = sum([response.watch_time for response in responses if response.clicked], 0.0)
-    if isinstance(watch_time, float):
-        return float(watch_time)
-    return numbers.as_float("watch_time", watch_time)
+    watch_time = 0.0
+    for response in responses:
+        if response.clicked:
+            watch_time += response.watch_time
+    return watch_time if type(watch_time) is float else numbers.as_float("watch_time", watch_time)
 
 
 def total_clicks_reward(responses: Sequence[Any]) -> float:

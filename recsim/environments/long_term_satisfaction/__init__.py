@@ -454,10 +454,11 @@ class LTSDocumentSampler(document.BatchDocumentSampler):
 
 def clicked_engagement_reward(responses: Sequence[Any]) -> float:
     """Returns the engagement with the documents clicked among the responses."""
-    engagement = sum([response.engagement for response in responses if response.clicked], 0.0)
-    if isinstance(engagement, float):
-        return float(engagement)
-    return numbers.as_float("engagement", engagement)
+    engagement = 0.0
+    for response in responses:
+        if response.clicked:
+            engagement += response.engagement
+    return engagement if type(engagement) is float else numbers.as_float("engagement", engagement)
 
 
 def parameters_of(env_config: types.EnvConfig) -> LTSParameters:

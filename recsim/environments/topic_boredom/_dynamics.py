@@ -150,10 +150,10 @@ def shown_interests(interests: np.ndarray, bored: np.ndarray, effect: str) -> np
             while there is one.
     """
     if effect == "all_topics":
-        bored = np.logical_or.reduce(bored, axis=-1, keepdims=True)
-    else:
-        bored = _of_numbers(bored, interests.shape[-1])
-    left: np.ndarray = interests * ~bored
+        left: np.ndarray = interests.copy()
+        left[np.logical_or.reduce(bored, axis=-1)] = 0.0
+        return left
+    left = interests * ~_of_numbers(bored, interests.shape[-1])
     return left
 
 
@@ -238,29 +238,61 @@ def interests_after(
     """
     if memory == 1.0:
         return interests
+    if interests.ndim == 1:
+        one = np.newaxis
+        of_one = interests[one], clicked[one], embedding[one]
+        (moved,) = interests_after(*of_one, memory, drift, num_topics)
+        return np.asarray(moved)
+    moved = interests.copy()
+    # Few click, and what others have is not even looked at.
     if drift == "each_click":
-        for position in range(clicked.shape[-1]):
-            item = embedding[..., position, :]
-            interests = _drawn(interests, item, clicked[..., position], memory, num_topics)
-        return interests
-    dtype = interests.dtype.type
-    weights = clicked.astype(interests.dtype)
-    number = np.maximum(np.einsum("...k->...", weights), dtype(1.0))[..., np.newaxis]
-    towards = np.einsum("...kt,...k->...t", embedding, weights) / number
-    if drift == "uniform":
-        towards = np.einsum("...t->...", towards)[..., np.newaxis] / dtype(interests.shape[-1])
-    some = np.logical_or.reduce(clicked, axis=-1)
-    return _drawn(interests, towards, some, memory, num_topics)
+        for position, by_whom in enumerate(clicked.T):
+            rows = by_whom.nonzero()[0]
+            if len(rows):
+                items = embedding[:, position].take(rows, axis=0)
+                moved[rows] = _drawn(moved.take(rows, axis=0), items, memory, num_topics)
+        return moved
+    number = np.add.reduce(clicked.T, axis=0, dtype=np.intp)
+    rows = number.nonzero()[0]
+    if len(rows):
+        number = number.take(rows)
+        towards = _sums_of_clicked(clicked, embedding, number)
+        towards /= number.astype(interests.dtype)[:, np.newaxis]
+        if drift == "uniform":
+            size = interests.dtype.type(interests.shape[-1])
+            towards = np.einsum("nt->n", towards)[:, np.newaxis] / size
+        moved[rows] = _drawn(interests.take(rows, axis=0), towards, memory, num_topics)
+    return moved
+
+
+def _sums_of_clicked(clicked: np.ndarray, embedding: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Returns the sums of the items that were clicked, of those who clicked any.
+
+    Args:
+        clicked: which items of the slates were clicked, bools of shape (n_users, slate_size).
+        embedding: the items, shape (n_users, slate_size, embedding_size).
+        number: how many items they clicked, shape (n_who_clicked,).
+
+    Returns:
+        Array of shape (n_who_clicked, embedding_size).
+    """
+    # By position, the order in memory; then by user.
+    items = embedding.swapaxes(0, 1).reshape(-1, embedding.shape[-1])
+    cells = np.flatnonzero(clicked.T)
+    cells = cells.take((cells % len(clicked)).argsort(kind="stable"))
+    firsts = number.cumsum() - number
+    sums: np.ndarray = items.take(cells.take(firsts), axis=0)
+    # One click after the other, for sums depend on the order of their terms in the last bit.
+    for click in range(1, number.max(initial=0)):
+        rows = (number > click).nonzero()[0]
+        sums[rows] += items.take(cells.take(firsts.take(rows) + click), axis=0)
+    return sums
 
 
 def _drawn(
-    interests: np.ndarray,
-    towards: np.ndarray,
-    changes: np.ndarray,
-    memory: float,
-    num_topics: int | None,
+    interests: np.ndarray, towards: np.ndarray, memory: float, num_topics: int | None
 ) -> np.ndarray:
-    """Returns the interests of those who change drawn towards something."""
+    """Returns the interests of some users drawn towards something."""
     dtype = interests.dtype.type
     moved = dtype(memory) * interests + dtype(1.0 - memory) * towards
     if num_topics is None:
@@ -268,8 +300,8 @@ def _drawn(
     else:
         lengths = np.add.reduce(lengths_in_topics(moved, num_topics), axis=-1)
     # What is clicked may have no topic: of the interests almost nothing may be left, or nothing.
-    changed = (changes & (lengths > 0.0))[..., np.newaxis]
-    return np.where(changed, moved / np.where(changed, lengths[..., np.newaxis], 1.0), interests)
+    some = (lengths > 0.0)[:, np.newaxis]
+    return np.where(some, moved / np.where(some, lengths[:, np.newaxis], 1.0), interests)
 
 
 def remember_clicks(
@@ -288,25 +320,25 @@ def remember_clicks(
         time: the step that the users are in, shape (n_users,).
     """
     remembered, steps, next_slot = memory
-    capacity = remembered.shape[1]
+    num_users, capacity = remembered.shape
     # By position, the order in memory.
     by_position = np.ascontiguousarray(clicked.T)
-    size, num_users = by_position.shape
+    size = len(by_position)
     before = np.zeros((size + 1, num_users), np.int32)
     for position in range(size):
         np.add(before[position], by_position[position], out=before[position + 1])
     number = before[-1]
     cells = np.flatnonzero(by_position)
-    starts = np.arange(0, size * num_users, num_users)
-    rows = cells - starts.repeat(np.count_nonzero(by_position, axis=1))
+    rows = cells % num_users
     ranks = before.reshape(-1).take(cells)
     of_clicks = np.ascontiguousarray(topics.T).reshape(-1).take(cells)
     if size > capacity:
         last = ranks >= number.take(rows) - capacity
         rows, ranks, of_clicks = rows[last], ranks[last], of_clicks[last]
-    slots = rows * capacity + (next_slot.take(rows) + ranks) % capacity
-    np.put(remembered, slots, of_clicks)
-    np.put(steps, slots, time.take(rows))
+    slots = (next_slot.take(rows) + ranks) % capacity * num_users + rows
+    # Clicks first in memory.
+    np.put(remembered.T, slots, of_clicks)
+    np.put(steps.T, slots, time.take(rows))
     next_slot += number
     next_slot %= capacity
 
@@ -326,10 +358,11 @@ def clicks_by_topic(
         int32 array of shape (n_users, num_topics).
     """
     num_users = len(remembered)
-    recent = steps >= since[:, np.newaxis]
     # Topics first in memory: what is computed over topics is then computed for all users together.
-    cells = remembered * np.int32(num_users) + np.arange(num_users, dtype=np.int32)[:, np.newaxis]
-    counts = np.bincount(cells[recent], minlength=num_users * num_topics)
+    recent = np.flatnonzero(since <= steps.T)
+    cells = remembered.T.reshape(-1).take(recent) * np.intp(num_users)
+    cells += recent % num_users
+    counts = np.bincount(cells, minlength=num_users * num_topics)
     return counts.astype(np.int32).reshape(num_topics, num_users).T
 
 
@@ -345,6 +378,13 @@ def boredom_after(
         threshold: of so many clicks a user gets bored.
         window: number of steps that boredom lasts.
     """
-    left = timeout - bored
-    still = bored & (left != 0)
-    return still | (recent_clicks >= threshold), np.where(still, left, timeout.dtype.type(window))
+    # By topic, the order in memory. Few are bored.
+    cells = np.flatnonzero(bored.T)
+    left = timeout.T.reshape(-1).take(cells) - timeout.dtype.type(1)
+    still = left != 0
+    cells, left = cells[still], left[still]
+    bored_after = np.greater_equal(recent_clicks, threshold, order="F")
+    timeout_after = np.full(timeout.shape, window, timeout.dtype, order="F")
+    np.put(bored_after.T, cells, True)
+    np.put(timeout_after.T, cells, left)
+    return bored_after, timeout_after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ __all__ = [
     "write_boredom_metrics",
 ]
 
+# Sets of so many topics are the bits of numbers that are looked up.
+_BITS = 16
+
 #: The names of counts: slates shown to users who are bored of a topic, and
 BORED = "bored"
 #: the sum of the numbers of main topics of the slates.
@@ -30,10 +34,21 @@ def num_topics(topics: np.ndarray) -> int:
     Args:
         topics: whole numbers >= 0, shape (n_slates, slate_size).
     """
+    if topics.max(initial=0) < _BITS:
+        sets = np.bitwise_or.reduce(np.left_shift(1, topics.T, dtype=np.int32), axis=0)
+        return int(_number_of_bits().take(sets).sum())
     num_slates = len(topics)
-    shown = np.zeros(num_slates * (int(topics.max(initial=0)) + 1), np.bool_)
+    shown = np.zeros(num_slates * (int(topics.max()) + 1), np.bool_)
     shown[topics * num_slates + np.arange(num_slates)[:, np.newaxis]] = True
     return int(np.count_nonzero(shown))
+
+
+@functools.cache
+def _number_of_bits() -> np.ndarray:
+    """Returns how many bits are set in each number of so many bits."""
+    sets = np.arange(2**_BITS)
+    number: np.ndarray = np.add.reduce([sets >> bit & 1 for bit in range(_BITS)])
+    return number
 
 
 def aggregate_boredom_metrics(

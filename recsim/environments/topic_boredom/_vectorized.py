@@ -159,8 +159,8 @@ class VectorBoredomUserModel(
         topics = (num_users, num_topics)
         users = VectorBoredomUsers(
             interests=interests,
-            clicked_topics=np.zeros(clicks, np.int32),
-            clicked_steps=np.full(clicks, _dynamics.NEVER, np.int32),
+            clicked_topics=np.zeros(clicks, np.int32, order="F"),
+            clicked_steps=np.full(clicks, _dynamics.NEVER, np.int32, order="F"),
             next_click=np.zeros(num_users, np.int32),
             recent_clicks=np.zeros(topics, np.int32),
             bored=np.zeros(topics, np.bool_, order="F"),
@@ -307,8 +307,9 @@ class VectorBoredomUserModel(
         """Returns the shares of recent clicks, and the hidden state if it is to be observed."""
         parameters = self.parameters
         dtype = users.interests.dtype
-        clicks = users.recent_clicks / dtype.type(parameters.boredom_threshold)
-        recent: np.ndarray = np.minimum(clicks, 1.0, dtype=dtype)
+        recent = users.recent_clicks.astype(dtype)
+        recent /= dtype.type(parameters.boredom_threshold)
+        np.minimum(recent, dtype.type(1.0), out=recent)
         if not parameters.observe_user_state:
             return recent
         timeout = (users.boredom_timeout / dtype.type(parameters.boredom_window)).astype(dtype)
