@@ -38,8 +38,9 @@ KEY = "action_mask"
 ARRAYS = "features"
 
 _TAKES_MASKS = (
-    "RandomAgent, GreedyPCTRAgent, SoftmaxAgent, ContextualBanditAgent, SlateDecompQAgent and "
-    "FullSlateQAgent, and their vectorized forms,"
+    "RandomAgent, GreedyPCTRAgent, SoftmaxAgent, ContextualBanditAgent, SlateDecompQAgent, "
+    "FullSlateQAgent, PPOAgent, ReinforceAgent, WolpertingerAgent and SACTopKAgent, and their "
+    "vectorized forms,"
 )
 
 

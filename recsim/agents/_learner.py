@@ -65,12 +65,14 @@ class Sizes:
         doc_size: number of features of a document.
         slate_size: number of documents in a slate.
         agent_name: name of the single-user agent's class, which state is of.
+        mask_size: number of columns of a document's action mask, 0 without masks.
     """
 
     user_size: int
     doc_size: int
     slate_size: int
     agent_name: str
+    mask_size: int = 0
 
     @classmethod
     def of(
@@ -78,7 +80,8 @@ class Sizes:
     ) -> Sizes:
         """Returns those of what an adapter turns into features."""
         name = single_user_class.__name__
-        return cls(adapter.user_size, adapter.doc_size, slate_size, name)
+        sizes = adapter.user_size, adapter.doc_size, slate_size
+        return cls(*sizes, name, adapter.mask_size)
 
 
 _S = TypeVar("_S", bound=Settings)
@@ -105,6 +108,8 @@ class Learner(abc.ABC, Generic[_S]):
         self.settings = settings
         self.agent_name = sizes.agent_name
         self._sizes = {"user_size": sizes.user_size, "doc_size": sizes.doc_size}
+        if sizes.mask_size:
+            self._sizes["mask_size"] = sizes.mask_size
         #: Number of training steps so far: of slates recommended in training.
         self.training_steps = 0
         #: Number of updates so far.

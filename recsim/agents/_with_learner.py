@@ -91,7 +91,7 @@ class SingleUserAgentWithLearner(
         seed: int | None,
     ) -> None:
         """Sets what all have but the learner."""
-        self._adapter = adapters.ObservationAdapter(observation_space)
+        self._adapter = adapters.ObservationAdapter(observation_space, takes_masks=True)
         number = self._adapter.num_candidates
         self._num_candidates = dqn_agent.checked_num_candidates(action_space, number)
         self._eval_mode = validation.flag("eval_mode", eval_mode)
@@ -210,7 +210,7 @@ class SingleUserAgentWithLearner(
             super().serving(),
             settings=self._serving_settings(),
             response_fields=(),
-            any_slate_size=True,
+            any_slate_size=not self._adapter.mask_size,
             any_number_of_items=True,
         )
 
@@ -310,7 +310,8 @@ class VectorAgentWithLearner(
         given = {name: arguments.pop(name) for name in fields & set(arguments)}
         self._method = arguments
 
-        self._adapter = adapters.ObservationAdapter(self._single_user_space())
+        space = self._single_user_space()
+        self._adapter = adapters.ObservationAdapter(space, takes_masks=True)
         dqn_agent.checked_num_candidates(self._made_for[1], self._adapter.num_candidates)
         self._learner = self._new_learner(given)
         if not self._eval_mode:

@@ -48,9 +48,9 @@ def seekers(num_envs, slate_size=2):
     )
 
 
-def solve_seekers(slate_size=2):
-    """Returns the best set in each mood and its value, by value iteration over all sets."""
-    sets = list(itertools.combinations(range(4), slate_size))
+def solve_seekers(slate_size=2, pairs=()):
+    """Returns the best set in each mood and its value, by value iteration over all, or pairs."""
+    sets = list(pairs or itertools.combinations(range(4), slate_size))
     values = np.zeros(2)
     for _ in range(300):
         future = mood_scenario.GAMMA * mood_scenario.STAYS * values[NEXT_MOODS]

@@ -165,12 +165,14 @@ class ItemVectorAgent(
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns slates of users, and the features of their documents."""
         vectors = self._learner.vectors(users, normals)
-        slates = self._learner.slates(users, vectors, documents, training=not self._eval_mode)
-        return slates, search.taken(documents, slates)
+        features, masks = self._adapter.split(documents)
+        training = not self._eval_mode
+        slates = self._learner.slates(users, vectors, features, masks, training=training)
+        return slates, search.taken(features, slates)
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:
         if not self._eval_mode:
-            self._learner.see_items(documents)
+            self._learner.see_items(self._adapter.split(documents)[0])
         slates, actions = self._actions(user[np.newaxis], documents, self._normals(1))
         slate: np.ndarray = slates[0]
         if not self._eval_mode:
@@ -182,7 +184,10 @@ class ItemVectorAgent(
         """See :meth:`recsim.types.Explains.explain`: what slates are chosen by, without noise."""
         user, documents = self._features(observation)
         vectors = self._learner.vectors(user[np.newaxis], None)
-        columns = self._learner.columns(user, vectors[0], documents)
+        features, masks = self._adapter.split(documents)
+        columns = self._learner.columns(user, vectors[0], features)
+        if masks is not None:
+            columns["positions that it may have"] = masks.sum(axis=1)
         values = self._learner.values(user[np.newaxis], self._learner.points_of(vectors))
         return types.Explanation(
             "Actor-critic: items by a vector that is made of the user.",

@@ -173,7 +173,13 @@ class ActorCriticLearner(_learner.Learner[Settings]):
 
     @abc.abstractmethod
     def slates(
-        self, users: np.ndarray, vectors: np.ndarray, documents: np.ndarray, *, training: bool
+        self,
+        users: np.ndarray,
+        vectors: np.ndarray,
+        documents: np.ndarray,
+        masks: np.ndarray | None = None,
+        *,
+        training: bool,
     ) -> np.ndarray:
         """Returns slates, integers of shape (n_users, slate_size).
 
@@ -182,6 +188,9 @@ class ActorCriticLearner(_learner.Learner[Settings]):
             vectors: what :meth:`vectors` returned.
             documents: features of documents, shape (n_users, num_documents, doc_size), or
                 (num_documents, doc_size) where all users have the same.
+            masks: which documents may stand where, bools of shape
+                (n_users, num_documents, slate_size), or (num_documents, slate_size) where all users
+                have the same; None for all everywhere.
             training: whether they are to be learned from.
         """
 

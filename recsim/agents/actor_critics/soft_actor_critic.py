@@ -53,12 +53,23 @@ class SACTopKLearner(learner.ActorCriticLearner):
         return squashed.sample(outputs, normals).astype(np.float32, copy=False)
 
     def slates(
-        self, users: np.ndarray, vectors: np.ndarray, documents: np.ndarray, *, training: bool
+        self,
+        users: np.ndarray,
+        vectors: np.ndarray,
+        documents: np.ndarray,
+        masks: np.ndarray | None = None,
+        *,
+        training: bool,
     ) -> np.ndarray:
-        """Returns the documents with the largest products."""
+        """Returns the documents with the largest products, of those that may be shown."""
         del users, training
         # The centre of the units is the same for all documents.
-        return search.largest_products(vectors * self._units.factors, documents, self.slate_size)
+        vectors = vectors * self._units.factors
+        if masks is None:
+            return search.largest_products(vectors, documents, self.slate_size)
+        listed = search.shortlist(vectors, documents, self.slate_size, masks)
+        points = search.taken(documents, listed.indices)
+        return listed.best(np.matmul(points, vectors[..., np.newaxis])[..., 0])
 
     def columns(
         self, user: np.ndarray, vector: np.ndarray, documents: np.ndarray

@@ -8,11 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import types
-from recsim._internal import (
-    arrays,
-    observations,
-    trees,
-)
+from recsim._internal import action_masks, arrays, observations, trees
 from recsim.agents import _with_learner
 from recsim.agents.actor_critics import agent as agent_lib
 from recsim.agents.actor_critics import learner as learner_lib
@@ -89,7 +85,7 @@ class VectorItemVectorAgent(
             size = self._learner.vector_size
             normals = arrays.joined([stream.normal(size) for stream in self._streams])
         if not self._eval_mode and not self._learner.num_updates:
-            for _, documents in self._documents(observation, np.arange(self._num_envs)):
+            for _, documents, _ in self._documents(observation, np.arange(self._num_envs)):
                 self._learner.see_items(documents)
         slates, actions = self._chosen(observation, users, normals, np.arange(self._num_envs))
         if not self._eval_mode:
@@ -116,16 +112,16 @@ class VectorItemVectorAgent(
         vectors = learner.vectors(users, normals)
         slates = np.empty((len(users), self._slate_size), np.int64)
         actions = np.empty((*slates.shape, learner.vector_size), np.float32)
-        for rows, documents in self._documents(observation, which):
+        for rows, documents, masks in self._documents(observation, which):
             slates[rows] = learner.slates(
-                users[rows], vectors[rows], documents, training=not self._eval_mode
+                users[rows], vectors[rows], documents, masks, training=not self._eval_mode
             )
             actions[rows] = search.taken(documents, slates[rows])
         return slates, actions
 
     def _documents(
         self, observation: types.Observation, which: np.ndarray
-    ) -> Iterator[tuple[slice, np.ndarray]]:
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
         """Returns documents' features in blocks of users, one for all where they are shared.
 
         Args:
@@ -133,13 +129,27 @@ class VectorItemVectorAgent(
             which: indices of the users whose documents are wanted.
 
         Returns:
-            Rows of ``which``, and the documents of these users, or those that they share.
+            Rows of ``which``, the documents of these users, or those that they share, and which may
+            stand where, of the users or of all; None for all everywhere.
         """
         parts = {"user": observation["user"], "doc": observation["doc"]}
-        if len(which) > 1 and all(leaf.strides[0] == 0 for leaf in trees.leaves(parts["doc"])):
+        split = self._adapter.split
+        if len(which) > 1 and _are_shared(action_masks.documents_without(parts["doc"])):
             _, documents = self._adapter.features_of_many(trees.rows_of(parts, slice(1)))
-            yield slice(len(which)), documents[0]
+            features, of_all = split(documents[0])
+            if of_all is None or _are_shared(parts["doc"]):
+                yield slice(len(which)), features, of_all
+                return
+            masks = action_masks.observed(parts["doc"], self._slate_size)
+            assert masks is not None
+            for rows in agent_lib.blocks(len(which), of_all.size):
+                yield rows, features, masks[which[rows]]
             return
-        for rows in agent_lib.blocks(len(which), self._num_candidates * self._adapter.doc_size):
+        for rows in agent_lib.blocks(len(which), self._num_candidates * self._adapter.doc_width):
             of_block = trees.rows_of(parts, which[rows])
-            yield rows, self._adapter.features_of_many(of_block)[1]
+            yield rows, *split(self._adapter.features_of_many(of_block)[1])
+
+
+def _are_shared(documents: object) -> bool:
+    """Says whether all users' documents are the same ones."""
+    return all(leaf.strides[0] == 0 for leaf in trees.leaves(documents))

@@ -44,17 +44,46 @@ class WolpertingerLearner(learner.ActorCriticLearner):
         return vectors.astype(np.float32, copy=False)
 
     def slates(
-        self, users: np.ndarray, vectors: np.ndarray, documents: np.ndarray, *, training: bool
+        self,
+        users: np.ndarray,
+        vectors: np.ndarray,
+        documents: np.ndarray,
+        masks: np.ndarray | None = None,
+        *,
+        training: bool,
     ) -> np.ndarray:
-        """Returns the nearest documents that the critic values most; in training the nearest."""
+        """Returns the nearest documents that the critic values most; in training the nearest.
+
+        Where not all may stand in all positions, the critic chooses among the nearest that may
+        stand in each of them.
+        """
         scaled = self.scaled(documents)
         number = self.slate_size if training else max(self.num_neighbors, self.slate_size)
-        near = search.nearest(vectors, scaled, min(scaled.shape[-2], number))
-        if near.shape[1] == self.slate_size:
+        number = min(scaled.shape[-2], number)
+        if masks is not None:
+            return self._slates_in_slots(users, vectors, scaled, masks, number)
+        near = search.nearest(vectors, scaled, number)
+        if number == self.slate_size:
             return near
         values = self._critics[0].values(users, search.taken(scaled, near))
         best = np.argsort(-values, axis=1, kind="stable")[:, : self.slate_size]
         return np.take_along_axis(near, best, axis=1)
+
+    def _slates_in_slots(
+        self,
+        users: np.ndarray,
+        vectors: np.ndarray,
+        scaled: np.ndarray,
+        masks: np.ndarray,
+        number: int,
+    ) -> np.ndarray:
+        halves = search.half_squares(scaled)
+        listed = search.shortlist(vectors, scaled, number, masks, halves)
+        points = search.taken(scaled, listed.indices)
+        if number > self.slate_size:
+            return listed.best(self._critics[0].values(users, points))
+        distances = np.square(points - vectors[:, np.newaxis]).sum(axis=-1)
+        return listed.best(-distances)
 
     def columns(
         self, user: np.ndarray, vector: np.ndarray, documents: np.ndarray

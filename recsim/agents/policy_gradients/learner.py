@@ -15,10 +15,10 @@ import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, validation
-from recsim.agents import _learner
+from recsim.agents import _learner, _slots
 from recsim.agents._learner import Sizes
 from recsim.agents.networks import item_scorers, optimizers, perceptrons
-from recsim.agents.policy_gradients import advantages, objectives, plackett_luce
+from recsim.agents.policy_gradients import advantages, objectives, plackett_luce, slotted
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
 __all__ = ["PolicyLearner", "Settings", "Shown", "Sizes"]
@@ -101,7 +101,13 @@ class PolicyLearner(_learner.Learner[Settings]):
     ) -> None:
         super().__init__(settings, sizes)
         self.objective = objective
-        self._counts = {"num_candidates": num_candidates, "slate_size": sizes.slate_size}
+        self._doc_size = sizes.doc_size
+        self._shapes = {
+            "user_size": sizes.user_size,
+            "num_candidates": num_candidates,
+            "doc_size": sizes.doc_size + sizes.mask_size,
+            "slate_size": sizes.slate_size,
+        }
         self._num_users = num_users
         user_size = sizes.user_size
         rng = seeding.named_random_state(settings.seed, "networks")
@@ -145,9 +151,7 @@ class PolicyLearner(_learner.Learner[Settings]):
             MemoryError: if there is no memory for them.
         """
         if self._rollouts is None:
-            self._rollouts = rollouts_lib.Rollouts(
-                self.num_steps, self._num_users, **self._sizes, **self._counts
-            )
+            self._rollouts = rollouts_lib.Rollouts(self.num_steps, self._num_users, **self._shapes)
         return self._rollouts
 
     def prepare(self) -> None:
@@ -237,6 +241,7 @@ class PolicyLearner(_learner.Learner[Settings]):
         self._rescale(returns)
         credits_of_steps = self.objective.credits(of_steps, values, flat["clicks"])
         losses, entropies, number = 0.0, 0.0, 0
+        flat.update(self._split(flat))
         with np.errstate(over="ignore", invalid="ignore"):  # The outcome is checked.
             for _ in range(self.settings.num_epochs):
                 order = self._rng.permutation(len(returns))
@@ -251,6 +256,15 @@ class PolicyLearner(_learner.Learner[Settings]):
                 self._refuse_numbers(what, amount)
         self.num_updates += 1
         self.rollouts.clear()
+
+    def _split(self, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns documents' features, and what follows from the masks after them, by name."""
+        documents = flat["documents"]
+        if documents.shape[-1] == self._doc_size:
+            return {}
+        masks = documents[..., self._doc_size :] != 0
+        opened = _slots.Slots(masks).opened(flat["slates"])
+        return {"documents": documents[..., : self._doc_size], "masks": masks, "opened": opened}
 
     def _rescale(self, returns: np.ndarray) -> None:
         """Lets the units of values follow the returns, and leaves the values as they are.
@@ -295,12 +309,19 @@ class PolicyLearner(_learner.Learner[Settings]):
         """Makes a gradient step of the network of scores; returns the entropy before it."""
         optimizer = self._optimizers[0]
         scores = item_scorers.Scores(self._scorer, flat["users"][batch], flat["documents"][batch])
-        slates = plackett_luce.Slates(scores.scores, flat["slates"][batch])
+        shown, masks = flat["slates"][batch], None
+        slates: plackett_luce.Slates
+        if "masks" in flat:
+            masks = flat["masks"][batch]
+            slates = slotted.SlottedSlates(scores.scores, shown, flat["opened"][batch])
+        else:
+            slates = plackett_luce.Slates(scores.scores, shown)
         of_batch = objectives.Batch(
-            flat["slates"][batch],
+            shown,
             flat["remembered"][batch],
             flat["clicks"][batch],
             credits_of_steps[batch],
+            masks,
         )
         gradient = self.objective.gradient(slates, of_batch)
         if self.settings.entropy_weight:

@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from recsim.agents.policy_gradients import plackett_luce
+from recsim.agents import _slots
+from recsim.agents.policy_gradients import plackett_luce, slotted
 
 __all__ = ["Batch", "ClippedSurrogate", "Objective", "TopKReinforce"]
 
@@ -21,12 +22,15 @@ class Batch:
         remembered: what the objective remembered of them, float64 of the same shape.
         clicks: which positions were clicked, bools of the same shape.
         credits: how much better than expected each was, float64 of shape (n,).
+        masks: which documents may stand where, bools of shape (n, num_items, slate_size); None for
+            all everywhere.
     """
 
     slates: np.ndarray
     remembered: np.ndarray
     clicks: np.ndarray
     credits: np.ndarray
+    masks: np.ndarray | None = None
 
 
 class Objective(abc.ABC):
@@ -38,12 +42,15 @@ class Objective(abc.ABC):
     num_values: int = 1
 
     @abc.abstractmethod
-    def remembered(self, scores: np.ndarray, slates: np.ndarray) -> np.ndarray:
+    def remembered(
+        self, scores: np.ndarray, slates: np.ndarray, slots: _slots.Slots | None = None
+    ) -> np.ndarray:
         """Returns what is remembered of slates when they are shown.
 
         Args:
             scores: the items' scores, shape (n, num_items).
             slates: the slates, shape (n, slate_size).
+            slots: which documents may stand where; None for all everywhere.
 
         Returns:
             float64 array of shape (n, slate_size).
@@ -86,8 +93,13 @@ class ClippedSurrogate(Objective):
 
     clip_range: float
 
-    def remembered(self, scores: np.ndarray, slates: np.ndarray) -> np.ndarray:
+    def remembered(
+        self, scores: np.ndarray, slates: np.ndarray, slots: _slots.Slots | None = None
+    ) -> np.ndarray:
         """Returns the log-probability of each item, given those before it."""
+        if slots is not None:
+            of_slates = slotted.SlottedSlates(scores, slates, slots.opened(slates))
+            return of_slates.log_probabilities()
         return plackett_luce.log_probabilities(scores, slates)
 
     def credits(self, advantages: np.ndarray, values: np.ndarray, clicks: np.ndarray) -> np.ndarray:
@@ -126,6 +138,10 @@ class TopKReinforce(Objective):
     learned from the slates that nobody clicked: where users stay without a click, a click is worth
     what it adds.
 
+    Where positions have items of their own, each position's sample is by the softmax of the scores
+    of its items: an item is among the slate's with ``1 - prod(1 - p_k)`` over the positions k, and
+    the correction is the derivative of that by each of the ``p_k``.
+
     Attributes:
         slate_size: number of items in a slate.
         max_weight: above 0.
@@ -136,8 +152,18 @@ class TopKReinforce(Objective):
     needs_clicks: bool = True
     num_values: int = 2
 
-    def remembered(self, scores: np.ndarray, slates: np.ndarray) -> np.ndarray:
-        """Returns the log-probability of each item by the softmax of all scores."""
+    def remembered(
+        self, scores: np.ndarray, slates: np.ndarray, slots: _slots.Slots | None = None
+    ) -> np.ndarray:
+        """Returns the log-probability of each item by the softmax of all scores.
+
+        Where positions have items of their own, it is that of being among the slate's.
+        """
+        if slots is not None:
+            of_items = _of_items(_softmaxes(scores, slots.masks), slates)
+            with np.errstate(divide="ignore"):
+                among: np.ndarray = np.log(-np.expm1(np.log1p(-of_items).sum(axis=-1)))
+            return among
         return _log_softmax_of_slates(scores, slates)
 
     def credits(self, advantages: np.ndarray, values: np.ndarray, clicks: np.ndarray) -> np.ndarray:
@@ -150,12 +176,12 @@ class TopKReinforce(Objective):
 
     def gradient(self, scores: plackett_luce.Slates, batch: Batch) -> np.ndarray:
         """Returns the sum over the items clicked, see the class."""
+        if batch.masks is not None:
+            return self._gradient_in_slots(scores.scores, batch, batch.masks)
         shown = np.exp(batch.remembered)
         logs = _log_softmax_of_slates(scores.scores, batch.slates)
         now = np.exp(logs)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = now / plackett_luce.top_k_inclusion(shown, self.slate_size)
-        weights = np.minimum(np.nan_to_num(ratios, posinf=self.max_weight), self.max_weight)
+        weights = self._ratios(now, plackett_luce.top_k_inclusion(shown, self.slate_size))
         weights *= plackett_luce.top_k_correction(now, self.slate_size)
         weights *= batch.credits[:, np.newaxis] * batch.clicks
         probabilities = _softmax(scores.scores)
@@ -163,6 +189,44 @@ class TopKReinforce(Objective):
         of_slate = np.take_along_axis(gradient, batch.slates, axis=-1) + weights
         np.put_along_axis(gradient, batch.slates, of_slate, axis=-1)
         return gradient
+
+    def _ratios(self, now: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """Returns the off-policy corrections."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = now / shown
+        ratios = np.nan_to_num(ratios, posinf=self.max_weight)
+        corrections: np.ndarray = np.minimum(ratios, self.max_weight)
+        return corrections
+
+    def _gradient_in_slots(self, scores: np.ndarray, batch: Batch, masks: np.ndarray) -> np.ndarray:
+        softmaxes = _softmaxes(scores, masks)
+        now = _of_items(softmaxes, batch.slates)
+        weights = self._ratios(now, np.exp(batch.remembered)[..., np.newaxis])
+        for position in range(self.slate_size):
+            others = np.delete(now, position, axis=-1)
+            weights[..., position] *= (1.0 - others).prod(axis=-1)
+        weights *= (batch.credits[:, np.newaxis] * batch.clicks)[..., np.newaxis]
+        gradient: np.ndarray = -np.einsum("nk,nki->ni", weights.sum(axis=1), softmaxes)
+        of_slate = np.take_along_axis(gradient, batch.slates, axis=-1) + weights.sum(axis=-1)
+        np.put_along_axis(gradient, batch.slates, of_slate, axis=-1)
+        return gradient
+
+
+def _softmaxes(scores: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of items by the softmax of each position's, (n, slate_size, ...).
+
+    Args:
+        scores: the items' scores, shape (n, num_items).
+        masks: which items may stand where, bools of shape (n, num_items, slate_size).
+    """
+    probabilities: np.ndarray = np.exp(slotted.log_softmax(scores, masks.swapaxes(1, 2)))
+    return probabilities
+
+
+def _of_items(softmaxes: np.ndarray, slates: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of slates' items in all positions, shape (n, items, positions)."""
+    found: np.ndarray = np.take_along_axis(softmaxes, slates[:, np.newaxis], axis=-1)
+    return found.swapaxes(1, 2)
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import arrays, numbers, observations
-from recsim.agents import _propensities, _with_learner
+from recsim.agents import _propensities, _slot_propensities, _slots, _with_learner
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import learner as learner_lib
-from recsim.agents.policy_gradients import plackett_luce, vector_policy
+from recsim.agents.policy_gradients import slotted, vector_policy
 from recsim.vector import agent as vector_agent
 
 __all__ = ["VectorSlatePolicyAgent"]
@@ -118,35 +118,47 @@ class VectorSlatePolicyAgent(
 
     def _slates(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         """Returns slates, and remembers them in training."""
-        scores = self._scores(users, documents)
+        scored = self._scored(users, documents)
+        size = self._slate_size
         if self._is_greedy:
-            return plackett_luce.highest(arrays.joined(scores), self._slate_size)
+            slates = [slotted.highest(scores, size, slots) for scores, slots in scored]
+            return arrays.joined(slates)
         slates = [
-            self._policy.choose(of_chunk, uniforms)
-            for of_chunk, uniforms in zip(scores, self._uniforms(), strict=True)
+            slotted.sample(scores, uniforms, size, slots)
+            for (scores, slots), uniforms in zip(scored, self._uniforms(), strict=True)
         ]
-        self._remember(users, documents, slates, scores)
+        self._remember(users, documents, slates, scored)
         return arrays.joined(slates)
 
-    def _scores(self, users: np.ndarray, documents: np.ndarray) -> list[np.ndarray]:
-        """Returns the scores of documents, (n_users, num_candidates) of each chunk."""
-        return [self._learner.scores(users[rows], documents[rows]) for rows in self._rows]
+    def _scored(
+        self, users: np.ndarray, documents: np.ndarray
+    ) -> list[tuple[np.ndarray, _slots.Slots | None]]:
+        """Returns of each chunk the scores of documents, and which documents may stand where."""
+        scored = []
+        for rows in self._rows:
+            features, slots = slotted.split(self._adapter, documents[rows])
+            scored.append((self._learner.scores(users[rows], features), slots))
+        return scored
 
     def _uniforms(self) -> list[np.ndarray]:
-        """Returns random numbers for slates, (n_users, num_candidates) of each chunk."""
-        return [stream.uniform(self._num_candidates) for stream in self._streams]
+        """Returns random numbers for the slates of each chunk, a row for each user."""
+        number = self._slate_size if self._adapter.mask_size else self._num_candidates
+        return [stream.uniform(number) for stream in self._streams]
 
     def _remember(
         self,
         users: np.ndarray,
         documents: np.ndarray,
         slates: Sequence[np.ndarray],
-        scores: Sequence[np.ndarray],
+        scored: Sequence[tuple[np.ndarray, _slots.Slots | None]],
     ) -> None:
         """Remembers the states and slates that the next rewards belong to; both of chunks."""
         if not self._eval_mode:
-            remembered = map(self._learner.objective.remembered, scores, slates)
-            joined = arrays.joined(list(slates)), arrays.joined(list(remembered))
+            remembered = [
+                self._learner.objective.remembered(scores, of_chunk, slots)
+                for of_chunk, (scores, slots) in zip(slates, scored, strict=True)
+            ]
+            joined = arrays.joined(list(slates)), arrays.joined(remembered)
             self._last = users, documents, *joined
             self._learner.training_steps += self._num_envs
 
@@ -176,8 +188,8 @@ class VectorSlatePolicyAgent(
     def recommended(self, observation: types.Observation, slates: np.ndarray) -> None:
         """See :meth:`recsim.vector.agent.LearnsElsewhere.recommended`."""
         users, documents = self._adapter.features_of_many(observation)
-        scores = self._scores(users, documents)
-        self._remember(users, documents, [slates[rows] for rows in self._rows], scores)
+        of_chunks = [slates[rows] for rows in self._rows]
+        self._remember(users, documents, of_chunks, self._scored(users, documents))
 
     def learn(
         self,
@@ -200,11 +212,15 @@ class VectorSlatePolicyAgent(
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
-    ) -> types.Propensities:
+    ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         self._check_users(observation)
-        scores = self._learner.scores(*self._adapter.features_of_many(observation))
+        users, documents = self._adapter.features_of_many(observation)
+        features, slots = slotted.split(self._adapter, documents)
+        scores = self._learner.scores(users, features)
         if self._is_greedy:
-            best = plackett_luce.highest(scores, self._slate_size)
+            best = slotted.highest(scores, self._slate_size, slots)
             return _propensities.deterministic(slate, best)
+        if slots is not None:
+            return _slot_propensities.plackett_luce(slate, scores, slots)
         return _propensities.plackett_luce(slate, scores)

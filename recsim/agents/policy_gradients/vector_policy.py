@@ -9,7 +9,7 @@ import numpy as np
 from recsim import types
 from recsim.agents.dopamine import adapters
 from recsim.agents.networks import item_scorers
-from recsim.agents.policy_gradients import plackett_luce
+from recsim.agents.policy_gradients import slotted
 
 __all__ = ["Instruction", "SamplingPolicy"]
 
@@ -20,7 +20,8 @@ class Instruction:
 
     Attributes:
         scorer: what scores items.
-        uniforms: random numbers in [0, 1), shape (n_users, num_candidates).
+        uniforms: random numbers in [0, 1), see
+            :func:`recsim.agents.policy_gradients.slotted.sample`.
     """
 
     scorer: item_scorers.ItemScorer
@@ -42,17 +43,7 @@ class SamplingPolicy:
     def slates(self, observation: types.Observation, instruction: object) -> np.ndarray:
         """See :meth:`recsim.vector.agent.RolloutPolicy.slates`."""
         assert isinstance(instruction, Instruction)
-        scores = instruction.scorer.scores(*self._adapter.features_of_many(observation))
-        return self.choose(scores, instruction.uniforms)
-
-    def choose(self, scores: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-        """Returns slates for users.
-
-        Args:
-            scores: the scores of their candidates, shape (n_users, num_candidates).
-            uniforms: random numbers in [0, 1), of the same shape.
-
-        Returns:
-            Indices of documents, shape (n_users, slate_size).
-        """
-        return plackett_luce.sample(scores, uniforms, self._slate_size)
+        users, documents = self._adapter.features_of_many(observation)
+        features, slots = slotted.split(self._adapter, documents)
+        scores = instruction.scorer.scores(users, features)
+        return slotted.sample(scores, instruction.uniforms, self._slate_size, slots)

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from recsim.agents import _slots
 from recsim.agents.actor_critics import ball, critics, search, squashed, units
 
 
@@ -104,6 +105,41 @@ def gradient_by_differences(function, inputs):
         down[index] -= 1e-6
         gradient[index] = (function(up) - function(down)).sum() / 2e-6
     return gradient
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("same_positions", [False, True])
+def test_the_best_slates_under_masks_are_among_those_listed(monkeypatch, shared, same_positions):
+    monkeypatch.setattr(search, "_ITEMS", 13)
+    monkeypatch.setattr(search, "_BLOCK", 40)
+    rng = np.random.RandomState(8)
+    items = rng.standard_normal((60, 4) if shared else (20, 60, 4))
+    masks = rng.random_sample((20, 60, 1 if same_positions else 3)) < 0.3
+    masks[:, :4] = True
+    masks = np.broadcast_to(masks, (20, 60, 3))
+    if shared:
+        masks = masks[0]
+    vectors = rng.standard_normal((20, 4))
+    products = np.einsum("ni,...mi->nm" if shared else "ni,nmi->nm", vectors, items)
+    listed = search.shortlist(vectors, items, 3, masks)
+    assert listed.indices.shape == (20, 3 if same_positions else 9)
+    of_listed = np.take_along_axis(products, listed.indices, axis=1)
+    slots = _slots.Slots(np.broadcast_to(masks, (20, 60, 3)))
+    best = slots.best(products)
+    np.testing.assert_array_equal(listed.best(of_listed), best)
+    squares = np.square(items).sum(axis=-1)
+    near = search.shortlist(vectors, items, 3, masks, search.half_squares(items))
+    distances = np.take_along_axis(2.0 * products - squares, near.indices, axis=1)
+    expected = slots.best(2.0 * products - squares)
+    np.testing.assert_array_equal(near.best(distances), expected)
+
+
+def test_a_slate_that_cannot_be_filled_is_refused_naming_items():
+    masks = np.zeros((50, 2), bool)
+    masks[41] = True
+    listed = search.shortlist(np.ones((1, 1)), np.ones((50, 1)), 2, masks)
+    with pytest.raises(ValueError, match=r"\[41\] may stand there, but other positions need it"):
+        listed.best(np.ones(listed.indices.shape))
 
 
 def test_vectors_are_drawn_into_the_ball_in_their_directions():
