@@ -16,7 +16,8 @@ import numpy as np
 
 from recsim import agent as agent_lib
 from recsim import spaces, types
-from recsim._internal import bundles, trees
+from recsim._internal import action_masks, bundles, trees
+from recsim._internal.gym_import import spaces as spaces_of_slates
 from recsim.agents import random_agent
 from recsim.simulator import recsim_gym, rollout
 from recsim.vector import streams
@@ -202,19 +203,24 @@ def _check_vector_checkpoint(
     make_environment: Callable[[], Any], num_steps: int, seed: int
 ) -> None:
     env, resumed = make_environment(), make_environment()
-    _run_vector(env, num_steps, seed)
+    recorder = _VectorRecorder(env)
+    _run_vector(env, num_steps, seed, recorder)
+    observation = recorder.returned[-1][0]["observation"]
     resumed.load_state_dict(copy.deepcopy(env.state_dict()))
     rng = np.random.RandomState(seed)
+    agent = random_agent.VectorRandomAgent(env, seed)
     nvec = env.single_action_space.nvec
     for _ in range(num_steps):
         slates = rng.randint(nvec[0], size=(env.num_envs, len(nvec)))
+        if action_masks.observed(observation["doc"], len(nvec)) is not None:
+            slates = agent.begin(observation)
         (*outcome, _), (*expected, _) = resumed.step(slates), env.step(slates)
         _assert_same(outcome, expected, "an environment restored from a checkpoint")
-        _, _, terminated, truncated = outcome
+        observation, _, terminated, truncated = outcome
         ended = terminated | truncated
         if env.metadata["autoreset_mode"].name == "DISABLED" and ended.any():
             for each in (resumed, env):
-                each.reset(options={"reset_mask": ended})
+                observation, _ = each.reset(options={"reset_mask": ended})
 
 
 def _check_observations(env: recsim_gym.RecSimGymEnv, num_steps: int, seed: int) -> None:
@@ -377,11 +383,15 @@ class _RandomSlates:
     def _next(self, observation: types.Observation, reward: float | None) -> types.Action:
         self._add(observation, reward, False)
         if rollout.has_several_users(self._env):
-            return [self._slate() for _ in self._env.environment.user_model]
-        return self._slate()
+            return [self._slate(observation) for _ in self._env.environment.user_model]
+        return self._slate(observation)
 
-    def _slate(self) -> list[int]:
+    def _slate(self, observation: types.Observation) -> list[int]:
         shown = self._env.environment
+        if action_masks.observed(observation["doc"], shown.slate_size) is not None:
+            nvec = np.full(shown.slate_size, shown.num_candidates)
+            agent = random_agent.RandomAgent(spaces_of_slates.MultiDiscrete(nvec))
+            return agent.step(0.0, observation)
         slate: list[int] = self._rng.randint(shown.num_candidates, size=shown.slate_size).tolist()
         return slate
 

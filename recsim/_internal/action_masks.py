@@ -6,7 +6,7 @@ the document may stand there, else 0; or one such number for all positions. It i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -183,23 +183,28 @@ def observed(documents: object, slate_size: int) -> np.ndarray | None:
     return array_of(rows, (len(rows),), slate_size)[np.newaxis]
 
 
-def check_slates(masks: np.ndarray, slates: np.ndarray) -> None:
+def check_slates(
+    masks: np.ndarray, slates: np.ndarray, users: Sequence[int] | np.ndarray | None = None
+) -> None:
     """Raises ValueError if a slate has a document where the mask does not let it stand.
 
     Args:
         masks: bools of shape (n_users or 1, num_candidates, slate_size).
         slates: indices of candidates, shape (n_users, up to slate_size).
+        users: the users' numbers, for the error; None where there is one.
     """
+    if not slates.size:
+        return
     positions = np.arange(slates.shape[1])
-    users = np.arange(len(slates))[:, np.newaxis] if len(masks) > 1 else 0
-    allowed = masks[users, slates, positions]
+    rows = np.arange(len(slates))[:, np.newaxis] if len(masks) > 1 else 0
+    allowed = masks[rows, slates, positions]
     if allowed.all():
         return
-    user, position = np.argwhere(~allowed)[0].tolist()
-    document = int(slates[user, position])
-    of_user = masks[user if len(masks) > 1 else 0]
+    row, position = np.argwhere(~allowed)[0].tolist()
+    document = int(slates[row, position])
+    of_user = masks[row if len(masks) > 1 else 0]
     there = np.flatnonzero(of_user[:, position])
-    whose = f" of user {user}" if len(slates) > 1 else ""
+    whose = "" if users is None else f" of user {users[row]}"
     raise ValueError(
         f"The slate{whose} has document {document} in position {position}, where its {KEY} does "
         f"not let it stand: {numbers.described(there.tolist())} may stand there. Choose among "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import copy
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recsim import document, seeding, types, user
 from recsim._internal import (
+    action_masks,
     global_generator,
     owned_generators,
     resources,
@@ -85,6 +86,8 @@ class AbstractEnvironment(abc.ABC):
     _candidate_set: document.CandidateSet
     #: The random stream that the users share.
     environment_rng: np.random.RandomState | None = None
+    # Whether what is observed of documents has masks; None before the first reset.
+    _has_masks: bool | None = None
     # Whether candidates follow from the users' states.
     _sees_users = False
     # How many resets and steps are still watched for samples from NumPy's global generator.
@@ -158,6 +161,23 @@ class AbstractEnvironment(abc.ABC):
         self.reset_sampler()
         self._do_resample_documents()
 
+    def wrap_documents(
+        self,
+        wrap: Callable[
+            [types.DocumentSampler, types.CandidateSet],
+            tuple[types.DocumentSampler, types.CandidateSet],
+        ],
+    ) -> None:
+        """Samples documents by another sampler from now on; call it before the first reset.
+
+        Args:
+            wrap: function of the sampler and of the candidates there are, that returns what is to
+                be there in their place.
+        """
+        self._document_sampler, candidates = wrap(self._document_sampler, self._candidate_set)
+        self._candidate_set = candidates  # type: ignore[assignment]  # It has the methods.
+        self._has_masks = None
+
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler
         if self._sees_users:
@@ -177,6 +197,9 @@ class AbstractEnvironment(abc.ABC):
         self._current_documents = documents = self._candidate_set.create_observation()
         if len(documents) < self._num_candidates:
             self._check_candidates(len(documents))
+        if self._has_masks is None:
+            first = next(iter(documents.values()))
+            self._has_masks = isinstance(first, Mapping) and action_masks.KEY in first
         # A copy: what becomes of it does not change what slates point at.
         return documents.copy() if type(documents) is dict else copy.copy(documents)
 
@@ -233,8 +256,16 @@ class AbstractEnvironment(abc.ABC):
         except (IndexError, TypeError, ValueError):
             fits = False
         if fits:
+            if self._has_masks:
+                self._check_masks(slate)
             return self._candidate_set.get_documents(chosen)
         raise self._slate_error(slate)
+
+    def _check_masks(self, slate: types.Slate) -> None:
+        """Raises ValueError if a document may not stand where a slate has it."""
+        masks = action_masks.observed(self._current_documents, self._slate_size)
+        if masks is not None and len(slate):
+            action_masks.check_slates(masks, np.array([slate]))
 
     def _slate_error(self, slate: types.Slate) -> Exception:
         """Says what is wrong with a slate that points at no documents."""

@@ -225,6 +225,7 @@ class DeferredChunk(chunk.Chunk):
             max_steps: likewise.
             counted: likewise.
         """
+        self.check_slates(slates)
         waiting = np.flatnonzero(self.ended)
         shown = np.flatnonzero(~self.ended)
         rewards = np.zeros(self.num_users, self._scenario.dtype)
@@ -258,6 +259,14 @@ class DeferredChunk(chunk.Chunk):
             None,
             metrics,
         )
+
+    def check_slates(self, slates: np.ndarray) -> None:
+        """See :meth:`recsim.vector.chunk.Chunk.check_slates`; of users whose episode has not ended.
+
+        Args:
+            slates: see :meth:`recsim.vector.chunk.Chunk.step`.
+        """
+        self._check_slates_of(np.flatnonzero(~self.ended), slates)
 
     def _keep_responses(
         self, shown: np.ndarray, waiting: np.ndarray, observed: trees.ArrayTree

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import global_generator, trees
+from recsim._internal import action_masks, global_generator, trees
 from recsim.vector import _checks, streams
 from recsim.vector import scenario as scenario_lib
 
@@ -106,6 +106,11 @@ class Chunk:
         self._users: Any = None
         self._documents: Any = documents
         self._no_response = spaces_lib.nearest_to_zero(scenario.spaces["response"])
+        # Where documents may stand now, (n_users or 1, num_candidates, slate_size), if they tell.
+        self._masks: np.ndarray | None = None
+        if documents is not None:
+            observed = self._sampler.observe(documents)
+            self._keep_masks(trees.map_leaves(lambda array: array[np.newaxis], observed))
         # How many steps are still watched for samples from NumPy's global generator, and what the
         # scenario returns in them looked at field by field.
         self._steps_to_watch = global_generator.WATCHED_STEPS
@@ -141,6 +146,7 @@ class Chunk:
             max_steps: number of steps after which an episode is truncated; None for no limit.
             counted: who counts in the metrics, bools of shape (n_users,); None for everyone.
         """
+        self.check_slates(slates)
         users, documents, responses, terminated = self._shown(
             self._users, self._documents, slates, self._stream
         )
@@ -169,6 +175,25 @@ class Chunk:
             last,
             self._metrics(responses, counted),
         )
+
+    def check_slates(self, slates: np.ndarray) -> None:
+        """Raises ValueError if a slate has a document where its action mask does not let it stand.
+
+        Args:
+            slates: indices of candidates, shape (n_users, slate_size).
+        """
+        self._check_slates_of(slice(None), slates)
+
+    def _check_slates_of(self, rows: slice | np.ndarray, slates: np.ndarray) -> None:
+        if self._masks is not None:
+            masks = self._masks if len(self._masks) == 1 else self._masks[rows]
+            users = (self._first_user + np.arange(self.num_users))[rows]
+            action_masks.check_slates(masks, slates[rows], users)
+
+    def _keep_masks(self, documents: trees.ArrayTree) -> None:
+        """Keeps the masks of documents that were observed, for the next slates."""
+        if isinstance(documents, dict) and action_masks.KEY in documents:
+            self._masks = action_masks.observed(documents, self._scenario.slate_size)
 
     def _shown(
         self, users: object, candidates: object, slates: np.ndarray, stream: streams.RandomStream
@@ -262,6 +287,7 @@ class Chunk:
         observation = {"user": observed, "response": responses}
         if self._candidates != "shared":
             observation["doc"] = self._sampler.observe(self._documents)
+            self._keep_masks(observation["doc"])
         return observation
 
     def _metrics(self, responses: object, counted: np.ndarray | None) -> Mapping[str, float]:
@@ -327,6 +353,8 @@ class Chunk:
         self._episodes = state["episodes"].copy()
         self._steps = state["steps"].copy()
         self._users, self._documents = users, documents
+        if self._candidates != "shared":
+            self._keep_masks(self._sampler.observe(documents))
 
 
 def _may_be_changed(model: object, users: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import arrays, trees, validation
+from recsim._internal import action_masks, arrays, trees, validation
 from recsim._internal.final_observations import FinalObservations
 from recsim.simulator import fingerprint
 from recsim.vector import _deferred as deferred
@@ -139,14 +140,19 @@ class RecSimVectorEnv(SlateVectorEnv):
         self._default_seed = validation.positive_int("seed", seed, 0)
         if self.num_envs * self._num_candidates > _MANY_CANDIDATES:
             self._check_memory(self._least_memory())
+        self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
+        self._begin_with(self._scenario)
+
+    def _begin_with(self, scenario: scenario_lib.VectorScenario) -> None:
+        self._scenario = scenario
         self._chunks: list[chunk_lib.Chunk] = []
         self._lent = False
-        self._rows_of_chunks = streams.chunk_rows(self._first_user, self.num_envs)
-        parts = self._scenario.spaces
+        parts = scenario.spaces
         for part, number in (("doc", self._num_candidates), ("response", self._slate_size)):
             spaces_lib.check_items(f"single_observation_space[{part!r}]", parts[part], number)
         spaces_lib.nearest_to_zero(parts["user"])  # Which refuses what has no form as arrays.
         self._set_spaces(spaces.Dict(parts), self.dtype)
+        self._has_masks = action_masks.space_of(parts["doc"]) is not None
         self._to_check = 0
         self.reset_metrics()
 
@@ -177,6 +183,19 @@ class RecSimVectorEnv(SlateVectorEnv):
     def document_sampler(self) -> scenario_lib.VectorDocumentSampler[Any]:
         """The sampler of documents."""
         return self._scenario.document_sampler
+
+    def replace_document_sampler(self, sampler: scenario_lib.VectorDocumentSampler[Any]) -> None:
+        """Begins anew with another sampler of documents, without users until the next reset.
+
+        Args:
+            sampler: the sampler.
+
+        Raises:
+            ValueError: if its space does not count documents on axis 0.
+        """
+        for name in ("observation_space", "_fingerprint"):
+            vars(self).pop(name, None)
+        self._begin_with(dataclasses.replace(self._scenario, document_sampler=sampler))
 
     @property
     def reward_aggregator(self) -> Callable[[Any], np.ndarray]:
@@ -299,6 +318,9 @@ class RecSimVectorEnv(SlateVectorEnv):
         if self.autoreset_mode == AutoresetMode.DISABLED:
             waiting = [c.ended for c in self._chunks if isinstance(c, deferred.DeferredChunk)]
             self._check_all_are_reset(np.concatenate(waiting))
+        if self._has_masks and len(self._chunks) > 1:
+            for chunk, rows in zip(self._chunks, self._rows_of_chunks, strict=True):
+                chunk.check_slates(slates[rows])  # Before any user is shown one.
         return self.outcome_of(
             chunk.step(
                 slates[rows],
