@@ -8,6 +8,9 @@ that is every document that is left; elsewhere it is looked ahead.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from recsim import types
@@ -35,7 +38,7 @@ class Slots:
         self._allowed = np.ascontiguousarray(masks.transpose(2, 0, 1))
         if self._num_documents >= self._slate_size and self._allowed.all():
             self.is_partition = np.ones(self._num_users, np.bool_)
-            self._tight: list[int] = []
+            self._tight = np.empty(0, np.int64)
             return
         # How many documents each two positions share: sums of ones are exact.
         of_positions = masks.astype(np.float32)
@@ -46,8 +49,12 @@ class Slots:
         # A position that has more documents than the ones before it that share some with it
         # always has one left.
         before = np.tril(shared > 0, -1).sum(axis=2)
-        self._tight = np.flatnonzero((sizes <= before).any(axis=1)).tolist()
-        for user in self._tight:
+        self._tight = np.flatnonzero((sizes <= before).any(axis=1))
+        suspects = self._tight
+        if 2**self._slate_size <= 4 * len(suspects):
+            fewer, _ = _short_of_documents(self._allowed[:, suspects])
+            suspects = suspects[fewer]
+        for user in suspects.tolist():
             self._check(user)
 
     @property
@@ -85,7 +92,13 @@ class Slots:
             taken: the documents in those, bools of shape (n_users, num_candidates).
         """
         free: np.ndarray = self._allowed[position] & ~taken
-        for user in self._tight:
+        tight, after = self._tight, self._slate_size - position - 1
+        if after and 2**after <= len(tight) * self._num_documents:
+            left = self._allowed[position + 1 :, tight] & ~taken[tight]
+            _, needed = _short_of_documents(left)
+            free[tight] &= ~needed
+            return free
+        for user in tight.tolist():
             free[user] = self._completable(user, position, taken[user], free[user])
         return free
 
@@ -244,9 +257,44 @@ def of(observation: types.Observation, slate_size: int) -> Slots | None:
     return None if masks is None else Slots(masks)
 
 
+def _short_of_documents(allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Says whose positions have fewer documents than positions, and which ones they all need.
+
+    By Hall's theorem positions can be filled if any set of them has as many documents; a set that
+    has no more needs all of them.
+
+    Args:
+        allowed: which documents may stand where, bools of shape (num_positions, n_users,
+            num_documents). All sets of positions are looked at.
+
+    Returns:
+        Bools of shape (n_users,), and of shape (n_users, num_documents).
+    """
+    fewer = np.zeros(allowed.shape[1], np.bool_)
+    needed = np.zeros(allowed.shape[1:], np.bool_)
+    nothing = np.zeros(allowed.shape[1:], np.bool_)
+    # Documents of sets of positions, the sets' sizes, and the first position to be added to them.
+    sets = [(nothing, 0, 0)]
+    while sets:
+        documents, size, first = sets.pop()
+        for position in range(first, len(allowed)):
+            of_set = documents | allowed[position]
+            counts = of_set.sum(axis=1)
+            fewer |= counts <= size
+            needed |= of_set & (counts == size + 1)[:, np.newaxis]
+            sets.append((of_set, size + 1, position + 1))
+    return fewer, needed
+
+
 def _assigned(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns positions and different documents of the least costs, (slate_size, num_documents)."""
+    positions, documents = _solver()(costs)
+    return positions, documents
+
+
+@functools.cache
+def _solver() -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     from scipy import optimize
 
-    positions, documents = optimize.linear_sum_assignment(costs)
-    return positions, documents
+    solve: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = optimize.linear_sum_assignment
+    return solve

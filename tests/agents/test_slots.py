@@ -132,6 +132,18 @@ def test_slates_that_masks_allow_are_told_from_others():
     assert allowed == set(allowed_slates(NEEDS_ONE))
 
 
+def test_one_user_and_many_have_the_same_open_documents():
+    rng = np.random.RandomState(5)
+    masks = random_masks(rng, 40, 5, 4)
+    together = _slots.Slots(masks)
+    slates = together.random(rng.rand(40, 4))
+    opened = together.opened(slates)
+    for user in range(40):  # Of one, assignment problems are solved, for there are few.
+        alone = _slots.Slots(masks[user : user + 1])
+        np.testing.assert_array_equal(alone.opened(slates[user : user + 1])[0], opened[user])
+
+
+@pytest.mark.parametrize("others", [1, 40])
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
@@ -139,8 +151,9 @@ def test_slates_that_masks_allow_are_told_from_others():
         ([[1, 0], [1, 0], [1, 0]], r"none for position 1 of user 1: \[\] may stand there\. Let"),
     ],
 )
-def test_a_mask_that_no_slate_can_be_filled_of_is_refused(mask, message):
-    masks = np.array([np.ones((3, 2)), mask], np.bool_)
+def test_a_mask_that_no_slate_can_be_filled_of_is_refused(mask, message, others):
+    full = [np.ones((3, 2)), mask, *[np.array([[1, 1], [0, 1], [0, 0]])] * others]
+    masks = np.array(full, np.bool_)
     with pytest.raises(ValueError, match=message):
         _slots.Slots(masks)
 
