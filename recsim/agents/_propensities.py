@@ -20,7 +20,7 @@ __all__ = [
     "distinct",
     "epsilon_greedy",
     "joined",
-    "marginals_of_prefixes",
+    "marginals",
     "of_user",
     "plackett_luce",
     "uniform",
@@ -34,6 +34,8 @@ _MOST_PREFIXES = 4096
 # trapezoidal rule is exact to about 1e-13 then.
 _STEP = 0.3
 _SMALLEST, _LARGEST = 1e-15, 40.0
+# How far below the others the score of a document is that is never shown, where it is integrated.
+_NEVER = 50.0
 # Numbers in an array of the integration.
 _BLOCK = 2_000_000
 
@@ -144,12 +146,11 @@ def plackett_luce(slates: types.Slate, scores: np.ndarray) -> types.Propensities
     slates = np.asarray(slates)
     several = slates.ndim - scores.ndim  # An axis of slates of each user.
     scores = scores - scores.max(axis=-1, keepdims=True)
-    marginals = _marginals(np.atleast_2d(scores), slates.shape[-1])
-    marginals = marginals.reshape(*scores.shape, -1)
+    of_all = marginals(np.atleast_2d(scores), slates.shape[-1]).reshape(*scores.shape, -1)
     items = np.empty(slates.shape)
     for place in range(slates.shape[-1]):
         of_place = slates[..., place].reshape(*scores.shape[:-1], -1)
-        found = np.take_along_axis(marginals[..., place], of_place, axis=-1)
+        found = np.take_along_axis(of_all[..., place], of_place, axis=-1)
         items[..., place] = found.reshape(slates.shape[:-1])
     left = np.array(
         np.broadcast_to(_expanded(scores, several), (*slates.shape[:-1], scores.shape[-1]))
@@ -179,16 +180,21 @@ def _log_of_sum(logs: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _marginals(scores: np.ndarray, slate_size: int) -> np.ndarray:
+def marginals(scores: np.ndarray, slate_size: int) -> np.ndarray:
     """Returns the probabilities of documents at positions, (n_users, num_candidates, slate_size).
 
     Args:
-        scores: logarithms of weights, at most 0, shape (n_users, num_candidates).
+        scores: logarithms of weights, at most 0, shape (n_users, num_candidates); -inf for what
+            is never shown, in rows that have a document for each position.
         slate_size: number of positions.
     """
     num_candidates = scores.shape[1]
     if math.perm(num_candidates, slate_size - 1) <= _MOST_PREFIXES:
-        return marginals_of_prefixes(scores, slate_size)
+        return _marginals_of_prefixes(scores, slate_size)
+    is_shown = np.isfinite(scores)
+    if not is_shown.all():
+        lowest = np.where(is_shown, scores, 0.0).min(axis=1, keepdims=True)
+        scores = np.where(is_shown, scores, lowest - _NEVER)
     rows = max(1, _BLOCK // (num_candidates * slate_size * 200))
     parts = [
         _marginals_by_integration(scores[start : start + rows], slate_size)
@@ -197,7 +203,7 @@ def _marginals(scores: np.ndarray, slate_size: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def marginals_of_prefixes(scores: np.ndarray, slate_size: int) -> np.ndarray:
+def _marginals_of_prefixes(scores: np.ndarray, slate_size: int) -> np.ndarray:
     """Sums the probabilities of all that may stand before a document."""
     num_candidates = scores.shape[1]
     marginals = np.zeros((*scores.shape, slate_size))

@@ -7,17 +7,12 @@ same documents are filled as the slates of a scenario of these alone. Slates are
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from recsim import types
 from recsim.agents import _propensities, _slots
 
 __all__ = ["epsilon_greedy", "plackett_luce"]
-
-# As many beginnings of slates are looked at one by one.
-_MOST_PREFIXES = 4096
 
 
 def epsilon_greedy(
@@ -79,12 +74,11 @@ def plackett_luce(
         slots: which documents may stand where.
 
     Returns:
-        None under masks whose positions share some documents alone, and where there are too many
-        slates for the probabilities of documents at late positions.
+        None under masks whose positions share some documents alone.
     """
     slates = np.asarray(slates)
     size = slates.shape[-1]
-    if not slots.is_partition.all() or math.perm(scores.shape[1], size - 1) > _MOST_PREFIXES:
+    if not slots.is_partition.all():
         return None
     of_users, allowed = _of_users(slates, slots)
     _, ranks = _sizes_and_ranks(slots.masks)
@@ -96,9 +90,9 @@ def plackett_luce(
         of_place = np.where(slots.masks[..., place], scores, -np.inf)
         of_place = of_place - of_place.max(axis=1, keepdims=True)
         number = int(ranks[:, place].max()) + 1
-        # What is not to be had is nan: positions after the last of these documents.
+        # Of users who have fewer documents there, positions after the last of them do not count.
         with np.errstate(invalid="ignore"):
-            marginals = _propensities.marginals_of_prefixes(of_place, number)
+            marginals = _propensities.marginals(of_place, number)
         at_rank = marginals[users, :, ranks[:, place]]
         items[..., place] = np.take_along_axis(at_rank, of_users[..., place], axis=1)
         left = np.repeat(of_place[:, np.newaxis], of_users.shape[1], axis=1)

@@ -12,7 +12,7 @@ from support.seekers_scenario import seekers, solve_seekers
 from support.slate_learners import AGENTS, NAMES, SMALL, run, vector
 
 from recsim import slots, testing
-from recsim.agents import _slots
+from recsim.agents import _propensities, _slots
 from recsim.environments import interest_exploration, topic_boredom
 
 CONFIG = {"num_candidates": 6, "slate_size": 3, "resample_documents": True, "seed": 3}
@@ -92,20 +92,43 @@ def test_both_engines_recommend_the_same_under_masks(name):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_policies_know_their_propensities_where_positions_share_all_or_nothing(name):
+def test_policies_know_their_propensities_where_positions_share_all_or_nothing(name, monkeypatch):
     env = vector_env(1, rule=by_parity)
     agent = vector(name, env)
     observation, _ = env.reset(seed=4)
     everything = np.array(list(itertools.permutations(range(6), 3)))
-    known = agent.propensities(observation, everything[np.newaxis]).slate[0]
+    propensities = agent.propensities(observation, everything[np.newaxis])
+    known, items = propensities.slate[0], propensities.items[0]
     np.testing.assert_allclose(known.sum(), 1.0)
+    for place in range(3):
+        there = everything[:, place] == 1
+        np.testing.assert_allclose(items[there, place], known[there].sum(), atol=1e-12)
     single = agent.single_user_agent()
     seen = of_user(observation, 0)
     np.testing.assert_allclose(single.propensities(seen, everything).slate, known)
+    # Where there are many documents they are integrated.
+    monkeypatch.setattr(_propensities, "_MOST_PREFIXES", 0)
+    integrated = agent.propensities(observation, everything[np.newaxis])
+    np.testing.assert_allclose(integrated.items[0], items, atol=1e-12)
     slates = np.array([single.begin_episode(seen) for _ in range(3000)])
     for slate, probability in zip(everything, known, strict=True):
         share = (slates == slate).all(axis=1).mean()
         assert abs(share - probability) <= 5 * np.sqrt(probability / 3000)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_slates_that_are_sampled_elsewhere_are_those_of_the_agent(name):
+    env = vector_env()
+    observation, _ = env.reset(seed=1)
+    here, elsewhere = vector(name, env), vector(name, env)
+    slates = here.begin(observation)
+    ((instruction,),) = elsewhere.instructions(1, 0)
+    found = elsewhere.rollout_policy().slates(observation, instruction)
+    np.testing.assert_array_equal(found, slates)
+    elsewhere.recommended(observation, found)
+    outcome = env.step(slates)
+    elsewhere.learn(*outcome)
+    np.testing.assert_array_equal(elsewhere.recommend(outcome[0]), here.step(*outcome))
 
 
 @pytest.mark.parametrize("name", NAMES)
