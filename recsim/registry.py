@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import importlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -127,6 +128,7 @@ class AgentEntry:
         modules: paths of the modules that have what gin can configure of it.
         create_vector: the like of ``create`` for vector environments; None if it has no vector
             form.
+        recurrent: whether they take ``recurrent_units`` too: the size of a recurrent state.
     """
 
     create: Callable[..., types.SlateAgent]
@@ -136,6 +138,7 @@ class AgentEntry:
     create_vector: Callable[..., types.VectorAgent] | None = None
     environment: str | None = None
     plans_training: bool = False
+    recurrent: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +187,6 @@ _BOREDOM_VARIANTS = (
     *("top_down_focused", "top_down_diffuse", "mixed_focused", "mixed_diffuse"),
     *("divpen_focused", "divpen_diffuse"),
 )
-_BANDIT_MODULES = ("recsim.agents.cluster_bandit_agent",)
 _SLATE_Q_MODULES = ("recsim.agents.slate_decomp_q_agent",)
 
 
@@ -192,7 +194,7 @@ def _bandit_entry(algorithm: str, name: str) -> AgentEntry:
     return AgentEntry(
         _made_by("cluster_bandit", algorithm),
         f"learns a user's topics by {name} (interest_exploration)",
-        modules=_BANDIT_MODULES,
+        modules=("recsim.agents.cluster_bandit_agent",),
         environment="interest_exploration",
         create_vector=_made_by("vector_cluster_bandit", algorithm),
     )
@@ -210,27 +212,27 @@ def _contextual_bandit_entry(
     )
 
 
-def _slate_q_entry(strategy: str, slates_and_targets: str) -> AgentEntry:
-    return AgentEntry(
-        _made_by("slate_q", strategy),
-        f"SlateQ: {slates_and_targets} (interest_evolution)",
-        learns=True,
-        modules=_SLATE_Q_MODULES,
-        create_vector=_made_by("vector_slate_q", strategy),
-        environment="interest_evolution",
-        plans_training=True,
-    )
+def _slate_q_entry(strategy: str, description: str) -> AgentEntry:
+    made = _learner_entry("slate_q", description, strategy, environment="interest_evolution")
+    return dataclasses.replace(made, modules=_SLATE_Q_MODULES)
 
 
-def _learner_entry(name: str, description: str, *, plans_training: bool = True) -> AgentEntry:
+def _learner_entry(
+    name: str,
+    description: str,
+    *leading: str,
+    environment: str = "topic_boredom",
+    plans_training: bool = True,
+) -> AgentEntry:
     return AgentEntry(
-        _made_by(name),
-        f"{description} (topic_boredom)",
+        _made_by(name, *leading),
+        f"{description} ({environment})",
         learns=True,
         modules=(f"recsim.agents.{name}_agent",),
-        create_vector=_made_by(f"vector_{name}"),
-        environment="topic_boredom",
+        create_vector=_made_by(f"vector_{name}", *leading),
+        environment=environment,
         plans_training=plans_training,
+        recurrent=True,
     )
 
 
@@ -327,17 +329,13 @@ AGENTS: dict[str, AgentEntry] = {
             ("epsilon_greedy_logistic", "epsilon_greedy", "logistic", "best or random slates"),
         )
     },
-    "full_slate_q": AgentEntry(
-        _made_by("full_slate_q"),
-        "deep Q-learning of whole slates, of few candidates (interest_evolution)",
-        learns=True,
-        modules=("recsim.agents.full_slate_q_agent",),
-        create_vector=_made_by("vector_full_slate_q"),
+    "full_slate_q": _learner_entry(
+        "full_slate_q",
+        "deep Q-learning of whole slates, of few candidates",
         environment="interest_evolution",
-        plans_training=True,
     ),
     **{
-        strategy: _slate_q_entry(strategy, f"{serving} slates, {targets} targets")
+        strategy: _slate_q_entry(strategy, f"SlateQ: {serving} slates, {targets} targets")
         for strategy, serving, targets in (
             ("slate_topk_sarsa", "top-k", "on-policy"),
             ("slate_greedy_sarsa", "greedy", "on-policy"),
@@ -351,7 +349,7 @@ AGENTS: dict[str, AgentEntry] = {
         )
     },
     "slate_greedy_no_click_q": _slate_q_entry(
-        "slate_greedy_no_click_q", "greedy slates, no click has a value"
+        "slate_greedy_no_click_q", "SlateQ: greedy slates, no click has a value"
     ),
     "ppo": _learner_entry("ppo", "policy gradient, proximal policy optimization"),
     "reinforce": _learner_entry("reinforce", "policy gradient with the top-k correction"),
@@ -486,13 +484,15 @@ def _create_fitted(
 def agent_entry(name: str) -> AgentEntry:
     """Returns the entry of an agent, or raises ValueError naming the nearest one.
 
-    With ``+recent5`` after it, or another number, it sees what the last 5 slates brought, too.
+    With ``+recent5`` after it, or another number, it sees what the last 5 slates brought, too, and
+    with ``+gru5`` through a recurrent state.
     """
-    agent, plus, number = str(name).rpartition("+recent")
-    if plus and name not in AGENTS and number.isdecimal() and int(number):
-        entry = _entry("agent", AGENTS, agent)
-        return cast("AgentEntry", _call("entry_with_recent_slates", entry, int(number)))
-    return _entry("agent", AGENTS, name)
+    parts = re.fullmatch(r"(.*)\+(recent|gru)(\d*[1-9]\d*)", str(name))
+    if parts is None or name in AGENTS:
+        return _entry("agent", AGENTS, name)
+    function = {"recent": "entry_with_recent_slates", "gru": "entry_with_recurrent_state"}[parts[2]]
+    entry = _entry("agent", AGENTS, parts[1])
+    return cast("AgentEntry", _call(function, entry, int(parts[3])))
 
 
 def reproduction_entry(name: str) -> ReproductionEntry:

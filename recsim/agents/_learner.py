@@ -13,7 +13,7 @@ import numpy as np
 from recsim import seeding, types
 from recsim._internal import bundles, validation
 from recsim.agents.dopamine import adapters
-from recsim.agents.networks import perceptrons
+from recsim.agents.networks import perceptrons, recurrent
 
 __all__ = ["Learner", "Settings", "Sizes"]
 
@@ -30,6 +30,8 @@ class Settings:
         hidden_units: sizes of the hidden layers of the networks that take users, each >= 1.
         item_units: sizes of the layers that learn further features of items, each >= 1; none if
             scores are linear in the items' features, which ones of topics may well be.
+        recurrent_units: size of a recurrent state that stands for the rows of recent slates among
+            a user's features, see :mod:`recsim.agents.networks.recurrent`; 0 for none.
         seed: seed of initial weights, exploration and batches.
 
     Raises:
@@ -37,7 +39,7 @@ class Settings:
     """
 
     #: Names of those that shape the state.
-    state_settings: ClassVar[tuple[str, ...]] = ("hidden_units", "item_units")
+    state_settings: ClassVar[tuple[str, ...]] = ("hidden_units", "item_units", "recurrent_units")
 
     gamma: float
     update_period: int
@@ -45,6 +47,7 @@ class Settings:
     learning_rate: float
     hidden_units: Sequence[int] = (64, 64)
     item_units: Sequence[int] = ()
+    recurrent_units: int = 0
     seed: int | None = 0
 
     def __post_init__(self) -> None:
@@ -54,6 +57,7 @@ class Settings:
         self.learning_rate = validation.positive_float("learning_rate", self.learning_rate)
         for name in ("hidden_units", "item_units"):
             setattr(self, name, perceptrons.checked_units(name, getattr(self, name)))
+        self.recurrent_units = validation.positive_int("recurrent_units", self.recurrent_units, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Sizes:
         slate_size: number of documents in a slate.
         agent_name: name of the single-user agent's class, which state is of.
         mask_size: number of columns of a document's action mask, 0 without masks.
+        recurrence: which of a user's features a recurrent state reads; None for none.
     """
 
     user_size: int
@@ -73,15 +78,24 @@ class Sizes:
     slate_size: int
     agent_name: str
     mask_size: int = 0
+    recurrence: recurrent.Recurrence | None = None
 
     @classmethod
     def of(
-        cls, adapter: adapters.ObservationAdapter, slate_size: int, single_user_class: type
+        cls,
+        adapter: adapters.ObservationAdapter,
+        slate_size: int,
+        single_user_class: type,
+        recurrent_units: int,
     ) -> Sizes:
-        """Returns those of what an adapter turns into features."""
-        name = single_user_class.__name__
+        """Returns those of what an adapter turns into features.
+
+        Raises:
+            ValueError: if there are recurrent units, but no rows of recent slates.
+        """
+        name, recurrence = single_user_class.__name__, adapter.recurrence(recurrent_units)
         sizes = adapter.user_size, adapter.doc_size, slate_size
-        return cls(*sizes, name, adapter.mask_size)
+        return cls(*sizes, name, adapter.mask_size, recurrence)
 
 
 _S = TypeVar("_S", bound=Settings)
@@ -204,7 +218,10 @@ class Learner(abc.ABC, Generic[_S]):
     def check_kind(self, state: Mapping[str, Any], *, for_training: bool) -> None:
         """Raises UnfitStateError for a state of another agent, or one to serve where it trains."""
         own = self.description()
-        described = dict(bundles.entries(self.agent_name, "description", state["description"]))
+        described = {
+            "recurrent_units": 0,  # Of states from before there were any.
+            **bundles.entries(self.agent_name, "description", state["description"]),
+        }
         if described != own:
             raise bundles.UnfitStateError(
                 f"it is of another agent or of other spaces. It has {described}, this agent has "

@@ -71,6 +71,7 @@ class WithLearner(Generic[_L, _Last]):
             "greedy_eval": self._greedy_eval,
             "hidden_units": settings.hidden_units,
             "item_units": settings.item_units,
+            "recurrent_units": settings.recurrent_units,
         }
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "cluster_bandit",
     "contextual_bandit",
     "entry_with_recent_slates",
+    "entry_with_recurrent_state",
     "full_slate_q",
     "greedy_pctr",
     "ppo",
@@ -71,6 +72,8 @@ _MOST_CAPACITY = 1_000_000
 # How often a training with a value of no click copies the network, as in recsim reproduce slateq.
 _NO_CLICK_TARGET_UPDATES = 300
 _NO_CLICK = "slate_greedy_no_click_q"
+# Size of a recurrent state, by default.
+_RECURRENT_UNITS = 32
 
 
 class _Env(Protocol):
@@ -248,6 +251,18 @@ def _planned(
     return settings
 
 
+def _chosen(keywords: Mapping[str, object], of_class: type) -> dict[str, Any]:
+    """Returns keywords, which the agent's class checks, but for what is left to gin's bindings.
+
+    Args:
+        keywords: arguments by name.
+        of_class: the class of one user, whose bindings count.
+    """
+    name = "recurrent_units"
+    unbound = bindings.unbound(of_class, {name: None})
+    return {key: value for key, value in keywords.items() if key != name or name in unbound}
+
+
 def full_slate_q(
     environment: _Env, *, training_steps: int | None = None, **kwargs: Any
 ) -> types.SlateAgent:
@@ -258,7 +273,7 @@ def full_slate_q(
         environment.observation_space,
         environment.action_space,
         **_planned(training_steps, agent_class),
-        **kwargs,
+        **_chosen(kwargs, agent_class),
     )
 
 
@@ -273,7 +288,7 @@ def slate_q(
         action_space=environment.action_space,
         **_slate_q_settings(environment),
         **_planned(training_steps, slate_decomp_q_agent.SlateDecompQAgent, strategy=strategy),
-        **kwargs,
+        **_chosen(kwargs, slate_decomp_q_agent.SlateDecompQAgent),
     )
 
 
@@ -288,7 +303,8 @@ def vector_full_slate_q(
         full_slate_q_agent.FullSlateQAgent,
         num_envs=environment.num_envs,
     )
-    return agent_class(environment, **planned, **kwargs)
+    chosen = _chosen(kwargs, full_slate_q_agent.FullSlateQAgent)
+    return agent_class(environment, **planned, **chosen)
 
 
 def vector_slate_q(
@@ -306,7 +322,8 @@ def vector_slate_q(
         num_envs=environment.num_envs,
         strategy=strategy,
     )
-    settings = {**_slate_q_settings(environment), **planned, **kwargs}
+    chosen = _chosen(kwargs, slate_decomp_q_agent.SlateDecompQAgent)
+    settings = {**_slate_q_settings(environment), **planned, **chosen}
     return slate_decomp_q_agent.create_vector_agent(strategy, environment, **settings)
 
 
@@ -340,7 +357,9 @@ def ppo(
     """Returns an agent of proximal policy optimization, fit for a training of a given length."""
     planned = _policy_settings(training_steps, ppo_agent.PPOAgent)
     return ppo_agent.PPOAgent(
-        environment.observation_space, environment.action_space, **{**planned, **kwargs}
+        environment.observation_space,
+        environment.action_space,
+        **{**planned, **_chosen(kwargs, ppo_agent.PPOAgent)},
     )
 
 
@@ -350,7 +369,8 @@ def vector_ppo(
     """Returns what :func:`ppo` does, for users in parallel."""
     number = environment.num_envs
     planned = _policy_settings(training_steps, ppo_agent.PPOAgent, num_envs=number)
-    return ppo_agent.VectorPPOAgent(environment, **{**planned, **kwargs})
+    chosen = _chosen(kwargs, ppo_agent.PPOAgent)
+    return ppo_agent.VectorPPOAgent(environment, **{**planned, **chosen})
 
 
 def reinforce(
@@ -359,7 +379,9 @@ def reinforce(
     """Returns an agent of REINFORCE with the top-k correction, fit for a training of a length."""
     planned = _policy_settings(training_steps, reinforce_agent.ReinforceAgent)
     return reinforce_agent.ReinforceAgent(
-        environment.observation_space, environment.action_space, **{**planned, **kwargs}
+        environment.observation_space,
+        environment.action_space,
+        **{**planned, **_chosen(kwargs, reinforce_agent.ReinforceAgent)},
     )
 
 
@@ -369,18 +391,16 @@ def vector_reinforce(
     """Returns what :func:`reinforce` does, for users in parallel."""
     number = environment.num_envs
     planned = _policy_settings(training_steps, reinforce_agent.ReinforceAgent, num_envs=number)
-    return reinforce_agent.VectorReinforceAgent(environment, **{**planned, **kwargs})
-
-
-def _settings(keywords: Mapping[str, object]) -> dict[str, Any]:
-    """Returns keywords, which the agent's class checks."""
-    return dict(keywords)
+    chosen = _chosen(kwargs, reinforce_agent.ReinforceAgent)
+    return reinforce_agent.VectorReinforceAgent(environment, **{**planned, **chosen})
 
 
 def wolpertinger(environment: _Env, **kwargs: object) -> types.SlateAgent:
     """Returns an actor-critic agent that shows items near to an actor's vector."""
     return wolpertinger_agent.WolpertingerAgent(
-        environment.observation_space, environment.action_space, **_settings(kwargs)
+        environment.observation_space,
+        environment.action_space,
+        **_chosen(kwargs, wolpertinger_agent.WolpertingerAgent),
     )
 
 
@@ -388,19 +408,25 @@ def vector_wolpertinger(
     environment: vector_env.RecSimVectorEnv, **kwargs: object
 ) -> types.VectorAgent:
     """Returns what :func:`wolpertinger` does, for users in parallel."""
-    return wolpertinger_agent.VectorWolpertingerAgent(environment, **_settings(kwargs))
+    return wolpertinger_agent.VectorWolpertingerAgent(
+        environment, **_chosen(kwargs, wolpertinger_agent.WolpertingerAgent)
+    )
 
 
 def sac_topk(environment: _Env, **kwargs: object) -> types.SlateAgent:
     """Returns an agent of soft actor-critic that ranks items by an actor's vector."""
     return sac_topk_agent.SACTopKAgent(
-        environment.observation_space, environment.action_space, **_settings(kwargs)
+        environment.observation_space,
+        environment.action_space,
+        **_chosen(kwargs, sac_topk_agent.SACTopKAgent),
     )
 
 
 def vector_sac_topk(environment: vector_env.RecSimVectorEnv, **kwargs: object) -> types.VectorAgent:
     """Returns what :func:`sac_topk` does, for users in parallel."""
-    return sac_topk_agent.VectorSACTopKAgent(environment, **_settings(kwargs))
+    return sac_topk_agent.VectorSACTopKAgent(
+        environment, **_chosen(kwargs, sac_topk_agent.SACTopKAgent)
+    )
 
 
 def entry_with_recent_slates(entry: registry.AgentEntry, num_slates: int) -> registry.AgentEntry:
@@ -425,6 +451,33 @@ def entry_with_recent_slates(entry: registry.AgentEntry, num_slates: int) -> reg
         create_vector=vector and functools.partial(vector_with_recent_slates, vector, num_slates),
         description=f"{entry.description}, which sees the last {num_slates} slates",
         modules=(*entry.modules, recent_slates.__name__),
+    )
+
+
+def entry_with_recurrent_state(entry: registry.AgentEntry, num_slates: int) -> registry.AgentEntry:
+    """Returns an entry for an agent with a recurrent state, which reads what slates brought.
+
+    Args:
+        entry: the entry of the agent.
+        num_slates: number of slates.
+
+    Raises:
+        ValueError: if the agent does not learn by networks of features.
+    """
+    if not entry.recurrent:
+        raise ValueError(
+            f"+gru{num_slates} is for agents whose networks can have a recurrent state, got one "
+            f"that has none: {entry.description}."
+        )
+    vector = entry.create_vector
+    with_state = dataclasses.replace(
+        entry,
+        create=functools.partial(entry.create, recurrent_units=_RECURRENT_UNITS),
+        create_vector=vector and functools.partial(vector, recurrent_units=_RECURRENT_UNITS),
+    )
+    return dataclasses.replace(
+        entry_with_recent_slates(with_state, num_slates),
+        description=f"{entry.description}, with a recurrent state of the last {num_slates} slates",
     )
 
 

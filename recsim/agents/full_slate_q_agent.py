@@ -114,6 +114,12 @@ class FullSlateValues(values.SlateValues):
         Returns:
             Array of shape (..., num_slates).
         """
+        return self._of_slates(q_network, q_network.encoded(users), documents)
+
+    def _of_slates(
+        self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
+    ) -> np.ndarray:
+        """Does what :meth:`of_slates` does, for users as the first layer takes them."""
         kernel, bias = q_network.first_layer
         *leading, user_size = users.shape
         of_places = kernel[user_size:].reshape(self.slate_size, documents.shape[-1], -1)
@@ -130,7 +136,7 @@ class FullSlateValues(values.SlateValues):
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
     ) -> tuple[int, ...]:
         """Returns the slate of the highest value."""
-        best = self._of_allowed(q_network, user, documents).argmax()
+        best = self._of_allowed(q_network, q_network.encoded(user), documents).argmax()
         return self._all_possible_slates[best]
 
     def _of_allowed(
@@ -140,11 +146,11 @@ class FullSlateValues(values.SlateValues):
 
         Args:
             q_network: the network.
-            users: features of a user, or of several, shape (..., user_size).
+            users: of a user, or of several, as the first layer takes them.
             documents: features, and masks, shape (..., num_candidates, doc_width).
         """
         features, masks = self.adapter.split(documents)
-        of_slates = self.of_slates(q_network, users, features)
+        of_slates = self._of_slates(q_network, users, features)
         if masks is not None:
             allowed = _slots.Slots(masks.reshape(-1, *masks.shape[-2:])).allow(self._slates)
             of_slates[~allowed.reshape(of_slates.shape)] = -np.inf
@@ -154,6 +160,7 @@ class FullSlateValues(values.SlateValues):
         self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slates of the highest value, for users in parallel."""
+        users = q_network.encoded(users)
         best = [
             self._of_allowed(q_network, users[block], documents[block]).argmax(axis=-1)
             for block in self._blocks(q_network, len(users))
@@ -170,7 +177,7 @@ class FullSlateValues(values.SlateValues):
         self, q_network: network.QNetwork, user: np.ndarray, documents: np.ndarray
     ) -> types.Explanation:
         """Returns the slates of the highest values."""
-        slate_values = self._of_allowed(q_network, user, documents)
+        slate_values = self._of_allowed(q_network, q_network.encoded(user), documents)
         number = int(np.count_nonzero(slate_values > -np.inf))
         best = np.argsort(-slate_values, kind="stable")[: min(number, _SLATES_TO_EXPLAIN)]
         return types.Explanation(
@@ -208,10 +215,11 @@ class FullSlateValues(values.SlateValues):
         inputs[:, batch.users.shape[1] :] = documents.reshape(batch_size, -1)
         targets = batch.rewards.astype(np.float32)
         continuing = np.flatnonzero(~batch.terminals)
+        next_users = target_network.encoded(batch.next_users)
         for block in self._blocks(target_network, len(continuing)):
             rows = continuing[block]
             next_values = self._of_allowed(
-                target_network, batch.next_users[rows], batch.next_documents[rows]
+                target_network, next_users[rows], batch.next_documents[rows]
             )
             targets[rows] += batch.discounts[rows] * next_values.max(axis=-1)
         return training.TrainingBatch(inputs, targets, np.ones(batch_size, np.bool_))

@@ -73,7 +73,7 @@ class SACTopKAgent(agent_lib.ItemVectorAgent):
         return soft_actor_critic.SACTopKLearner(
             validation.number("target_entropy", target_entropy, -5.0, _HIGHEST_ENTROPY),
             settings,
-            learner_lib.Sizes.of(adapter, slate_size, cls),
+            learner_lib.Sizes.of(adapter, slate_size, cls, settings.recurrent_units),
         )
 
 

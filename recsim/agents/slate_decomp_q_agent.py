@@ -201,6 +201,7 @@ class DocumentValues(values.SlateValues):
             users: features, shape (batch, user_size).
             documents: features, shape (batch, n, doc_size).
         """
+        users = q_network.encoded(users)
         q = np.empty(documents.shape[:2], np.float32)
         q_no_click = np.zeros((len(q), 1), np.float32)
         kernel, bias = q_network.first_layer

@@ -80,7 +80,7 @@ class WolpertingerAgent(agent_lib.ItemVectorAgent):
             validation.positive_int("num_neighbors", num_neighbors),
             validation.non_negative_float("noise", noise),
             settings,
-            learner_lib.Sizes.of(adapter, slate_size, cls),
+            learner_lib.Sizes.of(adapter, slate_size, cls, settings.recurrent_units),
         )
 
 

@@ -5,6 +5,9 @@ interest evolution and in topic boredom (10 candidates, slates of 3), and evalua
 whom it has not met. It prints a table as Markdown and, with ``--output``, writes a JSON file with
 the return of each seed, versions and rates of training.
 
+With ``--scenarios hidden_tastes`` it does so in topic boredom where nobody gets bored, and slates
+are of one item: all that there is to learn of users is what they clicked, slates ago.
+
 The oracle shows what brings the most reward now: in interest evolution the documents that the user
 likes best; in topic boredom, where interests are hidden from the agents, those of the highest
 relevance as boredom leaves it.
@@ -35,11 +38,26 @@ __all__ = ["AGENTS", "SCENARIOS", "main", "measured", "table"]
 
 #: The agents that are trained where nothing is said.
 AGENTS = ("ppo", "reinforce", "wolpertinger", "sac_topk")
+_CANDIDATES = {"num_candidates": 10, "resample_documents": True}
 #: The configs of the scenarios, but for the seed.
 SCENARIOS: Mapping[str, Mapping[str, Any]] = {
-    "interest_evolution": {"num_candidates": 10, "slate_size": 3, "resample_documents": True},
-    "topic_boredom": {"num_candidates": 10, "slate_size": 3, "resample_documents": True},
+    "interest_evolution": {**_CANDIDATES, "slate_size": 3},
+    "topic_boredom": {**_CANDIDATES, "slate_size": 3},
+    "hidden_tastes": {
+        **_CANDIDATES,
+        "slate_size": 1,
+        "time_budget": 50,
+        # Nobody gets bored, and of clicks by topic those of one step are observed.
+        "boredom_threshold": 50,
+        "boredom_window": 1,
+        # Clicks are less certain, so that a taste shows in several.
+        "relevance_slope": 10.0,
+        "relevance_offset": 0.4,
+    },
 }
+_DEFAULT_SCENARIOS = ("interest_evolution", "topic_boredom")
+# Names in the registry, where they are others.
+_REGISTERED = {"hidden_tastes": "topic_boredom"}
 _NUM_ENVS = 128
 _BASELINES = ("random", "oracle")
 
@@ -48,7 +66,8 @@ def _environment(
     scenario: str, seed: int, num_envs: int, first_user: int = 0
 ) -> vector_env.RecSimVectorEnv:
     settings = {**SCENARIOS[scenario], "seed": seed}
-    return registry.create_vector_environment(scenario, settings, num_envs, first_user=first_user)
+    name = _REGISTERED.get(scenario, scenario)
+    return registry.create_vector_environment(name, settings, num_envs, first_user=first_user)
 
 
 def _served(
@@ -64,7 +83,7 @@ def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dic
     """Trains an agent, if it is one that is trained, and evaluates it.
 
     Args:
-        name: a name of :data:`recsim.registry.AGENTS`, 'random' or 'oracle'.
+        name: a name that :func:`recsim.registry.agent_entry` knows, 'random' or 'oracle'.
         scenario: a key of :data:`SCENARIOS`.
         seed: seed of the training, and of the users of the evaluation.
         steps: number of training steps, of all users together.
@@ -101,9 +120,9 @@ def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dic
 
 
 def _rows(
-    agents: Sequence[str], seeds: int, steps: int, users: int
+    scenarios: Sequence[str], agents: Sequence[str], seeds: int, steps: int, users: int
 ) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    for scenario in SCENARIOS:
+    for scenario in scenarios:
         for name in (*_BASELINES, *agents):
             yield (
                 scenario,
@@ -124,8 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.output is not None:
             with command_line.user_errors(parser, *command_line.REFUSALS):
                 options.output = paths.output_file("output", options.output)
-        results: dict[str, dict[str, Any]] = {scenario: {} for scenario in SCENARIOS}
-        rows = _rows(options.agents, options.seeds, options.steps, options.users)
+        results: dict[str, dict[str, Any]] = {scenario: {} for scenario in options.scenarios}
+        rows = _rows(options.scenarios, options.agents, options.seeds, options.steps, options.users)
         for scenario, name, of_seeds in rows:
             rates = [each["steps_per_second"] for each in of_seeds]
             results[scenario][name] = {
@@ -162,9 +181,13 @@ def table(record: Mapping[str, Any]) -> tables.Table:
 
 
 def _record(options: argparse.Namespace, results: Mapping[str, Any]) -> dict[str, Any]:
+    scenarios = ""
+    if tuple(options.scenarios) != _DEFAULT_SCENARIOS:
+        scenarios = f"--scenarios {' '.join(options.scenarios)} "
     return {
         "command": (
-            f"python -m recsim.benchmarks.slate_learning --agents {' '.join(options.agents)} "
+            f"python -m recsim.benchmarks.slate_learning {scenarios}"
+            f"--agents {' '.join(options.agents)} "
             f"--steps {options.steps} --seeds {options.seeds} --users {options.users}"
         ),
         "versions": {
@@ -172,13 +195,24 @@ def _record(options: argparse.Namespace, results: Mapping[str, Any]) -> dict[str
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "scenarios": {name: dict(config) for name, config in SCENARIOS.items()},
+        "scenarios": {name: dict(SCENARIOS[name]) for name in options.scenarios},
         "num_envs": _NUM_ENVS,
         "steps": options.steps,
         "users": options.users,
         "seeds": list(range(options.seeds)),
         "results": results,
     }
+
+
+def _agent(name: str) -> str:
+    """Returns the name of an agent that learns, such as 'ppo' or 'ppo+recent5'."""
+    try:
+        entry = registry.agent_entry(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not entry.learns:
+        raise argparse.ArgumentTypeError(f"{name} does not learn: {entry.description}")
+    return name
 
 
 def _parser() -> command_line.Parser:
@@ -191,9 +225,17 @@ def _parser() -> command_line.Parser:
         "--agents",
         metavar="NAME",
         nargs="+",
-        choices=[name for name, entry in registry.AGENTS.items() if entry.learns],
+        type=_agent,
         default=list(AGENTS),
         help="agents (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--scenarios",
+        metavar="NAME",
+        nargs="+",
+        choices=list(SCENARIOS),
+        default=list(_DEFAULT_SCENARIOS),
+        help="of interest_evolution, topic_boredom and hidden_tastes (default: the first two)",
     )
     for name, least, default, text in (
         ("--steps", 1000, 300_000, "training steps"),

@@ -241,6 +241,7 @@ def _check_networks(path: str, description: Mapping[str, Any], state: object) ->
     if isinstance(setting, dict) and "data" in setting:
         network = of.get("online_network", of.get("critic", of.get("actor")))
         arrays = network if isinstance(network, list) else []
+        arrays = _without_recurrent_state(path, description["settings"], arrays)
         sizes = [np.size(array) for array in arrays[1::2]][:-1]
         units = setting["data"]
         if not isinstance(units, (list, tuple)) or not all(type(each) is int for each in units):
@@ -249,6 +250,28 @@ def _check_networks(path: str, description: Mapping[str, Any], state: object) ->
             _refuse(path, "it does not hold a network with the hidden_units that it names")
     for number, base in enumerate(agents_in(description)):
         _check_networks(path, base, of.get(f"base_agent_bundle_{number}"))
+
+
+def _without_recurrent_state(
+    path: str, settings: Mapping[str, Any], arrays: list[Any]
+) -> list[Any]:
+    """Returns a network's arrays of fully connected layers; those of a recurrent state are first.
+
+    Raises:
+        AgentFileError: if these are not of the size that the settings name.
+    """
+    setting = settings.get("recurrent_units")  # Files from before there were any have none.
+    units = setting.get("data", 0) if isinstance(setting, dict) else 0
+    if type(units) is not int or units < 0:
+        _refuse(path, f"its 'recurrent_units' are {numbers.described(units)}")
+    if not units:
+        return arrays
+    from recsim.agents.networks import recurrent  # With all agents, which take a while.
+
+    number = recurrent.Recurrence.num_arrays
+    if len(arrays) < number or np.shape(arrays[1]) != (units, 3 * units):
+        _refuse(path, "it does not hold a network with the recurrent_units that it names")
+    return arrays[number:]
 
 
 class _Maker:

@@ -10,6 +10,7 @@ from recsim import choice_model, registry, user
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
     cluster_bandit_agent,
+    full_slate_q_agent,
     greedy_pctr_agent,
     random_agent,
     slate_decomp_q_agent,
@@ -373,6 +374,16 @@ TABLE = {
         lambda: registry.agent_entry("random+recent2"),
         ValueError,
         r"\+recent2 is for agents that learn",
+    ),
+    "a recurrent state of an agent that cannot have one": (
+        lambda: registry.agent_entry("lin_ucb+gru2"),
+        ValueError,
+        r"\+gru2 is for agents whose networks can have a recurrent state",
+    ),
+    "a recurrent state without recent slates": (
+        lambda: full_slate_q_agent.VectorFullSlateQAgent(make_vector(), recurrent_units=4),
+        ValueError,
+        "recurrent_units=4 needs an observation with the rows of recent slates",
     ),
     "softmax of infinity": (
         lambda: choice_model.softmax([np.inf, 1.0]),

@@ -49,6 +49,9 @@ class ItemVectorAgent(
         hidden_units: sizes of the hidden layers of the networks that take users, each >= 1.
         item_units: sizes of the layers by which critics learn further features of items, each
             >= 1; none if values are linear in the items' features.
+        recurrent_units: size of the state of a gated recurrent unit, which reads the rows of recent
+            slates that :class:`~recsim.agents.layers.recent_slates.RecentSlatesLayer` shows, and
+            stands in their place among the user's features; 0 for none.
         seed: seed of initial weights, exploration and batches.
 
     Raises:
@@ -76,6 +79,7 @@ class ItemVectorAgent(
         target_rate: float = Settings.target_rate,
         hidden_units: Sequence[int] = Settings.hidden_units,
         item_units: Sequence[int] = Settings.item_units,
+        recurrent_units: int = Settings.recurrent_units,
         seed: int | None = Settings.seed,
     ) -> None:
         super().__init__(action_space, summary_writer)
@@ -96,6 +100,7 @@ class ItemVectorAgent(
             target_rate=target_rate,
             hidden_units=hidden_units,
             item_units=item_units,
+            recurrent_units=recurrent_units,
             seed=seed,
         )
         self._method = dict(method)

@@ -9,7 +9,7 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import bundles
-from recsim.agents.networks import item_scorers, optimizers
+from recsim.agents.networks import item_scorers, optimizers, recurrent
 
 __all__ = ["Critic"]
 
@@ -36,6 +36,7 @@ class Critic:
         item_units: sizes of the layers that make further features of points; empty for none.
         learning_rate: of Adam.
         rng: what initial weights are sampled from.
+        recurrence: which of a user's features a recurrent state reads; None for none.
 
     Raises:
         MemoryError: if there is no memory for the weights.
@@ -49,13 +50,13 @@ class Critic:
         item_units: Sequence[int],
         learning_rate: float,
         rng: np.random.RandomState,
+        recurrence: recurrent.Recurrence | None = None,
     ) -> None:
-        scorer = item_scorers.ItemScorer.initial(
-            user_size, doc_size + 1, hidden_units, item_units, rng
+        self._scorer = item_scorers.ItemScorer.initial(
+            user_size, doc_size + 1, hidden_units, item_units, rng, recurrence
         )
         self._learning_rate = learning_rate
-        self._num_of_users = len(scorer.of_users())
-        self._optimizer = self._new_optimizer(scorer.weights)
+        self._optimizer = self._new_optimizer(self._scorer.weights)
         self._averages = self._optimizer.copied_weights()
 
     def _new_optimizer(self, weights: Sequence[np.ndarray]) -> optimizers.Optimizer:
@@ -67,7 +68,7 @@ class Critic:
         return self._averages
 
     def _averaged(self) -> item_scorers.ItemScorer:
-        return item_scorers.ItemScorer(self._averages, self._num_of_users)
+        return self._scorer.with_weights(self._averages)
 
     def values(self, users: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Returns the values of points, by the averages, of shape (n_users, num_points).
@@ -96,7 +97,7 @@ class Critic:
         Returns:
             The mean of the squared errors before the step.
         """
-        scorer = item_scorers.ItemScorer(self._optimizer.weights, self._num_of_users)
+        scorer = self._scorer.with_weights(self._optimizer.weights)
         scores = item_scorers.Scores(scorer, users, _with_constant(points))
         errors = scores.scores.mean(axis=1) - targets
         change = np.empty(scores.scores.shape, np.float32)

@@ -17,7 +17,7 @@ from recsim.agents._learner import Sizes
 from recsim.agents.actor_critics import critics as critics_lib
 from recsim.agents.actor_critics import replay as replay_lib
 from recsim.agents.actor_critics import units
-from recsim.agents.networks import optimizers, perceptrons
+from recsim.agents.networks import optimizers, user_networks
 
 __all__ = ["ActorCriticLearner", "Settings", "Shown", "Sizes"]
 
@@ -112,10 +112,12 @@ class ActorCriticLearner(_learner.Learner[Settings]):
                 settings.item_units,
                 settings.learning_rate,
                 rng,
+                sizes.recurrence,
             )
             for _ in range(self.num_critics)
         ]
-        actor = perceptrons.initial_weights(
+        self._of_actor = user_networks.UserNetwork(sizes.recurrence)
+        actor = self._of_actor.initial_weights(
             [user_size, *settings.hidden_units, self.outputs_per_entry * doc_size], rng
         )
         actor[-2] *= np.float32(_FIRST_SCALE)
@@ -155,7 +157,7 @@ class ActorCriticLearner(_learner.Learner[Settings]):
 
     def _outputs(self, users: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):  # The sum tells of them.
-            outputs = perceptrons.forward(self._actor.weights, users, "actor")[-1]
+            outputs = self._of_actor.outputs(self._actor.weights, users, "actor")
             total = float(outputs.sum())
         if not math.isfinite(total):
             self._refuse_numbers("sum of the actor's outputs", total)
@@ -321,10 +323,15 @@ class ActorCriticLearner(_learner.Learner[Settings]):
             lowest = np.where(lower, values, lowest)
         return lowest[:, 0], gradient[:, 0]
 
-    def _climb(self, layers: Sequence[np.ndarray], by_outputs: np.ndarray) -> None:
+    def _layers(self, users: np.ndarray) -> user_networks.Layers:
+        """Returns the actor's outputs, and what their gradient needs."""
+        return self._of_actor.forward(self._actor.weights, users, "actor")
+
+    def _climb(self, layers: user_networks.Layers, by_outputs: np.ndarray) -> None:
         """Moves the actor against the gradient of a mean loss by its outputs."""
         change = (by_outputs / len(by_outputs)).astype(np.float32)
-        perceptrons.backward(self._actor.weights, layers, change, self._actor.gradients, "actor")
+        actor = self._actor
+        self._of_actor.backward(actor.weights, layers, change, actor.gradients, "actor")
         self._actor.descend()
 
     # State.

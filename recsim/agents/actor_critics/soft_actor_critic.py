@@ -11,7 +11,6 @@ import numpy as np
 from recsim import types
 from recsim._internal import bundles
 from recsim.agents.actor_critics import learner, search, squashed
-from recsim.agents.networks import perceptrons
 
 __all__ = ["SACTopKLearner"]
 
@@ -93,7 +92,7 @@ class SACTopKLearner(learner.ActorCriticLearner):
 
     def _future_values(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         users = batch["next_users"]
-        outputs = perceptrons.forward(self._actor.weights, users, "actor")[-1]
+        outputs = self._of_actor.outputs(self._actor.weights, users, "actor")
         entropies = -squashed.log_density(outputs, self._normals(users))
         soft: np.ndarray = super()._future_values(batch) + self._temperature * entropies
         return soft
@@ -103,8 +102,8 @@ class SACTopKLearner(learner.ActorCriticLearner):
         return math.exp(self._log_temperature)
 
     def _learn_actor(self, users: np.ndarray) -> None:
-        layers = perceptrons.forward(self._actor.weights, users, "actor")
-        outputs, normals = layers[-1], self._normals(users)
+        layers = self._layers(users)
+        outputs, normals = layers.outputs, self._normals(users)
         vectors = squashed.sample(outputs, normals).astype(np.float32, copy=False)
         _, by_points = self._lowest_and_gradient(users, self.points_of(vectors))
         by_vectors = by_points * self._point_unit

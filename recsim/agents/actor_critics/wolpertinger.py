@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from recsim.agents.actor_critics import ball, learner, search
-from recsim.agents.networks import perceptrons
 
 __all__ = ["WolpertingerLearner"]
 
@@ -94,7 +93,7 @@ class WolpertingerLearner(learner.ActorCriticLearner):
         return {"distance": np.linalg.norm(scaled - vector, axis=1), "value": values}
 
     def _learn_actor(self, users: np.ndarray) -> None:
-        layers = perceptrons.forward(self._actor.weights, users, "actor")
-        vectors = ball.drawn_in(layers[-1], _RADIUS)
+        layers = self._layers(users)
+        vectors = ball.drawn_in(layers.outputs, _RADIUS)
         _, by_vectors = self._lowest_and_gradient(users, vectors[:, np.newaxis])
-        self._climb(layers, -ball.gradient(layers[-1], by_vectors, _RADIUS))
+        self._climb(layers, -ball.gradient(layers.outputs, by_vectors, _RADIUS))

@@ -15,6 +15,8 @@ from recsim import spaces as spaces_lib
 from recsim._internal import action_masks, numbers, observations
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
+from recsim.agents.layers import recent_slates
+from recsim.agents.networks import recurrent
 
 __all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
 
@@ -101,6 +103,7 @@ class ObservationAdapter:
         takes_masks: bool = False,
         owner: str = "ObservationAdapter",
     ) -> None:
+        self._space = input_observation_space
         self._user_space = part_of(input_observation_space, "user")
         doc_spaces = observations.spaces_of_documents(part_of(input_observation_space, "doc"))
         self._doc_space = next(iter(doc_spaces.values()))
@@ -134,6 +137,14 @@ class ObservationAdapter:
     def doc_size(self) -> int:
         """Number of features of a document."""
         return self._doc_size
+
+    def recurrence(self, units: int) -> recurrent.Recurrence | None:
+        """Returns which of a user's features a recurrent state reads, None for one of 0 units.
+
+        Raises:
+            ValueError: if there are units, but no rows of recent slates in the observations.
+        """
+        return recent_slates.recurrence_of(self._space, units)
 
     @property
     def mask_size(self) -> int:

@@ -150,6 +150,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             full slates, which is less moved by large errors, but makes values of what varies
             medians rather than means.
         seed: seed of the initial weights, of exploration and of the batches.
+        recurrent_units: size of the state of a gated recurrent unit, which reads the rows of recent
+            slates that :class:`~recsim.agents.layers.recent_slates.RecentSlatesLayer` shows, and
+            stands in their place among the user's features; 0 for none.
 
     Raises:
         TypeError, ValueError: for an argument of the wrong type or out of its range.
@@ -169,6 +172,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     epsilon_decay_period = _Setting[int]()
     summary_writing_frequency = _Setting[int]()
     optimizer_name = _Setting[str]()
+    recurrent_units = _Setting[int]()
     loss = _Setting[str]()
 
     def __init__(
@@ -201,6 +205,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         loss: str = Settings.loss,
         seed: int | None = Settings.seed,
         learning_rate: float | None = Settings.learning_rate,
+        recurrent_units: int = Settings.recurrent_units,
     ) -> None:
         del use_staging, max_tf_checkpoints_to_keep
         super().__init__(action_space, summary_writer)
@@ -226,6 +231,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             loss=loss,
             seed=seed,
             learning_rate=learning_rate,
+            recurrent_units=recurrent_units,
         )
         make_replay = functools.partial(
             wrapped_replay_buffer,
@@ -424,6 +430,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             settings={
                 "epsilon_eval": settings.epsilon_eval,
                 "hidden_units": settings.hidden_units,
+                "recurrent_units": settings.recurrent_units,
                 **self._values.serving_settings(),
             },
             response_fields=(),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsim.agents.dopamine import training
-from recsim.agents.networks import optimizers, perceptrons
+from recsim.agents.networks import optimizers, user_networks
 
 __all__ = ["NumpyTrainer"]
 
@@ -31,6 +31,7 @@ class NumpyTrainer:
             'adam' or 'sgd' (both with the learning rate 1e-3).
         loss: 'squared', or 'huber' (quadratic up to an error of 1, linear beyond).
         learning_rate: if not the one above.
+        evaluation: how the weights are evaluated; as fully connected layers by default.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class NumpyTrainer:
         optimizer_name: str,
         loss: str,
         learning_rate: float | None = None,
+        evaluation: user_networks.UserNetwork | None = None,
     ) -> None:
+        self._network = evaluation or user_networks.UserNetwork()
         self._optimizer = optimizers.Optimizer(weights, optimizer_name or "rmsprop", learning_rate)
         self._loss_name = loss
         #: The mean loss of the last batch, before its step.
@@ -60,8 +63,8 @@ class NumpyTrainer:
         """Computes the gradient of the mean loss."""
         number = max(1, len(inputs))
         weights = self._optimizer.weights
-        layers = perceptrons.forward(weights, inputs)
-        q = layers[-1][:, 0]
+        layers = self._network.forward(weights, inputs)
+        q = layers.outputs[:, 0]
         errors = q - targets
         self.mean_q = float(q.sum()) / number
         if self._loss_name == "huber":
@@ -71,7 +74,7 @@ class NumpyTrainer:
             slopes = 2.0 * errors
             self.loss = float((errors * errors).sum()) / number
         change = (slopes / np.float32(number))[:, np.newaxis]
-        perceptrons.backward(weights, layers, change, self._optimizer.gradients)
+        self._network.backward(weights, layers, change, self._optimizer.gradients)
 
     def weights(self) -> list[np.ndarray]:
         """Returns the weights after the last step."""

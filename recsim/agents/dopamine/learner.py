@@ -130,13 +130,19 @@ class Settings:
         loss: 'squared' or 'huber'.
         seed: seed of the initial weights and of the batches.
         learning_rate: of an optimizer by name; its own, if None.
+        recurrent_units: size of a recurrent state that stands for the rows of recent slates among
+            a user's features, see :mod:`recsim.agents.networks.recurrent`; 0 for none.
 
     Raises:
         TypeError, ValueError: for a value of the wrong type or out of its range.
     """
 
     #: Names of those that shape the state.
-    state_settings: ClassVar[tuple[str, ...]] = ("update_horizon", "optimizer_name")
+    state_settings: ClassVar[tuple[str, ...]] = (
+        "update_horizon",
+        "optimizer_name",
+        "recurrent_units",
+    )
 
     optimizer_name: str = ""
     gamma: float = 0.99
@@ -164,6 +170,7 @@ class Settings:
     loss: str = "squared"
     seed: int | None = 0
     learning_rate: float | None = None
+    recurrent_units: int = 0
 
     def __post_init__(self, optimizer: keras.Optimizer | None) -> None:
         training.check_arguments(self.optimizer_name, optimizer, self.loss, self.learning_rate)
@@ -192,6 +199,13 @@ class Settings:
         self.hidden_units = tuple(
             validation.positive_int("hidden_units", size) for size in self.hidden_units
         )
+        self.recurrent_units = validation.positive_int("recurrent_units", self.recurrent_units, 0)
+        if self.recurrent_units and self.uses_tensorflow:
+            raise ValueError(
+                "recurrent_units needs an optimizer by name, on a processor, for its gradient is "
+                f"computed by NumPy, got {self.optimizer_name} on {self.tf_device!r}: choose "
+                "optimizer_name='adam' without an optimizer, and leave tf_device out."
+            )
 
     @property
     def uses_tensorflow(self) -> bool:
@@ -242,6 +256,7 @@ class QLearner(Generic[ReplayT]):
             slate_values.num_inputs,
             settings.hidden_units,
             seeding.named_random_state(settings.seed, "network"),
+            slate_values.adapter.recurrence(settings.recurrent_units),
         )
         self._target_network = self._network
         self._trainer: training.Trainer | gradients.NumpyTrainer | None = None
@@ -311,7 +326,7 @@ class QLearner(Generic[ReplayT]):
                     total = np.add.reduce(layer, axis=None)
                 if not math.isfinite(total):
                     self._refuse_numbers("sum of a layer's weights", total)
-            self._network = network.QNetwork(weights)
+            self._network = self._network.with_weights(weights)
             self._network_is_current = True
         return self._network
 
@@ -468,7 +483,11 @@ class QLearner(Generic[ReplayT]):
                 settings.learning_rate,
             )
         return gradients.NumpyTrainer(
-            weights, settings.optimizer_name, settings.loss, settings.learning_rate
+            weights,
+            settings.optimizer_name,
+            settings.loss,
+            settings.learning_rate,
+            self._network.evaluation,
         )
 
     # Statistics.
@@ -510,7 +529,8 @@ class QLearner(Generic[ReplayT]):
     def description(self) -> dict[str, Any]:
         """Returns what a state's agent and this one must have in common."""
         described = self.values.description()
-        shape = {"hidden_units": self.settings.hidden_units}
+        names = ("hidden_units", "recurrent_units")
+        shape = {name: getattr(self.settings, name) for name in names}
         return {"agent": self.agent_name, **described, **shape}
 
     def serving_state(self) -> types.State:
@@ -550,7 +570,10 @@ class QLearner(Generic[ReplayT]):
         Raises:
             ValueError: if an entry is not as such a state has it.
         """
-        described = dict(bundles.entries(self.agent_name, "description", state["description"]))
+        described = {
+            "recurrent_units": 0,  # Of states from before there were any.
+            **bundles.entries(self.agent_name, "description", state["description"]),
+        }
         own = self.description()
         if self.values.any_number_of_documents and not for_training:
             described.update({name: own[name] for name in _NUMBERS_OF_DOCUMENTS})
@@ -617,8 +640,9 @@ class QLearner(Generic[ReplayT]):
         if for_training and state.get("replay") is not None:
             self.replay.load_state_dict(state["replay"])
         self.training_steps = state["training_steps"]
-        self._network = self._acting_network = network.QNetwork(state["online_network"])
-        self._target_network = network.QNetwork(state["target_network"])
+        online, target = state["online_network"], state["target_network"]
+        self._network = self._acting_network = self._network.with_weights(online)
+        self._target_network = self._network.with_weights(target)
         self._network_is_current = True
         self._trainer = None
         self._optimizer_state = state.get("optimizer_state")

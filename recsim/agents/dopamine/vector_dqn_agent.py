@@ -288,12 +288,12 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
     def instructions(self, num_steps: int, steps_ahead: int) -> list[list[object]]:
         """See :meth:`recsim.vector.agent.LearnsElsewhere.instructions`."""
         learner = self._learner
-        weights = learner.acting_network.weights
+        q_network = learner.acting_network
         of_chunks: list[list[object]] = [[] for _ in self._rows]
         for step in range(steps_ahead, steps_ahead + num_steps):
             epsilon = learner.epsilon(for_training=True, steps_ahead=step * self._num_envs)
             for of_chunk, uniforms in zip(of_chunks, self._uniforms(), strict=True):
-                of_chunk.append(vector_policy.Instruction(weights, epsilon, uniforms))
+                of_chunk.append(vector_policy.Instruction(q_network, epsilon, uniforms))
         return of_chunks
 
     def recommended(self, observation: types.Observation, slates: np.ndarray) -> None:
@@ -341,6 +341,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
             action_space=self._made_for[1],
             eval_mode=True,
             hidden_units=settings.hidden_units,
+            recurrent_units=settings.recurrent_units,
             epsilon_eval=settings.epsilon_eval,
             **self._values.serving_settings(),
         )

@@ -21,12 +21,12 @@ class Instruction:
     """What slates of a step are chosen by.
 
     Attributes:
-        weights: those of the network.
+        q_network: the network.
         epsilon: the probability of a random slate.
         uniforms: random numbers, shape (n_users, slate_size + 1).
     """
 
-    weights: list[np.ndarray]
+    q_network: network.QNetwork
     epsilon: float
     uniforms: np.ndarray
 
@@ -44,7 +44,7 @@ class ExploringPolicy:
     def slates(self, observation: types.Observation, instruction: object) -> np.ndarray:
         """See :meth:`recsim.vector.agent.RolloutPolicy.slates`."""
         assert isinstance(instruction, Instruction)
-        act = network.QNetwork(instruction.weights), instruction.epsilon
+        act = instruction.q_network, instruction.epsilon
         features = self._values.adapter.features_of_many(observation)
         return self.choose(act, *features, instruction.uniforms)
 

@@ -22,9 +22,10 @@ from recsim._internal import (
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
 from recsim.agents.layers import sufficient_statistics
+from recsim.agents.networks import recurrent
 from recsim.vector import agent as vector_agent
 
-__all__ = ["RecentSlates", "RecentSlatesLayer", "VectorRecentSlatesLayer"]
+__all__ = ["RecentSlates", "RecentSlatesLayer", "VectorRecentSlatesLayer", "recurrence_of"]
 
 # How many slates are seen, where it is not said.
 _NUM_SLATES = 5
@@ -349,3 +350,48 @@ def _settings(**given: object) -> dict[str, Any]:
     chosen = {name: value for name, value in given.items() if value is not None}
     bound = bindings.taken(RecentSlatesLayer, sorted(set(given) - set(chosen)))
     return {"num_slates": _NUM_SLATES, **bound, **chosen}
+
+
+def recurrence_of(observation_space: types.DictSpace, units: int) -> recurrent.Recurrence | None:
+    """Returns what of users' features a recurrent state reads: the rows of recent slates.
+
+    They are recognized by where and what they are: under ``sufficient_statistics``, where
+    :class:`RecentSlatesLayer` shows them, an array of rows as long as :class:`RecentSlates` makes
+    them of these documents and responses.
+
+    Args:
+        observation_space: space of the observations of one user, as the agent sees them.
+        units: number of units of the recurrent state; with 0 there is none.
+
+    Raises:
+        ValueError: if there are units, but no such rows.
+    """
+    if not units:
+        return None
+    user_space = observation_space.spaces["user"]
+    found = _rows_of(user_space, 0)
+    if found is not None:
+        start, num_slates, row_size = found
+        if row_size == RecentSlates(observation_space, num_slates).row_size:
+            return recurrent.Recurrence(start, num_slates, row_size, units)
+    raise ValueError(
+        f"recurrent_units={units} needs an observation with the rows of recent slates, which a "
+        "recurrent state reads: give the agent to RecentSlatesLayer (or to VectorRecentSlatesLayer)"
+        " as its base agent, without average=True, or leave recurrent_units out; in the registry "
+        f"ppo+gru5 and the like do so. What is observed of a user is {user_space!r:.200}."
+    )
+
+
+def _rows_of(space: types.Space, start: int) -> tuple[int, int, int] | None:
+    """Returns the first column, the number and the size of rows among features of users."""
+    if spaces_lib.kind_of(space) != "Dict":
+        return None
+    entries, end = {}, start
+    for key, entry in spaces_lib.children(space):
+        entries[key] = entry, end
+        end += spaces_lib.flat_size(entry)
+    rows, first = entries.get("sufficient_statistics", (None, 0))
+    shape = getattr(rows, "shape", None) or ()
+    if rows is not None and spaces_lib.kind_of(rows) == "Box" and len(shape) == 2:
+        return first, *shape
+    return _rows_of(*entries["raw_observation"]) if "raw_observation" in entries else None

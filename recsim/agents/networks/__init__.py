@@ -1,1 +1,1 @@
-"""Networks by NumPy: products of matrices, fully connected layers, optimizers."""
+"""Networks by NumPy: products of matrices, fully connected layers, recurrent states, optimizers."""

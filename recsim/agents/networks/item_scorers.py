@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsim.agents.networks import perceptrons, products
+from recsim.agents.networks import perceptrons, products, recurrent, user_networks
 
 __all__ = ["ItemScorer", "Scores"]
 
@@ -26,11 +26,19 @@ class ItemScorer:
     Args:
         weights: those of the users' network, and then of the items' where there is one.
         num_of_users: how many arrays are of the users' network.
+        network: how the users' network is evaluated.
     """
 
-    def __init__(self, weights: Sequence[np.ndarray], num_of_users: int) -> None:
+    def __init__(
+        self,
+        weights: Sequence[np.ndarray],
+        num_of_users: int,
+        network: user_networks.UserNetwork,
+    ) -> None:
         self.weights = list(weights)
         self._num_of_users = num_of_users
+        #: How the users' network is evaluated.
+        self.network = network
 
     @classmethod
     def initial(
@@ -40,6 +48,7 @@ class ItemScorer:
         hidden_units: Sequence[int],
         item_units: Sequence[int],
         rng: np.random.RandomState,
+        recurrence: recurrent.Recurrence | None = None,
     ) -> ItemScorer:
         """Returns a scorer with initial weights, whose scores are nearly equal.
 
@@ -49,19 +58,21 @@ class ItemScorer:
             hidden_units: sizes of the hidden layers of the users' network.
             item_units: sizes of the layers that make further features of items; empty for none.
             rng: what weights are sampled from.
+            recurrence: what of the users' features is read by a recurrent state; None for none.
 
         Raises:
             MemoryError: if there is no memory for the weights.
         """
         num_features = doc_size + (item_units[-1] if item_units else 0)
-        of_users = perceptrons.initial_weights([user_size, *hidden_units, num_features], rng)
+        network = user_networks.UserNetwork(recurrence)
+        of_users = network.initial_weights([user_size, *hidden_units, num_features], rng)
         of_users[-2] *= np.float32(_FIRST_SCALE)
         of_items = perceptrons.initial_weights([doc_size, *item_units], rng) if item_units else []
-        return cls([*of_users, *of_items], len(of_users))
+        return cls([*of_users, *of_items], len(of_users), network)
 
     def with_weights(self, weights: Sequence[np.ndarray]) -> ItemScorer:
         """Returns a scorer of the same layers with other weights."""
-        return ItemScorer(weights, self._num_of_users)
+        return ItemScorer(weights, self._num_of_users, self.network)
 
     def scores(self, users: np.ndarray, documents: np.ndarray) -> np.ndarray:
         """Returns the scores of items.
@@ -106,8 +117,8 @@ class Scores:
         self._scorer = scorer
         self._documents = np.ascontiguousarray(documents)
         doc_size = documents.shape[-1]
-        self._users_layers = perceptrons.forward(scorer.of_users(), users, "users")
-        vectors = self._users_layers[-1]
+        self._users_layers = scorer.network.forward(scorer.of_users(), users, "users")
+        vectors = self._users_layers.outputs
         scores = np.matmul(self._documents, vectors[:, :doc_size, np.newaxis])[..., 0]
         if of_items := scorer.of_items():
             rows = self._documents.reshape(-1, doc_size)
@@ -128,7 +139,7 @@ class Scores:
         """
         change = change.astype(np.float32, copy=False)
         of_users, of_items = self._scorer.split(gradients)
-        vectors = self._users_layers[-1]
+        vectors = self._users_layers.outputs
         doc_size = self._documents.shape[-1]
         by_vectors = np.empty(vectors.shape, np.float32)
         rows = change[:, np.newaxis]
@@ -144,13 +155,13 @@ class Scores:
                 of_items,
                 "items",
             )
-        perceptrons.backward(
+        self._scorer.network.backward(
             self._scorer.of_users(), self._users_layers, by_vectors, of_users, "users"
         )
 
     def by_documents(self) -> np.ndarray:
         """Returns the gradient of each score by its item's features, of the documents' shape."""
-        vectors = self._users_layers[-1]
+        vectors = self._users_layers.outputs
         doc_size = self._documents.shape[-1]
         gradient = np.repeat(vectors[:, np.newaxis, :doc_size], self._documents.shape[1], axis=1)
         if of_items := self._scorer.of_items():

@@ -46,6 +46,9 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
         hidden_units: sizes of the hidden layers of the networks, each >= 1.
         item_units: sizes of the layers that learn further features of items, each >= 1; none if
             scores are linear in the items' features.
+        recurrent_units: size of the state of a gated recurrent unit, which reads the rows of recent
+            slates that :class:`~recsim.agents.layers.recent_slates.RecentSlatesLayer` shows, and
+            stands in their place among the user's features; 0 for none.
         seed: seed of initial weights, exploration and batches.
 
     Raises:
@@ -74,6 +77,7 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
         max_gradient_norm: float = Settings.max_gradient_norm,
         hidden_units: Sequence[int] = Settings.hidden_units,
         item_units: Sequence[int] = Settings.item_units,
+        recurrent_units: int = Settings.recurrent_units,
         seed: int | None = Settings.seed,
     ) -> None:
         super().__init__(action_space, summary_writer)
@@ -97,12 +101,15 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
             max_gradient_norm=max_gradient_norm,
             hidden_units=hidden_units,
             item_units=item_units,
+            recurrent_units=recurrent_units,
             seed=seed,
         )
         self._learner = learner_lib.PolicyLearner(
             objective,
             settings,
-            learner_lib.Sizes.of(self._adapter, self._slate_size, type(self)),
+            learner_lib.Sizes.of(
+                self._adapter, self._slate_size, type(self), settings.recurrent_units
+            ),
             num_candidates=self._num_candidates,
             num_users=1,
         )

@@ -17,7 +17,7 @@ from recsim import seeding, types
 from recsim._internal import bundles, validation
 from recsim.agents import _learner, _slots
 from recsim.agents._learner import Sizes
-from recsim.agents.networks import item_scorers, optimizers, perceptrons
+from recsim.agents.networks import item_scorers, optimizers, user_networks
 from recsim.agents.policy_gradients import advantages, objectives, plackett_luce, slotted
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
@@ -112,10 +112,16 @@ class PolicyLearner(_learner.Learner[Settings]):
         user_size = sizes.user_size
         rng = seeding.named_random_state(settings.seed, "networks")
         self._scorer = item_scorers.ItemScorer.initial(
-            user_size, sizes.doc_size, settings.hidden_units, settings.item_units, rng
+            user_size,
+            sizes.doc_size,
+            settings.hidden_units,
+            settings.item_units,
+            rng,
+            sizes.recurrence,
         )
         layers = [user_size, *settings.hidden_units, objective.num_values]
-        self._critic = perceptrons.initial_weights(layers, rng)
+        self._of_critic = user_networks.UserNetwork(sizes.recurrence)
+        self._critic = self._of_critic.initial_weights(layers, rng)
         self._optimizers = self._new_optimizers(self._scorer.weights, self._critic)
         self._scale = _NO_SCALE
         self._rollouts: rollouts_lib.Rollouts | None = None
@@ -186,7 +192,7 @@ class PolicyLearner(_learner.Learner[Settings]):
         Args:
             users: features of users, shape (n_users, user_size).
         """
-        return self._unscaled(perceptrons.forward(self._critic, users, "critic")[-1])
+        return self._unscaled(self._of_critic.outputs(self._critic, users, "critic"))
 
     def _unscaled(self, outputs: np.ndarray) -> np.ndarray:
         mean, spread = self._scale
@@ -291,14 +297,14 @@ class PolicyLearner(_learner.Learner[Settings]):
     ) -> float:
         """Makes a gradient step of the network of values; returns the loss before it."""
         optimizer = self._optimizers[1]
-        layers = perceptrons.forward(self._critic, flat["users"][batch], "critic")
+        layers = self._of_critic.forward(self._critic, flat["users"][batch], "critic")
         mean, spread = self._scale
-        errors = layers[-1] - ((returns[batch] - mean) / spread)[:, np.newaxis]
+        errors = layers.outputs - ((returns[batch] - mean) / spread)[:, np.newaxis]
         if self.objective.num_values > 1:
             errors[:, 1] *= ~flat["clicks"][batch].any(axis=1)
         loss = float(np.square(errors).sum()) / len(batch)
         change = (errors * (2.0 / len(batch))).astype(np.float32)
-        perceptrons.backward(self._critic, layers, change, optimizer.gradients, "critic")
+        self._of_critic.backward(self._critic, layers, change, optimizer.gradients, "critic")
         optimizer.clip(self.settings.max_gradient_norm)
         optimizer.descend()
         return loss

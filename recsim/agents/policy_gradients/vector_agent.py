@@ -53,10 +53,11 @@ class VectorSlatePolicyAgent(
             agent_lib.check_clicks(self._single_user_space())
         self._policy = vector_policy.SamplingPolicy(self._adapter, self._slate_size)
         period = max(learner_lib.Settings.update_period, _FEWEST_STEPS * self._num_envs)
+        how = learner_lib.Settings(**{"update_period": period, **settings})
         return learner_lib.PolicyLearner(
             objective,
-            learner_lib.Settings(**{"update_period": period, **settings}),
-            learner_lib.Sizes.of(self._adapter, self._slate_size, single),
+            how,
+            learner_lib.Sizes.of(self._adapter, self._slate_size, single, how.recurrent_units),
             num_candidates=self._num_candidates,
             num_users=self._num_envs,
         )
