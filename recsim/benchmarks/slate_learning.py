@@ -104,10 +104,13 @@ def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dic
         begin = time.process_time()
         observation, _ = env.reset(seed=seed)
         slates = agent.begin(observation)
-        while agent.training_steps < steps:
+        num_calls = -(-steps // _NUM_ENVS)
+        for _ in range(num_calls - 1):
             slates = agent.step(*env.step(slates))
-        rate = agent.training_steps / (time.process_time() - begin)
-        create = functools.partial(_served, name, agent.serving_bundle())
+        rate = num_calls * _NUM_ENVS / (time.process_time() - begin)
+        # A layer's state is all that there is of what its base agent has learned.
+        state = agent.serving_bundle if hasattr(agent, "serving_bundle") else agent.state_dict
+        create = functools.partial(_served, name, state())
     result = simulate.simulate(
         functools.partial(_environment, scenario, seed),
         create,

@@ -108,7 +108,7 @@ def a_vector_env(scenario, num_envs=4):
 
 @pytest.fixture
 def early_updates():
-    """Lets actor-critics learn from their first transitions, as the others do in short trainings."""
+    """Lets actor-critics learn early, as the others do in short trainings."""
     gin.parse_config(
         ["ItemVectorAgent.min_replay_history = 8", "ItemVectorAgent.update_period = 8"]
     )
