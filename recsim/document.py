@@ -144,29 +144,39 @@ def _same_string(document_ids: Iterable[Any]) -> ValueError:
     raise AssertionError("All strings differ.")
 
 
-class _LazyCandidateSet(CandidateSet):
+class LazyCandidateSet(CandidateSet):
     """Documents sampled in a batch, each made into an object when it is first asked for.
 
     An agent sees all candidates and a user only those of the slate, so most documents of a step
     are never needed as objects. Once documents were handed out they may have changed: later
     observations come from the objects.
+
+    Args:
+        doc_ctor: the class of the documents, which offers ``create_observations``.
+        ids: their IDs.
+        columns: their features: argument names of the class to columns.
+
+    Attributes:
+        ids: the IDs.
+        observation: what :meth:`create_observation` returned, in the order of the IDs; None before.
     """
 
     def __init__(
         self, doc_ctor: type[AbstractDocument], ids: range, columns: dict[str, Any]
     ) -> None:
         self._doc_ctor: Any = doc_ctor
-        self._ids = ids
+        self.ids = ids
         self._columns = columns
         self._made: dict[int, Any] = {}
 
+    observation: dict[str, Any] | None = None
     _all: dict[int, Any] | None = None
 
     @property
     def _documents(self) -> dict[int, Any]:  # type: ignore[override]
         """All documents as objects, by ID."""
         if self._all is None:
-            self._all = {doc.doc_id(): doc for doc in self.get_documents(self._ids)}
+            self._all = {doc.doc_id(): doc for doc in self.get_documents(self.ids)}
         return self._all
 
     def get_documents(self, document_ids: Iterable[Any]) -> list[Any]:
@@ -174,26 +184,30 @@ class _LazyCandidateSet(CandidateSet):
             return super().get_documents(document_ids)
         if type(document_ids) is not list:
             document_ids = list(document_ids)
-        made, ids, columns, cls = self._made, self._ids, self._columns, self._doc_ctor
+        made, columns, cls = self._made, self._columns, self._doc_ctor
+        first, number = self.ids.start, len(self.ids)
         # Arguments in their order are passed on in half the time.
-        in_order = cls.__init__ is cls._made_by and (*columns,) == cls._made_of
+        ordered = None
+        if cls.__init__ is cls._made_by and (*columns,) == cls._made_of:
+            ordered = columns.values()
         documents = []
         for key in document_ids:
-            try:
-                number = int(key) if type(key) is str else operator.index(key)
-            except (TypeError, ValueError):
-                return super().get_documents(document_ids)
-            document = made.get(number)
-            if document is None:
-                row = number - ids.start
-                if not 0 <= row < len(ids):
+            if type(key) is not int:
+                try:
+                    key = int(key) if type(key) is str else operator.index(key)
+                except (TypeError, ValueError):
                     return super().get_documents(document_ids)
-                if in_order:
-                    document = cls(number, *[column[row] for column in columns.values()])
+            document = made.get(key)
+            if document is None:
+                row = key - first
+                if not 0 <= row < number:
+                    return super().get_documents(document_ids)
+                if ordered is not None:
+                    document = cls(key, *[column[row] for column in ordered])
                 else:
                     features = {name: column[row] for name, column in columns.items()}
-                    document = cls(doc_id=number, **features)
-                made[number] = document
+                    document = cls(doc_id=key, **features)
+                made[key] = document
             documents.append(document)
         return documents
 
@@ -209,7 +223,8 @@ class _LazyCandidateSet(CandidateSet):
             return super().create_observation()
         observations = cls.create_observations(**self._columns)
         # Of integers it is what str returns, faster.
-        return dict(zip(map(repr, self._ids), observations))
+        self.observation = dict(zip(map(repr, self.ids), observations))
+        return self.observation
 
 
 class AbstractDocumentSampler(abc.ABC):
@@ -394,7 +409,7 @@ class BatchDocumentSampler(AbstractDocumentSampler):
         first_id = self._doc_count
         self._doc_count += num_documents
         ids = range(first_id, self._doc_count)
-        return _LazyCandidateSet(doc_ctor, ids, self._sample_features(num_documents))
+        return LazyCandidateSet(doc_ctor, ids, self._sample_features(num_documents))
 
 
 class AbstractDocument(abc.ABC):

@@ -5,7 +5,7 @@
 
 Both play random slates, sampled included: sardine-rec's environments those of their action spaces,
 one user at a time, and this library's those of the random agent, users in parallel in this process.
-The rate of a round is that of the fastest of sections of about ten milliseconds, for both alike:
+The rate of a round is that of the fastest of sections of about ten milliseconds, which alternate:
 whatever else the machine does can only slow a section down. The lines have the medians of the
 rates, and those of the ratios of a round with their range.
 """
@@ -37,35 +37,32 @@ SETTINGS = {
     "rerank_bored": "SlateRerank-Bored",
 }
 #: Steps of a section of sardine-rec, as long as a step of 10,000 users, and sections of a round.
-SARDINE_STEPS, SECTIONS = 50, 60
+SARDINE_STEPS, SECTIONS = 50, 100
 
 
-def of_sardine(env: gymnasium.Env) -> float:
-    """Returns the steps per second of sardine-rec in its fastest section."""
+def rates(
+    one: gymnasium.Env, many: types.VectorEnv, agent: types.VectorAgent
+) -> tuple[float, float]:
+    """Returns the steps per second of sardine-rec and of users in parallel, of a round.
+
+    A section of users in parallel is a step. Those in which episodes end count for as many as
+    there are.
+    """
     shortest = float("inf")
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    slates = agent.begin(many.reset()[0])
     for _ in range(SECTIONS):
         begin = time.perf_counter()
         for _ in range(SARDINE_STEPS):
-            if env.step(env.action_space.sample())[2]:
-                env.reset()
-        shortest = min(shortest, time.perf_counter() - begin)
-    return SARDINE_STEPS / shortest
-
-
-def of_users(env: types.VectorEnv, agent: types.VectorAgent) -> float:
-    """Returns the steps per second of users in parallel in their fastest section, a step.
-
-    Of steps in which no episode ends and of those in which all do, as many as there are.
-    """
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    slates = agent.begin(env.reset()[0])
-    for _ in range(SECTIONS):
-        begin = time.perf_counter()
-        outcome = env.step(slates)
+            if one.step(one.action_space.sample())[2]:
+                one.reset()
+        middle = time.perf_counter()
+        outcome = many.step(slates)
         slates = agent.step(*outcome)
-        seconds[bool(outcome[2].any())].append(time.perf_counter() - begin)
+        seconds[bool(outcome[2].any())].append(time.perf_counter() - middle)
+        shortest = min(shortest, middle - begin)
     total = sum(len(steps) * min(steps) for steps in seconds.values() if steps)
-    return env.num_envs * SECTIONS / total
+    return SARDINE_STEPS / shortest, many.num_envs * SECTIONS / total
 
 
 def main() -> None:
@@ -82,9 +79,9 @@ def main() -> None:
         config = {**topic_boredom.VARIANTS[variant], "seed": 0}
         many = topic_boredom.create_vector_environment(config, options.users)
         agent = random_agent.VectorRandomAgent(many)
-        of_users(many, agent)
-        rates = np.array([(of_sardine(one), of_users(many, agent)) for _ in range(options.rounds)])
-        rate, ratios = np.median(rates, axis=0), rates[:, 1] / rates[:, 0]
+        rates(one, many, agent)
+        all_rates = np.array([rates(one, many, agent) for _ in range(options.rounds)])
+        rate, ratios = np.median(all_rates, axis=0), all_rates[:, 1] / all_rates[:, 0]
         print(
             f"{variant:22} {rate[0]:8,.0f} {rate[1]:11,.0f} {np.median(ratios):5.0f}x  "
             f"{ratios.min():.0f} to {ratios.max():.0f}",

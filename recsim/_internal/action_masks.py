@@ -171,13 +171,17 @@ def observed(documents: object, slate_size: int) -> np.ndarray | None:
     Raises:
         ValueError: as :func:`array_of`.
     """
-    if not isinstance(documents, Mapping):
+    # What observations are as a rule takes less time to see than what is a mapping.
+    if type(documents) is not dict and not isinstance(documents, Mapping):
         return None
     if KEY in documents:
         mask = numbers.array(KEY, documents[KEY])
         return array_of(mask, mask.shape[:2], slate_size)
-    first = next(iter(documents.values()), None)
-    if not isinstance(first, Mapping) or KEY not in first:
+    first: Any = next(iter(documents.values()), None)
+    kind = type(first)
+    if kind is np.ndarray or (kind is not dict and not isinstance(first, Mapping)):
+        return None
+    if KEY not in first:
         return None
     rows = [document.get(KEY) for document in documents.values()]
     return array_of(rows, (len(rows),), slate_size)[np.newaxis]

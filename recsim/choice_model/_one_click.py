@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import abc
-import bisect
-import itertools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim._internal import arrays, keys, numbers, shared_stream, validation
+from recsim.choice_model import _position
 
 __all__ = [
     "AbstractChoiceModel",
@@ -312,19 +311,7 @@ def _check_totals(weights: np.ndarray, total: np.ndarray) -> None:
         return
     good = (total > 0.0) & (total < np.inf)
     if not good.all() or weights.min() < 0.0:
-        _refuse_weights(_first_bad(weights, good & (weights >= 0.0)))
-
-
-def _refuse_weights(weights: list[Any]) -> NoReturn:
-    raise ValueError(
-        "scores must give a distribution: finite weights >= 0 with a positive sum, got "
-        f"{weights} for the documents and, last, no click (a proportional model's weights are "
-        "scores minus min_normalizer, which no score may go below)."
-    )
-
-
-def _refuse_uniform(uniform: ArrayLike) -> NoReturn:
-    raise ValueError(f"uniform must be numbers in [0, 1), got {numbers.described(uniform)}.")
+        _position.refuse_weights(_first_bad(weights, good & (weights >= 0.0)))
 
 
 @overload
@@ -354,12 +341,7 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> int | np.ndarray:
     """
     if isinstance(weights, list) and type(uniform) is float:
         try:
-            sums = list(itertools.accumulate(weights))
-            if not sums or not 0.0 < sums[-1] < math.inf or min(weights) < 0.0:
-                _refuse_weights(weights)
-            if not 0.0 <= uniform < 1.0:
-                _refuse_uniform(uniform)
-            return bisect.bisect_right(sums, uniform * sums[-1], 0, len(sums) - 1)
+            return _position.position(weights, uniform)
         except (TypeError, OverflowError):
             pass  # They are lists of numbers, or no numbers at all.
     choice = _sampled_choices(_slates_of("weights", weights), uniform)
@@ -369,10 +351,10 @@ def sample_choice(weights: ArrayLike, uniform: ArrayLike) -> int | np.ndarray:
 def _sampled_choices(weights: np.ndarray, uniform: ArrayLike) -> np.ndarray:
     """Checks the arguments and does what :func:`sampled_choices` does."""
     if not weights.shape[-1]:
-        _refuse_weights(weights.tolist())
+        _position.refuse_weights(weights.tolist())
     numbers_in_unit = numbers.float_array("uniform", uniform)
     if not ((numbers_in_unit >= 0.0) & (numbers_in_unit < 1.0)).all():
-        _refuse_uniform(uniform)
+        _position.refuse_uniform(uniform)
     _of_slates("uniform", numbers_in_unit, weights.shape[:-1], "weights")
     return sampled_choices(weights, numbers_in_unit)
 

@@ -242,13 +242,19 @@ class AbstractEnvironment(abc.ABC):
             IndexError: if an index points at no candidate.
         """
         try:
-            document_ids = [*self._current_documents]
+            documents = self._current_documents
         except AttributeError:
             raise RuntimeError(
                 "step was called before reset: call reset() to start an episode."
             ) from None
+        candidates = self._candidate_set
+        ids: Sequence[Any]
+        if type(candidates) is document.LazyCandidateSet and candidates.observation is documents:
+            ids = candidates.ids
+        else:
+            ids = [*documents]
         try:
-            chosen = [document_ids[index] for index in slate]
+            chosen = [ids[index] for index in slate]
             # An iterator, which is empty by now, has no length.
             fits = len(chosen) <= self._slate_size and (
                 min(slate) >= 0 if chosen else not len(slate)
@@ -258,7 +264,7 @@ class AbstractEnvironment(abc.ABC):
         if fits:
             if self._has_masks:
                 self._check_masks(slate)
-            return self._candidate_set.get_documents(chosen)
+            return candidates.get_documents(chosen)
         raise self._slate_error(slate)
 
     def _check_masks(self, slate: types.Slate) -> None:

@@ -198,12 +198,14 @@ class IEvResponse(user.AbstractResponse, metaclass=_config.ClassWithConstants):
 
     def create_observation(self) -> dict[str, Any]:
         """Returns ``click``, ``watch_time``, ``liked``, ``quality`` and ``cluster_id``."""
+        clicked, liked, topic = self.clicked, self.liked, self.cluster_id
+        # Bools and integers, which these are as a rule, need no call.
         return {
-            "click": int(self.clicked),
+            "click": 0 if clicked is False else 1 if clicked is True else int(clicked),
             "watch_time": np.array(self.watch_time),
-            "liked": int(self.liked),
+            "liked": 0 if liked is False else int(liked),
             "quality": np.array(self.quality),
-            "cluster_id": int(self.cluster_id),
+            "cluster_id": topic if type(topic) is int else int(topic),
         }
 
     @classmethod
@@ -337,14 +339,15 @@ class IEvUserModel(user.AbstractUserModel):
 
     def simulate_response(self, documents: Sequence[Any]) -> list[Any]:
         """Returns the responses to a slate of IEvVideo, as many clicks as the choice model has."""
-        responses = [self._response_model_ctor() for _ in documents]
+        make, several = self._response_model_ctor, self._clicks_several
+        responses = [make() for _ in documents]
         observations = [video.create_observation() for video in documents]
         self.choice_model.score_documents(self._user_state, observations)
-        clicked = None if self._clicks_several else self.choice_model.choose_item()
+        clicked = None if several else self.choice_model.choose_item()
         for video, response in zip(documents, responses):
             response.quality = video.quality
             response.cluster_id = video.cluster_id
-        if self._clicks_several:
+        if several:
             self._click_several(documents, responses)
         elif clicked is not None:
             self._generate_click_response(documents[clicked], responses[clicked])

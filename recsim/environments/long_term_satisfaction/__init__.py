@@ -367,7 +367,9 @@ class LTSResponse(user.AbstractResponse, metaclass=_config.ClassWithConstants):
         engagement = self.engagement
         if not 0.0 <= engagement <= self.MAX_ENGAGEMENT_MAGNITUDE:
             engagement = max(0.0, min(engagement, self.MAX_ENGAGEMENT_MAGNITUDE))
-        return {"click": int(self.clicked), "engagement": np.float64(engagement)}
+        clicked = self.clicked
+        click = 0 if clicked is False else 1 if clicked is True else int(clicked)
+        return {"click": click, "engagement": np.float64(engagement)}
 
     @classmethod
     def response_space(cls) -> spaces.Dict:
@@ -402,7 +404,7 @@ class LTSDocument(document.AbstractDocument):
     def create_observations(clickbait_score: np.ndarray) -> list[np.ndarray]:
         """Returns the observations of documents with these features."""
         # A copy: what becomes of an observation does not change the documents.
-        return list(np.array(clickbait_score, ndmin=2).T)
+        return list(np.array(clickbait_score).reshape(-1, 1))
 
     @staticmethod
     def observation_space() -> spaces.Box:

@@ -19,8 +19,10 @@ __all__ = [
 def satisfaction(net_positive_exposure: Floats, sensitivity: float) -> Floats:
     """Returns users' satisfaction in (0, 1): the logistic function of sensitivity * exposure."""
     exponent = -sensitivity * net_positive_exposure
-    if type(exponent) is float and exponent > 700.0:
-        exponent = 700.0  # The exponential of more overflows; satisfaction is as good as 0.
+    if type(exponent) is float:
+        if exponent > 700.0:
+            exponent = 700.0  # The exponential of more overflows; satisfaction is as good as 0.
+        return 1.0 / (1.0 + float(np.exp(exponent)))
     result: Floats = 1.0 / (1.0 + np.exp(exponent))
     return result
 
