@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 from support import recsim_names
 
-from recsim import registry, serving
+from recsim import registry, serving, slots, testing
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 from recsim.agents.layers import recent_slates
 from recsim.vector import env as vector_env
@@ -168,6 +168,28 @@ def test_what_the_vector_agent_learned_serves(name, tmp_path):
         observation, *outcome = env.step(slates)
         slates = trained.step(observation, *outcome)
         np.testing.assert_array_equal(each.step(observation, *outcome), slates)
+
+
+@pytest.mark.parametrize("name", ["ppo", "slate_optimal_optimal_q"])
+def test_the_contract_of_agents(name):
+    testing.check_agent(
+        functools.partial(registry.create_environment, AGENTS[name], CONFIG),
+        functools.partial(registry.create_agent, f"{name}+gru2", training_steps=40),
+        num_steps=30,
+    )
+
+
+@pytest.mark.usefixtures("early_updates")
+@pytest.mark.parametrize("name", ["full_slate_q", "ppo", "sac_topk"])
+def test_action_masks_are_kept(name):
+    page = slots.CategoriesOfSlots([0, 1], "cluster_id", otherwise="any")
+    env = slots.with_action_masks(a_vector_env("interest_exploration"), page)
+    learning = registry.create_vector_agent(f"{name}+gru2", env, training_steps=200)
+    slates = learning.begin(env.reset(seed=0)[0])
+    for _ in range(40):  # The environment refuses a slate that they forbid.
+        observation, *outcome = env.step(slates)
+        slates = learning.step(observation, *outcome)
+    assert recsim_names.base_agent(learning).num_updates > 0
 
 
 def units_of(agent):
