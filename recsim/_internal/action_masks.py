@@ -19,6 +19,7 @@ from recsim._internal.gym_import import spaces as gym_spaces
 __all__ = [
     "ARRAYS",
     "KEY",
+    "are_in",
     "array_of",
     "check_slates",
     "check_space",
@@ -216,6 +217,20 @@ def check_slates(
     )
 
 
+def are_in(observation_space: object) -> bool:
+    """Says whether documents have action masks.
+
+    Args:
+        observation_space: the space of observations, of either engine; or None.
+    """
+    documents = getattr(observation_space, "spaces", {}).get("doc")
+    if space_of(documents) is not None:
+        return True
+    entries = getattr(documents, "spaces", None)
+    first = next(iter(entries.values()), None) if isinstance(entries, Mapping) else None
+    return space_of(first) is not None
+
+
 def refuse(owner: object, observation_space: object) -> None:
     """Raises ValueError if documents have action masks, for an agent that does not heed them.
 
@@ -223,12 +238,7 @@ def refuse(owner: object, observation_space: object) -> None:
         owner: the agent, or the name of what cannot take masks.
         observation_space: the space of observations, of either engine.
     """
-    documents = getattr(observation_space, "spaces", {}).get("doc")
-    space = documents
-    if space_of(space) is None:
-        entries = getattr(documents, "spaces", None)
-        space = next(iter(entries.values()), None) if isinstance(entries, Mapping) else None
-    if space_of(space) is None:
+    if not are_in(observation_space):
         return
     name = owner if isinstance(owner, str) else type(owner).__name__
     raise ValueError(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from recsim import agent, types
-from recsim._internal import action_masks, observations, validation
+from recsim._internal import action_masks, observations, paths, validation
 from recsim.agents import _slot_propensities, _slots
 from recsim.vector import agent as vector_agent
 
@@ -24,6 +24,8 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
     Args:
         action_space: the ``MultiDiscrete`` space of slates.
         random_seed: seed of the agent's generator.
+
+    To be served under masks it is saved with an ``observation_space``, see :meth:`save`.
     """
 
     def __init__(self, action_space: types.SlateSpace, random_seed: int | None = 0) -> None:
@@ -39,9 +41,8 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
             raise observations.without_entry(observation, "doc") from None
         slots = _slots.of(observation, self._slate_size)
         if slots is not None:
-            slate: list[int] = slots.random(self._rng.random_sample((1, self._slate_size)))[
-                0
-            ].tolist()
+            slates = slots.random(self._rng.random_sample((1, self._slate_size)))
+            slate: list[int] = slates[0].tolist()
             return slate
         self._rng.shuffle(documents)
         return documents[: self._slate_size]
@@ -103,6 +104,12 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
                 yield stream.slates(self._num_candidates, self._slate_size)
             else:
                 yield _slots.Slots(masks[rows]).random(stream.uniform(self._slate_size))
+
+    def save(self, path: paths.Path) -> None:
+        """See :meth:`recsim.vector.agent.AbstractVectorAgent.save`."""
+        space = self._single_user_space()
+        masked = action_masks.are_in(space)  # Without masks it needs no features of items.
+        self.single_user_agent().save(path, observation_space=space if masked else None)
 
     def single_user_agent(self) -> RandomAgent:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""

@@ -237,7 +237,7 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
                 "temperature": self._temperature,
             },
             response_fields=(),
-            any_slate_size=True,
+            any_slate_size=not action_masks.are_in(self._made_for.observation_space),
             any_number_of_items=True,
         )
 

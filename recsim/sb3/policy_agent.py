@@ -10,7 +10,7 @@ import numpy as np
 from recsim import agent as agent_lib
 from recsim import seeding, types
 from recsim import spaces as spaces_lib
-from recsim._internal import bundles, numbers, observations, trees, validation
+from recsim._internal import action_masks, bundles, numbers, observations, trees, validation
 from recsim.sb3 import _extra, _spaces
 from recsim.simulator import rollout
 from recsim.vector import agent as vector_agent
@@ -157,8 +157,10 @@ class PolicyAgent:
             observation_space: the space of a user's observations, as nested arrays.
 
         Raises:
-            ValueError: if the spaces are not those that the model was trained with.
+            ValueError: if the spaces are not those that the model was trained with, or documents
+                have action masks.
         """
+        action_masks.refuse("A model of Stable-Baselines3", observation_space)
         space: Any = getattr(environment, "single_action_space", None)
         space = environment.action_space if space is None else space  # type: ignore[union-attr]
         return _policy.Recommender(

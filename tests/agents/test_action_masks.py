@@ -2,11 +2,13 @@
 
 import functools
 import itertools
+import pickle
 
 import numpy as np
 import pytest
 from support.mood_scenario import GAMMA, INTERESTS, NEXT_MOODS, REWARDS, STAYS, make_env, solve
 
+import recsim
 from recsim import registry, slots, testing
 from recsim.agents import (
     _slots,
@@ -18,7 +20,9 @@ from recsim.agents import (
     softmax_agent,
 )
 from recsim.agents.dopamine import slate_selection
+from recsim.agents.layers import temporal_aggregation
 from recsim.environments import interest_evolution, interest_exploration
+from recsim.ope import simulated
 from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 6, "slate_size": 3, "resample_documents": True, "seed": 3}
@@ -344,3 +348,67 @@ def test_scores_are_of_documents_as_they_were_without_masks():
         for agent, observation in zip(agents, (first, second))
     ]
     np.testing.assert_allclose(*known)
+
+
+@pytest.mark.parametrize("name", ["random", "softmax", "LinUCB", "full slates"])
+def test_served_agents_heed_the_masks_of_items(name, tmp_path):
+    env = vector_env(4)
+    agent = VECTOR_AGENTS[name](env)
+    agent.save(tmp_path / "agent")
+    served = recsim.load_agent(tmp_path / "agent")
+    observation, _ = env.reset(seed=4)
+    for user in range(4):
+        features = {key: array[user] for key, array in observation["doc"].items()}
+        slate = served.recommend(user, {"ids": list(range(6)), "features": features})
+        assert features["action_mask"][slate, range(3)].all()
+    with pytest.raises(ValueError, match="k must be 3|shape .6, 2., or one for each document"):
+        served.recommend(0, {"ids": list(range(6)), "features": features}, k=2)
+
+
+@pytest.mark.parametrize("name", ["full slates", "optimal slates"])
+def test_slates_chosen_where_users_are_simulated_are_those_chosen_here(name):
+    env = vector_env(6, max_steps_per_episode=4)
+    agent, other = (VECTOR_AGENTS[name](env, epsilon_fn=lambda *_: 0.5) for _ in range(2))
+    observation, _ = env.reset(seed=0)
+    slates = agent.begin(observation)
+    np.testing.assert_array_equal(other.begin(observation), slates)
+    policy = pickle.loads(pickle.dumps(other.rollout_policy()))
+    for _ in range(8):
+        outcome = env.step(slates)
+        slates = agent.step(*outcome)
+        other.learn(*outcome)
+        ((instruction,),) = other.instructions(1, 0)
+        elsewhere = policy.slates(outcome[0], instruction)
+        other.recommended(outcome[0], elsewhere)
+        np.testing.assert_array_equal(elsewhere, slates)
+
+
+def test_logs_and_layers_that_know_nothing_of_masks_refuse_them():
+    random = random_agent.VectorRandomAgent
+    with pytest.raises(ValueError, match="^A log of slates does not take action masks"):
+        simulated.collect(vector_env, random, {}, 3, num_steps=1)
+    plain = functools.partial(interest_exploration.create_vector_environment, CONFIG)
+    log = simulated.collect(plain, random, {}, 3, num_steps=1).log
+    env = single_env()
+    agent = full_slate_q_agent.FullSlateQAgent(
+        None, env.observation_space, env.action_space, **LEARNING
+    )
+    with pytest.raises(ValueError, match="^A log tells nothing of action masks"):
+        agent.learn_from(log, 1)
+    with pytest.raises(ValueError, match="^TemporalAggregationLayer does not take action masks"):
+        temporal_aggregation.TemporalAggregationLayer(
+            random_agent.RandomAgent, env.observation_space, env.action_space
+        )
+
+
+def test_recent_slates_have_the_features_of_documents_and_no_masks():
+    layers = [
+        registry.create_vector_agent("lin_ucb+recent2", env, seed=0)
+        for env in (interest_exploration.create_vector_environment(CONFIG, 5), vector_env())
+    ]
+    sizes = [layer._base_agents[0].bandit.contexts.adapter.user_size for layer in layers]
+    assert sizes[0] == sizes[1]
+    env = vector_env()
+    slates = layers[1].begin(env.reset(seed=0)[0])
+    for _ in range(4):
+        slates = layers[1].step(*env.step(slates))

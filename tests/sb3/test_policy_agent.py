@@ -18,7 +18,7 @@ from stable_baselines3.common import vec_env
 
 import recsim
 from recsim import agent as agent_lib
-from recsim import cli, registry, sb3, types
+from recsim import cli, registry, sb3, slots, types
 from recsim._internal import pickling
 from recsim.environments import interest_exploration
 from recsim.simulator import rollout, runner_lib
@@ -442,3 +442,11 @@ def test_the_models_own_file_is_what_is_saved(tmp_path):
     with pytest.raises(TypeError, match=r"saved by its model: call model.save\(path\)"):
         agent.save(tmp_path / "agent")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_action_masks_are_refused():
+    masked = slots.with_action_masks(single(), slots.CategoriesOfSlots([None, None]))
+    with pytest.raises(
+        ValueError, match="^A model of Stable-Baselines3 does not take action masks"
+    ):
+        sb3.PolicyAgent(trained())(masked)

@@ -67,6 +67,11 @@ def fill(
         ValueError: if the log does not fit what is learned, or the buffer.
     """
     values, replay = q_learner.values, q_learner.replay
+    if values.adapter.mask_size:
+        raise ValueError(
+            "A log tells nothing of action masks, and the agent was made for documents that have "
+            "them: make it for an environment without masks to learn from a log."
+        )
     features = log.candidate_features
     if features is None:
         raise ValueError(
