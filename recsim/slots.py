@@ -188,7 +188,7 @@ def with_action_masks(environment: EnvT, rule: Rule) -> EnvT:
         sampler = masked.document_sampler
         _check_no_masks(sampler.observation_space(1))
         masks = _Masks(rule, masked.slate_size)
-        masked.replace_document_sampler(_VectorSampler(sampler, masks))
+        masked.replace_document_sampler(_MaskedVectorSampler(sampler, masks))
         return same
     inner = getattr(masked, "environment", None)
     if isinstance(inner, environment_lib.AbstractEnvironment):
@@ -271,7 +271,7 @@ class _Sampler:
         return {**vars(self._sampler), **own}
 
 
-class _VectorSampler(_Sampler, scenario_lib.VectorDocumentSampler[Any]):
+class _MaskedVectorSampler(_Sampler, scenario_lib.VectorDocumentSampler[Any]):
     """A sampler of documents of users in parallel, see VectorDocumentSampler."""
 
     def sample(self, stream: streams.RandomStream, num_documents: int) -> object:
@@ -303,7 +303,7 @@ def _num_axes(observed: trees.ArrayTree, space: types.Space) -> int:
     return axes
 
 
-class _SingleSampler(_Sampler):
+class _MaskedSampler(_Sampler):
     """A sampler of documents of the single-user engine, see AbstractDocumentSampler."""
 
     def sample_candidates(self, num_documents: int) -> _Candidates:
@@ -356,4 +356,4 @@ class _Candidates:
 def _wrapped(
     masks: _Masks, sampler: types.DocumentSampler, candidates: types.CandidateSet
 ) -> tuple[Any, Any]:
-    return _SingleSampler(sampler, masks), _Candidates(candidates, masks)
+    return _MaskedSampler(sampler, masks), _Candidates(candidates, masks)
