@@ -148,12 +148,12 @@ class ObservationAdapter:
 
     @property
     def mask_size(self) -> int:
-        """Number of columns of a document's mask: of the positions of a slate; 0 without masks."""
+        """Number of columns of a document's mask, one for each position; 0 without masks."""
         return self._mask_size
 
     @property
     def doc_width(self) -> int:
-        """Number of columns of a document: its features, and its mask after them."""
+        """Number of columns of a document, of its features and of its mask after them."""
         return self._doc_size + self._mask_size
 
     def split(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
