@@ -284,10 +284,13 @@ def _train_in_parallel_and_evaluate(
 
     create_agent = functools.partial(_create_vector_agent, strategy, method, steps, seed)
     serve = functools.partial(create_agent, eval_mode=True)
-    env = environment_of("evaluation")(num_envs=1)
-    fingerprint = base.fingerprint_of(env, serve(env))
-    curve = {}
-    if method:
+    if not method:
+        env = environment_of("evaluation")(num_envs=1)
+        fingerprint = base.fingerprint_of(env, serve(env))
+        curve = {}
+    else:
+        env = environment_of("training")(num_envs=train_users)
+        fingerprint = base.fingerprint_of(env, create_agent(env))
 
         def evaluate(bundle: dict[str, Any]) -> float:
             measures = simulate_users_in_parallel(
@@ -299,7 +302,7 @@ def _train_in_parallel_and_evaluate(
 
         training = _training.VectorTraining(
             create_agent,
-            environment_of("training")(num_envs=train_users),
+            env,
             _POINTS_OF_CURVE,
             max(1, steps // _POINTS_OF_CURVE),
             evaluate,

@@ -192,7 +192,10 @@ def committed():
 
 def test_committed_results_are_up_to_the_paper():
     record = committed()
-    assert record["settings"] == {"seeds": 3, "steps": 300_000, "users": 5_000, "seed": 0}
+    settings = {"seeds": 3, "steps": 300_000, "users": 5_000, "train_users": 512, "seed": 0}
+    assert record["settings"] == settings
+    for of_tasks in record["provenance"]["fingerprints"]:
+        assert of_tasks["scenario"]["num_users"] == (1 if "random_0" in of_tasks["tasks"] else 512)
     returns = {
         key: {name: measures["return"]["mean"] for name, measures in strategy["methods"].items()}
         for key, strategy in record["results"].items()
