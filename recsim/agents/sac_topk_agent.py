@@ -10,7 +10,7 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _with_learner
+from recsim.agents import _learner, _with_learner
 from recsim.agents.actor_critics import agent as agent_lib
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import soft_actor_critic, vector_agent
@@ -73,7 +73,7 @@ class SACTopKAgent(agent_lib.ItemVectorAgent):
         return soft_actor_critic.SACTopKLearner(
             validation.number("target_entropy", target_entropy, -5.0, _HIGHEST_ENTROPY),
             settings,
-            learner_lib.Sizes.of(adapter, slate_size, cls, settings.recurrent_units),
+            _learner.Sizes.of(adapter, slate_size, cls, settings.recurrent_units),
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _with_learner
+from recsim.agents import _learner, _with_learner
 from recsim.agents.actor_critics import agent as agent_lib
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import vector_agent, wolpertinger
@@ -80,7 +80,7 @@ class WolpertingerAgent(agent_lib.ItemVectorAgent):
             validation.positive_int("num_neighbors", num_neighbors),
             validation.non_negative_float("noise", noise),
             settings,
-            learner_lib.Sizes.of(adapter, slate_size, cls, settings.recurrent_units),
+            _learner.Sizes.of(adapter, slate_size, cls, settings.recurrent_units),
         )
 
 

@@ -13,13 +13,12 @@ import numpy as np
 from recsim import seeding, types
 from recsim._internal import bundles, validation
 from recsim.agents import _learner
-from recsim.agents._learner import Sizes
 from recsim.agents.actor_critics import critics as critics_lib
 from recsim.agents.actor_critics import replay as replay_lib
 from recsim.agents.actor_critics import units
 from recsim.agents.networks import optimizers, user_networks
 
-__all__ = ["ActorCriticLearner", "Settings", "Shown", "Sizes"]
+__all__ = ["ActorCriticLearner", "Settings", "Shown"]
 
 #: Features of users, and of the documents in their slates.
 Shown = tuple[np.ndarray, np.ndarray]
@@ -98,7 +97,7 @@ class ActorCriticLearner(_learner.Learner[Settings]):
     )
     entries_to_train: ClassVar[tuple[str, ...]] = ("trained_critics", "actor_optimizer", "replay")
 
-    def __init__(self, settings: Settings, sizes: Sizes) -> None:
+    def __init__(self, settings: Settings, sizes: _learner.Sizes) -> None:
         super().__init__(settings, sizes)
         self.slate_size = sizes.slate_size
         user_size, doc_size = sizes.user_size, sizes.doc_size

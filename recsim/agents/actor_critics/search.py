@@ -126,10 +126,11 @@ def nearest(vectors: np.ndarray, items: np.ndarray, number: int) -> np.ndarray:
 
 
 def half_squares(items: np.ndarray) -> np.ndarray:
-    """Returns what products less it order items by their distances, of items' shape but the last.
+    """Returns half the squared lengths of items, of their shape without the last axis.
 
-    |v - i|² = |v|² - 2 (v i - |i|² / 2), whose first term is the same for all items.
+    Products with a vector less these order items by their distances to it.
     """
+    # |v - i|² = |v|² - 2 (v i - |i|² / 2), whose first term is the same for all items.
     halves: np.ndarray = 0.5 * np.einsum("...i,...i", items, items)
     return halves
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import bundles
+from recsim.agents import _learner
 from recsim.agents.actor_critics import learner, search, squashed
 
 __all__ = ["SACTopKLearner"]
@@ -38,7 +39,7 @@ class SACTopKLearner(learner.ActorCriticLearner):
     entries_to_train = (*learner.ActorCriticLearner.entries_to_train, "log_temperature")
 
     def __init__(
-        self, target_entropy: float, settings: learner.Settings, sizes: learner.Sizes
+        self, target_entropy: float, settings: learner.Settings, sizes: _learner.Sizes
     ) -> None:
         super().__init__(settings, sizes)
         self.target_entropy = target_entropy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsim.agents import _learner
 from recsim.agents.actor_critics import ball, learner, search
 
 __all__ = ["WolpertingerLearner"]
@@ -30,7 +31,7 @@ class WolpertingerLearner(learner.ActorCriticLearner):
     outputs_per_entry = 1
 
     def __init__(
-        self, num_neighbors: int, noise: float, settings: learner.Settings, sizes: learner.Sizes
+        self, num_neighbors: int, noise: float, settings: learner.Settings, sizes: _learner.Sizes
     ) -> None:
         super().__init__(settings, sizes)
         self.num_neighbors, self.noise = num_neighbors, noise

@@ -10,7 +10,7 @@ import numpy as np
 from recsim import agent, choice_model, types
 from recsim._internal import numbers, observations
 from recsim._internal.configurable import configurable
-from recsim.agents import _propensities, _slot_propensities, _slots, _with_learner
+from recsim.agents import _learner, _propensities, _slot_propensities, _slots, _with_learner
 from recsim.agents.dopamine import adapters
 from recsim.agents.policy_gradients import learner as learner_lib
 from recsim.agents.policy_gradients import objectives, slotted
@@ -107,7 +107,7 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
         self._learner = learner_lib.PolicyLearner(
             objective,
             settings,
-            learner_lib.Sizes.of(
+            _learner.Sizes.of(
                 self._adapter, self._slate_size, type(self), settings.recurrent_units
             ),
             num_candidates=self._num_candidates,

@@ -16,12 +16,11 @@ import numpy as np
 from recsim import seeding, types
 from recsim._internal import bundles, validation
 from recsim.agents import _learner, _slots
-from recsim.agents._learner import Sizes
 from recsim.agents.networks import item_scorers, optimizers, user_networks
 from recsim.agents.policy_gradients import advantages, objectives, plackett_luce, slotted
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
-__all__ = ["PolicyLearner", "Settings", "Shown", "Sizes"]
+__all__ = ["PolicyLearner", "Settings", "Shown"]
 
 #: Features of users and documents, slates, and what the objective remembers of them.
 Shown = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -94,7 +93,7 @@ class PolicyLearner(_learner.Learner[Settings]):
         self,
         objective: objectives.Objective,
         settings: Settings,
-        sizes: Sizes,
+        sizes: _learner.Sizes,
         *,
         num_candidates: int,
         num_users: int,

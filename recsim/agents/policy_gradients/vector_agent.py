@@ -9,7 +9,7 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import arrays, numbers, observations
-from recsim.agents import _propensities, _slot_propensities, _slots, _with_learner
+from recsim.agents import _learner, _propensities, _slot_propensities, _slots, _with_learner
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import learner as learner_lib
 from recsim.agents.policy_gradients import slotted, vector_policy
@@ -57,7 +57,7 @@ class VectorSlatePolicyAgent(
         return learner_lib.PolicyLearner(
             objective,
             how,
-            learner_lib.Sizes.of(self._adapter, self._slate_size, single, how.recurrent_units),
+            _learner.Sizes.of(self._adapter, self._slate_size, single, how.recurrent_units),
             num_candidates=self._num_candidates,
             num_users=self._num_envs,
         )

@@ -7,7 +7,7 @@ import pytest
 from support import mood_scenario
 from support.seekers_scenario import seekers, solve_seekers
 
-from recsim.agents import sac_topk_agent, wolpertinger_agent
+from recsim.agents import _learner, sac_topk_agent, wolpertinger_agent
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import wolpertinger
 
@@ -73,7 +73,7 @@ def test_the_best_item_may_be_amid_the_others():
         settings=learner_lib.Settings(
             gamma=0.0, min_replay_history=100, batch_size=64, update_period=8, item_units=(32,)
         ),
-        sizes=learner_lib.Sizes(2, 1, 1, "WolpertingerAgent"),
+        sizes=_learner.Sizes(2, 1, 1, "WolpertingerAgent"),
     )
     rng = np.random.RandomState(0)
     items = np.linspace(-1.0, 1.0, 101, dtype=np.float32)[:, np.newaxis]
