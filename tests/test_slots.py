@@ -1,5 +1,6 @@
 """Rules of pages, and environments whose documents have action masks."""
 
+import copy
 import functools
 import pickle
 
@@ -173,6 +174,22 @@ def test_candidates_that_all_users_share_have_masks_that_are_heeded():
     slates[1, 0] = best
     with pytest.raises(ValueError, match=f"of user 1 has document {best} in position 0"):
         env.step(slates)
+
+
+def test_single_user_environments_in_parallel_refuse_slates_before_anybody_is_shown_one():
+    single = slots.with_action_masks(
+        interest_exploration.create_environment(CONFIG), all_but_the_best
+    )
+    env, other = (wrappers.SingleUserEnvs([copy.deepcopy(single), single]) for _ in range(2))
+    observation, _ = env.reset(seed=0)
+    slates = random_agent.VectorRandomAgent(env).begin(observation)
+    wrong = slates.copy()
+    wrong[1, 1] = best = observation["doc"]["quality"][1].argmax()
+    with pytest.raises(ValueError, match=rf"^The slate of user 1 has document {best} in position"):
+        env.step(wrong)
+    outcome = env.step(slates)
+    other.reset(seed=0)
+    np.testing.assert_array_equal(other.step(slates)[1], outcome[1])
 
 
 def test_a_restored_environment_heeds_the_masks_of_its_documents():

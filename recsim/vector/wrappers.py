@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode
 from recsim import agent as single_user_agent
 from recsim import seeding, types
 from recsim import spaces as spaces_lib
-from recsim._internal import bundles, numbers, trees, validation
+from recsim._internal import action_masks, bundles, numbers, trees, validation
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim.simulator import recsim_gym, rollout
 from recsim.vector import agent as vector_agent
@@ -215,6 +215,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             all_spaces[0], self._num_candidates, self._slate_size, many=True
         )
         self._set_spaces(self._stacked.space, np.dtype(np.float32))
+        self._has_masks = action_masks.are_in(self._stacked.space)
         self._observations: list[types.Observation] = []  # The last ones, once there was a reset.
         self._ended = np.zeros(self.num_envs, np.bool_)  # Who waits for the next episode.
         self._steps = np.zeros(self.num_envs, np.int64)  # Of the users' episodes.
@@ -274,6 +275,7 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
         self._check_all_are_reset(self._ended)
         waiting = np.flatnonzero(self._ended)
         shown = np.flatnonzero(~self._ended).tolist()
+        self._check_masks(slates, shown)
         rewards = np.zeros(self.num_envs, np.float32)
         terminated = np.zeros(self.num_envs, np.bool_)
         for user in shown:
@@ -297,6 +299,21 @@ class SingleUserEnvs(vector_env.SlateVectorEnv):
             infos = {"final_obs": final, "_final_obs": ended}
             self._begin_episodes(np.flatnonzero(ended))
         return self._observed(self._observations), rewards, terminated, truncated, infos
+
+    def _check_masks(self, slates: np.ndarray, shown: Sequence[int]) -> None:
+        """Raises ValueError if a slate has a document where its action mask does not let it stand.
+
+        Args:
+            slates: indices of candidates, shape (num_envs, slate_size).
+            shown: the rows of the users who are shown theirs.
+        """
+        if not self._has_masks:
+            return
+        for user in shown:
+            masks = action_masks.observed(self._observations[user]["doc"], self._slate_size)
+            if masks is not None:
+                number = [self._first_user + user]
+                action_masks.check_slates(masks, slates[user : user + 1], number)
 
     def _observed(self, observations: Sequence[types.Observation]) -> dict[str, Any]:
         """Returns the arrays of the users' observations in the form that was asked for."""
