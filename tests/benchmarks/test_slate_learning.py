@@ -13,7 +13,11 @@ from recsim.experiments import statistics, tables
 #: The pages that show results, and the records of these.
 RECORDS = {
     page: json.loads((RESULTS / name).read_text(encoding="utf-8"))
-    for page, name in (("ppo", "slate_learning.json"), ("wolpertinger", "actor_critics.json"))
+    for page, name in (
+        ("agents/ppo", "slate_learning.json"),
+        ("agents/wolpertinger", "actor_critics.json"),
+        ("agents", "recurrent_state.json"),
+    )
 }
 BASELINES = {"random", "oracle"}
 
@@ -40,7 +44,9 @@ def test_agents_on_record_are_above_random(page, scenario):
     results = RECORDS[page]["results"][scenario]
     estimates = {name: statistics.estimate(found["returns"]) for name, found in results.items()}
     agents = set(results) - BASELINES
-    assert len(agents) == 2
+    if scenario == "hidden_tastes":  # There is nothing to learn for who forgets.
+        agents = {name for name in agents if "+" in name}
+    assert len(agents) >= 2
     for name in agents:
         assert estimates[name]["low"] > estimates["random"]["high"]
 
@@ -48,6 +54,6 @@ def test_agents_on_record_are_above_random(page, scenario):
 @pytest.mark.parametrize("page", RECORDS)
 def test_pages_show_the_results_on_record(page):
     record = RECORDS[page]
-    text = (CHECKOUT / "docs" / "agents" / f"{page}.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert tables.markdown(slate_learning.table(record)) in text
     assert record["command"] in " ".join(text.replace("\\\n", " ").split())
