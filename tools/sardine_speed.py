@@ -5,9 +5,9 @@
 
 Both play random slates, sampled included: sardine-rec's environments those of their action spaces,
 one user at a time, and this library's those of the random agent, users in parallel in this process.
-The rate of a round is that of the fastest of sections of about ten milliseconds, which alternate:
-whatever else the machine does can only slow a section down. The lines have the medians of the
-rates, and those of the ratios of a round with their range.
+The rate of a round is that of the fastest of sections of about ten milliseconds of processor time,
+which alternate: whatever else the machine does can only slow a section down. The lines have the
+medians of the rates, and those of the ratios of a round with their range.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SETTINGS = {
     "rerank_bored": "SlateRerank-Bored",
 }
 #: Steps of a section of sardine-rec, as long as a step of 10,000 users, and sections of a round.
-SARDINE_STEPS, SECTIONS = 50, 100
+SARDINE_STEPS, SECTIONS = 50, 60
 
 
 def rates(
@@ -52,14 +52,14 @@ def rates(
     seconds: dict[bool, list[float]] = {False: [], True: []}
     slates = agent.begin(many.reset()[0])
     for _ in range(SECTIONS):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for _ in range(SARDINE_STEPS):
             if one.step(one.action_space.sample())[2]:
                 one.reset()
-        middle = time.perf_counter()
+        middle = time.process_time()
         outcome = many.step(slates)
         slates = agent.step(*outcome)
-        seconds[bool(outcome[2].any())].append(time.perf_counter() - middle)
+        seconds[bool(outcome[2].any())].append(time.process_time() - middle)
         shortest = min(shortest, middle - begin)
     total = sum(len(steps) * min(steps) for steps in seconds.values() if steps)
     return SARDINE_STEPS / shortest, many.num_envs * SECTIONS / total
