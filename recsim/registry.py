@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import importlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -129,6 +128,7 @@ class AgentEntry:
         create_vector: the like of ``create`` for vector environments; None if it has no vector
             form.
         recurrent: whether they take ``recurrent_units`` too: the size of a recurrent state.
+        averages_slates: whether ``+recent5`` shows it the average of the slates, not each of them.
     """
 
     create: Callable[..., types.SlateAgent]
@@ -139,6 +139,7 @@ class AgentEntry:
     environment: str | None = None
     plans_training: bool = False
     recurrent: bool = False
+    averages_slates: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +210,7 @@ def _contextual_bandit_entry(
         learns=True,
         modules=("recsim.agents.contextual_bandit_agent",),
         create_vector=_made_by("vector_contextual_bandit", explore, model, weights),
+        averages_slates=True,
     )
 
 
@@ -484,15 +486,14 @@ def _create_fitted(
 def agent_entry(name: str) -> AgentEntry:
     """Returns the entry of an agent, or raises ValueError naming the nearest one.
 
-    With ``+recent5`` after it, or another number, it sees what the last 5 slates brought, too, and
-    with ``+gru5`` through a recurrent state.
+    With ``+recent5`` or ``+gru5`` after it, or another number, it sees what 5 slates brought, too.
     """
-    parts = re.fullmatch(r"(.*)\+(recent|gru)(\d*[1-9]\d*)", str(name))
-    if parts is None or name in AGENTS:
+    if name in AGENTS or "+" not in str(name):
         return _entry("agent", AGENTS, name)
-    function = {"recent": "entry_with_recent_slates", "gru": "entry_with_recurrent_state"}[parts[2]]
-    entry = _entry("agent", AGENTS, parts[1])
-    return cast("AgentEntry", _call(function, entry, int(parts[3])))
+    bases = [known for known in AGENTS if name.startswith(f"{known}+")]
+    base = max([name.partition("+")[0], *bases], key=len)
+    suffix = name.removeprefix(base)
+    return cast("AgentEntry", _call("entry_with_suffix", _entry("agent", AGENTS, base), suffix))
 
 
 def reproduction_entry(name: str) -> ReproductionEntry:

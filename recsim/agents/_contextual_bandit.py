@@ -35,6 +35,10 @@ _CHOICES = {
 # How much is explored where nothing is said: widths of bounds and posteriors, or a probability.
 _EXPLORATION = {"ucb": 1.0, "thompson": 1.0, "epsilon_greedy": 0.1}
 
+# The largest contexts by model. Matrices of their square are multiplied, factored and solved in a
+# step, which takes about two seconds of a processor core at these sizes.
+_MOST_NUMBERS = {"linear": 4096, "logistic": 2048}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -142,7 +146,8 @@ class ContextualBandit:
         num_updates: number of updates of what is learned so far.
 
     Raises:
-        TypeError, ValueError: for spaces that give no contexts or rewards.
+        TypeError, ValueError: for spaces that give no contexts or rewards, or contexts so large
+            that a step would take seconds.
         MemoryError: if there is no memory for the estimates.
     """
 
@@ -163,6 +168,7 @@ class ContextualBandit:
                 f"observation_space['doc'] has only {num_documents} documents."
             )
         _check_responses(observation_space.spaces["response"], settings)
+        _check_size(self.contexts, settings.model)
         self._model = _made_model(self.contexts, settings)
         self.num_updates = 0
 
@@ -534,6 +540,22 @@ def _made_model(contexts: _contexts.Contexts, settings: Settings) -> Model:
             contexts.size, contexts.size_of_user, contexts.num_arms, ridge=settings.ridge
         )
     return linear_algorithms.LinearModels(contexts.size, contexts.num_arms, ridge=settings.ridge)
+
+
+def _check_size(contexts: _contexts.Contexts, model: str) -> None:
+    """Raises ValueError for contexts so large that a step would take seconds."""
+    most = _MOST_NUMBERS[model]
+    if contexts.size <= most:
+        return
+    user, document = contexts.adapter.user_size, contexts.adapter.doc_size
+    products = contexts.size - contexts.size_of_user - document
+    raise ValueError(
+        f"contexts must have at most {most:,} numbers for model={model!r}, for a step takes time "
+        f"by their square and cube, seconds beyond; got {contexts.size:,}: 1, {user:,} of the "
+        f"user, {document:,} of the document, and {products:,} products of both "
+        f"(interaction={contexts.interaction!r}). Choose interaction='none', observe fewer "
+        "features, or show recent slates by their average (RecentSlatesLayer.average = True)."
+    )
 
 
 def _check_responses(space: types.Space, settings: Settings) -> None:

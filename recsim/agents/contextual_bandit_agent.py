@@ -113,7 +113,8 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
     Raises:
         TypeError: for an argument of the wrong type.
         ValueError: for one that is out of its range, has no effect beside the others, or that the
-            spaces do not allow.
+            spaces do not allow, or contexts of more than 4,096 numbers (2,048 for the logistic
+            model), with which a step would take seconds.
         MemoryError: if there is no memory for the estimates.
 
     Example:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,6 +42,7 @@ __all__ = [
     "contextual_bandit",
     "entry_with_recent_slates",
     "entry_with_recurrent_state",
+    "entry_with_suffix",
     "full_slate_q",
     "greedy_pctr",
     "ppo",
@@ -429,8 +431,31 @@ def vector_sac_topk(environment: vector_env.RecSimVectorEnv, **kwargs: object) -
     )
 
 
+def entry_with_suffix(entry: registry.AgentEntry, suffix: str) -> registry.AgentEntry:
+    """Returns an entry of the registry for an agent whose name has a suffix, such as ``+recent5``.
+
+    Args:
+        entry: the entry of the agent without it.
+        suffix: the suffix, with its plus.
+
+    Raises:
+        ValueError: for another suffix, or an agent that it is not for.
+    """
+    parts = re.fullmatch(r"\+(recent|gru)(\d*[1-9]\d*)", suffix)
+    if parts is None:
+        raise ValueError(
+            f"The suffix of an agent's name must be +recent or +gru followed by a number of "
+            f"slates, an integer >= 1, such as +recent5 or +gru5, got {suffix!r}."
+        )
+    with_suffix = entry_with_recent_slates if parts[1] == "recent" else entry_with_recurrent_state
+    return with_suffix(entry, int(parts[2]))
+
+
 def entry_with_recent_slates(entry: registry.AgentEntry, num_slates: int) -> registry.AgentEntry:
     """Returns an entry of the registry for an agent that sees what the last slates brought, too.
+
+    Where the entry ``averages_slates`` it sees their average, unless gin binds
+    ``RecentSlatesLayer.average``.
 
     Args:
         entry: the entry of the agent.
@@ -444,12 +469,14 @@ def entry_with_recent_slates(entry: registry.AgentEntry, num_slates: int) -> reg
             f"+recent{num_slates} is for agents that learn from what they see of users, got one "
             f"that does not: {entry.description}."
         )
-    vector = entry.create_vector
+    vector, average = entry.create_vector, entry.averages_slates
+    seen = f"the {'average of the ' * average}last {num_slates} slates"
     return dataclasses.replace(
         entry,
-        create=functools.partial(with_recent_slates, entry.create, num_slates),
-        create_vector=vector and functools.partial(vector_with_recent_slates, vector, num_slates),
-        description=f"{entry.description}, which sees the last {num_slates} slates",
+        create=functools.partial(with_recent_slates, entry.create, num_slates, average),
+        create_vector=vector
+        and functools.partial(vector_with_recent_slates, vector, num_slates, average),
+        description=f"{entry.description}, which sees {seen}",
         modules=(*entry.modules, recent_slates.__name__),
     )
 
@@ -484,6 +511,7 @@ def entry_with_recurrent_state(entry: registry.AgentEntry, num_slates: int) -> r
 def with_recent_slates(
     create: Callable[..., types.SlateAgent],
     num_slates: int,
+    average: bool,
     environment: _Env,
     **kwargs: object,
 ) -> types.SlateAgent:
@@ -492,6 +520,7 @@ def with_recent_slates(
     Args:
         create: what makes an agent, a function such as those here.
         num_slates: number of slates.
+        average: whether it sees their average, unless gin binds another.
         environment: where it will recommend.
         **kwargs: what ``create`` is given.
     """
@@ -506,15 +535,24 @@ def with_recent_slates(
         environment.observation_space,
         environment.action_space,
         num_slates,
+        **_average_unless_bound(average),
     )
 
 
 def vector_with_recent_slates(
     create: Callable[..., types.VectorAgent],
     num_slates: int,
+    average: bool,
     environment: vector_env.RecSimVectorEnv,
     **kwargs: object,
 ) -> types.VectorAgent:
     """Returns what :func:`with_recent_slates` does, for users in parallel."""
     create_base = functools.partial(create, **kwargs)
-    return recent_slates.VectorRecentSlatesLayer(create_base, environment, num_slates)
+    return recent_slates.VectorRecentSlatesLayer(
+        create_base, environment, num_slates, **_average_unless_bound(average)
+    )
+
+
+def _average_unless_bound(average: bool) -> dict[str, Any]:
+    """Returns the layer's argument that makes it show the average, but not against gin's."""
+    return bindings.unbound(recent_slates.RecentSlatesLayer, {"average": True} if average else {})

@@ -264,9 +264,53 @@ def test_agents_of_the_registry_by_name(tmp_path):
         registry.agent_entry("pppo+recent3")
     with pytest.raises(ValueError, match=r"\+recent3 is for agents that learn"):
         registry.agent_entry("random+recent3")
-    for name in ("ppo+recent0", "ppo+recent-1", "ppo+recent", "ppo+recent1.5"):
-        with pytest.raises(ValueError, match="There is no agent"):
-            registry.agent_entry(name)
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    ["+recent0", "+recentx", "+recent", "+recent-1", "+recent1.5", "+gru0", "+gru", "+recent2+gru2"]
+    + ["+", "+recnt5", "+recent5 "],
+)
+def test_wrong_suffixes_are_named(suffix):
+    with pytest.raises(ValueError, match="an integer >= 1, such as") as error:
+        registry.agent_entry(f"ppo{suffix}")
+    assert f"got {suffix!r}." in str(error.value)
+    assert "Known are" not in str(error.value)
+
+
+def test_suffixes_of_names_with_a_plus(monkeypatch):
+    monkeypatch.setitem(registry.AGENTS, "ppo+mine", registry.AGENTS["reinforce"])
+    entry = registry.agent_entry("ppo+mine+recent2")
+    assert entry.description.startswith(registry.AGENTS["reinforce"].description)
+
+
+@pytest.mark.parametrize("name", ["lin_ucb", "lin_ts_disjoint", "logistic_ts", "epsilon_greedy"])
+def test_contextual_bandits_see_the_average(name):
+    entry = registry.agent_entry(f"{name}+recent5")
+    assert entry.description.endswith("which sees the average of the last 5 slates")
+    env = registry.create_environment("interest_exploration", CONFIG)
+    envs = registry.create_vector_environment("interest_exploration", CONFIG, 2)
+    row = recent_slates.RecentSlates(env.observation_space, 5).row_size
+    for layer in (
+        registry.create_agent(f"{name}+recent5", env),
+        registry.create_vector_agent(f"{name}+recent5", envs).single_user_agent(),
+    ):
+        adapter = layer.serving().settings["base_agent_ctor"].bandit.contexts.adapter
+        assert adapter.user_size == row  # Nothing else is observed of users.
+    gin.parse_config("RecentSlatesLayer.average = False")
+    layer = registry.create_agent(f"{name}+recent5", env)
+    adapter = layer.serving().settings["base_agent_ctor"].bandit.contexts.adapter
+    assert adapter.user_size == 5 * row
+
+
+@pytest.mark.parametrize(("name", "most"), [("lin_ts", "4,096"), ("logistic_ts", "2,048")])
+def test_contexts_with_which_a_step_takes_seconds_are_refused(name, most):
+    gin.parse_config("RecentSlatesLayer.average = False")
+    env = registry.create_environment("interest_evolution", CONFIG)
+    with pytest.raises(ValueError, match=f"at most {most} numbers.*got 7,476: 1, 355 of the user"):
+        registry.create_agent(f"{name}+recent5", env)
+    gin.parse_config("ContextualBanditAgent.interaction = 'none'")
+    registry.create_agent(f"{name}+recent5", env)
 
 
 def test_gin_binds_settings_in_both_engines():
