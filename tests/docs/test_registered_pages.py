@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from support import CHECKOUT
 
-from recsim import registry
+from recsim import cli, registry
 
 DOCS = CHECKOUT / "docs"
 SCENARIOS = [*registry.ENVIRONMENTS, "fitted"]
@@ -70,3 +71,27 @@ def test_page_of_agents_has_the_headings_of_all(page):
     assert agents_of(text)
     assert "```{settings} recsim." in text
     assert has_executed_example(text)
+
+
+def test_page_of_the_command_line_names_every_command_and_scenario(capsys):
+    assert cli.main([]) == 0
+    listed = re.findall(r"\{([a-z,]+)\}", capsys.readouterr().out)
+    commands = listed[0].split(",")
+    text = (DOCS / "command_line.md").read_text(encoding="utf-8")
+    introduction = text.partition("\n## ")[0]
+    assert sorted(re.findall(r"`recsim ([a-z]+)`", introduction)) == sorted(commands)
+    (scenarios,) = re.findall(r"^--environment NAME \.\.\. +scenarios: (.+\n +.+)$", text, re.M)
+    named = re.split(r",\s+", scenarios)
+    assert named[:-1] == list(registry.ENVIRONMENTS) and named[-1].startswith("or the folder")
+
+
+@pytest.mark.parametrize(
+    ("page", "record"), [("reinforce", "slate_learning"), ("sac_topk", "actor_critics")]
+)
+def test_pages_of_agents_tell_the_rates_on_record(page, record):
+    recorded = json.loads((DOCS / "results" / f"{record}.json").read_text(encoding="utf-8"))
+    text = pages("agents")[page]
+    for scenario, of_scenario in recorded["results"].items():
+        rate = of_scenario[page]["steps_per_second"]
+        assert re.search(rf"^\| {scenario} \| {rate:,} \|", text, re.M)
+    assert recorded["command"] in text.replace(" \\\n   ", "")
