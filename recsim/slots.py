@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from recsim._internal import action_masks, numbers, trees, validation
 from recsim._internal.gym_import import spaces as gym_spaces
 from recsim._internal.overrides import own_method
 from recsim.simulator import environment as environment_lib
+from recsim.simulator import fingerprint
 from recsim.vector import env as vector_env
 from recsim.vector import scenario as scenario_lib
 from recsim.vector import streams
@@ -87,12 +89,15 @@ class CategoriesOfSlots:
                 f"otherwise must be 'refuse' or 'any', got {numbers.described(self.otherwise)}."
             )
 
-    def __call__(self, documents: types.Observation | np.ndarray) -> np.ndarray:
+    def __call__(
+        self, documents: types.Observation | np.ndarray, num_axes: int | None = None
+    ) -> np.ndarray:
         """Returns which documents may stand where.
 
         Args:
             documents: what is observed of candidates: an array of shape (..., num_candidates, …),
                 or a dictionary of such arrays.
+            num_axes: how many axes count users and candidates; None to tell it by the shapes.
 
         Returns:
             Bools of shape (..., num_candidates, slate_size).
@@ -100,7 +105,7 @@ class CategoriesOfSlots:
         Raises:
             ValueError: if documents have no such field, or too few have the category of a position.
         """
-        categories = self._categories_of(documents)
+        categories = self._categories_of(documents, num_axes)
         wanted = np.array([-1 if each is None else each for each in self.categories])
         allowed: np.ndarray = (categories[..., np.newaxis] == wanted) | (wanted < 0)
         counts = allowed.sum(axis=-2)
@@ -120,7 +125,9 @@ class CategoriesOfSlots:
             "there by otherwise='any'."
         )
 
-    def _categories_of(self, documents: types.Observation | np.ndarray) -> np.ndarray:
+    def _categories_of(
+        self, documents: types.Observation | np.ndarray, num_axes: int | None
+    ) -> np.ndarray:
         """Returns the categories of documents, integers of shape (..., num_candidates)."""
         values: Any = documents
         if isinstance(documents, Mapping):
@@ -138,6 +145,8 @@ class CategoriesOfSlots:
             )
         array = np.asarray(values)
         are_numbers = array.ndim == 1 or (array.ndim == 2 and array.shape[-1] > 1)
+        if num_axes is not None:
+            are_numbers = array.ndim == num_axes
         if array.dtype.kind in "iu" and are_numbers:
             return array
         if array.ndim < 2:
@@ -231,13 +240,24 @@ class _Masks:
         """
         first: Any = trees.first_leaf(documents)
         leading = first.shape[:num_axes]
-        return action_masks.array_of(self.rule(documents), leading, self.slate_size).astype(np.int8)
+        rule: Any = self.rule
+        # Integers of as many axes are numbers of categories, those of more are vectors.
+        is_own = isinstance(rule, CategoriesOfSlots)
+        masks = rule(documents, num_axes) if is_own else rule(documents)
+        return action_masks.array_of(masks, leading, self.slate_size).astype(np.int8)
 
     def described(self) -> object:
         """Returns the rule as data, or as the function that it is."""
-        if not dataclasses.is_dataclass(self.rule) or isinstance(self.rule, type):
-            return self.rule
-        return {"type": type(self.rule).__name__, **dataclasses.asdict(self.rule)}
+        rule: Any = self.rule
+        if inspect.ismethod(rule):
+            owner: Any = rule.__self__
+            return {"method": rule.__name__, "of": _Masks(owner, self.slate_size).described()}
+        if inspect.isroutine(rule) or isinstance(rule, (type, functools.partial)):
+            return rule
+        if dataclasses.is_dataclass(rule) and not isinstance(rule, type):
+            return {"type": type(rule).__name__, **dataclasses.asdict(rule)}
+        settings = {name: fingerprint.name_of(value) for name, value in vars(rule).items()}
+        return {"type": type(rule).__name__, **settings}
 
 
 def _with_mask(documents: object, mask: object) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
+import pathlib
 import platform
 import shlex
 import sys
@@ -13,7 +16,7 @@ import gin
 
 from recsim._internal import version
 
-__all__ = ["Record", "installed", "record", "versions"]
+__all__ = ["Record", "installed", "record", "source_digest", "versions"]
 
 #: JSON values by name.
 Record = dict[str, Any]
@@ -50,6 +53,18 @@ def record(arguments: Sequence[str] | None, seeds: Mapping[str, int], **more: ob
         "gin": {"bindings": gin.config_str(), "operative": gin.operative_config_str()},
         **more,
     }
+
+
+@functools.lru_cache
+def source_digest() -> str:
+    """Returns the SHA-256 of this library's code, which its version does not always tell apart."""
+    folder = pathlib.Path(version.__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py"), key=lambda each: each.relative_to(folder).as_posix()):
+        code = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(code)}\n".encode())
+        digest.update(code)
+    return digest.hexdigest()
 
 
 def installed() -> dict[str, str]:

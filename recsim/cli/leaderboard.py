@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recsim._internal import command_line
+from recsim._internal import command_line, provenance
 from recsim.cli import _options
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         "--page",
         metavar="FOLDER",
         nargs="+",
-        help="make the page of the entries in these folders, in --output",
+        help="make the page of the entries in these folders, in --output; of an agent that is in "
+        "several, the entry in the first",
     )
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -136,7 +137,7 @@ def _version(options: argparse.Namespace) -> tasks.Version:
 
 def _run(options: argparse.Namespace) -> int:
     from recsim.experiments import experiment
-    from recsim.experiments.leaderboard import page, runs
+    from recsim.experiments.leaderboard import entries, page, runs
 
     version = _version(options)
     folder = options.output or os.path.join("recsim_runs", version.name)
@@ -144,7 +145,7 @@ def _run(options: argparse.Namespace) -> int:
         options.workers, options.backend, options.address, False if options.quiet else None
     )
     try:
-        found = runs.run(
+        runs.run(
             version,
             folder,
             options.agents,
@@ -158,11 +159,15 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nThe same command resumes with what is in {folder}.", file=sys.stderr, end="")
         raise
+    # Those of earlier commands in the folder, too.
+    found = entries.load_all(os.path.join(folder, runs.ENTRIES))
+    files = runs.ENTRIES
     if any(entry.agent == "random" and entry.tasks for entry in found):
         board = page.Board(found)
         page.write(found, folder)
         _options.print_text(board.plain(shutil.get_terminal_size().columns))
-    _options.print_text(f"Files: {folder} ({runs.ENTRIES}, tables.md, figures)")
+        files += ", tables.md, figures"
+    _options.print_text(f"Files: {folder} ({files})")
     return 0
 
 
@@ -197,13 +202,27 @@ def _rerun(options: argparse.Namespace) -> int:
         f"{entry.agent} in {options.tasks[0]} with seed {options.seed}: {recorded!r} on record, "
         f"{now!r} now: {'the same' if same else 'not the same'}."
     )
+    if not same and entry.tasks[options.tasks[0]].library != provenance.source_digest():
+        _options.print_text("The code of recsim is not the one on record.")
     return 0 if same else 1
 
 
 def _page(options: argparse.Namespace) -> int:
     from recsim.experiments.leaderboard import entries, page
 
-    found = [entry for folder in options.page for entry in entries.load_all(folder)]
-    written = page.write(found, options.output or os.curdir)
+    if options.output is None:
+        raise ValueError("--page needs a folder for its files: give --output.")
+    # What several folders have, such as the entry of random, counts in the first.
+    found: dict[str, entries.Entry] = {}
+    for folder in options.page:
+        for entry in entries.load_all(folder):
+            first = found.setdefault(entry.agent, entry)
+            if (first.version, first.made_by) != (entry.version, entry.made_by):
+                raise ValueError(
+                    f"--page must have folders of one version and of different agents, got "
+                    f"{entry.agent} of {first.version} made by {first.made_by}, and of "
+                    f"{entry.version} made by {entry.made_by}."
+                )
+    written = page.write(list(found.values()), options.output)
     _options.print_text("\n".join(written))
     return 0

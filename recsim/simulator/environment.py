@@ -177,6 +177,8 @@ class AbstractEnvironment(abc.ABC):
         self._document_sampler, candidates = wrap(self._document_sampler, self._candidate_set)
         self._candidate_set = candidates  # type: ignore[assignment]  # It has the methods.
         self._has_masks = None
+        # What a slate points at is to be observed first.
+        vars(self).pop("_current_documents", None)
 
     def _do_resample_documents(self) -> None:
         sampler = self._document_sampler

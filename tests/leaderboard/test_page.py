@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.leaderboard_entries import V1, entry_of
 
-from recsim.experiments.leaderboard import page
+from recsim.experiments.leaderboard import page, tasks
 
 RANDOM = entry_of("random", easy=[1.0, 3.0], boredom=[10.0, 10.0])
 GOOD = entry_of("good", easy=[4.0, 6.0], boredom=[10.0, 10.0])
@@ -14,6 +14,29 @@ ONE_TASK = dataclasses.replace(
     entry_of("one_task", boredom=[20.0, 30.0]), not_applicable={"easy": "it is too easy"}
 )
 ENTRIES = [ONE_TASK, RANDOM, GOOD]
+
+
+@pytest.fixture(autouse=True)
+def scales_of_entries(monkeypatch):
+    version = dataclasses.replace(V1, scales={})
+    monkeypatch.setattr(tasks, "version_of", lambda name: version)
+    return version
+
+
+def test_scores_of_a_published_version(monkeypatch, scales_of_entries):
+    published = dataclasses.replace(scales_of_entries, scales={"easy": (0.0, 2.0)})
+    monkeypatch.setattr(tasks, "version_of", lambda name: published)
+    board = page.Board(ENTRIES)
+    np.testing.assert_allclose(board.scores(GOOD)["easy"], [2.0, 3.0])
+    np.testing.assert_allclose(board.scores(ONE_TASK)["boredom"], [2 / 3, 4 / 3])
+
+
+def test_entries_that_do_not_belong_together():
+    with pytest.raises(ValueError, match="of different agents, got .* good, good, random"):
+        page.Board([RANDOM, GOOD, GOOD])
+    other = dataclasses.replace(GOOD, version="recsim-slates-v1-quick")
+    with pytest.raises(ValueError, match="of one version .*recsim-slates-v1, recsim-slates-v1-q"):
+        page.Board([RANDOM, other])
 
 
 def test_scores_by_hand():

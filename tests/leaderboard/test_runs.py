@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+import shutil
+import sys
 
 import pytest
 
+from recsim._internal import provenance
 from recsim.agents import random_agent
 from recsim.experiments import experiment
 from recsim.experiments.leaderboard import baselines, entries, runs, tasks
@@ -67,6 +70,14 @@ def test_run_resumes_and_repeats_to_the_digit(tmp_path, monkeypatch):
     recorded, now = runs.rerun(more[0], "easy", 1, place=QUIET)
     assert recorded == now == longer.returns["1"]
 
+    # Further seeds by other code would mix what is not the same; what is there already may stay.
+    assert result.library == provenance.source_digest()
+    assert result.search_seconds > 0.0 == random.tasks["easy"].search_seconds
+    monkeypatch.setattr(provenance, "source_digest", lambda: "0" * 64)
+    assert runs.run(TINY, tmp_path, agents, seeds=1, place=QUIET)[1] == more[0]
+    with pytest.raises(ValueError, match=f"SHA-256 is 000000000000….*by {result.library[:12]}…"):
+        runs.run(TINY, tmp_path, ["random"], place=QUIET)
+
 
 def test_pairs_at_the_same_time_give_the_same(tmp_path):
     agents = ["random", "lin_ucb"]
@@ -76,7 +87,10 @@ def test_pairs_at_the_same_time_give_the_same(tmp_path):
     ]
     sequential, parallel = (
         [
-            {name: dataclasses.replace(of, seconds={}) for name, of in entry.tasks.items()}
+            {
+                name: dataclasses.replace(of, seconds={}, search_seconds=0.0)
+                for name, of in entry.tasks.items()
+            }
             for entry in entries_of_run
         ]
         for entries_of_run in found
@@ -100,6 +114,43 @@ def test_own_agents(tmp_path):
     os.rename(tmp_path / "entries" / "make_mine.json", tmp_path / "entries" / "random.json")
     with pytest.raises(ValueError, match="with 'random' made by random, got one of"):
         runs.run(TINY, tmp_path, ["random"], place=QUIET)
+
+
+_CHANGING = """
+from recsim.agents import random_agent
+
+def make_it(environment, seed):
+    {body}
+"""
+
+
+def test_own_agents_that_change(tmp_path):
+    file = tmp_path / "slate_mine.py"  # Settings are tried for the library's agents alone.
+    agent, board = f"{file}:make_it", tmp_path / "board"
+
+    def run(agents):
+        for name in [name for name in sys.modules if name.endswith("slate_mine")]:
+            del sys.modules[name]  # As in a new process.
+        return runs.run(TINY, board, agents, seeds=1, only_tasks=["easy"], place=QUIET)
+
+    file.write_text(_CHANGING.format(body='raise ValueError("not for this")'))
+    (entry,) = run([agent])
+    assert (entry.tasks, entry.not_applicable) == ({}, {"easy": "not for this"})
+    file.write_text(_CHANGING.format(body="raise IndexError"))
+    with pytest.raises(experiment.ExperimentFailedError, match="make_it has failed in easy"):
+        run([agent, "random"])
+    assert set(entries.load(board / "entries" / "random.json").tasks) == {"easy"}
+
+    shutil.rmtree(board)
+    file.write_text(_CHANGING.format(body='raise ValueError("not for this")'))
+    run([agent])
+    file.write_text(_CHANGING.format(body="return random_agent.VectorRandomAgent(environment)"))
+    (entry,) = run([agent])
+    assert (list(entry.tasks), entry.not_applicable) == (["easy"], {})
+    assert entries.load(board / "entries" / "make_it.json") == entry
+    file.write_text(file.read_text() + "# Changed.\n")
+    with pytest.raises(ValueError, match="make_it has another source than when .* in easy: choose"):
+        run([agent])
 
 
 @pytest.mark.parametrize(

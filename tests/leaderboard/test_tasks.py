@@ -36,6 +36,7 @@ def test_version_has_what_a_benchmark_of_slates_needs():
         "topic_boredom",
     }
     assert all(name == task.name for name, task in V1.tasks.items())
+    assert (V1.train_envs, V1.search_seeds, V1.search_share) == (100, 2, 0.2)  # Frozen, too.
     search = range(V1.first_search_seed, V1.first_search_seed + V1.search_seeds)
     assert not set(search) & set(range(V1.num_seeds))
 
@@ -65,7 +66,7 @@ def test_single_user_form():
 
 def test_quick_version_is_another_one():
     quick = tasks.version_of("recsim-slates-v1-quick")
-    assert quick == V1.quick()
+    assert quick == V1.quick() == quick.quick()
     assert quick.num_seeds < V1.num_seeds
     for name, task in quick.tasks.items():
         assert task.sha256 != V1.task(name).sha256

@@ -195,14 +195,21 @@ def shortlist(
             np.array_equal(masks[..., position], masks[..., other]) for other in range(position)
         )
     ]
-    if len(different) * number >= num_items:
-        indices = np.broadcast_to(np.arange(num_items), (len(vectors), num_items))
-    else:
-        of_masks = masks[..., different]
-        indices = _largest(vectors, items, number, offsets, of_masks).reshape(len(vectors), -1)
-        indices = np.sort(indices, axis=1)
     all_masks = np.broadcast_to(masks, (len(vectors), *masks.shape[-2:]))
+    if number >= num_items:
+        indices = np.broadcast_to(np.arange(num_items), (len(vectors), num_items))
+        return Shortlist(indices, all_masks.copy(), all_masks)
+    found = _largest(vectors, items, number, offsets, masks[..., different])
+    indices = np.sort(found.reshape(len(vectors), -1), axis=1)
     listed = np.take_along_axis(all_masks, indices[..., np.newaxis], axis=1)
+    # Each position has the items that were found for it: not those that only fill up where others
+    # have too few.
+    firsts = np.arange(len(vectors))[:, np.newaxis] * num_items
+    for place, position in enumerate(different):
+        of_place = np.isin(indices + firsts, found[:, place] + firsts)
+        for other in range(slate_size):
+            if np.array_equal(masks[..., other], masks[..., position]):
+                listed[..., other] &= of_place
     listed[:, 1:][indices[:, 1:] == indices[:, :-1]] = False  # Each item counts once.
     return Shortlist(indices, listed, all_masks)
 

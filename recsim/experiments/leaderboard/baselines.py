@@ -64,6 +64,8 @@ def reference_of(name: str) -> factories.Reference:
 
 def settings_to_try(name: str) -> list[str]:
     """Returns the gin bindings that are tried for an agent; nothing where there is one setting."""
+    if name.partition("+")[0] not in registry.AGENTS:
+        return []  # Code of one's own, whatever its module is called.
     return [
         f"{parameter} = {value!r}"
         for parameter, (is_tried_for, values) in _TRIED.items()

@@ -11,18 +11,21 @@ An entry is a file in JSON:
 
   * ``sha256``: the task's, so that results of another task are not taken for those of this one;
   * ``settings``: gin bindings;
-  * ``search``: the mean return by each setting that was tried, empty if none was;
+  * ``search``: the mean return by each setting that was tried, empty if none was; and
+    ``search_seconds``, the processor time of that;
   * ``returns``: the mean return over the users of the evaluation, by seed;
   * ``curve``: ``steps`` of the training, and ``values`` by seed, the returns after so many; or null
     for an agent that is not trained;
   * ``seconds``: of processor time that training, curve and evaluation took, by seed;
-  * ``versions``: of packages, and ``source``: the SHA-256 of code of one's own, or null;
+  * ``versions``: of packages; ``library``: the SHA-256 of this library's code; and ``source``: that
+    of code of one's own, or null;
 
 * ``not_applicable``: a reason for each task that the agent cannot take part in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -45,10 +48,12 @@ class TaskResult:
     sha256: str
     settings: tuple[str, ...]
     search: Mapping[str, float]
+    search_seconds: float
     returns: Mapping[str, float]
     curve: Mapping[str, Any] | None
     seconds: Mapping[str, float]
     versions: Mapping[str, str]
+    library: str
     source: str | None = None
 
 
@@ -158,11 +163,17 @@ def _task_result(version: tasks.Version, name: str, data: object) -> TaskResult:
         )
     for key in ("returns", "seconds", "search"):
         for which, value in _mapping(f"{place}[{key!r}]", found[key]).items():
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
+            if not _is_finite(value):
                 raise ValueError(
                     f"{place}[{key!r}][{which!r}] must be a finite number, got "
                     f"{numbers.described(value)}."
                 )
+    searched = found["search_seconds"]
+    if not _is_finite(searched) or searched < 0.0:
+        raise ValueError(
+            f"{place}['search_seconds'] must be a finite number >= 0, got "
+            f"{numbers.described(searched)}."
+        )
     seeds = set(found["returns"])
     known = {str(seed) for seed in range(version.num_seeds)}
     if not seeds or not seeds <= known or seeds != set(found["seconds"]):
@@ -174,11 +185,30 @@ def _task_result(version: tasks.Version, name: str, data: object) -> TaskResult:
         curve = _mapping(f"{place}['curve']", found["curve"])
         _same_keys(f"{place}['curve']", set(curve), {"steps", "values"})
         values = _mapping(f"{place}['curve']['values']", curve["values"])
-        if set(values) != seeds or any(len(of) != len(curve["steps"]) for of in values.values()):
+        of_all = [curve["steps"], *values.values()]
+        if set(values) != seeds or not all(
+            isinstance(of, list) and len(of) == len(curve["steps"]) and all(map(_is_finite, of))
+            for of in of_all
+        ):
             raise ValueError(
-                f"{place}['curve'] must have a value of each seed for each of its steps."
+                f"{place}['curve'] must be finite, with a value of each seed for each of its steps."
             )
+    settings, versions = found["settings"], _mapping(f"{place}['versions']", found["versions"])
+    if not isinstance(settings, list) or not all(isinstance(each, str) for each in settings):
+        raise ValueError(
+            f"{place}['settings'] must be a list of texts, got {numbers.described(settings)}."
+        )
+    texts = [found["library"], *versions.values(), *filter(None, [found["source"]])]
+    if not all(isinstance(each, str) for each in texts):
+        raise ValueError(f"{place}['versions'], ['library'] and ['source'] must be texts.")
     return TaskResult(**{**found, "settings": tuple(found["settings"])})
+
+
+def _is_finite(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    with contextlib.suppress(OverflowError):
+        return is_number and math.isfinite(value)  # type: ignore[arg-type]
+    return False
 
 
 def _mapping(name: str, value: object) -> Mapping[str, Any]:

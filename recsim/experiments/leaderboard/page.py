@@ -1,7 +1,7 @@
 """The page of the leaderboard: tables and figures of entries.
 
-The score of a run is its return on a scale on which the mean of ``random`` in the task is 0 and the
-highest mean of any entry there is 1. So scores, unlike returns, are of these entries together.
+The score of a run is its return on a scale on which the mean of ``random`` in the task is 0 and
+that of the best agent 1, both when the version was published; a better one has more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Board:
         of: the entries, of one version, that of ``random`` among them.
 
     Raises:
-        ValueError: if there are none, or that of ``random`` is missing or has no results.
+        ValueError: if there are none, they are of several versions, two are of one agent, or that
+            of ``random`` is missing or has no results.
 
     Attributes:
         version: the version.
@@ -47,8 +48,15 @@ class Board:
     def __init__(self, of: Sequence[entries.Entry]) -> None:
         if not of:
             raise ValueError("There must be entries on the leaderboard, got none.")
-        self.version = tasks_lib.version_of(of[0].version)
+        versions = sorted({entry.version for entry in of})
         by_name = {entry.agent: entry for entry in of}
+        if len(versions) > 1 or len(by_name) < len(of):
+            agents = sorted(entry.agent for entry in of)
+            raise ValueError(
+                "Entries on the leaderboard must be of one version and of different agents, got "
+                f"{', '.join(versions)} and {', '.join(agents)}."
+            )
+        self.version = tasks_lib.version_of(versions[0])
         if _RANDOM not in by_name:
             raise ValueError(
                 f"There must be an entry of {_RANDOM!r}, which scores begin at, got those of "
@@ -63,13 +71,14 @@ class Board:
                 "There must be a task in which the entry of 'random', and that of the oracle where "
                 "there is one, have results, got none."
             )
-        self._scales = {
+        of_entries = {
             name: (
                 _mean(by_name[_RANDOM], name),
                 max(_mean(entry, name) for entry in of if name in entry.tasks),
             )
             for name in self.tasks
         }
+        self._scales = {**of_entries, **self.version.scales}
         self.entries = sorted(
             of, key=lambda entry: (not self.scores(entry), -self.overall(entry)["mean"])
         )
@@ -203,8 +212,8 @@ class Board:
             if name in entry.tasks
         ]
         seeds = sorted({len(result.returns) for result in found})
-        seconds = sum(sum(result.seconds.values()) for result in found)
-        took = f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
+        took = _duration(sum(sum(result.seconds.values()) for result in found))
+        searched = _duration(sum(result.search_seconds for result in found))
         versions = dict.fromkeys(
             f"{package} {number}"
             for result in found
@@ -212,12 +221,13 @@ class Board:
             if package in ("recsim", "numpy", "python")
         )
         span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        codes = sorted({result.library[:12] for result in found})
         return (
             f"Results of {self.version.name}: {len(self.entries)} agents in {len(self.tasks)} of "
-            f"{len(self.version.tasks)} tasks, {len(found)} pairs with {span} seeds each (a whole "
-            f"entry has {self.version.num_seeds}). Training and evaluation took {took} "
-            f"of processor time, the searches of settings not counted; made with "
-            f"{', '.join(versions)}."
+            f"{len(self.version.tasks)} tasks, {len(found)} pairs with {span} "
+            f"seed{'' if span == '1' else 's'} each (a whole entry has {self.version.num_seeds}). "
+            f"Training and evaluation took {took} of processor time, the searches of settings "
+            f"{searched}; made with {', '.join(versions)} (code {', '.join(codes)})."
         )
 
     def markdown(self) -> str:
@@ -311,7 +321,11 @@ class Board:
         axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
         axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(framealpha=0.85, edgecolor="none", fontsize=7)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def write(of: Sequence[entries.Entry], folder: paths.Path) -> list[str]:

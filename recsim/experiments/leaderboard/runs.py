@@ -14,11 +14,12 @@ import functools
 import glob
 import os
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recsim import clusters, parallel
-from recsim._internal import paths, validation
+from recsim._internal import paths, provenance, validation
 from recsim.experiments import experiment, factories, results
 from recsim.experiments.leaderboard import baselines, entries, tasks
 from recsim.simulator import progress as progress_lib
@@ -27,6 +28,9 @@ __all__ = ["ENTRIES", "Place", "rerun", "run"]
 
 #: The folder of the entries, in that of a run.
 ENTRIES = "entries"
+
+# What a run's timing has by task.
+_SECONDS = "processor_seconds_of_tasks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +75,11 @@ def run(
         The agents' entries.
 
     Raises:
-        ValueError: for an unknown task or agent, or more seeds than there are.
+        ValueError: for an unknown task or agent, more seeds than there are, or if the seeds that
+            there are were run by other code of this library.
         OSError: if the folder cannot be written to.
-        recsim.experiments.experiment.ExperimentFailedError: if an agent fails in a task.
+        recsim.experiments.experiment.ExperimentFailedError: if agents fail in tasks; all others are
+            run to their ends first.
     """
     names = list(version.tasks) if only_tasks is None else list(only_tasks)
     wanted = [version.task(name) for name in names]
@@ -96,10 +102,29 @@ def run(
         for label, name in labels.items()
         if not _is_known(found[label], task, seeds)
     ]
+    for cells in left:
+        _check_same_code(found[cells.label], cells.task.name)
+    failures = []
     for cells, measured in _measured(left, seeds, place):
+        if measured.failure:
+            failures.append(measured.failure)
+            continue
         found[cells.label] = measured.added_to(found[cells.label], cells.task.name)
         entries.save(found[cells.label], os.path.join(folder, ENTRIES))
+    if failures:
+        raise experiment.ExperimentFailedError("\n".join(failures))
     return list(found.values())
+
+
+def _check_same_code(entry: entries.Entry, task: str) -> None:
+    """Raises ValueError if an agent was run in a task by other code than this, by fewer seeds."""
+    there = entry.tasks.get(task)
+    if there is not None and there.library != provenance.source_digest():
+        raise ValueError(
+            f"output must be of the same code of recsim, whose SHA-256 is "
+            f"{provenance.source_digest()[:12]}…, got {entry.agent} in {task} run by "
+            f"{there.library[:12]}…: choose another folder, or go on with the code from before."
+        )
 
 
 def _begun(version: tasks.Version, folder: str, label: str, name: str) -> entries.Entry:
@@ -114,9 +139,26 @@ def _begun(version: tasks.Version, folder: str, label: str, name: str) -> entrie
                 f"{factories.name_of(reference)}, got one of {entry.version} in which it is made "
                 f"by {entry.made_by}: choose another folder, or another name."
             )
+        source = _source_of(reference)
+        changed = [of for of, there in entry.tasks.items() if source and there.source != source]
+        if changed:
+            raise ValueError(
+                f"{label} has another source than when {path!r} got its results in "
+                f"{', '.join(changed)}: choose another folder, or delete that file and the agent's "
+                "folders in runs and search."
+            )
         return entry
     description = factories.agent_entry(reference).description
     return entries.Entry(version.name, label, factories.name_of(reference), description, {}, {})
+
+
+def _source_of(reference: factories.Reference) -> str | None:
+    """Returns the digest of an agent's code, where it is of one's own."""
+    if reference == baselines.reference_of(baselines.ORACLE) or not (
+        isinstance(reference, str) and factories.is_reference(reference)
+    ):
+        return None
+    return factories.source_digest(reference, "agent")
 
 
 def _is_known(entry: entries.Entry, task: tasks.Task, seeds: int) -> bool:
@@ -133,7 +175,7 @@ def _measured(
     One alone runs its seeds at the same time instead.
     """
     if len(left) == 1:
-        yield left[0], left[0].measured(seeds)
+        yield left[0], _outcome(left[0], seeds)
         return
     by_name = {f"{cells.task.name}/{cells.label}": cells for cells in left}
     work = [
@@ -161,21 +203,38 @@ def _measured(
 
 def _run_cells(cells: _Cells, seeds: int, advance: parallel.Advance) -> parallel.Result:
     del advance  # It is done at once.
-    return {"measured": cells.measured(seeds)}
+    return {"measured": _outcome(cells, seeds)}
+
+
+def _outcome(cells: _Cells, seeds: int) -> _Measured:
+    try:
+        return cells.measured(seeds)
+    except experiment.ExperimentFailedError as error:
+        return _Measured(failure=str(error))
+    except OSError:
+        raise
+    except Exception:  # Agents may be anybody's code; the others continue.
+        where = f"{cells.label} has failed in {cells.task.name}"
+        return _Measured(failure=f"{where}: {traceback.format_exc().rstrip()}")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Measured:
-    """What an agent earned in a task, or why it cannot take part."""
+    """What an agent earned in a task, why it cannot take part, or how it failed."""
 
-    result: entries.TaskResult | None
+    result: entries.TaskResult | None = None
     reason: str = ""
+    failure: str = ""
 
     def added_to(self, entry: entries.Entry, task: str) -> entries.Entry:
+        # One or the other: an agent of one's own may have changed since.
+        reasons = {name: why for name, why in entry.not_applicable.items() if name != task}
+        results = {name: result for name, result in entry.tasks.items() if name != task}
         if self.result is None:
-            reasons = {**entry.not_applicable, task: self.reason}
-            return dataclasses.replace(entry, not_applicable=reasons)
-        return dataclasses.replace(entry, tasks={**entry.tasks, task: self.result})
+            reasons[task] = self.reason
+        else:
+            results[task] = self.result
+        return dataclasses.replace(entry, tasks=results, not_applicable=reasons)
 
 
 class _Cells:
@@ -205,31 +264,33 @@ class _Cells:
         """Returns what the agent earned, with the best of the settings that are tried."""
         reason = baselines.reason_against(self._reference, self.task, self._version.train_envs)
         if reason is not None:
-            return _Measured(None, reason)
-        search = self._search()
+            return _Measured(reason=reason)
+        search, search_seconds = self._search()
         settings = (max(search, key=lambda each: search[each]),) if search else ()
         of_all = self._run(("runs", self.task.name, self.label), settings, seeds=seeds)
-        provenance: Any = of_all.metadata.provenance
+        record: Any = of_all.metadata.provenance
         timing: Any = of_all.metadata.timing
         seconds = {
             name.split("/")[-2].removeprefix("seed_"): seconds
-            for name, seconds in timing["processor_seconds_of_tasks"].items()
+            for name, seconds in timing[_SECONDS].items()
         }
         result = entries.TaskResult(
             self.task.sha256,
             settings,
             search,
+            search_seconds,
             _returns(of_all),
             _curve(of_all),
             seconds,
-            provenance["versions"],
-            provenance["sources"].get(self.label),
+            record["versions"],
+            provenance.source_digest(),
+            record["sources"].get(self.label),
         )
         return _Measured(result)
 
-    def _search(self) -> dict[str, float]:
-        """Returns the mean return with each of the settings that are tried."""
-        found = {}
+    def _search(self) -> tuple[dict[str, float], float]:
+        """Returns the mean return with each of the settings that are tried, and their seconds."""
+        found, total = {}, 0.0
         for number, settings in enumerate(baselines.settings_to_try(self._name)):
             place = ("search", self.task.name, self.label, str(number))
             of_settings = self._run(
@@ -241,7 +302,9 @@ class _Cells:
             )
             returns = _returns(of_settings)
             found[settings] = sum(returns.values()) / len(returns)
-        return found
+            timing: Any = of_settings.metadata.timing
+            total += sum(timing[_SECONDS].values())
+        return found, round(total, 3)
 
     def _run(
         self,
@@ -256,7 +319,11 @@ class _Cells:
         folder = os.path.join(self._folder, *parts)
         if experiment.is_complete(folder):
             there = results.Results.load(folder)
-            if there.metadata.spec["seeds"] == seeds and not there.metadata.failures:
+            of_then: Any = there.metadata.provenance
+            source = _source_of(self._reference)
+            is_same = source is None or of_then["sources"].get(self.label) == source
+            has_all = there.metadata.spec["seeds"] == seeds and not there.metadata.failures
+            if has_all and is_same:
                 return there
         found = experiment.experiment(
             self.experiment(settings, seeds=seeds, seed=seed, share=share),

@@ -127,5 +127,20 @@ ORDERING = tasks.Task(
 
 _TASKS = (EASY, EVOLUTION, LARGE_SLATES, CATALOGUE, EXPLORATION, CLICKBAIT, BOREDOM, ORDERING)
 
+# The mean returns of random slates and of the best agent, or the oracle, when it was published; in
+# `clickbait`, where none was better than random, that of always the least clickbait.
+_SCALES = {
+    "easy": (31.58, 56.09),
+    "evolution": (160.34, 253.14),
+    "large_slates": (169.50, 252.43),
+    "catalogue": (160.48, 216.71),
+    "exploration": (26.57, 59.48),
+    "clickbait": (1926.93, 3204.30),
+    "boredom": (14.73, 33.59),
+    "ordering": (12.05, 13.28),
+}
+
 #: The version.
-VERSION = tasks.Version("recsim-slates-v1", __name__, {task.name: task for task in _TASKS})
+VERSION = tasks.Version(
+    "recsim-slates-v1", __name__, {task.name: task for task in _TASKS}, scales=_SCALES
+)

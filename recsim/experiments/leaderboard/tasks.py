@@ -128,6 +128,8 @@ class Version:
         search_seeds: how many seeds settings are chosen by, from :attr:`first_search_seed` on.
         first_search_seed: the first of these.
         search_share: what share of the evaluation's users these runs are evaluated on.
+        scales: by task the returns that have the scores 0 and 1: those of ``random`` and of the
+            best agent when the version was published. Where there are none, those of the entries.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Version:
     search_seeds: int = 2
     first_search_seed: int = 1_000
     search_share: float = 0.2
+    scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """Returns a task, or raises ValueError that names the nearest one."""
@@ -154,12 +157,15 @@ class Version:
 
     def quick(self) -> Version:
         """Returns a small version, whose results are of another name and no entries of this one."""
+        if self.name.endswith(_QUICK):
+            return self
         return dataclasses.replace(
             self,
             name=f"{self.name}{_QUICK}",
             tasks={name: task.quick() for name, task in self.tasks.items()},
             num_seeds=2,
             search_seeds=1,
+            scales={},
         )
 
 
