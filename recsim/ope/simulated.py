@@ -262,8 +262,9 @@ class _Chunk:
         known = agent.propensities(observation, slates)
         if known is None:
             raise ValueError(
-                f"{described} does not know its probabilities, as it is set up: Thompson sampling "
-                "needs propensity_samples."
+                f"{described} {type(agent).__name__} does not know its probabilities, as it is set "
+                "up: Thompson sampling needs propensity_samples, and a layer a base agent that "
+                "knows its own, such as those of random, softmax or ppo."
             )
         entries: dict[str, Any] = {"items": np.asarray(known.items, np.float64)}
         for name, values in (("slates", known.slate), ("prefixes", known.prefixes)):
@@ -314,8 +315,9 @@ def _checked_agent(described: str, agent: types.VectorAgent) -> types.VectorAgen
     knows = types.knows_propensities(agent)
     if not knows:
         raise ValueError(
-            f"{described} {type(agent).__name__} does not know its probabilities: it needs a "
-            "method propensities(observation, slates), see recsim.types.KnowsPropensities."
+            f"{described} {type(agent).__name__} does not know its probabilities: take one that "
+            "does, such as random, softmax or ppo, or give it a method propensities(observation, "
+            "slates), see recsim.types.KnowsPropensities."
         )
     return agent
 

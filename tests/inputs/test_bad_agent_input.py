@@ -1,5 +1,7 @@
 """Bad input of choice models, bandits and agents: each row is refused by an error that names it."""
 
+import functools
+
 import numpy as np
 import pytest
 from support import random_scenarios
@@ -19,6 +21,7 @@ from recsim.agents import (
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics, recent_slates
 from recsim.environments import interest_evolution, long_term_satisfaction
+from recsim.ope import comparison, simulated
 
 
 def make_vector(**changes):
@@ -93,7 +96,19 @@ proportional = choice_model.MultinomialProportionalChoiceModel
 exponential_cascade = choice_model.ExponentialCascadeChoiceModel
 proportional_cascade = choice_model.ProportionalCascadeChoiceModel
 
+
 # What is done, the type of the error, and what its message says, by the name of the row.
+def propensities_of(logging, evaluated):
+    """Logs an agent, and asks another how likely it would show the same."""
+    config = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
+    simulated.collect(
+        functools.partial(registry.create_vector_environment, "interest_evolution", config),
+        functools.partial(registry.create_vector_agent, logging),
+        {"evaluated": functools.partial(registry.create_vector_agent, evaluated)},
+        num_users=1,
+    )
+
+
 TABLE = {
     # Choice models.
     "scores NaN": (lambda: choose(logit, {}, [np.nan, 1.0]), ValueError, "give a distribution"),
@@ -384,6 +399,49 @@ TABLE = {
         lambda: full_slate_q_agent.VectorFullSlateQAgent(make_vector(), recurrent_units=4),
         ValueError,
         "recurrent_units=4 needs an observation with the rows of recent slates",
+    ),
+    **{
+        f"propensities of {name}": (
+            lambda roles=roles: propensities_of(*roles),
+            ValueError,
+            message,
+        )
+        for name, roles, message in (
+            (
+                "wolpertinger",
+                ("wolpertinger", "random"),
+                "VectorWolpertingerAgent does not know its probabilities: take one that does, such "
+                "as random",
+            ),
+            (
+                "sac_topk evaluated",
+                ("random", "sac_topk"),
+                "evaluated.*VectorSACTopKAgent does not know its probabilities: take one",
+            ),
+            (
+                "wolpertinger below a layer",
+                ("wolpertinger+recent2", "random"),
+                "VectorRecentSlatesLayer does not know.*a layer a base agent that knows its own",
+            ),
+            (
+                "lin_ts",
+                ("lin_ts", "random"),
+                "VectorContextualBanditAgent does not know.*needs propensity_samples",
+            ),
+        )
+    },
+    "propensities for recsim ope of wolpertinger": (
+        lambda: comparison.compare(
+            comparison.Settings(
+                environment="interest_evolution",
+                logging_agent="random",
+                evaluation_agents=("wolpertinger",),
+                num_users=2,
+                true_users=2,
+            )
+        ),
+        ValueError,
+        "The agent 'wolpertinger' learns, and has not: log and evaluate a trained one",
     ),
     "softmax of infinity": (
         lambda: choice_model.softmax([np.inf, 1.0]),
