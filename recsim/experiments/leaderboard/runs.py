@@ -123,7 +123,7 @@ def _check_same_code(entry: entries.Entry, task: str) -> None:
         raise ValueError(
             f"output must be of the same code of recsim, whose SHA-256 is "
             f"{provenance.source_digest()[:12]}…, got {entry.agent} in {task} run by "
-            f"{there.library[:12]}…: choose another folder, or go on with the code from before."
+            f"{there.library[:12]}…: choose another folder, or continue with the code from before."
         )
 
 
