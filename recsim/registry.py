@@ -488,7 +488,7 @@ def agent_entry(name: str) -> AgentEntry:
 
     With ``+recent5`` or ``+gru5`` after it, or another number, it sees what 5 slates brought, too.
     """
-    if name in AGENTS or "+" not in str(name):
+    if not isinstance(name, str) or name in AGENTS or "+" not in name:
         return _entry("agent", AGENTS, name)
     bases = [known for known in AGENTS if name.startswith(f"{known}+")]
     base = max([name.partition("+")[0], *bases], key=len)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recsim._internal import command_line, provenance
+from recsim._internal import command_line
 from recsim.cli import _options
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _check(files: Sequence[str]) -> int:
 
 
 def _rerun(options: argparse.Namespace) -> int:
+    from recsim._internal import provenance
     from recsim.experiments.leaderboard import entries, runs
 
     if options.seed is None or len(options.tasks or ()) != 1:
