@@ -31,6 +31,14 @@ def test_scores_of_a_published_version(monkeypatch, scales_of_entries):
     np.testing.assert_allclose(board.scores(ONE_TASK)["boredom"], [2 / 3, 4 / 3])
 
 
+def test_tasks_count_alike_whatever_their_seeds():
+    more = entry_of("good", easy=[4.0, 6.0, 90.0, 90.0], boredom=[10.0, 10.0])
+    boards = [page.Board([RANDOM, ONE_TASK, entry]) for entry in (GOOD, more)]
+    # The scale is of all seeds: 2 to 5, and 2 to 47.5.
+    assert boards[0].overall(GOOD)["mean"] == pytest.approx((0.0 + 2 / 3) / 2)
+    assert boards[1].overall(more)["mean"] == pytest.approx((0.0 + 2 / 45.5) / 2)
+
+
 def test_entries_that_do_not_belong_together():
     with pytest.raises(ValueError, match="of different agents, got .* good, good, random"):
         page.Board([RANDOM, GOOD, GOOD])

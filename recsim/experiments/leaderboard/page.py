@@ -105,17 +105,22 @@ class Board:
         """Returns the interquartile mean of the scores in all tasks, with its interval.
 
         Where the agent cannot take part, it has the score of random, 0. What it has not run yet is
-        left out.
+        left out. So that tasks count alike, the seeds do that were run in all of them.
         """
-        by_name = self.scores(entry)
-        seeds = max(map(len, by_name.values()), default=1)
+        own = self._of_common_seeds(entry)
+        seeds = len(own[0]) if own else 1
         zeros = [np.zeros(seeds) for name in self.tasks if name in entry.not_applicable]
-        strata = [*by_name.values(), *zeros] or [np.zeros(1)]
-        return _with_enough(statistics.interquartile_mean(strata), *by_name.values())
+        return _with_enough(statistics.interquartile_mean([*own, *zeros] or [np.zeros(1)]), *own)
 
     def own(self, entry: entries.Entry) -> Mapping[str, Any]:
         """Returns the interquartile mean of the scores in the agent's own tasks."""
-        return statistics.interquartile_mean(list(self.scores(entry).values()))
+        return statistics.interquartile_mean(self._of_common_seeds(entry))
+
+    def _of_common_seeds(self, entry: entries.Entry) -> list[np.ndarray]:
+        """Returns the scores of an agent by task, of as many seeds as there are in each."""
+        scores = list(self.scores(entry).values())
+        seeds = min(map(len, scores), default=0)
+        return [of_task[:seeds] for of_task in scores]
 
     def improvement(self, entry: entries.Entry, over: str) -> Mapping[str, Any] | None:
         """Returns how likely a run earns more than one of another agent, over tasks of both."""
