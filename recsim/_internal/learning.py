@@ -8,7 +8,7 @@ import numpy as np
 
 from recsim import types
 
-__all__ = ["complaint", "num_updates", "steps_without_update"]
+__all__ = ["complaint", "num_updates", "remedy", "steps_without_update"]
 
 
 def num_updates(agent: object) -> int | None:
@@ -36,6 +36,17 @@ def steps_without_update(agent: object) -> int:
     return min((int(number) for number in numbers if _is_integer(number)), default=0)
 
 
+def remedy(agent: object) -> str:
+    """Returns what lets an agent learn earlier, with the setting where the agent names it.
+
+    Args:
+        agent: any agent. One of the library that learns has ``first_update_setting``, gin's name.
+    """
+    names = (getattr(learner, "first_update_setting", None) for learner in _learners(agent))
+    known = [name for name in dict.fromkeys(names) if isinstance(name, str)]
+    return f"let it learn earlier (gin's {', '.join(known)})" if known else "let it learn earlier"
+
+
 def _is_integer(value: object) -> bool:
     """Says whether a value is an integer: an agent's attribute of the same name may be another."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
@@ -53,7 +64,7 @@ def complaint(agent: object, num_steps: int) -> str:
     needed = steps_without_update(agent)
     reason = (
         f"it makes none in its first {needed:,} steps. Train it for longer (max_training_steps"
-        " times num_iterations), or let it learn earlier (DQNAgent.min_replay_history)."
+        f" times num_iterations), or {remedy(agent)}."
         if needed >= num_steps
         else "no step brought it anything to learn from, or it was made for evaluation (eval_mode)."
     )

@@ -12,7 +12,7 @@ import numpy as np
 from recsim import types
 from recsim.agents import _propensities, _slots
 
-__all__ = ["epsilon_greedy", "plackett_luce"]
+__all__ = ["epsilon_greedy", "plackett_luce", "random"]
 
 
 def epsilon_greedy(

@@ -527,8 +527,8 @@ class _Training(runner_lib.TrainRunner):
                 f"A training of {self.planned_steps:,} steps"
                 + f" ({self.planned_steps // users:,} for each of {users:,} users)" * (users > 1)
                 + f" is too short for {agent}, which makes no update in its first "
-                f"{without_update:,}: ask for more than these training steps, or let it learn "
-                "earlier (gin's DQNAgent.min_replay_history)."
+                f"{without_update:,}: ask for more than these training steps, or "
+                f"{learning.remedy(self._agent)}."
             )
 
     def _run_train_phase(self, total_steps: int) -> int:

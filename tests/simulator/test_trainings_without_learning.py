@@ -8,6 +8,8 @@ import pytest
 from support.runners import create_random, train_runner
 from support.scenarios import CONFIG
 
+from recsim import registry
+from recsim._internal import learning
 from recsim.agents import full_slate_q_agent, tabular_q_agent
 from recsim.environments import interest_evolution, interest_exploration
 
@@ -46,6 +48,26 @@ def test_a_training_without_an_update_is_told_of(num_envs, settings, learns, tmp
     assert "none in its first 20,00" in message
     for remedy in ("max_training_steps", "num_iterations", "min_replay_history"):
         assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("ppo", "SlatePolicyAgent.update_period"),
+        ("ppo+recent2", "SlatePolicyAgent.update_period"),
+        ("sac_topk", "ItemVectorAgent.min_replay_history"),
+        ("slate_topk_topk_q", "DQNAgent.min_replay_history"),
+    ],
+)
+@pytest.mark.parametrize("num_envs", [None, 4])
+def test_what_lets_an_agent_learn_earlier_is_its_own_setting(num_envs, name, setting):
+    env = interest_evolution.create_environment(CONFIG)
+    create = registry.create_agent
+    if num_envs is not None:
+        env = interest_evolution.create_vector_environment(CONFIG, num_envs)
+        create = registry.create_vector_agent
+    agent = create(name, env)
+    assert f"let it learn earlier (gin's {setting})." in learning.complaint(agent, 8)
 
 
 def create_tabular(sess, env, eval_mode, summary_writer=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -114,6 +114,9 @@ class ItemVectorAgent(
         cls, settings: Settings, adapter: adapters.ObservationAdapter, slate_size: int
     ) -> learner_lib.ActorCriticLearner:
         """Returns what learns. Further arguments of a subclass are its settings."""
+
+    #: Gin's name of the setting that says when the agent learns first.
+    first_update_setting: ClassVar[str] = "ItemVectorAgent.min_replay_history"
 
     @property
     def steps_without_update(self) -> int:

@@ -48,6 +48,9 @@ class VectorItemVectorAgent(
             learner_lib.Settings(**settings), self._adapter, self._slate_size, **self._method
         )
 
+    #: Gin's name of the setting that says when the agent learns first.
+    first_update_setting: ClassVar[str] = "ItemVectorAgent.min_replay_history"
+
     @property
     def steps_without_update(self) -> int:
         """Number of training steps, of all users together, in which a new agent makes no update."""

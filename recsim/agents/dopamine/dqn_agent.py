@@ -272,6 +272,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """Number of updates of the network so far, of those that learned from something."""
         return self._learner.num_updates
 
+    #: Gin's name of the setting that says when the agent learns first.
+    first_update_setting: ClassVar[str] = "DQNAgent.min_replay_history"
+
     @property
     def steps_without_update(self) -> int:
         """Number of training steps in which a new agent makes no update yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -125,6 +126,9 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
             slate_size: number of documents in a slate. Further arguments of a subclass are its
                 settings, which its constructor takes too.
         """
+
+    #: Gin's name of the setting that says when the agent learns first.
+    first_update_setting: ClassVar[str] = "SlatePolicyAgent.update_period"
 
     @property
     def steps_without_update(self) -> int:

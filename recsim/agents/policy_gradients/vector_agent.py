@@ -62,6 +62,9 @@ class VectorSlatePolicyAgent(
             num_users=self._num_envs,
         )
 
+    #: Gin's name of the setting that says when the agent learns first.
+    first_update_setting: ClassVar[str] = "SlatePolicyAgent.update_period"
+
     @property
     def steps_without_update(self) -> int:
         """Number of training steps, of all users together, in which a new agent makes no update."""
