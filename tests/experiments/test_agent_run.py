@@ -116,7 +116,6 @@ def test_returns_and_metrics_are_those_of_the_runner(tmp_path):
     assert list(folder.glob("events.out.tfevents.*"))
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("num_envs", [None, 1])
 @pytest.mark.parametrize(
     ("environment", "topics"),
