@@ -1,4 +1,4 @@
-"""Agents: random, bandits, Q-learning, policy gradients, actor-critics; layers around agents."""
+"""Agents: random, bandits, Q-learning, policy gradients, actor-critics; an oracle; layers."""
 
 from recsim.agents import (
     agent_utils,
@@ -11,6 +11,7 @@ from recsim.agents import (
     random_agent,
     reinforce_agent,
     sac_topk_agent,
+    short_term_oracle,
     slate_decomp_q_agent,
     softmax_agent,
     tabular_q_agent,
@@ -28,6 +29,7 @@ __all__ = [
     "random_agent",
     "reinforce_agent",
     "sac_topk_agent",
+    "short_term_oracle",
     "slate_decomp_q_agent",
     "softmax_agent",
     "tabular_q_agent",

@@ -28,9 +28,8 @@ import numpy as np
 
 from recsim import registry, seeding, types
 from recsim._internal import command_line, files, paths, version
-from recsim.agents import random_agent
+from recsim.agents import random_agent, short_term_oracle
 from recsim.experiments import statistics, tables
-from recsim.experiments.leaderboard import oracle
 from recsim.vector import env as vector_env
 from recsim.vector import simulate
 
@@ -97,7 +96,7 @@ def measured(name: str, scenario: str, seed: int, steps: int, users: int) -> dic
     if name == "random":
         create: Any = random_agent.VectorRandomAgent
     elif name == "oracle":
-        create = oracle.ShortTermOracle
+        create = short_term_oracle.ShortTermOracle
     else:
         env = _environment(scenario, seed, _NUM_ENVS)
         agent: Any = registry.create_vector_agent(name, env, seed=seed, training_steps=steps)

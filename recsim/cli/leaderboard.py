@@ -136,7 +136,7 @@ def _version(options: argparse.Namespace) -> tasks.Version:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from recsim.experiments import experiment
+    from recsim.experiments import experiment, tables
     from recsim.experiments.leaderboard import entries, page, runs
 
     version = _version(options)
@@ -144,6 +144,7 @@ def _run(options: argparse.Namespace) -> int:
     place = runs.Place(
         options.workers, options.backend, options.address, False if options.quiet else None
     )
+    failure = ""
     try:
         runs.run(
             version,
@@ -154,28 +155,39 @@ def _run(options: argparse.Namespace) -> int:
             place=place,
         )
     except experiment.ExperimentFailedError as error:
-        print(f"{options.parser.prog}: error: {error}", file=sys.stderr)
-        return 1
+        failure = str(error)
     except KeyboardInterrupt:
         print(f"\nThe same command resumes with what is in {folder}.", file=sys.stderr, end="")
         raise
-    # Those of earlier commands in the folder, too.
-    found = entries.load_all(os.path.join(folder, runs.ENTRIES))
-    files = runs.ENTRIES
-    if any(entry.agent == "random" and entry.tasks for entry in found):
-        board = page.Board(found)
-        page.write(found, folder)
-        _options.print_text(board.plain(shutil.get_terminal_size().columns))
-        files += ", tables.md, figures"
-    _options.print_text(f"Files: {folder} ({files})")
-    return 0
+    if os.path.isdir(os.path.join(folder, entries.FOLDER)):
+        # Those of earlier commands in the folder, too.
+        found = entries.load_all(folder)
+        width = shutil.get_terminal_size().columns
+        files = entries.FOLDER
+        if any(entry.agent == "random" and entry.tasks for entry in found):
+            page.write(found, folder)
+            _options.print_text(page.Board(found).plain(width))
+            files += ", tables.md, findings.md, figures"
+        else:
+            _options.print_text(tables.plain(page.returns_table(found), width))
+            _options.print_text("\nScores begin at random slates: run --agents random here, too.\n")
+        _options.print_text(f"Files: {folder} ({files})")
+    if failure:
+        print(f"{options.parser.prog}: error: {failure}", file=sys.stderr)
+    return 1 if failure else 0
 
 
 def _check(files: Sequence[str]) -> int:
     from recsim.experiments.leaderboard import entries, tasks
 
+    are_entries = True
     for path in files:
-        entry = entries.load(path)
+        try:
+            entry = entries.load(path)
+        except (OSError, ValueError) as error:  # The others are told of, too.
+            print(error, file=sys.stderr)
+            are_entries = False
+            continue
         version = tasks.version_of(entry.version)
         seeds = [len(result.returns) for result in entry.tasks.values()]
         missing = set(version.tasks) - set(entry.tasks) - set(entry.not_applicable)
@@ -186,7 +198,7 @@ def _check(files: Sequence[str]) -> int:
         _options.print_text(
             f"{path}: an entry of {entry.agent} in {version.name}, {'whole' if whole else lacks}."
         )
-    return 0
+    return 0 if are_entries else 1
 
 
 def _rerun(options: argparse.Namespace) -> int:

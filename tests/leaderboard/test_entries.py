@@ -41,6 +41,10 @@ BAD = {
     "missing key": (lambda data: data.pop("made_by"), "lacks made_by"),
     "key besides": (lambda data: data.update(rank=1), "has besides rank"),
     "name that is not a text": (lambda data: data.update(agent=3), "agent must be a text, got 3"),
+    "name of another agent": (
+        lambda data: data.update(made_by="my_agents.py:ppo"),
+        "agent must be a name of its own, got 'ppo' made by my_agents.py:ppo",
+    ),
     "no tasks": (lambda data: data.update(tasks=[]), "tasks must be an object of JSON"),
     "return that is not a number": (
         changed(returns={"0": "high", "1": 1.0}),

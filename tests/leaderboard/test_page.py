@@ -72,17 +72,47 @@ def test_tables_have_all_there_is():
         "recsim 1.0, numpy 2.0",
         "| one_task |",
         "1 of 2",
-        "| it is too easy |",
+        "- `one_task` in `easy`: it is too easy.",
         "clip_range = 0.3",
         f"easy: {V1.task('easy').title}",
     ):
         assert part in text
 
 
+def test_seconds_are_medians_with_their_range():
+    result = GOOD.tasks["easy"]
+    slow = dataclasses.replace(result, seconds={"0": 2.5, "1": 9.0})
+    good = dataclasses.replace(GOOD, tasks={**GOOD.tasks, "easy": slow})
+    overall, easy, boredom = page.Board([RANDOM, good]).all_tables()
+    seconds = [
+        {row[0]: row[table.header.index("seconds")] for row in table.rows}["good"]
+        for table in (easy, boredom, overall)
+    ]
+    # Of both tasks the seeds have the means (2.5 + 1.5) / 2 and (9 + 1.5) / 2.
+    assert seconds == ["5.8 (2.5 to 9.0)", "1.5 (1.5 to 1.5)", "3.6 (2.0 to 5.2)"]
+
+
+def test_who_cannot_take_part_is_told_together():
+    others = [
+        entry_of("random", easy=[1.0], boredom=[1.0]),
+        *(
+            dataclasses.replace(
+                entry_of(name), not_applicable={"boredom": "no", "easy": "no", "ordering": why}
+            )
+            for name, why in (("b", "no"), ("a", "no"), ("c", "other"))
+        ),
+    ]
+    assert page.Board(others).reasons() == {
+        ("easy", "boredom", "ordering"): {"no": ["a", "b"]},
+        ("easy", "boredom"): {"no": ["c"]},
+        ("ordering",): {"other": ["c"]},
+    }
+
+
 def test_page_is_written(tmp_path):
     pytest.importorskip("matplotlib")
     written = page.write(ENTRIES, tmp_path / "page")
-    names = {"tables.md", "scores.png", "profiles.png", "curves.png"}
+    names = {"tables.md", "findings.md", "scores.png", "profiles.png", "curves.png"}
     assert {path.name for path in (tmp_path / "page").iterdir()} == names
     assert len(written) == len(names)
 

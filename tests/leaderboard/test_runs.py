@@ -116,6 +116,38 @@ def test_own_agents(tmp_path):
         runs.run(TINY, tmp_path, ["random"], place=QUIET)
 
 
+class OneUserAtATime(random_agent.RandomAgent):
+    """What is not for users in parallel."""
+
+
+class Forgetful(random_agent.VectorRandomAgent):
+    """Learns, as it says, and has nothing to show for it."""
+
+    learns = True
+
+    def state_dict(self):
+        return {}
+
+
+def random(environment):
+    return random_agent.VectorRandomAgent(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("OneUserAtATime", "must be for users in parallel, got .*SingleUserAgents"),
+        ("Forgetful", r"must have a state, got .*whose state_dict\(\) is empty"),
+        ("random", "agent must be a name of its own, got 'random' made by .*test_runs.py:random"),
+        ("Nobody", "test_runs.py has no 'Nobody'"),
+    ],
+)
+def test_own_agents_that_are_refused(name, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        runs.run(TINY, tmp_path / "board", [f"{__file__}:{name}"], place=QUIET)
+    assert not (tmp_path / "board").exists()
+
+
 _CHANGING = """
 from recsim.agents import random_agent
 

@@ -3,6 +3,10 @@
 For each agent a few values of one of its parameters are tried in each task, with seeds of their
 own. The value of the highest mean return is what the agent is then run with in that task. What is
 not named here has one setting, the agent's own.
+
+Example:
+    >>> [name for name in names() if "recent" in name]
+    ['ppo+recent5', 'slate_optimal_optimal_q+recent5']
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ ORACLE = "short_term_oracle"
 # Agents that also see what the last slates brought, for tasks that hide the users.
 _WITH_RECENT_SLATES = ("ppo+recent5", "slate_optimal_optimal_q+recent5")
 
-_ORACLE_REFERENCE = "recsim.experiments.leaderboard.oracle:ShortTermOracle"
+_ORACLE_REFERENCE = "recsim.agents.short_term_oracle:ShortTermOracle"
 
 # Values by gin's name of a parameter, and which agents they are tried for.
 _TRIED: Mapping[str, tuple[Callable[[str], bool], tuple[float, ...]]] = {
@@ -52,18 +56,34 @@ def names() -> list[str]:
     """Returns the names of the agents that have a form for users in parallel, and the oracle.
 
     A learner of policies and one of values take part with recent slates, too.
+
+    Example:
+        >>> names()[0], names()[-1]
+        ('random', 'short_term_oracle')
     """
     of_registry = [name for name, entry in registry.AGENTS.items() if entry.create_vector]
     return [*of_registry, *_WITH_RECENT_SLATES, ORACLE]
 
 
 def reference_of(name: str) -> factories.Reference:
-    """Returns what makes an agent of a name, or of a reference to code."""
+    """Returns what makes an agent of a name, or of a reference to code.
+
+    Example:
+        >>> reference_of("short_term_oracle")
+        'recsim.agents.short_term_oracle:ShortTermOracle'
+        >>> reference_of("my_agents.py:MyAgent")
+        'my_agents.py:MyAgent'
+    """
     return _ORACLE_REFERENCE if name == ORACLE else name
 
 
 def settings_to_try(name: str) -> list[str]:
-    """Returns the gin bindings that are tried for an agent; nothing where there is one setting."""
+    """Returns the gin bindings that are tried for an agent; nothing where there is one setting.
+
+    Example:
+        >>> settings_to_try("lin_ucb")
+        ['ContextualBanditAgent.exploration = 1.0', 'ContextualBanditAgent.exploration = 0.1']
+    """
     if name.partition("+")[0] not in registry.AGENTS:
         return []  # Code of one's own, whatever its module is called.
     return [
@@ -84,6 +104,13 @@ def reason_against(reference: factories.Reference, task: tasks.Task, train_envs:
 
     Raises:
         ValueError: if there is no such agent.
+
+    Example:
+        >>> version = tasks.version_of("recsim-slates-v1")
+        >>> print(reason_against("random", version.task("easy"), train_envs=10))
+        None
+        >>> reason_against("full_slate_q", version.task("ordering"), train_envs=10)[:48]
+        '10 candidates make 3,628,800 slates of 10, which'
     """
     entry = factories.agent_entry(reference)
     if isinstance(reference, str) and _keeps_candidates(reference):

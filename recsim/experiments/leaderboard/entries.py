@@ -21,6 +21,16 @@ An entry is a file in JSON:
     of code of one's own, or null;
 
 * ``not_applicable``: a reason for each task that the agent cannot take part in.
+
+Example:
+    >>> import tempfile
+    >>> entry = Entry(
+    ...     "recsim-slates-v1", "mine", "my_agents.py:Mine", "an agent", {}, {"easy": "too easy"}
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(entry, folder)
+    ...     os.path.basename(path), load(path) == entry, load_all(folder) == [entry]
+    ('mine.json', True, True)
 """
 
 from __future__ import annotations
@@ -34,16 +44,43 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsim._internal import files, json_text, numbers, paths
-from recsim.experiments.leaderboard import tasks
+from recsim.experiments.leaderboard import baselines, tasks
 
-__all__ = ["Entry", "TaskResult", "load", "load_all", "save"]
+__all__ = ["FOLDER", "Entry", "TaskResult", "load", "load_all", "save"]
+
+#: The folder of the entries, in that of a run.
+FOLDER = "entries"
 
 _FORMAT = 1
+
+# What agents of entries on record are made by, where that has moved since.
+_MOVED = {
+    "recsim.experiments.leaderboard.oracle:ShortTermOracle": (
+        "recsim.agents.short_term_oracle:ShortTermOracle"
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskResult:
-    """What an agent earned in a task; the attributes are those of the file."""
+    """What an agent earned in a task; the attributes are those of the file.
+
+    Example:
+        >>> task = tasks.version_of("recsim-slates-v1").task("easy")
+        >>> result = TaskResult(
+        ...     task.sha256,
+        ...     settings=(),
+        ...     search={},
+        ...     search_seconds=0.0,
+        ...     returns={"0": 31.4, "1": 31.9},
+        ...     curve=None,
+        ...     seconds={"0": 0.1, "1": 0.1},
+        ...     versions={"numpy": "2.0.0"},
+        ...     library="0" * 64,
+        ... )
+        >>> max(result.returns, key=result.returns.get)
+        '1'
+    """
 
     sha256: str
     settings: tuple[str, ...]
@@ -59,7 +96,13 @@ class TaskResult:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What an agent earned; the attributes are those of the file."""
+    """What an agent earned; the attributes are those of the file.
+
+    Example:
+        >>> entry = Entry("recsim-slates-v1", "random", "random", "random slates", {}, {})
+        >>> sorted(tasks.version_of(entry.version).tasks.keys() - entry.tasks.keys())[:3]
+        ['boredom', 'catalogue', 'clickbait']
+    """
 
     version: str
     agent: str
@@ -70,7 +113,22 @@ class Entry:
 
 
 def save(entry: Entry, folder: str) -> str:
-    """Writes an entry to a folder and returns the file's path."""
+    """Writes an entry to a folder, which is made where it is not there.
+
+    Args:
+        entry: the entry.
+        folder: the folder.
+
+    Returns:
+        The file's path: the agent's name, with ``.json``.
+
+    Example:
+        >>> import tempfile
+        >>> entry = Entry("recsim-slates-v1", "random", "random", "random slates", {}, {})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     os.path.basename(save(entry, folder))
+        'random.json'
+    """
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"{entry.agent}.json")
     data = {"format": _FORMAT, **dataclasses.asdict(entry)}
@@ -82,11 +140,24 @@ def save(entry: Entry, folder: str) -> str:
 def load_all(folder: paths.Path) -> list[Entry]:
     """Returns the entries in a folder, by the names of their files.
 
+    Args:
+        folder: the folder, or that of a run, which has them in its folder ``entries``.
+
     Raises:
         ValueError: if there is none, a file is not an entry, or they are not of one version.
         OSError: if one cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("random", "ppo"):
+        ...         _ = save(Entry("recsim-slates-v1", name, name, "an agent", {}, {}), folder)
+        ...     [entry.agent for entry in load_all(folder)]
+        ['ppo', 'random']
     """
     place = paths.absolute("folder", folder)
+    if os.path.isdir(os.path.join(place, FOLDER)):
+        place = os.path.join(place, FOLDER)
     names = sorted(name for name in os.listdir(place) if name.endswith(".json"))
     if not names:
         raise ValueError(f"folder must hold entries of the leaderboard, got none in {place!r}.")
@@ -103,11 +174,21 @@ def load_all(folder: paths.Path) -> list[Entry]:
 def load(path: paths.Path) -> Entry:
     """Returns an entry, checked as far as a file can be.
 
+    Args:
+        path: the file.
+
     Raises:
         ValueError: if it is none, with what is wrong: another format, a version or a task that is
             not known or not the one that there is, seeds that are none of the task's, numbers that
             are not finite.
         OSError: if it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save(Entry("recsim-slates-v1", "mine", "mine", "an agent", {}, {}), folder)
+        ...     load(path).agent
+        'mine'
     """
     file_path = paths.absolute("path", path)
     with open(file_path, encoding="utf-8") as file:
@@ -147,7 +228,29 @@ def _checked(data: object) -> Entry:
                 f"{numbers.described(reason)}."
             )
     given = {name: whole[name] for name in ("version", "agent", "made_by", "description")}
+    given["made_by"] = _MOVED.get(given["made_by"], given["made_by"])
+    check_name(given["agent"], given["made_by"])
     return Entry(**given, tasks=results, not_applicable=reasons)
+
+
+def check_name(agent: str, made_by: str) -> None:
+    """Raises ValueError if an agent has the name of another one, which is the library's.
+
+    Args:
+        agent: its name on the leaderboard.
+        made_by: a name of the registry, or a reference to code.
+
+    Example:
+        >>> check_name("mine", "my_agents.py:mine")
+        >>> check_name("random", "my_agents.py:random")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: agent must be a name of its own, got 'random' made by my_agents.py:random: ...
+    """
+    if agent in baselines.names() and made_by != baselines.reference_of(agent):
+        raise ValueError(
+            f"agent must be a name of its own, got {agent!r} made by {made_by}: the library has an "
+            "agent of that name. Name the class or function otherwise."
+        )
 
 
 def _task_result(version: tasks.Version, name: str, data: object) -> TaskResult:

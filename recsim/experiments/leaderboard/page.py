@@ -1,7 +1,19 @@
-"""The page of the leaderboard: tables and figures of entries.
+"""The page of the leaderboard: tables, what they show, and figures of entries.
 
 The score of a run is its return on a scale on which the mean of ``random`` in the task is 0 and
 that of the best agent 1, both when the version was published; a better one has more.
+
+Example:
+    >>> import tempfile
+    >>> from recsim.experiments.leaderboard import runs
+    >>> version = tasks_lib.version_of("recsim-slates-v1-quick")
+    >>> place = runs.Place(workers=1, progress=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = runs.run(
+    ...         version, folder, ["random", "greedy_pctr"], only_tasks=["easy"], place=place
+    ...     )
+    >>> [entry.agent for entry in Board(found).entries]
+    ['greedy_pctr', 'random']
 """
 
 from __future__ import annotations
@@ -9,20 +21,17 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recsim._internal import files, paths
 from recsim.experiments import plots, statistics, summary, tables
-from recsim.experiments.leaderboard import baselines, entries
+from recsim.experiments.leaderboard import baselines, entries, figures, findings
 from recsim.experiments.leaderboard import tasks as tasks_lib
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-__all__ = ["Board", "write"]
+__all__ = ["Board", "returns_table", "write"]
 
 _RANDOM = "random"
 _DASH = "–"
@@ -43,6 +52,24 @@ class Board:
         entries: the entries, those of the highest scores first.
         tasks: the tasks in which ``random`` has results, and the oracle where it is among them, in
             the order of the version.
+
+    Example:
+        >>> task = tasks_lib.version_of("recsim-slates-v1").task("easy")
+        >>> def entry_of(agent, *returns):
+        ...     by_seed = {str(seed): value for seed, value in enumerate(returns)}
+        ...     result = entries.TaskResult(
+        ...         task.sha256, (), {}, 0.0, by_seed, None, dict.fromkeys(by_seed, 1.0), {}, "0"
+        ...     )
+        ...     return entries.Entry("recsim-slates-v1", agent, agent, "", {"easy": result}, {})
+        >>> board = Board([entry_of("random", 31.0, 32.0), entry_of("mine", 55.0, 57.0)])
+        >>> [entry.agent for entry in board.entries]
+        ['mine', 'random']
+        >>> board.returns(board.entries[0], "easy")
+        array([55., 57.])
+        >>> board.scores(board.entries[0])["easy"].round(2)  # 31.58 is 0, and 56.09 is 1.
+        array([0.96, 1.04])
+        >>> board.improvement(board.entries[0], "random")["mean"]
+        1.0
     """
 
     def __init__(self, of: Sequence[entries.Entry]) -> None:
@@ -95,6 +122,15 @@ class Board:
             if task in entry.tasks
         }
 
+    def ranked(self, task: str) -> list[entries.Entry]:
+        """Returns the entries that have results in a task, those of the highest returns first."""
+        there = [entry for entry in self.entries if task in entry.tasks]
+        return sorted(there, key=lambda entry: -_mean(entry, task))
+
+    def trained(self, task: str) -> list[entries.Entry]:
+        """Returns the like of :meth:`ranked` of the agents that were trained."""
+        return [entry for entry in self.ranked(task) if entry.tasks[task].curve]
+
     def scaled(self, task: str, returns: np.ndarray) -> np.ndarray:
         """Returns the scores of returns in a task."""
         low, high = self._scales[task]
@@ -135,25 +171,29 @@ class Board:
         return _with_enough(found, *ours, *theirs)
 
     def all_tables(self) -> Iterator[tables.Table]:
-        """Yields the tables: of all tasks together, of each, and of who cannot take part."""
+        """Yields the tables: of all tasks together, and of each."""
         yield self._overall_table()
         for name in self.tasks:
             yield self._task_table(name)
-        reasons = [
-            [entry.agent, ", ".join(names), reason]
-            for entry in self.entries
-            for reason, names in _by_reason(entry).items()
-        ]
-        if reasons:
-            yield tables.Table(
-                "Not applicable, and why:", ["agent", "tasks", "reason"], sorted(reasons)
-            )
+
+    def reasons(self) -> dict[tuple[str, ...], dict[str, list[str]]]:
+        """Returns who cannot take part: by tasks, and by the reason, the agents."""
+        found: dict[tuple[str, ...], dict[str, list[str]]] = {}
+        for entry in sorted(self.entries, key=lambda entry: entry.agent):
+            by_reason: dict[str, list[str]] = {}
+            for task in self.version.tasks:
+                if task in entry.not_applicable:
+                    by_reason.setdefault(entry.not_applicable[task], []).append(task)
+            for reason, names in by_reason.items():
+                found.setdefault(tuple(names), {}).setdefault(reason, []).append(entry.agent)
+        return found
 
     def _overall_table(self) -> tables.Table:
         rows = []
         for entry in self.entries:
             taken = [entry.tasks[name] for name in self.tasks if name in entry.tasks]
-            seconds = [value for result in taken for value in result.seconds.values()]
+            common = min((len(result.seconds) for result in taken), default=0)
+            seconds = [list(result.seconds.values())[:common] for result in taken]
             rows.append(
                 [
                     entry.agent,
@@ -162,7 +202,7 @@ class Board:
                     _score(self.own(entry)["mean"]) if taken else _DASH,
                     _estimate(self.improvement(entry, _RANDOM)),
                     _estimate(self.improvement(entry, baselines.ORACLE)),
-                    f"{np.mean(seconds):.1f}" if seconds else _DASH,
+                    _median(np.mean(seconds, axis=0)) if taken else _DASH,
                 ]
             )
         return tables.Table(
@@ -181,23 +221,17 @@ class Board:
 
     def _task_table(self, name: str) -> tables.Table:
         task = self.version.tasks[name]
-        taking_part = [entry for entry in self.entries if name in entry.tasks]
         rows = []
-        for entry in sorted(taking_part, key=lambda entry: -_mean(entry, name)):
+        for entry in self.ranked(name):
             result = entry.tasks[name]
             returns = self.returns(entry, name)
-            interval = _DASH
-            if len(returns) > 1:
-                of_seeds = statistics.estimate(returns)
-                interval = f"{of_seeds['low']:,.2f} to {of_seeds['high']:,.2f}"
             rows.append(
                 [
                     entry.agent,
-                    f"{returns.mean():,.2f}",
-                    interval,
+                    *_mean_and_interval(returns),
                     _score(float(self.scaled(name, returns).mean())),
                     str(len(returns)),
-                    f"{np.mean(list(result.seconds.values())):.1f}",
+                    _median(list(result.seconds.values())),
                     "; ".join(map(_short, result.settings)) or _DASH,
                 ]
             )
@@ -232,109 +266,65 @@ class Board:
             f"{len(self.version.tasks)} tasks, {len(found)} pairs with {span} "
             f"seed{'' if span == '1' else 's'} each (a whole entry has {self.version.num_seeds}). "
             f"Training and evaluation took {took} of processor time, the searches of settings "
-            f"{searched}; made with {', '.join(versions)} (code {', '.join(codes)})."
+            f"{searched}. Seconds are of processor time, too, of one seed: the median of the "
+            f"seeds, and the least and most. Made with {', '.join(versions)} (code "
+            f"{', '.join(codes)})."
         )
 
     def markdown(self) -> str:
-        """Returns notes and tables in Markdown."""
-        return "\n\n".join([self.notes(), *map(tables.markdown, self.all_tables())]) + "\n"
+        """Returns notes, tables and reasons in Markdown."""
+        reasons = [
+            f"- {_coded(agents)} in {_coded(names)}: {reason}."
+            for names, by_reason in sorted(self.reasons().items())
+            for reason, agents in sorted(by_reason.items())
+        ]
+        parts = [self.notes(), *map(tables.markdown, self.all_tables())]
+        if reasons:
+            parts += ["Who cannot take part, and why:", "\n".join(reasons)]
+        return "\n\n".join(parts) + "\n"
 
     def plain(self, width: int) -> str:
         """Returns the table of all tasks, and notes, for a terminal."""
         notes = textwrap.fill(self.notes(), max(width, 40))
         return f"{tables.plain(self._overall_table(), width)}\n\n{notes}"
 
-    def figures(self) -> Iterator[tuple[str, Figure]]:
-        """Yields the figures and their names: scores, performance profiles, learning curves."""
-        yield "scores", self._scores_figure()
-        yield "profiles", self._profiles_figure()
-        ran = [entry.tasks.get(name) for entry in self.entries for name in self.tasks]
-        if any(result is not None and result.curve for result in ran):
-            yield "curves", self._curves_figure()
 
-    def _scores_figure(self) -> Figure:
-        shown = [entry for entry in self.entries[::-1] if self.scores(entry)]
-        figure = plots.new_figure(7.0, 1.0 + 0.24 * len(shown))
-        axes = figure.subplots()
-        for place, entry in enumerate(shown):
-            found = self.overall(entry)
-            known = {name: np.nan if value is None else value for name, value in found.items()}
-            colour = plots.ORANGE if entry.agent == baselines.ORACLE else plots.BLUE
-            plots.add_interval(axes, place, known, colour=colour)
-        axes.set_yticks(range(len(shown)), [entry.agent for entry in shown])
-        axes.set_xlabel("score in all tasks, interquartile mean")
-        axes.grid(axis="x", alpha=0.25)
-        return figure
+def returns_table(of: Sequence[entries.Entry]) -> tables.Table:
+    """Returns a table of what agents earned in each task, where there are no scores.
 
-    def _profiles_figure(self) -> Figure:
-        figure = plots.new_figure(7.0, 4.5)
-        axes = figure.subplots()
-        levels = np.linspace(-0.25, 1.25, 151)
-        ran = [entry for entry in self.entries if self.scores(entry)]
-        for place, entry in enumerate(ran[: plots.MOST_LINES]):
-            of_tasks = list(self.scores(entry).values())
-            shares = np.mean([(scores[:, None] > levels).mean(axis=0) for scores in of_tasks], 0)
-            axes.plot(
-                levels,
-                shares,
-                color=plots.COLOURS[place],
-                linestyle="--" if place % 2 else "-",
-                label=f"{entry.agent} ({len(of_tasks)} tasks)",
-            )
-        axes.set_xlabel("score")
-        axes.set_ylabel("share of runs with a higher score")
-        axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=9, loc="lower left")
-        return figure
+    Args:
+        of: the entries.
 
-    def _curves_figure(self) -> Figure:
-        rows = -(-len(self.tasks) // 2)
-        figure = plots.new_figure(9.0, 3.4 * rows)
-        panels = np.atleast_2d(figure.subplots(rows, 2, squeeze=False)).ravel()
-        for axes, name in zip(panels, self.tasks):
-            self._draw_curves(axes, name)
-        for axes in panels[len(self.tasks) :]:
-            axes.set_axis_off()
-        return figure
+    Example:
+        >>> returns_table([entries.Entry("recsim-slates-v1", "mine", "mine", "", {}, {})]).header
+        ['agent', 'task', 'return', '95% interval', 'seeds']
+    """
+    rows = []
+    for entry in of:
+        for name, result in entry.tasks.items():
+            returns = np.array(list(result.returns.values()), np.float64)
+            rows.append([entry.agent, name, *_mean_and_interval(returns), str(len(returns))])
+    header = ["agent", "task", "return", "95% interval", "seeds"]
+    return tables.Table("Returns:", header, rows, num_labels=2)
 
-    def _draw_curves(self, axes: Axes, name: str) -> None:
-        ranked = sorted(
-            (entry for entry in self.entries if name in entry.tasks and entry.tasks[name].curve),
-            key=lambda entry: -_mean(entry, name),
-        )
-        for place, entry in enumerate(ranked[: plots.MOST_LINES - 1]):
-            curve = entry.tasks[name].curve
-            assert curve is not None
-            values = np.array(list(curve["values"].values()), np.float64)
-            mean = values.mean(axis=0)
-            band: Mapping[str, Any] = {"mean": mean, "low": mean, "high": mean}
-            if len(values) >= summary.FEW_SEEDS:
-                band = statistics.estimate(values)
-            colour = plots.COLOURS[place]
-            plots.add_curve(
-                axes, curve["steps"], band, colour=colour, label=entry.agent, opacity=0.15
-            )
-        for entry in self.entries:
-            if entry.agent in (_RANDOM, baselines.ORACLE) and name in entry.tasks:
-                dashes = ":" if entry.agent == _RANDOM else "--"
-                axes.axhline(
-                    _mean(entry, name), color=plots.GREY, linestyle=dashes, label=entry.agent
-                )
-        axes.set_title(name, fontsize=10)
-        axes.set_xlabel("user-steps of training")
-        axes.set_ylabel("return")
-        axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-        axes.locator_params(axis="x", nbins=5)
-        axes.grid(alpha=0.25)
-        axes.legend(framealpha=0.85, edgecolor="none", fontsize=7)
+
+def _mean_and_interval(returns: np.ndarray) -> tuple[str, str]:
+    interval = _DASH
+    if len(returns) > 1:
+        of_seeds = statistics.estimate(returns)
+        interval = f"{of_seeds['low']:,.2f} to {of_seeds['high']:,.2f}"
+    return f"{returns.mean():,.2f}", interval
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds > 3600 else f"{seconds / 60:.1f} minutes"
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds > length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
 
 
 def write(of: Sequence[entries.Entry], folder: paths.Path) -> list[str]:
-    """Writes tables and figures to a folder: ``tables.md``, ``scores.png`` and others.
+    """Writes a page to a folder: ``tables.md``, ``findings.md``, ``scores.png`` and others.
 
     Args:
         of: the entries, see :class:`Board`.
@@ -346,14 +336,26 @@ def write(of: Sequence[entries.Entry], folder: paths.Path) -> list[str]:
     Raises:
         ValueError: if there is no board of them.
         OSError: if the folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> from recsim.experiments.leaderboard import runs
+        >>> version = tasks_lib.version_of("recsim-slates-v1-quick")
+        >>> place = runs.Place(workers=1, progress=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = runs.run(version, folder, ["random"], only_tasks=["easy"], place=place)
+        ...     [os.path.basename(path) for path in write(found, os.path.join(folder, "page"))]
+        ['tables.md', 'findings.md', 'scores.png', 'profiles.png']
     """
     board = Board(of)
     place = paths.absolute("folder", folder)
     paths.writable_folder("The folder of the page", place)
-    written = [os.path.join(place, "tables.md")]
-    with files.atomic_file(written[0]) as file:
-        file.write(board.markdown().encode())
-    for name, figure in board.figures():
+    written = []
+    for name, text in (("tables", board.markdown()), ("findings", findings.markdown(board))):
+        written.append(os.path.join(place, f"{name}.md"))
+        with files.atomic_file(written[-1]) as file:
+            file.write(text.encode())
+    for name, figure in figures.all_of(board):
         written.append(os.path.join(place, f"{name}.png"))
         plots.save(figure, written[-1])
     return written
@@ -384,14 +386,19 @@ def _score(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}"
 
 
+def _coded(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _median(values: ArrayLike) -> str:
+    """Returns the median of seconds, and the least and most where there are several."""
+    seconds = np.asarray(values, np.float64)
+    median = f"{np.median(seconds):.1f}"
+    if len(seconds) == 1:
+        return median
+    return f"{median} ({seconds.min():.1f} to {seconds.max():.1f})"
+
+
 def _short(binding: str) -> str:
     """Returns a binding without the class that it is of."""
     return binding.partition(".")[2] if "." in binding.partition("=")[0] else binding
-
-
-def _by_reason(entry: entries.Entry) -> dict[str, list[str]]:
-    """Returns the tasks that an agent cannot take part in, by the reason."""
-    found: dict[str, list[str]] = {}
-    for task, reason in entry.not_applicable.items():
-        found.setdefault(reason, []).append(task)
-    return found

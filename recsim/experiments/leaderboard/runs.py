@@ -4,6 +4,16 @@ Each agent in a task is an experiment of its own, in the folder ``runs/<task>/<a
 those that its settings are chosen by, in ``search/<task>/<agent>/<n>``. What is finished is not run
 again. An agent's entry is in ``entries/<agent>.json``, which is written anew after each of its
 tasks: see :mod:`recsim.experiments.leaderboard.entries`.
+
+Example:
+    >>> import tempfile
+    >>> version = tasks.version_of("recsim-slates-v1-quick")
+    >>> place = Place(workers=1, progress=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (entry,) = run(version, folder, ["random"], only_tasks=["easy"], seeds=1, place=place)
+    >>> recorded, now = rerun(entry, "easy", 0, place=place)
+    >>> recorded == now
+    True
 """
 
 from __future__ import annotations
@@ -21,13 +31,10 @@ from typing import Any
 from recsim import clusters, parallel
 from recsim._internal import paths, provenance, validation
 from recsim.experiments import experiment, factories, results
-from recsim.experiments.leaderboard import baselines, entries, tasks
+from recsim.experiments.leaderboard import _own_agents, baselines, entries, tasks
 from recsim.simulator import progress as progress_lib
 
-__all__ = ["ENTRIES", "Place", "rerun", "run"]
-
-#: The folder of the entries, in that of a run.
-ENTRIES = "entries"
+__all__ = ["Place", "rerun", "run"]
 
 # What a run's timing has by task.
 _SECONDS = "processor_seconds_of_tasks"
@@ -42,6 +49,10 @@ class Place:
         backend: where they run.
         address: that of a cluster.
         progress: False to show nothing.
+
+    Example:
+        >>> Place(workers=2, progress=False).backend
+        'loky'
     """
 
     workers: int | None = None
@@ -80,6 +91,17 @@ def run(
         OSError: if the folder cannot be written to.
         recsim.experiments.experiment.ExperimentFailedError: if agents fail in tasks; all others are
             run to their ends first.
+
+    Example:
+        >>> import tempfile
+        >>> version = tasks.version_of("recsim-slates-v1-quick")
+        >>> place = Place(workers=1, progress=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = run(
+        ...         version, folder, ["greedy_pctr"], only_tasks=["easy", "boredom"], place=place
+        ...     )
+        >>> list(found[0].tasks), list(found[0].not_applicable)
+        (['easy'], ['boredom'])
     """
     names = list(version.tasks) if only_tasks is None else list(only_tasks)
     wanted = [version.task(name) for name in names]
@@ -90,7 +112,9 @@ def run(
         label = factories.label_of(name)
         if label in labels:
             raise ValueError(f"agents must have different names, got {label!r} twice.")
-        factories.agent_entry(baselines.reference_of(name))
+        reference = baselines.reference_of(name)
+        entries.check_name(label, factories.name_of(reference))
+        _own_agents.check(reference, wanted[0])
         labels[label] = name
     folder = paths.absolute("output", output)
     paths.writable_folder("The output folder", folder)
@@ -110,7 +134,7 @@ def run(
             failures.append(measured.failure)
             continue
         found[cells.label] = measured.added_to(found[cells.label], cells.task.name)
-        entries.save(found[cells.label], os.path.join(folder, ENTRIES))
+        entries.save(found[cells.label], os.path.join(folder, entries.FOLDER))
     if failures:
         raise experiment.ExperimentFailedError("\n".join(failures))
     return list(found.values())
@@ -130,7 +154,7 @@ def _check_same_code(entry: entries.Entry, task: str) -> None:
 def _begun(version: tasks.Version, folder: str, label: str, name: str) -> entries.Entry:
     """Returns an agent's entry as far as it is there."""
     reference = baselines.reference_of(name)
-    path = os.path.join(folder, ENTRIES, f"{label}.json")
+    path = os.path.join(folder, entries.FOLDER, f"{label}.json")
     if os.path.exists(path):
         entry = entries.load(path)
         if (entry.version, entry.made_by) != (version.name, factories.name_of(reference)):
@@ -207,14 +231,14 @@ def _run_cells(cells: _Cells, seeds: int, advance: parallel.Advance) -> parallel
 
 
 def _outcome(cells: _Cells, seeds: int) -> _Measured:
+    where = f"{cells.label} has failed in {cells.task.name}"
     try:
         return cells.measured(seeds)
     except experiment.ExperimentFailedError as error:
-        return _Measured(failure=str(error))
+        return _Measured(failure=f"{where}: {error}")
     except OSError:
         raise
     except Exception:  # Agents may be anybody's code; the others continue.
-        where = f"{cells.label} has failed in {cells.task.name}"
         return _Measured(failure=f"{where}: {traceback.format_exc().rstrip()}")
 
 
@@ -337,8 +361,7 @@ class _Cells:
         if found.metadata.failures:
             first = found.metadata.failures[0]
             raise experiment.ExperimentFailedError(
-                f"{self.label} has failed in {self.task.name}: {first['task']}, with "
-                f"{first['error']} ({folder})"
+                f"{first['task']}, with {first['error']} ({folder})"
             )
         # Replay buffers would fill the disk; what was measured is in other files.
         for checkpoints in glob.glob(os.path.join(folder, "*", "*", "*", "train", "checkpoints")):
@@ -406,6 +429,12 @@ def rerun(
 
     Raises:
         ValueError: if the entry has no such result, or its agent is not found.
+
+    Example:
+        >>> entry = entries.Entry("recsim-slates-v1", "random", "random", "random slates", {}, {})
+        >>> rerun(entry, "easy", 3)
+        Traceback (most recent call last):
+        ValueError: seed must be one that the entry of random has in easy: none, got 3.
     """
     version = tasks.version_of(entry.version)
     task = version.task(task_name)

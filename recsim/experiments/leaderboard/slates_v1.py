@@ -1,6 +1,12 @@
 """The tasks of ``recsim-slates-v1``, the first version of the leaderboard.
 
 They are frozen: another parameter, or another budget, is another version.
+
+Example:
+    >>> CLICKBAIT.environment, CLICKBAIT.steps, CLICKBAIT.train_steps
+    ('long_term_satisfaction', 200, 50000)
+    >>> VERSION.task("clickbait") is CLICKBAIT
+    True
 """
 
 from __future__ import annotations

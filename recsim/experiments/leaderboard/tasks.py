@@ -1,4 +1,10 @@
-"""Tasks of the leaderboard: scenarios at fixed parameters, with a budget; and versions of it."""
+"""Tasks of the leaderboard: scenarios at fixed parameters, with a budget; and versions of it.
+
+Example:
+    >>> version = version_of("recsim-slates-v1")
+    >>> ", ".join(version.tasks)
+    'easy, evolution, large_slates, catalogue, exploration, clickbait, boredom, ordering'
+"""
 
 from __future__ import annotations
 
@@ -30,6 +36,12 @@ class Scenario(registry.EnvironmentEntry):
 
     Attributes:
         source_digest: what tells the task from others, for records of results.
+
+    Example:
+        >>> scenario = version_of("recsim-slates-v1").task("easy").scenario
+        >>> env = scenario.create_vector({"seed": 0}, 4)
+        >>> env.num_envs, env.slate_size
+        (4, 2)
     """
 
     source_digest: str = ""
@@ -51,6 +63,13 @@ class Task:
         train_steps: user-steps of a training.
         users: users of an evaluation, an episode each.
         curve_users: users of each point of a learning curve.
+
+    Example:
+        >>> task = Task("short", "a task of my own", "topic_boredom", 10, 3, train_steps=1_000)
+        >>> len(task.scenario.create({"seed": 0}).reset()["doc"])
+        10
+        >>> version_of("recsim-slates-v1").task("easy").sha256[:12]  # The same for ever.
+        'd7e50f64b3d6'
     """
 
     name: str
@@ -130,6 +149,13 @@ class Version:
         search_share: what share of the evaluation's users these runs are evaluated on.
         scales: by task the returns that have the scores 0 and 1: those of ``random`` and of the
             best agent when the version was published. Where there are none, those of the entries.
+
+    Example:
+        >>> version = version_of("recsim-slates-v1")
+        >>> version.reference(version.task("easy"))
+        'recsim.experiments.leaderboard.slates_v1:EASY.scenario'
+        >>> version.quick().name, version.quick().task("easy").train_steps
+        ('recsim-slates-v1-quick', 5000)
     """
 
     name: str
@@ -174,6 +200,10 @@ def version_of(name: str) -> Version:
 
     Args:
         name: a key of :data:`VERSIONS`; with ``-quick`` after it, :meth:`Version.quick` of it.
+
+    Example:
+        >>> version_of("recsim-slates-v1").num_seeds
+        10
     """
     known = [*VERSIONS, *(f"{each}{_QUICK}" for each in VERSIONS)]
     if not isinstance(name, str) or name not in known:

@@ -31,6 +31,19 @@ class ShortTermOracle(vector_agent.AbstractVectorAgent):
 
     Raises:
         ValueError: if it is another one.
+
+    Example:
+        >>> from recsim.environments import interest_evolution
+        >>> config = {"num_candidates": 5, "slate_size": 2, "resample_documents": True, "seed": 0}
+        >>> env = interest_evolution.create_vector_environment(config, num_envs=3)
+        >>> agent = ShortTermOracle(env)
+        >>> observation, _ = env.reset(seed=0)
+        >>> slates = agent.begin(observation)
+        >>> slates.shape
+        (3, 2)
+        >>> liked = (observation["doc"] @ env.user_states()["interests"][:, :, np.newaxis])[..., 0]
+        >>> bool((slates[:, 0] == liked.argmax(axis=1)).all())
+        True
     """
 
     def __init__(self, environment: vector_agent.UsersAndSpaces) -> None:
