@@ -179,6 +179,9 @@ class LazyCandidateSet(CandidateSet):
             self._all = {doc.doc_id(): doc for doc in self.get_documents(self.ids)}
         return self._all
 
+    def size(self) -> int:
+        return len(self.ids if self._all is None else self._all)
+
     def get_documents(self, document_ids: Iterable[Any]) -> list[Any]:
         if self._all is not None:
             return super().get_documents(document_ids)

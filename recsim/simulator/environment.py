@@ -14,6 +14,7 @@ from recsim import document, seeding, types, user
 from recsim._internal import (
     action_masks,
     global_generator,
+    numbers,
     owned_generators,
     resources,
     shared_stream,
@@ -184,28 +185,52 @@ class AbstractEnvironment(abc.ABC):
         sampler = self._document_sampler
         if self._sees_users:
             users = [model._user_state for model in self._user_models]  # noqa: SLF001
-            self._candidate_set = sampler.sample_candidates_for(users, self._num_candidates)
-            return
+            candidates = sampler.sample_candidates_for(users, self._num_candidates)
+        else:
+            try:
+                sample_candidates = sampler.sample_candidates
+            except AttributeError:  # It has another base class than ours.
+                self._check_document_sampler()
+                sample_candidates = own_method(
+                    sampler, document.AbstractDocumentSampler, "sample_candidates"
+                )
+            candidates = sample_candidates(self._num_candidates)
         try:
-            sample_candidates = sampler.sample_candidates
-        except AttributeError:  # It has another base class than ours.
-            self._check_document_sampler()
-            sample_candidates = own_method(
-                sampler, document.AbstractDocumentSampler, "sample_candidates"
-            )
-        self._candidate_set = sample_candidates(self._num_candidates)
+            as_many = candidates.size() == self._num_candidates
+        except (AttributeError, TypeError):  # A list, None or an array.
+            as_many = False
+        self._candidate_set = candidates
+        if not as_many:
+            self._check_sampled()
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()
         if len(documents) < self._num_candidates:
-            self._check_candidates(len(documents))
+            self._check_ids(len(documents))
         if self._has_masks is None:
-            first = next(iter(documents.values()))
+            first = next(iter(documents.values()), None)
             self._has_masks = isinstance(first, Mapping) and action_masks.KEY in first
         # A copy: what becomes of it does not change what slates point at.
         return documents.copy() if type(documents) is dict else copy.copy(documents)
 
-    def _check_candidates(self, number: int) -> None:
+    def _check_sampled(self) -> None:
+        """Raises TypeError or ValueError for what a sampler's own method returned."""
+        candidates: Any = self._candidate_set
+        name = "sample_candidates_for" if self._sees_users else "sample_candidates"
+        name = f"{type(self._document_sampler).__name__}.{name}"
+        if not callable(getattr(candidates, "size", None)):
+            raise TypeError(
+                f"{name} must return a CandidateSet of num_candidates={self._num_candidates} "
+                f"documents, got {numbers.described(candidates)}: make a CandidateSet() and add "
+                "each document by its method add_document."
+            )
+        self._check_ids(candidates.size())
+        raise ValueError(
+            f"{name} must return a CandidateSet of num_candidates={self._num_candidates} "
+            f"documents, got one of {candidates.size()}."
+        )
+
+    def _check_ids(self, number: int) -> None:
         """Raises ValueError if there are too few candidates because an ID came twice."""
         repeated = getattr(self._candidate_set, "_replaced", None)
         if repeated is not None:

@@ -31,8 +31,8 @@ class Retrieval(interest_exploration.IETopicDocumentSampler):
         return candidates
 
 
-def one_user(resample=True):
-    sampler = Retrieval(doc_ctor=interest_exploration.IEDocument, seed=0)
+def one_user(resample=True, sampler=None):
+    sampler = sampler or Retrieval(doc_ctor=interest_exploration.IEDocument, seed=0)
     model = interest_exploration.IEUserModel(
         2,
         user_sampler=interest_exploration.IEClusterUserSampler(seed=0),
@@ -59,6 +59,42 @@ def test_single_user_engine_shows_the_sampler_the_user_of_the_moment():
 def test_candidates_that_stay_cannot_follow_from_the_user():
     with pytest.raises(ValueError, match="resample_documents must be True for a document sampler"):
         one_user(resample=False)
+
+
+RETURNED = {
+    "no documents": (0, ValueError, "got one of 0"),
+    "too few": (1, ValueError, "got one of 1"),
+    "too many": (12, ValueError, "got one of 12"),
+    "a list": ([], TypeError, r"got \[\]: make a CandidateSet"),
+    "nothing": (None, TypeError, "got None: make a CandidateSet"),
+    "an array": (np.zeros(3), TypeError, "got array.*: make a CandidateSet"),
+}
+
+
+@pytest.mark.parametrize("method", ["sample_candidates_for", "sample_candidates"])
+@pytest.mark.parametrize("case", RETURNED)
+def test_a_sampler_must_return_as_many_candidates_as_it_is_asked_for(case, method):
+    returned, error, message = RETURNED[case]
+    from_step = 3
+
+    def sampled(self, *arguments):
+        self.calls = getattr(self, "calls", 0) + 1
+        number = arguments[-1] if self.calls < from_step else returned
+        if not isinstance(number, int):
+            return number
+        candidates = CandidateSet()
+        for _ in range(number):
+            candidates.add_document(self.sample_document())
+        return candidates
+
+    own = type("Own", (interest_exploration.IETopicDocumentSampler,), {method: sampled})
+    env, _ = one_user(sampler=own(doc_ctor=interest_exploration.IEDocument, seed=0))
+    env.reset()
+    with pytest.raises(error, match=rf"Own\.{method} must return .* num_candidates=3 .*{message}"):
+        env.step([0, 1])
+    from_step = 1
+    with pytest.raises(error, match=message):
+        one_user(sampler=own(doc_ctor=interest_exploration.IEDocument, seed=0))
 
 
 class Nearest(interest_evolution.VectorIEvDocumentSampler):
