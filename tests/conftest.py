@@ -23,6 +23,14 @@ def pytest_report_header() -> str:
     return f"recsim {recsim.__version__} from {os.path.dirname(recsim.__file__)}"
 
 
+def pytest_collection_modifyitems(config, items):
+    """Measures no coverage during slow tests: it slows them most, and faster ones run the lines."""
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker("no_cover")
+
+
 def pytest_runtest_setup(item):
     """Skips a test that needs what is not installed, or fails it: see :mod:`support.extras`."""
     for marker in item.iter_markers("needs"):

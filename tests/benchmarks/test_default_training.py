@@ -8,7 +8,6 @@ import pytest
 
 from recsim import registry
 from recsim.benchmarks import default_training
-from recsim.experiments import agent_run
 
 
 def test_every_agent_that_learns_is_measured_where_it_is_meant_to_be():
@@ -36,24 +35,33 @@ def test_the_defaults_train_agents_until_they_are_better_than_chance(agent, num_
     assert 0 < record["low"] < record["mean"] < record["high"]
     assert record["steps"] >= 30_000
     assert record["updates"] >= 200
+    assert record["processor_seconds"] > 0
 
 
 def test_the_command_prints_a_table_and_says_whether_all_are_above(capsys, monkeypatch):
-    monkeypatch.setitem(agent_run.TRAIN_DEFAULTS, "max_training_steps", 300)
+    lows = [0.25, 0.5]
+
+    def measured(agent, environment, seed, num_envs):
+        assert (agent, environment, num_envs) == ("tabular_q", "interest_exploration", None)
+        record = {"mean": 1.5, "low": lows[seed], "high": 2.0 + seed, "processor_seconds": 3.0}
+        return {"agent": agent, "seed": seed, "steps": 4000, "updates": 2000 - seed, **record}
+
+    monkeypatch.setattr(default_training, "measured", measured)
     arguments = ["--agent", "tabular_q", "--seeds", "2"]
-    code = default_training.main(arguments)
+    assert default_training.main(arguments) == 0
     out, err = capsys.readouterr()
-    row = next(line for line in out.splitlines() if line.startswith("| tabular_q"))
-    lows = re.findall(r"\(([+-]\d+\.\d) to [+-]\d+\.\d\)", row)
-    assert len(lows) == 2
-    assert code == (0 if min(map(float, lows)) > 0 else 1)
-    assert len(err.splitlines()) == 2
-
-    def below(*_):
-        return {**dict.fromkeys(["mean", "low", "high"], -1.0), **fields}
-
-    fields = {"agent": "x", "seed": 0, "steps": 1, "updates": 1, "processor_seconds": 0.0}
-    monkeypatch.setattr(default_training, "measured", below)
+    (row,) = re.findall(r"^\| tabular_q +\|(.*)\|$", out, re.M)
+    assert [cell.strip() for cell in row.split("|")] == [
+        "interest_exploration",
+        "+1.5 (+0.2 to +2.0)",
+        "+1.5 (+0.5 to +3.0)",
+        "1,999",
+        "3",
+    ]
+    assert err.splitlines()[1] == (
+        "tabular_q, seed 1: +1.5 (+0.5 to +3.0), 4,000 steps, 1,999 updates, 3.0 s"
+    )
+    lows[1] = -0.5
     assert default_training.main(arguments) == 1
 
 

@@ -36,7 +36,7 @@ def test_regret_within_three_standard_errors(algorithm, problem, expected, stand
     }[problem]
     index = bandit_regret.ALGORITHMS[algorithm].index
     rng = np.random.RandomState(0)
-    regrets = bandit_regret.pseudo_regret(index, means, [horizon], 500, rng)[:, 0]
+    regrets = bandit_regret.pseudo_regret(index, means, [horizon], 250, rng)[:, 0]
     own_error = regrets.std(ddof=1) / np.sqrt(len(regrets))
     assert own_error < 0.05 * expected  # Enough runs to tell right from wrong.
     assert abs(regrets.mean() - expected) < 3 * np.hypot(standard_error, own_error)
