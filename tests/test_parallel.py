@@ -193,7 +193,7 @@ def test_without_keep_going_the_first_task_given_up_ends_the_others(tmp_path):
     start = time.monotonic()
     with pytest.raises(parallel.TaskError, match="'bad'"):
         results(tasks, 2)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 55
 
 
 class Unsendable(Exception):
@@ -516,7 +516,7 @@ def test_no_worker_outlives_the_one_that_started_it(name, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(os.listdir(tmp_path)) < 2:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
@@ -524,7 +524,7 @@ def test_no_worker_outlives_the_one_that_started_it(name, tmp_path):
         send = os.killpg if name == "SIGINT" else os.kill
         send(process.pid, getattr(signal, name))
         # The output ends with the last process that could write to it.
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode == -getattr(signal, name)
         assert errors.count("KeyboardInterrupt") == (name == "SIGINT")
     finally:
@@ -542,7 +542,7 @@ def test_leaving_the_results_ends_the_workers(tmp_path):
         [parallel.Task("long", long, {}, 1), counting("a")], 2, lambda done: None
     )
     assert next(running)[0].name == "a"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not list(tmp_path.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -563,7 +563,7 @@ def test_importing_the_library_imports_nothing_of_this():
         """
     )
     process = run_script("-c", code)
-    assert process.communicate(timeout=60) == ("[]\n", "")
+    assert process.communicate(timeout=120) == ("[]\n", "")
 
 
 def test_cores():

@@ -119,12 +119,12 @@ def many_documents(num_candidates, slate_size):
 
 def test_too_many_slates_are_refused_at_once():
     observation_space, action_space = many_documents(300, 10)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(
         ValueError, match="300 candidates make 5\\.\\d+e\\+24 slates of 10, .*SlateDecompQ"
     ):
         FullSlateQAgent(None, observation_space, action_space)
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 def test_the_limit_of_slates():

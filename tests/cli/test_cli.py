@@ -482,13 +482,13 @@ def test_interrupted(agent):
         # A shell starts what it runs in the background with this signal ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     place = pathlib.Path("out/interest_exploration/seed_0", agent)
     while not place.is_dir() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert out == b""
     assert err.decode().endswith("\nrecsim: interrupted\n")
@@ -553,9 +553,12 @@ def test_options_of_the_documentation(capsys):
 
 
 def test_the_default_run_is_fast(tmp_path):
-    start = time.perf_counter()
+    def processor_seconds():  # Of processes that have ended, and of theirs.
+        return sum(os.times()[2:4])
+
+    start = processor_seconds()
     assert recsim_command("run").returncode == 0
-    assert time.perf_counter() - start < 20
+    assert processor_seconds() - start < 20
 
 
 def test_run_logs_the_episodes_of_each_agent():

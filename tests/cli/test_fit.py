@@ -104,7 +104,7 @@ def test_interrupted_and_resumed():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "The same command resumes with what is in films." in err
     assert not pathlib.Path("films/scenario.json").exists()

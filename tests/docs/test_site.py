@@ -190,7 +190,7 @@ def test_search_and_the_page_of_missing_pages_work_on_a_server(address):
         page.visit(f"{address}/404.html")
         assert faults_of(page) == []
         page.visit(f"{address}/search.html?q=SlateQ")
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not page.evaluate("document.querySelectorAll('#search-results li').length"):
             assert time.monotonic() < until
             time.sleep(0.1)

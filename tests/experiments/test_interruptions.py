@@ -138,7 +138,7 @@ def test_trainings_in_workers_save_what_they_have_done(name, uninterrupted_learn
         sent = time.time()
         send(command.pid, getattr(signal, name))
         # The output ends with the last process that could write to it.
-        output, _ = command.communicate(timeout=60)
+        output, _ = command.communicate(timeout=120)
     assert command.returncode == 128 + getattr(signal, name)
     what = "interrupted" if name == "SIGINT" else "terminated"
     assert output.decode().endswith(f"\nrecsim: {what}\n")

@@ -469,7 +469,7 @@ def test_interrupted_from_the_keyboard(workers, seconds):
         time.sleep(0.01)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err.decode()
     assert out == b""
     assert b"Traceback" not in err

@@ -148,7 +148,7 @@ def test_the_command_ends_cleanly_on_sigterm(tmp_path):
     while not checkpointer.iterations():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     assert errors.endswith("\nrecsim.main: terminated\n")
     assert "Traceback" not in errors

@@ -187,7 +187,7 @@ def test_optimal_slates_are_found_in_time(num_documents, slate_size, millisecond
     times = []
     for _ in range(50):
         s, q = rng.uniform(0, 2, num_documents), rng.normal(100, 50, num_documents)
-        begin = time.perf_counter()
+        begin = time.process_time()
         slate_q.select_slate_optimal(slate_size, 2.0, s, q)
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     assert np.median(times) < milliseconds / 1000
