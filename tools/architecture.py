@@ -101,9 +101,9 @@ def _import_nodes(
             yield node, at_load
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             yield from _import_nodes(node.orelse, at_load)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _import_nodes(ast.iter_child_nodes(node), False)
-        else:
+        elif not isinstance(node, ast.expr):  # In expressions there are no imports.
             yield from _import_nodes(ast.iter_child_nodes(node), at_load)
 
 
