@@ -71,7 +71,7 @@ def make_recsim_agent(name: str, env: recsim_gym.RecSimGymEnv) -> types.SlateAge
 
 def prepared(case: dict[str, Any]) -> Callable[[float], Measurement]:
     """Returns a function that runs a case for some seconds."""
-    config = {
+    config = case["config"] or {
         "num_candidates": case["num_candidates"],
         "slate_size": case["slate_size"],
         "resample_documents": case["resample_documents"],

@@ -41,12 +41,14 @@ if TYPE_CHECKING:
 __all__ = [
     "RECSIM_AGENTS",
     "Case",
+    "Processes",
     "check_library",
     "compatible_cases",
     "machine",
     "measure",
     "measured_tables",
     "save",
+    "start_processes",
     "text",
 ]
 
@@ -170,7 +172,7 @@ def check_library(python: str, library: str) -> None:
         )
 
 
-class _Processes:
+class Processes:
     """Processes that measure cases at the same time.
 
     Args:
@@ -209,12 +211,21 @@ class _Processes:
             process.stdin.write(f"{line}\n")
             process.stdin.flush()
 
-    def measured(self, case: Case, seconds: float) -> tuple[float, float | None]:
-        """Returns how many steps all users make in a second, and the MiB of the processes."""
+    def measured(
+        self, case: Case, seconds: float, config: Mapping[str, object] | None = None
+    ) -> tuple[float, float | None]:
+        """Returns how many steps all users make in a second, and the MiB of the processes.
+
+        Args:
+            case: what is measured.
+            seconds: for how long at least.
+            config: the environment's, of the sizes of the case; None for that of the sizes alone.
+        """
         shares = shares_of_users(case.num_users, len(self._processes))
         processes = self._processes[: len(shares)]
         for process, share in zip(processes, shares):
             request = {**dataclasses.asdict(case), "num_users": share, "seconds": seconds}
+            request["config"] = None if config is None else dict(config)
             self._write(process, json.dumps(request))
         for process in processes:
             self._read(process)
@@ -239,14 +250,23 @@ def shares_of_users(num_users: int, most: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _processes(python: str, number: int) -> Iterator[_Processes]:
+def start_processes(python: str, number: int) -> Iterator[Processes]:
+    """Starts processes that measure cases, which end with the block.
+
+    Args:
+        python: their interpreter.
+        number: how many there are.
+
+    Raises:
+        RuntimeError: if one does not start, or another interpreter has this very library.
+    """
     with tempfile.TemporaryFile("w+") as errors:
-        processes = _Processes(python, number, errors)
+        started = Processes(python, number, errors)
         try:
-            processes.wait()
-            yield processes
+            started.wait()
+            yield started
         finally:
-            processes.close()
+            started.close()
 
 
 def measure(
@@ -307,11 +327,13 @@ def measure(
         baseline = {case: [] for case in cases}
     total = rounds * (len(ours) + len(theirs) + len(baseline))
     with contextlib.ExitStack() as stack:
-        our_processes = stack.enter_context(_processes(sys.executable, num_processes))
+        our_processes = stack.enter_context(start_processes(sys.executable, num_processes))
         if recsim_python is not None:
-            their_processes = stack.enter_context(_processes(recsim_python, 1))
+            their_processes = stack.enter_context(start_processes(recsim_python, 1))
         if baseline_python is not None:
-            baseline_processes = stack.enter_context(_processes(baseline_python, num_processes))
+            baseline_processes = stack.enter_context(
+                start_processes(baseline_python, num_processes)
+            )
         advance = stack.enter_context(
             progress.progress_bar("Benchmark", total, "measurements", show_progress)
         )

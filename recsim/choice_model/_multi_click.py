@@ -132,7 +132,8 @@ def sample_clicks(
 def clicks_where_seen(click_if_seen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Does what :func:`sample_clicks` does where nobody stops, without checks."""
     clicked = arrays.empty_slates(click_if_seen.shape, np.bool_)
-    np.less(uniform, click_if_seen, out=clicked)
+    # In one order in memory, in which NumPy compares much faster.
+    np.less(np.asfortranarray(uniform), click_if_seen, out=clicked)
     return clicked
 
 

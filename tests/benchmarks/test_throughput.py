@@ -273,3 +273,11 @@ def test_another_version_of_the_library_is_measured_too(tmp_path):
 def test_this_interpreter_is_not_a_baseline():
     with pytest.raises(RuntimeError, match="runs this library, not a baseline"):
         throughput.measure([], baseline_python=sys.executable)
+
+
+def test_a_config_takes_the_place_of_that_of_the_sizes():
+    case = {"environment": "topic_boredom", "agent": "random", "num_users": 1}
+    sizes = {"num_candidates": 5, "slate_size": 2, "resample_documents": True}
+    _throughput_worker.prepared({**case, **sizes, "config": None})
+    with pytest.raises(ValueError, match="num_topics"):
+        _throughput_worker.prepared({**case, **sizes, "config": {**sizes, "num_topics": 0}})

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 __all__ = [
     "NEVER",
+    "Clicks",
     "attractions",
     "boredom_after",
     "clicks_by_topic",
+    "clicks_of",
     "interests_after",
     "item_scores",
     "lengths_in_topics",
@@ -216,9 +220,46 @@ def attractions(
     return np.where(monotonous, relevance / relevance.dtype.type(penalty), relevance)
 
 
+class Clicks(NamedTuple):
+    """Clicks of users on slates, those on a position together: the order of slates in memory.
+
+    Attributes:
+        number: how many each user makes, int32 of shape (n_users,).
+        cells: the clicks, as indices of arrays of shape (slate_size, n_users), shape (n_clicks,).
+        users: whose each is, indices of that shape.
+        ranks: how many the user makes before each, of that shape.
+    """
+
+    number: np.ndarray
+    cells: np.ndarray
+    users: np.ndarray
+    ranks: np.ndarray
+
+    def in_turn(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields users and cells of all first clicks, then of the second ones, and so on."""
+        for turn in range(self.number.max(initial=0)):
+            those = (self.ranks == turn).nonzero()[0]
+            yield self.users.take(those), self.cells.take(those)
+
+
+def clicks_of(clicked: np.ndarray) -> Clicks:
+    """Returns the clicks on slates.
+
+    Args:
+        clicked: which items of the slates are clicked, bools of shape (n_users, slate_size).
+    """
+    num_users, slate_size = clicked.shape
+    by_position = np.ascontiguousarray(clicked.T)
+    before = np.zeros((slate_size + 1, num_users), np.int32)
+    for position in range(slate_size):
+        np.add(before[position], by_position[position], out=before[position + 1])
+    cells = np.flatnonzero(by_position)
+    return Clicks(before[-1].copy(), cells, cells % num_users, before.reshape(-1).take(cells))
+
+
 def interests_after(
     interests: np.ndarray,
-    clicked: np.ndarray,
+    clicks: Clicks,
     embedding: np.ndarray,
     memory: float,
     drift: str,
@@ -227,9 +268,9 @@ def interests_after(
     """Returns users' interests after clicks, drawn towards the items.
 
     Args:
-        interests: shape (..., embedding_size).
-        clicked: which items of the slates were clicked, bools of shape (..., slate_size).
-        embedding: the items, shape (..., slate_size, embedding_size).
+        interests: shape (n_users, embedding_size).
+        clicks: the clicks on their slates.
+        embedding: the items, shape (n_users, slate_size, embedding_size).
         memory: share of the interests that stays.
         drift: 'topics' for a step towards the mean of the items clicked, 'uniform' for one of the
             same sum that is equal in all topics, 'each_click' for one towards each of them.
@@ -238,55 +279,29 @@ def interests_after(
     """
     if memory == 1.0:
         return interests
-    if interests.ndim == 1:
-        one = np.newaxis
-        of_one = interests[one], clicked[one], embedding[one]
-        (moved,) = interests_after(*of_one, memory, drift, num_topics)
-        return np.asarray(moved)
     moved = interests.copy()
-    # Few click, and what others have is not even looked at.
-    if drift == "each_click":
-        for position, by_whom in enumerate(clicked.T):
-            rows = by_whom.nonzero()[0]
-            if len(rows):
-                items = embedding[:, position].take(rows, axis=0)
-                moved[rows] = _drawn(moved.take(rows, axis=0), items, memory, num_topics)
-        return moved
-    number = np.add.reduce(clicked.T, axis=0, dtype=np.intp)
-    rows = number.nonzero()[0]
-    if len(rows):
-        number = number.take(rows)
-        towards = _sums_of_clicked(clicked, embedding, number)
-        towards /= number.astype(interests.dtype)[:, np.newaxis]
-        if drift == "uniform":
-            size = interests.dtype.type(interests.shape[-1])
-            towards = np.einsum("nt->n", towards)[:, np.newaxis] / size
-        moved[rows] = _drawn(interests.take(rows, axis=0), towards, memory, num_topics)
-    return moved
-
-
-def _sums_of_clicked(clicked: np.ndarray, embedding: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Returns the sums of the items that were clicked, of those who clicked any.
-
-    Args:
-        clicked: which items of the slates were clicked, bools of shape (n_users, slate_size).
-        embedding: the items, shape (n_users, slate_size, embedding_size).
-        number: how many items they clicked, shape (n_who_clicked,).
-
-    Returns:
-        Array of shape (n_who_clicked, embedding_size).
-    """
-    # By position, the order in memory; then by user.
+    # By position, the order in memory. Few click, and what others have is not even looked at.
     items = embedding.swapaxes(0, 1).reshape(-1, embedding.shape[-1])
-    cells = np.flatnonzero(clicked.T)
-    cells = cells.take((cells % len(clicked)).argsort(kind="stable"))
-    firsts = number.cumsum() - number
-    sums: np.ndarray = items.take(cells.take(firsts), axis=0)
+    if drift == "each_click":
+        for users, cells in clicks.in_turn():
+            of_users, towards = moved.take(users, axis=0), items.take(cells, axis=0)
+            moved[users] = _drawn(of_users, towards, memory, num_topics)
+        return moved
+    if not len(clicks.cells):
+        return moved
+    (who, cells), *others = clicks.in_turn()
+    sums = np.empty_like(moved)
+    sums[who] = items.take(cells, axis=0)
     # One click after the other, for sums depend on the order of their terms in the last bit.
-    for click in range(1, number.max(initial=0)):
-        rows = (number > click).nonzero()[0]
-        sums[rows] += items.take(cells.take(firsts.take(rows) + click), axis=0)
-    return sums
+    for users, cells in others:
+        sums[users] += items.take(cells, axis=0)
+    number = clicks.number.take(who).astype(interests.dtype)
+    towards = sums.take(who, axis=0) / number[:, np.newaxis]
+    if drift == "uniform":
+        size = interests.dtype.type(interests.shape[-1])
+        towards = np.einsum("nt->n", towards)[:, np.newaxis] / size
+    moved[who] = _drawn(interests.take(who, axis=0), towards, memory, num_topics)
+    return moved
 
 
 def _drawn(
@@ -294,19 +309,22 @@ def _drawn(
 ) -> np.ndarray:
     """Returns the interests of some users drawn towards something."""
     dtype = interests.dtype.type
-    moved = dtype(memory) * interests + dtype(1.0 - memory) * towards
+    moved: np.ndarray = dtype(memory) * interests + dtype(1.0 - memory) * towards
     if num_topics is None:
         lengths = _lengths(moved)
     else:
         lengths = np.add.reduce(lengths_in_topics(moved, num_topics), axis=-1)
     # What is clicked may have no topic: of the interests almost nothing may be left, or nothing.
-    some = (lengths > 0.0)[:, np.newaxis]
-    return np.where(some, moved / np.where(some, lengths[:, np.newaxis], 1.0), interests)
+    nothing = lengths == 0.0
+    if nothing.any():
+        moved[nothing], lengths[nothing] = interests[nothing], 1.0
+    moved /= lengths[:, np.newaxis]
+    return moved
 
 
 def remember_clicks(
     memory: tuple[np.ndarray, np.ndarray, np.ndarray],
-    clicked: np.ndarray,
+    clicks: Clicks,
     topics: np.ndarray,
     time: np.ndarray,
 ) -> None:
@@ -315,31 +333,21 @@ def remember_clicks(
     Args:
         memory: the topics of the last clicks and their steps, arrays of shape (n_users, n_clicks),
             and where the next click goes, of shape (n_users,); all are changed in place.
-        clicked: which items of the slates were clicked, bools of shape (n_users, slate_size).
-        topics: the items' main topics, same shape.
+        clicks: the clicks on their slates.
+        topics: the main topics of the items, shape (n_users, slate_size).
         time: the step that the users are in, shape (n_users,).
     """
     remembered, steps, next_slot = memory
     num_users, capacity = remembered.shape
-    # By position, the order in memory.
-    by_position = np.ascontiguousarray(clicked.T)
-    size = len(by_position)
-    before = np.zeros((size + 1, num_users), np.int32)
-    for position in range(size):
-        np.add(before[position], by_position[position], out=before[position + 1])
-    number = before[-1]
-    cells = np.flatnonzero(by_position)
-    rows = cells % num_users
-    ranks = before.reshape(-1).take(cells)
-    of_clicks = np.ascontiguousarray(topics.T).reshape(-1).take(cells)
-    if size > capacity:
-        last = ranks >= number.take(rows) - capacity
-        rows, ranks, of_clicks = rows[last], ranks[last], of_clicks[last]
-    slots = (next_slot.take(rows) + ranks) % capacity * num_users + rows
+    cells, users, ranks = clicks.cells, clicks.users, clicks.ranks
+    if topics.shape[1] > capacity:
+        last = ranks >= clicks.number.take(users) - capacity
+        cells, users, ranks = cells[last], users[last], ranks[last]
+    slots = (next_slot.take(users) + ranks) % capacity * num_users + users
     # Clicks first in memory.
-    np.put(remembered.T, slots, of_clicks)
-    np.put(steps.T, slots, time.take(rows))
-    next_slot += number
+    np.put(remembered.T, slots, topics.T.reshape(-1).take(cells))
+    np.put(steps.T, slots, time.take(users))
+    next_slot += clicks.number
     next_slot %= capacity
 
 

@@ -88,9 +88,10 @@ class BoredomUserState(user.AbstractUserState):
         """
         parameters = self._parameters
         one = np.newaxis
+        clicks = _dynamics.clicks_of(clicked[one])
         _dynamics.remember_clicks(
             (self.clicked_topics[one], self.clicked_steps[one], self.next_click),
-            clicked[one],
+            clicks,
             topics[one],
             np.array([self.time]),
         )
@@ -108,10 +109,10 @@ class BoredomUserState(user.AbstractUserState):
             parameters.boredom_threshold,
             parameters.boredom_window,
         )
-        self.interests = _dynamics.interests_after(
-            self.interests,
-            clicked,
-            embedding,
+        (self.interests,) = _dynamics.interests_after(
+            self.interests[one],
+            clicks,
+            embedding[one],
             parameters.interest_memory,
             parameters.drift,
             parameters.topics_that_sum_to_one,

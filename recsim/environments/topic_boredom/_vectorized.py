@@ -262,9 +262,10 @@ class VectorBoredomUserModel(
     ) -> VectorBoredomUsers:
         """Returns the users after clicks on slates."""
         parameters = self.parameters
+        clicks = _dynamics.clicks_of(clicked)
         _dynamics.remember_clicks(
             (users.clicked_topics, users.clicked_steps, users.next_click),
-            clicked,
+            clicks,
             documents.cluster_id,
             users.time,
         )
@@ -284,7 +285,7 @@ class VectorBoredomUserModel(
         )
         users.interests = _dynamics.interests_after(
             users.interests,
-            clicked,
+            clicks,
             documents.embedding,
             parameters.interest_memory,
             parameters.drift,
