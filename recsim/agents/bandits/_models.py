@@ -20,6 +20,7 @@ __all__ = [
     "checked_size",
     "factor_of",
     "inverse_of",
+    "lost_digits",
     "rows_by_arm",
     "sampled_weights",
     "solved",
@@ -27,10 +28,21 @@ __all__ = [
 
 #: The matrices of more numbers do not fit into a machine.
 _MAX_DIM = 2**20
+_EPS = float(np.finfo(np.float64).eps)
+
+#: Rounding errors of estimates, as parts of standard deviations, beyond which they are refused.
+_MOST_LOST = 1e-3
+#: Matrices whose diagonals differ by more than this factor are scaled before they are inverted.
+_UNEQUAL = 2.0**30
 
 NOT_FINITE = (
     "The bandit's estimates are no longer finite: scale features and rewards to about 1, or choose "
     "a larger ridge."
+)
+_NOT_EXACT = (
+    "The bandit's estimates are no longer exact, as features of its contexts are too different in "
+    "size, or one is nearly a sum of others: scale features to about 1, leave out what others say, "
+    "or choose a larger ridge."
 )
 
 
@@ -45,8 +57,52 @@ def solved(function: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarr
     return result
 
 
-def inverse_of(precision: np.ndarray) -> np.ndarray:
-    """Returns the inverses of positive definite matrices, symmetric to the last bit."""
+def lost_digits(sizes: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Returns a bound on the rounding error of an inverse, as a part of the variances by it.
+
+    Each number of the inverse of a precision A is rounded by about the part eps of
+    ``sqrt(A^-1_ii A^-1_jj)``, so that variances by it are off by ``eps * sum_i A_ii A^-1_ii`` of
+    themselves at most. That sum is the number of features where these are independent, and larger
+    where some are nearly sums of others; it does not depend on their scales.
+
+    Args:
+        sizes: the diagonals of precisions, shape (..., dim).
+        variances: those of their inverses, or of inverses that contexts will be added to.
+
+    Returns:
+        float64 array of shape (...).
+    """
+    lost: np.ndarray = np.einsum("...i,...i->...", sizes, variances) * _EPS
+    return lost
+
+
+def inverse_of(precision: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+    """Returns the inverses of positive definite matrices, symmetric to the last bit.
+
+    Args:
+        precision: the matrices, shape (..., dim, dim).
+        of: the matrices that they are what is left of, where they are differences.
+
+    Raises:
+        FloatingPointError: if they have no inverse, or one without right digits.
+    """
+    diagonal = precision.diagonal(0, -2, -1)
+    if not (diagonal > 0.0).all():
+        raise FloatingPointError(_NOT_EXACT)
+    if (diagonal.max(axis=-1) > _UNEQUAL * diagonal.min(axis=-1)).any():
+        # By powers of two, which rounds nothing: the inverse of a factor is not exact otherwise.
+        scales = np.exp2(-np.rint(np.log2(diagonal) / 2.0))
+        both = scales[..., np.newaxis] * scales[..., np.newaxis, :]
+        inverse: np.ndarray = _inverse_of(precision * both) * both
+    else:
+        inverse = _inverse_of(precision)
+    sizes = diagonal if of is None else of.diagonal(0, -2, -1)
+    if not (lost_digits(sizes, inverse.diagonal(0, -2, -1)) <= _MOST_LOST).all():
+        raise FloatingPointError(_NOT_EXACT)
+    return inverse
+
+
+def _inverse_of(precision: np.ndarray) -> np.ndarray:
     factor = solved(np.linalg.inv, solved(np.linalg.cholesky, precision))
     inverse: np.ndarray = factor.swapaxes(-1, -2) @ factor
     return inverse
@@ -174,7 +230,8 @@ class Model(abc.ABC):
 
         Raises:
             TypeError, ValueError: for arrays that are not of finite numbers and these shapes.
-            FloatingPointError: if numbers are so large that the estimates are not finite.
+            FloatingPointError: if numbers are so large that the estimates are not finite, or
+                contexts so different in size, or dependent, that they have no right digits.
         """
 
     @abc.abstractmethod

@@ -115,6 +115,80 @@ def test_hybrid_model_is_a_joint_regression(blocks):
     np.testing.assert_allclose(model.deviations(contexts, arms), deviations, atol=1e-12)
 
 
+def made(kind):
+    if kind == "hybrid":
+        return linear_algorithms.HybridModel(DIM, ARM_DIM, NUM_ARMS)
+    return linear_algorithms.LinearModels(DIM, NUM_ARMS if kind == "disjoint" else 1)
+
+
+def joint_contexts(kind, contexts, arms):
+    """Returns the contexts of the one regression that a model of the kind stands for."""
+    if kind == "hybrid":
+        return stacked(contexts, arms)
+    joint = np.zeros((len(contexts), NUM_ARMS if kind == "disjoint" else 1, DIM))
+    joint[np.arange(len(contexts)), arms if kind == "disjoint" else 0] = contexts
+    return joint.reshape(len(contexts), -1)
+
+
+def refit(joint, rewards, new):
+    """Returns what a regression has for new contexts, computed without the sums of its products."""
+    stack = np.vstack([joint, np.eye(joint.shape[1])])
+    scales = np.linalg.norm(stack, axis=0)
+    q, r = np.linalg.qr(stack / scales)
+    means = new / scales @ np.linalg.solve(r, rewards @ q[: len(joint)])
+    return means, np.linalg.norm(np.linalg.solve(r.T, (new / scales).T), axis=0)
+
+
+def with_sizes(case, size, contexts):
+    """Returns contexts some of whose numbers are of another size than 1."""
+    contexts = contexts.copy()
+    contexts[:, 0] = 1.0
+    if case == "one number":
+        contexts[20, 1] = size
+    elif case == "an offset":
+        contexts[:, 1] += size
+    else:
+        contexts[:, 1] *= size
+        contexts[:, 2] = contexts[:, 1] * (1.0 + 1e-3 * contexts[:, 2])
+    return contexts
+
+
+@pytest.mark.parametrize("block", [1, 2, 30])
+@pytest.mark.parametrize("kind", ["shared", "disjoint", "hybrid"])
+@pytest.mark.parametrize("case", ["one number", "an offset", "two alike"])
+def test_contexts_of_any_size_have_the_estimates_of_a_refit_or_none(kind, case, block):
+    contexts, arms, rewards = outcomes(120)
+    new, of_new = np.random.default_rng(1).normal(size=(20, DIM)), np.arange(20) % NUM_ARMS
+    # Up to which size it must not be refused. The hybrid model has numbers of its arms' contexts
+    # twice, which the ridge alone tells apart, as it does two that are alike at first.
+    allowed = 1e3 if case == "two alike" else 1e5 if kind == "hybrid" else 1e40
+    refused = []
+    for size in (1e3, 1e5, 1e6, 1e7, 1.7e9, 1e13, 1e16, 1e40):
+        model, large = made(kind), with_sizes(case, size, contexts)
+        of_rows, of_others = (None, None) if kind == "shared" else (arms, of_new)
+        try:
+            updated(model, large, of_rows, rewards, [block] * (len(large) // block))
+        except FloatingPointError:
+            refused.append(size)
+            continue
+        means, deviations = refit(
+            joint_contexts(kind, large, arms), rewards, joint_contexts(kind, new, of_new)
+        )
+        tolerance = 1e-5 if size <= allowed else 1e-3
+        found = model.deviations(new, of_others)
+        np.testing.assert_allclose(found, deviations, rtol=tolerance, err_msg=f"{size}")
+        errors = np.abs(model.means(new, of_others) - means) / deviations
+        assert errors.max() < tolerance * np.linalg.norm(rewards), size
+    assert min(refused, default=math.inf) > allowed
+
+
+def test_hybrid_model_refuses_contexts_that_leave_no_digits():
+    contexts, arms, rewards = outcomes(30)
+    contexts[20, 1] = 1e8
+    with pytest.raises(FloatingPointError, match="no longer exact, .* scale features to about 1"):
+        updated(made("hybrid"), contexts, arms, rewards, [1] * 30)
+
+
 @pytest.mark.parametrize("kind", ["shared", "disjoint", "hybrid"])
 def test_samples_have_the_moments_of_the_posterior(kind):
     """Means and covariances of three documents' sampled rewards, of 100,000 users."""
