@@ -15,7 +15,10 @@ RECORDS = {
     page: json.loads((RESULTS / name).read_text(encoding="utf-8"))
     for page, name in (
         ("agents/ppo", "slate_learning.json"),
+        ("agents/reinforce", "slate_learning.json"),
         ("agents/wolpertinger", "actor_critics.json"),
+        ("agents/sac_topk", "actor_critics.json"),
+        ("agents/contextual_bandits", "contextual_bandits.json"),
         ("agents", "recurrent_state.json"),
     )
 }
@@ -29,7 +32,9 @@ def test_a_short_run_writes_its_results(tmp_path, capsys):
     record = json.loads(path.read_text(encoding="utf-8"))
     assert set(record["results"]) == {"interest_evolution", "topic_boredom"}
     assert set(record["results"]["topic_boredom"]) == {"random", "oracle", "ppo"}
-    assert record["results"]["topic_boredom"]["ppo"]["steps_per_second"] > 0
+    rates = record["results"]["topic_boredom"]["ppo"]["steps_per_second"]
+    assert len(rates) == 2 and min(rates) > 0
+    assert record["clock"] == "processor time"
     printed = capsys.readouterr().out
     assert tables.markdown(slate_learning.table(record)) in printed
     again = slate_learning.measured("ppo", "topic_boredom", 1, 1000, 20)

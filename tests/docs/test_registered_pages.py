@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -83,15 +82,3 @@ def test_page_of_the_command_line_names_every_command_and_scenario(capsys):
     (scenarios,) = re.findall(r"^--environment NAME \.\.\. +scenarios: (.+\n +.+)$", text, re.M)
     named = re.split(r",\s+", scenarios)
     assert named[:-1] == list(registry.ENVIRONMENTS) and named[-1].startswith("or the folder")
-
-
-@pytest.mark.parametrize(
-    ("page", "record"), [("reinforce", "slate_learning"), ("sac_topk", "actor_critics")]
-)
-def test_pages_of_agents_tell_the_rates_on_record(page, record):
-    recorded = json.loads((DOCS / "results" / f"{record}.json").read_text(encoding="utf-8"))
-    text = pages("agents")[page]
-    for scenario, of_scenario in recorded["results"].items():
-        rate = of_scenario[page]["steps_per_second"]
-        assert re.search(rf"^\| {scenario} \| {rate:,} \|", text, re.M)
-    assert recorded["command"] in text.replace(" \\\n   ", "")

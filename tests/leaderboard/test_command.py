@@ -55,3 +55,41 @@ def test_files_that_lack_something_are_told_of(tmp_path, capsys):
     assert command(*run) == 0
     assert command("--check", "one/entries/random.json") == 0
     assert "with 1 of 2 seeds." in capsys.readouterr().out
+
+
+def test_bad_files_do_not_keep_others_from_being_checked(tmp_path, capsys):
+    assert command("--quick", "--agents", "random", "--output", "one", "--quiet") == 0
+    (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
+    assert command("--check", "bad.json", "none.json", "one/entries/random.json") == 1
+    out, err = capsys.readouterr()
+    assert "an entry of random" in out
+    assert "bad.json' is not an entry of the leaderboard: format must be 1, got None." in err
+    assert "none.json" in err
+
+
+FAILING = """
+from recsim.agents import random_agent
+
+class Fails(random_agent.VectorRandomAgent):
+    def step(self, *arguments):
+        raise IndexError("midway")
+
+class Mine(random_agent.VectorRandomAgent):
+    pass
+"""
+
+
+def test_agents_that_fail_leave_the_page_of_the_others(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(FAILING, encoding="utf-8")
+    run = ("--quick", "--seeds", "1", "--output", "two", "--quiet", "--workers", "1")
+    assert command(*run, "--agents", "mine.py:Fails", "mine.py:Mine") == 1
+    out, err = capsys.readouterr()
+    assert "error: Fails has failed in easy: All tasks have failed, the first" in err
+    assert "with IndexError: midway" in err
+    # Without random there are no scores yet.
+    assert "Mine   easy" in out
+    assert "run --agents random here, too" in out
+    assert command(*run, "--agents", "random") == 0
+    assert "2 agents in 1 of 1 tasks" in " ".join(capsys.readouterr().out.split())
+    assert command("--page", "two", "--output", "page") == 0
+    assert "`Mine` earns the most" in (tmp_path / "page" / "findings.md").read_text("utf-8")
