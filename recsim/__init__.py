@@ -14,6 +14,7 @@ from recsim._internal.version import __version__
 
 if TYPE_CHECKING:
     from recsim import (
+        action_masks,
         agent,
         agents,
         benchmarks,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "action_masks",
     "agent",
     "agents",
     "benchmarks",

@@ -11,7 +11,7 @@ import numpy as np
 from recsim import spaces as spaces_lib
 from recsim import types
 from recsim._internal import action_masks, numbers, observations, validation
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters
 
 __all__ = ["INTERACTIONS", "Contexts"]
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import arrays, bundles, numbers, observations, validation
-from recsim.agents import _contexts, _propensities, _slot_propensities, _slots
+from recsim.agents import _contexts, _propensities
+from recsim.agents._action_masks import masked_propensities
 
 if TYPE_CHECKING:
     from recsim.agents.bandits import linear_algorithms, logistic_algorithms
@@ -272,13 +273,8 @@ class ContextualBandit:
             documents: features of the documents, and their masks.
             slate_size: number of documents of a slate.
         """
-        slots = self.slots_of(documents)
-        return arrays.highest(scores, slate_size) if slots is None else slots.best(scores)
-
-    def slots_of(self, documents: np.ndarray) -> _slots.Slots | None:
-        """Returns which documents may stand where; None where they have no masks."""
-        _, masks = self.contexts.adapter.split(documents)
-        return None if masks is None else _slots.Slots(masks)
+        allowed = self.contexts.adapter.allowed_slates(documents)
+        return arrays.highest(scores, slate_size) if allowed is None else allowed.best(scores)
 
     def propensities(
         self,
@@ -301,8 +297,9 @@ class ContextualBandit:
         if not self.takes_normals(exploration):
             best = self.best(*of_users)
             if self.settings.explore == "epsilon_greedy":
-                number, slots = documents.shape[1], self.slots_of(documents)
-                return _slot_propensities.epsilon_greedy(slates, best, exploration, number, slots)
+                allowed = self.contexts.adapter.allowed_slates(documents)
+                of_best = slates, best, exploration
+                return masked_propensities.epsilon_greedy(*of_best, documents.shape[1], allowed)
             return _propensities.deterministic(slates, best)
         num_samples = self.settings.propensity_samples
         if num_samples is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, validation
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters
 from recsim.agents.networks import perceptrons, recurrent
 
 __all__ = ["Learner", "Settings", "Sizes"]

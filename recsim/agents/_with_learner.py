@@ -11,8 +11,7 @@ import numpy as np
 
 from recsim import agent, seeding, types
 from recsim._internal import bindings, bundles, keys, numbers, validation
-from recsim.agents import _learner
-from recsim.agents.dopamine import adapters, dqn_agent
+from recsim.agents import _learner, adapters
 from recsim.vector import agent as vector_agent
 
 __all__ = ["SingleUserAgentWithLearner", "VectorAgentWithLearner", "settings_of"]
@@ -94,7 +93,7 @@ class SingleUserAgentWithLearner(
         """Sets what all have but the learner."""
         self._adapter = adapters.ObservationAdapter(observation_space, takes_masks=True)
         number = self._adapter.num_candidates
-        self._num_candidates = dqn_agent.checked_num_candidates(action_space, number)
+        self._num_candidates = adapters.checked_num_candidates(action_space, number)
         self._eval_mode = validation.flag("eval_mode", eval_mode)
         self._greedy_eval = validation.flag("greedy_eval", greedy_eval)
         self._exploration_rng = seeding.named_random_state(seed, "exploration")
@@ -313,7 +312,7 @@ class VectorAgentWithLearner(
 
         space = self._single_user_space()
         self._adapter = adapters.ObservationAdapter(space, takes_masks=True)
-        dqn_agent.checked_num_candidates(self._made_for[1], self._adapter.num_candidates)
+        adapters.checked_num_candidates(self._made_for[1], self._adapter.num_candidates)
         self._learner = self._new_learner(given)
         if not self._eval_mode:
             self._learner.prepare()

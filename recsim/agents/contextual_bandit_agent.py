@@ -250,12 +250,13 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
 
     def _random(self, documents: np.ndarray) -> np.ndarray:
         self._check_documents(documents)
-        rng, slots = self._exploration_rng, self._bandit.slots_of(documents[np.newaxis])
+        rng = self._exploration_rng
+        allowed = self._bandit.contexts.adapter.allowed_slates(documents[np.newaxis])
         slate: np.ndarray
-        if slots is None:
+        if allowed is None:
             slate = rng.permutation(len(documents))[: self._slate_size]
         else:
-            (slate,) = slots.random(rng.random_sample((1, self._slate_size)))
+            (slate,) = allowed.random(rng.random_sample((1, self._slate_size)))
         return slate
 
     def _best(
@@ -442,11 +443,11 @@ class VectorContextualBanditAgent(_WithBandit, vector_agent.ChunkedVectorAgent):
         for stream, rows in zip(self._streams, self._rows, strict=True):
             if bandit.settings.explore == "epsilon_greedy" and exploration > 0.0:
                 uniforms = stream.uniform(size + 1)
-                slots = bandit.slots_of(documents[rows])
-                if slots is None:
+                allowed = bandit.contexts.adapter.allowed_slates(documents[rows])
+                if allowed is None:
                     slates = streams.slates(uniforms[:, 1:], self._num_candidates)
                 else:
-                    slates = slots.random(uniforms[:, 1:])
+                    slates = allowed.random(uniforms[:, 1:])
                 best = np.flatnonzero(uniforms[:, 0] >= exploration)
                 of_best = users[rows][best], documents[rows][best]
                 slates[best] = bandit.best(*of_best, size, exploration)

@@ -13,9 +13,9 @@ import numpy as np
 from recsim import agent, types
 from recsim._internal import resources, validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _slots
+from recsim.agents import adapters
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.dopamine import (
-    adapters,
     dqn_agent,
     network,
     training,
@@ -152,7 +152,7 @@ class FullSlateValues(values.SlateValues):
         features, masks = self.adapter.split(documents)
         of_slates = self._of_slates(q_network, users, features)
         if masks is not None:
-            allowed = _slots.Slots(masks.reshape(-1, *masks.shape[-2:])).allow(self._slates)
+            allowed = AllowedSlates(masks.reshape(-1, *masks.shape[-2:])).contain(self._slates)
             of_slates[~allowed.reshape(of_slates.shape)] = -np.inf
         return of_slates
 

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from recsim import agent, types
 from recsim import choice_model as cm
 from recsim._internal import action_masks, arrays, numbers, observations, trees
-from recsim.agents import _propensities, _slots
+from recsim.agents import _propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.vector import agent as vector_agent
 
 __all__ = ["GreedyPCTRAgent", "VectorGreedyPCTRAgent", "create_agent", "create_vector_agent"]
@@ -63,14 +64,14 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         del reward
         documents = observations.entry(observation, "doc")
-        slots = _slots.of(observation, self._slate_size)
+        allowed = AllowedSlates.of(observation, self._slate_size)
         features = action_masks.documents_without(documents)
         self._choice_model.score_documents(self._belief_state, features.values())
         scores: Any = self._choice_model.scores
-        if slots is None:
+        if allowed is None:
             return self.findBestDocuments(scores)
         finite = numbers.finite_per_item("scores", scores, 1)
-        return slots.best(finite[np.newaxis]).reshape(-1)
+        return allowed.best(finite[np.newaxis]).reshape(-1)
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
@@ -218,7 +219,7 @@ class VectorGreedyPCTRAgent(vector_agent.ChunkedVectorAgent):
         features = action_masks.documents_without(documents)
         weights = self._choice_model.choice_weights(self._score_documents_fn(features))
         if masks is not None:
-            return _slots.Slots(masks).best(weights[:, :-1])
+            return AllowedSlates(masks).best(weights[:, :-1])
         # A copy without the weights of no click, to overwrite.
         return arrays.highest(np.array(weights[:, :-1], order="C"), self._slate_size)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from recsim import agent, types
 from recsim._internal import action_masks, observations, paths, validation
-from recsim.agents import _slot_propensities, _slots
+from recsim.agents._action_masks import masked_propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.vector import agent as vector_agent
 
 __all__ = ["RandomAgent", "VectorRandomAgent"]
@@ -39,9 +40,9 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
             documents = list(range(len(observation["doc"])))
         except (IndexError, KeyError, TypeError):
             raise observations.without_entry(observation, "doc") from None
-        slots = _slots.of(observation, self._slate_size)
-        if slots is not None:
-            slates = slots.random(self._rng.random_sample((1, self._slate_size)))
+        allowed = AllowedSlates.of(observation, self._slate_size)
+        if allowed is not None:
+            slates = allowed.random(self._rng.random_sample((1, self._slate_size)))
             slate: list[int] = slates[0].tolist()
             return slate
         self._rng.shuffle(documents)
@@ -63,8 +64,8 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
         self, observation: types.Observation, slate: types.Slate
     ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        slots = _slots.of(observation, self._slate_size)
-        return _slot_propensities.random(slate, len(observation["doc"]), slots)
+        allowed = AllowedSlates.of(observation, self._slate_size)
+        return masked_propensities.random(slate, len(observation["doc"]), allowed)
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: all candidates are equally likely."""
@@ -103,7 +104,7 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
             if masks is None:
                 yield stream.slates(self._num_candidates, self._slate_size)
             else:
-                yield _slots.Slots(masks[rows]).random(stream.uniform(self._slate_size))
+                yield AllowedSlates(masks[rows]).random(stream.uniform(self._slate_size))
 
     def save(self, path: paths.Path) -> None:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.save`."""
@@ -119,5 +120,5 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
         self, observation: types.Observation, slate: types.Slate
     ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        slots = _slots.of(observation, self._slate_size)
-        return _slot_propensities.random(slate, self._num_candidates, slots)
+        allowed = AllowedSlates.of(observation, self._slate_size)
+        return masked_propensities.random(slate, self._num_candidates, allowed)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from recsim import types
 from recsim._internal import validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _learner, _with_learner
+from recsim.agents import _learner, _with_learner, adapters
 from recsim.agents.actor_critics import agent as agent_lib
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import soft_actor_critic, vector_agent
-from recsim.agents.dopamine import adapters
 
 __all__ = ["SACTopKAgent", "VectorSACTopKAgent"]
 

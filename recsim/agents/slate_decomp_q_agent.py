@@ -19,9 +19,9 @@ from recsim import agent, choice_model, types  # noqa: F401  # RecSim's has it t
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, observations, validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _slots
+from recsim.agents import adapters
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.dopamine import (
-    adapters,
     dqn_agent,
     network,
     slate_functions,
@@ -242,7 +242,7 @@ class DocumentValues(values.SlateValues):
         self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slates of the highest value, or what ``select_slate_fn`` returns for each."""
-        slots = self.slots_of(documents)
+        allowed = self.adapter.allowed_slates(documents)
         documents, _ = self.adapter.split(documents)
         s, s_no_click = self.score(users, documents)
         q, q_no_click = self.of_documents(q_network, users, documents)
@@ -250,7 +250,7 @@ class DocumentValues(values.SlateValues):
         select_slates = self.select_slate_fn
         if select_slates in slate_functions.SELECTIONS:
             select = slate_functions.SELECTIONS[select_slates]
-            return select(self.slate_size, s_no_click, s, q, slots)
+            return select(self.slate_size, s_no_click, s, q, allowed)
         slates = [select_slates(self.slate_size, *of_user) for of_user in zip(s_no_click, s, q)]
         return np.array(slates).reshape(len(users), self.slate_size)
 
@@ -338,10 +338,10 @@ class DocumentValues(values.SlateValues):
         value = slate_functions.VALUES_OF_TARGETS.get(self.compute_target_fn)
         if value is not None:
             s, s_no_click = self.score(users, documents)
-            slots = None
+            allowed = None
             if masks is not None:  # Where an episode ended there is no slate to be filled.
-                slots = _slots.Slots(masks | terminals[:, np.newaxis, np.newaxis])
-            next_values = value(slates, s_no_click, s, q, slots)
+                allowed = AllowedSlates(masks | terminals[:, np.newaxis, np.newaxis])
+            next_values = value(slates, s_no_click, s, q, allowed)
             return slate_functions.target(rewards, discounts, next_values, terminals)
         targets = self.compute_target_fn(
             reward=rewards,

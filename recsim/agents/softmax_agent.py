@@ -20,7 +20,9 @@ from recsim import agent, choice_model, types
 from recsim import spaces as spaces_lib
 from recsim._internal import action_masks, arrays, numbers, observations, trees, validation
 from recsim._internal.configurable import configurable
-from recsim.agents import _propensities, _slot_propensities, _slots
+from recsim.agents import _propensities
+from recsim.agents._action_masks import masked_propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.vector import agent as vector_agent
 
 __all__ = [
@@ -181,10 +183,10 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
         """
         del reward
         scores = self._scores(observation)
-        slots = _slots.of(observation, self._slate_size)
-        if slots is not None:
+        allowed = AllowedSlates.of(observation, self._slate_size)
+        if allowed is not None:
             uniforms = self._rng.random_sample((1, self._slate_size))
-            slates = slots.sample(scores[np.newaxis], uniforms)
+            slates = allowed.sample(scores[np.newaxis], uniforms)
             return slates.reshape(-1)
         # The order of scores with noise of Gumbel's distribution is that of sampling in turn.
         noisy = scores + self._rng.gumbel(size=len(scores))
@@ -205,17 +207,19 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
         self, observation: types.Observation, slate: types.Slate
     ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
-        scores, slots = self._scores(observation), _slots.of(observation, self._slate_size)
-        if slots is not None:
-            return _slot_propensities.plackett_luce(slate, scores[np.newaxis], slots)
+        scores = self._scores(observation)
+        allowed = AllowedSlates.of(observation, self._slate_size)
+        if allowed is not None:
+            return masked_propensities.plackett_luce(slate, scores[np.newaxis], allowed)
         return _propensities.plackett_luce(slate, scores)
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`."""
-        scores, slots = self._scores(observation), _slots.of(observation, self._slate_size)
+        scores = self._scores(observation)
+        allowed = AllowedSlates.of(observation, self._slate_size)
         first = np.ones(len(scores), np.bool_)
-        if slots is not None:
-            first = slots.open(0, np.zeros((1, len(scores)), np.bool_))[0]
+        if allowed is not None:
+            first = allowed.open(0, np.zeros((1, len(scores)), np.bool_))[0]
         probabilities = np.zeros(len(scores))
         probabilities[first] = choice_model.softmax(scores[first])
         columns = {
@@ -296,7 +300,7 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
         for stream, rows in zip(self._streams, self._rows, strict=True):
             if masks is not None:
                 uniforms = stream.uniform(self._slate_size)
-                yield _slots.Slots(masks[rows]).sample(self._scores(observation, rows), uniforms)
+                yield AllowedSlates(masks[rows]).sample(self._scores(observation, rows), uniforms)
                 continue
             # A uniform number may be 0, and is below 1.
             noise = -np.log1p(-stream.uniform(self._num_candidates))
@@ -324,9 +328,9 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         self._check_users(observation)
         scores = np.concatenate([self._scores(observation, rows) for rows in self._rows])
-        slots = _slots.of(observation, self._slate_size)
-        if slots is not None:
-            return _slot_propensities.plackett_luce(slate, scores, slots)
+        allowed = AllowedSlates.of(observation, self._slate_size)
+        if allowed is not None:
+            return masked_propensities.plackett_luce(slate, scores, allowed)
         return _propensities.plackett_luce(slate, scores)
 
 

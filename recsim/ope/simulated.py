@@ -20,7 +20,7 @@ import numpy as np
 from recsim import clusters, parallel, types
 from recsim import spaces as spaces_lib
 from recsim._internal import numbers, validation
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters
 from recsim.ope import _frames, estimates
 from recsim.ope import log as log_lib
 from recsim.ope import policy as policy_lib

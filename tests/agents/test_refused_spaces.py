@@ -9,13 +9,13 @@ import pytest
 
 from recsim._internal.gym_import import spaces
 from recsim.agents import (
+    adapters,
     cluster_bandit_agent,
     full_slate_q_agent,
     random_agent,
     slate_decomp_q_agent,
     tabular_q_agent,
 )
-from recsim.agents.dopamine import adapters
 from recsim.agents.layers import cluster_click_statistics, temporal_aggregation
 
 ACTIONS = spaces.MultiDiscrete([3, 3])

@@ -21,8 +21,7 @@ from recsim import spaces as spaces_lib
 from recsim._internal import trees
 from recsim._internal.gym_import import gym
 from recsim._internal.gym_import import spaces as gym_spaces
-from recsim.agents import random_agent, tabular_q_agent
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters, random_agent, tabular_q_agent
 from recsim.agents.layers import fixed_length_history, temporal_aggregation
 from recsim.benchmarks.endurance import clear_errors
 from recsim.simulator import episode_log, gymnasium_env, runner_lib

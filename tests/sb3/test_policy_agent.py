@@ -17,8 +17,8 @@ import torch
 from stable_baselines3.common import vec_env
 
 import recsim
+from recsim import action_masks, cli, registry, sb3, types
 from recsim import agent as agent_lib
-from recsim import cli, registry, sb3, slots, types
 from recsim._internal import pickling
 from recsim.environments import interest_exploration
 from recsim.simulator import rollout, runner_lib
@@ -445,7 +445,7 @@ def test_the_models_own_file_is_what_is_saved(tmp_path):
 
 
 def test_action_masks_are_refused():
-    masked = slots.with_action_masks(single(), slots.CategoriesOfSlots([None, None]))
+    masked = action_masks.with_action_masks(single(), action_masks.CategoriesOfSlots([None, None]))
     with pytest.raises(
         ValueError, match="^A model of Stable-Baselines3 does not take action masks"
     ):

@@ -11,7 +11,7 @@ from support import random_scenarios, random_vector_scenarios
 
 from recsim import spaces as spaces_lib
 from recsim._internal.gym_import import spaces as gym_spaces
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters
 from recsim.simulator import gymnasium_env
 from recsim.vector import wrappers
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from recsim import agent, types
 from recsim._internal.configurable import configurable
-from recsim.agents import _with_learner
+from recsim.agents import _with_learner, adapters
 from recsim.agents.actor_critics import learner as learner_lib
 from recsim.agents.actor_critics import search
 from recsim.agents.actor_critics.learner import Settings, Shown
-from recsim.agents.dopamine import adapters
 
 __all__ = ["ItemVectorAgent", "blocks"]
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from recsim.agents import _slots
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.policy_gradients import plackett_luce
 
 __all__ = ["Shortlist", "half_squares", "largest_products", "nearest", "shortlist", "taken"]
@@ -159,11 +159,11 @@ class Shortlist:
             ValueError: if a slate cannot be filled.
         """
         try:
-            slots = _slots.Slots(self.masks)
+            allowed = AllowedSlates(self.masks)
         except ValueError:
-            _slots.Slots(self.all_masks)  # Its error names items, rather than their places here.
+            AllowedSlates(self.all_masks)  # Its error names items, rather than their places here.
             raise
-        return np.take_along_axis(self.indices, slots.best(scores), axis=1)
+        return np.take_along_axis(self.indices, allowed.best(scores), axis=1)
 
 
 def shortlist(

@@ -61,7 +61,7 @@ class WolpertingerLearner(learner.ActorCriticLearner):
         number = self.slate_size if training else max(self.num_neighbors, self.slate_size)
         number = min(scaled.shape[-2], number)
         if masks is not None:
-            return self._slates_in_slots(users, vectors, scaled, masks, number)
+            return self._slates_under_masks(users, vectors, scaled, masks, number)
         near = search.nearest(vectors, scaled, number)
         if number == self.slate_size:
             return near
@@ -69,7 +69,7 @@ class WolpertingerLearner(learner.ActorCriticLearner):
         best = np.argsort(-values, axis=1, kind="stable")[:, : self.slate_size]
         return np.take_along_axis(near, best, axis=1)
 
-    def _slates_in_slots(
+    def _slates_under_masks(
         self,
         users: np.ndarray,
         vectors: np.ndarray,

@@ -19,9 +19,10 @@ from recsim import agent, seeding, types
 from recsim._internal import bundles, keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
-from recsim.agents import _slot_propensities
+from recsim.agents import adapters
+from recsim.agents._action_masks import masked_propensities
+from recsim.agents.adapters import ObservationAdapter, ResponseAdapter
 from recsim.agents.dopamine import (
-    adapters,
     circular_replay_buffer,
     network,
     offline,
@@ -29,7 +30,6 @@ from recsim.agents.dopamine import (
     values,
 )
 from recsim.agents.dopamine import learner as learner_lib
-from recsim.agents.dopamine.adapters import ObservationAdapter, ResponseAdapter
 from recsim.agents.dopamine.learner import Settings, linearly_decaying_epsilon
 from recsim.agents.networks import products
 
@@ -44,7 +44,6 @@ __all__ = [
     "ObservationAdapter",
     "ResponseAdapter",
     "check_stack_size",
-    "checked_num_candidates",
     "linearly_decaying_epsilon",
     "recsim_dqn_network",
     "wrapped_replay_buffer",
@@ -209,7 +208,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> None:
         del use_staging, max_tf_checkpoints_to_keep
         super().__init__(action_space, summary_writer)
-        self._num_candidates = checked_num_candidates(action_space, adapter.num_candidates)
+        self._num_candidates = adapters.checked_num_candidates(action_space, adapter.num_candidates)
         settings = Settings(
             optimizer_name=optimizer_name,
             gamma=gamma,
@@ -418,8 +417,8 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         user, documents = self._features(observation)
         best = self._values.best_slate(self._learner.online_network, user, documents)
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
-        slots = self._values.slots_of(documents[np.newaxis])
-        return _slot_propensities.epsilon_greedy(slate, best, epsilon, len(documents), slots)
+        allowed = self._values.adapter.allowed_slates(documents[np.newaxis])
+        return masked_propensities.epsilon_greedy(slate, best, epsilon, len(documents), allowed)
 
     # Serving.
 
@@ -530,30 +529,6 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """Returns what tells the agent from others, see :mod:`recsim.simulator.fingerprint`."""
         own = {name: value for name, value in vars(self).items() if name != "_learner"}
         return {**self._learner.fingerprint_attributes(), **own}
-
-
-def checked_num_candidates(action_space: types.SlateSpace, num_documents: int) -> int:
-    """Returns a number of candidates.
-
-    Args:
-        action_space: the ``MultiDiscrete`` space of slates.
-        num_documents: number of documents of an observation.
-
-    Raises:
-        ValueError: if they do not fit.
-    """
-    nvec = np.asarray(action_space.nvec)
-    if (nvec != num_documents).any():
-        raise ValueError(
-            "action_space must have as many values as observation_space['doc'] has documents, "
-            f"{num_documents}, got {nvec.tolist()}."
-        )
-    if len(nvec) > num_documents:
-        raise ValueError(
-            f"A slate holds different documents: action_space has slates of {len(nvec)}, but "
-            f"observation_space['doc'] has only {num_documents} documents."
-        )
-    return num_documents
 
 
 def check_stack_size(stack_size: int) -> None:

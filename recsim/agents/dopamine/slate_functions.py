@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from recsim import choice_model
 from recsim._internal import numbers, validation
-from recsim.agents import _slots
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.dopamine import slate_selection
 
 __all__ = [
@@ -281,9 +281,9 @@ def _value_sarsa(
     s_no_click: np.ndarray,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None = None,
+    allowed: AllowedSlates | None = None,
 ) -> np.ndarray:
-    del slots  # The slates are there.
+    del allowed  # The slates are there.
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
@@ -292,9 +292,9 @@ def _value_topk(
     s_no_click: np.ndarray,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None = None,
+    allowed: AllowedSlates | None = None,
 ) -> np.ndarray:
-    slates = slate_selection.top_k_slates(slates.shape[-1], s, q, slots)
+    slates = slate_selection.top_k_slates(slates.shape[-1], s, q, allowed)
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
@@ -303,9 +303,9 @@ def _value_greedy(
     s_no_click: np.ndarray,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None = None,
+    allowed: AllowedSlates | None = None,
 ) -> np.ndarray:
-    slates = slate_selection.greedy_slates(slates.shape[-1], s_no_click, s, q, slots)
+    slates = slate_selection.greedy_slates(slates.shape[-1], s_no_click, s, q, allowed)
     return slate_selection.slate_values(slates, s_no_click, s, q)
 
 
@@ -314,9 +314,9 @@ def _value_optimal(
     s_no_click: np.ndarray,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None = None,
+    allowed: AllowedSlates | None = None,
 ) -> np.ndarray:
-    return slate_selection.optimal_slates(slates.shape[-1], s_no_click, s, q, slots)[1]
+    return slate_selection.optimal_slates(slates.shape[-1], s_no_click, s, q, allowed)[1]
 
 
 def _compute_target(
@@ -470,8 +470,8 @@ VALUES_OF_TARGETS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = 
 #: Functions that select slates for users in parallel, by what they are after their checks; those
 #: take what may stand where under action masks, too.
 SELECTIONS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = {
-    select_slate_topk: lambda size, _, s, q, *slots: slate_selection.top_k_slates(
-        size, s, q, *slots
+    select_slate_topk: lambda size, _, s, q, *allowed: slate_selection.top_k_slates(
+        size, s, q, *allowed
     ),
     select_slate_greedy: slate_selection.greedy_slates,
     select_slate_optimal: lambda *arguments: slate_selection.optimal_slates(*arguments)[0],

@@ -10,8 +10,8 @@ section 5). A value q_0 of no click needs no other formula, for it shifts every 
     (s_0 q_0 + sum_{i in A} s_i q_i) / (s_0 + sum_{i in A} s_i) = q_0 + value(A) with q - q_0.
 
 All functions take scores of the shape (..., num_documents), one row a user. Where slates are chosen
-under action masks (``slots``), that shape is (n_users, num_documents): the positions are those of
-:class:`recsim.agents._slots.Slots`.
+under action masks (``allowed``), that shape is (n_users, num_documents): the positions are those of
+:class:`recsim.agents._action_masks.allowed_slates.AllowedSlates`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recsim._internal import numbers
-from recsim.agents import _slots
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 
 __all__ = ["greedy_slates", "optimal_slates", "slate_values", "top_k_slates"]
 
@@ -53,7 +53,7 @@ def slate_values(
 
 
 def top_k_slates(
-    slate_size: int, s: np.ndarray, q: np.ndarray, slots: _slots.Slots | None = None
+    slate_size: int, s: np.ndarray, q: np.ndarray, allowed: AllowedSlates | None = None
 ) -> np.ndarray:
     """Returns the documents of the highest ``s q``, the highest first.
 
@@ -63,7 +63,7 @@ def top_k_slates(
         Indices of shape (..., slate_size).
     """
     s, q = _floats(s, q)
-    return _highest(s * q, slate_size, slots)
+    return _highest(s * q, slate_size, allowed)
 
 
 def greedy_slates(
@@ -71,7 +71,7 @@ def greedy_slates(
     s_no_click: ArrayLike,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None = None,
+    allowed: AllowedSlates | None = None,
 ) -> np.ndarray:
     """Returns slates that are built document by document, each adding the most to the value.
 
@@ -89,7 +89,7 @@ def greedy_slates(
     for position in range(slate_size):
         total = denominator + s
         value = (numerator + weighted) / np.where(total > 0, total, 1)
-        value[taken if slots is None else ~slots.open(position, taken)] = -np.inf
+        value[taken if allowed is None else ~allowed.open(position, taken)] = -np.inf
         pick = value.argmax(axis=-1)[..., np.newaxis]
         numerator += _take(weighted, pick)
         denominator += _take(s, pick)
@@ -103,7 +103,7 @@ def optimal_slates(
     s_no_click: ArrayLike,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None = None,
+    allowed: AllowedSlates | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the slates of the highest value, without looking at every slate.
 
@@ -120,7 +120,7 @@ def optimal_slates(
     """
     s, q = _floats(s, q)
     s_no_click = numbers.float_array("s_no_click", s_no_click)
-    slates, values = _optimal_slates(slate_size, s_no_click, s, q, slots)
+    slates, values = _optimal_slates(slate_size, s_no_click, s, q, allowed)
     if np.result_type(s, q) != np.float32:
         return slates, values
     # The rounding of v counts s_i times in s_i (q_i - v): where s_i is far above s_0, it can hide
@@ -129,7 +129,7 @@ def optimal_slates(
     if not rounded_off.any():
         return slates, values
     exact_slates, exact_values = _optimal_slates(
-        slate_size, s_no_click, s.astype(np.float64), q.astype(np.float64), slots
+        slate_size, s_no_click, s.astype(np.float64), q.astype(np.float64), allowed
     )
     slates = np.where(rounded_off[..., np.newaxis], exact_slates, slates)
     return slates, np.where(rounded_off, exact_values, values).astype(np.float32)
@@ -140,13 +140,13 @@ def _optimal_slates(
     s_no_click: ArrayLike,
     s: np.ndarray,
     q: np.ndarray,
-    slots: _slots.Slots | None,
+    allowed: AllowedSlates | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     weighted = s * q
-    slates = _highest(weighted, slate_size, slots)
+    slates = _highest(weighted, slate_size, allowed)
     values = slate_values(slates, s_no_click, s, q)
     while True:
-        candidates = _highest(weighted - values[..., np.newaxis] * s, slate_size, slots)
+        candidates = _highest(weighted - values[..., np.newaxis] * s, slate_size, allowed)
         candidate_values = slate_values(candidates, s_no_click, s, q)
         # Each round continues with a strictly better one of finitely many slates.
         better = candidate_values > values
@@ -161,10 +161,10 @@ def _floats(s: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return numbers.float_array("s", s), numbers.float_array("q", q)
 
 
-def _highest(values: np.ndarray, number: int, slots: _slots.Slots | None = None) -> np.ndarray:
+def _highest(values: np.ndarray, number: int, allowed: AllowedSlates | None = None) -> np.ndarray:
     """Returns the indices of the highest values of each row, ties in their order."""
-    if slots is not None:
-        return slots.best(values)
+    if allowed is not None:
+        return allowed.best(values)
     return (-values).argsort(axis=-1, kind="stable")[..., :number]
 
 

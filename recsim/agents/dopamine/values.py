@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import agent, types
-from recsim.agents import _slots
-from recsim.agents.dopamine import adapters, network, training, transitions
+from recsim.agents import adapters
+from recsim.agents.dopamine import network, training, transitions
 
 __all__ = ["SlateValues"]
 
@@ -107,22 +107,10 @@ class SlateValues(abc.ABC):
             documents: features of the candidates, and their masks, shape
                 (num_documents, doc_width).
         """
-        slots = self.slots_of(documents[np.newaxis])
-        if slots is None:
+        allowed = self.adapter.allowed_slates(documents[np.newaxis])
+        if allowed is None:
             return self.random_slate(rng, len(documents))
-        return slots.random(rng.random_sample((1, self.slate_size))).reshape(-1)
-
-    def slots_of(self, documents: np.ndarray) -> _slots.Slots | None:
-        """Returns which documents may stand where; None where they have no masks.
-
-        Args:
-            documents: features, and masks, shape (n_users, num_documents, doc_width).
-
-        Raises:
-            ValueError: if a user's slate cannot be filled.
-        """
-        _, masks = self.adapter.split(documents)
-        return None if masks is None else _slots.Slots(masks)
+        return allowed.random(rng.random_sample((1, self.slate_size))).reshape(-1)
 
     def random_slate(self, rng: np.random.RandomState, num_documents: int) -> types.Slate:
         """Returns a random slate out of a number of documents, all with equal probability."""

@@ -12,9 +12,9 @@ from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
 from recsim._internal.configurable import configurable
-from recsim.agents import _slot_propensities
+from recsim.agents import adapters
+from recsim.agents._action_masks import masked_propensities
 from recsim.agents.dopamine import (
-    adapters,
     circular_replay_buffer,
     dqn_agent,
     network,
@@ -111,7 +111,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
 
         space = spaces_lib.single_user_space(environment.single_observation_space)
         adapter = adapters.ObservationAdapter(space, takes_masks=True)
-        dqn_agent.checked_num_candidates(environment.single_action_space, adapter.num_candidates)
+        adapters.checked_num_candidates(environment.single_action_space, adapter.num_candidates)
         self._values = self.values_class(space, adapter, self._slate_size, **for_values)
         self._policy = vector_policy.ExploringPolicy(self._values)
         make_replay = functools.partial(
@@ -331,8 +331,10 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         if epsilon < 1.0:
             everyone = np.arange(self._num_envs)
             self._policy.fill_in_best(best, everyone, acting_network, users, documents)
-        slots = self._values.slots_of(documents)
-        return _slot_propensities.epsilon_greedy(slate, best, epsilon, self._num_candidates, slots)
+        allowed = self._values.adapter.allowed_slates(documents)
+        return masked_propensities.epsilon_greedy(
+            slate, best, epsilon, self._num_candidates, allowed
+        )
 
     def single_user_agent(self) -> dqn_agent.DQNAgent:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""

@@ -67,11 +67,11 @@ class ExploringPolicy:
             Indices of documents, shape (n_users, slate_size).
         """
         q_network, epsilon = act
-        slots = self._values.slots_of(documents)
-        if slots is None:
+        allowed = self._values.adapter.allowed_slates(documents)
+        if allowed is None:
             slates = streams.slates(uniforms[:, 1:], documents.shape[1])
         else:
-            slates = slots.random(uniforms[:, 1:])
+            slates = allowed.random(uniforms[:, 1:])
         rows = np.flatnonzero(uniforms[:, 0] >= epsilon)
         self.fill_in_best(slates, rows, q_network, users, documents)
         return slates

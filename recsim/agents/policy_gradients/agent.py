@@ -11,10 +11,11 @@ import numpy as np
 from recsim import agent, choice_model, types
 from recsim._internal import numbers, observations
 from recsim._internal.configurable import configurable
-from recsim.agents import _learner, _propensities, _slot_propensities, _slots, _with_learner
-from recsim.agents.dopamine import adapters
+from recsim.agents import _learner, _propensities, _with_learner, adapters
+from recsim.agents._action_masks import masked_propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.policy_gradients import learner as learner_lib
-from recsim.agents.policy_gradients import objectives, slotted
+from recsim.agents.policy_gradients import masked_slates, objectives
 from recsim.agents.policy_gradients.learner import Settings, Shown
 
 __all__ = ["SlatePolicyAgent", "check_clicks"]
@@ -183,56 +184,56 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
         )
 
     def _recommend(self, user: np.ndarray, documents: np.ndarray) -> agent.Slate:
-        scores, slots = self._scores(user[np.newaxis], documents[np.newaxis])
-        slates = self._slates(scores, slots)
+        scores, allowed = self._scores(user[np.newaxis], documents[np.newaxis])
+        slates = self._slates(scores, allowed)
         slate: np.ndarray = slates[0]
         if not self._eval_mode:
-            remembered = self._learner.objective.remembered(scores, slates, slots)
+            remembered = self._learner.objective.remembered(scores, slates, allowed)
             self._last = user, documents, slate, remembered[0]
             self._learner.training_steps += 1
         return slate
 
     def _scores(
         self, users: np.ndarray, documents: np.ndarray
-    ) -> tuple[np.ndarray, _slots.Slots | None]:
+    ) -> tuple[np.ndarray, AllowedSlates | None]:
         """Returns the documents' scores, and which may stand where."""
-        features, slots = slotted.split(self._adapter, documents)
-        return self._learner.scores(users, features), slots
+        features, _ = self._adapter.split(documents)
+        return self._learner.scores(users, features), self._adapter.allowed_slates(documents)
 
-    def _slates(self, scores: np.ndarray, slots: _slots.Slots | None) -> np.ndarray:
+    def _slates(self, scores: np.ndarray, allowed: AllowedSlates | None) -> np.ndarray:
         """Returns slates of users by their items' scores, shape (n_users, slate_size)."""
         if self._is_greedy:
-            return slotted.highest(scores, self._slate_size, slots)
-        shape = scores.shape if slots is None else (len(scores), self._slate_size)
+            return masked_slates.highest(scores, self._slate_size, allowed)
+        shape = scores.shape if allowed is None else (len(scores), self._slate_size)
         uniforms = self._exploration_rng.random_sample(shape)
-        return slotted.sample(scores, uniforms, self._slate_size, slots)
+        return masked_slates.sample(scores, uniforms, self._slate_size, allowed)
 
     def propensities(
         self, observation: types.Observation, slate: types.Slate
     ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         user, documents = self._features(observation)
-        scores, slots = self._scores(user[np.newaxis], documents[np.newaxis])
+        scores, allowed = self._scores(user[np.newaxis], documents[np.newaxis])
         if self._is_greedy:
-            best = slotted.highest(scores, self._slate_size, slots)[0]
+            best = masked_slates.highest(scores, self._slate_size, allowed)[0]
             return _propensities.deterministic(slate, best)
-        if slots is not None:
-            return _slot_propensities.plackett_luce(slate, scores, slots)
+        if allowed is not None:
+            return masked_propensities.plackett_luce(slate, scores, allowed)
         return _propensities.plackett_luce(slate, scores[0])
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: the scores and the value of the state."""
         user, documents = self._features(observation)
-        of_user, slots = self._scores(user[np.newaxis], documents[np.newaxis])
+        of_user, allowed = self._scores(user[np.newaxis], documents[np.newaxis])
         scores = of_user[0]
         columns = {"score": scores}
-        if slots is None:
+        if allowed is None:
             columns["probability of the first position"] = choice_model.softmax(scores)
         else:
-            first = slots.open(0, np.zeros(of_user.shape, np.bool_))[:, np.newaxis]
-            of_first = np.exp(slotted.log_softmax(of_user, first))[0, 0]
+            first = allowed.open(0, np.zeros(of_user.shape, np.bool_))[:, np.newaxis]
+            of_first = np.exp(masked_slates.log_softmax(of_user, first))[0, 0]
             columns["probability of the first position"] = of_first
-            columns["positions that it may have"] = slots.masks[0].sum(axis=1)
+            columns["positions that it may have"] = allowed.masks[0].sum(axis=1)
         how = "the highest scores" if self._is_greedy else "sampled by a softmax of scores"
         values = self._learner.values(user[np.newaxis])[0]
         return types.Explanation(

@@ -15,9 +15,10 @@ import numpy as np
 
 from recsim import seeding, types
 from recsim._internal import bundles, validation
-from recsim.agents import _learner, _slots
+from recsim.agents import _learner
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.networks import item_scorers, optimizers, user_networks
-from recsim.agents.policy_gradients import advantages, objectives, plackett_luce, slotted
+from recsim.agents.policy_gradients import advantages, masked_slates, objectives, plackett_luce
 from recsim.agents.policy_gradients import rollouts as rollouts_lib
 
 __all__ = ["PolicyLearner", "Settings", "Shown"]
@@ -268,7 +269,7 @@ class PolicyLearner(_learner.Learner[Settings]):
         if documents.shape[-1] == self._doc_size:
             return {}
         masks = documents[..., self._doc_size :] != 0
-        opened = _slots.Slots(masks).opened(flat["slates"])
+        opened = AllowedSlates(masks).opened(flat["slates"])
         return {"documents": documents[..., : self._doc_size], "masks": masks, "opened": opened}
 
     def _rescale(self, returns: np.ndarray) -> None:
@@ -318,7 +319,7 @@ class PolicyLearner(_learner.Learner[Settings]):
         slates: plackett_luce.Slates
         if "masks" in flat:
             masks = flat["masks"][batch]
-            slates = slotted.SlottedSlates(scores.scores, shown, flat["opened"][batch])
+            slates = masked_slates.MaskedSlates(scores.scores, shown, flat["opened"][batch])
         else:
             slates = plackett_luce.Slates(scores.scores, shown)
         of_batch = objectives.Batch(

@@ -7,8 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from recsim.agents import _slots
-from recsim.agents.policy_gradients import plackett_luce, slotted
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
+from recsim.agents.policy_gradients import masked_slates, plackett_luce
 
 __all__ = ["Batch", "ClippedSurrogate", "Objective", "TopKReinforce"]
 
@@ -43,14 +43,14 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def remembered(
-        self, scores: np.ndarray, slates: np.ndarray, slots: _slots.Slots | None = None
+        self, scores: np.ndarray, slates: np.ndarray, allowed: AllowedSlates | None = None
     ) -> np.ndarray:
         """Returns what is remembered of slates when they are shown.
 
         Args:
             scores: the items' scores, shape (n, num_items).
             slates: the slates, shape (n, slate_size).
-            slots: which documents may stand where; None for all everywhere.
+            allowed: which documents may stand where; None for all everywhere.
 
         Returns:
             float64 array of shape (n, slate_size).
@@ -94,11 +94,11 @@ class ClippedSurrogate(Objective):
     clip_range: float
 
     def remembered(
-        self, scores: np.ndarray, slates: np.ndarray, slots: _slots.Slots | None = None
+        self, scores: np.ndarray, slates: np.ndarray, allowed: AllowedSlates | None = None
     ) -> np.ndarray:
         """Returns the log-probability of each item, given those before it."""
-        if slots is not None:
-            of_slates = slotted.SlottedSlates(scores, slates, slots.opened(slates))
+        if allowed is not None:
+            of_slates = masked_slates.MaskedSlates(scores, slates, allowed.opened(slates))
             return of_slates.log_probabilities()
         return plackett_luce.log_probabilities(scores, slates)
 
@@ -153,14 +153,14 @@ class TopKReinforce(Objective):
     num_values: int = 2
 
     def remembered(
-        self, scores: np.ndarray, slates: np.ndarray, slots: _slots.Slots | None = None
+        self, scores: np.ndarray, slates: np.ndarray, allowed: AllowedSlates | None = None
     ) -> np.ndarray:
         """Returns the log-probability of each item by the softmax of all scores.
 
         Where positions have items of their own, it is that of being among the slate's.
         """
-        if slots is not None:
-            of_items = _of_items(_softmaxes(scores, slots.masks), slates)
+        if allowed is not None:
+            of_items = _of_items(_softmaxes(scores, allowed.masks), slates)
             with np.errstate(divide="ignore"):
                 among: np.ndarray = np.log(-np.expm1(np.log1p(-of_items).sum(axis=-1)))
             return among
@@ -177,7 +177,7 @@ class TopKReinforce(Objective):
     def gradient(self, scores: plackett_luce.Slates, batch: Batch) -> np.ndarray:
         """Returns the sum over the items clicked, see the class."""
         if batch.masks is not None:
-            return self._gradient_in_slots(scores.scores, batch, batch.masks)
+            return self._gradient_under_masks(scores.scores, batch, batch.masks)
         shown = np.exp(batch.remembered)
         logs = _log_softmax_of_slates(scores.scores, batch.slates)
         now = np.exp(logs)
@@ -198,7 +198,9 @@ class TopKReinforce(Objective):
         corrections: np.ndarray = np.minimum(ratios, self.max_weight)
         return corrections
 
-    def _gradient_in_slots(self, scores: np.ndarray, batch: Batch, masks: np.ndarray) -> np.ndarray:
+    def _gradient_under_masks(
+        self, scores: np.ndarray, batch: Batch, masks: np.ndarray
+    ) -> np.ndarray:
         softmaxes = _softmaxes(scores, masks)
         now = _of_items(softmaxes, batch.slates)
         weights = self._ratios(now, np.exp(batch.remembered)[..., np.newaxis])
@@ -219,7 +221,7 @@ def _softmaxes(scores: np.ndarray, masks: np.ndarray) -> np.ndarray:
         scores: the items' scores, shape (n, num_items).
         masks: which items may stand where, bools of shape (n, num_items, slate_size).
     """
-    probabilities: np.ndarray = np.exp(slotted.log_softmax(scores, masks.swapaxes(1, 2)))
+    probabilities: np.ndarray = np.exp(masked_slates.log_softmax(scores, masks.swapaxes(1, 2)))
     return probabilities
 
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from recsim import types
 from recsim._internal import arrays, numbers, observations
-from recsim.agents import _learner, _propensities, _slot_propensities, _slots, _with_learner
+from recsim.agents import _learner, _propensities, _with_learner
+from recsim.agents._action_masks import masked_propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.policy_gradients import agent as agent_lib
 from recsim.agents.policy_gradients import learner as learner_lib
-from recsim.agents.policy_gradients import slotted, vector_policy
+from recsim.agents.policy_gradients import masked_slates, vector_policy
 from recsim.vector import agent as vector_agent
 
 __all__ = ["VectorSlatePolicyAgent"]
@@ -125,23 +127,24 @@ class VectorSlatePolicyAgent(
         scored = self._scored(users, documents)
         size = self._slate_size
         if self._is_greedy:
-            slates = [slotted.highest(scores, size, slots) for scores, slots in scored]
+            slates = [masked_slates.highest(scores, size, allowed) for scores, allowed in scored]
             return arrays.joined(slates)
         slates = [
-            slotted.sample(scores, uniforms, size, slots)
-            for (scores, slots), uniforms in zip(scored, self._uniforms(), strict=True)
+            masked_slates.sample(scores, uniforms, size, allowed)
+            for (scores, allowed), uniforms in zip(scored, self._uniforms(), strict=True)
         ]
         self._remember(users, documents, slates, scored)
         return arrays.joined(slates)
 
     def _scored(
         self, users: np.ndarray, documents: np.ndarray
-    ) -> list[tuple[np.ndarray, _slots.Slots | None]]:
+    ) -> list[tuple[np.ndarray, AllowedSlates | None]]:
         """Returns of each chunk the scores of documents, and which documents may stand where."""
         scored = []
         for rows in self._rows:
-            features, slots = slotted.split(self._adapter, documents[rows])
-            scored.append((self._learner.scores(users[rows], features), slots))
+            features, _ = self._adapter.split(documents[rows])
+            allowed = self._adapter.allowed_slates(documents[rows])
+            scored.append((self._learner.scores(users[rows], features), allowed))
         return scored
 
     def _uniforms(self) -> list[np.ndarray]:
@@ -154,13 +157,13 @@ class VectorSlatePolicyAgent(
         users: np.ndarray,
         documents: np.ndarray,
         slates: Sequence[np.ndarray],
-        scored: Sequence[tuple[np.ndarray, _slots.Slots | None]],
+        scored: Sequence[tuple[np.ndarray, AllowedSlates | None]],
     ) -> None:
         """Remembers the states and slates that the next rewards belong to; both of chunks."""
         if not self._eval_mode:
             remembered = [
-                self._learner.objective.remembered(scores, of_chunk, slots)
-                for of_chunk, (scores, slots) in zip(slates, scored, strict=True)
+                self._learner.objective.remembered(scores, of_chunk, allowed)
+                for of_chunk, (scores, allowed) in zip(slates, scored, strict=True)
             ]
             joined = arrays.joined(list(slates)), arrays.joined(remembered)
             self._last = users, documents, *joined
@@ -220,11 +223,12 @@ class VectorSlatePolicyAgent(
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         self._check_users(observation)
         users, documents = self._adapter.features_of_many(observation)
-        features, slots = slotted.split(self._adapter, documents)
+        features, _ = self._adapter.split(documents)
+        allowed = self._adapter.allowed_slates(documents)
         scores = self._learner.scores(users, features)
         if self._is_greedy:
-            best = slotted.highest(scores, self._slate_size, slots)
+            best = masked_slates.highest(scores, self._slate_size, allowed)
             return _propensities.deterministic(slate, best)
-        if slots is not None:
-            return _slot_propensities.plackett_luce(slate, scores, slots)
+        if allowed is not None:
+            return masked_propensities.plackett_luce(slate, scores, allowed)
         return _propensities.plackett_luce(slate, scores)

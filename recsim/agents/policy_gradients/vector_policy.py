@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 
 from recsim import types
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters
 from recsim.agents.networks import item_scorers
-from recsim.agents.policy_gradients import slotted
+from recsim.agents.policy_gradients import masked_slates
 
 __all__ = ["Instruction", "SamplingPolicy"]
 
@@ -21,7 +21,7 @@ class Instruction:
     Attributes:
         scorer: what scores items.
         uniforms: random numbers in [0, 1), see
-            :func:`recsim.agents.policy_gradients.slotted.sample`.
+            :func:`recsim.agents.policy_gradients.masked_slates.sample`.
     """
 
     scorer: item_scorers.ItemScorer
@@ -44,6 +44,7 @@ class SamplingPolicy:
         """See :meth:`recsim.vector.agent.RolloutPolicy.slates`."""
         assert isinstance(instruction, Instruction)
         users, documents = self._adapter.features_of_many(observation)
-        features, slots = slotted.split(self._adapter, documents)
+        features, _ = self._adapter.split(documents)
+        allowed = self._adapter.allowed_slates(documents)
         scores = instruction.scorer.scores(users, features)
-        return slotted.sample(scores, instruction.uniforms, self._slate_size, slots)
+        return masked_slates.sample(scores, instruction.uniforms, self._slate_size, allowed)

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from recsim.agents import _slots
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.actor_critics import ball, critics, search, squashed, units
 
 
@@ -124,13 +124,13 @@ def test_the_best_slates_under_masks_are_among_those_listed(monkeypatch, shared,
     listed = search.shortlist(vectors, items, 3, masks)
     assert listed.indices.shape == (20, 3 if same_positions else 9)
     of_listed = np.take_along_axis(products, listed.indices, axis=1)
-    slots = _slots.Slots(np.broadcast_to(masks, (20, 60, 3)))
-    best = slots.best(products)
+    allowed = AllowedSlates(np.broadcast_to(masks, (20, 60, 3)))
+    best = allowed.best(products)
     np.testing.assert_array_equal(listed.best(of_listed), best)
     squares = np.square(items).sum(axis=-1)
     near = search.shortlist(vectors, items, 3, masks, search.half_squares(items))
     distances = np.take_along_axis(2.0 * products - squares, near.indices, axis=1)
-    expected = slots.best(2.0 * products - squares)
+    expected = allowed.best(2.0 * products - squares)
     np.testing.assert_array_equal(near.best(distances), expected)
 
 

@@ -10,8 +10,8 @@ import pytest
 from support import same
 from support.scenarios import CONFIG
 
+from recsim.agents import adapters
 from recsim.agents.dopamine import (
-    adapters,
     gradients,
     learner,
     network,

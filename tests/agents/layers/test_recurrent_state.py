@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 from support import recsim_names
 
-from recsim import registry, serving, slots, testing
+from recsim import action_masks, registry, serving, testing
 from recsim.agents import full_slate_q_agent, slate_decomp_q_agent
 from recsim.agents.layers import recent_slates
 from recsim.vector import env as vector_env
@@ -182,8 +182,8 @@ def test_the_contract_of_agents(name):
 @pytest.mark.usefixtures("early_updates")
 @pytest.mark.parametrize("name", ["full_slate_q", "ppo", "sac_topk"])
 def test_action_masks_are_kept(name):
-    page = slots.CategoriesOfSlots([0, 1], "cluster_id", otherwise="any")
-    env = slots.with_action_masks(a_vector_env("interest_exploration"), page)
+    page = action_masks.CategoriesOfSlots([0, 1], "cluster_id", otherwise="any")
+    env = action_masks.with_action_masks(a_vector_env("interest_exploration"), page)
     learning = registry.create_vector_agent(f"{name}+gru2", env, training_steps=200)
     slates = learning.begin(env.reset(seed=0)[0])
     for _ in range(40):  # The environment refuses a slate that they forbid.

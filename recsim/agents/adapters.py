@@ -15,10 +15,11 @@ from recsim import spaces as spaces_lib
 from recsim._internal import action_masks, numbers, observations
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.layers import recent_slates
 from recsim.agents.networks import recurrent
 
-__all__ = ["ObservationAdapter", "ResponseAdapter", "State", "part_of"]
+__all__ = ["ObservationAdapter", "ResponseAdapter", "State", "checked_num_candidates", "part_of"]
 
 #: Features of a user, shape (user_size,), and of the candidates, shape (num_candidates, doc_width).
 State = tuple[np.ndarray, np.ndarray]
@@ -170,6 +171,18 @@ class ObservationAdapter:
             return documents, None
         return documents[..., : self._doc_size], documents[..., self._doc_size :] != 0
 
+    def allowed_slates(self, documents: np.ndarray) -> AllowedSlates | None:
+        """Returns the slates that the masks of users' documents allow; None without masks.
+
+        Args:
+            documents: array of shape (n_users, num_candidates, doc_width).
+
+        Raises:
+            ValueError: if a user's slate cannot be filled.
+        """
+        _, masks = self.split(documents)
+        return None if masks is None else AllowedSlates(masks)
+
     @property
     def output_observation_space(self) -> spaces.Box:
         """The space of what :meth:`encode` returns, without the last axis."""
@@ -273,6 +286,30 @@ class ObservationAdapter:
         images[:, 0, : self._user_size, 0] = users
         images[:, 1:, : self._doc_size, 0] = documents
         return images
+
+
+def checked_num_candidates(action_space: types.SlateSpace, num_documents: int) -> int:
+    """Returns a number of candidates.
+
+    Args:
+        action_space: the ``MultiDiscrete`` space of slates.
+        num_documents: number of documents of an observation.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
+    nvec = np.asarray(action_space.nvec)
+    if (nvec != num_documents).any():
+        raise ValueError(
+            "action_space must have as many values as observation_space['doc'] has documents, "
+            f"{num_documents}, got {nvec.tolist()}."
+        )
+    if len(nvec) > num_documents:
+        raise ValueError(
+            f"A slate holds different documents: action_space has slates of {len(nvec)}, but "
+            f"observation_space['doc'] has only {num_documents} documents."
+        )
+    return num_documents
 
 
 def _check_finite(observation: agent.Observation, **features: np.ndarray) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from recsim import slots, spaces
+from recsim import action_masks, spaces
 from recsim.agents import random_agent
 from recsim.environments import interest_evolution, interest_exploration, topic_boredom
 from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 6, "slate_size": 2, "resample_documents": True, "seed": 3}
-RULE = slots.CategoriesOfSlots([0, 1], "cluster_id", otherwise="any")
+RULE = action_masks.CategoriesOfSlots([0, 1], "cluster_id", otherwise="any")
 
 
 def all_but_the_best(documents):
@@ -25,7 +25,7 @@ def all_but_the_best(documents):
 
 def vector_env(num_envs=3, rule=RULE, **kwargs):
     env = interest_exploration.create_vector_environment(CONFIG, num_envs, **kwargs)
-    return slots.with_action_masks(env, rule)
+    return action_masks.with_action_masks(env, rule)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def vector_env(num_envs=3, rule=RULE, **kwargs):
     ],
 )
 def test_positions_show_documents_of_their_category(documents):
-    rule = slots.CategoriesOfSlots([1, None, 0, 1], field="category")
+    rule = action_masks.CategoriesOfSlots([1, None, 0, 1], field="category")
     expected = [[1, 1, 0, 1], [0, 1, 1, 0], [0, 1, 0, 0], [1, 1, 0, 1]]
     found = rule(documents)
     assert found.reshape(-1, 4).astype(int).tolist() == expected
@@ -52,8 +52,8 @@ def test_documents_of_too_few_are_refused_or_others_stand_there():
         r"candidates for 2 positions: sample more candidates, or let others .* otherwise='any'"
     )
     with pytest.raises(ValueError, match=message):
-        slots.CategoriesOfSlots([1, 1, 0], "category")(documents)
-    found = slots.CategoriesOfSlots([1, 1, 0], "category", otherwise="any")(documents)
+        action_masks.CategoriesOfSlots([1, 1, 0], "category")(documents)
+    found = action_masks.CategoriesOfSlots([1, 1, 0], "category", otherwise="any")(documents)
     assert found[0].astype(int).tolist() == [[1, 1, 0], [0, 0, 1], [1, 1, 0]]
     assert found[1].astype(int).tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
 
@@ -72,7 +72,7 @@ def test_documents_of_too_few_are_refused_or_others_stand_there():
 )
 def test_categories_that_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
-        slots.CategoriesOfSlots(**arguments)
+        action_masks.CategoriesOfSlots(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_categories_that_are_refused(arguments, error, message):
 )
 def test_documents_without_categories_are_refused(field, documents, message):
     with pytest.raises(ValueError, match=message):
-        slots.CategoriesOfSlots([0], field)(documents)
+        action_masks.CategoriesOfSlots([0], field)(documents)
 
 
 def test_the_environment_is_left_as_it_was_and_goes_through_the_same_documents():
     env = interest_exploration.create_environment(CONFIG)
-    masked = slots.with_action_masks(env, RULE)
+    masked = action_masks.with_action_masks(env, RULE)
     plain, with_masks = env.reset()["doc"], masked.reset()["doc"]
     assert list(plain) == list(with_masks)
     for document, other in zip(plain.values(), with_masks.values()):
@@ -110,12 +110,12 @@ def test_the_environment_is_left_as_it_was_and_goes_through_the_same_documents()
 def test_scenarios_get_masks_whatever_their_documents_are_observed_as(scenario, resample):
     config = {**CONFIG, "resample_documents": resample}
     field = "cluster_id" if scenario is topic_boredom else None
-    rule = slots.CategoriesOfSlots([None, 2], field, otherwise="any")
-    env = slots.with_action_masks(scenario.create_environment(config), rule)
+    rule = action_masks.CategoriesOfSlots([None, 2], field, otherwise="any")
+    env = action_masks.with_action_masks(scenario.create_environment(config), rule)
     env = pickle.loads(pickle.dumps(env))
     documents = env.reset()["doc"]
     spaces.check_observation(env.observation_space["doc"], documents, "documents")
-    vector = slots.with_action_masks(scenario.create_vector_environment(config, 4), rule)
+    vector = action_masks.with_action_masks(scenario.create_vector_environment(config, 4), rule)
     observation, _ = pickle.loads(pickle.dumps(vector)).reset()
     features = {key: array for key, array in observation["doc"].items() if key != "action_mask"}
     expected = rule(features.get("features", features))
@@ -123,7 +123,8 @@ def test_scenarios_get_masks_whatever_their_documents_are_observed_as(scenario, 
 
 
 def test_slates_that_masks_forbid_are_refused_before_anybody_is_shown_one():
-    env = slots.with_action_masks(interest_exploration.create_environment(CONFIG), all_but_the_best)
+    env = interest_exploration.create_environment(CONFIG)
+    env = action_masks.with_action_masks(env, all_but_the_best)
     documents = list(env.reset()["doc"].values())
     (best,) = [i for i, document in enumerate(documents) if not document["action_mask"].any()]
     others = [i for i in range(6) if i != best]
@@ -164,7 +165,7 @@ def test_masks_are_of_the_documents_that_are_shown_in_every_mode_of_autoreset(mo
 def test_candidates_that_all_users_share_have_masks_that_are_heeded():
     config = {**CONFIG, "resample_documents": False}
     env = interest_exploration.create_vector_environment(config, 3)
-    env = slots.with_action_masks(env, all_but_the_best)
+    env = action_masks.with_action_masks(env, all_but_the_best)
     observation, _ = env.reset(seed=0)
     agent = random_agent.VectorRandomAgent(env)
     for _ in range(3):
@@ -177,7 +178,7 @@ def test_candidates_that_all_users_share_have_masks_that_are_heeded():
 
 
 def test_single_user_environments_in_parallel_refuse_slates_before_anybody_is_shown_one():
-    single = slots.with_action_masks(
+    single = action_masks.with_action_masks(
         interest_exploration.create_environment(CONFIG), all_but_the_best
     )
     env, other = (wrappers.SingleUserEnvs([copy.deepcopy(single), single]) for _ in range(2))
@@ -233,14 +234,14 @@ def no_function_of_documents(documents):
 )
 def test_environments_and_rules_that_are_refused(make, rule, error, message):
     with pytest.raises(error, match=message):
-        slots.with_action_masks(make(), rule)
+        action_masks.with_action_masks(make(), rule)
 
 
 def test_what_a_rule_returns_is_looked_at():
     env = interest_exploration.create_environment(CONFIG)
     with pytest.raises(ValueError, match=r"shape \(6, 2\), or one for each document, .*\(3,\)"):
-        slots.with_action_masks(env, no_function_of_documents).reset()
+        action_masks.with_action_masks(env, no_function_of_documents).reset()
     twos = functools.partial(np.full_like, fill_value=2)
-    env = slots.with_action_masks(env, lambda documents: twos(documents["cluster_id"]))
+    env = action_masks.with_action_masks(env, lambda documents: twos(documents["cluster_id"]))
     with pytest.raises(ValueError, match=r"1 where a document may stand.*got \[2, 2"):
         env.reset()

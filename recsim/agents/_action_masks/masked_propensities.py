@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from recsim import types
-from recsim.agents import _propensities, _slots
+from recsim.agents import _propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 
 __all__ = ["epsilon_greedy", "plackett_luce", "random"]
 
@@ -20,7 +21,7 @@ def epsilon_greedy(
     greedy: types.Slate,
     epsilon: float,
     num_candidates: int,
-    slots: _slots.Slots | None,
+    allowed: AllowedSlates | None,
 ) -> types.Propensities | None:
     """Returns the probabilities where a random slate is shown with a probability, else the best.
 
@@ -29,34 +30,34 @@ def epsilon_greedy(
         greedy: the best slates, of shape (slate_size,), or (n_users, slate_size).
         epsilon: the probability of a random slate.
         num_candidates: number of candidates.
-        slots: which documents may stand where; None for all everywhere.
+        allowed: which documents may stand where; None for all everywhere.
 
     Returns:
         None where slates are explored under masks whose positions share some documents alone.
     """
-    if slots is None:
+    if allowed is None:
         explored = _propensities.uniform(slates, num_candidates)
     elif epsilon == 0.0:
         return _propensities.deterministic(slates, greedy)
-    elif not slots.is_partition.all():
+    elif not allowed.is_partition.all():
         return None
     else:
-        explored = _uniform(np.asarray(slates), slots)
+        explored = _uniform(np.asarray(slates), allowed)
     return _propensities.epsilon_greedy(slates, greedy, epsilon, explored)
 
 
 def random(
-    slates: types.Slate, num_candidates: int, slots: _slots.Slots | None
+    slates: types.Slate, num_candidates: int, allowed: AllowedSlates | None
 ) -> types.Propensities | None:
     """Returns the probabilities of random slates, see :func:`epsilon_greedy`."""
     return epsilon_greedy(
-        slates, np.zeros(np.shape(slates)[-1], np.int64), 1.0, num_candidates, slots
+        slates, np.zeros(np.shape(slates)[-1], np.int64), 1.0, num_candidates, allowed
     )
 
 
-def _uniform(slates: np.ndarray, slots: _slots.Slots) -> types.Propensities:
-    of_users, allowed = _of_users(slates, slots)
-    sizes, ranks = _sizes_and_ranks(slots.masks)
+def _uniform(slates: np.ndarray, allowed: AllowedSlates) -> types.Propensities:
+    of_users, allowed = _of_users(slates, allowed)
+    sizes, ranks = _sizes_and_ranks(allowed.masks)
     items = allowed / sizes[:, np.newaxis]
     steps = _allowed_so_far(of_users, allowed) / (sizes - ranks)[:, np.newaxis]
     prefixes = steps.cumprod(axis=-1).reshape(slates.shape)
@@ -64,30 +65,30 @@ def _uniform(slates: np.ndarray, slots: _slots.Slots) -> types.Propensities:
 
 
 def plackett_luce(
-    slates: types.Slate, scores: np.ndarray, slots: _slots.Slots
+    slates: types.Slate, scores: np.ndarray, allowed: AllowedSlates
 ) -> types.Propensities | None:
     """Returns the probabilities where positions are filled in turn by a softmax of scores.
 
     Args:
         slates: the slates.
         scores: the logarithms of weights, of shape (n_users, num_candidates).
-        slots: which documents may stand where.
+        allowed: which documents may stand where.
 
     Returns:
         None under masks whose positions share some documents alone.
     """
     slates = np.asarray(slates)
     size = slates.shape[-1]
-    if not slots.is_partition.all():
+    if not allowed.is_partition.all():
         return None
-    of_users, allowed = _of_users(slates, slots)
-    _, ranks = _sizes_and_ranks(slots.masks)
+    of_users, allowed = _of_users(slates, allowed)
+    _, ranks = _sizes_and_ranks(allowed.masks)
     items = np.empty(of_users.shape)
     logs = np.zeros(of_users.shape)
     distinct = _allowed_so_far(of_users, allowed)
     users = np.arange(len(of_users))
     for place in range(size):
-        of_place = np.where(slots.masks[..., place], scores, -np.inf)
+        of_place = np.where(allowed.masks[..., place], scores, -np.inf)
         of_place = of_place - of_place.max(axis=1, keepdims=True)
         number = int(ranks[:, place].max()) + 1
         # Of users who have fewer documents there, positions after the last of them do not count.
@@ -105,9 +106,9 @@ def plackett_luce(
     return types.Propensities(prefixes[..., -1], items.reshape(slates.shape), prefixes)
 
 
-def _of_users(slates: np.ndarray, slots: _slots.Slots) -> tuple[np.ndarray, np.ndarray]:
+def _of_users(slates: np.ndarray, allowed: AllowedSlates) -> tuple[np.ndarray, np.ndarray]:
     """Returns slates, (n_users, n_slates, slate_size), and whether documents may stand there."""
-    masks = slots.masks
+    masks = allowed.masks
     of_users = slates.reshape(len(masks), -1, slates.shape[-1])
     users = np.arange(len(masks))[:, np.newaxis, np.newaxis]
     return of_users, masks[users, of_users, np.arange(slates.shape[-1])]

@@ -1,4 +1,4 @@
-"""Slates whose positions have documents of their own, chosen for users in parallel.
+"""The slates that users' action masks allow, and which of them are chosen.
 
 An action mask says which documents may stand in which positions. Positions are filled sequentially,
 each by a document that leaves documents for those that follow: where all positions have the same
@@ -16,11 +16,11 @@ import numpy as np
 from recsim import types
 from recsim._internal import action_masks, numbers
 
-__all__ = ["Slots", "of"]
+__all__ = ["AllowedSlates"]
 
 
-class Slots:
-    """Which documents may stand in which positions of users' slates.
+class AllowedSlates:
+    """The slates in which users' documents may stand where they do, no document twice.
 
     Args:
         masks: bools of shape (n_users, num_candidates, slate_size).
@@ -56,6 +56,21 @@ class Slots:
             suspects = suspects[fewer]
         for user in suspects.tolist():
             self._check(user)
+
+    @classmethod
+    def of(cls, observation: types.Observation, slate_size: int) -> AllowedSlates | None:
+        """Returns those of an observation's users; None where documents have no masks.
+
+        Args:
+            observation: of one user, or of users in parallel.
+            slate_size: number of positions.
+
+        Raises:
+            ValueError: if a mask has another shape or another number than 0 and 1, or a slate
+                cannot be filled.
+        """
+        masks = action_masks.observed(observation["doc"], slate_size)
+        return None if masks is None else cls(masks)
 
     @property
     def masks(self) -> np.ndarray:
@@ -161,7 +176,7 @@ class Slots:
             chosen = np.zeros(self._num_documents, np.bool_)
             chosen[documents] = True
             of_best[user] &= chosen[:, np.newaxis]
-        return Slots(of_best).fill(scores)
+        return AllowedSlates(of_best).fill(scores)
 
     def random(self, uniforms: np.ndarray) -> np.ndarray:
         """Returns slates filled position by position, each open document with equal probability.
@@ -225,8 +240,8 @@ class Slots:
             taken[np.arange(self._num_users), slates[:, position]] = True
         return found
 
-    def allow(self, slates: np.ndarray) -> np.ndarray:
-        """Says which slates have no document twice and none where it may not stand.
+    def contain(self, slates: np.ndarray) -> np.ndarray:
+        """Says which slates are among them.
 
         Args:
             slates: integers of shape (n_slates, slate_size).
@@ -240,21 +255,6 @@ class Slots:
         distinct = np.diff(np.sort(slates, axis=1), axis=1).all(axis=1)
         result: np.ndarray = allowed & distinct
         return result
-
-
-def of(observation: types.Observation, slate_size: int) -> Slots | None:
-    """Returns which documents of an observation may stand where; None where they have no masks.
-
-    Args:
-        observation: of one user, or of users in parallel.
-        slate_size: number of positions.
-
-    Raises:
-        ValueError: if a mask has another shape or another number than 0 and 1, or a slate cannot
-            be filled.
-    """
-    masks = action_masks.observed(observation["doc"], slate_size)
-    return None if masks is None else Slots(masks)
 
 
 def _short_of_documents(allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,53 +10,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsim.agents import _slots
-from recsim.agents.dopamine import adapters
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.policy_gradients import plackett_luce
 
-__all__ = ["SlottedSlates", "highest", "log_softmax", "sample", "split"]
-
-
-def split(
-    adapter: adapters.ObservationAdapter, documents: np.ndarray
-) -> tuple[np.ndarray, _slots.Slots | None]:
-    """Returns the features of users' documents, and which may stand where; None for all everywhere.
-
-    Args:
-        adapter: what made the documents' arrays of observations.
-        documents: array of shape (n_users, num_candidates, doc_width).
-
-    Raises:
-        ValueError: if a user's slate cannot be filled.
-    """
-    features, masks = adapter.split(documents)
-    return features, None if masks is None else _slots.Slots(masks)
+__all__ = ["MaskedSlates", "highest", "log_softmax", "sample"]
 
 
 def sample(
-    scores: np.ndarray, uniforms: np.ndarray, slate_size: int, slots: _slots.Slots | None
+    scores: np.ndarray, uniforms: np.ndarray, slate_size: int, allowed: AllowedSlates | None
 ) -> np.ndarray:
     """Returns sampled slates, integers of shape (n_users, slate_size).
 
     Args:
         scores: the items' scores, finite, shape (n_users, num_items).
-        uniforms: numbers in [0, 1): one for each item, or for each position where there are slots.
+        uniforms: numbers in [0, 1): one for each item, or for each position under masks.
         slate_size: number of items in a slate.
-        slots: which items may stand where; None for all everywhere.
+        allowed: the slates that masks allow; None without masks.
     """
-    if slots is None:
+    if allowed is None:
         return plackett_luce.sample(scores, uniforms, slate_size)
-    return slots.sample(scores, uniforms)
+    return allowed.sample(scores, uniforms)
 
 
-def highest(scores: np.ndarray, slate_size: int, slots: _slots.Slots | None) -> np.ndarray:
+def highest(scores: np.ndarray, slate_size: int, allowed: AllowedSlates | None) -> np.ndarray:
     """Returns slates filled in turn by the items of the highest scores, see :func:`sample`."""
-    if slots is None:
+    if allowed is None:
         return plackett_luce.highest(scores, slate_size)
-    return slots.fill(scores)
+    return allowed.fill(scores)
 
 
-class SlottedSlates(plackett_luce.Slates):
+class MaskedSlates(plackett_luce.Slates):
     """Slates and the scores that they are sampled by, where positions have items of their own.
 
     Args:

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from recsim.agents import _slots
-from recsim.agents.policy_gradients import objectives, plackett_luce, slotted
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
+from recsim.agents.policy_gradients import masked_slates, objectives, plackett_luce
 
 SCORES = np.array([0.3, -1.2, 2.0, 0.0, 0.7])
 # Item 3 is shown nowhere, and the last position needs item 1, which others may have, too.
@@ -34,10 +34,10 @@ def probabilities_by_hand(mask):
     return found
 
 
-def slotted_slates(mask, slates, scores=SCORES):
+def with_scores(mask, slates, scores=SCORES):
     number = len(slates)
-    opened = _slots.Slots(np.tile(mask, (number, 1, 1))).opened(slates)
-    return slotted.SlottedSlates(np.tile(scores, (number, 1)), slates, opened)
+    opened = AllowedSlates(np.tile(mask, (number, 1, 1))).opened(slates)
+    return masked_slates.MaskedSlates(np.tile(scores, (number, 1)), slates, opened)
 
 
 def slopes(function, at=SCORES, step=1e-6):
@@ -49,7 +49,7 @@ def slopes(function, at=SCORES, step=1e-6):
 def test_probabilities_of_all_slates_are_those_by_hand(name):
     expected = probabilities_by_hand(MASKS[name])
     slates = np.array(list(expected))
-    found = slotted_slates(MASKS[name], slates)
+    found = with_scores(MASKS[name], slates)
     probabilities = np.exp(found.log_probabilities().sum(axis=1))
     np.testing.assert_allclose(probabilities, list(expected.values()))
     np.testing.assert_allclose(probabilities.sum(), 1.0)
@@ -65,9 +65,9 @@ def test_probabilities_of_all_slates_are_those_by_hand(name):
 @pytest.mark.parametrize("name", MASKS)
 def test_samples_have_the_probabilities(name):
     expected, number = probabilities_by_hand(MASKS[name]), 20_000
-    slots = _slots.Slots(np.tile(MASKS[name], (number, 1, 1)))
+    allowed = AllowedSlates(np.tile(MASKS[name], (number, 1, 1)))
     uniforms = np.random.RandomState(1).random_sample((number, 3))
-    slates = slotted.sample(np.tile(SCORES, (number, 1)), uniforms, 3, slots).tolist()
+    slates = masked_slates.sample(np.tile(SCORES, (number, 1)), uniforms, 3, allowed).tolist()
     assert set(map(tuple, slates)) <= set(expected)
     for slate, probability in expected.items():
         share = slates.count(list(slate)) / number
@@ -81,7 +81,7 @@ def test_gradients_are_those_of_finite_differences(name):
         slates = np.array([slate])
 
         def of(scores, slates=slates):
-            return slotted_slates(MASKS[name], slates, scores)
+            return with_scores(MASKS[name], slates, scores)
 
         found = of(SCORES)
         np.testing.assert_allclose(
@@ -98,7 +98,7 @@ def test_gradients_are_those_of_finite_differences(name):
 
 def test_with_all_items_everywhere_it_is_the_distribution_without_masks():
     slates = np.array(list(itertools.permutations(range(5), 3)))
-    found = slotted_slates(np.ones((5, 3), bool), slates)
+    found = with_scores(np.ones((5, 3), bool), slates)
     expected = plackett_luce.Slates(np.tile(SCORES, (60, 1)), slates)
     weights = np.random.RandomState(2).standard_normal(slates.shape)
     for one, other in (
@@ -112,7 +112,7 @@ def test_with_all_items_everywhere_it_is_the_distribution_without_masks():
 
 def test_scores_far_apart_give_finite_numbers():
     slates = np.array(list(probabilities_by_hand(PAGE)))
-    found = slotted_slates(PAGE, slates, np.array([1e6, 0.0, -1e6, 5.0, 1e5]))
+    found = with_scores(PAGE, slates, np.array([1e6, 0.0, -1e6, 5.0, 1e5]))
     assert np.isfinite(found.log_probabilities()).all()
     for gradient in (found.entropy_gradient(), found.log_probability_gradient(np.ones((1, 3)))):
         assert np.isfinite(gradient).all()
@@ -121,7 +121,7 @@ def test_scores_far_apart_give_finite_numbers():
 def batch(mask, slates, objective, clicks, credits):
     scores = np.tile(SCORES, (len(slates), 1))
     masks = np.tile(mask, (len(slates), 1, 1))
-    remembered = objective.remembered(scores, slates, _slots.Slots(masks))
+    remembered = objective.remembered(scores, slates, AllowedSlates(masks))
     return objectives.Batch(slates, remembered, clicks, credits, masks)
 
 
@@ -144,7 +144,7 @@ def test_reinforce_climbs_the_probability_of_items_to_be_in_slates_of_their_posi
     slates = np.array([next(iter(probabilities_by_hand(MASKS[name])))])
     clicks = np.array([[False, True, False]])
     of_batch = batch(MASKS[name], slates, objective, clicks, np.array([1.5]))
-    gradient = objective.gradient(slotted_slates(MASKS[name], slates), of_batch)
+    gradient = objective.gradient(with_scores(MASKS[name], slates), of_batch)
 
     def log_among(scores):
         weights = np.where(MASKS[name], np.exp(scores)[:, np.newaxis], 0.0)

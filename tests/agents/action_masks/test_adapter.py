@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gym import spaces
 
-from recsim.agents.dopamine import adapters
+from recsim.agents import adapters
 
 
 def space(mask, num_documents=3, slate_size=2):

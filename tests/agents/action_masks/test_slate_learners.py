@@ -11,23 +11,24 @@ from support import mood_scenario
 from support.seekers_scenario import seekers, solve_seekers
 from support.slate_learners import AGENTS, NAMES, SMALL, run, vector
 
-from recsim import slots, testing
-from recsim.agents import _propensities, _slots
+from recsim import action_masks, testing
+from recsim.agents import _propensities
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.environments import interest_exploration, topic_boredom
 
 CONFIG = {"num_candidates": 6, "slate_size": 3, "resample_documents": True, "seed": 3}
-PAGE = slots.CategoriesOfSlots([0, 1, 0], "cluster_id", otherwise="any")
+PAGE = action_masks.CategoriesOfSlots([0, 1, 0], "cluster_id", otherwise="any")
 # On pages without a second topic all positions have all documents, on others some are shared.
 POLICIES = ("ppo", "reinforce")
 
 
 def single_env(rule=PAGE):
-    return slots.with_action_masks(interest_exploration.create_environment(CONFIG), rule)
+    return action_masks.with_action_masks(interest_exploration.create_environment(CONFIG), rule)
 
 
 def vector_env(num_envs=8, rule=PAGE, **kwargs):
     env = interest_exploration.create_vector_environment(CONFIG, num_envs, **kwargs)
-    return slots.with_action_masks(env, rule)
+    return action_masks.with_action_masks(env, rule)
 
 
 def available(documents):
@@ -152,7 +153,7 @@ def test_trainings_under_masks_resume_exactly(name):
 def test_a_shared_catalogue_under_masks_of_users_is_as_good_as_copies(name):
     config = {"num_items": 300, "num_candidates": 300, "slate_size": 4, "resample_documents": False}
     env = topic_boredom.create_vector_environment({**config, "seed": 0}, 6)
-    env = slots.with_action_masks(env, first_half)
+    env = action_masks.with_action_masks(env, first_half)
     observation, _ = env.reset(seed=1)
     documents = observation["doc"]
     assert documents["embedding"].strides[0] == 0
@@ -200,7 +201,7 @@ OPTIMUM = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_agents_find_the_optimum_that_masks_leave(name):
-    env = slots.with_action_masks(seekers(20), needs_one)
+    env = action_masks.with_action_masks(seekers(20), needs_one)
     settings, num_steps = OPTIMUM[name]
     agent = AGENTS[name][1](env, gamma=mood_scenario.GAMMA, **settings)
     slates = agent.begin(env.reset(seed=0)[0])
@@ -211,7 +212,7 @@ def test_agents_find_the_optimum_that_masks_leave(name):
     users, documents = mood_scenario.INTERESTS, np.eye(4, dtype=np.float32)
     if name in POLICIES:
         scores = agent.learner.scores(users, np.broadcast_to(documents, (2, 4, 4)))
-        found = _slots.Slots(np.broadcast_to(ALLOWED, (2, 4, 2))).fill(scores)
+        found = AllowedSlates(np.broadcast_to(ALLOWED, (2, 4, 2))).fill(scores)
     else:
         vectors = agent.learner.vectors(users, None)
         found = agent.learner.slates(users, vectors, documents, ALLOWED, training=False)

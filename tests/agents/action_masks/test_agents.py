@@ -9,9 +9,8 @@ import pytest
 from support.mood_scenario import GAMMA, INTERESTS, NEXT_MOODS, REWARDS, STAYS, make_env, solve
 
 import recsim
-from recsim import registry, slots, testing
+from recsim import action_masks, registry, testing
 from recsim.agents import (
-    _slots,
     contextual_bandit_agent,
     full_slate_q_agent,
     greedy_pctr_agent,
@@ -19,6 +18,7 @@ from recsim.agents import (
     slate_decomp_q_agent,
     softmax_agent,
 )
+from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.agents.dopamine import slate_selection
 from recsim.agents.layers import temporal_aggregation
 from recsim.environments import interest_evolution, interest_exploration
@@ -26,17 +26,17 @@ from recsim.ope import simulated
 from recsim.vector import wrappers
 
 CONFIG = {"num_candidates": 6, "slate_size": 3, "resample_documents": True, "seed": 3}
-PAGE = slots.CategoriesOfSlots([0, 1, None], "cluster_id", otherwise="any")
+PAGE = action_masks.CategoriesOfSlots([0, 1, None], "cluster_id", otherwise="any")
 LEARNING = {"min_replay_history": 20, "batch_size": 16, "hidden_units": (8,), "seed": 1}
 
 
 def single_env(rule=PAGE):
-    return slots.with_action_masks(interest_exploration.create_environment(CONFIG), rule)
+    return action_masks.with_action_masks(interest_exploration.create_environment(CONFIG), rule)
 
 
 def vector_env(num_envs=5, rule=PAGE, **kwargs):
     env = interest_exploration.create_vector_environment(CONFIG, num_envs, **kwargs)
-    return slots.with_action_masks(env, rule)
+    return action_masks.with_action_masks(env, rule)
 
 
 def score(users, documents):
@@ -168,7 +168,7 @@ def test_selections_are_those_of_all_allowed_slates(density):
         if found:
             masks.append(mask)
             allowed.append(found)
-    page = _slots.Slots(np.array(masks))
+    page = AllowedSlates(np.array(masks))
 
     def value(user, slate):
         documents = list(slate)
@@ -222,7 +222,7 @@ def solve_under_masks():
     ["slate_optimal_optimal_q", pytest.param("full slates", marks=pytest.mark.slow)],
 )
 def test_learners_find_the_optimum_that_masks_leave(learner):
-    env = slots.with_action_masks(make_env(20), halves)
+    env = action_masks.with_action_masks(make_env(20), halves)
     settings = {
         "gamma": GAMMA,
         "min_replay_history": 400,
@@ -291,12 +291,13 @@ def test_targets_are_the_highest_values_of_allowed_slates(learner):
 
 
 def test_propensities_sum_to_one_over_the_slates_that_masks_allow():
-    env = vector_env(4, rule=slots.CategoriesOfSlots([0, 1, 1], "cluster_id", otherwise="any"))
+    rule = action_masks.CategoriesOfSlots([0, 1, 1], "cluster_id", otherwise="any")
+    env = vector_env(4, rule=rule)
     observation, _ = env.reset(seed=1)
-    page = _slots.of(observation, 3)
+    page = AllowedSlates.of(observation, 3)
     users = np.flatnonzero(page.is_partition)
     assert len(users)
-    env = vector_env(1, rule=slots.CategoriesOfSlots([0, 1, 1], "cluster_id", otherwise="any"))
+    env = vector_env(1, rule=rule)
     row = int(users[0])
     observation = {
         "user": observation["user"][row : row + 1],
@@ -339,7 +340,7 @@ def test_functions_that_are_not_told_of_masks_are_refused():
 def test_scores_are_of_documents_as_they_were_without_masks():
     config = {**CONFIG, "num_candidates": 8}
     plain = interest_evolution.create_vector_environment(config, 3)
-    masked = slots.with_action_masks(plain, slots.CategoriesOfSlots([None] * 3))
+    masked = action_masks.with_action_masks(plain, action_masks.CategoriesOfSlots([None] * 3))
     agents = [softmax_agent.create_vector_agent(env) for env in (plain, masked)]
     first, second = (env.reset(seed=0)[0] for env in (plain, masked))
     everything = np.arange(3)[np.newaxis].repeat(3, axis=0)

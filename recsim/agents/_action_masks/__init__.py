@@ -1,0 +1,1 @@
+"""Slates under action masks: which are allowed, the best and random ones, their probabilities."""
