@@ -149,10 +149,17 @@ class CategoriesOfSlots:
             are_numbers = array.ndim == num_axes
         if array.dtype.kind in "iu" and are_numbers:
             return array
-        if array.ndim < 2:
+        if array.ndim < (2 if num_axes is None else num_axes + 1):
             raise ValueError(
                 "field must name integers, or vectors whose largest number tells the category, got "
                 f"{array.dtype} of shape {array.shape}."
+            )
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            *user, candidate = np.argwhere(np.isnan(array).any(axis=-1))[0].tolist()
+            whose = f" of user {user[0]}" if user else ""
+            raise ValueError(
+                f"field must name numbers that tell the category of every document, got NaN in "
+                f"{self.field or 'the vector'!r} of candidate {candidate}{whose}."
             )
         if array.shape[-1] > 1:
             largest: np.ndarray = array.argmax(axis=-1)

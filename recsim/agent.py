@@ -49,7 +49,8 @@ class Serving:
         response_fields: names of the fields of responses that it only counts, to whatever slates,
             so that it takes the responses to several slates at once and to less than a slate. None
             if it takes the responses to the last slate as they are; empty if it ignores them.
-        any_slate_size: whether it recommends slates of other sizes than it was made for.
+        any_slate_size: whether it recommends slates of other sizes than it was made for. Where
+            documents have action masks, which are of positions, no served agent does.
         any_number_of_items: whether it recommends out of other numbers of documents.
     """
 

@@ -464,7 +464,10 @@ class KnowsPropensities(Protocol):
     """
 
     def propensities(self, observation: Observation, slate: Slate) -> Propensities | None:
-        """Returns the probabilities of a slate, or of each user's; None if they are not known.
+        """Returns the probabilities of a slate, or of each user's; None if none are known.
+
+        In the vector engine they are NaN for users of whom they are not known, where they are of
+        others: under action masks, say.
 
         It is called between the choice of a slate and the next call of ``step``, and changes
         nothing. The slate may be another than the one chosen: what is asked for is how likely the

@@ -82,11 +82,22 @@ def test_categories_that_are_refused(arguments, error, message):
         ("topic", np.eye(2), "^field must be None where documents are vectors"),
         ("x", {"x": np.array([0.5, 0.25])}, "^field must name integers, or vectors"),
         ("x", {"x": np.array([[0.5], [0.25]])}, "numbers such as 0.5"),
+        ("x", {"x": np.array([[0.5, 0.1], [np.nan, 1]])}, "NaN in 'x' of candidate 1.$"),
+        ("x", {"x": np.full((2, 3, 2), np.nan)}, "NaN in 'x' of candidate 0 of user 0.$"),
+        (None, np.array([[1.0], [np.nan]]), "NaN in 'the vector' of candidate 1.$"),
     ],
 )
 def test_documents_without_categories_are_refused(field, documents, message):
     with pytest.raises(ValueError, match=message):
         action_masks.CategoriesOfSlots([0], field)(documents)
+
+
+def test_a_number_that_is_no_category_is_refused_where_slates_show_all_candidates():
+    config = {**CONFIG, "num_candidates": 2, "slate_size": 2}
+    env = interest_exploration.create_vector_environment(config, 3)
+    rule = action_masks.CategoriesOfSlots([0, 1], "quality", otherwise="any")
+    with pytest.raises(ValueError, match="^field must name integers, or vectors"):
+        action_masks.with_action_masks(env, rule).reset()
 
 
 def test_the_environment_is_left_as_it_was_and_goes_through_the_same_documents():

@@ -284,7 +284,7 @@ class ContextualBandit:
         slate_size: int,
         exploration: float,
     ) -> types.Propensities | None:
-        """Returns the probabilities of slates, None where they are not known.
+        """Returns the probabilities of slates, None if none are known, NaN of users without.
 
         Args:
             users: features of users.

@@ -19,6 +19,7 @@ __all__ = [
     "deterministic",
     "distinct",
     "epsilon_greedy",
+    "if_known",
     "joined",
     "marginals",
     "of_user",
@@ -108,6 +109,11 @@ def deterministic(slates: types.Slate, chosen: types.Slate) -> types.Propensitie
     slates = np.asarray(slates)
     nothing = np.zeros(slates.shape)
     return epsilon_greedy(slates, chosen, 0.0, types.Propensities(None, nothing, nothing))
+
+
+def if_known(found: types.Propensities) -> types.Propensities | None:
+    """Returns probabilities that are NaN where they are not known; None if they all are."""
+    return None if np.isnan(found.items).all() else found
 
 
 def joined(parts: Sequence[types.Propensities]) -> types.Propensities:

@@ -210,7 +210,7 @@ class SingleUserAgentWithLearner(
             super().serving(),
             settings=self._serving_settings(),
             response_fields=(),
-            any_slate_size=not self._adapter.mask_size,
+            any_slate_size=True,
             any_number_of_items=True,
         )
 

@@ -287,7 +287,7 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
             self._slate_size,
             self._exploration(),
         )
-        return None if known is None else _propensities.of_user(known, 0)
+        return None if known is None else _propensities.if_known(_propensities.of_user(known, 0))
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: estimates, how sure they are, and scores."""
@@ -300,7 +300,7 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
             super().serving(),
             settings=dataclasses.asdict(self._bandit.settings),
             response_fields=(),
-            any_slate_size=not self._bandit.contexts.adapter.mask_size,
+            any_slate_size=True,
             any_number_of_items=True,
         )
 
@@ -477,7 +477,7 @@ class VectorContextualBanditAgent(_WithBandit, vector_agent.ChunkedVectorAgent):
             if known is None:
                 return None
             parts.append(known)
-        return _propensities.joined(parts)
+        return _propensities.if_known(_propensities.joined(parts))
 
     def single_user_agent(self) -> ContextualBanditAgent:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""

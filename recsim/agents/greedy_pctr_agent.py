@@ -145,7 +145,7 @@ class GreedyPCTRAgent(agent.AbstractEpisodicRecommenderAgent):
             super().serving(),
             settings={"belief_state": self._belief_state, "choice_model": self._choice_model},
             response_fields=(),
-            any_slate_size=not action_masks.are_in(self._made_for.observation_space),
+            any_slate_size=True,
             any_number_of_items=True,
         )
 

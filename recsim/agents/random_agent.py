@@ -9,6 +9,7 @@ import numpy as np
 
 from recsim import agent, types
 from recsim._internal import action_masks, observations, paths, validation
+from recsim.agents import _propensities
 from recsim.agents._action_masks import masked_propensities
 from recsim.agents._action_masks.allowed_slates import AllowedSlates
 from recsim.vector import agent as vector_agent
@@ -65,7 +66,8 @@ class RandomAgent(agent.AbstractEpisodicRecommenderAgent):
     ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         allowed = AllowedSlates.of(observation, self._slate_size)
-        return masked_propensities.random(slate, len(observation["doc"]), allowed)
+        known = masked_propensities.random(slate, len(observation["doc"]), allowed)
+        return _propensities.if_known(known)
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: all candidates are equally likely."""
@@ -121,4 +123,5 @@ class VectorRandomAgent(vector_agent.ChunkedVectorAgent):
     ) -> types.Propensities | None:
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         allowed = AllowedSlates.of(observation, self._slate_size)
-        return masked_propensities.random(slate, self._num_candidates, allowed)
+        known = masked_propensities.random(slate, self._num_candidates, allowed)
+        return _propensities.if_known(known)

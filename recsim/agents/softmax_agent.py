@@ -209,9 +209,7 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         scores = self._scores(observation)
         allowed = AllowedSlates.of(observation, self._slate_size)
-        if allowed is not None:
-            return masked_propensities.plackett_luce(slate, scores[np.newaxis], allowed)
-        return _propensities.plackett_luce(slate, scores)
+        return _propensities.if_known(masked_propensities.plackett_luce(slate, scores, allowed))
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`."""
@@ -241,7 +239,7 @@ class SoftmaxAgent(agent.AbstractEpisodicRecommenderAgent):
                 "temperature": self._temperature,
             },
             response_fields=(),
-            any_slate_size=not action_masks.are_in(self._made_for.observation_space),
+            any_slate_size=True,
             any_number_of_items=True,
         )
 
@@ -329,9 +327,7 @@ class VectorSoftmaxAgent(vector_agent.ChunkedVectorAgent):
         self._check_users(observation)
         scores = np.concatenate([self._scores(observation, rows) for rows in self._rows])
         allowed = AllowedSlates.of(observation, self._slate_size)
-        if allowed is not None:
-            return masked_propensities.plackett_luce(slate, scores, allowed)
-        return _propensities.plackett_luce(slate, scores)
+        return _propensities.if_known(masked_propensities.plackett_luce(slate, scores, allowed))
 
 
 def _without_masks(observation: types.Observation) -> types.Observation:

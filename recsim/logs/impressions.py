@@ -454,11 +454,12 @@ class VectorImpressions:
         ]
 
         def probabilities(values: float | Sequence[float] | np.ndarray | None) -> object:
-            """Returns a column of probabilities of slates, or of documents; null for None."""
+            """Returns a column of probabilities of slates, or of documents; null for None, NaN."""
             if values is None:
                 return pa.nulls(num_rows, pa.float64())
             array = np.asarray(values, np.float64)[users]
-            return by_user(array) if array.ndim == 1 else array.reshape(-1)
+            of_rows = by_user(array) if array.ndim == 1 else array.reshape(-1)
+            return pa.array(of_rows, pa.float64(), from_pandas=True)
 
         samples = None if known is None else known.num_samples
         arrays = [

@@ -52,7 +52,7 @@ def arrays_of(episodes: pd.DataFrame | paths.Path, position_reward: str | None) 
     for column, name in _PROPENSITIES.items():
         if column in frame and not frame[column].isna().all():
             values = frame[column].to_numpy(np.float64)
-            _refuse_missing(column, values)
+            _refuse_unknown(column, frame)
             by_slate = values.reshape(-1, slate_size)
             arrays[name] = by_slate[:, 0] if column == "slate_probability" else by_slate
     if "terminated" in frame:
@@ -101,6 +101,20 @@ def _checked(episodes: pd.DataFrame | paths.Path) -> pd.DataFrame:
                 f"The column {name!r} must hold integers, >= 0, got {numbers.described(wrong)}."
             )
     return frame.astype(dict.fromkeys(_NEEDED[:-1], np.int64))
+
+
+def _refuse_unknown(column: str, frame: pd.DataFrame) -> None:
+    """Raises ValueError where an agent knew the probabilities of some slates alone."""
+    unknown = frame[frame[column].isna()].drop_duplicates(_KEY)
+    if len(unknown):
+        user, episode, step = unknown[_KEY].to_numpy()[0].tolist()
+        raise ValueError(
+            f"The column {column!r} must hold the probabilities of all slates or of none, got none "
+            f"of {len(unknown)}, such as that of user {user}, episode {episode}, step {step}: the "
+            "agent did not know them, as under action masks whose positions share some documents "
+            "alone. Leave their users out, and the estimate is of the others; or leave the columns "
+            "of probabilities out."
+        )
 
 
 def _refuse_missing(name: str, values: np.ndarray) -> None:

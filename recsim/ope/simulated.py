@@ -260,7 +260,7 @@ class _Chunk:
         """Returns the probabilities of an agent, of the slates shown and of all."""
         assert types.knows_propensities(agent)
         known = agent.propensities(observation, slates)
-        if known is None:
+        if known is None or np.isnan(known.items).any():
             raise ValueError(
                 f"{described} {type(agent).__name__} does not know its probabilities, as it is set "
                 "up: Thompson sampling needs propensity_samples, and a layer a base agent that "

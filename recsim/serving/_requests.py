@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import numbers, trees, validation
+from recsim._internal import action_masks, numbers, trees, validation
 
 __all__ = [
     "Features",
@@ -394,8 +394,16 @@ def read_items(name: str, items: object, features: Features | None) -> ReadItems
         TypeError, ValueError: for something else.
     """
     ids, given = item_fields(name, items)
-    arrays = None if features is None else features.read(f"the features of {name}", given, ids)
-    return ReadItems(ids, arrays)
+    if features is not None:
+        return ReadItems(ids, features.read(f"the features of {name}", given, ids))
+    fields = given if isinstance(given, Mapping) else getattr(given, "columns", ())
+    if action_masks.KEY in map(str, fields):
+        raise ValueError(
+            f"the features of {name} must be without {action_masks.KEY!r}, for the agent was saved "
+            "without the space of its observations, and would not heed it: save it again by "
+            "save(path, observation_space=environment.observation_space)."
+        )
+    return ReadItems(ids, None)
 
 
 def item_fields(name: str, items: object) -> tuple[list[Id], object]:

@@ -13,7 +13,15 @@ import numpy as np
 from recsim import agent as agent_lib
 from recsim import spaces as spaces_lib
 from recsim import types
-from recsim._internal import bundles, numbers, paths, saved_agents, trees, validation
+from recsim._internal import (
+    action_masks,
+    bundles,
+    numbers,
+    paths,
+    saved_agents,
+    trees,
+    validation,
+)
 from recsim.serving import _files, _requests
 from recsim.serving._requests import Id, ItemsLike, Recommendation, UserLike
 from recsim.serving._users import Record, Users
@@ -106,7 +114,10 @@ class ServedAgent:
         self._agent: Any = make_agent(saved)
         self._lock = threading.RLock()
         self._slate_size = saved.slate_size
-        self._serving: agent_lib.Serving = self._agent.serving()
+        serving: agent_lib.Serving = self._agent.serving()
+        # Action masks are of the positions of slates of the size that the agent was made for.
+        any_size = serving.any_slate_size and not action_masks.are_in(saved.space)
+        self._serving = dataclasses.replace(serving, any_slate_size=any_size)
         parts: Any = getattr(saved.space, "spaces", {})
         self._user_features = self._item_features = None
         self._response_features: dict[str, _requests.Features] = {}

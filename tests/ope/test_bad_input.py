@@ -46,7 +46,7 @@ FRAMES = {
     ),
     "a propensity that is missing": (
         changed(slate_probability=[np.nan, np.nan, 0.2, 0.2]),
-        "'slate_probability' must hold finite numbers",
+        "'slate_probability' must hold the.* none of 1, such as that of user 0, episode 0, step 0:",
     ),
     "positions with gaps": (changed(position=[0, 2, 0, 1]), r"0 to 1, each once, got \[0, 2\]"),
     "a position twice": (changed(position=[0, 0, 0, 1]), r"each once, got \[0, 0\]"),

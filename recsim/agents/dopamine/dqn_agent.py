@@ -19,7 +19,7 @@ from recsim import agent, seeding, types
 from recsim._internal import bundles, keys, numbers, observations, validation
 from recsim._internal.configurable import configurable
 from recsim._internal.gym_import import spaces
-from recsim.agents import adapters
+from recsim.agents import _propensities, adapters
 from recsim.agents._action_masks import masked_propensities
 from recsim.agents.adapters import ObservationAdapter, ResponseAdapter
 from recsim.agents.dopamine import (
@@ -418,7 +418,9 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         best = self._values.best_slate(self._learner.online_network, user, documents)
         epsilon = self._learner.epsilon(for_training=not self.eval_mode)
         allowed = self._values.adapter.allowed_slates(documents[np.newaxis])
-        return masked_propensities.epsilon_greedy(slate, best, epsilon, len(documents), allowed)
+        of_best = slate, best, epsilon
+        known = masked_propensities.epsilon_greedy(*of_best, len(documents), allowed)
+        return _propensities.if_known(known)
 
     # Serving.
 
@@ -426,7 +428,6 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
         """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
         settings = self._learner.settings
         any_number = self._values.any_number_of_documents
-        any_size = any_number and not self._values.adapter.mask_size
         return dataclasses.replace(
             super().serving(),
             settings={
@@ -436,7 +437,7 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
                 **self._values.serving_settings(),
             },
             response_fields=(),
-            any_slate_size=any_size,
+            any_slate_size=any_number,
             any_number_of_items=any_number,
         )
 

@@ -12,7 +12,7 @@ from recsim import seeding, types
 from recsim import spaces as spaces_lib
 from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
 from recsim._internal.configurable import configurable
-from recsim.agents import adapters
+from recsim.agents import _propensities, adapters
 from recsim.agents._action_masks import masked_propensities
 from recsim.agents.dopamine import (
     circular_replay_buffer,
@@ -332,9 +332,9 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
             everyone = np.arange(self._num_envs)
             self._policy.fill_in_best(best, everyone, acting_network, users, documents)
         allowed = self._values.adapter.allowed_slates(documents)
-        return masked_propensities.epsilon_greedy(
-            slate, best, epsilon, self._num_candidates, allowed
-        )
+        of_best = slate, best, epsilon
+        known = masked_propensities.epsilon_greedy(*of_best, self._num_candidates, allowed)
+        return _propensities.if_known(known)
 
     def single_user_agent(self) -> dqn_agent.DQNAgent:
         """See :meth:`recsim.vector.agent.AbstractVectorAgent.single_user_agent`."""

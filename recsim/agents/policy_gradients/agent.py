@@ -217,9 +217,7 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
         if self._is_greedy:
             best = masked_slates.highest(scores, self._slate_size, allowed)[0]
             return _propensities.deterministic(slate, best)
-        if allowed is not None:
-            return masked_propensities.plackett_luce(slate, scores, allowed)
-        return _propensities.plackett_luce(slate, scores[0])
+        return _propensities.if_known(masked_propensities.plackett_luce(slate, scores[0], allowed))
 
     def explain(self, observation: types.Observation) -> types.Explanation:
         """See :meth:`recsim.types.Explains.explain`: the scores and the value of the state."""

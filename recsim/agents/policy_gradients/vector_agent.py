@@ -229,6 +229,4 @@ class VectorSlatePolicyAgent(
         if self._is_greedy:
             best = masked_slates.highest(scores, self._slate_size, allowed)
             return _propensities.deterministic(slate, best)
-        if allowed is not None:
-            return masked_propensities.plackett_luce(slate, scores, allowed)
-        return _propensities.plackett_luce(slate, scores)
+        return _propensities.if_known(masked_propensities.plackett_luce(slate, scores, allowed))

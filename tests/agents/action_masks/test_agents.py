@@ -362,7 +362,7 @@ def test_served_agents_heed_the_masks_of_items(name, tmp_path):
         features = {key: array[user] for key, array in observation["doc"].items()}
         slate = served.recommend(user, {"ids": list(range(6)), "features": features})
         assert features["action_mask"][slate, range(3)].all()
-    with pytest.raises(ValueError, match="k must be 3|shape .6, 2., or one for each document"):
+    with pytest.raises(ValueError, match="^k must be 3"):
         served.recommend(0, {"ids": list(range(6)), "features": features}, k=2)
 
 
