@@ -232,7 +232,8 @@ DEEP: dict[str, tuple[Any, dict[str, Any]]] = {
     "seed": (5, {}),
     "learning_rate": (0.1, {}),
 }
-#: Those that change nothing of it: where the agent computes, what it writes, what bundles it takes.
+#: Those that change nothing of it: where the agent computes, what it writes, what bundles it takes,
+#: and the recurrent state, which observations without recent slates are refused for.
 WITHOUT_EFFECT_HERE = {
     "tf_device",
     "use_staging",
@@ -241,6 +242,7 @@ WITHOUT_EFFECT_HERE = {
     "summary_writer",
     "summary_writing_frequency",
     "allow_partial_reload",
+    "recurrent_units",
 }
 VECTOR_FORMS = {
     full_slate_q_agent.FullSlateQAgent: full_slate_q_agent.VectorFullSlateQAgent,
