@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ __all__ = [
     "SMALLEST",
     "callable_or_none",
     "candidates_and_slate",
+    "distinct",
     "finite",
     "function",
     "mapping",
@@ -110,6 +111,24 @@ def candidates_and_slate(num_candidates: object, slate_size: object) -> tuple[in
             f"slate_size={slate_size} and num_candidates={num_candidates}."
         )
     return candidates, size
+
+
+def distinct(slates: np.ndarray, users: Sequence[int] | None = None) -> None:
+    """Raises ValueError if a slate has a candidate twice.
+
+    Args:
+        slates: indices of candidates, shape (n_users, slate_size).
+        users: the users' numbers, for the error; None where there is one.
+    """
+    in_order = np.sort(slates, axis=1)
+    repeated = (in_order[:, 1:] == in_order[:, :-1]).any(axis=1)
+    if repeated.any():
+        row = int(repeated.argmax())
+        whose = "" if users is None else f" of user {users[row]}"
+        raise ValueError(
+            "slates must hold different candidates, for the environment's distinct_slates is True, "
+            f"but the slate{whose} is {slates[row].tolist()}: choose each candidate once."
+        )
 
 
 def number(name: str, value: object, low: float = -LARGEST, high: float = LARGEST) -> float:

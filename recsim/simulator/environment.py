@@ -82,6 +82,8 @@ class AbstractEnvironment(abc.ABC):
         self._share_generator()
         self._do_resample_documents()
 
+    #: Whether a slate that has a candidate twice is refused. As in RecSim it is taken by default.
+    distinct_slates: bool = False
     # The observations of the candidates, by ID. There are none before the first reset.
     _current_documents: dict[str, Any]
     _candidate_set: document.CandidateSet
@@ -265,7 +267,8 @@ class AbstractEnvironment(abc.ABC):
         Raises:
             RuntimeError: if there was no reset before.
             TypeError: if the slate is not a sequence of integers.
-            ValueError: if it is longer than ``slate_size``.
+            ValueError: if it is longer than ``slate_size``, or has a candidate twice although
+                ``distinct_slates`` is True.
             IndexError: if an index points at no candidate.
         """
         try:
@@ -291,6 +294,8 @@ class AbstractEnvironment(abc.ABC):
         if fits:
             if self._has_masks:
                 self._check_masks(slate)
+            if self.distinct_slates:
+                validation.distinct(np.array([slate]))
             return candidates.get_documents(chosen)
         raise self._slate_error(slate)
 
@@ -358,7 +363,8 @@ class AbstractEnvironment(abc.ABC):
 
         Args:
             slate: up to ``slate_size`` indices into the current documents; repeated ones are
-                shown repeatedly. With several users, a sequence of such slates.
+                shown repeatedly, or refused where ``distinct_slates`` is True. With several
+                users, a sequence of such slates.
 
         Returns:
             The next observation of the user(s), the observations of the next documents, the

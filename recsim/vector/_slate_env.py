@@ -71,6 +71,8 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
     }
     single_action_space: spaces.MultiDiscrete
     single_observation_space: spaces.Dict
+    #: Whether a slate that has a candidate twice is refused. As in RecSim it is taken by default.
+    distinct_slates: bool = False
 
     def __init__(
         self,
@@ -239,7 +241,8 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
         Raises:
             RuntimeError: if there was no reset before.
             TypeError: if the slates are not integers.
-            ValueError: if they have another shape.
+            ValueError: if they have another shape, or a candidate is twice in one of them although
+                they are to be of different ones.
             IndexError: if an index points at no candidate.
         """
         if not was_reset:
@@ -272,6 +275,8 @@ class SlateVectorEnv(VectorEnv, abc.ABC):
                 f"actions must hold indices of candidates, 0 to {self._num_candidates - 1}, got "
                 f"{array.min()} to {array.max()}."
             )
+        if self.distinct_slates:
+            validation.distinct(array, range(self.first_user, self.first_user + self.num_envs))
         # NumPy takes no sums of these and signed integers.
         return array.astype(np.int64) if array.dtype == np.uint64 else array
 

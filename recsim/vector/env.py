@@ -299,8 +299,8 @@ class RecSimVectorEnv(SlateVectorEnv):
 
         Args:
             actions: indices of candidates, integers of shape (num_envs, slate_size); repeated
-                ones are shown repeatedly. Where the environment has another ``action``, as
-                :class:`recsim.spaces.ActionForm` says.
+                ones are shown repeatedly, or refused where ``distinct_slates`` is True. Where
+                the environment has another ``action``, as :class:`recsim.spaces.ActionForm` says.
 
         Returns:
             The observations, and of shape (num_envs,) the rewards, which episodes ended by

@@ -64,6 +64,22 @@ def test_single_user_form():
     assert len(env.reset()["doc"]) == 10
 
 
+def test_slates_that_repeat_a_candidate_are_refused():
+    scenario = V1.task("large_slates").scenario
+    many = scenario.create_vector({"seed": 0}, 3)
+    many.reset()
+    slates = np.tile(np.arange(10), (3, 1))
+    many.step(slates)
+    slates[1, 9] = 4
+    with pytest.raises(ValueError, match=r"different candidates.*of user 1 is \[0, 1, .*, 4\]"):
+        many.step(slates)
+    one = scenario.create({"seed": 0})
+    one.reset()
+    one.step(slates[0])
+    with pytest.raises(ValueError, match=r"different candidates.*the slate is \[0, 1, .*, 4\]"):
+        one.step(slates[1])
+
+
 def test_quick_version_is_another_one():
     quick = tasks.version_of("recsim-slates-v1-quick")
     assert quick == V1.quick() == quick.quick()

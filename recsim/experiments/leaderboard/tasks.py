@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from recsim import registry
@@ -117,7 +117,11 @@ class Task:
 def _create(
     task: Task, env_config: Mapping[str, object], *num_envs: int, **options: object
 ) -> recsim_gym.RecSimGymEnv | vector_env.RecSimVectorEnv:
-    """Makes an environment of a task, of as many users as are given, or of one."""
+    """Makes an environment of a task, of as many users as are given, or of one.
+
+    It refuses slates that have a candidate twice: that pays where users choose among what they are
+    shown, and no page shows a document twice.
+    """
     config = {
         **task.parameters,
         "num_candidates": task.num_candidates,
@@ -125,13 +129,14 @@ def _create(
         "resample_documents": task.resample_documents,
         "seed": env_config["seed"],
     }
-    make: Callable[..., Any] = registry.create_environment
-    if num_envs:
-        make = registry.create_vector_environment
-    made: recsim_gym.RecSimGymEnv | vector_env.RecSimVectorEnv = make(
-        task.environment, config, *num_envs, **options
-    )
-    return made
+    if not num_envs:
+        one = registry.create_environment(task.environment, config, **options)
+        one.environment.distinct_slates = True
+        return one
+    create: Any = registry.create_vector_environment
+    many: vector_env.RecSimVectorEnv = create(task.environment, config, *num_envs, **options)
+    many.distinct_slates = True
+    return many
 
 
 @dataclasses.dataclass(frozen=True)
