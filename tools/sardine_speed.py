@@ -3,7 +3,7 @@
     pip install sardine-rec==1.0.8
     python tools/sardine_speed.py [--users 10000] [--rounds 5] [--baseline-python INTERPRETER]
 
-Both play random slates, sampled included: sardine-rec's environments those of their action spaces,
+Slates are random, sampled included: those of sardine-rec are of its environments' action spaces,
 one user in one process, and this library's those of the random agent, users in parallel. Lines of
 tables have the medians of the rates, and those of the ratios of a round with their range.
 
@@ -54,7 +54,7 @@ CLOCK_STEPS, SECONDS = 500, 1.0
 PROCESSOR_STEPS, SECTIONS = 50, 60
 
 
-def play(one: gymnasium.Env, steps: int, clock: Callable[[], float]) -> float:
+def seconds_of(one: gymnasium.Env, steps: int, clock: Callable[[], float]) -> float:
     """Returns the seconds of steps of sardine-rec."""
     begin = clock()
     for _ in range(steps):
@@ -66,9 +66,9 @@ def play(one: gymnasium.Env, steps: int, clock: Callable[[], float]) -> float:
 def rate_by_clock(one: gymnasium.Env) -> float:
     """Returns the steps per second of the fastest section of sardine-rec in a round."""
     end = time.perf_counter() + SECONDS
-    fastest = play(one, CLOCK_STEPS, time.perf_counter)
+    fastest = seconds_of(one, CLOCK_STEPS, time.perf_counter)
     while time.perf_counter() < end:
-        fastest = min(fastest, play(one, CLOCK_STEPS, time.perf_counter))
+        fastest = min(fastest, seconds_of(one, CLOCK_STEPS, time.perf_counter))
     return CLOCK_STEPS / fastest
 
 
@@ -84,7 +84,7 @@ def rates_by_processor(
     seconds: dict[bool, list[float]] = {False: [], True: []}
     slates = agent.begin(many.reset()[0])
     for _ in range(SECTIONS):
-        shortest = min(shortest, play(one, PROCESSOR_STEPS, time.process_time))
+        shortest = min(shortest, seconds_of(one, PROCESSOR_STEPS, time.process_time))
         begin = time.process_time()
         outcome = many.step(slates)
         slates = agent.step(*outcome)

@@ -254,7 +254,7 @@ def clicks_of(clicked: np.ndarray) -> Clicks:
     for position in range(slate_size):
         np.add(before[position], by_position[position], out=before[position + 1])
     cells = np.flatnonzero(by_position)
-    return Clicks(before[-1].copy(), cells, cells % num_users, before.reshape(-1).take(cells))
+    return Clicks(before[-1], cells, cells % num_users, before.reshape(-1).take(cells))
 
 
 def interests_after(

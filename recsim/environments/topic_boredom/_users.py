@@ -109,14 +109,14 @@ class BoredomUserState(user.AbstractUserState):
             parameters.boredom_threshold,
             parameters.boredom_window,
         )
-        (self.interests,) = _dynamics.interests_after(
+        self.interests = _dynamics.interests_after(
             self.interests[one],
             clicks,
             embedding[one],
             parameters.interest_memory,
             parameters.drift,
             parameters.topics_that_sum_to_one,
-        )
+        )[0]
 
     def create_observation(self) -> np.ndarray:
         """Returns the shares of recent clicks, and the hidden state if it is to be observed."""
