@@ -425,9 +425,17 @@ def _read_task(folder: str, task: Task) -> Result:
     return dict(tree["result"])
 
 
+@functools.cache  # It reads the files of all that is installed.
+def _distributions() -> Mapping[str, Sequence[str]]:
+    """Returns the distributions of each package, without importing any, which may take long."""
+    return metadata.packages_distributions()
+
+
 def _run_fingerprint(experiment: Reproduction) -> dict[str, Any]:
     """Returns what must be the same for tasks of two commands to go together."""
-    distributions = metadata.packages_distributions()  # Importing them may take long.
+    if not _distributions().keys() >= set(experiment.packages):
+        _distributions.cache_clear()  # They may have been installed since.
+    distributions = _distributions()
     for package in experiment.packages:
         if package not in distributions:
             raise ImportError(
