@@ -181,9 +181,7 @@ def table(record: Mapping[str, Any]) -> tables.Table:
             estimate = statistics.estimate(found["returns"])
             interval = f"{estimate['mean']:.1f} ({estimate['low']:.1f} to {estimate['high']:.1f})"
             rates, rate = found["steps_per_second"], "–"
-            if isinstance(rates, int):  # Records from before have the median alone.
-                rate = f"{rates:,}"
-            elif rates is not None:
+            if rates is not None:
                 rate = f"{np.median(rates):,.0f} ({min(rates):,} to {max(rates):,})"
             lines.append([scenario, name, interval, rate])
     title = (
