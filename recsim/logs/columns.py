@@ -31,8 +31,9 @@ column                  type    content
 An observation has a column for each of its numbers: the entry ``quality`` of a document is
 ``item_feature_quality``, and a document that is an array of 20 numbers is ``item_feature_0`` to
 ``item_feature_19``. Arrays of more axes are numbered in C order, and a column of an array of one
-number has no number in its name. Nothing is encoded: an integer of a Discrete space is that
-integer.
+number has no number in its name. An action mask (:mod:`recsim.action_masks`) is
+``action_mask_0`` and following, a position each: it is no feature of the document. Nothing is
+encoded: an integer of a Discrete space is that integer.
 
 In a vector environment documents have no IDs. Where all users share their candidates, ``item_id``
 is the index; where each user gets new ones, it is unique to user and document
@@ -50,6 +51,7 @@ import numpy as np
 
 from recsim import spaces as spaces_lib
 from recsim import types
+from recsim._internal import action_masks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIRST_COLUMNS",
     "ITEMS_OF_USER",
+    "ITEM_FEATURE",
     "LAST_COLUMNS",
     "ROWS_OF_GROUP",
     "Entry",
@@ -69,6 +72,9 @@ __all__ = [
 
 #: Distance of the first item IDs of two users in a vector environment.
 ITEMS_OF_USER = 2**32
+
+#: The beginning of the names of the columns of a document's features.
+ITEM_FEATURE = "item_feature"
 
 #: Number of rows that are written together.
 ROWS_OF_GROUP = 65_536
@@ -135,7 +141,9 @@ def entries_of_space(
     entries: list[Entry] = []
     leaf: Any
     for path, leaf in spaces_lib.leaves(space):
-        name = "_".join([prefix, *map(str, path)])
+        # Where a document may stand is no feature of it.
+        is_mask = prefix == ITEM_FEATURE and path == (action_masks.KEY,)
+        name = action_masks.KEY if is_mask else "_".join([prefix, *map(str, path)])
         if spaces_lib.kind_of(leaf) == "Text":
             entries.append(Entry(path, (name,), np.dtype(object)))
             continue

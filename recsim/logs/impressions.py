@@ -229,7 +229,7 @@ class Impressions:
         if self._several_users:
             users, responses = users[0], responses[0]
         document = next(iter(space["doc"].spaces.values()))
-        documents = columns.entries_of_space(document, "item_feature", exact=True)
+        documents = columns.entries_of_space(document, columns.ITEM_FEATURE, exact=True)
         of_users = columns.entries_of_space(users, "user_feature", exact=True)
         of_responses = columns.entries_of_space(responses[0], "response", exact=True)
         states = self._state_entries() if self._user_state else []
@@ -514,7 +514,7 @@ class VectorImpressions:
         import pyarrow as pa
 
         space = self._env.single_observation_space
-        documents = columns.entries_of_space(space["doc"], "item_feature", num_axes=1)
+        documents = columns.entries_of_space(space["doc"], columns.ITEM_FEATURE, num_axes=1)
         users = columns.entries_of_space(space["user"], "user_feature")
         responses = columns.entries_of_space(space["response"], "response", num_axes=1)
         states = [

@@ -114,6 +114,29 @@ def test_logs_have_none_of_them_and_estimates_refuse_such_logs(tmp_path):
     np.testing.assert_allclose(logged.slate_propensities, 1 / 18)
 
 
+@pytest.mark.parametrize("num_envs", [None, 2])
+def test_masks_in_logs_are_no_features_of_documents(tmp_path, num_envs):
+    if num_envs is None:
+        env = action_masks.with_action_masks(
+            interest_exploration.create_environment(CONFIG), by_first_topic
+        )
+        log = parquet.ParquetLog(tmp_path / "log", env)
+        agent = random_agent.RandomAgent(env.action_space)
+        rollout.run_episode(env, agent, max_steps=2, listeners=[log])
+    else:
+        env = vector_env(num_envs)
+        log = parquet.VectorParquetLog(tmp_path / "log", env)
+        agent = random_agent.VectorRandomAgent(env)
+        rollout.VectorRollout(env, agent, [log]).run_episodes(np.full(num_envs, 1))
+    log.finish()
+    frame = recsim.read_episodes(tmp_path / "log")
+    features = [name for name in frame if name.startswith("item_feature")]
+    assert sorted(features) == ["item_feature_cluster_id", "item_feature_quality"]
+    masks = frame[["action_mask_0", "action_mask_1", "action_mask_2"]].to_numpy()
+    assert masks[np.arange(len(frame)), frame["position"]].all()  # Each stood where it may.
+    assert not masks.all()
+
+
 def test_a_log_that_knows_none_of_them_has_none(tmp_path):
     def sharing(documents):
         return by_first_topic({"cluster_id": np.ones_like(documents["cluster_id"])})
