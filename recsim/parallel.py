@@ -152,6 +152,7 @@ def run_tasks(
         Exception: what a task raises.
     """
     workers = validation.positive_int("workers", workers)
+    keep_going = validation.flag("keep_going", keep_going)
     counts = collections.Counter(task.name for task in tasks)
     if twice := [name for name, number in counts.items() if number > 1]:
         raise ValueError(

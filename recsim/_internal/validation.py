@@ -18,6 +18,7 @@ __all__ = [
     "candidates_and_slate",
     "distinct",
     "finite",
+    "flag",
     "function",
     "mapping",
     "nearest_name",
@@ -209,11 +210,12 @@ def callable_or_none(name: str, value: object) -> Callable[..., Any] | None:
 
 
 def flag(name: str, value: object) -> bool:
-    """Returns whether something is true; TypeError for what is neither true nor false."""
-    try:
+    """Returns a bool, also for 0 and 1; TypeError for anything else, such as "False"."""
+    if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be True or False, got {numbers.described(value)}.") from None
+    if isinstance(value, (int, np.integer)) and value in (0, 1):
+        return value == 1
+    raise TypeError(f"{name} must be True or False, got {numbers.described(value)}.")
 
 
 def function(name: str, value: object) -> Callable[..., Any]:

@@ -145,6 +145,7 @@ class ContextualBandit:
         settings: the settings.
         contexts: what makes contexts of features.
         num_updates: number of updates of what is learned so far.
+        training_steps: number of slates learned from so far.
 
     Raises:
         TypeError, ValueError: for spaces that give no contexts or rewards, or contexts so large
@@ -172,6 +173,7 @@ class ContextualBandit:
         _check_size(self.contexts, settings.model)
         self._model = _made_model(self.contexts, settings)
         self.num_updates = 0
+        self.training_steps = 0
 
     def named(self, agent: object) -> str:
         """Returns the name of an agent's class, with how it explores and what it learns."""
@@ -431,6 +433,7 @@ class ContextualBandit:
                 None if arms is None else arms[rows][some],
             )
         self.num_updates += 1
+        self.training_steps += len(users)
 
     def _looked_at(self, clicked: np.ndarray) -> np.ndarray:
         """Says which documents of slates are learned from, bools of shape (n_users, slate_size).
@@ -462,6 +465,7 @@ class ContextualBandit:
         return {
             "description": self.description(),
             "num_updates": self.num_updates,
+            "training_steps": self.training_steps,
             "model": self._model.state_dict(),
         }
 
@@ -480,13 +484,16 @@ class ContextualBandit:
                 f"it is of another agent or of other spaces. It has {dict(described)}, this agent "
                 f"has {own}"
             )
-        bundles.count(owner, "num_updates", state["num_updates"])
+        for name in ("num_updates", "training_steps"):
+            bundles.count(owner, name, state.get(name, 0))
         self._model.checked_state(owner, state["model"])
 
     def load_state_dict(self, state: types.State) -> None:
         """Restores a state that :meth:`check` has nothing against."""
         self._model.load_state(state["model"])
         self.num_updates = int(state["num_updates"])
+        # States of earlier versions do not tell it of users in parallel.
+        self.training_steps = int(state.get("training_steps", self.num_updates))
 
 
 def check_number_of_documents(num_documents: int, slate_size: int) -> None:

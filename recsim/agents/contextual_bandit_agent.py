@@ -45,8 +45,13 @@ class _WithBandit:
 
     @property
     def num_updates(self) -> int:
-        """Number of slates learned from so far, of all users together."""
+        """Number of updates so far: of users in parallel all slates of a step make one."""
         return self._bandit.num_updates
+
+    @property
+    def training_steps(self) -> int:
+        """Number of slates learned from so far, of all users together."""
+        return self._bandit.training_steps
 
     @property
     def steps_without_update(self) -> int:

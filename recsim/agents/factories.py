@@ -524,19 +524,25 @@ def with_recent_slates(
         environment: where it will recommend.
         **kwargs: what ``create`` is given.
     """
-
-    def create_base(
-        *, observation_space: types.DictSpace, action_space: types.SlateSpace
-    ) -> types.SlateAgent:
-        return create(_Seen(environment.environment, action_space, observation_space), **kwargs)
-
     return recent_slates.RecentSlatesLayer(
-        create_base,
+        functools.partial(_create_base, create, environment.environment, kwargs),
         environment.observation_space,
         environment.action_space,
         num_slates,
         **_average_unless_bound(average),
     )
+
+
+def _create_base(
+    create: Callable[..., types.SlateAgent],
+    environment: object,
+    arguments: Mapping[str, object],
+    *,
+    observation_space: types.DictSpace,
+    action_space: types.SlateSpace,
+) -> types.SlateAgent:
+    """Returns an agent that sees what a layer shows it, in a function that can be pickled."""
+    return create(_Seen(environment, action_space, observation_space), **arguments)
 
 
 def vector_with_recent_slates(

@@ -126,11 +126,11 @@ class DocumentValues(values.SlateValues):
         self._score_documents_fn = score_documents_fn or functools.partial(
             score_documents,
             no_click_mass=no_click_mass,
-            is_mnl=is_mnl,
+            is_mnl=validation.flag("is_mnl", is_mnl),
             min_normalizer=min_normalizer,
         )
         self.reward_field = reward_field
-        self.learn_no_click_value = learn_no_click_value
+        self.learn_no_click_value = validation.flag("learn_no_click_value", learn_no_click_value)
         _check_response_fields(adapters.part_of(observation_space, "response"), reward_field)
         self._interests = _interests_of(observation_space.spaces["user"])
         if score_documents_fn is None:

@@ -195,13 +195,14 @@ class AgentRun:
         self._env_config = {
             "num_candidates": num_candidates,
             "slate_size": slate_size,
-            "resample_documents": resample_documents,
+            "resample_documents": validation.flag("resample_documents", resample_documents),
             "seed": seed,
         }
         self._agent_seed = seeding.derived_seed(seed if agent_seed is None else agent_seed, "agent")
         self._folder = paths.absolute("folder", folder)
         self._logs: dict[str, Any] = {}
-        if log_episodes:
+        log_user_state = validation.flag("log_user_state", log_user_state)
+        if validation.flag("log_episodes", log_episodes):
             self._logs = {"parquet_log": "episodes.parquet", "log_user_state": log_user_state}
         self._train_settings = bindings.unbound(runner_lib.TrainRunner, TRAIN_DEFAULTS)
         eval_defaults = EVAL_DEFAULTS

@@ -83,6 +83,7 @@ def generate_log(
             f"users, got {number}."
         )
     validation.positive_int("sessions", sessions)
+    features = validation.flag("features", features)
     if max_steps is not None:
         validation.positive_int("max_steps", max_steps, 1, _MOST_STEPS)
     config = {

@@ -70,9 +70,9 @@ class AbstractEnvironment(abc.ABC):
         )
         self._user_model: Any = user_model
         self._document_sampler: Any = document_sampler
-        self._resample_documents = resample_documents
+        self._resample_documents = validation.flag("resample_documents", resample_documents)
         self._sees_users = hasattr(document_sampler, "sample_candidates_for")
-        if self._sees_users and not resample_documents:
+        if self._sees_users and not self._resample_documents:
             raise ValueError(
                 "resample_documents must be True for a document sampler that sees the users "
                 f"({type(document_sampler).__name__}.sample_candidates_for), whose candidates "

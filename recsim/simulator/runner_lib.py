@@ -592,7 +592,7 @@ class EvalRunner(Runner):
         _check_keywords(EvalRunner, kwargs)
         self._max_eval_episodes = validation.positive_int("max_eval_episodes", max_eval_episodes)
         _evaluation_record.check_memory(self._max_eval_episodes)
-        self._test_mode = test_mode
+        self._test_mode = validation.flag("test_mode", test_mode)
         self._min_interval_secs = validation.non_negative_float(
             "min_interval_secs", min_interval_secs
         )

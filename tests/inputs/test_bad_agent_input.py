@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from support import random_scenarios
-from support.scenarios import CONFIG, config, make_vector_env
+from support.scenarios import CONFIG, config, make_vector_env, spaces_of
 from support.scenarios import make_env as make
 
 from recsim import choice_model, registry, user
@@ -14,9 +14,13 @@ from recsim.agents import (
     cluster_bandit_agent,
     full_slate_q_agent,
     greedy_pctr_agent,
+    ppo_agent,
     random_agent,
+    reinforce_agent,
+    sac_topk_agent,
     slate_decomp_q_agent,
     tabular_q_agent,
+    wolpertinger_agent,
 )
 from recsim.agents.bandits import algorithms, glm_algorithms
 from recsim.agents.layers import abstract_click_bandit, cluster_click_statistics, recent_slates
@@ -109,7 +113,68 @@ def propensities_of(logging, evaluated):
     )
 
 
+def of_kind(agent_class, **arguments):
+    """Makes an agent of either engine."""
+    if agent_class.__name__.startswith("Vector"):
+        return agent_class(make_vector(), **arguments)
+    return agent_class(**spaces_of(make()), **arguments)
+
+
+def without_memory(**_):
+    raise MemoryError("no memory for the base agent.")
+
+
 TABLE = {
+    **{
+        f"greedy_eval={value!r} of {agent_class.__name__}": (
+            functools.partial(of_kind, agent_class, greedy_eval=value),
+            TypeError,
+            "greedy_eval must be True or False, got",
+        )
+        for agent_class in (
+            ppo_agent.PPOAgent,
+            ppo_agent.VectorPPOAgent,
+            reinforce_agent.ReinforceAgent,
+            reinforce_agent.VectorReinforceAgent,
+            sac_topk_agent.SACTopKAgent,
+            sac_topk_agent.VectorSACTopKAgent,
+            wolpertinger_agent.WolpertingerAgent,
+            wolpertinger_agent.VectorWolpertingerAgent,
+        )
+        for value in ("False", None, float("nan"), 1.5, 2)
+    },
+    **{
+        f"{name} beyond memory": (
+            functools.partial(registry.create_agent, name, make()),
+            MemoryError,
+            "9,999,999,999 slates.* choose fewer slates",
+        )
+        for name in ("ppo+recent9999999999", "lin_ucb+recent9999999999", "ppo+gru9999999999")
+    },
+    "vectorized, recent slates beyond memory": (
+        lambda: registry.create_vector_agent(
+            "lin_ucb+recent99999999", make_vector_env(num_envs=1000)
+        ),
+        MemoryError,
+        "99,999,999 slates.* choose fewer slates",
+    ),
+    "a base agent of recent slates beyond memory": (
+        lambda: recent_slates.RecentSlatesLayer(without_memory, **spaces_of(make())),
+        MemoryError,
+        r"With the last 5 slates \(num_slates\), of which fewer need less memory: no memory for",
+    ),
+    "a value of no click that is a word": (
+        lambda: of_kind(
+            slate_decomp_q_agent.SlateDecompQAgent, sess=None, learn_no_click_value="no"
+        ),
+        TypeError,
+        "learn_no_click_value must be True or False, got 'no'",
+    ),
+    "an evaluation that is a word": (
+        lambda: of_kind(slate_decomp_q_agent.SlateDecompQAgent, sess=None, eval_mode="no"),
+        TypeError,
+        "eval_mode must be True or False, got 'no'",
+    ),
     # Choice models.
     "scores NaN": (lambda: choose(logit, {}, [np.nan, 1.0]), ValueError, "give a distribution"),
     "scores infinite": (

@@ -240,12 +240,12 @@ class DQNAgent(agent.AbstractEpisodicRecommenderAgent):
             slate_size=self._slate_size,
             **settings.replay_arguments,
         )
-        self.eval_mode = eval_mode
+        self.eval_mode = validation.flag("eval_mode", eval_mode)
         self._values = create_values(adapter, self._slate_size)
         self._learner = learner_lib.QLearner(
             self._values, settings, make_replay, type(self).__name__
         )
-        if not eval_mode:
+        if not self.eval_mode:
             self._learner.prepare()
         self._exploration_rng = seeding.named_random_state(seed, "exploration")
         # The state and slate that the next reward belongs to.

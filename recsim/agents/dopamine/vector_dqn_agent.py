@@ -10,7 +10,7 @@ import numpy as np
 
 from recsim import seeding, types
 from recsim import spaces as spaces_lib
-from recsim._internal import arrays, bindings, bundles, keys, numbers, trees
+from recsim._internal import arrays, bindings, bundles, keys, numbers, trees, validation
 from recsim._internal.configurable import configurable
 from recsim.agents import _propensities, adapters
 from recsim.agents._action_masks import masked_propensities
@@ -98,6 +98,7 @@ class VectorDQNAgent(vector_agent.ChunkedVectorAgent):
         keys.refuse_unknown(type(self).__name__, kwargs, known, ("eval_mode",))
         if eval_mode is None:
             eval_mode = bindings.taken(single, ["eval_mode"]).get("eval_mode", False)
+        eval_mode = validation.flag("eval_mode", eval_mode)
         arguments = _with_defaults(single, eval_mode, known, kwargs, self._num_envs)
         for name in _NOT_USED:
             arguments.pop(name, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from recsim._internal import (
     bundles,
     numbers,
     observations,
+    resources,
     trees,
     validation,
 )
@@ -58,6 +61,7 @@ class RecentSlates:
     Raises:
         TypeError: if an argument or a space is of the wrong type.
         ValueError: if ``num_slates`` is below 1, or responses have no ``click``.
+        MemoryError: if there is no memory for the rows of so many slates.
         NotImplementedError: for a space that has no features.
     """
 
@@ -83,9 +87,37 @@ class RecentSlates:
         self.doc_size = self._documents.size
         self.row_size = 1 + self._responses.size + 2 * self.doc_size
         self.shape = (self.row_size,) if self.average else (self.num_slates, self.row_size)
+        self._check_memory()
+
+    def _check_memory(self, *num_users: int) -> None:
+        """Raises MemoryError if there is no memory for the rows of users."""
+        # The rows, and, unless they are averaged, a copy that is shown, and its space's bounds.
+        size_of_number = 4 if self.average else 8 if num_users else 18
+        resources.check_memory(
+            size_of_number * math.prod(num_users) * self.num_slates * self.row_size,
+            f"Rows of the last {resources.shown(self.num_slates)} slates (num_slates)"
+            + "".join(f" of {resources.shown(number)} users" for number in num_users),
+            "choose fewer slates, such as +recent5 or +gru5",
+        )
+
+    @contextlib.contextmanager
+    def advising(self) -> Iterator[None]:
+        """Lets a MemoryError of a base agent, which may see many rows, tell of their number."""
+        try:
+            yield
+        except MemoryError as error:
+            raise MemoryError(
+                f"With the last {resources.shown(self.num_slates)} slates (num_slates), of which "
+                f"fewer need less memory: {error}"
+            ) from error
 
     def nothing(self, *num_users: int) -> np.ndarray:
-        """Returns the rows of users who have seen no slate, of shape (…, num_slates, row_size)."""
+        """Returns the rows of users who have seen no slate, of shape (…, num_slates, row_size).
+
+        Raises:
+            MemoryError: if there is no memory for them.
+        """
+        self._check_memory(*num_users)
         return np.zeros((*num_users, self.num_slates, self.row_size), np.float32)
 
     def items_of(self, documents: Sequence[Any]) -> np.ndarray:
@@ -204,13 +236,14 @@ class RecentSlatesLayer(sufficient_statistics.SufficientStatisticsLayer):
     ) -> None:
         self._recent = RecentSlates(observation_space, num_slates, average)
         self._documents: list[Any] | None = None  # Those that the base agent sees now.
-        super().__init__(
-            base_agent_ctor,
-            observation_space,
-            action_space,
-            spaces.Box(-np.inf, np.inf, self._recent.shape, np.float32),
-            **kwargs,
-        )
+        with self._recent.advising():
+            super().__init__(
+                base_agent_ctor,
+                observation_space,
+                action_space,
+                spaces.Box(-np.inf, np.inf, self._recent.shape, np.float32),
+                **kwargs,
+            )
 
     def serving(self) -> agent.Serving:
         """See :meth:`recsim.agent.AbstractRecommenderAgent.serving`."""
@@ -300,7 +333,8 @@ class VectorRecentSlatesLayer(sufficient_statistics.VectorSufficientStatisticsLa
             self._single_user_space(), **_settings(num_slates=num_slates, average=average)
         )
         space: Any = gymnasium_spaces.Box(-np.inf, np.inf, recent.shape, np.float32)
-        self._make_base_agent(base_agent_ctor, environment, space, kwargs)
+        with recent.advising():
+            self._make_base_agent(base_agent_ctor, environment, space, kwargs)
         self._slates_seen = recent.nothing(self._num_envs)
         self._items: np.ndarray | None = None
 

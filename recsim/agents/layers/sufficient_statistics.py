@@ -76,6 +76,12 @@ class SufficientStatisticsLayer(agent.AbstractHierarchicalAgentLayer):
         """The space of the observations that the layer itself gets."""
         return self._observation_space
 
+    @property
+    def training_steps(self) -> int:
+        """Number of training steps of the base agent, if it counts them."""
+        steps: int = self._base_agents[0].training_steps
+        return steps
+
     @abc.abstractmethod
     def _update(self, observation: agent.Observation) -> None:
         """Updates ``self._sufficient_statistics``, None at an episode's first observation."""
@@ -225,6 +231,12 @@ class VectorSufficientStatisticsLayer(vector_agent.ChunkedVectorAgent):
     def eval_mode(self) -> bool:
         """Whether the base agent only recommends."""
         return bool(getattr(self._base_agent, "eval_mode", False))
+
+    @property
+    def training_steps(self) -> int:
+        """Number of training steps of the base agent, if it counts them."""
+        steps: int = self._base_agent.training_steps
+        return steps
 
     @property
     def _base_agents(self) -> list[Any]:

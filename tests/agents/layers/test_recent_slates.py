@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import pickle
 
 import gin
 import numpy as np
@@ -379,3 +380,30 @@ def test_they_help_where_users_are_hidden() -> None:
     without = [clicks_of_new_users("ppo", seed) for seed in (0, 1)]
     seen = [clicks_of_new_users("ppo+recent10", seed) for seed in (0, 1)]
     assert min(seen) > max(without) + 3.0
+
+
+@pytest.mark.parametrize("name", ["ppo+recent2", "lin_ucb+recent2", "slate_optimal_optimal_q+gru2"])
+def test_agents_of_both_engines_are_pickled_and_count_training_steps(name):
+    """Of four users, who are shown a slate each, so that a step counts as four."""
+    env = registry.create_environment("interest_evolution", CONFIG)
+    single = registry.create_agent(name, env)
+    observation = env.reset()
+    slate = single.begin_episode(observation)
+    begun = single.training_steps
+    observation, reward, _, _ = env.step(slate)
+    copied = pickle.loads(pickle.dumps(single))
+    np.testing.assert_array_equal(
+        single.step(reward, observation), copied.step(reward, observation)
+    )
+    assert single.training_steps == copied.training_steps == begun + 1
+    many = registry.create_vector_environment("interest_evolution", CONFIG, 4)
+    vector = registry.create_vector_agent(name, many)
+    slates = vector.begin(many.reset(seed=0)[0])
+    counts = [vector.training_steps]
+    for _ in range(2):
+        slates = vector.step(*many.step(slates))
+        counts.append(vector.training_steps)
+    assert np.diff(counts).tolist() == [4, 4]
+    restored = registry.create_vector_agent(name, many)
+    restored.load_state_dict(vector.state_dict())
+    assert restored.training_steps == counts[-1]
