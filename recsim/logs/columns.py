@@ -32,7 +32,7 @@ An observation has a column for each of its numbers: the entry ``quality`` of a 
 ``item_feature_quality``, and a document that is an array of 20 numbers is ``item_feature_0`` to
 ``item_feature_19``. Arrays of more axes are numbered in C order, and a column of an array of one
 number has no number in its name. An action mask (:mod:`recsim.action_masks`) is
-``action_mask_0`` and following, a position each: it is no feature of the document. Nothing is
+``action_mask_0`` and following, a position each, and not a feature of the document. Nothing is
 encoded: an integer of a Discrete space is that integer.
 
 In a vector environment documents have no IDs. Where all users share their candidates, ``item_id``
@@ -141,7 +141,7 @@ def entries_of_space(
     entries: list[Entry] = []
     leaf: Any
     for path, leaf in spaces_lib.leaves(space):
-        # Where a document may stand is no feature of it.
+        # Where a document may stand does not describe it.
         is_mask = prefix == ITEM_FEATURE and path == (action_masks.KEY,)
         name = action_masks.KEY if is_mask else "_".join([prefix, *map(str, path)])
         if spaces_lib.kind_of(leaf) == "Text":

@@ -27,7 +27,7 @@ SARDINE = json.loads(
 VARIANTS = sorted(SARDINE["traces"])
 POLICIES = ("random", "greedy")
 #: Number of episodes of this library that are compared with sardine-rec's 2,000.
-NUM_EPISODES = 1000
+NUM_EPISODES = 2000
 SMALL = {"num_candidates": 12, "slate_size": 4, "resample_documents": True, "seed": 2}
 
 

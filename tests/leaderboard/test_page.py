@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.leaderboard_entries import V1, entry_of
 
-from recsim.experiments.leaderboard import page, tasks
+from recsim.experiments.leaderboard import findings, page, tasks
 
 RANDOM = entry_of("random", easy=[1.0, 3.0], boredom=[10.0, 10.0])
 GOOD = entry_of("good", easy=[4.0, 6.0], boredom=[10.0, 10.0])
@@ -63,6 +63,17 @@ def test_scores_by_hand():
     assert board.improvement(GOOD, "random")["mean"] == pytest.approx((1.0 + 0.5) / 2)
     assert board.improvement(RANDOM, "random") is None
     assert board.improvement(GOOD, "short_term_oracle") is None
+
+
+def test_who_ran_tasks_of_his_choice_stands_below_those_who_ran_all():
+    chosen = entry_of("chosen", easy=[40.0, 60.0])
+    board = page.Board([chosen, *ENTRIES])
+    assert [entry.agent for entry in board.entries] == ["one_task", "good", "random", "chosen"]
+    assert board.to_run(chosen) == ["boredom"]
+    overall = next(board.all_tables())
+    assert overall.rows[-1][:3] == ["chosen", "–", "1 of 2, 1 to run"]
+    assert overall.rows[0][2] == "1 of 2"
+    assert "chosen" not in findings.sentences(board)[0]
 
 
 def test_tables_have_all_there_is():

@@ -79,7 +79,7 @@ def scores(board: page.Board) -> Figure:
         >>> [label.get_text() for label in axes.get_yticklabels()]
         ['random', 'greedy_pctr']
     """
-    shown = [entry for entry in board.entries[::-1] if board.scores(entry)]
+    shown = board.complete[::-1]
     figure = plots.new_figure(7.5, 1.4 + 0.24 * len(shown))
     axes = figure.subplots()
     names = []
@@ -126,7 +126,7 @@ def profiles(board: page.Board) -> Figure:
     figure = plots.new_figure(7.0, 4.5)
     axes = figure.subplots()
     levels = np.linspace(-0.25, 1.25, 151)
-    ran = [entry for entry in board.entries if board.scores(entry)]
+    ran = board.complete
     for place, entry in enumerate(ran[: plots.MOST_LINES]):
         of_tasks = list(board.scores(entry).values())
         shares = np.mean([(of_task[:, None] > levels).mean(axis=0) for of_task in of_tasks], 0)

@@ -80,9 +80,7 @@ def sentences(board: page.Board) -> list[str]:
 
 def _of_all(board: page.Board) -> str:
     """Says who has the highest score in all tasks."""
-    scores: _Estimates = {
-        entry.agent: board.overall(entry) for entry in board.entries if board.scores(entry)
-    }
+    scores: _Estimates = {entry.agent: board.overall(entry) for entry in board.complete}
     digits = "{:.2f}"
     agents = _agents(scores)
     best = max(agents, key=lambda name: agents[name]["mean"])

@@ -107,8 +107,30 @@ class Board:
         }
         self._scales = {**of_entries, **self.version.scales}
         self.entries = sorted(
-            of, key=lambda entry: (not self.scores(entry), -self.overall(entry)["mean"])
+            of,
+            key=lambda entry: (
+                not self.scores(entry),
+                bool(self.to_run(entry)),
+                -self.overall(entry)["mean"],
+            ),
         )
+
+    def to_run(self, entry: entries.Entry) -> list[str]:
+        """Returns the tasks that an agent could take part in and has not been run in.
+
+        Until it has, it stands below those that have: who runs tasks of his choice is not compared
+        with those who run all.
+        """
+        return [
+            name
+            for name in self.tasks
+            if name not in entry.tasks and name not in entry.not_applicable
+        ]
+
+    @property
+    def complete(self) -> list[entries.Entry]:
+        """The entries with results in all tasks that their agents can take part in."""
+        return [each for each in self.entries if self.scores(each) and not self.to_run(each)]
 
     def returns(self, entry: entries.Entry, task: str) -> np.ndarray:
         """Returns the mean returns of an agent in a task, shape (n_seeds,)."""
@@ -140,8 +162,9 @@ class Board:
     def overall(self, entry: entries.Entry) -> Mapping[str, Any]:
         """Returns the interquartile mean of the scores in all tasks, with its interval.
 
-        Where the agent cannot take part, it has the score of random, 0. What it has not run yet is
-        left out. So that tasks count alike, the seeds do that were run in all of them.
+        Where the agent cannot take part, it has the score of random, 0. What it has not run yet
+        is left out: see :meth:`to_run`. So that tasks count alike, the seeds do that were run in
+        all of them.
         """
         own = self._of_common_seeds(entry)
         seeds = len(own[0]) if own else 1
@@ -192,13 +215,15 @@ class Board:
         rows = []
         for entry in self.entries:
             taken = [entry.tasks[name] for name in self.tasks if name in entry.tasks]
+            to_run = self.to_run(entry)
             common = min((len(result.seconds) for result in taken), default=0)
             seconds = [list(result.seconds.values())[:common] for result in taken]
             rows.append(
                 [
                     entry.agent,
-                    _estimate(self.overall(entry) if taken else None),
-                    f"{len(taken)} of {len(self.tasks)}",
+                    _estimate(self.overall(entry) if taken and not to_run else None),
+                    f"{len(taken)} of {len(self.tasks)}"
+                    + (f", {len(to_run)} to run" if to_run else ""),
                     _score(self.own(entry)["mean"]) if taken else _DASH,
                     _estimate(self.improvement(entry, _RANDOM)),
                     _estimate(self.improvement(entry, baselines.ORACLE)),
