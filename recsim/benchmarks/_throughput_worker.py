@@ -79,9 +79,12 @@ def prepared(case: dict[str, Any]) -> Callable[[float], Measurement]:
     }
     if case["num_users"] > 1:
         return functools.partial(run_vectorized, case, config)
-    env = importlib.import_module("recsim.environments." + case["environment"]).create_environment(
-        config
-    )
+    name = case["environment"]
+    if "/" in name:  # A variant by its id in Gymnasium, or a fitted scenario: RecSim has neither.
+        registry = importlib.import_module("recsim.registry")
+        env = registry.create_environment(name, config)
+    else:
+        env = importlib.import_module(f"recsim.environments.{name}").create_environment(config)
     env.seed(0)
     return functools.partial(run_single_user, env, make_agent(case["agent"], env))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from recsim import registry
@@ -18,6 +19,14 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
     parser.set_defaults(parser=parser, run=run)
 
 
+def _variants(entry: registry.Entry) -> list[str]:
+    """Returns lines of the names of an environment's variants, their ids in Gymnasium."""
+    if not isinstance(entry, registry.EnvironmentEntry) or not entry.variants:
+        return []
+    names = [name for name, variant in entry.gymnasium_ids().items() if variant is not None]
+    return textwrap.wrap(f"variants: {', '.join(names)}", 70, break_on_hyphens=False)
+
+
 def run(options: argparse.Namespace) -> int:
     """Prints the lists; returns the exit code."""
     del options
@@ -31,4 +40,6 @@ def run(options: argparse.Namespace) -> int:
         print(title)
         for name, entry in entries.items():
             print(f"  {name:<{width}}  {entry.description}")
+            for text in _variants(entry):
+                print(f"  {'':<{width}}  {text}")
     return 0

@@ -75,13 +75,15 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
         "--discount", metavar="G", type=float, help="of rewards from step to step (default: 1)"
     )
     _options.add_count(
-        what, "--num-candidates", "documents to choose from at each step (default: 10)"
+        what,
+        "--num-candidates",
+        "documents to choose from at each step (default: 10, or what the scenario's variant has)",
     )
-    _options.add_count(what, "--slate-size", "documents in a slate (default: 2)")
+    _options.add_count(what, "--slate-size", "documents in a slate (default: 2, or likewise)")
     what.add_argument(
         "--no-resample",
         action="store_true",
-        help="keep the same documents throughout (default: new ones at each step)",
+        help="keep the same documents throughout (default: new ones at each step, or likewise)",
     )
     how = parser.add_argument_group("how to estimate")
     how.add_argument(

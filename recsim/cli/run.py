@@ -97,13 +97,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="values to try of what gin can bind; every combination of several is run",
     )
     _options.add_count(
-        what, "--num-candidates", "documents to choose from at each step (default: 10)"
+        what,
+        "--num-candidates",
+        "documents to choose from at each step (default: 10, or what the scenario's variant has)",
     )
-    _options.add_count(what, "--slate-size", "documents in a slate (default: 2)")
+    _options.add_count(what, "--slate-size", "documents in a slate (default: 2, or likewise)")
     what.add_argument(
         "--no-resample",
         action="store_true",
-        help="keep the same documents throughout (default: new ones at each step)",
+        help="keep the same documents throughout (default: new ones at each step, or likewise)",
     )
     what.add_argument(
         "--rerun",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-_NUM_CANDIDATES, _SLATE_SIZE = 10, 2
 
 _DESCRIPTION = """\
 Shows an episode of an agent step by step: the candidates, the slate, the
@@ -75,18 +74,18 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
     _options.add_count(
         what,
         "--num-candidates",
-        f"documents to choose from at each step (default: {_NUM_CANDIDATES}; what a saved agent "
-        "was made for)",
+        "documents to choose from at each step (default: 10, or what the scenario's variant or "
+        "the saved agent has)",
     )
     _options.add_count(
         what,
         "--slate-size",
-        f"documents in a slate (default: {_SLATE_SIZE}; what a saved agent was made for)",
+        "documents in a slate (default: 2, or likewise)",
     )
     what.add_argument(
         "--no-resample",
         action="store_true",
-        help="keep the same documents throughout (default: new ones at each step)",
+        help="keep the same documents throughout (default: new ones at each step, or likewise)",
     )
     _options.add_count(
         what, "--steps", "most steps of the episode (default: %(default)s)", default=50
@@ -195,18 +194,16 @@ def _environment(
     options: argparse.Namespace,
     served: serving.ServedAgent | None,
 ) -> recsim_gym.RecSimGymEnv:
-    made_for = {"num_items": _NUM_CANDIDATES, "slate_size": _SLATE_SIZE}
+    config = entry.config()
     if served is not None:
         made_for = served.describe()
+        config |= {"num_candidates": made_for["num_items"], "slate_size": made_for["slate_size"]}
+    for name in ("num_candidates", "slate_size"):
+        config[name] = getattr(options, name) or config[name]
+    if options.no_resample:
+        config["resample_documents"] = False
     create = entry.create or importlib.import_module(entry.module).create_environment
-    return create(
-        {
-            "num_candidates": options.num_candidates or made_for["num_items"],
-            "slate_size": options.slate_size or made_for["slate_size"],
-            "resample_documents": not options.no_resample,
-            "seed": options.seed,
-        }
-    )
+    return create({**config, "seed": options.seed})
 
 
 def _saved_agent(served: serving.ServedAgent, env: recsim_gym.RecSimGymEnv) -> types.SlateAgent:

@@ -73,9 +73,10 @@ class Experiment:
         sweep: values to try, in all combinations, by gin's name of a parameter, such as
             ``{"ClusterBanditAgent.ci_scaling": [0.1, 0.5, 1]}``. An agent that a parameter does not
             concern runs once.
-        num_candidates: number of documents to choose from at each step.
-        slate_size: number of documents in a slate.
-        resample_documents: whether each step has new documents.
+        num_candidates: number of documents to choose from at each step; by default 10, or what the
+            scenario's variant has.
+        slate_size: number of documents in a slate; by default 2, or likewise.
+        resample_documents: whether each step has new documents; by default True, or likewise.
         steps: greatest number of steps of an episode; 200 by default.
         episodes: episodes of each agent and seed; 50 by default, with ``num_envs`` one each.
         train_steps: number of training steps of agents that learn; 30,000 by default. It must not
@@ -107,9 +108,9 @@ class Experiment:
     seed: int = 0
     agent_seed: int | None = None
     sweep: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
-    num_candidates: int = 10
-    slate_size: int = 2
-    resample_documents: bool = True
+    num_candidates: int | None = None
+    slate_size: int | None = None
+    resample_documents: bool | None = None
     steps: int | None = None
     episodes: int | None = None
     train_steps: int | None = None
@@ -130,6 +131,7 @@ class Experiment:
         for name in (*optional, "num_envs", "train_envs", "curve_users"):
             if getattr(self, name) is not None:
                 self._set(name, validation.positive_int(name, getattr(self, name)))
+        self._set_sizes()
         for name in ("num_candidates", "slate_size"):
             self._set(name, validation.positive_int(name, getattr(self, name)))
         for name in ("resample_documents", "gin_allow_unused", "log_episodes", "log_user_state"):
@@ -164,6 +166,23 @@ class Experiment:
                     f"{name} has no effect without num_envs and an agent that learns: it is of "
                     "trainings of users in parallel."
                 )
+
+    def _set_sizes(self) -> None:
+        """Takes the sizes that are not given from the scenarios, which must agree on them."""
+        configs = {
+            label: factories.environment_entry(of).config()
+            for label, of in self.scenarios_by_name.items()
+        }
+        for name in ("num_candidates", "slate_size", "resample_documents"):
+            if getattr(self, name) is None:
+                own = {label: config[name] for label, config in configs.items()}
+                if len(set(own.values())) > 1:
+                    shown = ", ".join(f"{value} in {label}" for label, value in own.items())
+                    raise ValueError(
+                        f"{name} must be given where the scenarios have others of their own: "
+                        f"{shown}. Or run an experiment for each."
+                    )
+                self._set(name, next(iter(own.values())))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -80,7 +80,7 @@ def label_of(reference: Reference) -> str:
     if registry.is_folder(text):
         return re.sub(r"[^A-Za-z0-9_.+@-]", "_", os.path.basename(text)) or "fitted"
     if not is_reference(text):
-        return text
+        return text.rpartition("/")[2]  # Gymnasium's ids have a namespace.
     place, _, name = text.rpartition(":") if ":" in text else (text, "", "")
     if not name or os.sep in name or "/" in name:
         return os.path.splitext(os.path.basename(text))[0]

@@ -39,15 +39,17 @@ class Settings:
     """What to log, and what to evaluate.
 
     Attributes:
-        environment: name of a scenario, see :data:`recsim.registry.ENVIRONMENTS`.
+        environment: name of a scenario, see :func:`recsim.registry.environment_entry`.
         logging_agent: name of the agent that is logged, which knows its probabilities.
         evaluation_agents: names of the agents that are evaluated, which know theirs.
         num_users: number of users whose episodes are logged, at least 2.
         num_steps: steps of an episode: with 1, estimators of slates, with more those of sequences.
         discount: of rewards from step to step, in [0, 1].
-        num_candidates: documents to choose from at each step.
-        slate_size: documents of a slate.
-        resample_documents: whether there are new documents at each step.
+        num_candidates: documents to choose from at each step; by default 10, or what the
+            scenario's variant has.
+        slate_size: documents of a slate; by default 2, or likewise.
+        resample_documents: whether there are new documents at each step; by default True, or
+            likewise.
         seed: of users and documents.
         agent_seed: of the agents; None for ``seed``.
         true_users: number of other users by whom the true values are simulated; None for ten times
@@ -63,9 +65,9 @@ class Settings:
     num_users: int = 10_000
     num_steps: int = 1
     discount: float = 1.0
-    num_candidates: int = 10
-    slate_size: int = 2
-    resample_documents: bool = True
+    num_candidates: int | None = None
+    slate_size: int | None = None
+    resample_documents: bool | None = None
     seed: int = 0
     agent_seed: int | None = None
     true_users: int | None = None
@@ -74,7 +76,10 @@ class Settings:
     gin_bindings: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        registry.environment_entry(self.environment)
+        own = registry.environment_entry(self.environment).config()
+        for name in ("num_candidates", "slate_size", "resample_documents"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, own[name])
         for name in (self.logging_agent, *self.evaluation_agents):
             if registry.agent_entry(name).learns:
                 raise ValueError(
@@ -266,7 +271,7 @@ def estimators_for(settings: Settings) -> list[estimators.Estimator]:
         estimators.DoublyRobust(),
         estimators.DoublyRobust(self_normalized=True),
     ]
-    if settings.slate_size > 1:
+    if settings.slate_size != 1:
         found += [
             estimators.InversePropensity("items"),
             estimators.InversePropensity("prefixes"),

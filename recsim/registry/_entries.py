@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recsim._internal import validation
 
@@ -33,6 +33,7 @@ class EnvironmentEntry:
         create_vector: likewise in place of its ``create_vector_environment``.
         variants: the names of the configs in ``VARIANTS`` of its module. Gymnasium knows each by an
             id of its own, such as ``recsim/TopicBoredom-SlateBored-v0`` for ``slate_bored``.
+        variant: the one of them that it makes; None for the scenario without one.
     """
 
     module: str
@@ -43,6 +44,14 @@ class EnvironmentEntry:
     create: Callable[[Mapping[str, object]], recsim_gym.RecSimGymEnv] | None = None
     create_vector: Callable[..., vector_env.RecSimVectorEnv] | None = None
     variants: tuple[str, ...] = ()
+    variant: str | None = None
+
+    def config(self) -> dict[str, Any]:
+        """Returns what its config has where nothing else is said: the sizes, and its variant's."""
+        sizes = {"num_candidates": 10, "slate_size": 2, "resample_documents": True}
+        if self.variant is None:
+            return sizes
+        return {**sizes, **importlib.import_module(self.module).VARIANTS[self.variant]}
 
     def gymnasium_ids(self) -> dict[str, str | None]:
         """Returns its ids in Gymnasium's registry, with the variant that each is of, or None."""
@@ -133,11 +142,27 @@ class ReproductionEntry:
 _Entry = TypeVar("_Entry", EnvironmentEntry, AgentEntry, ReproductionEntry)
 
 
-def look_up(kind: str, entries: Mapping[str, _Entry], name: str) -> _Entry:
-    """Returns the entry of a name, or raises ValueError naming the nearest one."""
+def look_up(
+    kind: str,
+    entries: Mapping[str, _Entry],
+    name: str,
+    other_names: Mapping[str, str] | None = None,
+) -> _Entry:
+    """Returns the entry of a name, or raises ValueError naming the nearest one.
+
+    Args:
+        kind: what has the names.
+        entries: the entries by name.
+        name: the name.
+        other_names: names that are known too, by what is like them.
+    """
     if isinstance(name, str) and name in entries:
         return entries[name]
+    others = other_names or {}
+    nearest = validation.nearest_name(name, {**dict.fromkeys(entries), **others})
+    for like, other in others.items():
+        nearest = nearest.replace(repr(like), repr(other))
     raise ValueError(
-        f"There is no {kind} {name!r}.{validation.nearest_name(name, entries)} "
-        f"Known are: {', '.join(entries)}."
+        f"There is no {kind} {name!r}.{nearest} Known are: {', '.join(entries)}"
+        f"{' and the ids of Gymnasium, see recsim list' if others else ''}."
     )

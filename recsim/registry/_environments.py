@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -72,6 +74,9 @@ FITTED = _entries.EnvironmentEntry(
 )
 _FITTED_NAME = "fitted"
 
+# A namespace, a name and a version, as Gymnasium's ids have them.
+_LIKE_AN_ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")
+
 
 def with_fitted() -> dict[str, _entries.EnvironmentEntry]:
     """Returns the environments by name, the fitted one among them."""
@@ -82,8 +87,9 @@ def environment_entry(name: str | os.PathLike[str]) -> _entries.EnvironmentEntry
     """Returns the entry of an environment.
 
     Args:
-        name: a key of :data:`ENVIRONMENTS`; 'fitted' for :data:`FITTED`; or the path of the folder
-            of a fitted scenario.
+        name: a key of :data:`ENVIRONMENTS`; 'fitted' for :data:`FITTED`; an id in Gymnasium's
+            registry, which a variant of a scenario has too, such as
+            'recsim/TopicBoredom-SlateBored-v0'; or the path of the folder of a fitted scenario.
 
     Raises:
         FileNotFoundError: for a folder that is not there, or that has no scenario.
@@ -91,7 +97,54 @@ def environment_entry(name: str | os.PathLike[str]) -> _entries.EnvironmentEntry
     """
     if is_folder(name):
         return _fitted_entry(name)
-    return _entries.look_up("environment", with_fitted(), cast("str", name))
+    named, ids = with_fitted(), _gymnasium_ids()
+    if isinstance(name, str) and name not in named and name in ids:
+        of, variant = ids[name]
+        return named[of] if variant is None else _variant_entry(named[of], variant)
+    likes = {gymnasium_id: gymnasium_id for gymnasium_id in ids}
+    for gymnasium_id, (of, variant) in ids.items():
+        if variant is not None:  # Its own name is like its id.
+            likes |= {variant: gymnasium_id, f"{of}/{variant}": gymnasium_id}
+    return _entries.look_up("environment", named, cast("str", name), likes)
+
+
+def _gymnasium_ids() -> dict[str, tuple[str, str | None]]:
+    """Returns the ids in Gymnasium's registry: each with the scenario's name and the variant."""
+    ids: dict[str, tuple[str, str | None]] = {}
+    for name, entry in with_fitted().items():
+        for gymnasium_id, variant in entry.gymnasium_ids().items():
+            ids.setdefault(gymnasium_id, (name, variant))
+    return ids
+
+
+def _variant_entry(entry: _entries.EnvironmentEntry, variant: str) -> _entries.EnvironmentEntry:
+    created: Any = functools.partial(_create_variant, entry, variant)
+    return dataclasses.replace(
+        entry,
+        description=f"{entry.description} ({variant})",
+        gymnasium_id=None,
+        create=created,
+        create_vector=created,
+        variants=(),
+        variant=variant,
+    )
+
+
+def _create_variant(
+    entry: _entries.EnvironmentEntry,
+    variant: str,
+    env_config: Mapping[str, object],
+    *num_envs: int,
+    **options: Any,
+) -> object:
+    """Makes an environment of a variant, of as many users as are given, or of one."""
+    module = importlib.import_module(entry.module)
+    config = {**module.VARIANTS[variant], **env_config}
+    if num_envs:
+        return (entry.create_vector or module.create_vector_environment)(
+            config, *num_envs, **options
+        )
+    return (entry.create or module.create_environment)(config)
 
 
 def is_folder(name: object) -> bool:
@@ -100,8 +153,12 @@ def is_folder(name: object) -> bool:
         return True
     if not isinstance(name, str) or name in {*with_fitted(), *_agents.AGENTS}:
         return False
+    if name in _gymnasium_ids():
+        return False
     if os.path.exists(name):
         return os.path.isdir(name)
+    if _LIKE_AN_ID.fullmatch(name) or name.partition("/")[0] in with_fitted():
+        return False
     return ("/" in name or os.sep in name) and ":" not in name and not name.endswith(".py")
 
 
@@ -149,7 +206,8 @@ def create_environment(name: str, env_config: Mapping[str, Any]) -> recsim_gym.R
     Args:
         name: a name or a folder, see :func:`environment_entry`.
         env_config: the config of its ``create_environment``, with ``num_candidates``,
-            ``slate_size``, ``resample_documents`` and ``seed``.
+            ``slate_size``, ``resample_documents`` and ``seed``. It goes before that of a variant,
+            which may lack none but the seed.
 
     Raises:
         KeyError, TypeError, ValueError: if the name is unknown, or the config is not valid.

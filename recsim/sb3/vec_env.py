@@ -395,12 +395,13 @@ def _gymnasium_id(id: object) -> str:
             "id must be the id of a scenario in Gymnasium, such as 'recsim/InterestEvolution-v0', "
             f"got {numbers.described(id)}."
         )
+    entries = {**registry.ENVIRONMENTS, "fitted": registry.FITTED}
     of_name = {
         name: entry.gymnasium_id
-        for name, entry in {**registry.ENVIRONMENTS, "fitted": registry.FITTED}.items()
+        for name, entry in entries.items()
         if entry.gymnasium_id is not None
     }
-    if id in of_name or id in of_name.values():
+    if id in of_name or any(id in entry.gymnasium_ids() for entry in entries.values()):
         registry.register_in_gymnasium()  # Entries of a user's own may not be there yet.
         return of_name.get(id, id)
     known = [*of_name.values(), *of_name]
