@@ -77,13 +77,13 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
     _options.add_count(
         what,
         "--num-candidates",
-        "documents to choose from at each step (default: 10, or what the scenario's variant has)",
+        "documents to choose from at each step; a variant has another number (default: 10)",
     )
-    _options.add_count(what, "--slate-size", "documents in a slate (default: 2, or likewise)")
+    _options.add_count(what, "--slate-size", "documents in a slate; likewise (default: 2)")
     what.add_argument(
         "--no-resample",
         action="store_true",
-        help="keep the same documents throughout (default: new ones at each step, or likewise)",
+        help="keep the same documents throughout (default: new ones at each step)",
     )
     how = parser.add_argument_group("how to estimate")
     how.add_argument(

@@ -99,13 +99,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _options.add_count(
         what,
         "--num-candidates",
-        "documents to choose from at each step (default: 10, or what the scenario's variant has)",
+        "documents to choose from at each step; a variant has another number (default: 10)",
     )
-    _options.add_count(what, "--slate-size", "documents in a slate (default: 2, or likewise)")
+    _options.add_count(what, "--slate-size", "documents in a slate; likewise (default: 2)")
     what.add_argument(
         "--no-resample",
         action="store_true",
-        help="keep the same documents throughout (default: new ones at each step, or likewise)",
+        help="keep the same documents throughout (default: new ones at each step)",
     )
     what.add_argument(
         "--rerun",

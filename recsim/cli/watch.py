@@ -85,7 +85,7 @@ def add_parser(commands: command_line.Commands, arguments: Sequence[str]) -> Non
     what.add_argument(
         "--no-resample",
         action="store_true",
-        help="keep the same documents throughout (default: new ones at each step, or likewise)",
+        help="keep the same documents throughout (default: new ones at each step)",
     )
     _options.add_count(
         what, "--steps", "most steps of the episode (default: %(default)s)", default=50

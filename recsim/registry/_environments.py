@@ -135,7 +135,7 @@ def _create_variant(
     variant: str,
     env_config: Mapping[str, object],
     *num_envs: int,
-    **options: Any,
+    **options: object,
 ) -> object:
     """Makes an environment of a variant, of as many users as are given, or of one."""
     module = importlib.import_module(entry.module)
