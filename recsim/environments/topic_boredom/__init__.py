@@ -101,7 +101,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsim import types
-from recsim._internal import lazy
+from recsim._internal import lazy, validation
 from recsim.environments import _config
 from recsim.environments.topic_boredom import _metrics
 from recsim.environments.topic_boredom._catalogue import Catalogue, catalogue_of
@@ -199,15 +199,33 @@ def greedy_slates(interests: np.ndarray, embedding: np.ndarray, slate_size: int)
         Indices of candidates, shape (..., slate_size), the most relevant first; of candidates of
         one score, as all are to who is bored, the last comes first.
 
+    Raises:
+        TypeError, ValueError: for more items than there are, sizes that do not fit, or interests or
+            topics that are not finite numbers.
+
     Example:
         >>> greedy_slates(np.array([0.6, 0.8]), np.array([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]]), 2)
         array([2, 1])
     """
     interests, embedding = np.asarray(interests), np.asarray(embedding)
+    if embedding.ndim < 2 or interests.ndim < 1 or interests.shape[-1] != embedding.shape[-1]:
+        raise ValueError(
+            "interests and embedding must have as many topics, shapes (..., num_topics) and (..., "
+            f"num_candidates, num_topics), got {interests.shape} and {embedding.shape}."
+        )
+    slate_size = validation.positive_int("slate_size", slate_size)
+    if slate_size > embedding.shape[-2]:
+        raise ValueError(
+            f"slate_size must be at most the number of candidates, {embedding.shape[-2]}, got "
+            f"{slate_size}."
+        )
     if embedding.ndim == 2:
         scores = interests @ embedding.T
     else:
         scores = (embedding @ interests[..., np.newaxis])[..., 0]
+    if not np.isfinite(scores).all():
+        validation.finite("interests", interests)
+        validation.finite("embedding", embedding)
     order = scores.argsort(axis=-1, kind="stable")
     slates: np.ndarray = order[..., ::-1][..., :slate_size]
     return slates
