@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from recsim._internal import numbers
 
 __all__ = [
     "check_space",
+    "clicks",
+    "clicks_of_users",
     "entry",
     "fields_of_document",
     "fields_of_response",
     "final_batch",
     "last_responses",
+    "of_response",
     "spaces_of_documents",
     "spaces_of_responses",
     "without_entry",
@@ -43,6 +48,64 @@ def entry(observation: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401  # A
         return observation[key]
     except (IndexError, KeyError, TypeError):
         raise without_entry(observation, key) from None
+
+
+def clicks(responses: Sequence[Mapping[str, Any]], slate_size: int) -> list[bool]:
+    """Returns which documents of one user's slate were clicked.
+
+    Args:
+        responses: the responses to the slate, ``observation['response']``.
+        slate_size: number of documents of the slate.
+
+    Raises:
+        TypeError: if they are not responses, or a click is not a number.
+        ValueError: if they are of another number, one has no click, or one is neither 0 nor 1.
+    """
+    if not isinstance(responses, (list, tuple)) or len(responses) != slate_size:
+        raise ValueError(
+            f"observation['response'] must have a response to each of the {slate_size} "
+            f"documents of the slate, got {numbers.described(responses)}."
+        )
+    return [_clicked(response) for response in responses]
+
+
+def of_response(response: Mapping[str, Any], key: str) -> object:
+    """Returns an entry of a response, or of users' responses; ValueError if it has none."""
+    try:
+        return response[key]
+    except (IndexError, KeyError, TypeError):
+        raise ValueError(
+            f"a response must have the key {key!r}, got {numbers.described(response)}."
+        ) from None
+
+
+def _clicked(response: Mapping[str, Any]) -> bool:
+    click = of_response(response, "click")
+    if type(click) is not int:
+        click = numbers.finite("a response's click", click)
+    if click not in (0, 1):
+        raise ValueError(f"a response's click must be 0 or 1, got {numbers.described(click)}.")
+    return bool(click == 1)
+
+
+def clicks_of_users(responses: Mapping[str, Any], shape: tuple[int, int]) -> np.ndarray:
+    """Returns what :func:`clicks` does, for users in parallel.
+
+    Args:
+        responses: the responses to their slates, whose clicks are of the shape.
+        shape: numbers of users, and of documents of a slate.
+    """
+    values = numbers.finite_per_item("responses' click", of_response(responses, "click"), 2)
+    if values.shape != shape:
+        raise ValueError(
+            "observation['response']['click'] must have a number for each document of each slate, "
+            f"shape {shape}, got shape {values.shape}."
+        )
+    clicked: np.ndarray = values == 1
+    if not (clicked | (values == 0)).all():
+        wrong = values[~clicked & (values != 0)][0]
+        raise ValueError(f"responses' click must be 0 or 1, got {wrong}.")
+    return clicked
 
 
 def check_space(space: object, *keys: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -362,7 +362,9 @@ class ContextualBandit:
 
     # Learning.
 
-    def outcome(self, responses: object, slate_size: int) -> tuple[np.ndarray, np.ndarray]:
+    def outcome(
+        self, responses: Sequence[Mapping[str, Any]], slate_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns whether the documents of a slate were clicked, and what they brought.
 
         Args:
@@ -372,17 +374,11 @@ class ContextualBandit:
         Returns:
             Bools and float64, both of shape (1, slate_size).
         """
-        if not isinstance(responses, (list, tuple)) or len(responses) != slate_size:
-            raise ValueError(
-                f"observation['response'] must have a response to each of the {slate_size} "
-                f"documents of the slate, got {numbers.described(responses)}."
-            )
+        clicked = observations.clicks(responses, slate_size)
         field = self.settings.reward_field
-        clicked = [
-            numbers.is_nonzero("a response's click", response["click"]) for response in responses
-        ]
         brought = [
-            numbers.finite(f"a response's {field}", response[field]) for response in responses
+            numbers.finite(f"a response's {field}", observations.of_response(response, field))
+            for response in responses
         ]
         return np.array([clicked]), np.array([brought], np.float64)
 
@@ -391,14 +387,13 @@ class ContextualBandit:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns what :meth:`outcome` does, for users in parallel: arrays of the shape given."""
         field = self.settings.reward_field
-        clicked = numbers.finite_per_item("responses' click", responses["click"], 2) != 0
+        clicked = observations.clicks_of_users(responses, shape)
         brought = numbers.finite_per_item(f"responses' {field}", responses[field], 2)
-        for name, array in (("click", clicked), (field, brought)):
-            if array.shape != shape:
-                raise ValueError(
-                    f"observation['response'][{name!r}] must have a number for each document of "
-                    f"each slate, shape {shape}, got shape {array.shape}."
-                )
+        if brought.shape != shape:
+            raise ValueError(
+                f"observation['response'][{field!r}] must have a number for each document of "
+                f"each slate, shape {shape}, got shape {brought.shape}."
+            )
         return clicked, brought.astype(np.float64)
 
     def learn(

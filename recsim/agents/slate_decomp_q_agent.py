@@ -356,24 +356,22 @@ class DocumentValues(values.SlateValues):
     def outcome(self, reward: float, observation: agent.Observation) -> tuple[int, float]:
         """Returns the clicked position, and the reward or what was clicked is worth."""
         responses = observation["response"]
-        clicks = [
-            i
-            for i, response in enumerate(responses)
-            if numbers.is_nonzero("a response's click", response["click"])
-        ]
+        of_documents = observations.clicks(responses, self.slate_size)
+        clicks = [position for position, clicked in enumerate(of_documents) if clicked]
         click = transitions.NO_CLICK
         if clicks:
             click = clicks[0] if len(clicks) == 1 else transitions.SEVERAL_CLICKS
         if self.reward_field is not None:
             name = f"a response's {self.reward_field}"
-            reward = sum(numbers.as_float(name, responses[i][self.reward_field]) for i in clicks)
+            of_clicked = [observations.of_response(responses[i], self.reward_field) for i in clicks]
+            reward = sum(numbers.as_float(name, value) for value in of_clicked)
         return click, reward
 
     def outcomes(
         self, responses: Mapping[str, np.ndarray], rewards: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns what :meth:`outcome` does, for users in parallel."""
-        clicked = numbers.finite_per_item("responses' click", responses["click"], 2) != 0
+        clicked = observations.clicks_of_users(responses, (len(rewards), self.slate_size))
         num_clicks = clicked.sum(axis=1)
         clicks = np.where(num_clicks == 0, transitions.NO_CLICK, clicked.argmax(axis=1))
         clicks[num_clicks > 1] = transitions.SEVERAL_CLICKS

@@ -120,6 +120,28 @@ def of_kind(agent_class, **arguments):
     return agent_class(**spaces_of(make()), **arguments)
 
 
+def learn(name, *, vector=False, responses=None, **changes):
+    """Lets an agent learn from a slate whose responses are other ones."""
+    env = make_vector_env("interest_evolution") if vector else make("interest_evolution")
+    agent = (registry.create_vector_agent if vector else registry.create_agent)(name, env)
+    if vector:
+        observation, *rest = env.step(agent.begin(env.reset(seed=0)[0]))
+        of_slate = {key: value.copy() for key, value in observation["response"].items()}
+        for key, value in changes.items():
+            of_slate[key][0, 1] = value
+        agent.step({**observation, "response": of_slate}, *rest)
+    else:
+        observation, reward, _, _ = env.step(agent.begin_episode(env.reset()))
+        of_slate = [dict(response) for response in observation["response"]]
+        of_slate[1].update(changes)
+        if responses is not None:
+            of_slate = responses(of_slate)
+        agent.step(reward, {**observation, "response": tuple(of_slate)})
+
+
+LEARNERS = ("lin_ucb", "logistic_ts", "reinforce", "slate_optimal_optimal_q", "ppo+recent2")
+
+
 def without_memory(**_):
     raise MemoryError("no memory for the base agent.")
 
@@ -163,6 +185,32 @@ TABLE = {
         MemoryError,
         r"With the last 5 slates \(num_slates\), of which fewer need less memory: no memory for",
     ),
+    **{
+        f"{name} with the click {click}{', vectorized' * vector}": (
+            functools.partial(learn, name, vector=vector, click=click),
+            ValueError,
+            "click must be 0 or 1, got",
+        )
+        for name in LEARNERS
+        for click in (2, -1)
+        for vector in (False, True)
+    },
+    **{
+        f"{name} with a response without a click": (
+            functools.partial(learn, name, responses=lambda of_slate: [of_slate[0], {}]),
+            ValueError,
+            "a response must have the key 'click', got {}",
+        )
+        for name in LEARNERS
+    },
+    **{
+        f"{name} with one response to two documents": (
+            functools.partial(learn, name, responses=lambda of_slate: of_slate[:1]),
+            ValueError,
+            "must have a response to each of the 2 documents of the slate|to the last slate, of 2",
+        )
+        for name in LEARNERS
+    },
     "a value of no click that is a word": (
         lambda: of_kind(
             slate_decomp_q_agent.SlateDecompQAgent, sess=None, learn_no_click_value="no"

@@ -16,7 +16,6 @@ from recsim._internal import (
     action_masks,
     bindings,
     bundles,
-    numbers,
     observations,
     resources,
     trees,
@@ -150,18 +149,17 @@ class RecentSlates:
                 f"observation['response'] must have the responses to the last slate, of "
                 f"{len(items)} documents, got {len(responses)}."
             )
+        clicked = np.array(observations.clicks(responses, len(items)), np.bool_)
         features = np.empty((len(responses), self._responses.size), np.float32)
-        clicked = np.zeros(len(responses), np.bool_)
-        for position, response in enumerate(responses):
-            self._responses.flatten(response, features[position])
-            clicked[position] = numbers.is_nonzero("a response's click", response["click"])
+        for row, response in zip(features, responses):
+            self._responses.flatten(response, row)
         return self._pushed(rows, self._row(features, clicked, items))
 
     def after_many(
         self, rows: np.ndarray, items: np.ndarray, responses: Mapping[str, Any]
     ) -> np.ndarray:
         """Returns users' rows after slates: as :meth:`after`, with the users on axis 0."""
-        clicked = numbers.finite_per_item("responses' click", responses["click"], 2) != 0
+        clicked = observations.clicks_of_users(responses, items.shape[:2])
         features = self._responses.flattened(responses, num_axes=2)
         return self._pushed(rows, self._row(features, clicked, items))
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from recsim import agent, choice_model, types
-from recsim._internal import numbers, observations
+from recsim._internal import observations
 from recsim._internal.configurable import configurable
 from recsim.agents import _learner, _propensities, _with_learner, adapters
 from recsim.agents._action_masks import masked_propensities
@@ -171,8 +171,7 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
     ) -> None:
         clicks = np.zeros(self._slate_size, np.bool_)
         if self._learner.objective.needs_clicks:
-            for position, response in enumerate(observation["response"]):
-                clicks[position] = numbers.is_nonzero("a response's click", response["click"])
+            clicks[:] = observations.clicks(observation["response"], self._slate_size)
         self._learner.add(
             last,
             self._summary_writer,

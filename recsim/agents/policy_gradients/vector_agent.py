@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsim import types
-from recsim._internal import arrays, numbers, observations
+from recsim._internal import arrays, observations
 from recsim.agents import _learner, _propensities, _with_learner
 from recsim.agents._action_masks import masked_propensities
 from recsim.agents._action_masks.allowed_slates import AllowedSlates
@@ -116,8 +116,7 @@ class VectorSlatePolicyAgent(
         if not self._learner.objective.needs_clicks:
             return np.zeros((self._num_envs, self._slate_size), np.bool_)
         responses = vector_agent.last_responses(observation, infos)
-        clicks: np.ndarray = numbers.finite_per_item("responses' click", responses["click"], 2) != 0
-        return clicks
+        return observations.clicks_of_users(responses, (self._num_envs, self._slate_size))
 
     def _recommend(self, observation: types.Observation) -> np.ndarray:
         return self._slates(*self._adapter.features_of_many(observation))
