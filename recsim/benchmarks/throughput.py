@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECSIM_AGENTS",
+    "RECSIM_ENVIRONMENTS",
     "Case",
     "Processes",
     "check_library",
@@ -60,6 +61,8 @@ RECSIM_AGENTS = (
     "cluster_bandit_kl_ucb",
     "cluster_bandit_ts",
 )
+#: Environments that RecSim 0.2.4 has, too.
+RECSIM_ENVIRONMENTS = ("interest_exploration", "interest_evolution", "long_term_satisfaction")
 
 _WORKER = os.path.join(os.path.dirname(__file__), "_throughput_worker.py")
 
@@ -287,7 +290,8 @@ def measure(
         rounds: how often to measure each, interleaved.
         seconds: how long each case runs at least in a round.
         workers: the most processes for users in parallel; None for one a core.
-        recsim_python: an interpreter that has RecSim 0.2.4, to be measured too.
+        recsim_python: an interpreter that has RecSim 0.2.4, to be measured too: the cases of
+            :data:`RECSIM_ENVIRONMENTS` and :data:`RECSIM_AGENTS`.
         baseline_python: an interpreter that has another version of this library, to be measured
             too: each case, with as many users and processes, before or after ours in turn.
         show_progress: see :class:`recsim.simulator.runner_lib.Runner`.
@@ -321,7 +325,11 @@ def measure(
     ours: dict[Case, list[tuple[float, float | None]]] = {case: [] for case in cases}
     theirs: dict[Case, list[float]] = {}
     if recsim_python is not None:
-        theirs = {_of_one_user(case): [] for case in cases if case.agent in RECSIM_AGENTS}
+        theirs = {
+            _of_one_user(case): []
+            for case in cases
+            if case.agent in RECSIM_AGENTS and case.environment in RECSIM_ENVIRONMENTS
+        }
     baseline: dict[Case, list[float]] = {}
     if baseline_python is not None:
         baseline = {case: [] for case in cases}

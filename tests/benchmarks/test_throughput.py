@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -232,6 +233,31 @@ def test_an_interpreter_without_recsim(python, message, tmp_path):
     case = throughput.Case("long_term_satisfaction", "random", 3, 1, 1)
     with pytest.raises(RuntimeError, match=f"(?s){message}"):
         throughput.measure([case], rounds=1, seconds=0.01, recsim_python=str(script))
+
+
+def test_recsim_is_measured_in_its_own_scenarios_alone(monkeypatch):
+    asked = {"ours": [], "theirs": []}
+
+    @contextlib.contextmanager
+    def start_processes(python, number):
+        cases = asked["ours" if python == sys.executable else "theirs"]
+
+        class Processes:
+            def measured(self, case, seconds):
+                cases.append(case.environment)
+                return 100.0, None
+
+        yield Processes()
+
+    monkeypatch.setattr(throughput, "start_processes", start_processes)
+    environments = list(registry.ENVIRONMENTS)
+    cases = throughput.compatible_cases(environments, ["random"], [(4, 2)], [1])
+    found = throughput.measure(cases, rounds=1, recsim_python="another", show_progress=False)
+    assert asked["ours"] == environments
+    assert set(environments) - set(asked["theirs"]) == {"topic_boredom"}
+    rates = {each["environment"]: each["recsim_steps_per_second"] for each in found["cases"]}
+    assert rates["topic_boredom"] is None
+    assert rates["interest_evolution"] == [100.0]
 
 
 def test_this_interpreter_is_not_that_of_recsim_024():
