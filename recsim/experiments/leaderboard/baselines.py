@@ -23,7 +23,7 @@ __all__ = ["ORACLE", "names", "reason_against", "reference_of", "settings_to_try
 ORACLE = "short_term_oracle"
 
 # Agents that also see what the last slates brought, for tasks that hide the users.
-_WITH_RECENT_SLATES = ("ppo+recent5", "slate_optimal_optimal_q+recent5")
+_WITH_RECENT_SLATES = ("ppo+recent5", "ppo+gru5", "slate_optimal_optimal_q+recent5")
 
 _ORACLE_REFERENCE = "recsim.agents.short_term_oracle:ShortTermOracle"
 
