@@ -231,6 +231,7 @@ class UserModel(Protocol):
         """Returns the space of the observed responses to a slate."""
 
 
+@runtime_checkable
 class CandidateSet(Protocol):
     """The documents that can be recommended; see :class:`recsim.document.CandidateSet`."""
 

@@ -214,7 +214,7 @@ def flag(name: str, value: object) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)) and value in (0, 1):
-        return value == 1
+        return bool(value)
     raise TypeError(f"{name} must be True or False, got {numbers.described(value)}.")
 
 

@@ -125,7 +125,8 @@ def compatible_cases(
         agents: names of agents.
         sizes: numbers of candidates and sizes of slates.
         users: numbers of users.
-        resample_documents: whether each step has new documents.
+        resample_documents: whether each step has new documents, but for variants whose own config
+            says that it has not.
         every_agent: whether each agent has to fit somewhere; if not, one of them has to.
 
     Raises:
@@ -138,11 +139,12 @@ def compatible_cases(
         registry.agent_entry(agent)
         fitting = []
         for environment in environments:
-            registry.environment_entry(environment)
+            own = registry.environment_entry(environment).config()
+            resample = resample_documents and own["resample_documents"]
             for num_candidates, slate_size in sizes:
                 for engine in ([n for n in users if n == 1], [n for n in users if n > 1]):
                     new = [
-                        Case(environment, agent, num_candidates, slate_size, n, resample_documents)
+                        Case(environment, agent, num_candidates, slate_size, n, resample)
                         for n in engine
                     ]
                     try:

@@ -110,9 +110,12 @@ class AgentRun:
         folder: the folder for the runners' files. It may have what an earlier run with the same
             arguments has left, however it ended: a training resumes from its checkpoints, and an
             evaluation is made anew.
-        num_candidates: number of documents to choose from at each step.
-        slate_size: number of documents in a slate.
-        resample_documents: whether each step has new documents.
+        num_candidates: number of documents to choose from at each step; None for the environment's
+            own, 10 but for variants.
+        slate_size: number of documents in a slate; None for the environment's own, 2 but for
+            variants.
+        resample_documents: whether each step has new documents; None for the environment's own,
+            True but for variants.
         seed: seed of everything, in [0, 2**32 - 1]. The same seed gives the same results but for
             the speed.
         agent_seed: what the seed of the agent is derived from, by default ``seed``.
@@ -160,9 +163,9 @@ class AgentRun:
         agent: str,
         folder: paths.Path,
         *,
-        num_candidates: int = 10,
-        slate_size: int = 2,
-        resample_documents: bool = True,
+        num_candidates: int | None = None,
+        slate_size: int | None = None,
+        resample_documents: bool | None = None,
         seed: int = 0,
         steps: int | None = None,
         episodes: int | None = None,
@@ -192,10 +195,16 @@ class AgentRun:
         self._environment = environment
         self._agent = agent
         self._num_envs = num_envs
-        self._env_config = {
+        if resample_documents is not None:
+            resample_documents = validation.flag("resample_documents", resample_documents)
+        given = {
             "num_candidates": num_candidates,
             "slate_size": slate_size,
-            "resample_documents": validation.flag("resample_documents", resample_documents),
+            "resample_documents": resample_documents,
+        }
+        own = registry.environment_entry(environment).config()
+        self._env_config = {
+            **{name: own[name] if value is None else value for name, value in given.items()},
             "seed": seed,
         }
         self._agent_seed = seeding.derived_seed(seed if agent_seed is None else agent_seed, "agent")

@@ -271,7 +271,7 @@ def estimators_for(settings: Settings) -> list[estimators.Estimator]:
         estimators.DoublyRobust(),
         estimators.DoublyRobust(self_normalized=True),
     ]
-    if settings.slate_size != 1:
+    if settings.slate_size is not None and settings.slate_size > 1:
         found += [
             estimators.InversePropensity("items"),
             estimators.InversePropensity("prefixes"),

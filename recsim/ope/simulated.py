@@ -264,7 +264,8 @@ class _Chunk:
             raise ValueError(
                 f"{described} {type(agent).__name__} does not know its probabilities, as it is set "
                 "up: Thompson sampling needs propensity_samples, and a layer a base agent that "
-                "knows its own, such as those of random, softmax or ppo."
+                "knows its own, such as those of random, softmax or ppo; and action masks must be "
+                "of positions that share all documents or none."
             )
         entries: dict[str, Any] = {"items": np.asarray(known.items, np.float64)}
         for name, values in (("slates", known.slate), ("prefixes", known.prefixes)):

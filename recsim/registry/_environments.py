@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import importlib
 import os
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -73,9 +72,6 @@ FITTED = _entries.EnvironmentEntry(
     max_episode_steps=1000,
 )
 _FITTED_NAME = "fitted"
-
-# A namespace, a name and a version, as Gymnasium's ids have them.
-_LIKE_AN_ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")
 
 
 def with_fitted() -> dict[str, _entries.EnvironmentEntry]:
@@ -153,11 +149,14 @@ def is_folder(name: object) -> bool:
         return True
     if not isinstance(name, str) or name in {*with_fitted(), *_agents.AGENTS}:
         return False
-    if name in _gymnasium_ids():
+    ids = _gymnasium_ids()
+    if name in ids:
         return False
     if os.path.exists(name):
         return os.path.isdir(name)
-    if _LIKE_AN_ID.fullmatch(name) or name.partition("/")[0] in with_fitted():
+    namespace, _, version = name.partition("/")
+    like_an_id = version and namespace in {each.partition("/")[0] for each in ids}
+    if like_an_id or namespace in with_fitted():
         return False
     return ("/" in name or os.sep in name) and ":" not in name and not name.endswith(".py")
 

@@ -201,46 +201,47 @@ class AbstractEnvironment(abc.ABC):
             as_many = candidates.size() == self._num_candidates
         except (AttributeError, TypeError):  # A list, None or an array.
             as_many = False
-        self._candidate_set = candidates
         if not as_many:
-            self._check_sampled()
+            raise self._candidates_error(candidates)
+        self._candidate_set = candidates
 
     def _observe_documents(self) -> dict[str, Any]:
         self._current_documents = documents = self._candidate_set.create_observation()
         if len(documents) < self._num_candidates:
-            self._check_ids(len(documents))
+            error = self._repeated_id(self._candidate_set, len(documents))
+            if error is not None:
+                raise error
         if self._has_masks is None:
             first = next(iter(documents.values()), None)
             self._has_masks = isinstance(first, Mapping) and action_masks.KEY in first
         # A copy: what becomes of it does not change what slates point at.
         return documents.copy() if type(documents) is dict else copy.copy(documents)
 
-    def _check_sampled(self) -> None:
-        """Raises TypeError or ValueError for what a sampler's own method returned."""
-        candidates: Any = self._candidate_set
+    def _candidates_error(self, candidates: object) -> Exception:
+        """Says what is wrong with what a sampler's own method returned."""
         name = "sample_candidates_for" if self._sees_users else "sample_candidates"
-        name = f"{type(self._document_sampler).__name__}.{name}"
-        if not callable(getattr(candidates, "size", None)):
-            raise TypeError(
-                f"{name} must return a CandidateSet of num_candidates={self._num_candidates} "
-                f"documents, got {numbers.described(candidates)}: make a CandidateSet() and add "
-                "each document by its method add_document."
-            )
-        self._check_ids(candidates.size())
-        raise ValueError(
-            f"{name} must return a CandidateSet of num_candidates={self._num_candidates} "
-            f"documents, got one of {candidates.size()}."
+        expected = (
+            f"{type(self._document_sampler).__name__}.{name} must return a CandidateSet of "
+            f"num_candidates={self._num_candidates} documents, got"
         )
-
-    def _check_ids(self, number: int) -> None:
-        """Raises ValueError if there are too few candidates because an ID came twice."""
-        repeated = getattr(self._candidate_set, "_replaced", None)
-        if repeated is not None:
-            raise ValueError(
-                f"The candidate set has {number} documents, not num_candidates="
-                f"{self._num_candidates}, for the document ID {repeated!r} came twice: give each "
-                "document an ID of its own, or sample without replacement."
+        if not isinstance(candidates, types.CandidateSet):
+            return TypeError(
+                f"{expected} {numbers.described(candidates)}: make a CandidateSet() and add each "
+                "document by its method add_document."
             )
+        number = candidates.size()
+        return self._repeated_id(candidates, number) or ValueError(f"{expected} one of {number}.")
+
+    def _repeated_id(self, candidates: object, number: int) -> ValueError | None:
+        """Says that there are too few candidates because an ID came twice, if it did."""
+        repeated = getattr(candidates, "_replaced", None)
+        if repeated is None:
+            return None
+        return ValueError(
+            f"The candidate set has {number} documents, not num_candidates="
+            f"{self._num_candidates}, for the document ID {repeated!r} came twice: give each "
+            "document an ID of its own, or sample without replacement."
+        )
 
     @shared_stream.lends
     def _reset_users_and_documents(self) -> tuple[list[Any], dict[str, Any]]:

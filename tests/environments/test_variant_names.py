@@ -7,6 +7,7 @@ import pytest
 
 import recsim
 from recsim import registry
+from recsim.benchmarks import throughput
 from recsim.cli import main
 from recsim.environments import topic_boredom
 from recsim.experiments import experiment
@@ -85,6 +86,18 @@ def test_an_experiment_runs_a_variant_and_runs_it_again(tmp_path):
     same = values[0]["measure"] == "return"
     assert values[0][same]["value"].tolist() == values[1][same]["value"].tolist()
     assert values[0]["scenario"].unique().tolist() == ["TopicBoredom-RerankBored-v0"]
+
+
+def test_benchmarks_do_not_resample_where_a_variant_does_not():
+    cases = throughput.compatible_cases(
+        [RERANK, "interest_evolution"], ["random"], [(4, 2)], [1, 10]
+    )
+    assert [case.resample_documents for case in cases] == [False, False, True, True]
+
+
+def test_folders_may_look_like_ids():
+    with pytest.raises(FileNotFoundError, match="fits/mine-v2"):
+        registry.environment_entry("fits/mine-v2")
 
 
 def test_commands_take_a_variant(capsys):

@@ -71,6 +71,16 @@ def spies(monkeypatch):
     return lambda: [spy for spy in created if spy.episodes]
 
 
+@pytest.mark.parametrize(
+    ("given", "sizes"), [({}, (10, 10)), ({"num_candidates": 9, "slate_size": 3}, (9, 3))]
+)
+def test_a_variant_has_its_own_sizes_unless_others_are_given(given, sizes, spies, tmp_path):
+    variant = "recsim/TopicBoredom-RerankBored-v0"
+    measured(tmp_path, "spy_first", variant, episodes=1, steps=2, **given)
+    ((_, (_, observation)),) = [spy.episodes[0] for spy in spies()]
+    assert (len(observation["doc"]), len(observation["response"])) == sizes
+
+
 @pytest.mark.parametrize("environment", sorted(registry.ENVIRONMENTS))
 def test_agents_meet_the_same_users_and_documents(environment, spies, tmp_path):
     for agent in ("spy_first", "spy_random"):

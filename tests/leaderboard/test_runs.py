@@ -121,9 +121,14 @@ class OneUserAtATime(random_agent.RandomAgent):
 
 
 class Forgetful(random_agent.VectorRandomAgent):
-    """Learns, as it says, and has nothing to show for it."""
+    """Learns, as it says, and has nothing to show for it; and not in the first task."""
 
     learns = True
+
+    def __init__(self, environment, seed=0):
+        if environment.slate_size == 2:
+            raise ValueError("The environment must have slates of another size.")
+        super().__init__(environment, seed)
 
     def state_dict(self):
         return {}

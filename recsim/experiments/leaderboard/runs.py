@@ -114,7 +114,7 @@ def run(
             raise ValueError(f"agents must have different names, got {label!r} twice.")
         reference = baselines.reference_of(name)
         entries.check_name(label, factories.name_of(reference))
-        _own_agents.check(reference, wanted[0])
+        _own_agents.check(reference, wanted)
         labels[label] = name
     folder = paths.absolute("output", output)
     paths.writable_folder("The output folder", folder)
