@@ -11,6 +11,7 @@ from recsim._internal import numbers
 
 __all__ = [
     "check_space",
+    "clicked",
     "clicks",
     "clicks_of_users",
     "entry",
@@ -58,15 +59,16 @@ def clicks(responses: Sequence[Mapping[str, Any]], slate_size: int) -> list[bool
         slate_size: number of documents of the slate.
 
     Raises:
-        TypeError: if they are not responses, or a click is not a number.
-        ValueError: if they are of another number, one has no click, or one is neither 0 nor 1.
+        TypeError: if a click is not a number.
+        ValueError: if they are not responses, or of another number, one has no click, or one is
+            neither 0 nor 1.
     """
     if not isinstance(responses, (list, tuple)) or len(responses) != slate_size:
         raise ValueError(
             f"observation['response'] must have a response to each of the {slate_size} "
             f"documents of the slate, got {numbers.described(responses)}."
         )
-    return [_clicked(response) for response in responses]
+    return [clicked(response) for response in responses]
 
 
 def of_response(response: Mapping[str, Any], key: str) -> object:
@@ -79,13 +81,19 @@ def of_response(response: Mapping[str, Any], key: str) -> object:
         ) from None
 
 
-def _clicked(response: Mapping[str, Any]) -> bool:
+def clicked(response: Mapping[str, Any]) -> bool:
+    """Says whether the document of a response was clicked.
+
+    Raises:
+        TypeError: if the click is not a number.
+        ValueError: if it is not a response, has no click, or one that is neither 0 nor 1.
+    """
     click = of_response(response, "click")
     if type(click) is not int:
         click = numbers.finite("a response's click", click)
     if click not in (0, 1):
         raise ValueError(f"a response's click must be 0 or 1, got {numbers.described(click)}.")
-    return bool(click == 1)
+    return click == 1
 
 
 def clicks_of_users(responses: Mapping[str, Any], shape: tuple[int, int]) -> np.ndarray:

@@ -9,15 +9,23 @@ import math
 import numpy as np
 import pytest
 from support import recsim_names
+from support.scenarios import make_vector_env
 from support.topic_scenario import QualityFan
 
 from recsim import agent
 from recsim._internal.gym_import import spaces
 from recsim.agents.bandits import algorithms, glm_algorithms
-from recsim.agents.cluster_bandit_agent import ClusterBanditAgent, GreedyClusterAgent
+from recsim.agents.cluster_bandit_agent import (
+    ClusterBanditAgent,
+    GreedyClusterAgent,
+    VectorClusterBanditAgent,
+)
 from recsim.agents.greedy_pctr_agent import GreedyPCTRAgent
 from recsim.agents.layers.abstract_click_bandit import AbstractClickBanditLayer
-from recsim.agents.layers.cluster_click_statistics import ClusterClickStatsLayer
+from recsim.agents.layers.cluster_click_statistics import (
+    ClusterClickStatsLayer,
+    VectorClusterClickStatsLayer,
+)
 from recsim.agents.layers.temporal_aggregation import TemporalAggregationLayer
 from recsim.agents.random_agent import RandomAgent
 from recsim.agents.tabular_q_agent import TabularQAgent
@@ -299,6 +307,37 @@ def test_statistics_of_an_episode_that_nobody_ended_are_gone(topic_scenario):
 
 
 GreedyTopic0 = functools.partial(GreedyClusterAgent, cluster_id=0)
+
+
+@pytest.mark.parametrize("click", [True, np.True_, 1, np.int64(1), 1.0, np.array([1])])
+def test_clicks_are_0_or_1(topic_scenario, click):
+    """RecSim takes whatever is true as a click, such as a count of 3, or -1."""
+    scenario, no_click = topic_scenario(), np.asarray(click).dtype.type(0)
+    layer = ClusterClickStatsLayer(GreedyTopic0, scenario.observation_space, scenario.action_space)
+    layer.begin_episode(scenario.observation())
+    env = make_vector_env(num_envs=2)
+    of_users = VectorClusterClickStatsLayer(VectorClusterBanditAgent, env)
+    observation, *rest = env.step(of_users.begin(env.reset(seed=0)[0]))
+    response = {**observation["response"], "cluster_id": np.array([[1, 0]] * 2)}
+
+    def step(click, no_click):
+        layer.step(0.0, scenario.observation(responses=[(no_click, 0), (click, 1)]))
+
+    def step_of_users(click, no_click):
+        clicks = np.array([[np.squeeze(click), no_click]] * 2)
+        of_users.step({**observation, "response": {**response, "click": clicks}}, *rest)
+
+    step(click, no_click)
+    step_of_users(click, no_click)
+    for wrong in (3, 0.5, -1):
+        for refused in (step, step_of_users):
+            with pytest.raises(ValueError, match="click must be 0 or 1, got"):
+                refused(wrong, 0)
+    # And what is refused is not counted, not even the responses before it.
+    assert layer._sufficient_statistics["impression_count"].tolist() == [1, 1]
+    assert layer._sufficient_statistics["click_count"].tolist() == [0, 1]
+    counts = of_users.state_dict()["users"]["click_count"]
+    np.testing.assert_array_equal(counts[:, :2], [[0, 1]] * 2)
 
 
 def test_layers_over_agents_that_take_no_observation_space(topic_scenario):

@@ -87,8 +87,10 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
             responses = observation["response"] or ()
         except (IndexError, KeyError, TypeError):
             raise observations.without_entry(observation, "response") from None
+        counted = []
         for response in responses:
-            cluster_id, click = response["cluster_id"], response["click"]
+            clicked = observations.clicked(response)
+            cluster_id = observations.of_response(response, "cluster_id")
             if type(cluster_id) is not int:
                 cluster_id = numbers.as_int("a response's cluster_id", cluster_id)
             if not 0 <= cluster_id < self._num_clusters:
@@ -96,8 +98,10 @@ class ClusterClickStatsLayer(sufficient_statistics.SufficientStatisticsLayer):
                     f"a response's cluster_id must be in 0 to {self._num_clusters - 1}, as its "
                     f"space has it, got {cluster_id}."
                 )
+            counted.append((cluster_id, clicked))
+        for cluster_id, clicked in counted:
             impressions[cluster_id] += 1
-            if click if type(click) is int else numbers.is_nonzero("a response's click", click):
+            if clicked:
                 clicks[cluster_id] += 1
 
 
@@ -137,10 +141,10 @@ class VectorClusterClickStatsLayer(sufficient_statistics.VectorSufficientStatist
 
     def _update(self, responses: Mapping[str, Any]) -> None:
         topics = numbers.whole_per_item("responses' cluster_id", responses["cluster_id"], 2)
-        clicks = numbers.whole_per_item("responses' click", responses["click"], 2)
+        clicked = observations.clicks_of_users(responses, (len(topics), topics.shape[1]))
         for rows in self._rows:
             _count(self._impressions[rows], topics[rows], 1)
-            _count(self._clicks[rows], topics[rows], clicks[rows])
+            _count(self._clicks[rows], topics[rows], clicked[rows])
 
     def _forget(self, ended: np.ndarray | slice) -> None:
         self._impressions[ended] = 0

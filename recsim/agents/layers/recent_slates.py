@@ -32,6 +32,10 @@ __all__ = ["RecentSlates", "RecentSlatesLayer", "VectorRecentSlatesLayer", "recu
 # How many slates are seen, where it is not said.
 _NUM_SLATES = 5
 
+# Bytes of a number of a row, and of what a Box keeps of one: two bounds, and whether it has them.
+_BYTES = np.dtype(np.float32).itemsize
+_BYTES_OF_BOUNDS = 2 * (_BYTES + np.dtype(np.bool_).itemsize)
+
 _NOT_BEGUN = "{} has responses to a slate that it has not recommended: begin an episode first."
 
 
@@ -90,10 +94,13 @@ class RecentSlates:
 
     def _check_memory(self, *num_users: int) -> None:
         """Raises MemoryError if there is no memory for the rows of users."""
-        # The rows, and, unless they are averaged, a copy that is shown, and its space's bounds.
-        size_of_number = 4 if self.average else 8 if num_users else 18
+        size = _BYTES
+        if not self.average:
+            size += _BYTES  # A copy is shown,
+            if not num_users:
+                size += _BYTES_OF_BOUNDS  # in a space, which is made before the users' rows.
         resources.check_memory(
-            size_of_number * math.prod(num_users) * self.num_slates * self.row_size,
+            size * math.prod(num_users) * self.num_slates * self.row_size,
             f"Rows of the last {resources.shown(self.num_slates)} slates (num_slates)"
             + "".join(f" of {resources.shown(number)} users" for number in num_users),
             "choose fewer slates, such as +recent5 or +gru5",
@@ -143,12 +150,10 @@ class RecentSlates:
             rows: those before, shape (num_slates, row_size).
             items: features of the slate's items, shape (slate size, doc_size).
             responses: the responses to them.
+
+        Raises:
+            TypeError, ValueError: as :func:`recsim._internal.observations.clicks`.
         """
-        if len(responses) != len(items):
-            raise ValueError(
-                f"observation['response'] must have the responses to the last slate, of "
-                f"{len(items)} documents, got {len(responses)}."
-            )
         clicked = np.array(observations.clicks(responses, len(items)), np.bool_)
         features = np.empty((len(responses), self._responses.size), np.float32)
         for row, response in zip(features, responses):
@@ -211,6 +216,7 @@ class RecentSlatesLayer(sufficient_statistics.SufficientStatisticsLayer):
     Raises:
         TypeError: if an argument or a space is of the wrong type.
         ValueError: if ``num_slates`` is below 1, or responses have no ``click``.
+        MemoryError: if there is no memory for the rows of so many slates.
 
     Example:
         >>> from recsim.agents import ppo_agent
@@ -314,6 +320,7 @@ class VectorRecentSlatesLayer(sufficient_statistics.VectorSufficientStatisticsLa
     Raises:
         TypeError: if an argument or a space is of the wrong type.
         ValueError: if ``num_slates`` is below 1, or responses have no ``click``.
+        MemoryError: if there is no memory for the rows of so many slates.
     """
 
     def __init__(

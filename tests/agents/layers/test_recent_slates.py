@@ -109,7 +109,7 @@ def test_shorter_slates_and_empty_ones(topic_scenario):
     scenario = topic_scenario()
     layer = layer_of(scenario, num_slates=1)
     layer.begin_episode(scenario.observation())
-    with pytest.raises(ValueError, match="responses to the last slate, of 2 documents, got 1"):
+    with pytest.raises(ValueError, match="response to each of the 2 documents of the slate, got"):
         layer.step(0.0, scenario.observation(responses=[(1, 1)]))
     recent = recent_slates.RecentSlates(scenario.observation_space, 1)
     rows = recent.after(recent.nothing(), recent.items_of([]), [])
