@@ -408,7 +408,8 @@ class ContextualBandit:
             brought: what they brought if they were, of the same shape.
 
         Raises:
-            FloatingPointError: if features or rewards are so large that estimates are not finite.
+            FloatingPointError: if features or rewards are so large, or so different in size, that
+                estimates are not finite or not exact.
             ValueError: if a reward is not in [0, 1] and the model logistic.
         """
         looked_at = self._looked_at(clicked)

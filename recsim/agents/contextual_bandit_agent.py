@@ -201,8 +201,8 @@ class ContextualBanditAgent(_WithBandit, agent.AbstractEpisodicRecommenderAgent)
         Raises:
             RuntimeError: if an episode that is to be learned from was not begun.
             ValueError: if the observation or a response is not as its space has it.
-            FloatingPointError: if features or rewards are so large that the estimates, or scores,
-                are not finite.
+            FloatingPointError: if features or rewards are so large, or so different in size, that
+                the estimates, or scores, are not finite or not exact.
         """
         del reward
         self._learn(observation)
@@ -418,8 +418,8 @@ class VectorContextualBanditAgent(_WithBandit, vector_agent.ChunkedVectorAgent):
         Raises:
             RuntimeError: if episodes that are to be learned from were not begun.
             ValueError: if an observation or a response is not as its space has it.
-            FloatingPointError: if features or rewards are so large that the estimates, or scores,
-                are not finite.
+            FloatingPointError: if features or rewards are so large, or so different in size, that
+                the estimates, or scores, are not finite or not exact.
         """
         self._check_users(observation)
         _, terminated, truncated = self._checked_outcome(rewards, terminated, truncated)

@@ -35,6 +35,8 @@ _MOST_LOST = 1e-3
 #: Matrices whose diagonals differ by more than this factor are scaled before they are inverted.
 _UNEQUAL = 2.0**30
 
+_FEW_ROWS = 100
+
 NOT_FINITE = (
     "The bandit's estimates are no longer finite: scale features and rewards to about 1, or choose "
     "a larger ridge."
@@ -47,11 +49,17 @@ _NOT_EXACT = (
 
 
 def solved(function: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
-    """Returns what a function of linear algebra does; FloatingPointError if it is not finite."""
+    """Returns what a function of linear algebra does.
+
+    Raises:
+        FloatingPointError: if it is not finite, or there is none. Matrices are definite here, so
+            that one without, of finite numbers, has lost its digits.
+    """
     try:
         result: np.ndarray = function(*arrays)
     except np.linalg.LinAlgError as error:
-        raise FloatingPointError(f"{NOT_FINITE} ({error})") from error
+        finite = all(np.isfinite(array).all() for array in arrays)
+        raise FloatingPointError(_NOT_EXACT if finite else NOT_FINITE) from error
     if not np.isfinite(result).all():
         raise FloatingPointError(NOT_FINITE)
     return result
@@ -113,7 +121,9 @@ def rows_by_arm(arms: np.ndarray | None) -> Iterator[tuple[int, np.ndarray | sli
     if arms is None:
         yield 0, slice(None)
         return
-    for arm in np.unique(arms).tolist():
+    # Python's sets are the faster of the two for few rows.
+    few = len(arms) <= _FEW_ROWS
+    for arm in sorted(set(arms.tolist())) if few else np.unique(arms).tolist():
         yield arm, np.flatnonzero(arms == arm)
 
 
@@ -221,7 +231,7 @@ class Model(abc.ABC):
     def update(
         self, contexts: ArrayLike, rewards: ArrayLike, arms: ArrayLike | None = None
     ) -> None:
-        """Takes in rewards.
+        """Takes in rewards: all of them, or none if it raises an error.
 
         Args:
             contexts: what brought them, shape (n, dim).

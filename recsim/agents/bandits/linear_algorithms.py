@@ -44,6 +44,9 @@ _LOST_BY_UPDATE = 1e-9
 # A block of more contexts than this part of their size is not worth an update of the inverse.
 _BLOCK = 0.25
 
+# An arm, the contexts that it was shown in, and the rewards.
+_Block = tuple[int, np.ndarray, np.ndarray]
+
 
 def rank_one_update(inverse: ArrayLike, contexts: ArrayLike) -> np.ndarray:
     """Returns the inverse of a matrix after a context was added: of ``A + x x^T``.
@@ -256,14 +259,29 @@ class LinearModels(_models.ArmModels):
     def update(
         self, contexts: ArrayLike, rewards: ArrayLike, arms: ArrayLike | None = None
     ) -> None:
-        """Takes in rewards: contexts of shape (n, dim), rewards and arms of shape (n,)."""
+        """Takes in rewards, all or none: contexts of shape (n, dim), rewards and arms (n,).
+
+        Raises:
+            TypeError, ValueError: for arrays that are not of finite numbers and these shapes.
+            FloatingPointError: if estimates would not be finite, or not exact.
+        """
         contexts, rewards, arms = _models.checked_outcomes(
             self._dim, self._num_arms, contexts, rewards, arms
         )
-        for arm, rows in _models.rows_by_arm(arms):
-            self._update_arm(arm, contexts[rows], rewards[rows])
+        updated = [
+            (arm, *self._updated(arm, contexts[rows], rewards[rows]))
+            for arm, rows in _models.rows_by_arm(arms)
+        ]
+        for arm, precision, moments, inverse, weights, updates in updated:
+            self.precision[arm], self.moments[arm] = precision, moments
+            self.inverse[arm], self.weights[arm] = inverse, weights
+            self._updates[arm] = updates
+            self._factors.pop(arm, None)
 
-    def _update_arm(self, arm: int, contexts: np.ndarray, rewards: np.ndarray) -> None:
+    def _updated(
+        self, arm: int, contexts: np.ndarray, rewards: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+        """Returns an arm's precision, moments, inverse, weights and updates after outcomes."""
         precision = self.precision[arm] + contexts.T @ contexts
         moments = self.moments[arm] + rewards @ contexts
         lost = float(_models.lost_digits(precision.diagonal(), self.inverse[arm].diagonal()))
@@ -275,10 +293,7 @@ class LinearModels(_models.ArmModels):
         weights = inverse @ moments
         if not np.isfinite(weights).all():
             raise FloatingPointError(_models.NOT_FINITE)
-        self.precision[arm], self.moments[arm] = precision, moments
-        self.inverse[arm], self.weights[arm] = inverse, weights
-        self._updates[arm] = updates
-        self._factors.pop(arm, None)
+        return precision, moments, inverse, weights, updates
 
     def _squares(self, arm: int, contexts: np.ndarray) -> np.ndarray:
         return _squares(self.inverse[arm], contexts)
@@ -375,28 +390,56 @@ class HybridModel(_models.Model):
         lost = self._lost_by_adding(np.square(contexts), by_arm)
         updates = _counted(int(self._updates), len(contexts), lost)
         one_by_one = len(contexts) <= _BLOCK * self._dim and updates <= _MOST_UPDATES
-        for arm, rows in by_arm:
+        blocks = [(arm, contexts[rows], rewards[rows]) for arm, rows in by_arm]
+        # What an error restores: arrays that are replaced, and rows that are changed in place.
+        in_place = self._cross, self._inverse, self._moments
+        saved = [(arm, [array[arm].copy() for array in in_place]) for arm, _ in by_arm]
+        precisions = self._shared_precision, self._precision
+        shared_moments, shared_inverse = self._shared_moments, self._shared_inverse
+        try:
             if one_by_one:
-                for row in contexts[rows]:
-                    self._update_inverses(arm, row)
-            shared, of_rewards = contexts[rows], rewards[rows]
-            own = shared[:, : self._arm_dim]
-            if not one_by_one:
-                self._cross[arm] += own.T @ shared
-            self._shared_precision += shared.T @ shared
-            self._shared_moments += of_rewards @ shared
-            self._precision[arm] += own.T @ own
-            self._moments[arm] += of_rewards @ own
+                for arm, block, _ in blocks:
+                    for row in block:
+                        self._update_inverses(arm, row)
+            else:
+                self._refit(blocks)
+            for arm, block, of_rewards in blocks:
+                self._shared_moments = self._shared_moments + of_rewards @ block
+                self._moments[arm] += of_rewards @ block[:, : self._arm_dim]
+            self._refresh()
+        except (FloatingPointError, MemoryError):
+            self._shared_precision, self._precision = precisions
+            self._shared_moments, self._shared_inverse = shared_moments, shared_inverse
+            self._cross, self._inverse, self._moments = in_place
+            for arm, of_arm in saved:
+                for array, row in zip(in_place, of_arm):
+                    array[arm] = row
+            raise
         if one_by_one:
-            self._updates[...] = updates
-        else:
-            self._inverse = _models.inverse_of(self._precision)
-            explained = np.matmul(self._cross.swapaxes(1, 2), self._inverse @ self._cross)
-            self._shared_inverse = _models.inverse_of(
-                self._shared_precision - explained.sum(axis=0), self._shared_precision
-            )
-            self._updates[...] = 0
-        self._refresh()
+            self._add_products(self._shared_precision, self._precision, blocks)
+        self._updates[...] = updates if one_by_one else 0
+
+    def _refit(self, blocks: list[_Block]) -> None:
+        """Takes in the arms' contexts, and computes the inverses anew."""
+        shared_precision, precision = self._shared_precision.copy(), self._precision.copy()
+        self._add_products(shared_precision, precision, blocks)
+        cross = self._cross.copy()
+        for arm, block, _ in blocks:
+            cross[arm] += block[:, : self._arm_dim].T @ block
+        inverse = _models.inverse_of(precision)
+        explained = np.matmul(cross.swapaxes(1, 2), inverse @ cross).sum(axis=0)
+        self._shared_inverse = _models.inverse_of(shared_precision - explained, shared_precision)
+        self._shared_precision, self._precision = shared_precision, precision
+        self._cross, self._inverse = cross, inverse
+
+    def _add_products(
+        self, shared_precision: np.ndarray, precision: np.ndarray, blocks: list[_Block]
+    ) -> None:
+        """Adds the products of the arms' contexts to the sums of these, in place."""
+        for arm, block, _ in blocks:
+            own = block[:, : self._arm_dim]
+            shared_precision += block.T @ block
+            precision[arm] += own.T @ own
 
     def _lost_by_adding(
         self, squares: np.ndarray, by_arm: list[tuple[int, np.ndarray | slice]]
@@ -429,13 +472,14 @@ class HybridModel(_models.Model):
         cross += own[:, np.newaxis] * context
 
     def _refresh(self) -> None:
-        """Computes the weights."""
+        """Computes the weights; FloatingPointError, and those before, if they are not finite."""
         own = np.matmul(self._inverse, self._moments[..., np.newaxis])
         explained = np.matmul(self._cross.swapaxes(1, 2), own)[..., 0].sum(axis=0)
-        self._shared_weights: np.ndarray = self._shared_inverse @ (self._shared_moments - explained)
-        self._weights = self._own_weights(self._shared_weights)
-        if not (np.isfinite(self._weights).all() and np.isfinite(self._shared_weights).all()):
+        shared_weights: np.ndarray = self._shared_inverse @ (self._shared_moments - explained)
+        weights = self._own_weights(shared_weights)
+        if not (np.isfinite(weights).all() and np.isfinite(shared_weights).all()):
             raise FloatingPointError(_models.NOT_FINITE)
+        self._shared_weights, self._weights = shared_weights, weights
         self._factors: tuple[np.ndarray, np.ndarray] | None = None
 
     def _own_weights(self, shared_weights: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ __all__ = ["LogisticModels", "laplace_update"]
 
 _MOST_STEPS = 100
 _TOLERANCE = 1e-10
+# Digits that an inverse may lose, see _models.lost_digits, without a doubt that it is exact.
+_SURELY_EXACT = 1e-6
 
 
 def laplace_update(
@@ -167,21 +169,37 @@ class LogisticModels(_models.ArmModels):
         ridge = validation.positive_float("ridge", ridge)
         self._diagonal = validation.flag("diagonal", diagonal)
         _models.checked_size(2 * self._num_arms * self._dim ** (1 if diagonal else 2))
+        self._variances = np.full(self._dim, 1.0 / ridge)  # Those of the prior.
         of_arm = np.full(self._dim, ridge) if diagonal else ridge * np.eye(self._dim)
         self.precision = np.repeat(of_arm[np.newaxis], self._num_arms, axis=0)
 
     def update(
         self, contexts: ArrayLike, rewards: ArrayLike, arms: ArrayLike | None = None
     ) -> None:
-        """Takes in clicks: contexts of shape (n, dim), rewards in [0, 1] and arms of shape (n,)."""
+        """Takes in clicks, all or none: contexts (n, dim), rewards in [0, 1] and arms (n,).
+
+        Raises:
+            TypeError, ValueError: for arrays that are not of such numbers and shapes.
+            FloatingPointError: if estimates would not be finite, or their deviations not exact.
+        """
         contexts, rewards, arms = _models.checked_outcomes(
             self._dim, self._num_arms, contexts, rewards, arms
         )
         check_probabilities(rewards)
+        updated = []
         for arm, rows in _models.rows_by_arm(arms):
-            self.weights[arm], self.precision[arm] = _laplace_update(
+            weights, precision = _laplace_update(
                 self.weights[arm], self.precision[arm], contexts[rows], rewards[rows]
             )
+            # By the prior's variances, the largest there are, few inverses need to be computed.
+            if not (
+                self._diagonal
+                or _models.lost_digits(precision.diagonal(), self._variances) <= _SURELY_EXACT
+            ):
+                self._factor_of_inverse(precision)
+            updated.append((arm, weights, precision))
+        for arm, weights, precision in updated:
+            self.weights[arm], self.precision[arm] = weights, precision
             self._factors.pop(arm, None)
 
     def _squares(self, arm: int, contexts: np.ndarray) -> np.ndarray:
@@ -191,7 +209,9 @@ class LogisticModels(_models.ArmModels):
         return squares
 
     def _factor_of_covariance(self, arm: int) -> np.ndarray:
-        precision = self.precision[arm]
+        return self._factor_of_inverse(self.precision[arm])
+
+    def _factor_of_inverse(self, precision: np.ndarray) -> np.ndarray:
         if self._diagonal:
             factor: np.ndarray = 1.0 / np.sqrt(precision)
             return factor

@@ -189,6 +189,51 @@ def test_hybrid_model_refuses_contexts_that_leave_no_digits():
         updated(made("hybrid"), contexts, arms, rewards, [1] * 30)
 
 
+def failing_at(number):
+    """Returns a Cholesky decomposition whose call of this number finds no definite matrix."""
+    calls = iter(range(1, number + 1))
+
+    def cholesky(matrix, factorize=np.linalg.cholesky):
+        if next(calls) == number:
+            raise np.linalg.LinAlgError("Matrix is not positive definite")
+        return factorize(matrix)
+
+    return cholesky
+
+
+@pytest.mark.parametrize("kind", ["shared", "disjoint", "hybrid"])
+@pytest.mark.parametrize("case", ["the last arm has no digits", "an update of an inverse fails"])
+def test_a_refused_update_changes_nothing(monkeypatch, case, kind):
+    contexts, arms, rewards = outcomes(80)
+    model, untouched = made(kind), made(kind)
+    if case == "the last arm has no digits":
+        rows, bad = slice(0, 80), contexts.copy()
+        bad[arms == NUM_ARMS - 1, 1:3] = 1e10
+    else:
+        rows, bad = slice(0, 1), contexts[:1]
+    for start, end, blocks in ((0, 41, [40, 1]), (41, 80, [1, 38])):
+        for each in (model, untouched):
+            block = slice(start, end)
+            of_block = None if kind == "shared" else arms[block]
+            updated(each, contexts[block], of_block, rewards[block], blocks)
+        with monkeypatch.context() as patch:
+            if len(bad) == 1:
+                # The hybrid model has updated one of its two inverses by then.
+                fails = failing_at(2 if kind == "hybrid" else 1)
+                patch.setattr(np.linalg, "cholesky", fails)
+            with pytest.raises(FloatingPointError, match="no longer exact"):
+                model.update(bad, rewards[rows], None if kind == "shared" else arms[rows])
+        state = model.state_dict()
+        for name, array in untouched.state_dict().items():
+            np.testing.assert_array_equal(state[name], array, err_msg=name)
+        of_contexts = None if kind == "shared" else arms
+        for method in ("means", "deviations"):
+            found, expected = (
+                getattr(each, method)(contexts, of_contexts) for each in (model, untouched)
+            )
+            np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("kind", ["shared", "disjoint", "hybrid"])
 def test_samples_have_the_moments_of_the_posterior(kind):
     """Means and covariances of three documents' sampled rewards, of 100,000 users."""
@@ -380,10 +425,15 @@ BAD = {
         MemoryError,
         "matrices",
     ),
-    "contexts beyond reason": (
+    "large features that are nearly equal": (
+        lambda: linear_algorithms.LinearModels(2).update([[1e9, 1e9 + 1]] * 2, [1.0, -1.0]),
+        FloatingPointError,
+        r"no longer exact, as features .* or choose a larger ridge\.$",
+    ),
+    "equal features beyond reason": (
         lambda: linear_algorithms.LinearModels(2).update([[1e100, 1e100]] * 2, [1.0, -1.0]),
         FloatingPointError,
-        "no longer finite: scale",
+        "no longer exact",
     ),
 }
 

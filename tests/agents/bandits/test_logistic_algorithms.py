@@ -117,6 +117,24 @@ def test_it_learns_the_weights():
     assert (np.abs(model.weights[0] - [1.0, -1.0, 0.5, 0.0]) < 4 * errors).all()
 
 
+def test_an_update_without_digits_is_refused_and_changes_nothing():
+    """Not even the arm before the one whose features are large and nearly equal."""
+    contexts, clicks = outcomes(20)
+    arms = np.arange(20) % 2
+    model = logistic_algorithms.LogisticModels(DIM, 2)
+    model.update(contexts[::2], clicks[::2], arms[::2])
+    before, deviations = model.state_dict(), model.deviations(contexts, arms)
+    large, half = contexts.copy(), np.where(arms == 1, 0.5, clicks)
+    large[1] = [1e10, 1e10, 0.0, 0.0]
+    with pytest.raises(FloatingPointError, match="no longer exact"):
+        model.update(large, half, arms)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    np.testing.assert_array_equal(model.deviations(contexts, arms), deviations)
+    # The diagonal alone is exact whatever the features are.
+    logistic_algorithms.LogisticModels(DIM, 2, diagonal=True).update(large, half, arms)
+
+
 BAD = {
     "a reward above 1": (
         lambda: logistic_algorithms.LogisticModels(1).update([[1.0]], [1.5]),
