@@ -180,8 +180,14 @@ class ObservationAdapter:
         Raises:
             ValueError: if a user's slate cannot be filled.
         """
-        _, masks = self.split(documents)
-        return None if masks is None else AllowedSlates(masks)
+        return self.features_and_allowed_slates(documents)[1]
+
+    def features_and_allowed_slates(
+        self, documents: np.ndarray
+    ) -> tuple[np.ndarray, AllowedSlates | None]:
+        """Returns the features of documents as :meth:`split`, and :meth:`allowed_slates`."""
+        features, masks = self.split(documents)
+        return features, None if masks is None else AllowedSlates(masks)
 
     @property
     def output_observation_space(self) -> spaces.Box:

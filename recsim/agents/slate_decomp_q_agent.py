@@ -242,8 +242,7 @@ class DocumentValues(values.SlateValues):
         self, q_network: network.QNetwork, users: np.ndarray, documents: np.ndarray
     ) -> np.ndarray:
         """Returns the slates of the highest value, or what ``select_slate_fn`` returns for each."""
-        allowed = self.adapter.allowed_slates(documents)
-        documents, _ = self.adapter.split(documents)
+        documents, allowed = self.adapter.features_and_allowed_slates(documents)
         s, s_no_click = self.score(users, documents)
         q, q_no_click = self.of_documents(q_network, users, documents)
         q -= q_no_click

@@ -191,7 +191,7 @@ class ActorCriticLearner(_learner.Learner[Settings]):
                 (num_documents, doc_size) where all users have the same.
             masks: which documents may stand where, bools of shape
                 (n_users, num_documents, slate_size), or (num_documents, slate_size) where all users
-                have the same; None for all everywhere.
+                have the same; None without masks.
             training: whether they are to be learned from.
         """
 

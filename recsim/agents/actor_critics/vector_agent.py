@@ -133,7 +133,7 @@ class VectorItemVectorAgent(
 
         Returns:
             Rows of ``which``, the documents of these users, or those that they share, and which may
-            stand where, of the users or of all; None for all everywhere.
+            stand where, of the users or of all; None without masks.
         """
         parts = {"user": observation["user"], "doc": observation["doc"]}
         split = self._adapter.split

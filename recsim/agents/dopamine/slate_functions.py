@@ -468,7 +468,7 @@ VALUES_OF_TARGETS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = 
 }
 
 #: Functions that select slates for users in parallel, by what they are after their checks; those
-#: take what may stand where under action masks, too.
+#: take the slates that action masks allow, too, None without masks.
 SELECTIONS: dict[Callable[..., np.ndarray], Callable[..., np.ndarray]] = {
     select_slate_topk: lambda size, _, s, q, *allowed: slate_selection.top_k_slates(
         size, s, q, *allowed

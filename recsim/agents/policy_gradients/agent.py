@@ -195,9 +195,9 @@ class SlatePolicyAgent(_with_learner.SingleUserAgentWithLearner[learner_lib.Poli
     def _scores(
         self, users: np.ndarray, documents: np.ndarray
     ) -> tuple[np.ndarray, AllowedSlates | None]:
-        """Returns the documents' scores, and which may stand where."""
-        features, _ = self._adapter.split(documents)
-        return self._learner.scores(users, features), self._adapter.allowed_slates(documents)
+        """Returns the documents' scores, and the slates that masks allow; None without masks."""
+        features, allowed = self._adapter.features_and_allowed_slates(documents)
+        return self._learner.scores(users, features), allowed
 
     def _slates(self, scores: np.ndarray, allowed: AllowedSlates | None) -> np.ndarray:
         """Returns slates of users by their items' scores, shape (n_users, slate_size)."""

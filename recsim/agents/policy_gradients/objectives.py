@@ -22,8 +22,8 @@ class Batch:
         remembered: what the objective remembered of them, float64 of the same shape.
         clicks: which positions were clicked, bools of the same shape.
         credits: how much better than expected each was, float64 of shape (n,).
-        masks: which documents may stand where, bools of shape (n, num_items, slate_size); None for
-            all everywhere.
+        masks: which documents may stand where, bools of shape (n, num_items, slate_size); None
+            without masks.
     """
 
     slates: np.ndarray
@@ -50,7 +50,7 @@ class Objective(abc.ABC):
         Args:
             scores: the items' scores, shape (n, num_items).
             slates: the slates, shape (n, slate_size).
-            allowed: which documents may stand where; None for all everywhere.
+            allowed: the slates that masks allow; None without masks.
 
         Returns:
             float64 array of shape (n, slate_size).

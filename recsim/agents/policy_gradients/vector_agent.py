@@ -138,11 +138,10 @@ class VectorSlatePolicyAgent(
     def _scored(
         self, users: np.ndarray, documents: np.ndarray
     ) -> list[tuple[np.ndarray, AllowedSlates | None]]:
-        """Returns of each chunk the scores of documents, and which documents may stand where."""
+        """Returns of each chunk the scores of documents, and the slates that masks allow."""
         scored = []
         for rows in self._rows:
-            features, _ = self._adapter.split(documents[rows])
-            allowed = self._adapter.allowed_slates(documents[rows])
+            features, allowed = self._adapter.features_and_allowed_slates(documents[rows])
             scored.append((self._learner.scores(users[rows], features), allowed))
         return scored
 
@@ -222,8 +221,7 @@ class VectorSlatePolicyAgent(
         """See :meth:`recsim.types.KnowsPropensities.propensities`."""
         self._check_users(observation)
         users, documents = self._adapter.features_of_many(observation)
-        features, _ = self._adapter.split(documents)
-        allowed = self._adapter.allowed_slates(documents)
+        features, allowed = self._adapter.features_and_allowed_slates(documents)
         scores = self._learner.scores(users, features)
         if self._is_greedy:
             best = masked_slates.highest(scores, self._slate_size, allowed)

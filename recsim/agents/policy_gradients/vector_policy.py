@@ -44,7 +44,6 @@ class SamplingPolicy:
         """See :meth:`recsim.vector.agent.RolloutPolicy.slates`."""
         assert isinstance(instruction, Instruction)
         users, documents = self._adapter.features_of_many(observation)
-        features, _ = self._adapter.split(documents)
-        allowed = self._adapter.allowed_slates(documents)
+        features, allowed = self._adapter.features_and_allowed_slates(documents)
         scores = instruction.scorer.scores(users, features)
         return masked_slates.sample(scores, instruction.uniforms, self._slate_size, allowed)
