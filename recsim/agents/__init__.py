@@ -1,5 +1,6 @@
 """Agents: random, bandits, Q-learning, policy gradients, actor-critics; an oracle; layers."""
 
+from recsim._internal import lazy
 from recsim.agents import (
     agent_utils,
     cluster_bandit_agent,
@@ -11,7 +12,6 @@ from recsim.agents import (
     random_agent,
     reinforce_agent,
     sac_topk_agent,
-    short_term_oracle,
     slate_decomp_q_agent,
     softmax_agent,
     tabular_q_agent,
@@ -35,3 +35,6 @@ __all__ = [
     "tabular_q_agent",
     "wolpertinger_agent",
 ]
+
+# It knows scenarios, which an agent that only serves does not need.
+__getattr__, __dir__ = lazy.lazy_submodules(__name__, ("short_term_oracle",))
