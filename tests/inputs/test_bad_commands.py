@@ -35,7 +35,10 @@ COMMAND_TABLE = {
         ["leaderboard", "--check", "random.json", "--agents", "random"],
         "--agents has no effect on --check",
     ),
-    "entry that is not there": (["leaderboard", "--check", "random.json"], "No such file"),
+    "entry that is not there": (
+        ["leaderboard", "--rerun", "random.json", "--tasks", "easy", "--seed", "0"],
+        "No such file",
+    ),
     "import that fails": (["run", "--gin-bindings", "import nosuch"], "No module named 'nosuch'"),
 }
 
